@@ -53,10 +53,10 @@ type Recipe struct {
 	// path; the main module is not among them.
 	Modules []Module `json:"modules,omitempty"`
 	// Schema names this format.
-	Schema    string    `json:"schema"`
-	Source    Source    `json:"source"`
+	Schema    string        `json:"schema"`
+	Source    Source        `json:"source"`
 	Target    matrix.Target `json:"target"`
-	Toolchain Toolchain `json:"toolchain"`
+	Toolchain Toolchain     `json:"toolchain"`
 }
 
 // Source identifies a source tree: a git commit or a module version, never both.
@@ -166,9 +166,10 @@ func (r Recipe) check() error {
 		seen[name] = true
 	}
 	for _, s := range slices.Concat(append([][]string{r.Argv, r.Env}, r.Hooks...)...) {
-		// Invalid UTF-8 would be replaced on the way through JSON, and a NUL
-		// cannot be handed to a process.
-		if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+		// Invalid UTF-8 would be replaced on the way through JSON, a NUL cannot
+		// be handed to a process, and encoding/json escapes the two separators
+		// where RFC 8785 does not.
+		if !utf8.ValidString(s) || strings.ContainsAny(s, "\x00\u2028\u2029") {
 			return fmt.Errorf("%q: not valid UTF-8 text", s)
 		}
 	}

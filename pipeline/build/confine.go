@@ -1,0 +1,86 @@
+package build
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Confinement says what keeps the passes apart from the host and the network.
+type Confinement struct {
+	// Namespaces tells that passes have a root folder, a host name, users,
+	// processes and a network of their own.
+	Namespaces bool `json:"namespaces"`
+	// Landlock is the ABI version in use, 0 without it
+	// (https://docs.kernel.org/userspace-api/landlock.html).
+	Landlock int `json:"landlock"`
+	// Network tells whether the network is out of reach: "none" where there is
+	// none, "tcp" where TCP alone is forbidden, "" where nothing is.
+	NetworkCut string `json:"networkCut"`
+	// Missing says what is not confined on this host, and why.
+	Missing []string `json:"missing"`
+}
+
+// writesConfined tells whether a build step can write outside its workspace.
+func (c Confinement) writesConfined() bool { return c.Namespaces || c.Landlock > 0 }
+
+// cell is what the child process does to itself before it becomes the command
+// that it was started for. It is handed to the child as JSON.
+type cell struct {
+	// Root is an empty folder that becomes the mount point of the new root, or
+	// empty when there are no namespaces.
+	Root  string  `json:"root,omitempty"`
+	Mount []mount `json:"mount,omitempty"`
+	// Files are written into the new root, by path.
+	Files  map[string]string `json:"files,omitempty"`
+	Host   string            `json:"host,omitempty"`
+	Domain string            `json:"domain,omitempty"`
+	Umask  int               `json:"umask"`
+	// LeaveOut is the index of a processor not to run on, or -1.
+	LeaveOut int  `json:"leaveOut"`
+	FixedMap bool `json:"fixedMap"` // no address space layout randomization
+	OldName  bool `json:"oldName"`  // uname reports a 2.6 kernel
+	// Landlock is the ABI version to use, 0 for none; Writable are the folders
+	// that stay writable, as seen after the root has changed.
+	Landlock int      `json:"landlock"`
+	Writable []string `json:"writable,omitempty"`
+	Dir      string   `json:"dir"`
+	Argv     []string `json:"argv"`
+	Env      []string `json:"env"`
+}
+
+// mount makes From of the host visible at To.
+type mount struct {
+	From  string `json:"from"`
+	To    string `json:"to"`
+	Write bool   `json:"write,omitempty"`
+}
+
+// observed is what the child reports right before it becomes the command.
+type observed struct {
+	Witness Witness `json:"witness"`
+	// Failed is the step of the confinement that did not work.
+	Failed string `json:"failed,omitempty"`
+}
+
+// Probe finds out, by trying it, what this host allows. scratch is an empty
+// folder. It fails only if ctx ends.
+func Probe(ctx context.Context, scratch string) (Confinement, error) {
+	c := probe(ctx, scratch)
+	if c.Missing == nil {
+		c.Missing = []string{}
+	}
+	return c, context.Cause(ctx)
+}
+
+// stepError names the step of the confinement that failed, if err says so.
+func stepError(step string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", step, err)
+}
+
+// waitDelay bounds how long a killed command's descendants may hold its output
+// open.
+const waitDelay = time.Second

@@ -1,0 +1,70 @@
+//go:build !linux
+
+package build
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Main does nothing where processes cannot be confined.
+func Main() {}
+
+func probe(context.Context, string) Confinement {
+	return Confinement{Missing: []string{
+		"writes and network: " + runtime.GOOS + " offers no way to confine a build that needs no set-up",
+	}}
+}
+
+func visible(dirs []string) []string { return dirs }
+
+func systemMounts() []mount { return nil }
+
+// execute runs c, of which the folder, the arguments and the environment can
+// be had here.
+func (s *local) execute(ctx context.Context, c cell, out io.Writer) (Witness, time.Duration, error) {
+	name, err := lookPath(c.Argv[0], c.Env)
+	if err != nil {
+		return nil, 0, err
+	}
+	cmd := exec.CommandContext(ctx, name, c.Argv[1:]...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Dir, c.Env, out, out
+	cmd.WaitDelay = waitDelay
+	ownGroup(cmd)
+	err = cmd.Run()
+	var cpu time.Duration
+	if st := cmd.ProcessState; st != nil {
+		cpu = st.UserTime() + st.SystemTime()
+	}
+	return Witness{}, cpu, err
+}
+
+// lookPath finds name in the PATH of env.
+func lookPath(name string, env []string) (string, error) {
+	suffixes := []string{""}
+	if runtime.GOOS == "windows" {
+		suffixes = []string{".exe", ".cmd", ".bat"}
+	}
+	for _, kv := range env {
+		path, ok := strings.CutPrefix(kv, "PATH=")
+		if !ok {
+			continue
+		}
+		for _, dir := range filepath.SplitList(path) {
+			for _, suffix := range suffixes {
+				file := filepath.Join(dir, name+suffix)
+				if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+					return file, nil
+				}
+			}
+		}
+	}
+	return "", fmt.Errorf("%s: %w in the PATH of the workspace", name, exec.ErrNotFound)
+}

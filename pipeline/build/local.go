@@ -1,0 +1,542 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/recipe"
+)
+
+// Local executes passes on this machine.
+type Local struct {
+	// Dir is an empty folder for the workspaces, on the file system of Store.
+	Dir string
+	// Store receives the artifacts.
+	Store *artifact.Store
+	// Checkout lays out the source in dest, a folder that does not exist yet,
+	// creating its files in one order or the reverse.
+	Checkout func(ctx context.Context, dest string, reversed bool) error
+	// ModuleDir is the folder of the main module in the source and ConfigDir
+	// that of the release file, both with slashes.
+	ModuleDir, ConfigDir string
+	// GOROOT and ModCache are the proved toolchain and the filled module
+	// cache. ModCache is empty for a vendored build.
+	GOROOT, ModCache string
+	// Hooks run in ConfigDir before the first build of a pass.
+	Hooks [][]string
+	// Epoch is SOURCE_DATE_EPOCH for the hooks: seconds since 1970.
+	Epoch int64
+	// Path are the folders where programs such as git and the C compiler are.
+	Path []string
+	// HostEnv is what every process of this system needs (SystemRoot on
+	// Windows), as NAME=value.
+	HostEnv []string
+	// Confinement is what [Probe] found.
+	Confinement Confinement
+	// Now is the clock.
+	Now func() time.Time
+	// Log gets the hooks' output while they run.
+	Log io.Writer
+}
+
+// place says where things are in one pass, as its commands see them.
+type place struct {
+	source, goroot, modcache, cache, home, temp, out string
+	user, group                                      int
+	host, domain                                     string
+}
+
+// local is a Session of Local.
+type local struct {
+	*Local
+	pass Pass
+	// host is where things are for this process, seen for the commands.
+	host, seen place
+	root       string // mount point of the new root
+
+	mu      sync.Mutex
+	witness Witness
+}
+
+// Open sets up a pass: it lays out the source, runs the hooks and returns the
+// session, in which jobs can be built. On an error the workspace is removed.
+func (l *Local) Open(ctx context.Context, pass Pass) (_ Session, err error) {
+	s := &local{Local: l, pass: pass, witness: Witness{}}
+	s.placeAt(filepath.Join(l.Dir, map[Pass]string{A: "a", B: "b-second-pass"}[pass]))
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	for _, dir := range []string{s.root, filepath.Dir(s.host.source), s.host.cache, s.host.home, s.host.temp, s.host.out} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.Checkout(ctx, s.host.source, pass == B); err != nil {
+		return nil, fmt.Errorf("lay out the source of pass %s: %w", pass, err)
+	}
+	if pass == B {
+		// A go command that reads its user's settings would fail on these.
+		poison := filepath.Join(s.host.home, ".config", "go")
+		if err := os.MkdirAll(poison, 0o755); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(filepath.Join(poison, "env"), []byte("GOFLAGS=-tags=poison -race\nGOEXPERIMENT=none_such\n"), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	if !l.Confinement.Namespaces && pass == B {
+		// Without a mount namespace another path means another copy.
+		if err := os.CopyFS(s.host.goroot, os.DirFS(l.GOROOT)); err != nil {
+			return nil, fmt.Errorf("copy the toolchain for pass %s: %w", pass, err)
+		}
+		if l.ModCache != "" {
+			if err := os.CopyFS(s.host.modcache, os.DirFS(l.ModCache)); err != nil {
+				return nil, fmt.Errorf("copy the module cache for pass %s: %w", pass, err)
+			}
+		}
+	}
+	s.note(Witness{
+		sourcePath: s.seen.source, gorootPath: s.seen.goroot, modulePath: s.seen.modcache,
+		cachePath: s.seen.cache, homePath: s.seen.home, tempPath: s.seen.temp,
+		fileOrder: map[Pass]string{A: "sorted", B: "reversed"}[pass],
+		grouping:  map[Pass]string{A: "all that a recipe allows", B: "one"}[pass],
+		clock:     l.Now().UTC().Format(time.RFC3339),
+	})
+	for i, argv := range l.Hooks {
+		what := fmt.Sprintf("hook %d", i+1)
+		env := append(recipe.Closed(), "CGO_ENABLED=0", "SOURCE_DATE_EPOCH="+strconv.FormatInt(l.Epoch, 10))
+		if _, err := s.run(ctx, run{
+			what: what, dir: path.Join(s.seen.source, l.ConfigDir), argv: argv, env: env,
+			cache: "hooks", share: Share{Processes: runtime.NumCPU()}, live: l.Log,
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// placeAt decides on the paths, names and ids of the pass below dir. Those of
+// pass B differ in every component and in length.
+func (s *local) placeAt(dir string) {
+	s.root = filepath.Join(dir, "root")
+	under := func(base string, names ...string) place {
+		p := make([]string, len(names))
+		for i, n := range names {
+			p[i] = filepath.Join(base, filepath.FromSlash(n))
+		}
+		return place{source: p[0], goroot: p[1], modcache: p[2], cache: p[3], home: p[4], temp: p[5], out: p[6]}
+	}
+	if s.pass == A {
+		s.host = under(dir, "src", "go", "mod", "cache", "home", "tmp", "out")
+	} else {
+		s.host = under(dir, "work/tree-of-the-second-pass", "toolchain/golang", "module-downloads", "compiled/objects", "users/second", "scratch", "results")
+	}
+	if !s.Confinement.Namespaces {
+		if s.pass == A {
+			s.host.goroot, s.host.modcache = s.GOROOT, s.ModCache
+		}
+		if s.ModCache == "" {
+			s.host.modcache = ""
+		}
+		s.seen = s.host
+		return
+	}
+	s.host.goroot, s.host.modcache = s.GOROOT, s.ModCache
+	if s.pass == A {
+		s.seen = under("/a", "src", "go", "mod", "cache", "home", "tmp", "out")
+		s.seen.user, s.seen.group, s.seen.host, s.seen.domain = 1000, 1000, "twice-a", "first.invalid"
+	} else {
+		s.seen = under("/var/lib/second-pass", "work/tree-of-the-second-pass", "toolchain/golang", "module-downloads", "compiled/objects", "users/second", "scratch", "results")
+		s.seen.user, s.seen.group, s.seen.host, s.seen.domain = 4242, 2424, "the-host-of-pass-b", "second.invalid"
+	}
+	if s.ModCache == "" {
+		s.seen.modcache = ""
+	}
+}
+
+// note adds what was observed.
+func (s *local) note(w Witness) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, value := range w {
+		s.witness[name] = value
+	}
+}
+
+// Witness implements [Session].
+func (s *local) Witness() Witness {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := Witness{}
+	for name, value := range s.witness {
+		w[name] = value
+	}
+	return w
+}
+
+// Close implements [Session]. What cannot be removed at once, because a module
+// cache or a hook made it read-only, is made writable first.
+func (s *local) Close() error { return RemoveAll(filepath.Dir(s.root)) }
+
+// RemoveAll removes dir and all below it, read-only folders included.
+func RemoveAll(dir string) error {
+	if os.RemoveAll(dir) == nil {
+		return nil
+	}
+	filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			os.Chmod(p, 0o755)
+		}
+		return nil
+	})
+	return os.RemoveAll(dir)
+}
+
+// Build implements [Session].
+func (s *local) Build(ctx context.Context, job Job) (Result, error) {
+	target := job.Binaries[0].Recipe.Target
+	res := Result{Usage: Usage{Start: s.Now()}}
+	slug := target.Slug()
+	outHost := filepath.Join(s.host.out, slug)
+	cacheHost := filepath.Join(s.host.cache, slug)
+	// What was compiled for one target serves no other: giving each its own
+	// cache and dropping it at once bounds the space on disk.
+	defer RemoveAll(cacheHost)
+	defer RemoveAll(outHost)
+	files := make([]string, len(job.Binaries))
+	var log strings.Builder
+	for i, group := range s.groups(job.Binaries) {
+		n := strconv.Itoa(i)
+		out, seenOut := filepath.Join(outHost, n), filepath.Join(s.seen.out, slug, n)
+		if err := os.MkdirAll(out, 0o755); err != nil {
+			return res, err
+		}
+		first := job.Binaries[group[0]].Recipe
+		argv := slices.Concat([]string{"go", "build", "-o", seenOut + string(filepath.Separator), "-p", strconv.Itoa(s.processes(job.Share)),
+			"-debug-actiongraph=" + seenOut + ".json"}, first.Argv[2:len(first.Argv)-1])
+		if len(group) == 1 {
+			argv[3] = filepath.Join(seenOut, first.Binary)
+			files[group[0]] = filepath.Join(out, first.Binary)
+		}
+		for _, j := range group {
+			b := job.Binaries[j]
+			argv = append(argv, b.Recipe.Argv[len(b.Recipe.Argv)-1])
+			if len(group) > 1 {
+				files[j] = filepath.Join(out, execName(b.ImportPath)+b.Recipe.Target.Exe())
+			}
+		}
+		r, err := s.run(ctx, run{
+			what: target.String(), dir: s.moduleDir(), argv: argv, env: first.Env,
+			cache: slug, slot: job.Slot, share: job.Share,
+		})
+		log.WriteString(r.output)
+		res.Usage.CPU += r.cpu
+		if err != nil {
+			res.Log = log.String()
+			return res, err
+		}
+		graph, err := os.ReadFile(out + ".json")
+		if err != nil {
+			return res, fmt.Errorf("%s: action graph: %w", target, err)
+		}
+		res.Graphs = append(res.Graphs, graph)
+	}
+	res.Log = log.String()
+	for i, b := range job.Binaries {
+		d, size, err := s.Store.Adopt(files[i])
+		if err != nil {
+			return res, fmt.Errorf("%s: %s: %w", target, b.Recipe.Binary, err)
+		}
+		res.Artifacts = append(res.Artifacts, artifact.Artifact{Name: b.Recipe.Binary, Kind: artifact.Binary, Digest: d, Size: size, Executable: true})
+	}
+	res.Usage.Wall = s.Now().Sub(res.Usage.Start)
+	return res, nil
+}
+
+func (s *local) moduleDir() string {
+	return filepath.Join(s.seen.source, filepath.FromSlash(s.ModuleDir))
+}
+
+// processes is what -p gets: pass B has one more.
+func (s *local) processes(share Share) int {
+	n := max(1, share.Processes)
+	if s.pass == B {
+		n++
+	}
+	return n
+}
+
+// groups splits the binaries of a target into those that one go command may
+// build: their recipes differ in the package alone. Pass B takes each by
+// itself, exactly as its recipe says, so that the comparison also shows that
+// building several at once makes no difference.
+func (s *local) groups(list []Binary) [][]int {
+	var groups [][]int
+	for i, b := range list {
+		j := slices.IndexFunc(groups, func(g []int) bool {
+			if s.pass == B || !sameBuild(list[g[0]].Recipe, b.Recipe) {
+				return false
+			}
+			return !slices.ContainsFunc(g, func(k int) bool { return execName(list[k].ImportPath) == execName(b.ImportPath) })
+		})
+		if j < 0 {
+			groups = append(groups, []int{i})
+		} else {
+			groups[j] = append(groups[j], i)
+		}
+	}
+	return groups
+}
+
+func sameBuild(a, b recipe.Recipe) bool {
+	return slices.Equal(a.Argv[:len(a.Argv)-1], b.Argv[:len(b.Argv)-1]) && slices.Equal(a.Env, b.Env)
+}
+
+// execName is the file name that the go command gives to a main package when
+// it is not told: cmd/go/internal/load.Package.DefaultExecName.
+func execName(importPath string) string {
+	dir, elem := path.Split(importPath)
+	if n, ok := strings.CutPrefix(elem, "v"); ok && dir != "" {
+		if v, err := strconv.Atoi(n); err == nil && v >= 2 && n[0] != '0' {
+			return path.Base(dir)
+		}
+	}
+	return elem
+}
+
+// run is one command of a pass.
+type run struct {
+	what  string
+	dir   string // as the command sees it
+	argv  []string
+	env   []string // the recipe's part
+	cache string   // name of the build cache
+	slot  int
+	share Share
+	live  io.Writer // gets the output at once, or nil
+}
+
+type ran struct {
+	output string
+	cpu    time.Duration
+}
+
+// run executes r in the workspace.
+func (s *local) run(ctx context.Context, r run) (ran, error) {
+	cacheHost := filepath.Join(s.host.cache, r.cache)
+	if err := os.MkdirAll(cacheHost, 0o755); err != nil {
+		return ran{}, err
+	}
+	c, w := s.cell(r)
+	out := &tail{limit: 1 << 20}
+	dst := io.Writer(out)
+	if r.live != nil {
+		dst = io.MultiWriter(out, r.live)
+	}
+	seen, cpu, err := s.execute(ctx, c, dst)
+	s.note(w)
+	s.note(seen)
+	result := ran{output: out.String(), cpu: cpu}
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		return result, cause
+	}
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return result, &CommandError{Pass: s.pass, What: r.what, Argv: r.argv, Output: result.output, Confined: s.Confinement.writesConfined(), Err: err}
+	}
+	if err != nil {
+		return result, fmt.Errorf("pass %s: %s: %s: %w", s.pass, r.what, r.argv[0], err)
+	}
+	return result, nil
+}
+
+// cell describes the process for r, and the witness of what is chosen here and
+// not observed by the process itself.
+func (s *local) cell(r run) (cell, Witness) {
+	dirs := s.Path
+	if s.Confinement.Namespaces {
+		dirs = visible(dirs)
+	}
+	threads, zone, lang := 1, "Etc/GMT+12", "C"
+	noise := []string{"EDITOR=ed"}
+	if s.pass == B {
+		threads, zone, lang = 2, "Pacific/Kiritimati", "C.UTF-8"
+		noise = []string{"EDITOR=vi", "COLUMNS=132", "CI=false", "TERM=vt220", "MAKEFLAGS=-j9", "LANGUAGE=tr:de", "XDG_CACHE_HOME=" + filepath.Join(s.seen.home, "elsewhere")}
+		dirs = slices.Clone(dirs)
+		slices.Reverse(dirs)
+	}
+	bin := filepath.Join(s.seen.goroot, "bin")
+	pathVar := strings.Join(append([]string{bin}, dirs...), string(filepath.ListSeparator))
+	user := map[Pass]string{A: "first", B: "second-user"}[s.pass]
+	env := slices.Concat(s.HostEnv, r.env, noise, []string{
+		"GOROOT=" + s.seen.goroot,
+		"GOPATH=" + filepath.Join(s.seen.home, "go"),
+		"GOMODCACHE=" + s.seen.modcache,
+		"GOCACHE=" + filepath.Join(s.seen.cache, r.cache),
+		"GOTMPDIR=" + s.seen.temp,
+		"GOMAXPROCS=" + strconv.Itoa(threads),
+		"HOME=" + s.seen.home, "USERPROFILE=" + s.seen.home, "LocalAppData=" + s.seen.home, "AppData=" + s.seen.home,
+		"USER=" + user, "LOGNAME=" + user,
+		"TMPDIR=" + s.seen.temp, "TMP=" + s.seen.temp, "TEMP=" + s.seen.temp,
+		"PATH=" + pathVar,
+		"PWD=" + r.dir,
+		"TZ=" + zone, "LANG=" + lang, "LC_ALL=" + lang,
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0",
+	})
+	if s.seen.modcache == "" { // vendored: the go command insists on a path
+		env = append(env, "GOMODCACHE="+filepath.Join(s.seen.home, "mod"))
+	}
+	if r.share.GOGC > 0 {
+		env = append(env, "GOGC="+strconv.Itoa(r.share.GOGC))
+	}
+	if r.share.Memory > 0 {
+		env = append(env, "GOMEMLIMIT="+strconv.FormatInt(r.share.Memory, 10))
+	}
+	c := cell{
+		Umask: 0o022, LeaveOut: -1, Landlock: s.Confinement.Landlock,
+		Dir: r.dir, Argv: r.argv, Env: env, Host: s.seen.host, Domain: s.seen.domain,
+		Writable: []string{s.seen.source, s.seen.cache, s.seen.home, s.seen.temp, s.seen.out},
+	}
+	if s.pass == B {
+		c.Umask, c.LeaveOut, c.FixedMap, c.OldName = 0o002, r.slot, true, true
+	}
+	if s.Confinement.Namespaces {
+		s.furnish(&c, user)
+	}
+	return c, Witness{
+		timeZone: zone, locale: lang, gomaxprocs: strconv.Itoa(threads), parallel: strconv.Itoa(s.processes(r.share)),
+		environment: strings.Join(noise, " "), pathOrder: pathVar,
+	}
+}
+
+// furnish fills the new root of a namespace.
+func (s *local) furnish(c *cell, user string) {
+	c.Root = s.root
+	c.Mount = systemMounts()
+	for _, m := range []mount{
+		{From: s.host.source, To: s.seen.source, Write: true},
+		{From: s.host.cache, To: s.seen.cache, Write: true},
+		{From: s.host.home, To: s.seen.home, Write: true},
+		{From: s.host.temp, To: s.seen.temp, Write: true},
+		{From: s.host.temp, To: "/tmp", Write: true},
+		{From: s.host.out, To: s.seen.out, Write: true},
+		{From: s.host.goroot, To: s.seen.goroot},
+	} {
+		c.Mount = append(c.Mount, m)
+	}
+	if s.seen.modcache != "" {
+		c.Mount = append(c.Mount, mount{From: s.host.modcache, To: s.seen.modcache})
+	}
+	c.Writable = append(c.Writable, "/tmp")
+	id := func(n int) string { return strconv.Itoa(n) }
+	c.Files = map[string]string{
+		"/etc/passwd":   user + ":x:" + id(s.seen.user) + ":" + id(s.seen.group) + "::" + s.seen.home + ":/bin/sh\n",
+		"/etc/group":    user + ":x:" + id(s.seen.group) + ":\n",
+		"/etc/hosts":    "127.0.0.1 localhost " + s.seen.host + "." + s.seen.domain + " " + s.seen.host + "\n",
+		"/etc/hostname": s.seen.host + "\n",
+	}
+}
+
+// Files implements [Session].
+func (s *local) Files(globs []string) ([]artifact.Artifact, error) {
+	base := filepath.Join(s.host.source, filepath.FromSlash(s.ConfigDir))
+	root, err := os.OpenRoot(base)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	var list []artifact.Artifact
+	seen := map[string]bool{}
+	for _, glob := range globs {
+		names, err := fs.Glob(root.FS(), glob)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", glob, err)
+		}
+		for _, name := range names {
+			info, err := root.Lstat(name)
+			if err != nil {
+				return nil, err
+			}
+			if info.IsDir() || seen[name] {
+				continue
+			}
+			if !info.Mode().IsRegular() {
+				return nil, fmt.Errorf("%s: is no regular file, so it cannot go into an archive", name)
+			}
+			seen[name] = true
+			f, err := root.Open(name)
+			if err != nil {
+				return nil, err
+			}
+			d, size, err := s.Store.Put(f)
+			f.Close()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			list = append(list, artifact.Artifact{Name: name, Kind: artifact.File, Digest: d, Size: size, Executable: info.Mode()&0o100 != 0})
+		}
+	}
+	slices.SortFunc(list, func(a, b artifact.Artifact) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// tail keeps the first and the last part of what is written to it.
+type tail struct {
+	limit   int
+	head    bytes.Buffer
+	rest    []byte
+	dropped int
+	sync.Mutex
+}
+
+// Write never fails.
+func (t *tail) Write(p []byte) (int, error) {
+	t.Lock()
+	defer t.Unlock()
+	n := len(p)
+	if room := t.limit/2 - t.head.Len(); room > 0 {
+		k := min(room, len(p))
+		t.head.Write(p[:k])
+		p = p[k:]
+	}
+	t.rest = append(t.rest, p...)
+	if over := len(t.rest) - t.limit/2; over > t.limit/2 {
+		t.dropped += over
+		t.rest = slices.Clone(t.rest[over:])
+	}
+	return n, nil
+}
+
+// String returns what was kept.
+func (t *tail) String() string {
+	t.Lock()
+	defer t.Unlock()
+	if t.dropped == 0 {
+		return t.head.String() + string(t.rest)
+	}
+	return fmt.Sprintf("%s\n... %d bytes left out ...\n%s", t.head.String(), t.dropped, t.rest)
+}
+
+// Error gives the operation and the cause; the output is for a page of its own.
+func (e *CommandError) Error() string {
+	return fmt.Sprintf("pass %s: %s: %s: %v", e.Pass, e.What, strings.Join(e.Argv, " "), e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *CommandError) Unwrap() error { return e.Err }
