@@ -448,19 +448,19 @@ func (f *File) archive(p *faults, t Target, v Vars) ArchivePlan {
 		}
 		return plan
 	}
-	single := func(key string) {
+	named := func(key string) string {
 		if f.texts[key].binary && len(names) > 1 {
 			p.add(key, "", "there is no single .Binary: %d binaries are built for %s", len(names), t)
+			return ""
 		}
+		return f.expand(p, key, v, plainName)
 	}
 	if len(names) == 1 {
 		v.Binary = names[0]
 	}
-	single("archive.name")
-	plan.Name = f.expand(p, "archive.name", v, plainName) + "." + plan.Format
+	plan.Name = named("archive.name") + "." + plan.Format
 	if a.Wrap != "" {
-		single("archive.wrap")
-		plan.Wrap = f.expand(p, "archive.wrap", v, plainName)
+		plan.Wrap = named("archive.wrap")
 	}
 	plan.Files, plan.MustMatch = slices.Clone(a.Files), a.Files != nil
 	if !plan.MustMatch {
