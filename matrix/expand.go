@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -98,10 +99,10 @@ func (f *File) Builds(ports []Port, v Vars) ([]Build, error) {
 	var builds []Build
 	dist := map[string]string{strings.ToLower(f.Checksum.File): "the list of digests"}
 	for _, t := range targets {
-		n := len(builds)
+		n, over := len(builds), f.overridesFor(t.Target)
 		for i := range f.Binaries {
 			if f.builtFor(i, t.Target) {
-				builds = append(builds, f.build(p, t.Target, i, v, ports))
+				builds = append(builds, f.build(p, t.Target, i, over, v, ports))
 			}
 		}
 		if len(builds) == n {
@@ -158,11 +159,11 @@ func (f *File) targets(p *faults, ports []Port) []placed {
 	}
 
 	var all []placed
-	seen := map[Target]string{}
+	seen, out := map[Target]string{}, map[Target]string{} // where a target was added or excluded
 	excluded := make([]bool, len(m.Exclude))
 	// add takes a target in, unless it is there or excluded.
 	add := func(t Target, key string) (by string, added bool) {
-		if by := seen[t]; by != "" {
+		if by := cmp.Or(seen[t], out[t]); by != "" {
 			return by, false
 		}
 		for i := range m.Exclude {
@@ -171,6 +172,7 @@ func (f *File) targets(p *faults, ports []Port) []placed {
 			}
 		}
 		if by != "" {
+			out[t] = by
 			return by, false
 		}
 		seen[t] = key
@@ -298,8 +300,25 @@ func (f *File) builtFor(i int, t Target) bool {
 	return false
 }
 
-// build resolves binary i for t.
-func (f *File) build(p *faults, t Target, i int, v Vars, ports []Port) Build {
+// override is an Override and the path of its key.
+type override struct {
+	*Override
+	key string
+}
+
+// overridesFor returns the overrides for t, in order.
+func (f *File) overridesFor(t Target) []override {
+	var list []override
+	for j := range f.Overrides {
+		if key := at("override", j); f.globs[join(key, "target")].match(t) {
+			list = append(list, override{&f.Overrides[j], key})
+		}
+	}
+	return list
+}
+
+// build resolves binary i for t, to which the overrides apply.
+func (f *File) build(p *faults, t Target, i int, overrides []override, v Vars, ports []Port) Build {
 	b := f.Binaries[i]
 	key := at("binary", i)
 	v.Target, v.Binary = t, b.Name
@@ -308,25 +327,24 @@ func (f *File) build(p *faults, t Target, i int, v Vars, ports []Port) Build {
 	// them an option was taken from.
 	var o BuildOptions
 	from := map[string]string{}
-	layer(&o, f.Build, "build", from)
-	layer(&o, BuildOptions{Cgo: b.Cgo}, key, from)
+	layer(&o, &f.Build, "build", from)
+	layer(&o, &BuildOptions{Cgo: b.Cgo}, key, from)
 	o.Tags = slices.Concat(o.Tags, b.Tags)
 	stamps, env := map[string]string{}, map[string]string{} // names to key paths
-	origin := func(of map[string]string, names map[string]string, key string) {
+	origin := func(of map[string]string, names map[string]string, key, table string) {
 		for name := range names {
-			of[name] = join(key, name)
+			of[name] = join(join(key, table), name)
 		}
 	}
-	origin(stamps, b.Stamps, join(key, "stamps"))
-	origin(env, b.Env, join(key, "env"))
-	for j, over := range f.Overrides {
-		k := at("override", j)
-		if !f.globs[join(k, "target")].match(t) || !segment(over.Binary, b.Name) {
+	origin(stamps, b.Stamps, key, "stamps")
+	origin(env, b.Env, key, "env")
+	for _, over := range overrides {
+		if !segment(over.Binary, b.Name) {
 			continue
 		}
-		layer(&o, over.BuildOptions, k, from)
-		origin(stamps, over.Stamps, join(k, "stamps"))
-		origin(env, over.Env, join(k, "env"))
+		layer(&o, &over.BuildOptions, over.key, from)
+		origin(stamps, over.Stamps, over.key, "stamps")
+		origin(env, over.Env, over.key, "env")
 	}
 
 	build := Build{Target: t, Binary: b.Name, Package: b.Package, Options: Options{
@@ -343,14 +361,14 @@ func (f *File) build(p *faults, t Target, i int, v Vars, ports []Port) Build {
 		FIPS140:      or(o.FIPS140, "off"),
 		PGO:          or(o.PGO, "auto"),
 	}}
-	cgoKey := from["cgo"]
-	if cgoKey == "" {
-		cgoKey = key
+	cgoKey := key
+	if k, ok := from["cgo"]; ok {
+		cgoKey = join(k, "cgo")
 	}
 	cgo := build.Options.Cgo
 	mode, hint, err := buildMode(or(o.PIE, "auto"), t.OS, t.Arch, cgo)
 	if err != nil {
-		p.add(from["pie"], hint, "%v", err)
+		p.add(join(from["pie"], "pie"), hint, "%v", err)
 	}
 	build.Options.BuildMode = mode
 	if port, ok := findPort(ports, t.OS, t.Arch); ok && cgo && !port.CgoSupported {
@@ -370,13 +388,17 @@ func (f *File) build(p *faults, t Target, i int, v Vars, ports []Port) Build {
 	return build
 }
 
+// optionFields are the keys of BuildOptions, found once: there may be many builds
+// with many overrides.
+var optionFields = fields(reflect.TypeFor[BuildOptions]())
+
 // layer sets the options in dst that src, which stands at key, has.
-func layer(dst *BuildOptions, src BuildOptions, key string, from map[string]string) {
-	to, have := reflect.ValueOf(dst).Elem(), reflect.ValueOf(src)
-	for _, f := range fields(have.Type()) {
+func layer(dst, src *BuildOptions, key string, from map[string]string) {
+	to, have := reflect.ValueOf(dst).Elem(), reflect.ValueOf(src).Elem()
+	for _, f := range optionFields {
 		if v := have.FieldByIndex(f.index); !v.IsNil() {
 			to.FieldByIndex(f.index).Set(v)
-			from[f.key] = join(key, f.key)
+			from[f.key] = key
 		}
 	}
 }
