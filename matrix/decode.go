@@ -1,0 +1,234 @@
+package matrix
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// maxList bounds the elements of a list or table, so that the work that an
+// expansion makes is bounded too.
+const maxList = 1000
+
+// parser fills a File from a tree of TOML values and checks it.
+type parser struct {
+	faults
+	f *File
+}
+
+// field is what a struct says about one of its keys.
+type field struct {
+	key      string
+	required bool
+	enum     []string
+	index    []int
+	typ      reflect.Type
+}
+
+// fields returns the keys of a struct type, in its order, embedded structs
+// included. The tag is toml:"key", with ",required" and ",enum=a|b" after it.
+func fields(t reflect.Type) []field {
+	var list []field
+	for _, sf := range reflect.VisibleFields(t) {
+		tag, ok := sf.Tag.Lookup("toml")
+		if !ok {
+			continue
+		}
+		parts := strings.Split(tag, ",")
+		f := field{key: parts[0], index: sf.Index, typ: sf.Type}
+		for _, p := range parts[1:] {
+			if p == "required" {
+				f.required = true
+			}
+			if e, ok := strings.CutPrefix(p, "enum="); ok {
+				f.enum = strings.Split(e, "|")
+			}
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+// table copies a TOML table into the struct dst.
+func (p *parser) table(path string, src map[string]any, dst reflect.Value) {
+	known := fields(dst.Type())
+	var keys []string
+	for _, f := range known {
+		keys = append(keys, f.key)
+		value, ok := src[f.key]
+		switch {
+		case ok:
+			p.value(join(path, f.key), f.enum, value, dst.FieldByIndex(f.index))
+		case f.required:
+			where, hint := path, ""
+			if f.typ.Kind() == reflect.Slice && f.typ.Elem().Kind() == reflect.Struct {
+				hint = fmt.Sprintf("begin one with [[%s]]", f.key)
+			}
+			// A key that is not there is found where its table begins.
+			p.bad[join(path, f.key)] = true
+			p.list = append(p.list, &Error{
+				File: p.file, Line: p.lines.find(where), Key: join(path, f.key), Msg: "missing", Hint: hint,
+			})
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(src)) {
+		if slices.Contains(keys, key) {
+			continue
+		}
+		hint := ""
+		if c := closest(key, keys); c != "" {
+			hint = fmt.Sprintf("did you mean %q?", c)
+		} else if home := tableOf(key); home != path && home != "" {
+			hint = fmt.Sprintf("it belongs to [%s]", home)
+		}
+		p.reject(join(path, key), hint, "unknown key")
+	}
+}
+
+// tableOf returns the table of single values that has key, if there is one.
+func tableOf(key string) string {
+	for _, t := range fields(reflect.TypeFor[File]()) {
+		if t.typ.Kind() != reflect.Struct {
+			continue
+		}
+		for _, f := range fields(t.typ) {
+			if f.key == key {
+				return t.key
+			}
+		}
+	}
+	return ""
+}
+
+// value copies one TOML value into dst, or says what is wrong with its type.
+func (p *parser) value(path string, enum []string, src any, dst reflect.Value) {
+	wrong := func(want, hint string) { p.reject(path, hint, "want %s, not %s", want, kindOf(src)) }
+	switch dst.Kind() {
+	case reflect.Pointer:
+		dst.Set(reflect.New(dst.Type().Elem()))
+		p.value(path, enum, src, dst.Elem())
+	case reflect.Bool:
+		b, ok := src.(bool)
+		if !ok {
+			wrong("true or false", quotesOff(src))
+			return
+		}
+		dst.SetBool(b)
+	case reflect.String:
+		s, ok := src.(string)
+		if !ok {
+			wrong("a string", quotesOn(src))
+			return
+		}
+		switch {
+		case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
+			p.reject(path, "", "not text: it holds a NUL or no UTF-8")
+		case enum != nil && !slices.Contains(enum, s):
+			hint := ""
+			if c := closest(s, enum); c != "" {
+				hint = fmt.Sprintf("did you mean %q?", c)
+			}
+			p.reject(path, hint, "unknown value %q (%s)", s, orList(enum))
+		}
+		dst.SetString(s)
+	case reflect.Slice:
+		elem := dst.Type().Elem()
+		list, ok := asList(src)
+		if !ok {
+			if elem.Kind() == reflect.Struct {
+				wrong("a list of tables", fmt.Sprintf("write [[%s]]", path))
+			} else {
+				wrong("a list of strings", "put it in [ ]")
+			}
+			return
+		}
+		if len(list) > maxList {
+			p.reject(path, "", "more than %d elements", maxList)
+			return
+		}
+		dst.Set(reflect.MakeSlice(dst.Type(), len(list), len(list)))
+		for i, e := range list {
+			p.value(at(path, i), enum, e, dst.Index(i))
+		}
+	case reflect.Map:
+		table, ok := src.(map[string]any)
+		if !ok {
+			wrong("a table", "")
+			return
+		}
+		if len(table) > maxList {
+			p.reject(path, "", "more than %d keys", maxList)
+			return
+		}
+		dst.Set(reflect.MakeMap(dst.Type()))
+		for _, key := range slices.Sorted(maps.Keys(table)) {
+			v := reflect.New(dst.Type().Elem()).Elem()
+			p.value(join(path, key), enum, table[key], v)
+			dst.SetMapIndex(reflect.ValueOf(key), v)
+		}
+	case reflect.Struct:
+		table, ok := src.(map[string]any)
+		if !ok {
+			wrong("a table", "")
+			return
+		}
+		p.table(path, table, dst)
+	default:
+		p.reject(path, "", "no value of type %s can be read", dst.Type())
+	}
+}
+
+// asList makes one type of the two that the library gives for arrays.
+func asList(src any) ([]any, bool) {
+	switch src := src.(type) {
+	case []any:
+		return src, true
+	case []map[string]any:
+		list := make([]any, len(src))
+		for i, t := range src {
+			list[i] = t
+		}
+		return list, true
+	}
+	return nil, false
+}
+
+// kindOf names the type of a TOML value.
+func kindOf(v any) string {
+	switch v.(type) {
+	case string:
+		return "a string"
+	case bool:
+		return "a boolean"
+	case int64:
+		return "an integer"
+	case float64:
+		return "a float"
+	case time.Time:
+		return "a date or time"
+	case map[string]any:
+		return "a table"
+	case []map[string]any:
+		return "a list of tables"
+	}
+	return "a list"
+}
+
+func quotesOn(v any) string {
+	switch v.(type) {
+	case int64, float64, bool:
+		return fmt.Sprintf("write it in quotes: \"%v\"", v)
+	}
+	return ""
+}
+
+func quotesOff(v any) string {
+	if v == "true" || v == "false" {
+		return fmt.Sprintf("write it without quotes: %v", v)
+	}
+	return ""
+}

@@ -1,0 +1,525 @@
+package matrix
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Bounds of an expansion.
+const (
+	maxTargets = 1000
+	maxBuilds  = 5000
+)
+
+// Build is one binary for one target, with nothing left to decide.
+type Build struct {
+	Target Target
+	// Binary is the file name without the target's suffix ([Target.Exe]).
+	Binary string
+	// Package is the main package: "." or "./cmd/age".
+	Package string
+	Options Options
+	// Stamps are sorted by name.
+	Stamps []Stamp
+	// Env are the variables that the release file adds to the environment, as
+	// sorted NAME=value pairs. Those of the target are not among them.
+	Env []string
+}
+
+// Options are the build options of one build; see [BuildOptions] for what each
+// means.
+type Options struct {
+	Trimpath bool
+	// BuildID is "", "keep" or a literal.
+	BuildID                  string
+	StripSymbols, StripDWARF bool
+	// BuildMode is "" where -buildmode is left out, "exe" or "pie".
+	BuildMode string
+	Cgo       bool
+	// Tags and Experiments hold no name twice.
+	Tags, GCFlags, ASMFlags, ExtLDFlags, Experiments []string
+	// FIPS140 is the value of GOFIPS140, PGO that of -pgo.
+	FIPS140, PGO string
+}
+
+// Stamp is a string variable that the linker sets.
+type Stamp struct {
+	// Name is the import path of the package, a dot and the variable; the main
+	// package is called main.
+	Name, Value string
+}
+
+// ArchivePlan says how the binaries of one target are packed.
+type ArchivePlan struct {
+	// Name is the file name of the archive, its suffix included; empty where
+	// Format is "none".
+	Name string
+	// Format is "tar.gz", "tar.zst", "zip" or "none".
+	Format string
+	// Wrap is the folder in the archive that everything lies in, or "".
+	Wrap string
+	// Binaries are the file names of the binaries, suffix included, in the order
+	// of the release file.
+	Binaries []string
+	// Raw are the file names under which the binaries are published where Format
+	// is "none", in the order of Binaries.
+	Raw []string
+	// Files are globs for more files, relative to the module's folder. Where
+	// MustMatch is set they were asked for, and one that matches nothing is an
+	// error; otherwise they are the default.
+	Files     []string
+	MustMatch bool
+}
+
+func (f *File) faults() *faults {
+	return &faults{file: f.name, lines: f.lines, bad: map[string]bool{}}
+}
+
+// Builds expands the matrix: every target with every binary that is built for
+// it, in the order of the release file. Every template is expanded with v, of
+// which Binary and Target are replaced. Ports are those of the toolchain;
+// without them (nil) it is not checked that the toolchain has the targets and
+// cgo for them, and globs in include stand for the ports of Go 1.26. The error,
+// if there is one, is of type [Errors].
+func (f *File) Builds(ports []Port, v Vars) ([]Build, error) {
+	p := f.faults()
+	targets := f.targets(p, ports)
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	f.unused(p, targets)
+	if len(targets)*len(f.Binaries) > maxBuilds {
+		p.add("matrix", "", "more than %d builds", maxBuilds)
+		return nil, p.err()
+	}
+	var builds []Build
+	dist := map[string]string{strings.ToLower(f.Checksum.File): "the list of digests"}
+	for _, t := range targets {
+		n, over := len(builds), f.overridesFor(t.Target)
+		for i := range f.Binaries {
+			if f.builtFor(i, t.Target) {
+				builds = append(builds, f.build(p, t.Target, i, over, v, ports))
+			}
+		}
+		if len(builds) == n {
+			p.add(t.key, "exclude the target, or change the targets of a binary", "no binary is built for %s", t.Target)
+			continue
+		}
+		plan := f.archive(p, t.Target, v)
+		for _, name := range append(plan.Raw, plan.Name) {
+			lower := strings.ToLower(name)
+			other, taken := dist[lower]
+			switch {
+			case name == "":
+			case reserved[lower] || strings.HasSuffix(lower, ".sigstore.json") || strings.HasSuffix(lower, ".cdx.json"):
+				p.add("archive.name", "", "%s: the name of something else in dist", name)
+			case taken:
+				p.add("archive.name", "use {{.Target.Slug}}, and {{.Binary}} with format \"none\"", "%s for %s is also the name of %s", name, t, other)
+			default:
+				dist[lower] = "that for " + t.String()
+			}
+		}
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	return builds, nil
+}
+
+// placed is a target and the key that it comes from.
+type placed struct {
+	Target
+	key string
+}
+
+// targets expands the matrix itself.
+func (f *File) targets(p *faults, ports []Port) []placed {
+	m := f.Matrix
+	variants := map[string][]string{}
+	for _, l := range m.variants() {
+		for _, arch := range l.arches {
+			variants[arch] = *l.list
+		}
+	}
+	ofPort := func(os, arch string) []Target {
+		list := variants[arch]
+		if list == nil {
+			v, _ := canonicalVariant(arch, "")
+			list = []string{v}
+		}
+		var targets []Target
+		for _, v := range list {
+			targets = append(targets, Target{os, arch, v})
+		}
+		return targets
+	}
+
+	var all []placed
+	seen, out := map[Target]string{}, map[Target]string{} // where a target was added or excluded
+	excluded := make([]bool, len(m.Exclude))
+	// add takes a target in, unless it is there or excluded.
+	add := func(t Target, key string) (by string, added bool) {
+		if by := cmp.Or(seen[t], out[t]); by != "" {
+			return by, false
+		}
+		for i := range m.Exclude {
+			if k := at("matrix.exclude", i); f.globs[k].match(t) {
+				excluded[i], by = true, k
+			}
+		}
+		if by != "" {
+			out[t] = by
+			return by, false
+		}
+		seen[t] = key
+		all = append(all, placed{t, key})
+		return "", true
+	}
+
+	for _, os := range m.OS {
+		for j, arch := range m.Arch {
+			for _, t := range ofPort(os, arch) {
+				add(t, at("matrix.arch", j))
+			}
+		}
+	}
+	for i, s := range m.Include {
+		key := at("matrix.include", i)
+		g, isGlob := f.globs[key]
+		if !isGlob {
+			t, err := ParseTarget(s)
+			if err != nil {
+				p.add(key, "", "%v", err)
+			} else if by, ok := add(t, key); !ok {
+				verb := "already in"
+				if strings.HasPrefix(by, "matrix.exclude") {
+					verb = "excluded by"
+				}
+				p.add(key, "", "%s is %s %s", t, verb, by)
+			}
+			continue
+		}
+		from, found := ports, false
+		if from == nil {
+			from = knownPorts
+		}
+		for _, port := range from {
+			if port.Broken || !segment(g.os, port.OS) || !segment(g.arch, port.Arch) {
+				continue
+			}
+			targets := ofPort(port.OS, port.Arch)
+			if g.variant != "" {
+				v, err := canonicalVariant(port.Arch, g.variant)
+				if err != nil {
+					continue // of the ports that match, those with the variant
+				}
+				targets = []Target{{port.OS, port.Arch, v}}
+			}
+			for _, t := range targets {
+				_, ok := add(t, key)
+				found = found || ok
+			}
+		}
+		if !found {
+			p.add(key, "", "%s adds no target", s)
+		}
+	}
+	for i, s := range m.Exclude {
+		if !excluded[i] {
+			p.add(at("matrix.exclude", i), "", "%s matches no target", s)
+		}
+	}
+	switch {
+	case len(all) == 0 && len(p.list) == 0:
+		p.add("matrix", "", "every target is excluded")
+	case len(all) > maxTargets:
+		p.add("matrix", "", "%d targets, more than %d", len(all), maxTargets)
+	}
+	if ports != nil {
+		for _, t := range all {
+			exclude := fmt.Sprintf(`add it to matrix.exclude: exclude = ["%s/%s"]`, t.OS, t.Arch)
+			if strings.HasPrefix(t.key, "matrix.include") {
+				exclude = ""
+			}
+			if port, ok := findPort(ports, t.OS, t.Arch); !ok {
+				p.add(t.key, exclude, "the toolchain has no port %s/%s", t.OS, t.Arch)
+			} else if port.Broken {
+				p.add(t.key, exclude, "the Go project calls the port %s/%s broken", t.OS, t.Arch)
+			}
+		}
+	}
+	return all
+}
+
+// unused reports what selects nothing: most likely it is misspelt.
+func (f *File) unused(p *faults, targets []placed) {
+	matches := func(key string) bool {
+		g := f.globs[key]
+		return slices.ContainsFunc(targets, func(t placed) bool { return g.match(t.Target) })
+	}
+	for _, l := range f.Matrix.variants() {
+		used := slices.ContainsFunc(targets, func(t placed) bool { return slices.Contains(l.arches, t.Arch) })
+		if *l.list != nil && !used {
+			p.add(join("matrix", l.key), "", "no target is %s", orList(l.arches))
+		}
+	}
+	for i, b := range f.Binaries {
+		for j, s := range b.Targets {
+			if key := at(join(at("binary", i), "targets"), j); !matches(key) {
+				p.add(key, "", "%s matches no target", s)
+			}
+		}
+	}
+	for i, o := range f.Overrides {
+		key := at("override", i)
+		named := func(b Binary) bool { return segment(o.Binary, b.Name) }
+		switch {
+		case !matches(join(key, "target")):
+			p.add(join(key, "target"), "", "%s matches no target", o.Target)
+		case !slices.ContainsFunc(f.Binaries, named):
+			p.add(join(key, "binary"), "", "%s matches no binary", o.Binary)
+		}
+	}
+}
+
+// builtFor tells whether binary i is built for t.
+func (f *File) builtFor(i int, t Target) bool {
+	b := f.Binaries[i]
+	if b.Targets == nil {
+		return true
+	}
+	for j := range b.Targets {
+		if f.globs[at(join(at("binary", i), "targets"), j)].match(t) {
+			return true
+		}
+	}
+	return false
+}
+
+// override is an Override and the path of its key.
+type override struct {
+	*Override
+	key string
+}
+
+// overridesFor returns the overrides for t, in order.
+func (f *File) overridesFor(t Target) []override {
+	var list []override
+	for j := range f.Overrides {
+		if key := at("override", j); f.globs[join(key, "target")].match(t) {
+			list = append(list, override{&f.Overrides[j], key})
+		}
+	}
+	return list
+}
+
+// build resolves binary i for t, to which the overrides apply.
+func (f *File) build(p *faults, t Target, i int, overrides []override, v Vars, ports []Port) Build {
+	b := f.Binaries[i]
+	key := at("binary", i)
+	v.Target, v.Binary = t, b.Name
+
+	// The layers, from the general to the particular. from remembers which of
+	// them an option was taken from.
+	var o BuildOptions
+	from := map[string]string{}
+	layer(&o, &f.Build, "build", from)
+	layer(&o, &BuildOptions{Cgo: b.Cgo}, key, from)
+	o.Tags = slices.Concat(o.Tags, b.Tags)
+	stamps, env := map[string]string{}, map[string]string{} // names to key paths
+	origin := func(of map[string]string, names map[string]string, key, table string) {
+		for name := range names {
+			of[name] = join(join(key, table), name)
+		}
+	}
+	origin(stamps, b.Stamps, key, "stamps")
+	origin(env, b.Env, key, "env")
+	for _, over := range overrides {
+		if !segment(over.Binary, b.Name) {
+			continue
+		}
+		layer(&o, &over.BuildOptions, over.key, from)
+		origin(stamps, over.Stamps, over.key, "stamps")
+		origin(env, over.Env, over.key, "env")
+	}
+
+	build := Build{Target: t, Binary: b.Name, Package: b.Package, Options: Options{
+		Trimpath:     or(o.Trimpath, true),
+		BuildID:      or(o.BuildID, ""),
+		StripSymbols: or(o.StripSymbols, true),
+		StripDWARF:   or(o.StripDWARF, true),
+		Cgo:          or(o.Cgo, false),
+		Tags:         unique(o.Tags),
+		GCFlags:      slices.Clone(o.GCFlags),
+		ASMFlags:     slices.Clone(o.ASMFlags),
+		ExtLDFlags:   slices.Clone(o.ExtLDFlags),
+		Experiments:  unique(o.Experiments),
+		FIPS140:      or(o.FIPS140, "off"),
+		PGO:          or(o.PGO, "auto"),
+	}}
+	cgoKey := key
+	if k, ok := from["cgo"]; ok {
+		cgoKey = join(k, "cgo")
+	}
+	cgo := build.Options.Cgo
+	mode, hint, err := buildMode(or(o.PIE, "auto"), t.OS, t.Arch, cgo)
+	if err != nil {
+		p.add(join(from["pie"], "pie"), hint, "%v", err)
+	}
+	build.Options.BuildMode = mode
+	if port, ok := findPort(ports, t.OS, t.Arch); ok && cgo && !port.CgoSupported {
+		p.add(cgoKey, "set cgo = false for it in an [[override]]", "%s/%s has no cgo", t.OS, t.Arch)
+	}
+	if !cgo && mustLinkExternal(t.OS, t.Arch, false) {
+		p.add(cgoKey, "set cgo = true for it in an [[override]], with a C compiler for it in env", "%s/%s cannot be linked without a C compiler", t.OS, t.Arch)
+	}
+	for _, name := range slices.Sorted(maps.Keys(stamps)) {
+		value := f.expand(p, stamps[name], v, func(s string) error { return stampValue(name, s) })
+		build.Stamps = append(build.Stamps, Stamp{name, value})
+	}
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		build.Env = append(build.Env, name+"="+f.expand(p, env[name], v, envValue))
+	}
+	slices.Sort(build.Env)
+	return build
+}
+
+// optionFields are the keys of BuildOptions, found once: there may be many builds
+// with many overrides.
+var optionFields = fields(reflect.TypeFor[BuildOptions]())
+
+// layer sets the options in dst that src, which stands at key, has.
+func layer(dst, src *BuildOptions, key string, from map[string]string) {
+	to, have := reflect.ValueOf(dst).Elem(), reflect.ValueOf(src).Elem()
+	for _, f := range optionFields {
+		if v := have.FieldByIndex(f.index); !v.IsNil() {
+			to.FieldByIndex(f.index).Set(v)
+			from[f.key] = key
+		}
+	}
+}
+
+func or[T any](p *T, standard T) T {
+	if p == nil {
+		return standard
+	}
+	return *p
+}
+
+// unique returns list without repetitions, in its order.
+func unique(list []string) []string {
+	var u []string
+	for _, s := range list {
+		if !slices.Contains(u, s) {
+			u = append(u, s)
+		}
+	}
+	return u
+}
+
+// expand executes the template at key, and holds what comes out to check.
+func (f *File) expand(p *faults, key string, v Vars, check func(string) error) string {
+	s, err := f.texts[key].expand(v)
+	if err == nil && check != nil {
+		err = check(s)
+	}
+	if err != nil {
+		p.add(key, "", "%v", err)
+	}
+	return s
+}
+
+// Archive returns how the binaries of t are packed. Templates are expanded with
+// v, of which Binary and Target are replaced. That names differ between targets
+// is checked by [File.Builds]. The error, if there is one, is of type [Errors].
+func (f *File) Archive(t Target, v Vars) (ArchivePlan, error) {
+	p := f.faults()
+	plan := f.archive(p, t, v)
+	if err := p.err(); err != nil {
+		return ArchivePlan{}, err
+	}
+	return plan, nil
+}
+
+func (f *File) archive(p *faults, t Target, v Vars) ArchivePlan {
+	a := f.Packaging
+	plan := ArchivePlan{Format: a.Format}
+	if format, ok := a.Formats[t.OS]; ok {
+		plan.Format = format
+	}
+	v.Target, v.Binary = t, ""
+	var names []string
+	for i, b := range f.Binaries {
+		if f.builtFor(i, t) {
+			names = append(names, b.Name)
+			plan.Binaries = append(plan.Binaries, b.Name+t.Exe())
+		}
+	}
+	if len(names) == 0 {
+		p.add("matrix", "", "no binary is built for %s", t)
+		return plan
+	}
+	if plan.Format == "none" {
+		for _, name := range names {
+			v.Binary = name
+			plan.Raw = append(plan.Raw, f.expand(p, "archive.name", v, plainName)+t.Exe())
+		}
+		return plan
+	}
+	named := func(key string) string {
+		if f.texts[key].binary && len(names) > 1 {
+			p.add(key, "", "there is no single .Binary: %d binaries are built for %s", len(names), t)
+			return ""
+		}
+		return f.expand(p, key, v, plainName)
+	}
+	if len(names) == 1 {
+		v.Binary = names[0]
+	}
+	plan.Name = named("archive.name") + "." + plan.Format
+	if a.Wrap != "" {
+		plan.Wrap = named("archive.wrap")
+	}
+	plan.Files, plan.MustMatch = slices.Clone(a.Files), a.Files != nil
+	if !plan.MustMatch {
+		plan.Files = slices.Clone(defaultFiles)
+	}
+	return plan
+}
+
+// Hooks returns the commands to run before a build, each with its arguments.
+// Templates are expanded with v, of which Binary and Target are not used. The
+// error, if there is one, is of type [Errors].
+func (f *File) Hooks(v Vars) ([][]string, error) {
+	p := f.faults()
+	var hooks [][]string
+	for i, h := range f.Before {
+		var argv []string
+		for j := range h.Run {
+			key := at(join(at("before", i), "run"), j)
+			argv = append(argv, f.expand(p, key, v, hookArg(j)))
+		}
+		hooks = append(hooks, argv)
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	return hooks, nil
+}
+
+// hookArg judges argument i of a hook.
+func hookArg(i int) func(string) error {
+	return func(s string) error {
+		switch {
+		case i == 0 && s == "":
+			return fmt.Errorf("the name of the command is empty")
+		case strings.ContainsRune(s, 0):
+			return fmt.Errorf("holds a NUL")
+		}
+		return nil
+	}
+}

@@ -1,0 +1,412 @@
+package matrix
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The TOML library says where a syntax error is, but not where a key is. So an
+// index of the keys is made by a second, small reader of the same text. It
+// relies on the library to have found the text valid, but for one thing: it runs
+// first, as a guard against nesting that would exhaust the library's stack. Up
+// to the first error of an invalid text the two agree about it, which is as far
+// as the guard is needed.
+
+const (
+	maxDepth = 32  // arrays and inline tables within each other
+	maxParts = 16  // parts of a dotted key
+	maxPath  = 400 // bytes of a key path
+	maxKeys  = 50_000
+)
+
+// index tells on which line each key path of a TOML text stands.
+type index struct {
+	at    map[string]int
+	lines int // how many the text has
+}
+
+// find returns the line of path, or of what is nearest around it.
+func (x *index) find(path string) int {
+	if x == nil {
+		return 1
+	}
+	for ; path != ""; path = parent(path) {
+		if n, ok := x.at[path]; ok {
+			return min(n, x.lines)
+		}
+	}
+	return 1
+}
+
+// join appends a key to a path, quoting it where TOML would need quotes.
+func join(path, key string) string {
+	bare := key != ""
+	for i := 0; i < len(key); i++ {
+		bare = bare && isBare(key[i])
+	}
+	if !bare {
+		key = strconv.Quote(key)
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// at appends an array index to a path.
+func at(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+// parent removes the last key or array index of a path.
+func parent(path string) string {
+	i := len(path) - 1
+	if i > 0 && path[i] == '"' {
+		for i--; i > 0; i-- { // to the quote that opens the key
+			if path[i] != '"' {
+				continue
+			}
+			backslashes := 0
+			for path[i-1-backslashes] == '\\' {
+				if backslashes++; i-1-backslashes < 0 {
+					break
+				}
+			}
+			if backslashes%2 == 0 {
+				break
+			}
+		}
+	}
+	for ; i > 0; i-- {
+		if path[i] == '.' || path[i] == '[' {
+			return path[:i]
+		}
+	}
+	return ""
+}
+
+func isBare(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
+}
+
+// tomlReader walks over TOML text.
+type tomlReader struct {
+	s    string
+	pos  int
+	line int
+	at   map[string]int
+	last map[string]int // number of elements of arrays of tables
+}
+
+var errShape = errors.New("not TOML")
+
+// tooDeep is an error that the library must not see the text after.
+type tooDeep struct {
+	line int
+	msg  string
+}
+
+func (e *tooDeep) Error() string { return e.msg }
+
+// readLines makes the index of a TOML text. The error is a *tooDeep, or
+// errShape where the text is no TOML; the index then reaches as far as it was.
+func readLines(s string) (*index, error) {
+	r := &tomlReader{s: strings.TrimPrefix(s, "\ufeff"), line: 1, at: map[string]int{}, last: map[string]int{}}
+	err := r.document()
+	lines := strings.Count(s, "\n")
+	if !strings.HasSuffix(s, "\n") {
+		lines++
+	}
+	return &index{at: r.at, lines: max(lines, 1)}, err
+}
+
+func (r *tomlReader) document() error {
+	table := ""
+	for {
+		r.blank(true)
+		if r.pos >= len(r.s) {
+			return nil
+		}
+		var err error
+		if r.s[r.pos] == '[' {
+			table, err = r.header()
+		} else {
+			err = r.pair(table, 0)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// header reads [table] or [[array of tables]] and returns its path.
+func (r *tomlReader) header() (string, error) {
+	line := r.line
+	r.pos++
+	array := r.accept('[')
+	parts, err := r.key()
+	if err != nil {
+		return "", err
+	}
+	path := ""
+	for i, p := range parts {
+		path = join(path, p)
+		if err := r.mark(path, line); err != nil {
+			return "", err
+		}
+		n, isArray := r.last[path]
+		switch {
+		case i == len(parts)-1 && array:
+			r.last[path] = n + 1
+			path = at(path, n)
+			if err := r.mark(path, line); err != nil {
+				return "", err
+			}
+		case isArray:
+			path = at(path, n-1)
+		}
+	}
+	if !r.accept(']') || array && !r.accept(']') {
+		return "", errShape
+	}
+	return path, nil
+}
+
+// pair reads `key = value` in the table at path.
+func (r *tomlReader) pair(path string, depth int) error {
+	line := r.line
+	parts, err := r.key()
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		path = join(path, p)
+		if err := r.mark(path, line); err != nil {
+			return err
+		}
+	}
+	if !r.accept('=') {
+		return errShape
+	}
+	r.blank(false)
+	return r.value(path, depth)
+}
+
+func (r *tomlReader) mark(path string, line int) error {
+	if len(path) > maxPath {
+		return &tooDeep{r.line, fmt.Sprintf("a key path is longer than %d bytes", maxPath)}
+	}
+	if _, ok := r.at[path]; !ok {
+		if len(r.at) == maxKeys {
+			return &tooDeep{r.line, fmt.Sprintf("more than %d keys and list elements", maxKeys)}
+		}
+		r.at[path] = line
+	}
+	return nil
+}
+
+// value reads one value, which has the given path.
+func (r *tomlReader) value(path string, depth int) error {
+	if depth > maxDepth {
+		return &tooDeep{r.line, "nested too deeply"}
+	}
+	if r.pos >= len(r.s) {
+		return errShape
+	}
+	switch c := r.s[r.pos]; c {
+	case '"', '\'':
+		_, err := r.str()
+		return err
+	case '[', '{':
+		end := byte(']')
+		if c == '{' {
+			end = '}'
+		}
+		r.pos++
+		for i := 0; ; i++ {
+			r.blank(true)
+			if r.accept(end) {
+				return nil
+			}
+			var err error
+			if c == '[' {
+				element := at(path, i)
+				if err = r.mark(element, r.line); err == nil {
+					err = r.value(element, depth+1)
+				}
+			} else {
+				err = r.pair(path, depth+1)
+			}
+			if err != nil {
+				return err
+			}
+			r.blank(true)
+			if !r.accept(',') {
+				if r.accept(end) {
+					return nil
+				}
+				return errShape
+			}
+		}
+	default: // a number, a date or a boolean: neither has anything to be confused with
+		n := strings.IndexAny(r.s[r.pos:], ",]}#\n")
+		if n < 0 {
+			n = len(r.s) - r.pos
+		}
+		if strings.TrimSpace(r.s[r.pos:r.pos+n]) == "" {
+			return errShape
+		}
+		r.pos += n
+		return nil
+	}
+}
+
+// key reads a dotted key and the space around it.
+func (r *tomlReader) key() ([]string, error) {
+	var parts []string
+	for {
+		r.blank(false)
+		start := r.pos
+		var part string
+		if r.pos < len(r.s) && (r.s[r.pos] == '"' || r.s[r.pos] == '\'') {
+			var err error
+			if part, err = r.str(); err != nil {
+				return nil, err
+			}
+		} else {
+			for r.pos < len(r.s) && isBare(r.s[r.pos]) {
+				r.pos++
+			}
+			if part = r.s[start:r.pos]; part == "" {
+				return nil, errShape
+			}
+		}
+		if len(part) > maxPath {
+			return nil, &tooDeep{r.line, fmt.Sprintf("a key is longer than %d bytes", maxPath)}
+		}
+		parts = append(parts, part)
+		if len(parts) > maxParts {
+			return nil, &tooDeep{r.line, fmt.Sprintf("a key has more than %d parts", maxParts)}
+		}
+		r.blank(false)
+		if !r.accept('.') {
+			return parts, nil
+		}
+	}
+}
+
+// str reads a string of any of the four kinds. Only for a basic string on one
+// line, which may be a key, are escapes resolved.
+func (r *tomlReader) str() (string, error) {
+	quote := r.s[r.pos : r.pos+1]
+	if triple := strings.Repeat(quote, 3); strings.HasPrefix(r.s[r.pos:], triple) {
+		r.pos += 3
+		for r.pos < len(r.s) {
+			switch {
+			case strings.HasPrefix(r.s[r.pos:], triple):
+				r.pos += 3
+				for i := 0; i < 2 && r.pos < len(r.s) && r.s[r.pos] == quote[0]; i++ {
+					r.pos++ // quotes that belong to the string: """"a"""""
+				}
+				return "", nil
+			case r.s[r.pos] == '\\' && quote == `"`:
+				r.pos++
+				if r.pos < len(r.s) && r.s[r.pos] != '\n' {
+					r.pos++
+				}
+			default:
+				if r.s[r.pos] == '\n' {
+					r.line++
+				}
+				r.pos++
+			}
+		}
+		return "", errShape
+	}
+	start := r.pos
+	for r.pos++; r.pos < len(r.s) && r.s[r.pos] != '\n'; r.pos++ {
+		switch c := r.s[r.pos]; {
+		case c == '\\' && quote == `"`:
+			r.pos++
+		case c == quote[0]:
+			r.pos++
+			body := r.s[start+1 : r.pos-1]
+			if quote == `"` && strings.Contains(body, `\`) {
+				return unescape(body), nil
+			}
+			return body, nil
+		}
+	}
+	return "", errShape
+}
+
+// unescape resolves the escapes of a basic string.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' || i+1 == len(s) {
+			b.WriteByte(s[i])
+			continue
+		}
+		i++
+		digits := 0
+		switch s[i] {
+		case 'b':
+			b.WriteByte('\b')
+		case 't':
+			b.WriteByte('\t')
+		case 'n':
+			b.WriteByte('\n')
+		case 'f':
+			b.WriteByte('\f')
+		case 'r':
+			b.WriteByte('\r')
+		case 'e':
+			b.WriteByte(0x1b)
+		case 'x':
+			digits = 2
+		case 'u':
+			digits = 4
+		case 'U':
+			digits = 8
+		default:
+			b.WriteByte(s[i])
+		}
+		if digits > 0 && i+digits < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+1+digits], 16, 32); err == nil {
+				b.WriteRune(rune(n))
+			}
+			i += digits
+		}
+	}
+	return b.String()
+}
+
+// blank skips white space; with lines, also line ends and comments.
+func (r *tomlReader) blank(lines bool) {
+	for r.pos < len(r.s) {
+		switch c := r.s[r.pos]; {
+		case c == ' ' || c == '\t' || c == '\r':
+			r.pos++
+		case c == '\n' && lines:
+			r.line++
+			r.pos++
+		case c == '#' && lines:
+			n := strings.IndexByte(r.s[r.pos:], '\n')
+			if n < 0 {
+				n = len(r.s) - r.pos
+			}
+			r.pos += n
+		default:
+			return
+		}
+	}
+}
+
+func (r *tomlReader) accept(c byte) bool {
+	if r.pos < len(r.s) && r.s[r.pos] == c {
+		r.pos++
+		return true
+	}
+	return false
+}
