@@ -99,8 +99,15 @@ func parseModule(arg string) (module.Version, error) {
 	if !ok {
 		return module.Version{}, hinted("write it as path@version", "module %q: no version", arg)
 	}
-	// Check refuses a leading '-' and whatever else is no module path.
-	if err := module.Check(path, version); err != nil {
+	// This refuses a leading '-' and whatever else is no module path.
+	if err := module.CheckPath(path); err != nil {
+		return module.Version{}, fmt.Errorf("module %q: %w", arg, err)
+	}
+	err := module.Check(path, version)
+	if err == nil && module.CanonicalVersion(version) != version {
+		err = errors.New("not a canonical version")
+	}
+	if err != nil {
 		return module.Version{}, hinted("give an exact version, such as v1.2.3", "module %q: %w", arg, err)
 	}
 	return module.Version{Path: path, Version: version}, nil

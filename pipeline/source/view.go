@@ -68,7 +68,22 @@ func (o *opener) userSettings(ctx context.Context, user place, r *repository) er
 		}
 	}
 	for from, to := range copies {
-		if err := copyFile(from, filepath.Join(viewDir, filepath.FromSlash(to))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		to = filepath.Join(viewDir, filepath.FromSlash(to))
+		info, err := os.Stat(from)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = copyFile(from, to)
+		}
+		// Git looks into files that are not older than the index, because they
+		// may have changed in the same tick of the clock; see
+		// https://git-scm.com/docs/racy-git. With a time from before the copy, it
+		// looks into more of them if the index was written meanwhile.
+		if err == nil {
+			err = os.Chtimes(to, info.ModTime(), info.ModTime())
+		}
+		if err != nil {
 			return err
 		}
 	}
