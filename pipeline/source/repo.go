@@ -131,10 +131,16 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 		if !filepath.IsAbs(p) {
 			return nil, fmt.Errorf("open source: ignored path %s is not absolute", p)
 		}
-		if p, err = realPath(p); err != nil {
+		// Both the folder and the symbolic link that it may be are ours.
+		real, err := realPath(p)
+		if err != nil {
 			return nil, fmt.Errorf("open source: %w", err)
 		}
-		o.ignore = append(o.ignore, p)
+		parent, err := realPath(filepath.Dir(p))
+		if err != nil {
+			return nil, fmt.Errorf("open source: %w", err)
+		}
+		o.ignore = append(o.ignore, real, filepath.Join(parent, filepath.Base(p)))
 	}
 
 	top, err := o.discover(ctx, dir, "")
@@ -143,6 +149,11 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 	}
 	if top.shallow {
 		return nil, hinted("git fetch --unshallow", "%s: a shallow clone: its history, which decides about versions, is cut off", top.root)
+	}
+	for _, p := range o.ignore {
+		if _, ok := within(p, top.root); ok {
+			return nil, hinted("choose another --out", "output folder %s: the repository %s lies in it", p, top.root)
+		}
 	}
 	prefix, ok := within(top.root, dir)
 	if !ok {

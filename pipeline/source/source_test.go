@@ -2,6 +2,7 @@ package source
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -285,32 +286,27 @@ func TestClean(t *testing.T) {
 	d.git("fsck", "--full")
 }
 
-// TestCheckoutOrder watches in which order files are made.
+// TestCheckoutOrder watches when files are made: enough of them, so that the
+// first and the last one do not fall into one tick of the clock.
 func TestCheckoutOrder(t *testing.T) {
 	u := newUser(t).module()
-	names := []string{"a", "b", "c", "d", "e"}
-	u.commit(names...)
+	for i := range 3000 {
+		u.write(fmt.Sprintf("many/%04d", i), "x")
+	}
+	u.commit()
 	r := u.mustOpen(Options{})
-	for _, order := range []Order{Sorted, Reversed} {
+	for order, want := range map[Order]int{Sorted: -1, Reversed: 1} {
 		d := u.checkout(r, order)
-		byInode := slices.Clone(names)
-		slices.SortFunc(byInode, func(x, y string) int {
-			xi, _ := os.Stat(filepath.Join(d.dir, x))
-			yi, _ := os.Stat(filepath.Join(d.dir, y))
-			return xi.ModTime().Compare(yi.ModTime())
-		})
-		want := slices.Clone(names)
-		order.apply(want)
-		// Files made in one tick of the clock compare as equal, in name order.
-		if order == Sorted && !slices.Equal(byInode, want) {
-			t.Errorf("order %d: %v", order, byInode)
+		first, err := os.Stat(filepath.Join(d.dir, "many", "0000"))
+		if err != nil {
+			t.Fatal(err)
 		}
-		if order == Reversed {
-			first, _ := os.Stat(filepath.Join(d.dir, "a"))
-			last, _ := os.Stat(filepath.Join(d.dir, "main.go"))
-			if first.ModTime().Before(last.ModTime()) {
-				t.Error("reversed: a was made before main.go")
-			}
+		last, err := os.Stat(filepath.Join(d.dir, "many", "2999"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := first.ModTime().Compare(last.ModTime()); got != want {
+			t.Errorf("order %d: the first file compares as %d with the last, want %d", order, got, want)
 		}
 	}
 	if err := r.Checkout(t.Context(), filepath.Join(t.TempDir(), "x"), Order(7)); err == nil {
@@ -556,6 +552,7 @@ func TestRefused(t *testing.T) {
 			u.write("sub/secret", "x")
 			u.module()
 		}, Options{LFSPointers: true}, []string{`"git-crypt"`, "sub/secret"}},
+		{"output around the repository", func(u *user) { u.module() }, Options{Ignore: []string{"/"}}, []string{"choose another --out"}},
 		{"relative output", func(u *user) { u.module() }, Options{Ignore: []string{"dist"}}, []string{"not absolute"}},
 		{"scratch in use", func(u *user) { u.module() }, Options{Scratch: "testdata"}, []string{"not empty"}},
 	} {
@@ -623,6 +620,47 @@ func TestWorktreeAndDetached(t *testing.T) {
 	w.write("main.go", "package main\n")
 	_, err := w.open(Options{})
 	wantErr(t, err, "modified: main.go")
+}
+
+// TestInside has the scratch folder, an output that is a symbolic link, and the
+// destination in the work tree itself.
+func TestInside(t *testing.T) {
+	u := newUser(t).module()
+	want := u.content()
+	own := filepath.Join(u.dir, "dist.staging")
+	if err := os.Symlink(t.TempDir(), filepath.Join(u.dir, "dist")); err != nil {
+		t.Skip(err)
+	}
+	os.Mkdir(own, 0o777)
+	for i := range 2 { // the second time with what the first one left there
+		opts := Options{Scratch: filepath.Join(own, "scratch", fmt.Sprint(i)), Ignore: []string{own, filepath.Join(u.dir, "dist")}}
+		r, err := Open(t.Context(), u.as(), u.dir, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := u.in(filepath.Join(own, "pass", fmt.Sprint(i)))
+		if err := r.Checkout(t.Context(), d.dir, Sorted); err != nil {
+			t.Fatal(err)
+		}
+		d.wantFiles(want)
+		if got := d.git("rev-parse", "--show-toplevel"); got != d.dir {
+			t.Errorf("repository %s", got)
+		}
+	}
+}
+
+func TestSHA256(t *testing.T) {
+	u := newUser(t)
+	os.RemoveAll(u.dir)
+	u.git("init", "-q", "-b", "main", "--object-format=sha256", u.dir)
+	u.module()
+	u.git("tag", "v1.0.0")
+	r := u.mustOpen(Options{})
+	d := u.checkout(r, Sorted)
+	d.wantFiles(u.content())
+	if len(r.Source().Commit) != 64 || r.Tag() != "v1.0.0" || d.git("rev-parse", "HEAD") != r.Source().Commit {
+		t.Errorf("source %+v", r.Source())
+	}
 }
 
 // TestBorrowed has a repository that borrows its objects from another one.

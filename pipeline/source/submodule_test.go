@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
@@ -40,6 +41,18 @@ func TestSubmodules(t *testing.T) {
 			t.Error("a change in a submodule does not show")
 		}
 	}
+	// Two passes at once, as in a release.
+	fresh := u.mustOpen(Options{})
+	var passes [2]error
+	var wg sync.WaitGroup
+	for i := range passes {
+		dest := filepath.Join(t.TempDir(), "pass")
+		wg.Go(func() { passes[i] = fresh.Checkout(t.Context(), dest, Order(i)) })
+	}
+	wg.Wait()
+	if passes != [2]error{} {
+		t.Errorf("two at once: %v", passes)
+	}
 	// From a linked worktree, which has submodules of its own.
 	linked := filepath.Join(u.home, "linked")
 	u.git("worktree", "add", "-q", linked)
@@ -66,6 +79,7 @@ func TestShallowSubmodule(t *testing.T) {
 
 func TestSubmoduleChanges(t *testing.T) {
 	inner := filepath.FromSlash("mid dle/deep/inner")
+	original := nested(t) // slow to make, quick to copy: submodules are found by relative paths
 	for _, tt := range []struct {
 		name     string
 		change   func(u *user)
@@ -88,9 +102,16 @@ func TestSubmoduleChanges(t *testing.T) {
 		{"work tree said to be elsewhere", func(u *user) { u.in(filepath.Join(u.dir, inner)).git("config", "core.worktree", u.home) }, "", "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			u := nested(t)
+			home, err := filepath.EvalSymlinks(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.CopyFS(home, os.DirFS(original.home)); err != nil {
+				t.Fatal(err)
+			}
+			u := &user{t, home, filepath.Join(home, "repo")}
 			tt.change(u)
-			_, err := u.open(Options{})
+			_, err = u.open(Options{})
 			if tt.name == "modified" {
 				wantErr(t, err, `modified: "mid dle/deep/inner/i"`)
 			} else {
