@@ -95,7 +95,8 @@ var oidForm = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // Open reads the repository whose work tree dir lies in: HEAD, or with
 // opts.Snapshot the tracked content of the work tree. It writes to opts.Scratch
-// alone. An error may have a Hint() string, the remedy.
+// alone (git may set the time of a loose object in the repository that a
+// snapshot has in common with it). An error may have a Hint() string, the remedy.
 //
 // Refused are: a bare repository, one without a commit, a shallow one, an
 // unfinished merge, modified and untracked files (but see Options.Snapshot),

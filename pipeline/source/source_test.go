@@ -329,10 +329,13 @@ func TestWorkTree(t *testing.T) {
 		want   string
 	}{
 		{"modified", func(u *user) { u.write("f", "new\n") }, "modified: f", true, "f", "- new\n"},
-		{"same size and time", func(u *user) {
-			info, _ := os.Stat(filepath.Join(u.dir, "f"))
+		{"same size and time", func(u *user) { // as if all happened in one tick of the clock
+			f, index := filepath.Join(u.dir, "f"), filepath.Join(u.dir, ".git", "index")
+			os.Chtimes(f, fixed, fixed)
+			u.git("add", "f")
 			u.write("f", "F\n")
-			os.Chtimes(filepath.Join(u.dir, "f"), info.ModTime(), info.ModTime())
+			os.Chtimes(f, fixed, fixed)
+			os.Chtimes(index, fixed, fixed)
 		}, "modified: f", true, "f", "- F\n"},
 		{"staged", func(u *user) { u.write("f", "new\n"); u.git("add", "f") }, "modified: f", true, "f", "- new\n"},
 		{"staged, then modified", func(u *user) { u.write("f", "new\n"); u.git("add", "f"); u.write("f", "newer\n") }, "modified: f", true, "f", "- newer\n"},
