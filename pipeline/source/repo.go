@@ -1,0 +1,463 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/twicebuild/twice/pipeline/recipe"
+)
+
+// Options say what of a repository is wanted. Scratch is required.
+type Options struct {
+	// Dir is the main module's folder relative to the folder given to [Open],
+	// with slashes; "" is that folder itself.
+	Dir string
+	// Snapshot takes the tracked content as it is in the work tree where it
+	// differs from HEAD, and leaves out untracked files. Without it both are
+	// errors.
+	Snapshot bool
+	// LFSPointers lays out Git LFS pointers as the text they are. Without it,
+	// files under Git LFS are an error. Other filter drivers always are.
+	LFSPointers bool
+	// Ignore are absolute paths of our own outputs; they and what is below
+	// them never count as untracked. They need not exist.
+	Ignore []string
+	// Scratch is an empty folder for temporary objects. The Repo needs it for
+	// as long as it is used; the caller removes it.
+	Scratch string
+}
+
+// Repo is a commit of a git repository, or a snapshot that comes after it.
+type Repo struct {
+	top                 *repository
+	source              recipe.Source
+	tag, base           string // the tag at the commit; the highest version before it
+	time                time.Time
+	remote              string
+	modified, untracked []string
+}
+
+// repository is one git repository: the main one or, in it, a submodule.
+type repository struct {
+	git    Git
+	root   string // work tree, absolute, without symbolic links
+	gitDir string // of this work tree
+	common string // git folder with the objects
+	format string // "sha1" or "sha256"
+
+	scratch string // a folder of our own for this repository
+	store   place  // bare; closed configuration; borrows the objects
+	view    place  // the user's work tree through a copy of the index
+
+	shallow bool   // no history: not there, or for a submodule not wanted
+	dirty   bool   // tree is not that of commit
+	commit  string // HEAD
+	tree    string // what is to be laid out
+	entries []entry
+	refs    []string // object ids of the tags
+	subs    []submodule
+
+	modified, untracked []string
+
+	mu   sync.Mutex
+	pack string // path without suffix, once there is one
+}
+
+// submodule is a repository at a path of another one's tree.
+type submodule struct {
+	path string
+	*repository
+}
+
+// entry is a file of a tree.
+type entry struct {
+	mode, oid, path string
+}
+
+const gitlink = "160000"
+
+// maxDepth bounds submodules in submodules.
+const maxDepth = 8
+
+var oidForm = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+
+// Open reads the repository whose work tree dir lies in: HEAD, or with
+// opts.Snapshot the tracked content of the work tree. It writes to opts.Scratch
+// alone (git may set the time of a loose object in the repository that a
+// snapshot has in common with it). An error may have a Hint() string, the remedy.
+//
+// Refused are: a bare repository, one without a commit, a shallow one, an
+// unfinished merge, modified and untracked files (but see Options.Snapshot),
+// filter drivers (but see Options.LFSPointers), a submodule that is not checked
+// out or has changes of its own, a file name that is not UTF-8, a tree without
+// go.mod in the module's folder, and objects that are missing.
+//
+// Files that the user told git to leave alone (git update-index
+// --assume-unchanged or --skip-worktree) count as unmodified, as they do for git.
+func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error) {
+	if err := git.check(ctx); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open source: %w", err)
+	}
+	scratch, err := filepath.Abs(opts.Scratch)
+	if err == nil && opts.Scratch == "" {
+		err = errors.New("no scratch folder given")
+	}
+	if err == nil {
+		err = emptyFolder(scratch)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open source: %w", err)
+	}
+	o := opener{git: git, opts: opts, scratch: scratch}
+	for _, p := range opts.Ignore {
+		if !filepath.IsAbs(p) {
+			return nil, fmt.Errorf("open source: ignored path %s is not absolute", p)
+		}
+		// Both the folder and the symbolic link that it may be are ours.
+		real, err := realPath(p)
+		if err != nil {
+			return nil, fmt.Errorf("open source: %w", err)
+		}
+		parent, err := realPath(filepath.Dir(p))
+		if err != nil {
+			return nil, fmt.Errorf("open source: %w", err)
+		}
+		o.ignore = append(o.ignore, real, filepath.Join(parent, filepath.Base(p)))
+	}
+
+	top, err := o.discover(ctx, dir, "")
+	if err != nil {
+		return nil, err
+	}
+	if top.shallow {
+		return nil, hinted("git fetch --unshallow", "%s: a shallow clone: its history, which decides about versions, is cut off", top.root)
+	}
+	for _, p := range o.ignore {
+		if _, ok := within(p, top.root); ok {
+			return nil, hinted("choose another --out", "output folder %s: the repository %s lies in it", p, top.root)
+		}
+	}
+	prefix, ok := within(top.root, dir)
+	if !ok {
+		return nil, fmt.Errorf("%s: outside the work tree %s", dir, top.root)
+	}
+	module := path.Join(prefix, opts.Dir)
+	if !filepath.IsLocal(filepath.FromSlash(module)) || path.IsAbs(opts.Dir) {
+		return nil, fmt.Errorf("module folder %q: outside the repository %s", opts.Dir, top.root)
+	}
+	if err := o.inspect(ctx, top, 0); err != nil {
+		return nil, err
+	}
+	if err := top.hasModule(module); err != nil {
+		return nil, err
+	}
+
+	r := &Repo{
+		top:       top,
+		source:    recipe.Source{Commit: top.commit, Tree: top.tree, Dir: module},
+		modified:  top.modified,
+		untracked: top.untracked,
+	}
+	if r.time, err = top.committed(ctx); err != nil {
+		return nil, err
+	}
+	at, merged, err := top.tags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.tag, _ = pickTag(at, module)
+	_, r.base = pickTag(merged, module)
+	if r.Dirty() {
+		r.tag = ""
+	}
+	r.remote = cleanURL(o.remote)
+	return r, nil
+}
+
+// Source names the content: commit, tree, and the module's folder.
+func (r *Repo) Source() recipe.Source { return r.source }
+
+// Tag is the tag that releases this very content, such as "v1.2.3" or, for a
+// module in a folder, "cmd/tool/v1.2.3"; "" if there is none. Of several tags
+// at the commit it is the one with the highest version.
+func (r *Repo) Tag() string { return r.tag }
+
+// Version is a semantic version without the leading v, fit for file names: that
+// of Tag or, without one, a version between the highest tag before the commit
+// and the next, made from the commit alone; see snapshotVersion.
+func (r *Repo) Version() string {
+	if r.tag != "" {
+		return strings.TrimPrefix(path.Base(r.tag), "v")
+	}
+	return snapshotVersion(r.base, r.time, r.source.Commit, r.Dirty())
+}
+
+// Time is the committer's time of the commit, in UTC.
+func (r *Repo) Time() time.Time { return r.time }
+
+// Dirty reports whether the content differs from the commit's.
+func (r *Repo) Dirty() bool { return r.top.dirty }
+
+// Modified and Untracked list what is in a snapshot and differs from the
+// commit, and what was left out of it; ten names at most, with slashes,
+// relative to Root.
+func (r *Repo) Modified() []string { return first(r.modified) }
+
+// Untracked is described at Modified.
+func (r *Repo) Untracked() []string { return first(r.untracked) }
+
+// Remote is the URL of the remote called origin without any credentials; ""
+// if there is none or it is a folder of this machine.
+func (r *Repo) Remote() string { return r.remote }
+
+// Root is the absolute path of the work tree, without symbolic links.
+func (r *Repo) Root() string { return r.top.root }
+
+func first(names []string) []string {
+	return names[:min(len(names), maxNames):min(len(names), maxNames)]
+}
+
+// opener carries what is the same for a repository and its submodules.
+type opener struct {
+	git     Git
+	opts    Options
+	ignore  []string // absolute, without symbolic links
+	scratch string
+	count   int    // of repositories
+	remote  string // origin's URL of the first repository, as configured
+}
+
+// discover finds the repository of folder dir. With a ceiling, an absolute
+// path, it does not look there or above.
+func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository, error) {
+	r := &repository{git: o.git}
+	user := place{git: o.git, dir: dir, env: closed()}
+	if ceiling != "" {
+		user = user.with("GIT_CEILING_DIRECTORIES=" + ceiling)
+	}
+	out, err := user.line(ctx, "rev-parse", "--path-format=absolute", "--is-bare-repository", "--is-inside-work-tree",
+		"--is-shallow-repository", "--show-object-format", "--absolute-git-dir", "--git-common-dir")
+	if err != nil {
+		return nil, fmt.Errorf("%s: no usable git repository: %w", dir, err)
+	}
+	f := strings.Split(out, "\n")
+	switch {
+	case len(f) != 6:
+		return nil, fmt.Errorf("%s: git rev-parse: unexpected answer %q", dir, out)
+	case f[0] == "true":
+		return nil, hinted("run in a clone of it that has a work tree", "%s: a bare repository", f[4])
+	case f[1] != "true":
+		return nil, fmt.Errorf("%s: not in the work tree of a git repository", dir)
+	}
+	r.shallow, r.format, r.gitDir, r.common = f[2] != "false", f[3], f[4], f[5]
+	if r.format != "sha1" && r.format != "sha256" {
+		return nil, fmt.Errorf("%s: unknown object format %q", dir, r.format)
+	}
+	top, err := user.line(ctx, "rev-parse", "--path-format=absolute", "--show-toplevel")
+	if err != nil {
+		return nil, err
+	}
+	if r.root, err = filepath.EvalSymlinks(top); err != nil {
+		return nil, err
+	}
+	if strings.ContainsAny(r.root+r.common, "\n\x00") {
+		return nil, fmt.Errorf("repository %q: unsupported character in its path", r.root)
+	}
+
+	if r.commit, err = user.line(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD^{commit}"); err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		return nil, hinted("commit something first", "%s: no commit at HEAD", r.root)
+	}
+	if !oidForm.MatchString(r.commit) {
+		return nil, fmt.Errorf("%s: git rev-parse: unexpected answer %q", r.root, r.commit)
+	}
+
+	// From here on the repository's own configuration is out of the game,
+	// except for the values that userSettings lets through.
+	r.scratch = filepath.Join(o.scratch, strconv.Itoa(o.count))
+	storeDir, viewDir := filepath.Join(r.scratch, "store"), filepath.Join(r.scratch, "view")
+	o.count++
+	for _, args := range [][]string{{"--bare", storeDir}, {viewDir}} {
+		args = append([]string{"init", "-q", "--template=", "--initial-branch=none", "--object-format=" + r.format}, args...)
+		if _, err := (place{git: o.git, dir: o.scratch, env: closed()}).run(ctx, nil, args...); err != nil {
+			return nil, err
+		}
+	}
+	objects := filepath.ToSlash(filepath.Join(r.common, "objects"))
+	if err := os.MkdirAll(filepath.Join(storeDir, "objects", "info"), 0o777); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(storeDir, "objects", "info", "alternates"), []byte(objects+"\n"), 0o666); err != nil {
+		return nil, err
+	}
+	r.store = place{git: o.git, dir: storeDir, env: append(closed(), "GIT_DIR="+storeDir), config: strictConfig}
+	viewDir = filepath.Join(viewDir, ".git")
+	r.view = place{git: o.git, dir: r.root, env: slices.Concat(o.git.user(), []string{
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull,
+		"GIT_DIR=" + viewDir, "GIT_WORK_TREE=" + r.root, "GIT_INDEX_FILE=" + filepath.Join(viewDir, "index"),
+		"GIT_OBJECT_DIRECTORY=" + filepath.Join(storeDir, "objects"),
+	})}
+	for _, p := range []place{r.store, r.view} {
+		if _, err := p.run(ctx, nil, "update-ref", "--no-deref", "HEAD", r.commit); err != nil {
+			return nil, r.missing(err)
+		}
+	}
+	if r.tree, err = r.store.line(ctx, "rev-parse", "--verify", "HEAD^{tree}"); err != nil {
+		return nil, r.missing(err)
+	}
+
+	// The user's settings and tags are the last two things asked of the
+	// repository itself.
+	if err := o.userSettings(ctx, user, r); err != nil {
+		return nil, err
+	}
+	if ceiling == "" {
+		err = r.takeTags(ctx, user)
+	}
+	return r, err
+}
+
+// missing explains why an object of a repository may not be there.
+func (r *repository) missing(err error) error {
+	return hinted("if this is a partial clone, make a full one: git clone without --filter", "%s: read objects: %w", r.root, err)
+}
+
+// files lists a tree's files and submodules, sorted by path, and refuses what
+// could not be laid out faithfully.
+func (r *repository) files(ctx context.Context, tree string) ([]entry, error) {
+	out, err := r.store.run(ctx, nil, "ls-tree", "-r", "-z", "--full-tree", tree)
+	if err != nil {
+		return nil, r.missing(err)
+	}
+	var list []entry
+	for _, rec := range zlist(out) {
+		e, _, err := parseTree(rec)
+		if err != nil {
+			return nil, err
+		}
+		if !utf8.ValidString(e.path) {
+			return nil, hinted("rename it", "file name %q: not valid UTF-8", e.path)
+		}
+		list = append(list, e)
+	}
+	return list, checkEntries(list)
+}
+
+// parseTree reads a record of git ls-tree -z: "mode type oid<TAB>path".
+func parseTree(rec string) (e entry, kind string, err error) {
+	meta, name, ok := strings.Cut(rec, "\t")
+	f := strings.Split(meta, " ")
+	if !ok || len(f) != 3 || name == "" || !oidForm.MatchString(f[2]) {
+		return entry{}, "", fmt.Errorf("git ls-tree: unexpected record %q", rec)
+	}
+	return entry{mode: f[0], oid: f[2], path: name}, f[1], nil
+}
+
+// checkEntries sorts list and refuses modes that git does not write, two
+// entries of one name, and a file that is also a folder: a forged tree can
+// have these, and a symbolic link that is also a folder leads elsewhere.
+func checkEntries(list []entry) error {
+	slices.SortFunc(list, func(a, b entry) int { return strings.Compare(a.path, b.path) })
+	names := make(map[string]bool, len(list))
+	for _, e := range list {
+		switch e.mode {
+		case "100644", "100755", "100664", "120000", gitlink:
+		default:
+			return fmt.Errorf("tree entry %q: unknown mode %s", e.path, e.mode)
+		}
+		if !filepath.IsLocal(filepath.FromSlash(e.path)) || path.Clean(e.path) != e.path {
+			return fmt.Errorf("tree entry %q: not a path within the tree", e.path)
+		}
+		if names[e.path] {
+			return fmt.Errorf("tree entry %q: there are two of them", e.path)
+		}
+		names[e.path] = true
+	}
+	for _, e := range list {
+		for dir := path.Dir(e.path); dir != "."; dir = path.Dir(dir) {
+			if names[dir] {
+				return fmt.Errorf("tree entry %q: %q is not a folder", e.path, dir)
+			}
+		}
+	}
+	return nil
+}
+
+// hasModule fails unless the tree has a go.mod in folder dir.
+func (r *repository) hasModule(dir string) error {
+	name := path.Join(dir, "go.mod")
+	i, ok := slices.BinarySearchFunc(r.entries, name, func(e entry, name string) int { return strings.Compare(e.path, name) })
+	switch {
+	case !ok:
+		return hinted("commit go.mod, or name the module's folder in the release file", "%s: not in the tree of commit %.12s", name, r.commit)
+	case !strings.HasPrefix(r.entries[i].mode, "100"):
+		return fmt.Errorf("%s: not a regular file in the tree of commit %.12s", name, r.commit)
+	}
+	return nil
+}
+
+// committed returns the committer's time.
+func (r *repository) committed(ctx context.Context) (time.Time, error) {
+	out, err := r.store.line(ctx, "log", "-1", "--format=%ct", "HEAD")
+	if err != nil {
+		return time.Time{}, r.missing(err)
+	}
+	sec, err := strconv.ParseInt(out, 10, 64)
+	// A year of more than four digits does not fit a version, nor most formats.
+	if err != nil || sec < 0 || sec >= time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).Unix() {
+		return time.Time{}, fmt.Errorf("commit %.12s: committer time %q out of range", r.commit, out)
+	}
+	return time.Unix(sec, 0).UTC(), nil
+}
+
+// cleanURL returns a remote's URL without credentials, or "" for what is not
+// the address of a host: a folder's path is nobody else's business.
+func cleanURL(raw string) string {
+	if strings.Contains(raw, "://") {
+		u, err := url.Parse(raw)
+		if err != nil || u.Host == "" {
+			return ""
+		}
+		switch u.Scheme {
+		case "http", "https":
+			u.User = nil
+		case "ssh", "git+ssh", "ssh+git", "git":
+			if u.User != nil {
+				u.User = url.User(u.User.Username()) // "git", by custom
+			}
+		default:
+			return ""
+		}
+		u.RawQuery, u.Fragment, u.RawFragment, u.ForceQuery = "", "", "", false
+		return u.String()
+	}
+	// host:path or user@host:path, git's short form of ssh.
+	m := scpForm.FindStringSubmatch(raw)
+	if m == nil {
+		return ""
+	}
+	return raw
+}
+
+var scpForm = regexp.MustCompile(`^([A-Za-z0-9._-]+@)?[A-Za-z0-9][A-Za-z0-9.-]+:[^:@\s\\][^@\s\\]*$`)

@@ -1,0 +1,141 @@
+// Package source lays out a clean source tree for one pass.
+//
+// A tree comes from one of two places: a git commit ([Open]) or a version of a
+// module ([OpenModule]). Both give a [recipe.Source], which names the content,
+// and a Checkout, which writes that content and nothing else into an empty
+// folder. Opening something never changes it, and what a Checkout wrote does
+// not depend on where it came from any more.
+//
+// # Git
+//
+// The work tree's own bytes are never used. Git's tracked content is: that of
+// HEAD or, for a snapshot, that of the index after `git add -u`. The work tree
+// is looked at in order to say whether it has something that the commit lacks.
+//
+// No command runs that a repository, its configuration, or its owner chose.
+// The repository is read through two git folders of our own in Options.Scratch,
+// which borrow its objects: one with a closed configuration, for everything
+// that ends up in a tree, and one that also knows the few settings that decide
+// what "modified" means to the user (core.autocrlf, core.excludesFile and their
+// like; see userSettings). Hooks, filters, file system monitors, and transports
+// are out of reach, and it does not matter whose the repository is.
+//
+// Before anything is laid out, every object of the tree is read and hashed
+// again, from the commit down, so a recipe.Source is proved and not believed.
+//
+// # Modules
+//
+// The go command downloads the module and asks the checksum database. The zip
+// is then held to golang.org/ref/mod#zip-files, and what was written is hashed
+// once more (golang.org/x/mod/sumdb/dirhash, Hash1).
+package source
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Order is the order in which a Checkout creates files. It must not matter to
+// a build; that is why two passes use different ones.
+type Order int
+
+const (
+	Sorted   Order = iota // bytewise by slash-separated path
+	Reversed              // the other way round
+)
+
+// apply puts sorted names into order o.
+func (o Order) apply(names []string) error {
+	switch o {
+	case Sorted:
+	case Reversed:
+		slices.Reverse(names)
+	default:
+		return fmt.Errorf("unknown checkout order %d", o)
+	}
+	return nil
+}
+
+// maxNames is how many file names a message and a list of a [Repo] hold.
+const maxNames = 10
+
+// fault is an error with its remedy apart from it, for a line of its own. A
+// caller finds it with errors.As and interface{ Hint() string }.
+type fault struct {
+	err  error
+	hint string
+}
+
+func (f *fault) Error() string { return f.err.Error() }
+func (f *fault) Unwrap() error { return f.err }
+
+// Hint returns the remedy, a phrase without a final full stop.
+func (f *fault) Hint() string { return f.hint }
+
+func hinted(hint, format string, args ...any) error {
+	return &fault{fmt.Errorf(format, args...), hint}
+}
+
+// some lists the first few names for a message, quoted where that is needed.
+func some(names []string) string {
+	var b strings.Builder
+	for i, n := range names {
+		if i == maxNames {
+			fmt.Fprintf(&b, " and %d more", len(names)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if q := fmt.Sprintf("%q", n); q != `"`+n+`"` || strings.ContainsAny(n, " ,") {
+			n = q
+		}
+		b.WriteString(n)
+	}
+	return b.String()
+}
+
+// emptyFolder makes dest if it does not exist and fails if there is anything in it.
+func emptyFolder(dest string) error {
+	if err := os.MkdirAll(dest, 0o777); err != nil {
+		return err
+	}
+	list, err := os.ReadDir(dest)
+	if err != nil {
+		return err
+	}
+	if len(list) > 0 {
+		return fmt.Errorf("%s is not empty", dest)
+	}
+	return nil
+}
+
+// realPath is filepath.EvalSymlinks for a path whose end need not exist yet.
+func realPath(p string) (string, error) {
+	p = filepath.Clean(p)
+	real, err := filepath.EvalSymlinks(p)
+	if err == nil || !errors.Is(err, os.ErrNotExist) {
+		return real, err
+	}
+	parent := filepath.Dir(p)
+	if parent == p {
+		return "", err
+	}
+	if parent, err = realPath(parent); err != nil {
+		return "", err
+	}
+	return filepath.Join(parent, filepath.Base(p)), nil
+}
+
+// within returns the slash-separated path of p in root, and whether it is in it.
+func within(root, p string) (string, bool) {
+	rel, err := filepath.Rel(root, p)
+	if err != nil || !filepath.IsLocal(rel) {
+		return "", false
+	}
+	return filepath.ToSlash(rel), true
+}

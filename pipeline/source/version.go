@@ -1,0 +1,129 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/semver"
+)
+
+// takeTags copies the repository's tags into the store.
+func (r *repository) takeTags(ctx context.Context, user place) error {
+	out, err := user.run(ctx, nil, "for-each-ref", "--format=%(objectname) %(refname)", "refs/tags")
+	if err != nil {
+		return err
+	}
+	var in bytes.Buffer
+	for line := range strings.Lines(string(out)) {
+		oid, ref, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if !ok || !oidForm.MatchString(oid) {
+			return fmt.Errorf("git for-each-ref: unexpected answer %q", line)
+		}
+		fmt.Fprintf(&in, "create %s\x00%s\x00", ref, oid)
+		r.refs = append(r.refs, oid)
+	}
+	if len(r.refs) == 0 {
+		return nil
+	}
+	if _, err := r.store.run(ctx, &in, "update-ref", "-z", "--stdin"); err != nil {
+		return r.missing(err)
+	}
+	_, err = r.store.run(ctx, nil, "pack-refs", "--all")
+	return err
+}
+
+// tags lists the tags at the commit, and those at it or at its ancestors.
+func (r *repository) tags(ctx context.Context) (at, merged []string, err error) {
+	for _, q := range []struct {
+		flag string
+		list *[]string
+	}{{"--points-at=", &at}, {"--merged=", &merged}} {
+		out, err := r.store.run(ctx, nil, "for-each-ref", "--format=%(refname)", q.flag+r.commit, "refs/tags")
+		if err != nil {
+			return nil, nil, r.missing(err)
+		}
+		for line := range strings.Lines(string(out)) {
+			*q.list = append(*q.list, strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "refs/tags/"))
+		}
+	}
+	return at, merged, nil
+}
+
+var majorDir = regexp.MustCompile(`^v[0-9]+$`)
+
+// pickTag returns the tag with the highest version for a module in folder dir,
+// and that version, both "" if there is none. As in the Go module reference
+// (go.dev/ref/mod#vcs-version), tags of a module in a folder begin with the
+// folder's name, less a major version suffix. A repository that only has plain
+// tags means them for everything in it.
+//
+// A version is a canonical semantic version with a leading v. Build metadata
+// ("+...") is not: the Go command does not accept it in tags either.
+func pickTag(tags []string, dir string) (tag, version string) {
+	prefixes := []string{""}
+	if dir != "." {
+		if majorDir.MatchString(path.Base(dir)) && path.Dir(dir) != "." {
+			prefixes = append([]string{path.Dir(dir) + "/"}, prefixes...)
+		}
+		prefixes = append([]string{dir + "/"}, prefixes...)
+	}
+	for _, prefix := range prefixes {
+		for _, t := range tags {
+			v, ok := strings.CutPrefix(t, prefix)
+			if !ok || semver.Canonical(v) != v || v == "" {
+				continue
+			}
+			if version == "" || semver.Compare(v, version) > 0 {
+				tag, version = t, v
+			}
+		}
+		if tag != "" {
+			break
+		}
+	}
+	return tag, version
+}
+
+// snapshotVersion makes a version for a commit without a tag. It lies between
+// base, the highest version before the commit ("" if there is none), and the
+// next one, as a pseudo-version does (go.dev/ref/mod#pseudo-versions):
+//
+//	no base      0.0.0-snapshot.20260102150405.gabc123def456
+//	v1.2.3       1.2.4-snapshot.20260102150405.gabc123def456
+//	v1.3.0-rc.1  1.3.0-rc.1.0.snapshot.20260102150405.gabc123def456
+//
+// The time is the committer's in UTC; ".dirty" at the end says that the content
+// is not the commit's. The g (from git describe) keeps a hash that is all
+// digits from being a number, which must not begin with 0.
+func snapshotVersion(base string, t time.Time, commit string, dirty bool) string {
+	next := "0.0.0-"
+	if pre := semver.Prerelease(base); pre != "" {
+		next = strings.TrimPrefix(base, "v") + ".0."
+	} else if base != "" {
+		i := strings.LastIndexByte(base, '.') + 1
+		next = strings.TrimPrefix(base[:i], "v") + increment(base[i:]) + "-"
+	}
+	v := next + "snapshot." + t.UTC().Format("20060102150405") + ".g" + commit[:12]
+	if dirty {
+		v += ".dirty"
+	}
+	return v
+}
+
+// increment adds one to a decimal number of any length.
+func increment(decimal string) string {
+	d := []byte(decimal)
+	for i := len(d) - 1; i >= 0; i-- {
+		if d[i] != '9' {
+			d[i]++
+			return string(d)
+		}
+		d[i] = '0'
+	}
+	return "1" + string(d)
+}
