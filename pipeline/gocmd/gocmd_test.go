@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -21,7 +22,16 @@ func hostGo(t *testing.T) Go {
 	if path, err = filepath.Abs(path); err != nil {
 		t.Fatal(err)
 	}
-	return Go{Path: path, Env: []string{"HOME=" + t.TempDir(), "GOENV=off", "GOTOOLCHAIN=local"}}
+	home := t.TempDir()
+	// A telemetry process would go on writing there while the test cleans up.
+	mode := filepath.Join(home, ".config", "go", "telemetry", "mode")
+	if err := os.MkdirAll(filepath.Dir(mode), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(mode, []byte("off"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return Go{Path: path, Env: []string{"HOME=" + home, "GOENV=off", "GOTOOLCHAIN=local"}}
 }
 
 func TestRun(t *testing.T) {

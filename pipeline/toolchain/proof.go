@@ -87,7 +87,7 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 	switch len(names) {
 	case 0:
 		return proof{}, "", errorWithHint{errors.New("the go command did not ask the checksum database"),
-			"set GOPROXY to a module proxy by its URL; file: proxies alone are not checked"}
+			"leave GOSUMDB unset, and set GOPROXY to a module proxy; GOSUMDB=off and file: proxies alone are not checked"}
 	case 1:
 	default:
 		return proof{}, "", fmt.Errorf("answers of more than one checksum database: %q", names)

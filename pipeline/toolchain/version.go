@@ -47,7 +47,7 @@ func ParseVersion(s string) (string, error) {
 // release, which is an error with a hint; so is a toolchain older than the go
 // line, which the go command would not use.
 func ExactVersion(gomod []byte) (string, error) {
-	f, err := modfile.ParseLax("go.mod", gomod, nil)
+	f, err := modfile.Parse("go.mod", gomod, nil) // ParseLax would pass over the toolchain line
 	if err != nil {
 		return "", fmt.Errorf("go version: %w", err)
 	}
