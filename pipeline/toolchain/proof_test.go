@@ -44,7 +44,11 @@ func TestProof(t *testing.T) {
 
 	// Every byte counts.
 	for name, data := range p.Files {
-		for i := range data {
+		step := 1
+		if len(data) > 1<<10 {
+			step = 31 // a hash has 32 bytes: one or two of each
+		}
+		for i := 0; i < len(data); i += step {
 			bad := bytes.Clone(data)
 			bad[i] ^= 1
 			q := proof{p.Database, maps.Clone(p.Files)}
