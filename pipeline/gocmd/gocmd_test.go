@@ -59,11 +59,15 @@ func TestCancelKillsChildren(t *testing.T) {
 	if err != nil {
 		t.Skip("no sh")
 	}
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Skip("no sleep")
+	}
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	_, err = (Go{Path: sh, Env: []string{"PATH=/usr/bin:/bin"}}).Run(ctx, dir, "-c", "(sleep 3; echo late >late) & wait")
+	_, err = (Go{Path: sh, Env: []string{"PATH=" + filepath.Dir(sleep)}}).Run(ctx, dir, "-c", "(sleep 3; echo late >late) & wait")
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}

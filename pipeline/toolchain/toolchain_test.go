@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -299,8 +300,8 @@ func TestFaultyNetwork(t *testing.T) {
 		}, "no verifiable signatures"},
 		{"another database", func(t *testing.T, w *world, o *Options) { o.key = "" }, "not the public one"},
 		{"a go command that answers nothing", func(t *testing.T, w *world, o *Options) {
-			truth := "/bin/true"
-			if _, err := os.Stat(truth); err != nil {
+			truth, err := exec.LookPath("true")
+			if err != nil {
 				t.Skip(err)
 			}
 			w.client.Path = truth
