@@ -3,7 +3,9 @@ package toolchain
 import (
 	"archive/zip"
 	"bytes"
-	"crypto/rand"
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http/httptest"
@@ -121,57 +123,66 @@ type world struct {
 
 const fakeDatabase = "sums.example"
 
-// newKey returns a signer and a verifier key for fakeDatabase.
-func newKey(t testing.TB) (signer, verifier string) {
+// newKey returns a signer and a verifier key for fakeDatabase, the same for
+// the same seed.
+func newKey(t testing.TB, seed byte) (signer, verifier string) {
 	t.Helper()
-	signer, verifier, err := note.GenerateKey(rand.Reader, fakeDatabase)
+	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
+	verifier, err := note.NewEd25519VerifierKey(fakeDatabase, private.Public().(ed25519.PublicKey))
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The format is that of note.GenerateKey: 1 is Ed25519.
+	hash := strings.Split(verifier, "+")[1]
+	signer = "PRIVATE+KEY+" + fakeDatabase + "+" + hash + "+" + base64.StdEncoding.EncodeToString(append([]byte{1}, private.Seed()...))
 	return signer, verifier
 }
 
-func newWorld(t testing.TB) *world {
-	signer, verifier := newKey(t)
-	return newWorldWith(t, signer, verifier)
-}
+// gomod is the go.mod file of the toolchain in the proxy.
+const gomod = "module " + modulePath + "\n"
 
-func newWorldWith(t testing.TB, signer, verifier string) *world {
+// newDatabase has the record of a toolchain whose hash is sum, and so many
+// others that there are several tiles.
+func newDatabase(t testing.TB, signer, sum string) *sumdb.Server {
 	t.Helper()
-	data := fakeZip(t, published)
-	w := &world{sum: hashZip(t, data), key: strings.TrimPrefix(verifier, fakeDatabase+"+")}
-
-	// The proxy is a folder.
-	proxy := t.TempDir()
-	w.proxy = filepath.Join(proxy, "golang.org", "toolchain", "@v")
-	gomod := "module " + modulePath + "\n"
-	write(t, filepath.Join(w.proxy, fakeModule.Version+".zip"), string(data))
-	write(t, filepath.Join(w.proxy, fakeModule.Version+".mod"), gomod)
-	write(t, filepath.Join(w.proxy, fakeModule.Version+".info"), fmt.Sprintf("{%q: %q}", "Version", fakeModule.Version))
 	gomodSum, err := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) {
 		return io.NopCloser(strings.NewReader(gomod)), nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-
-	// The database has enough of other records for more than one tile.
 	ops := sumdb.NewTestServer(signer, func(path, vers string) ([]byte, error) {
+		h := gomodSum
 		if (module.Version{Path: path, Version: vers}) == fakeModule {
-			return fmt.Appendf(nil, "%s %s %s\n%[1]s %[2]s/go.mod %[4]s\n", path, vers, w.sum, gomodSum), nil
+			h = sum
 		}
-		return fmt.Appendf(nil, "%s %s %s\n%[1]s %[2]s/go.mod %[3]s\n", path, vers, gomodSum), nil
+		return fmt.Appendf(nil, "%s %s %s\n%[1]s %[2]s/go.mod %[4]s\n", path, vers, h, gomodSum), nil
 	})
 	for i := range 700 {
 		m := module.Version{Path: fmt.Sprintf("example.com/m%d", i), Version: "v1.0.0"}
 		if i == 300 {
 			m = fakeModule
 		}
-		if _, err := ops.Lookup(t.Context(), m); err != nil {
+		if _, err := ops.Lookup(context.Background(), m); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.server = httptest.NewServer(sumdb.NewServer(ops))
+	return sumdb.NewServer(ops)
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	signer, verifier := newKey(t, 1)
+	data := fakeZip(t, published)
+	w := &world{sum: hashZip(t, data), key: strings.TrimPrefix(verifier, fakeDatabase+"+")}
+
+	// The proxy is a folder.
+	proxy := t.TempDir()
+	w.proxy = filepath.Join(proxy, "golang.org", "toolchain", "@v")
+	write(t, filepath.Join(w.proxy, fakeModule.Version+".zip"), string(data))
+	write(t, filepath.Join(w.proxy, fakeModule.Version+".mod"), gomod)
+	write(t, filepath.Join(w.proxy, fakeModule.Version+".info"), fmt.Sprintf("{%q: %q}", "Version", fakeModule.Version))
+	w.server = httptest.NewServer(newDatabase(t, signer, w.sum))
 	t.Cleanup(w.server.Close)
 
 	gocommand, err := exec.LookPath("go")

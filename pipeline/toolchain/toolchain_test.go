@@ -295,7 +295,7 @@ func TestFaultyNetwork(t *testing.T) {
 		{"GOSUMDB=off", func(t *testing.T, w *world, o *Options) { w.client = w.client.With("GOSUMDB=off") }, "checksum database"},
 		{"GONOSUMDB does not count, but the key does", func(t *testing.T, w *world, o *Options) {
 			w.client = w.client.With("GONOSUMDB=golang.org", "GOPRIVATE=*", "GOFLAGS=-insecure")
-			_, verifier := newKey(t)
+			_, verifier := newKey(t, 2)
 			o.key = strings.TrimPrefix(verifier, fakeDatabase+"+")
 		}, "no verifiable signatures"},
 		{"another database", func(t *testing.T, w *world, o *Options) { o.key = "" }, "not the public one"},
