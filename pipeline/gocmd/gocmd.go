@@ -1,0 +1,115 @@
+// Package gocmd runs a go command as a client: to ask it questions and to let
+// it talk to the module proxy and the checksum database with the user's own
+// settings. It is not for builds, whose processes package build confines.
+//
+// The environment is the caller's and complete; nothing is inherited. Output
+// is bounded. When the context ends, the command and (on Unix) every process
+// that it started, such as git, are killed, and Run returns.
+package gocmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Go is a go command and the environment to run it with.
+type Go struct {
+	// Path is the absolute path of the command.
+	Path string
+	// Env is the complete environment, as NAME=value pairs; of several pairs
+	// with one name the last one counts.
+	Env []string
+}
+
+// With returns g with more variables, which win over those that it has.
+func (g Go) With(env ...string) Go {
+	g.Env = slices.Concat(g.Env, env)
+	return g
+}
+
+// Limits of what a go command may print. The largest document here is the
+// JSON of go list -deps, a few kilobytes a package.
+const (
+	maxStdout = 256 << 20
+	maxStderr = 1 << 20
+)
+
+// Error is a go command that failed. Its text is the command and what it said.
+type Error struct {
+	Args   []string // the arguments after "go"
+	Stderr string   // what the command said, without surrounding white space
+	Err    error    // an *exec.ExitError, or why the command could not run
+}
+
+// Error returns "go mod download: what it said", of which the first and the
+// last lines are kept if it said more than a screen holds.
+func (e *Error) Error() string {
+	verb := e.Args[:min(len(e.Args), 2)]
+	if len(verb) == 2 && strings.HasPrefix(verb[1], "-") {
+		verb = verb[:1]
+	}
+	said := e.Stderr
+	if lines := strings.Split(said, "\n"); len(lines) > 40 {
+		said = strings.Join(slices.Concat(lines[:20], []string{"..."}, lines[len(lines)-19:]), "\n")
+	}
+	if said == "" {
+		said = e.Err.Error()
+	}
+	return fmt.Sprintf("go %s: %s", strings.Join(verb, " "), said)
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Run runs g with args in dir and returns what it wrote to standard output,
+// also when it failed. The error is an [*Error], or the context's.
+func (g Go) Run(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	if !filepath.IsAbs(g.Path) || !filepath.IsAbs(dir) {
+		return nil, fmt.Errorf("go command %q in folder %q: want absolute paths", g.Path, dir)
+	}
+	stdout, stderr := limited{max: maxStdout}, limited{max: maxStderr, cut: true}
+	cmd := exec.CommandContext(ctx, g.Path, args...)
+	cmd.Dir = dir
+	// PWD lets the go command keep the name of dir as it was given.
+	cmd.Env = slices.Concat(g.Env, []string{"PWD=" + dir})
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.WaitDelay = time.Second
+	ownGroup(cmd)
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("go %s: %w", strings.Join(args[:min(len(args), 2)], " "), context.Cause(ctx))
+	}
+	if err != nil {
+		return stdout.buf.Bytes(), &Error{Args: args, Stderr: strings.TrimSpace(stderr.buf.String()), Err: err}
+	}
+	return stdout.buf.Bytes(), nil
+}
+
+var errTooMuch = errors.New("more output than expected")
+
+// limited keeps at most max bytes: what is more is dropped with cut, or else
+// an error, which ends the command. The buffer is not embedded, since io.Copy
+// would find its ReadFrom and go round Write.
+type limited struct {
+	buf bytes.Buffer
+	max int
+	cut bool
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	if room := l.max - l.buf.Len(); len(p) > room {
+		if !l.cut {
+			return 0, errTooMuch
+		}
+		l.buf.Write(p[:room])
+		return len(p), nil
+	}
+	return l.buf.Write(p)
+}

@@ -1,0 +1,93 @@
+package gocmd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+func hostGo(t *testing.T) Go {
+	t.Helper()
+	path, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	// A telemetry process would go on writing there while the test cleans up.
+	mode := filepath.Join(home, ".config", "go", "telemetry", "mode")
+	if err := os.MkdirAll(filepath.Dir(mode), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(mode, []byte("off"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return Go{Path: path, Env: []string{"HOME=" + home, "GOENV=off", "GOTOOLCHAIN=local"}}
+}
+
+func TestRun(t *testing.T) {
+	g := hostGo(t)
+	out, err := g.With("GOFLAGS=-mod=mod").With("GOFLAGS=-mod=vendor").Run(t.Context(), t.TempDir(), "env", "GOFLAGS")
+	if got := strings.TrimSpace(string(out)); err != nil || got != "-mod=vendor" {
+		t.Errorf("got %q, %v; want the last GOFLAGS", got, err)
+	}
+
+	_, err = g.Run(t.Context(), t.TempDir(), "mod", "download", "nosuch")
+	if e := (*Error)(nil); !errors.As(err, &e) || !strings.HasPrefix(err.Error(), "go mod download: ") || !strings.Contains(e.Stderr, "go.mod") {
+		t.Errorf("failing command: %v", err)
+	}
+	if _, err := (Go{Path: "go"}).Run(t.Context(), t.TempDir(), "env"); err == nil {
+		t.Error("a relative path was accepted")
+	}
+}
+
+// A child that holds the output open must not outlive the context.
+func TestCancelKillsChildren(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no process groups")
+	}
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("no sh")
+	}
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Skip("no sleep")
+	}
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, err = (Go{Path: sh, Env: []string{"PATH=" + filepath.Dir(sleep)}}).Run(ctx, dir, "-c", "(sleep 3; echo late >late) & wait")
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	if d := time.Since(start); d > 2*time.Second {
+		t.Errorf("returned after %v", d)
+	}
+	time.Sleep(3*time.Second + 300*time.Millisecond - time.Since(start))
+	if m, _ := filepath.Glob(filepath.Join(dir, "late")); m != nil {
+		t.Error("the child went on")
+	}
+}
+
+func TestOutputBounds(t *testing.T) {
+	// io.Copy is what os/exec does.
+	l := limited{max: 4}
+	if _, err := io.Copy(&l, strings.NewReader("12345")); err == nil {
+		t.Error("no error beyond the limit")
+	}
+	l = limited{max: 4, cut: true}
+	if n, err := io.Copy(&l, strings.NewReader("12345")); n != 5 || err != nil || l.buf.String() != "1234" {
+		t.Errorf("cut: %d %v %q", n, err, l.buf.String())
+	}
+}

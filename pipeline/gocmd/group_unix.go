@@ -1,0 +1,20 @@
+//go:build unix
+
+package gocmd
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// ownGroup puts cmd in a process group, which is killed as a whole.
+func ownGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error {
+		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != syscall.ESRCH {
+			return err
+		}
+		return os.ErrProcessDone
+	}
+}

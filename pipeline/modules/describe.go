@@ -1,0 +1,309 @@
+package modules
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/recipe"
+	"golang.org/x/mod/module"
+)
+
+// Query asks what main packages are made of, for one target.
+type Query struct {
+	// Go is the go command of the pinned toolchain with the complete
+	// environment of the build (GOOS, GOARCH, CGO_ENABLED, GOMODCACHE ...).
+	// Describe adds GOPROXY=off.
+	Go gocmd.Go
+	// Tree is the absolute path of the source tree, and Dir that of the main
+	// module's folder in it. Hooks that write source files must have run.
+	Tree, Dir string
+	// Flags are the build flags that have a say in which files are compiled,
+	// such as -tags=x, -mod=vendor and -race.
+	Flags []string
+	// Packages are the main packages, each as one folder relative to Dir
+	// ("./cmd/x") or as an import path; patterns with "..." and files are errors.
+	Packages []string
+}
+
+// Package is a package as the go command sees it for the query's target.
+type Package struct {
+	// ImportPath is its import path, and Name the one in its package clause.
+	ImportPath, Name string
+	// Dir is the absolute path of its folder.
+	Dir string
+	// Standard tells that it belongs to the Go distribution.
+	Standard bool
+	// GoFiles and CgoFiles are the file names of what is compiled, without and
+	// with import "C". EmbedFiles are the files it embeds, slash-separated
+	// below Dir.
+	GoFiles, CgoFiles, EmbedFiles []string
+}
+
+// Main is a main package and all it is made of.
+type Main struct {
+	Package
+	// Pattern is the member of Query.Packages that named it.
+	Pattern string
+	// Modules are those from which it has packages, sorted by path, without
+	// the main module.
+	Modules []recipe.Module
+	// Cgo are the import paths of packages with cgo files, sorted, among them
+	// those of the Go distribution (runtime/cgo, net ...). If there is one, the
+	// C compiler and linker have a part in the binary.
+	Cgo []string
+	// deps are its dependencies and itself, by import path.
+	deps map[string]*listed
+}
+
+// Dependency returns the package of that import path if it is a part of m,
+// which itself is one.
+func (m *Main) Dependency(importPath string) (Package, bool) {
+	if p := m.deps[importPath]; p != nil {
+		return p.Package, true
+	}
+	return Package{}, false
+}
+
+// listed is what go list tells about a package.
+type listed struct {
+	Package
+	Module     *listedModule
+	Match      []string
+	DepOnly    bool
+	Deps       []string
+	Error      *listedError
+	DepsErrors []*listedError
+}
+
+const listedFields = "ImportPath,Name,Dir,Standard,GoFiles,CgoFiles,EmbedFiles,Module,Match,DepOnly,Deps,Error,DepsErrors"
+
+type listedModule struct {
+	Path, Version string
+	Main          bool
+	Replace       *listedModule
+}
+
+type listedError struct{ Pos, Err string }
+
+func (e *listedError) String() string {
+	if e.Pos == "" {
+		return e.Err
+	}
+	return e.Pos + ": " + e.Err
+}
+
+// Describe returns what q asks for, in the order of q.Packages.
+//
+// A package that is missing, not a main package, excluded by build
+// constraints or part of an import cycle, and whatever else the go command
+// finds wrong with it or its dependencies (a line that go.sum lacks, a module
+// that the cache lacks), is an error with the go command's own words; the
+// error tells of all packages at once. So is a dependency that is replaced by
+// a folder outside of the source tree.
+func Describe(ctx context.Context, q Query) ([]*Main, error) {
+	for _, p := range q.Packages {
+		if err := checkPattern(p); err != nil {
+			return nil, err
+		}
+	}
+	if len(q.Packages) == 0 {
+		return nil, errors.New("no main package is named")
+	}
+	// A profile would split packages in one per main package, and has no say
+	// in what is compiled.
+	args := slices.Concat([]string{"list", "-e", "-deps", "-json=" + listedFields}, q.Flags, []string{"-pgo=off", "--"}, q.Packages)
+	out, err := q.Go.With("GOPROXY=off").Run(ctx, q.Dir, args...)
+	if err != nil {
+		return nil, err
+	}
+	byPath := map[string]*listed{}
+	byPattern := map[string][]*listed{}
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		p := new(listed)
+		if err := dec.Decode(p); err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("go list: %w", err)
+		}
+		byPath[p.ImportPath] = p
+		for _, pattern := range p.Match {
+			byPattern[pattern] = append(byPattern[pattern], p)
+		}
+	}
+	sums, err := readSums(filepath.Join(q.Dir, "go.sum"))
+	if err != nil {
+		return nil, err
+	}
+	var mains []*Main
+	var errs []error
+	for _, pattern := range q.Packages {
+		m, err := q.describe(pattern, byPattern[pattern], byPath, sums)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("package %s: %w", pattern, err))
+		}
+		mains = append(mains, m)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return mains, nil
+}
+
+// checkPattern allows what names one package.
+func checkPattern(p string) error {
+	switch {
+	case p == "", strings.HasPrefix(p, "-"), strings.Contains(p, "..."), strings.Contains(p, "@"),
+		strings.HasSuffix(p, ".go"), p == "all", p == "std", p == "cmd", p == "tool", p == "work":
+		return errorWithHint{fmt.Errorf("package %q: want one package", p), `write its folder, such as "./cmd/x"`}
+	}
+	return nil
+}
+
+func (q Query) describe(pattern string, matched []*listed, byPath map[string]*listed, sums map[module.Version]string) (*Main, error) {
+	if len(matched) != 1 {
+		return nil, fmt.Errorf("the go command finds %d packages", len(matched))
+	}
+	p := matched[0]
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	if p.Name != "main" {
+		return nil, errorWithHint{fmt.Errorf("is package %s, not a main package", p.Name), "name the folder of a command"}
+	}
+	m := &Main{Package: p.Package, Pattern: pattern, deps: map[string]*listed{p.ImportPath: p}}
+	for _, path := range p.Deps {
+		if path == "C" || path == "unsafe" { // no packages that are compiled
+			continue
+		}
+		dep := byPath[path]
+		if dep == nil {
+			return nil, fmt.Errorf("go list does not tell about its dependency %s", path)
+		}
+		if err := dep.err(); err != nil {
+			return nil, err
+		}
+		m.deps[path] = dep
+	}
+	seen := map[string]bool{}
+	for path, dep := range m.deps {
+		if len(dep.CgoFiles) > 0 {
+			m.Cgo = append(m.Cgo, path)
+		}
+		if dep.Module == nil || dep.Module.Main || seen[dep.Module.Path] {
+			continue
+		}
+		seen[dep.Module.Path] = true
+		mod, err := q.module(dep, sums)
+		if err != nil {
+			return nil, err
+		}
+		m.Modules = append(m.Modules, mod)
+	}
+	slices.Sort(m.Cgo)
+	slices.SortFunc(m.Modules, func(a, b recipe.Module) int { return strings.Compare(a.Path, b.Path) })
+	return m, nil
+}
+
+// err returns what the go command finds wrong with p or its dependencies.
+func (p *listed) err() error {
+	var said []string
+	if p.Error != nil {
+		said = append(said, p.Error.String())
+	}
+	for _, e := range p.DepsErrors {
+		if s := e.String(); !slices.Contains(said, s) {
+			said = append(said, s)
+		}
+	}
+	if len(said) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(clip(said, 10), "\n"))
+}
+
+// module returns the module that dep comes from, as a recipe names it.
+func (q Query) module(dep *listed, sums map[module.Version]string) (recipe.Module, error) {
+	mod := recipe.Module{Path: dep.Module.Path, Version: dep.Module.Version}
+	content := module.Version{Path: mod.Path, Version: mod.Version}
+	r := dep.Module.Replace
+	if r != nil && r.Version != "" {
+		mod.Replace = r.Path + "@" + r.Version
+		content = module.Version{Path: r.Path, Version: r.Version}
+	}
+	if below(filepath.Join(q.Dir, "vendor"), dep.Dir) {
+		return mod, nil // its content is in the source tree, wherever it came from
+	}
+	if r != nil && r.Version == "" {
+		rel, err := q.inTree(r.Path)
+		if err != nil {
+			return mod, fmt.Errorf("module %s: %w", mod.Path, err)
+		}
+		mod.Replace = rel
+		return mod, nil
+	}
+	if mod.Sum = sums[content]; mod.Sum == "" {
+		return mod, errorWithHint{fmt.Errorf("go.sum lacks the hash of %s", content), "run go mod tidy"}
+	}
+	return mod, nil
+}
+
+// inTree returns the path of the folder dir, which is absolute or relative to
+// the main module, relative to the source tree and with slashes.
+func (q Query) inTree(dir string) (string, error) {
+	abs := filepath.FromSlash(dir)
+	if !filepath.IsAbs(abs) {
+		abs = filepath.Join(q.Dir, abs)
+	}
+	tree, err := filepath.EvalSymlinks(q.Tree)
+	if err != nil {
+		return "", err
+	}
+	real, err := filepath.EvalSymlinks(abs)
+	if err != nil {
+		return "", err
+	}
+	if real != tree && !below(tree, real) {
+		return "", errorWithHint{fmt.Errorf("is replaced by %s: a local replace outside of the source tree", dir),
+			"a release is built from the source tree alone: publish the replacement, or move it into the tree"}
+	}
+	rel, err := filepath.Rel(tree, real)
+	return filepath.ToSlash(rel), err
+}
+
+// below tells whether path is in the folder dir, by their names.
+func below(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != "." && filepath.IsLocal(rel)
+}
+
+// readSums reads the modules' hashes of a go.sum file, without those of go.mod
+// files: https://go.dev/ref/mod#go-sum-files. A missing file has none. Of a
+// module with more than one, none counts.
+func readSums(name string) (map[module.Version]string, error) {
+	data, err := readFile(name, maxGoSum)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	sums := map[module.Version]string{}
+	for line := range strings.Lines(string(data)) {
+		f := strings.Fields(line)
+		if len(f) != 3 || !strings.HasPrefix(f[2], "h1:") || strings.HasSuffix(f[1], "/go.mod") {
+			continue // the go command has complained, or will
+		}
+		m := module.Version{Path: f[0], Version: f[1]}
+		if sum, ok := sums[m]; ok && sum != f[2] {
+			f[2] = ""
+		}
+		sums[m] = f[2]
+	}
+	return sums, nil
+}

@@ -1,0 +1,66 @@
+//go:build e2e
+
+package modules
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/twicebuild/twice/pipeline/gocmd"
+)
+
+// TestAge fills a cache for a real module, twice: from the network or the
+// user's cache, and then from that first cache without a network.
+func TestAge(t *testing.T) {
+	path, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := gocmd.Go{Path: path, Env: os.Environ()}
+	out, err := g.Run(t.Context(), t.TempDir(), "mod", "download", "-json", "filippo.io/age@v1.3.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m struct{ Dir string }
+	if err := json.Unmarshal(out, &m); err != nil {
+		t.Fatal(err)
+	}
+	tree := t.TempDir()
+	if err := os.CopyFS(tree, os.DirFS(m.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	first, err := Fill(t.Context(), Config{Go: g, SourceDir: tree, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v", first)
+	c, err := Fill(t.Context(), Config{Go: g.With("GOPROXY=off"), SourceDir: tree, Dir: t.TempDir(), Reuse: first.Dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{"linux/amd64", "darwin/arm64", "windows/amd64"} {
+		goos, goarch, _ := strings.Cut(target, "/")
+		mains, err := Describe(t.Context(), Query{
+			Go:   g.With("GOFLAGS=-mod=readonly", "GOMODCACHE="+c.Dir, "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0"),
+			Tree: tree, Dir: tree, Packages: []string{"./cmd/age", "./cmd/age-keygen"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range mains {
+			t.Logf("%s %s: %d files, modules %+v", target, m.ImportPath, len(m.GoFiles), m.Modules)
+			if len(m.Modules) == 0 || len(m.Cgo) != 0 {
+				t.Errorf("%s: %+v", m.ImportPath, m.Modules)
+			}
+			if err := CheckStamps(m, []string{"main.Version"}); err != nil {
+				t.Error(err)
+			}
+			if err := CheckStamps(m, []string{"main.version"}); err == nil {
+				t.Error("main.version is no variable of package level")
+			}
+		}
+	}
+}

@@ -1,0 +1,283 @@
+// Package modules gives a build the modules that it needs, once checked, and
+// tells what goes into it.
+//
+// [Fill] makes a module cache for one run, out of which every pass builds with
+// GOPROXY=off. [Describe] asks the go command which packages and modules a
+// main package is made of for one target, and [CheckStamps] whether the
+// variables exist that the linker is told to set, which it does not tell.
+//
+// # What is believed
+//
+// The go command of the pinned toolchain. It checks every module against
+// go.sum and, where go.sum has no line, against the checksum database, unless
+// the user's GONOSUMDB, GOPRIVATE or GOSUMDB exempt the module; Cache.SumDB
+// and Cache.NoSumDB tell. The cache begins empty, so each zip is hashed in
+// this run, also one that comes from the user's own cache. go.mod and go.sum
+// are never changed: where the go command would, that is an error.
+package modules
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/version"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/gocmd"
+	"golang.org/x/mod/modfile"
+)
+
+// errorWithHint is an error whose remedy is told apart.
+type errorWithHint struct {
+	error
+	hint string
+}
+
+// Unwrap returns the error without its hint.
+func (e errorWithHint) Unwrap() error { return e.error }
+
+// Hint returns the remedy, one sentence in lower case.
+func (e errorWithHint) Hint() string { return e.hint }
+
+// Config says what to fill a module cache with, and from where.
+type Config struct {
+	// Go is the go command of the pinned toolchain, with the user's settings
+	// for module downloads: GOPROXY, GOSUMDB, GOPRIVATE, GONOPROXY, GONOSUMDB,
+	// GOAUTH, GOVCS and what git and certificates need. It must be complete
+	// (HOME included).
+	Go gocmd.Go
+	// SourceDir is the absolute path of the main module's folder in a checkout
+	// that is used for nothing else.
+	SourceDir string
+	// Dir is the absolute path of an empty folder that becomes the cache.
+	Dir string
+	// Reuse is the user's own GOMODCACHE, or empty. Its zips are read instead
+	// of downloaded, and nothing in it is changed.
+	Reuse string
+}
+
+// Cache is a module cache that has what the main module's builds need.
+type Cache struct {
+	// Dir is the value for GOMODCACHE.
+	Dir string
+	// Vendored tells that the modules are in the source tree's vendor folder,
+	// and Dir is empty. Builds then run with -mod=vendor, otherwise with
+	// -mod=readonly.
+	Vendored bool
+	// SumDB and NoSumDB are the user's GOSUMDB and GONOSUMDB: which checksum
+	// database was asked about modules that go.sum does not have, and the
+	// patterns of modules about which none was. Both are empty if Vendored.
+	SumDB, NoSumDB string
+}
+
+// Limits of the main module's files.
+const (
+	maxGoMod = 16 << 20
+	maxGoSum = 64 << 20
+)
+
+// Fill downloads all modules that go.mod names into an empty cache.
+//
+// With a vendor/modules.txt, which the go command honours since a go.mod says
+// "go 1.14", it does nothing.
+//
+// A go.mod or go.sum that the go command would have to change is an error, and
+// so is a hash that does not fit. Not every gap in go.sum is found here: the
+// go command needs the hash of a module only when a package of it is used, and
+// then [Describe] says so. Some errors have a method Hint with a remedy.
+func Fill(ctx context.Context, cfg Config) (*Cache, error) {
+	c, err := fill(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("modules: %w", err)
+	}
+	return c, nil
+}
+
+func fill(ctx context.Context, cfg Config) (*Cache, error) {
+	for _, dir := range []string{cfg.SourceDir, cfg.Dir} {
+		if !filepath.IsAbs(dir) {
+			return nil, fmt.Errorf("folder %q: want an absolute path", dir)
+		}
+	}
+	if left, err := os.ReadDir(cfg.Dir); err != nil {
+		return nil, err
+	} else if len(left) > 0 {
+		return nil, fmt.Errorf("%s: not empty", cfg.Dir)
+	}
+	gomod, err := readFile(filepath.Join(cfg.SourceDir, "go.mod"), maxGoMod)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errorWithHint{errors.New("no go.mod: only Go modules can be built"), "run go mod init"}
+	} else if err != nil {
+		return nil, err
+	}
+	f, err := modfile.ParseLax("go.mod", gomod, nil)
+	if err != nil {
+		return nil, err
+	}
+	vendored, err := isVendored(cfg.SourceDir, f)
+	if err != nil {
+		return nil, err
+	}
+	if vendored {
+		return &Cache{Dir: cfg.Dir, Vendored: true}, nil
+	}
+	gosum, err := readFile(filepath.Join(cfg.SourceDir, "go.sum"), maxGoSum)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+
+	g := cfg.Go.With("GO111MODULE=on", "GOWORK=off", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GOMODCACHE="+cfg.Dir)
+	settings, err := settingsOf(ctx, g, cfg.SourceDir)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Reuse != "" {
+		proxy, err := fileProxy(cfg.Reuse)
+		if err != nil {
+			return nil, err
+		}
+		g = g.With("GOPROXY=" + proxy + "," + settings.GOPROXY)
+	}
+	if err := download(ctx, g, cfg.SourceDir); err != nil {
+		return nil, err
+	}
+	for name, before := range map[string][]byte{"go.mod": gomod, "go.sum": gosum} {
+		after, err := readFile(filepath.Join(cfg.SourceDir, name), maxGoSum)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if lines := added(before, after); len(lines) > 0 {
+			return nil, errorWithHint{fmt.Errorf("%s lacks %d lines, the first of them %q", name, len(lines), lines[0]), "run go mod tidy, and commit go.mod and go.sum"}
+		}
+		if !bytes.Equal(before, after) {
+			return nil, errorWithHint{fmt.Errorf("%s is not as the go command wants it", name), "run go mod tidy, and commit go.mod and go.sum"}
+		}
+	}
+	return &Cache{Dir: cfg.Dir, SumDB: settings.GOSUMDB, NoSumDB: settings.GONOSUMDB}, nil
+}
+
+// isVendored tells whether the go command takes modules from the vendor folder
+// by itself: https://go.dev/ref/mod#vendoring.
+func isVendored(dir string, f *modfile.File) (bool, error) {
+	info, err := os.Lstat(filepath.Join(dir, "vendor", "modules.txt"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if !info.Mode().IsRegular() {
+		return false, fmt.Errorf("vendor/modules.txt is no regular file (%s)", info.Mode())
+	}
+	return f.Go != nil && version.Compare("go"+f.Go.Version, "go1.14") >= 0, nil
+}
+
+// settings are what the go command makes of the environment and of the file
+// where go env -w keeps things.
+type settings struct{ GOPROXY, GOSUMDB, GONOSUMDB string }
+
+func settingsOf(ctx context.Context, g gocmd.Go, dir string) (s settings, err error) {
+	out, err := g.Run(ctx, dir, "env", "-json", "GOPROXY", "GOSUMDB", "GONOSUMDB")
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(out, &s); err != nil {
+		return s, fmt.Errorf("go env: %w", err)
+	}
+	return s, nil
+}
+
+// fileProxy returns the URL under which a GOMODCACHE is a module proxy:
+// https://go.dev/ref/mod#module-cache.
+func fileProxy(cache string) (string, error) {
+	if !filepath.IsAbs(cache) {
+		return "", fmt.Errorf("module cache %q: want an absolute path", cache)
+	}
+	path := filepath.ToSlash(filepath.Join(cache, "cache", "download"))
+	u := url.URL{Scheme: "file", Path: path}
+	if unc, ok := strings.CutPrefix(path, "//"); ok { // \\server\share on Windows
+		u.Host, u.Path, _ = strings.Cut(unc, "/")
+		u.Path = "/" + u.Path
+	} else if !strings.HasPrefix(path, "/") { // C:/Users
+		u.Path = "/" + path
+	}
+	// These two would end it in GOPROXY.
+	return strings.NewReplacer(",", "%2C", "|", "%7C").Replace(u.String()), nil
+}
+
+// download runs go mod download, which tells its errors on standard error or,
+// about single modules, in its documents.
+func download(ctx context.Context, g gocmd.Go, dir string) error {
+	out, err := g.Run(ctx, dir, "mod", "download", "-json")
+	if ctx.Err() != nil {
+		return err
+	}
+	var said []string
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var m struct{ Path, Version, Error string }
+		if derr := dec.Decode(&m); derr == io.EOF {
+			break
+		} else if derr != nil {
+			return errors.Join(err, fmt.Errorf("go mod download: %w", derr))
+		}
+		if m.Error != "" {
+			said = append(said, m.Error)
+		}
+	}
+	if len(said) > 0 {
+		return fmt.Errorf("go mod download: %s", strings.Join(clip(said, 10), "\n"))
+	}
+	return err
+}
+
+// added returns the lines of after that before does not have.
+func added(before, after []byte) []string {
+	have := map[string]bool{"": true}
+	for line := range strings.Lines(string(before)) {
+		have[strings.TrimSpace(line)] = true
+	}
+	var lines []string
+	for line := range strings.Lines(string(after)) {
+		if line = strings.TrimSpace(line); !have[line] {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// clip keeps the first n of list, and says how many there are more.
+func clip(list []string, n int) []string {
+	if len(list) <= n {
+		return list
+	}
+	return append(list[:n:n], fmt.Sprintf("and %d more", len(list)-n))
+}
+
+// readFile reads a regular file of at most max bytes.
+func readFile(name string, max int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file (%s)", name, info.Mode())
+	}
+	data, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > max {
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, max)
+	}
+	return data, nil
+}

@@ -1,0 +1,249 @@
+package modules
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// maxGoFile bounds a Go file that is read for its declarations.
+const maxGoFile = 32 << 20
+
+// CheckStamps tells whether the linker's flag -X has an effect on each of the
+// named variables, and returns one error about all on which it has none.
+//
+// A name is "main.version" for a variable of the main package itself, or an
+// import path, a dot and a name for one of its dependencies. The variable must
+// be one of package level, in a file that is compiled for the target, have
+// type string (or an alias of it), and have no initial value or one that is a
+// constant expression. The linker says nothing in most other cases, and the
+// stamp is lost: see -X in https://pkg.go.dev/cmd/link, and addstrdata in
+// cmd/link/internal/ld. A variable that //go:embed fills is an error, too.
+func CheckStamps(m *Main, names []string) error {
+	c := &checker{main: m, fset: token.NewFileSet(), packages: map[string]*declarations{}}
+	var errs []error
+	for _, name := range names {
+		if err := c.check(name); err != nil {
+			errs = append(errs, fmt.Errorf("stamp %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checker type-checks packages of one main package, as far as their
+// declarations go. Errors in the source do not matter: the compiler tells them.
+type checker struct {
+	main     *Main
+	fset     *token.FileSet
+	packages map[string]*declarations
+	// deep makes imports known, which few variables need.
+	deep bool
+}
+
+// declarations are those of one package.
+type declarations struct {
+	files []*ast.File
+	types *types.Package
+	info  *types.Info
+}
+
+func (c *checker) check(name string) error {
+	dot := strings.LastIndex(name, ".")
+	if dot <= 0 || !token.IsIdentifier(name[dot+1:]) {
+		return errorWithHint{errors.New("want an import path, a dot and the name of a variable"), "write main.version for a variable of the main package"}
+	}
+	path, variable := name[:dot], name[dot+1:]
+	switch {
+	case path == "main":
+		path = c.main.ImportPath
+	case path == c.main.ImportPath:
+		return errorWithHint{errors.New("the linker knows the main package as main"), "write main." + variable}
+	case c.main.deps[path] == nil:
+		return fmt.Errorf("package %s is no part of %s", path, c.main.Pattern)
+	}
+	d, err := c.load(path)
+	if err != nil {
+		return err
+	}
+	obj := d.types.Scope().Lookup(variable)
+	switch obj := obj.(type) {
+	case nil:
+		return fmt.Errorf("no such variable in %s%s", c.spell(path), d.strings())
+	case *types.Const:
+		return errors.New("is a constant")
+	case *types.Func:
+		return errors.New("is a function")
+	case *types.TypeName:
+		return errors.New("is a type")
+	case *types.Var:
+		spec, value, embed := d.find(obj)
+		err := c.judge(d, obj, spec, value)
+		if err != nil && !c.deep {
+			// It may be a matter of what the package imports.
+			c.deep, c.packages = true, map[string]*declarations{}
+			return c.check(name)
+		}
+		if err == nil && embed {
+			err = errors.New("is filled by go:embed")
+		}
+		return err
+	}
+	return fmt.Errorf("is no variable (%s)", obj)
+}
+
+// judge tells whether -X works for the variable obj, declared in spec with the
+// initial value value, if any.
+func (c *checker) judge(d *declarations, obj *types.Var, spec *ast.ValueSpec, value ast.Expr) error {
+	if spec == nil {
+		return errors.New("declaration not found")
+	}
+	if typ := types.Unalias(obj.Type()); typ != types.Typ[types.String] {
+		if typ != types.Typ[types.Invalid] {
+			return fmt.Errorf("has type %s, not string", types.TypeString(obj.Type(), types.RelativeTo(d.types)))
+		}
+		if spec.Type != nil {
+			return fmt.Errorf("has type %s, not string", types.ExprString(spec.Type))
+		}
+		if value == nil {
+			return errors.New("has no known type")
+		}
+	}
+	if value == nil && len(spec.Values) == 0 {
+		return nil
+	}
+	if value != nil && d.info.Types[value].Value != nil {
+		return nil
+	}
+	how := "an expression that is not constant"
+	if value == nil {
+		value = spec.Values[0]
+	}
+	ast.Inspect(value, func(n ast.Node) bool {
+		if _, ok := n.(*ast.CallExpr); ok {
+			how = "a call"
+		}
+		return true
+	})
+	return errorWithHint{fmt.Errorf("initialised by %s, so the linker ignores -X", how), "declare it without a value, and set the default elsewhere"}
+}
+
+// find returns where obj is declared, its initial value if it has one of its
+// own, and whether a go:embed directive precedes it.
+func (d *declarations) find(obj *types.Var) (spec *ast.ValueSpec, value ast.Expr, embed bool) {
+	for _, file := range d.files {
+		if obj.Pos() < file.FileStart || obj.Pos() > file.FileEnd {
+			continue
+		}
+		end := file.Name.End() // of what stands before the declaration
+		for _, decl := range file.Decls {
+			gen, ok := decl.(*ast.GenDecl)
+			if !ok || gen.Tok != token.VAR {
+				end = decl.End()
+				continue
+			}
+			if gen.Lparen.IsValid() {
+				end = gen.Lparen
+			}
+			for _, s := range gen.Specs {
+				s := s.(*ast.ValueSpec)
+				for i, id := range s.Names {
+					if id.Pos() != obj.Pos() {
+						continue
+					}
+					if len(s.Values) == len(s.Names) {
+						value = s.Values[i]
+					}
+					for _, group := range file.Comments {
+						for _, comment := range group.List {
+							embed = embed || end < comment.Pos() && comment.Pos() < id.Pos() && strings.HasPrefix(comment.Text, "//go:embed")
+						}
+					}
+					return s, value, embed
+				}
+				end = s.End()
+			}
+			end = decl.End()
+		}
+	}
+	return nil, nil, false
+}
+
+// strings tells of the variables that could have been meant.
+func (d *declarations) strings() string {
+	var names []string
+	scope := d.types.Scope()
+	for _, name := range scope.Names() {
+		if v, ok := scope.Lookup(name).(*types.Var); ok && types.Unalias(v.Type()) == types.Typ[types.String] {
+			names = append(names, name)
+		}
+	}
+	if names == nil {
+		return " (which has no variables of type string)"
+	}
+	return " (variables of type string there: " + strings.Join(clip(names, 10), ", ") + ")"
+}
+
+// spell names a package as the user did.
+func (c *checker) spell(path string) string {
+	if path == c.main.ImportPath {
+		return c.main.Pattern
+	}
+	return path
+}
+
+// load reads the declarations of a package.
+func (c *checker) load(path string) (*declarations, error) {
+	if d := c.packages[path]; d != nil {
+		return d, nil
+	}
+	p := c.main.deps[path]
+	d := &declarations{info: &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}}
+	for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {
+		name = filepath.Join(p.Dir, name)
+		src, err := readFile(name, maxGoFile)
+		if err != nil {
+			return nil, err
+		}
+		file, err := parser.ParseFile(c.fset, name, src, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		d.files = append(d.files, file)
+	}
+	config := types.Config{
+		Importer:                 c,
+		FakeImportC:              true,
+		IgnoreFuncBodies:         true,
+		DisableUnusedImportCheck: true,
+		Error:                    func(error) {},
+	}
+	// The error is one of those that do not matter.
+	d.types, _ = config.Check(path, c.fset, d.files, d.info)
+	c.packages[path] = d
+	return d, nil
+}
+
+var errUnknownImport = errors.New("import not followed")
+
+// Import makes c a types.Importer, which knows the main package's dependencies
+// if c is deep, and otherwise none. An import cycle has no place here: the go
+// command has refused it.
+func (c *checker) Import(path string) (*types.Package, error) {
+	if path == "unsafe" {
+		return types.Unsafe, nil
+	}
+	if !c.deep || c.main.deps[path] == nil {
+		return nil, errUnknownImport
+	}
+	d, err := c.load(path)
+	if err != nil {
+		return nil, err
+	}
+	return d.types, nil
+}

@@ -1,0 +1,485 @@
+// Package toolchain obtains a Go toolchain and proves that it is the published
+// one.
+//
+// In goes the exact version of a Go release and a go command that may talk to
+// the module proxy and the checksum database; out comes a GOROOT whose every
+// file was read and hashed in this call, and found to be what the checksum
+// database says of the module golang.org/toolchain at version
+// v0.0.1-VERSION.GOOS-GOARCH (https://go.dev/doc/toolchain). An installed Go
+// will do, and is proved without a download of another; otherwise that module
+// is downloaded and unpacked into a cache folder, where it is proved anew each
+// time. Since Go 1.21 the published toolchains of all hosts give the same
+// bytes, so a published one is named by its version alone.
+//
+// # What is believed
+//
+// The key of the public checksum database, which stands in this package's
+// source. The go command is a messenger: its answers count only as far as they
+// prove to be part of a tree that the database has signed.
+//
+// # How an installed Go is compared
+//
+// By the h1: hash (golang.org/x/mod/sumdb/dirhash) of its files under the
+// module's names. The module has no files of the top folders api, doc, misc
+// and test, and calls every go.mod _go.mod; everything else must agree: a file
+// that is missing, added or changed, and anything that is neither a regular
+// file nor a folder (symbolic links, too) makes it another toolchain. File
+// modes are not part of the hash. There is one exception: in go.env, the value
+// of GOTOOLCHAIN may differ from the published "auto", and Toolchain.GoEnv
+// then says so.
+//
+// # The cache folder
+//
+//	VERSION.GOOS-GOARCH/            the GOROOT
+//	VERSION.GOOS-GOARCH.proof.json  the checksum database's signed answers, verified on each use
+//	VERSION.GOOS-GOARCH.lock        held while one of the others is made
+//	VERSION.GOOS-GOARCH.partial/    what is being made
+//
+// Processes may share it. What a killed one left behind, the next removes.
+package toolchain
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/twicebuild/twice/pipeline/gocmd"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/dirhash"
+)
+
+// Toolchain is a Go distribution on this host.
+type Toolchain struct {
+	// Version is what it calls itself in its VERSION file, such as "go1.26.8".
+	Version string
+	// Dir is its GOROOT, absolute and without symbolic links.
+	Dir string
+	// Host is what it runs on, such as "linux/amd64".
+	Host string
+	// Published tells that it was proved to be the published one.
+	Published bool
+	// Sum is the h1: hash that the checksum database states for it or, of an
+	// unpublished one, the same hash computed here, by the same rules but with
+	// go.env as it is and symbolic links followed.
+	Sum string
+	// GoEnv is the line that go.env has in place of the published
+	// "GOTOOLCHAIN=auto", such as "GOTOOLCHAIN=local", and empty where it has that.
+	GoEnv string
+	// From tells where it was found.
+	From From
+	// Refused says of every installed one that was looked at and not taken,
+	// why, to be told to people.
+	Refused []string
+}
+
+// From is where a toolchain was found.
+type From string
+
+// The places where a toolchain is found.
+const (
+	Installed  From = "installed"  // in one of Options.Installed
+	Cached     From = "cache"      // in Options.CacheDir, from an earlier run
+	Downloaded From = "downloaded" // in Options.CacheDir, since now
+)
+
+// Options say where to look for a toolchain and what is good enough.
+type Options struct {
+	// Installed are the GOROOTs that may have it, in order of preference.
+	Installed []string
+	// CacheDir is the absolute path of the cache folder; it is made if need be.
+	CacheDir string
+	// HostOS and HostArch are the GOOS and GOARCH of this host.
+	HostOS, HostArch string
+	// AllowUnpublished takes the first installed one of the wanted version, if
+	// none is found to be the published one.
+	AllowUnpublished bool
+	// Offline forbids the network: what is not installed or cached is an error.
+	Offline bool
+
+	// key stands in for publicKey in tests.
+	key string
+}
+
+const modulePath = "golang.org/toolchain"
+
+// Obtain returns the Go toolchain of the given version ([ParseVersion]).
+//
+// client is used for the checksum database and the download, with its proxy,
+// credentials and certificates; settings that would switch the checks off do
+// not count. The environment must be complete (HOME or GOCACHE included).
+//
+// An installed Go of that version that is not the published one is passed
+// over, unless o.AllowUnpublished; then nothing is claimed of it, and an
+// installed one is also taken when the checksum database cannot be asked. A
+// toolchain in the cache that is not as it was unpacked is an error.
+//
+// Some errors have a method Hint, which returns a remedy.
+func Obtain(ctx context.Context, client gocmd.Go, version string, o Options) (Toolchain, error) {
+	t, err := obtain(ctx, client, version, o)
+	if err != nil {
+		return Toolchain{}, fmt.Errorf("toolchain %s for %s/%s: %w", version, o.HostOS, o.HostArch, err)
+	}
+	return t, nil
+}
+
+var hostRE = regexp.MustCompile(`^[a-z0-9]{1,20}$`)
+
+func obtain(ctx context.Context, client gocmd.Go, version string, o Options) (Toolchain, error) {
+	if _, err := ParseVersion(version); err != nil {
+		return Toolchain{}, err
+	}
+	if !hostRE.MatchString(o.HostOS) || !hostRE.MatchString(o.HostArch) || !filepath.IsAbs(o.CacheDir) {
+		return Toolchain{}, fmt.Errorf("host %q/%q, cache folder %q: want GOOS, GOARCH and an absolute path", o.HostOS, o.HostArch, o.CacheDir)
+	}
+	if err := os.MkdirAll(o.CacheDir, 0o755); err != nil {
+		return Toolchain{}, err
+	}
+	if o.key == "" {
+		o.key = publicKey
+	}
+	name := version + "." + o.HostOS + "-" + o.HostArch
+	f := finder{
+		client: client, Options: o, name: name,
+		mod:   module.Version{Path: modulePath, Version: "v0.0.1-" + name},
+		found: Toolchain{Version: version, Host: o.HostOS + "/" + o.HostArch},
+	}
+	sum, err := f.publishedSum(ctx)
+	if err != nil && (!o.AllowUnpublished || ctx.Err() != nil) {
+		return Toolchain{}, err
+	}
+	f.sum = sum
+	ok, ierr := f.installed(ctx)
+	if ierr != nil {
+		return Toolchain{}, ierr
+	}
+	if !ok {
+		if err != nil {
+			return Toolchain{}, err
+		}
+		if err := f.cached(ctx); err != nil {
+			return Toolchain{}, err
+		}
+	}
+	return f.found, nil
+}
+
+// finder is one call of Obtain.
+type finder struct {
+	Options
+	client gocmd.Go
+	name   string         // VERSION.GOOS-GOARCH
+	mod    module.Version // the toolchain as a module
+	sum    string         // what the checksum database states; empty if unknown
+	found  Toolchain
+}
+
+func (f *finder) prefix() string { return f.mod.String() + "/" }
+
+// path returns a path in the cache folder.
+func (f *finder) path(suffix string) string { return filepath.Join(f.CacheDir, f.name+suffix) }
+
+// publishedSum returns the hash that the checksum database states, from the
+// cached proof or by asking.
+func (f *finder) publishedSum(ctx context.Context) (string, error) {
+	sum, cachedErr := f.cachedProof()
+	if cachedErr == nil {
+		return sum, nil
+	}
+	if f.Offline {
+		return "", errorWithHint{fmt.Errorf("offline, and no proof of the published hash is at hand: %w", cachedErr),
+			"run once with network"}
+	}
+	err := f.alone(ctx, func() error {
+		var err error
+		if sum, err = f.cachedProof(); err == nil {
+			return nil // another process was faster
+		}
+		sum, err = f.askDatabase(ctx)
+		return err
+	})
+	return sum, err
+}
+
+func (f *finder) cachedProof() (string, error) {
+	data, err := readBounded(f.path(".proof.json"), maxProof)
+	if err != nil {
+		return "", err
+	}
+	p, err := decodeProof(data)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", f.path(".proof.json"), err)
+	}
+	sum, err := p.sum(f.mod, f.key)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", f.path(".proof.json"), err)
+	}
+	return sum, nil
+}
+
+// askDatabase makes the go command fetch the record of a module without the
+// module: a go.mod that requires it needs the hash of its go.mod, and the
+// record has both hashes.
+func (f *finder) askDatabase(ctx context.Context) (string, error) {
+	client, dir, err := f.scratch()
+	if err != nil {
+		return "", err
+	}
+	if _, err := client.Run(ctx, dir, "list", "-m", "-json", f.mod.Path); err != nil {
+		return "", fmt.Errorf("ask the checksum database: %w", err)
+	}
+	p, sum, err := collectProof(f.downloads(), f.mod, f.key)
+	if err != nil {
+		return "", err
+	}
+	data, err := p.encode()
+	if err != nil {
+		return "", err
+	}
+	tmp := filepath.Join(f.path(".partial"), "proof.json")
+	if err := os.WriteFile(tmp, data, 0o644); err != nil {
+		return "", err
+	}
+	if err := os.Rename(tmp, f.path(".proof.json")); err != nil {
+		return "", err
+	}
+	return sum, nil
+}
+
+// installed looks through Options.Installed, and tells whether it has found one.
+func (f *finder) installed(ctx context.Context) (bool, error) {
+	var ofVersion, seen []string
+	for _, dir := range f.Installed {
+		dir, err := filepath.EvalSymlinks(dir)
+		if err == nil {
+			dir, err = filepath.Abs(dir)
+		}
+		if err != nil {
+			f.refuse(dir, err)
+			continue
+		}
+		if slices.Contains(seen, dir) {
+			continue
+		}
+		seen = append(seen, dir)
+		if err := f.checkVersion(dir); err != nil {
+			f.refuse(dir, err)
+			continue
+		}
+		ofVersion = append(ofVersion, dir)
+		if f.sum == "" {
+			continue
+		}
+		goEnv, err := f.prove(ctx, dir, true)
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		if err != nil {
+			f.refuse(dir, err)
+			continue
+		}
+		f.found.Dir, f.found.From = dir, Installed
+		f.found.Published, f.found.Sum, f.found.GoEnv = true, f.sum, goEnv
+		return true, nil
+	}
+	if !f.AllowUnpublished || len(ofVersion) == 0 {
+		return false, nil
+	}
+	dir := ofVersion[0]
+	t, err := hashTree(ctx, dir, true)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", dir, err)
+	}
+	f.found.Dir, f.found.From, f.found.Sum = dir, Installed, t.h1(f.prefix())
+	return true, nil
+}
+
+func (f *finder) refuse(dir string, err error) {
+	f.found.Refused = append(f.found.Refused, fmt.Sprintf("%s: %v", dir, err))
+}
+
+// checkVersion compares the first line of dir's VERSION file.
+func (f *finder) checkVersion(dir string) error {
+	data, err := readBounded(filepath.Join(dir, "VERSION"), 4<<10)
+	if err != nil {
+		return err
+	}
+	if line, _, _ := strings.Cut(string(data), "\n"); line != f.found.Version {
+		return fmt.Errorf("is %.40q", line)
+	}
+	return nil
+}
+
+// prove returns nil if the GOROOT at dir is the published one. With
+// lenientEnv, go.env may have another GOTOOLCHAIN line, which is returned.
+func (f *finder) prove(ctx context.Context, dir string, lenientEnv bool) (goEnv string, err error) {
+	t, err := hashTree(ctx, dir, false)
+	if err != nil {
+		return "", err
+	}
+	sum := t.h1(f.prefix())
+	if sum == f.sum {
+		return "", nil
+	}
+	if lenientEnv {
+		if u, line, err := t.withPublishedGoEnv(dir); err == nil && u.h1(f.prefix()) == f.sum {
+			return line, nil
+		}
+	}
+	return "", fmt.Errorf("not the published %s: its files hash to %s, the published ones to %s", f.found.Version, sum, f.sum)
+}
+
+// cached finds the toolchain in the cache, and downloads it first if need be.
+func (f *finder) cached(ctx context.Context) error {
+	f.found.From = Cached
+	if _, err := os.Lstat(f.path("")); errors.Is(err, fs.ErrNotExist) {
+		if f.Offline {
+			return f.hint(errors.New("offline, and neither installed nor cached"), "run once with network, or install it")
+		}
+		err := f.alone(ctx, func() error {
+			if _, err := os.Lstat(f.path("")); !errors.Is(err, fs.ErrNotExist) {
+				return err // another process was faster, or the next step fails
+			}
+			f.found.From = Downloaded
+			return f.download(ctx)
+		})
+		if err != nil {
+			return err
+		}
+		if f.found.From == Downloaded {
+			return f.take() // download has proved it
+		}
+	} else if err != nil {
+		return err
+	}
+	if info, err := os.Lstat(f.path("")); err != nil || !info.IsDir() {
+		return errors.Join(fmt.Errorf("%s: not a folder", f.path("")), err)
+	}
+	if _, err := f.prove(ctx, f.path(""), false); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return errorWithHint{fmt.Errorf("the cached toolchain was changed: %s: %w", f.path(""), err),
+			"find out who changed it, then remove that folder: it is downloaded anew"}
+	}
+	return f.take()
+}
+
+func (f *finder) take() error {
+	dir, err := filepath.EvalSymlinks(f.path(""))
+	if err != nil {
+		return err
+	}
+	f.found.Dir, f.found.Published, f.found.Sum = dir, true, f.sum
+	return nil
+}
+
+// hint adds to err why the installed ones were refused.
+func (f *finder) hint(err error, hint string) error {
+	for _, r := range f.found.Refused {
+		err = fmt.Errorf("%w\n\t%s", err, r)
+	}
+	return errorWithHint{err, hint}
+}
+
+// download fetches, proves and unpacks the toolchain.
+func (f *finder) download(ctx context.Context) error {
+	client, dir, err := f.scratch()
+	if err != nil {
+		return err
+	}
+	out, err := client.Run(ctx, dir, "mod", "download", "-json", f.mod.String())
+	if err != nil {
+		// With -json, the go command tells in the document what went wrong.
+		var answer struct{ Error string }
+		if json.Unmarshal(out, &answer) == nil && answer.Error != "" && ctx.Err() == nil {
+			err = fmt.Errorf("%s", answer.Error)
+		}
+		return f.hint(fmt.Errorf("download: %w", err),
+			"is there a network, and is this a release of Go? A distribution's own Go counts only where the release file allows unpublished toolchains")
+	}
+	zipFile := filepath.Join(f.downloads(), filepath.FromSlash(f.mod.Path), "@v", f.mod.Version+".zip")
+	if info, err := os.Lstat(zipFile); err != nil || !info.Mode().IsRegular() || info.Size() > maxUnpacked {
+		return errors.Join(errors.New("download: no usable zip"), err)
+	}
+	sum, err := dirhash.HashZip(zipFile, dirhash.Hash1)
+	if err != nil {
+		return fmt.Errorf("download: %w", err)
+	}
+	if sum != f.sum {
+		return fmt.Errorf("download: the zip's hash is %s, and the checksum database states %s", sum, f.sum)
+	}
+	goroot := filepath.Join(f.path(".partial"), "goroot")
+	if err := os.Mkdir(goroot, 0o755); err != nil {
+		return err
+	}
+	if err := unpack(ctx, zipFile, f.prefix(), goroot); err != nil {
+		return err
+	}
+	// Proves what we unpacked, and that both ways to the hash are the same.
+	if _, err := f.prove(ctx, goroot, false); err != nil {
+		return fmt.Errorf("unpack: %w", err)
+	}
+	if err := f.checkVersion(goroot); err != nil {
+		return fmt.Errorf("unpack: VERSION %w", err)
+	}
+	return os.Rename(goroot, f.path(""))
+}
+
+// alone runs do while no other process does the same, with an empty folder
+// f.path(".partial") that it removes afterwards.
+func (f *finder) alone(ctx context.Context, do func() error) (err error) {
+	lock := flock.New(f.path(".lock"))
+	if _, err := lock.TryLockContext(ctx, 50*time.Millisecond); err != nil {
+		return fmt.Errorf("lock %s: %w", f.path(".lock"), err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	// Who holds the lock knows that nobody is at work on this folder.
+	if err := os.RemoveAll(f.path(".partial")); err != nil {
+		return err
+	}
+	if err := os.Mkdir(f.path(".partial"), 0o755); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(f.path(".partial"))) }()
+	return do()
+}
+
+// downloads is where the go command of scratch leaves what it has downloaded.
+func (f *finder) downloads() string {
+	return filepath.Join(f.path(".partial"), "mod", "cache", "download")
+}
+
+// scratch makes an empty module that requires the toolchain, and a go command
+// with an empty module cache to use in its folder.
+func (f *finder) scratch() (gocmd.Go, string, error) {
+	partial := f.path(".partial")
+	dir := filepath.Join(partial, "client")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return gocmd.Go{}, "", err
+	}
+	gomod := fmt.Sprintf("module client\n\ngo 1.21\n\nrequire %s %s\n", f.mod.Path, f.mod.Version)
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(gomod), 0o644); err != nil {
+		return gocmd.Go{}, "", err
+	}
+	return f.client.With(
+		"GOMODCACHE="+filepath.Join(partial, "mod"),
+		"GOPATH="+filepath.Join(partial, "gopath"), // the go command keeps the tree's head here
+		"GOFLAGS=-mod=mod -modcacherw",
+		"GO111MODULE=on",
+		"GOWORK=off",
+		"GOTOOLCHAIN=local",
+		// Not empty, for an empty variable leaves the user's go/env file in force.
+		"GONOPROXY=none",
+		"GONOSUMDB=none",
+		"GOINSECURE=none",
+	), dir, nil
+}
