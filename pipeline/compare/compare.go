@@ -207,12 +207,14 @@ func differ(a, b []byte) (first, n int) {
 type counter struct {
 	words [][]byte
 	count []int
-	keep  int    // bytes that are kept between writes: the longest word less one
-	buf   []byte // those bytes, with room for a write behind them
+	first []int64 // where each word was first, if count is not 0
+	keep  int     // bytes that are kept between writes: the longest word less one
+	buf   []byte  // those bytes, with room for a write behind them
+	start int64   // the offset of buf
 }
 
 func newCounter(words [][]byte) *counter {
-	c := &counter{words: words, count: make([]int, len(words))}
+	c := &counter{words: words, count: make([]int, len(words)), first: make([]int64, len(words))}
 	for _, w := range words {
 		c.keep = max(c.keep, len(w)-1)
 	}
@@ -226,10 +228,15 @@ func (c *counter) Write(p []byte) (int, error) {
 	kept := len(c.buf)
 	c.buf = append(c.buf, p...)
 	for i, w := range c.words {
-		// Only what ends in p is new.
-		c.count[i] += bytes.Count(c.buf[max(0, kept-len(w)+1):], w)
+		from := max(0, kept-len(w)+1) // only what ends in p is new
+		n := bytes.Count(c.buf[from:], w)
+		if n > 0 && c.count[i] == 0 {
+			c.first[i] = c.start + int64(from+bytes.Index(c.buf[from:], w))
+		}
+		c.count[i] += n
 	}
-	n := copy(c.buf, c.buf[max(0, len(c.buf)-c.keep):])
-	c.buf = c.buf[:n]
+	drop := max(0, len(c.buf)-c.keep)
+	c.start += int64(drop)
+	c.buf = c.buf[:copy(c.buf, c.buf[drop:])]
 	return len(p), nil
 }

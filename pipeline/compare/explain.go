@@ -72,9 +72,11 @@ type LineDifference struct {
 type Cause struct {
 	// Name is the name of the hint whose values were found, or "a time".
 	Name string `json:"name"`
-	// A and B are what was found in the files.
+	// A and B are the text around the first place where it was found.
 	A string `json:"a"`
 	B string `json:"b"`
+	// Section is the section of A that the place is in, empty if there is none.
+	Section string `json:"section,omitempty"`
 	// Note adds what else is evident: "-trimpath is off".
 	Note string `json:"note,omitempty"`
 }
@@ -86,6 +88,7 @@ const (
 	maxText     = 300 // bytes of a line before it is escaped
 	textBefore  = 80  // bytes before a difference that are shown
 	textAfter   = 160
+	textLeast   = 4  // fewer characters in a row are taken for chance
 	textRaw     = 16 // bytes that are shown where there is no text
 )
 
@@ -121,31 +124,51 @@ func explain(artA, artB artifact.Artifact, open func(artifact.Digest) (*os.File,
 	e := &Explanation{Offset: s.offset, Differing: s.differing}
 	textA, textB := textAt(a, s.offset), textAt(b, s.offset)
 	e.A, e.B = textA.String(), textB.String()
-	pairs := [][2]text{{textA, textB}}
+	places := []place{{"", textA, textB}}
 
 	binA, errA := inspect.Open(a.f, a.Size)
 	binB, errB := inspect.Open(b.f, b.Size)
 	switch {
 	case errA == nil && errB == nil:
-		pairs = append(pairs, e.sections(a, b, binA, binB)...)
+		places = append(e.sections(a, b, binA, binB), places...)
 	case errors.Is(errA, inspect.ErrFormat) && errors.Is(errB, inspect.ErrFormat):
 	default:
 		e.Notes = append(e.Notes, "no sections: "+escape(cmp.Or(errA, errB).Error()))
 	}
 	trimmed := e.buildInfo(binA, binB)
-	e.causes(hints, s, trimmed)
-	e.times(pairs)
+	for _, f := range found(hints, s) {
+		c := Cause{Name: f.Name, A: textAt(a, f.atA).String(), B: textAt(b, f.atB).String(), Section: sectionAt(binA, f.atA)}
+		if !trimmed && isPath(f.A) {
+			c.Note = "-trimpath is off"
+		}
+		e.Causes = append(e.Causes, c)
+	}
+	e.times(places)
 	return e, nil
 }
 
-// sections fills in what differs by section and returns the texts that it shows.
-func (e *Explanation) sections(a, b input, binA, binB *inspect.Binary) [][2]text {
-	if s, ok := binA.SectionAt(e.Offset); ok {
-		e.Section = escape(s.Name)
-	} else if s, ok := binB.SectionAt(e.Offset); ok && e.Offset >= a.Size {
-		e.Section = escape(s.Name)
+// sectionAt names the section of b, which may be nil, that offset lies in.
+func sectionAt(b *inspect.Binary, offset int64) string {
+	if b == nil {
+		return ""
 	}
-	var pairs [][2]text
+	s, _ := b.SectionAt(offset)
+	return escape(s.Name)
+}
+
+// place is where two sections, or two files, begin to differ.
+type place struct {
+	section string
+	a, b    text
+}
+
+// sections fills in what differs by section and returns the places.
+func (e *Explanation) sections(a, b input, binA, binB *inspect.Binary) []place {
+	e.Section = sectionAt(binA, e.Offset)
+	if e.Offset >= a.Size {
+		e.Section = sectionAt(binB, e.Offset)
+	}
+	var places []place
 	unlisted := 0
 	add := func(d SectionDifference) {
 		if len(e.Sections) == maxSections {
@@ -189,14 +212,14 @@ func (e *Explanation) sections(a, b input, binA, binB *inspect.Binary) [][2]text
 			continue
 		}
 		ta, tb := textAt(a, sa.Offset+at), textAt(b, sb.Offset+at)
-		if len(pairs) < maxSections {
-			pairs = append(pairs, [2]text{ta, tb})
+		if len(places) < maxSections {
+			places = append(places, place{escape(sa.Name), ta, tb})
 		}
 		add(SectionDifference{Name: escape(sa.Name), SizeA: sa.Size, SizeB: sb.Size, Offset: at, A: ta.String(), B: tb.String()})
 	}
 	if cut {
 		e.Notes = append(e.Notes, "sections overlap too often, some were not compared")
-		return pairs
+		return places
 	}
 	for _, sb := range binB.Sections {
 		if rest := inB[sb.Name]; len(rest) > 0 && rest[0] == sb {
@@ -204,7 +227,7 @@ func (e *Explanation) sections(a, b input, binA, binB *inspect.Binary) [][2]text
 			add(SectionDifference{Name: escape(sb.Name), SizeA: -1, SizeB: sb.Size, Offset: -1})
 		}
 	}
-	return pairs
+	return places
 }
 
 // firstDifference returns where two sections begin to differ, or -1.
@@ -304,43 +327,43 @@ func byKey(lines []string) map[string]string {
 	return m
 }
 
-// causes names the hints whose values are in the files: A's value more often in
+// finding is a hint that was found, and where it was first.
+type finding struct {
+	Hint
+	inA, inB int // how often more than in the other file
+	atA, atB int64
+}
+
+// found returns the hints whose values are in the files: A's value more often in
 // A than in B, and B's more often in B than in A.
-func (e *Explanation) causes(hints []Hint, s scan, trimmed bool) {
-	type found struct {
-		Hint
-		inA, inB int
-	}
-	var list []found
+func found(hints []Hint, s scan) []finding {
+	var list []finding
 	for i, h := range hints {
-		aInA, bInA := s.a.count[2*i], s.a.count[2*i+1]
-		aInB, bInB := s.b.count[2*i], s.b.count[2*i+1]
+		a, b := 2*i, 2*i+1
+		aInA, bInA := s.a.count[a], s.a.count[b]
+		aInB, bInB := s.b.count[a], s.b.count[b]
 		// "/w/a" is in "/w/ab" as well, without meaning to be.
 		aInA -= bInA * strings.Count(h.B, h.A)
 		aInB -= bInB * strings.Count(h.B, h.A)
 		bInA -= aInA * strings.Count(h.A, h.B)
 		bInB -= aInB * strings.Count(h.A, h.B)
 		if aInA > aInB && bInB > bInA {
-			list = append(list, found{h, aInA - aInB, bInB - bInA})
+			list = append(list, finding{h, aInA - aInB, bInB - bInA, s.a.first[a], s.b.first[b]})
 		}
 	}
+	var causes []finding
 	for i, f := range list {
 		// The home folder /w/1 is in the source path /w/1/src. It is a cause of
 		// its own only if it is there more often.
-		if slices.ContainsFunc(list, func(o found) bool {
+		within := slices.ContainsFunc(list, func(o finding) bool {
 			return len(o.A) > len(f.A) && strings.Contains(o.A, f.A) && strings.Contains(o.B, f.B) && o.inA == f.inA && o.inB == f.inB
-		}) {
-			continue
+		})
+		again := slices.ContainsFunc(list[:i], func(o finding) bool { return o.Hint == f.Hint })
+		if !within && !again {
+			causes = append(causes, f)
 		}
-		if slices.ContainsFunc(list[:i], func(o found) bool { return o.A == f.A && o.B == f.B && o.Name == f.Name }) {
-			continue
-		}
-		c := Cause{Name: f.Name, A: escape(f.A), B: escape(f.B)}
-		if !trimmed && isPath(f.A) {
-			c.Note = "-trimpath is off"
-		}
-		e.Causes = append(e.Causes, c)
 	}
+	return causes
 }
 
 // isPath tells whether s is an absolute path of Unix or Windows.
@@ -357,12 +380,12 @@ var timePattern = regexp.MustCompile(`(?:19|20)\d\d-[01]\d-[0-3]\d(?:[T _][0-2]\
 	`|1[5-9]\d{8}(?:\d{3}){0,3}`)
 
 // times adds a cause if a difference lies within a time on both sides.
-func (e *Explanation) times(pairs [][2]text) {
-	for _, p := range pairs {
-		a, okA := p[0].match(timePattern)
-		b, okB := p[1].match(timePattern)
+func (e *Explanation) times(places []place) {
+	for _, p := range places {
+		a, okA := p.a.match(timePattern)
+		b, okB := p.b.match(timePattern)
 		if okA && okB && a != b {
-			e.Causes = append(e.Causes, Cause{Name: "a time", A: escape(a), B: escape(b)})
+			e.Causes = append(e.Causes, Cause{Name: "a time", A: escape(a), B: escape(b), Section: p.section})
 			return
 		}
 	}
@@ -388,8 +411,8 @@ func textAt(in input, offset int64) text {
 	for to < min(n, at+textAfter) && printable(buf[to]) {
 		to++
 	}
-	if from == to {
-		to = min(n, at+textRaw)
+	if to-from < textLeast {
+		from, to = at, min(n, at+textRaw)
 	}
 	return text{buf[from:to], at - from}
 }
@@ -398,7 +421,7 @@ func printable(c byte) bool { return ' ' <= c && c <= '~' }
 
 func (t text) String() string { return escape(string(t.b)) }
 
-// match returns the match of re that the offset lies in or at the end of.
+// match returns the match of re that the offset lies in.
 func (t text) match(re *regexp.Regexp) (string, bool) {
 	for _, m := range re.FindAllIndex(t.b, -1) {
 		if m[0] <= t.at && t.at < m[1] {
@@ -431,6 +454,9 @@ func (e *Explanation) String() string {
 		fmt.Fprintf(&b, "likely cause: %s", c.Name)
 		if c.Note != "" {
 			fmt.Fprintf(&b, " (%s)", c.Note)
+		}
+		if c.Section != "" {
+			fmt.Fprintf(&b, ", in %s", c.Section)
 		}
 		fmt.Fprintf(&b, "\n  A: %s\n  B: %s\n", c.A, c.B)
 	}
