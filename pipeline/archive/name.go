@@ -1,0 +1,83 @@
+package archive
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"golang.org/x/mod/module"
+)
+
+// checkName tells whether name may stand in an archive or a checksum file; the
+// package comment has the rule.
+func checkName(name string) error {
+	// CheckFilePath's own message begins with the name.
+	if err := module.CheckFilePath(name); err != nil {
+		return err
+	}
+	if len(name) > 1024 {
+		return fmt.Errorf("%.80q...: name of %d bytes, at most 1024 are allowed", name, len(name))
+	}
+	for elem := range strings.SplitSeq(name, "/") {
+		// Windows drops the spaces at the end of what comes before the first
+		// dot when it looks for a device: "nul .txt" is one.
+		stem, _, _ := strings.Cut(elem, ".")
+		switch {
+		case len(elem) > 255:
+			return fmt.Errorf("%.80q...: path element of %d bytes, at most 255 are allowed", name, len(elem))
+		case strings.HasSuffix(elem, " ") || strings.HasSuffix(stem, " "):
+			return fmt.Errorf("%q: path element %q ends in a space, which Windows drops", name, elem)
+		case strings.EqualFold(stem, "CONIN$") || strings.EqualFold(stem, "CONOUT$"):
+			return fmt.Errorf("%q: path element %q is reserved on Windows", name, elem)
+		}
+	}
+	return nil
+}
+
+// names holds the entries of one archive or checksum file, by a key that is the
+// same for those which would be one file where letter case does not count. A
+// folder's name ends in a slash, which its key lacks.
+type names map[string]string
+
+// add takes the name of a file and returns the folders that lead to it and are
+// new, outermost first.
+func (n names) add(name string) (dirs []string, err error) {
+	for i, c := range name {
+		if c != '/' {
+			continue
+		}
+		key, dir := fold(name[:i]), name[:i+1]
+		have, taken := n[key]
+		switch {
+		case !taken:
+			n[key] = dir
+			dirs = append(dirs, dir)
+		case have != dir:
+			return nil, collision(name, have)
+		}
+	}
+	key := fold(name)
+	if have, taken := n[key]; taken {
+		return nil, collision(name, have)
+	}
+	n[key] = name
+	return dirs, nil
+}
+
+func collision(name, have string) error {
+	if name == have {
+		return fmt.Errorf("%q: listed twice", name)
+	}
+	return fmt.Errorf("%q: collides with %q, at least on macOS and Windows", name, have)
+}
+
+// fold maps strings that strings.EqualFold calls equal to one string.
+func fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			least = min(least, f)
+		}
+		return least
+	}, s)
+}

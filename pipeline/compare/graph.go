@@ -1,0 +1,327 @@
+package compare
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Graph is what the go command did in one run, as "go build
+// -debug-actiongraph=FILE" reports it.
+type Graph struct {
+	// Actions are the steps; an action's ID is its index.
+	Actions []Action
+}
+
+// Action is one step of the go command. The format is undocumented; it is
+// actionJSON in cmd/go/internal/work/action.go of the Go tree, of which the
+// members that have no use here are left out.
+type Action struct {
+	ID int
+	// Mode says what the step does: "build" compiles a package, "link" links a
+	// program, "build check cache" and others prepare.
+	Mode string
+	// Package is the import path.
+	Package string
+	// Deps are the IDs of the actions that come before.
+	Deps []int
+	// NeedBuild tells that the package's archive is wanted; a cache may have it.
+	NeedBuild bool
+	Failed    bool
+	// ActionID is the hash of everything that goes into the step.
+	ActionID string
+	// BuildID is ActionID, a slash and the hash of what came out ("content ID").
+	// A program's has the main package's two hashes in between.
+	BuildID string
+	// TimeReady, TimeStart and TimeDone are on the clock of the pass.
+	TimeReady, TimeStart, TimeDone time.Time
+	// Cmd tells whether commands were run. If none were, the result came from a
+	// cache.
+	Cmd Ran
+	// CmdReal, CmdUser and CmdSys are what the commands took: wall clock, and
+	// processor time in user and in system mode.
+	CmdReal, CmdUser, CmdSys time.Duration
+}
+
+// Ran tells whether an action ran commands. Its JSON form is their list.
+type Ran bool
+
+// UnmarshalJSON reads a list of strings or null.
+func (r *Ran) UnmarshalJSON(data []byte) error {
+	var list []string
+	err := json.Unmarshal(data, &list)
+	*r = len(list) > 0
+	return err
+}
+
+const (
+	maxGraph   = 64 << 20 // bytes
+	maxActions = 1 << 17
+)
+
+// ParseGraph reads what "go build -debug-actiongraph=FILE" wrote: a JSON array of
+// at most 131072 actions in at most 64 MiB, with nothing behind it. Members that
+// Action does not have are ignored, as other versions of Go have others. It is
+// an error if an action's ID is not its index, if a dependency does not exist,
+// or if the compilation of a package has a BuildID that is not its ActionID, a
+// slash and a content ID.
+func ParseGraph(r io.Reader) (Graph, error) {
+	lr := &io.LimitedReader{R: r, N: maxGraph + 1}
+	g, err := parseGraph(json.NewDecoder(lr))
+	if lr.N == 0 {
+		err = fmt.Errorf("longer than %d bytes", maxGraph)
+	}
+	if err != nil {
+		return Graph{}, fmt.Errorf("action graph: %w", err)
+	}
+	return g, nil
+}
+
+func parseGraph(dec *json.Decoder) (Graph, error) {
+	var g Graph
+	if t, err := dec.Token(); err != nil {
+		return g, err
+	} else if t != json.Delim('[') {
+		return g, errors.New("not a list of actions")
+	}
+	for dec.More() {
+		if len(g.Actions) == maxActions {
+			return g, fmt.Errorf("more than %d actions", maxActions)
+		}
+		var a Action
+		if err := dec.Decode(&a); err != nil {
+			return g, err
+		}
+		if a.ID != len(g.Actions) {
+			return g, fmt.Errorf("action %d has ID %d", len(g.Actions), a.ID)
+		}
+		if content, ok := strings.CutPrefix(a.BuildID, a.ActionID+"/"); a.Mode == "build" && a.BuildID != "" &&
+			(!ok || a.ActionID == "" || content == "" || strings.Contains(content, "/")) {
+			return g, fmt.Errorf("action %d: build ID %.100q is not action ID %.100q and a content ID", a.ID, a.BuildID, a.ActionID)
+		}
+		g.Actions = append(g.Actions, a)
+	}
+	if _, err := dec.Token(); err != nil {
+		return g, err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return g, errors.New("something follows the list of actions")
+	}
+	for _, a := range g.Actions {
+		for _, d := range a.Deps {
+			if d < 0 || d >= len(g.Actions) {
+				return g, fmt.Errorf("action %d depends on action %d, which does not exist", a.ID, d)
+			}
+		}
+	}
+	return g, nil
+}
+
+// GraphResult compares the compilations of two passes. Every list is in
+// dependency order, a package after those that it imports.
+type GraphResult struct {
+	// Packages is the number of compilations. A package counts once, however
+	// often it was asked for, and again for every other ActionID that it was
+	// compiled with in the same pass (other tags, another profile).
+	Packages int `json:"packages"`
+	// Reproduced is how many of them both passes carried out, with equal
+	// ActionIDs and equal content IDs.
+	Reproduced int `json:"reproduced"`
+	// InputsDiffer are the packages whose ActionID differs: something went into
+	// the compilation that was not the same, such as a path or a file, or the
+	// result of compiling an import.
+	InputsDiffer []string `json:"inputsDiffer,omitempty"`
+	// ContentDiffers are the packages whose inputs were equal and whose results
+	// were not: the compilation is not deterministic.
+	ContentDiffers []string `json:"contentDiffers,omitempty"`
+	// OnlyA and OnlyB are the packages that one pass alone has.
+	OnlyA []string `json:"onlyA,omitempty"`
+	OnlyB []string `json:"onlyB,omitempty"`
+	// NotCompiled are the packages that cannot count as reproduced because a
+	// pass did not compile them: it failed, or the result came from a cache that
+	// was not filled by a graph of the same pass.
+	NotCompiled []string `json:"notCompiled,omitempty"`
+	// Culprits are those of InputsDiffer, ContentDiffers, OnlyA and OnlyB that
+	// import none of these. What the others show may be a consequence.
+	Culprits []string `json:"culprits,omitempty"`
+}
+
+// Graphs compares pass A with pass B. Each may have several graphs, one for every
+// run of the go command that shared the pass's cache: a compilation counts if
+// one of them carried it out, and what the others took from the cache counts no
+// second time.
+func Graphs(a, b []Graph) GraphResult {
+	pa, pb := collect(a), collect(b)
+	var r GraphResult
+	differing := map[string]bool{}
+	for _, name := range merge(pa.order, pb.order) {
+		inA, inB := pa.packages[name], pb.packages[name]
+		r.Packages += max(len(inA), len(inB))
+		switch {
+		case inB == nil:
+			r.OnlyA = append(r.OnlyA, name)
+			differing[name] = true
+			continue
+		case inA == nil:
+			r.OnlyB = append(r.OnlyB, name)
+			differing[name] = true
+			continue
+		}
+		var inputs, content, missing bool
+		for id, ca := range inA {
+			cb := inB[id]
+			switch {
+			case cb == nil:
+				inputs = true
+			case !ca.compiled || !cb.compiled || ca.failed || cb.failed:
+				missing = true
+			case len(ca.contents) != 1 || len(cb.contents) != 1 || ca.contents[0] != cb.contents[0]:
+				content = true
+			default:
+				r.Reproduced++
+			}
+		}
+		for id := range inB {
+			inputs = inputs || inA[id] == nil
+		}
+		if inputs {
+			r.InputsDiffer = append(r.InputsDiffer, name)
+		}
+		if content {
+			r.ContentDiffers = append(r.ContentDiffers, name)
+		}
+		if missing {
+			r.NotCompiled = append(r.NotCompiled, name)
+		}
+		if inputs || content {
+			differing[name] = true
+		}
+	}
+	for _, name := range merge(pa.order, pb.order) {
+		imports := func(p pass) bool {
+			for dep := range p.imports[name] {
+				if differing[dep] {
+					return true
+				}
+			}
+			return false
+		}
+		if differing[name] && !imports(pa) && !imports(pb) {
+			r.Culprits = append(r.Culprits, name)
+		}
+	}
+	return r
+}
+
+// compilation is what a pass's graphs say of one package with one ActionID.
+type compilation struct {
+	compiled, failed bool
+	contents         []string // the content IDs, each once
+}
+
+// pass is what a pass's graphs say together.
+type pass struct {
+	packages map[string]map[string]*compilation // by import path and ActionID
+	imports  map[string]map[string]bool
+	order    []string
+}
+
+func collect(graphs []Graph) pass {
+	p := pass{packages: map[string]map[string]*compilation{}, imports: map[string]map[string]bool{}}
+	for _, g := range graphs {
+		for _, i := range dependencyOrder(g) {
+			a := g.Actions[i]
+			if a.Mode != "build" {
+				continue
+			}
+			byID := p.packages[a.Package]
+			if byID == nil {
+				byID = map[string]*compilation{}
+				p.packages[a.Package] = byID
+				p.imports[a.Package] = map[string]bool{}
+				p.order = append(p.order, a.Package)
+			}
+			c := byID[a.ActionID]
+			if c == nil {
+				c = &compilation{}
+				byID[a.ActionID] = c
+			}
+			c.compiled = c.compiled || bool(a.Cmd)
+			_, content, ok := strings.Cut(a.BuildID, "/")
+			if a.Failed || !ok {
+				c.failed = true
+			} else if !slices.Contains(c.contents, content) {
+				c.contents = append(c.contents, content)
+			}
+			for _, d := range a.Deps {
+				if d >= 0 && d < len(g.Actions) && g.Actions[d].Mode == "build" && g.Actions[d].Package != a.Package {
+					p.imports[a.Package][g.Actions[d].Package] = true
+				}
+			}
+		}
+	}
+	return p
+}
+
+// dependencyOrder returns the indices of all actions, each after those that it
+// depends on. The order is the same for the same graph. A graph with a cycle,
+// which the go command does not write, is cut open somewhere. There is no
+// recursion, as the depth is in the hands of whoever wrote the graph.
+func dependencyOrder(g Graph) []int {
+	order := make([]int, 0, len(g.Actions))
+	seen := make([]bool, len(g.Actions))
+	type frame struct{ action, next int }
+	var stack []frame
+	for root := range g.Actions {
+		if seen[root] {
+			continue
+		}
+		seen[root] = true
+		stack = append(stack, frame{root, 0})
+		for len(stack) > 0 {
+			top := &stack[len(stack)-1]
+			if deps := g.Actions[top.action].Deps; top.next < len(deps) {
+				d := deps[top.next]
+				top.next++
+				if d >= 0 && d < len(seen) && !seen[d] {
+					seen[d] = true
+					stack = append(stack, frame{d, 0})
+				}
+				continue
+			}
+			order = append(order, top.action)
+			stack = stack[:len(stack)-1]
+		}
+	}
+	return order
+}
+
+// merge returns a's names and puts each name that b alone has behind the one that
+// it follows in b.
+func merge(a, b []string) []string {
+	after := map[string][]string{} // by the name of a that comes before, "" at the start
+	inA := map[string]bool{}
+	for _, name := range a {
+		inA[name] = true
+	}
+	last := ""
+	for _, name := range b {
+		if inA[name] {
+			last = name
+		} else {
+			after[last] = append(after[last], name)
+		}
+	}
+	merged := slices.Clone(after[""])
+	for _, name := range a {
+		merged = append(merged, name)
+		if name != "" {
+			merged = append(merged, after[name]...)
+		}
+	}
+	return merged
+}
