@@ -79,8 +79,11 @@ func (b Build) Flags(ldflags ...string) ([]string, error) {
 	if o.StripSymbols {
 		link = append(link, "-s")
 	}
-	if o.StripDWARF {
+	switch {
+	case o.StripDWARF:
 		link = append(link, "-w")
+	case o.StripSymbols:
+		link = append(link, "-w=0") // since Go 1.22, -s implies -w
 	}
 	for _, s := range b.Stamps {
 		link = append(link, "-X="+s.Name+"="+s.Value)

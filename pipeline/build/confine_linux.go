@@ -24,6 +24,12 @@ import (
 // childName is argv[0] of the process that confines itself.
 const childName = "twice-confined"
 
+// Flags of personality(2), from include/uapi/linux/personality.h.
+const (
+	addrNoRandomize = 0x0040000
+	uname26         = 0x0020000
+)
+
 // Main must be the first thing that main does: in a child that a pass started
 // it confines the process, becomes the command and never returns. In any other
 // process it returns at once.
@@ -179,10 +185,10 @@ func restrict(c cell) error {
 	}
 	var persona uintptr
 	if c.FixedMap {
-		persona |= unix.ADDR_NO_RANDOMIZE
+		persona |= addrNoRandomize
 	}
 	if c.OldName {
-		persona |= unix.UNAME26
+		persona |= uname26
 	}
 	if persona != 0 {
 		if _, _, errno := unix.Syscall(unix.SYS_PERSONALITY, persona, 0, 0); errno != 0 {
@@ -244,9 +250,9 @@ func landlock(abi int, writable []string) error {
 	if abi >= 5 {
 		all |= unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 	}
-	attr := unix.LandlockRulesetAttr{Access_fs: all}
+	attr := unix.LandlockRulesetAttr{Handled_access_fs: all}
 	if abi >= 4 {
-		attr.Access_net = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
+		attr.Handled_access_net = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
 	}
 	if abi >= 6 {
 		attr.Scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
@@ -294,11 +300,11 @@ func landlockSize(abi int) uintptr {
 	var a unix.LandlockRulesetAttr
 	switch {
 	case abi >= 6:
-		return unsafe.Sizeof(a)
+		return unsafe.Offsetof(a.Scoped) + unsafe.Sizeof(a.Scoped)
 	case abi >= 4:
 		return unsafe.Offsetof(a.Scoped)
 	}
-	return unsafe.Offsetof(a.Access_net)
+	return unsafe.Offsetof(a.Handled_access_net)
 }
 
 // look observes what the command will see.
@@ -316,7 +322,7 @@ func look() (Witness, error) {
 		return nil, stepError("personality", errno)
 	}
 	layout := "random"
-	if persona&unix.ADDR_NO_RANDOMIZE != 0 {
+	if persona&addrNoRandomize != 0 {
 		layout = "fixed"
 	}
 	mask := unix.Umask(0)
