@@ -68,7 +68,7 @@ type ArchivePlan struct {
 	// Raw are the file names under which the binaries are published where Format
 	// is "none", in the order of Binaries.
 	Raw []string
-	// Files are globs for more files, relative to the module's folder. Where
+	// Files are globs for more files, relative to the release file's folder. Where
 	// MustMatch is set they were asked for, and one that matches nothing is an
 	// error; otherwise they are the default.
 	Files     []string

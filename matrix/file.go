@@ -285,7 +285,7 @@ type Packaging struct {
 	//
 	//	wrap = "{{.Project}}-{{.Version}}"
 	Wrap string `toml:"wrap"`
-	// Files are globs, relative to the module's folder, for files that go into
+	// Files are globs, relative to the release file's folder, for files that go into
 	// every archive. One that matches nothing is an error. Default: the
 	// licence and read-me files that are there (LICENSE*, LICENCE*, COPYING*,
 	// NOTICE*, README*).

@@ -92,6 +92,9 @@ type Usage struct {
 type Session interface {
 	// Build runs one job. It is safe to call from many goroutines.
 	Build(context.Context, Job) (Result, error)
+	// Tree is a folder of this machine that holds the source tree as the hooks
+	// left it. Only read from it.
+	Tree() string
 	// Files stores the files of the source tree, as the hooks left it, that
 	// match globs (relative to the release file's folder).
 	Files(globs []string) ([]artifact.Artifact, error)

@@ -24,6 +24,25 @@ type Confinement struct {
 // writesConfined tells whether a build step can write outside its workspace.
 func (c Confinement) writesConfined() bool { return c.Namespaces || c.Landlock > 0 }
 
+// Reasons says, by the name of a [Variation], why this host cannot vary it.
+func (c Confinement) Reasons() map[string]string {
+	reasons := map[string]string{
+		clock: "the host's clock is shared",
+	}
+	if c.Namespaces {
+		return reasons
+	}
+	for _, name := range []string{hostName, domainName, userName, groupName} {
+		reasons[name] = "takes namespaces, which this host does not offer"
+	}
+	if c.Landlock == 0 {
+		for _, name := range []string{umask, processors, addressSpace, kernel} {
+			reasons[name] = "takes confined processes, which this host does not offer"
+		}
+	}
+	return reasons
+}
+
 // cell is what the child process does to itself before it becomes the command
 // that it was started for. It is handed to the child as JSON.
 type cell struct {

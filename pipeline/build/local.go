@@ -31,13 +31,14 @@ type Local struct {
 	// Checkout lays out the source in dest, a folder that does not exist yet,
 	// creating its files in one order or the reverse.
 	Checkout func(ctx context.Context, dest string, reversed bool) error
-	// ModuleDir is the folder of the main module in the source and ConfigDir
-	// that of the release file, both with slashes.
+	// ModuleDir is the folder of the main module in the source, where the hooks
+	// and the go command run; ConfigDir is that of the release file, to which
+	// [Session.Files] is relative. Both have slashes.
 	ModuleDir, ConfigDir string
 	// GOROOT and ModCache are the proved toolchain and the filled module
 	// cache. ModCache is empty for a vendored build.
 	GOROOT, ModCache string
-	// Hooks run in ConfigDir before the first build of a pass.
+	// Hooks run in ModuleDir before the first build of a pass.
 	Hooks [][]string
 	// Epoch is SOURCE_DATE_EPOCH for the hooks: seconds since 1970.
 	Epoch int64
@@ -91,15 +92,8 @@ func (l *Local) Open(ctx context.Context, pass Pass) (_ Session, err error) {
 	if err := l.Checkout(ctx, s.host.source, pass == B); err != nil {
 		return nil, fmt.Errorf("lay out the source of pass %s: %w", pass, err)
 	}
-	if pass == B {
-		// A go command that reads its user's settings would fail on these.
-		poison := filepath.Join(s.host.home, ".config", "go")
-		if err := os.MkdirAll(poison, 0o755); err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(filepath.Join(poison, "env"), []byte("GOFLAGS=-tags=poison -race\nGOEXPERIMENT=none_such\n"), 0o644); err != nil {
-			return nil, err
-		}
+	if err := s.settings(); err != nil {
+		return nil, err
 	}
 	if !l.Confinement.Namespaces && pass == B {
 		// Without a mount namespace another path means another copy.
@@ -123,7 +117,7 @@ func (l *Local) Open(ctx context.Context, pass Pass) (_ Session, err error) {
 		what := fmt.Sprintf("hook %d", i+1)
 		env := append(recipe.Closed(), "CGO_ENABLED=0", "SOURCE_DATE_EPOCH="+strconv.FormatInt(l.Epoch, 10))
 		if _, err := s.run(ctx, run{
-			what: what, dir: path.Join(s.seen.source, l.ConfigDir), argv: argv, env: env,
+			what: what, dir: s.moduleDir(), argv: argv, env: env,
 			cache: "hooks", share: Share{Processes: runtime.NumCPU()}, live: l.Log,
 		}); err != nil {
 			return nil, err
@@ -169,6 +163,23 @@ func (s *local) placeAt(dir string) {
 	if s.ModCache == "" {
 		s.seen.modcache = ""
 	}
+}
+
+// settings writes what a go command finds in its user's home folder.
+func (s *local) settings() error {
+	dir := filepath.Join(s.host.home, ".config", "go")
+	if err := os.MkdirAll(filepath.Join(dir, "telemetry"), 0o755); err != nil {
+		return err
+	}
+	// Telemetry would leave a process behind.
+	if err := os.WriteFile(filepath.Join(dir, "telemetry", "mode"), []byte("off"), 0o644); err != nil {
+		return err
+	}
+	if s.pass == A {
+		return nil
+	}
+	// A go command that read its user's settings would fail on these.
+	return os.WriteFile(filepath.Join(dir, "env"), []byte("GOFLAGS=-tags=poison -race\nGOEXPERIMENT=none_such\n"), 0o644)
 }
 
 // note adds what was observed.
@@ -452,6 +463,9 @@ func (s *local) furnish(c *cell, user string) {
 		"/etc/hostname": s.seen.host + "\n",
 	}
 }
+
+// Tree implements [Session].
+func (s *local) Tree() string { return s.host.source }
 
 // Files implements [Session].
 func (s *local) Files(globs []string) ([]artifact.Artifact, error) {

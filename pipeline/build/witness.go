@@ -1,10 +1,5 @@
 package build
 
-import (
-	"slices"
-	"strings"
-)
-
 // Witness is what was observed in a pass's workspace, by name. The names are
 // those of [Variation.Name].
 type Witness map[string]string
@@ -72,27 +67,4 @@ func Variations(a, b Witness, reason map[string]string) []Variation {
 		list = append(list, v)
 	}
 	return list
-}
-
-// Hints returns the values that a difference might show, by name: what was
-// observed in A and in B, for the variations that differ.
-func Hints(list []Variation) map[string][2]string {
-	hints := map[string][2]string{}
-	for _, v := range list {
-		if v.Varied && len(v.A) >= 4 && len(v.B) >= 4 && strings.ContainsAny(v.A, `/\-.`) {
-			hints[v.Name] = [2]string{v.A, v.B}
-		}
-	}
-	return hints
-}
-
-// NotVaried returns the names of what was the same in both passes.
-func NotVaried(list []Variation) []string {
-	var out []string
-	for _, v := range list {
-		if !v.Varied {
-			out = append(out, v.Name)
-		}
-	}
-	return slices.Clip(out)
 }

@@ -76,6 +76,14 @@ type Source struct {
 	Version string `json:"version,omitempty"`
 }
 
+// Name returns what people call the source: the commit or module@version.
+func (s Source) Name() string {
+	if s.Module != "" {
+		return s.Module + "@" + s.Version
+	}
+	return "commit " + s.Commit[:min(12, len(s.Commit))]
+}
+
 // Module is a dependency and the hash of its content.
 type Module struct {
 	Path string `json:"path"`

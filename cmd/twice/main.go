@@ -1,0 +1,284 @@
+// Twice builds every Go release two times and ships it only if both agree.
+//
+// See the README for what it does, and `twice help` for its commands.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/twicebuild/twice/pipeline"
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+func main() {
+	build.Main()
+	os.Exit(run())
+}
+
+// Exit statuses, as the README documents them.
+const (
+	exitOK          = 0
+	exitDiffers     = 1
+	exitUsage       = 2
+	exitFailure     = 3
+	exitInterrupted = 130
+)
+
+// errInterrupted is the cause of a context that a signal ended.
+var errInterrupted = errors.New("interrupted")
+
+// run is main without the process: this is where the clock, the environment
+// and the terminal come in.
+func run() int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel(errInterrupted)
+	}()
+	app := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Environ(), now: time.Now}
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		if width, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil {
+			app.width = width
+		}
+	}
+	root := app.root()
+	root.SetArgs(os.Args[1:])
+	err := root.ExecuteContext(ctx)
+	app.progress.Close()
+	return app.status(err)
+}
+
+// app is what all verbs share: the world outside and the common flags.
+type app struct {
+	stdout, stderr io.Writer
+	env            []string
+	now            func() time.Time
+	width          int
+	progress       *report.Progress
+
+	dir, config, out, cache, module string
+	targets                         []string
+	json, plain, verbose            bool
+}
+
+// usageError is a fault in the command line.
+type usageError struct{ error }
+
+// status prints what went wrong and returns the exit status.
+func (a *app) status(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) {
+		fmt.Fprintln(a.stderr, "twice: interrupted")
+		return exitInterrupted
+	}
+	var config *pipeline.ConfigError
+	var usage usageError
+	status := exitFailure
+	switch {
+	case errors.Is(err, pipeline.ErrDiffers):
+		status = exitDiffers
+	case errors.As(err, &config), errors.As(err, &usage):
+		status = exitUsage
+	}
+	fmt.Fprintln(a.stderr, "twice: "+err.Error())
+	a.explainCommand(err)
+	if hint := pipeline.Hint(err); hint != "" {
+		fmt.Fprintln(a.stderr, "  hint: "+hint)
+	}
+	return status
+}
+
+// explainCommand shows what a failed build step printed.
+func (a *app) explainCommand(err error) {
+	var failed *build.CommandError
+	if !errors.As(err, &failed) {
+		return
+	}
+	if out := strings.TrimSpace(failed.Output); out != "" {
+		fmt.Fprintln(a.stderr, "\n  "+strings.ReplaceAll(out, "\n", "\n  ")+"\n")
+	}
+	if failed.Confined && strings.HasPrefix(failed.What, "hook") {
+		fmt.Fprintln(a.stderr, "  note: hooks run without network, and everything outside of their workspace is read-only")
+	}
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:               "twice",
+		Short:             "Build Go releases twice, ship them once",
+		Long:              "Twice builds every Go release two times, in two clean environments that differ on\npurpose, and ships it only if every byte agrees.",
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
+	})
+	flags := root.PersistentFlags()
+	flags.StringVarP(&a.dir, "directory", "C", ".", "run as if started in `DIR`")
+	flags.BoolVar(&a.json, "json", false, "print one JSON document")
+	flags.BoolVar(&a.plain, "plain", false, "no moving progress line")
+	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
+	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.schemaCmd(), a.versionCmd())
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		a.progress = &report.Progress{W: a.stderr, Now: a.now}
+		if !a.plain {
+			a.progress.Width = a.width
+		}
+		if _, err := os.Stat(a.dir); err != nil {
+			return usageError{fmt.Errorf("-C: %w", err)}
+		}
+		return nil
+	}
+	return root
+}
+
+// noArgs refuses arguments, and misspelled verbs with them.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s takes no argument %q", c.CommandPath(), args[0])}
+	}
+	return nil
+}
+
+// sourceFlags adds the flags of the verbs that read a release file.
+func (a *app) sourceFlags(c *cobra.Command) *cobra.Command {
+	c.Args = noArgs
+	c.Flags().StringVar(&a.config, "config", "release.toml", "the release `FILE`")
+	c.Flags().StringVar(&a.out, "out", "dist", "the `DIR` to write")
+	c.Flags().StringVar(&a.module, "module", "", "build `PATH@VERSION` of the module proxy instead of a commit")
+	c.Flags().StringArrayVar(&a.targets, "target", nil, "only targets that match `GLOB`, such as 'linux/*' (may be repeated)")
+	c.Flags().StringVar(&a.cache, "cache", "", "the `DIR` for toolchains and workspaces (default: twice in the user's cache folder)")
+	return c
+}
+
+// pipelineConfig turns flags and the environment into what the pipeline takes.
+func (a *app) pipelineConfig() (pipeline.Config, error) {
+	env := environment(a.env)
+	cfg := pipeline.Config{
+		Module: a.module, Targets: a.targets,
+		Env: a.env, Path: absolute(filepath.SplitList(env["PATH"])), HostEnv: hostEnv(env),
+		Host:   report.Host{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU()},
+		Memory: memory(),
+		Tool:   toolVersion(), Now: a.now, Progress: a.progress, HookLog: io.Discard,
+	}
+	if a.verbose {
+		cfg.HookLog = a.stderr
+	}
+	var err error
+	if cfg.ConfigFile, err = filepath.Abs(filepath.Join(a.dir, a.config)); filepath.IsAbs(a.config) {
+		cfg.ConfigFile = filepath.Clean(a.config)
+	} else if err != nil {
+		return cfg, err
+	}
+	if cfg.Out, err = filepath.Abs(filepath.Join(a.dir, a.out)); filepath.IsAbs(a.out) {
+		cfg.Out = filepath.Clean(a.out)
+	} else if err != nil {
+		return cfg, err
+	}
+	if cfg.Cache, err = a.cacheDir(env); err != nil {
+		return cfg, err
+	}
+	if s := env["SOURCE_DATE_EPOCH"]; s != "" {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || n < 0 {
+			return cfg, usageError{fmt.Errorf("SOURCE_DATE_EPOCH=%s: want seconds since 1970", s)}
+		}
+		t := time.Unix(n, 0).UTC()
+		cfg.Epoch = &t
+	}
+	cfg.Go, _ = find("go", cfg.Path) // their absence is explained by who needs them
+	cfg.Git, _ = find("git", cfg.Path)
+	return cfg, nil
+}
+
+// cacheDir is the folder that outlives runs.
+func (a *app) cacheDir(env map[string]string) (string, error) {
+	if a.cache != "" {
+		return filepath.Abs(a.cache)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", usageError{fmt.Errorf("no folder for the cache: %w (name one with --cache)", err)}
+	}
+	return filepath.Join(dir, "twice"), nil
+}
+
+func environment(list []string) map[string]string {
+	env := map[string]string{}
+	for _, kv := range list {
+		name, value, _ := strings.Cut(kv, "=")
+		env[name] = value
+	}
+	return env
+}
+
+// absolute keeps the absolute folders of a PATH: a relative one would mean
+// another place in every process.
+func absolute(dirs []string) []string {
+	var kept []string
+	for _, d := range dirs {
+		if filepath.IsAbs(d) {
+			kept = append(kept, filepath.Clean(d))
+		}
+	}
+	return kept
+}
+
+// hostEnv is what every process of Windows needs and no other system's does.
+func hostEnv(env map[string]string) []string {
+	if runtime.GOOS != "windows" {
+		return nil
+	}
+	var list []string
+	for _, name := range []string{"SystemRoot", "SystemDrive", "ComSpec", "PATHEXT", "WINDIR", "NUMBER_OF_PROCESSORS", "PROCESSOR_ARCHITECTURE"} {
+		if v := env[name]; v != "" {
+			list = append(list, name+"="+v)
+		}
+	}
+	return list
+}
+
+func find(name string, dirs []string) (string, error) {
+	for _, dir := range dirs {
+		if file, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return file, nil
+		}
+	}
+	return "", exec.ErrNotFound
+}
+
+// toolVersion is what this twice calls itself.
+func toolVersion() report.Tool {
+	t := report.Tool{Version: version, Go: runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok && t.Version == "" {
+		t.Version = strings.TrimPrefix(info.Main.Version, "v")
+	}
+	if t.Version == "" || t.Version == "(devel)" {
+		t.Version = "devel"
+	}
+	return t
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/twicebuild/twice/pipeline"
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/recipe"
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+func (a *app) buildCmd() *cobra.Command {
+	return a.sourceFlags(&cobra.Command{
+		Use:   "build",
+		Short: "Build twice and compare; binaries only",
+		Long: `Build runs both passes and compares them, and writes the binaries with their
+checksums and release.json. Uncommitted changes of tracked files are built too.`,
+		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, true, false) },
+	})
+}
+
+func (a *app) releaseCmd() *cobra.Command {
+	var snapshot bool
+	c := a.sourceFlags(&cobra.Command{
+		Use:   "release",
+		Short: "Build twice, compare, and package what agrees",
+		Long: `Release builds every target twice and writes dist only if all bytes agree:
+archives, checksums, the binaries and release.json. Without --snapshot it
+insists on a version tag at HEAD and a clean work tree.`,
+		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, snapshot, true) },
+	})
+	c.Flags().BoolVar(&snapshot, "snapshot", false, "allow a commit without a tag, and uncommitted changes")
+	return c
+}
+
+func (a *app) makeRelease(c *cobra.Command, snapshot, archives bool) (err error) {
+	cfg, err := a.pipelineConfig()
+	if err != nil {
+		return err
+	}
+	cfg.Snapshot = snapshot
+	plan, err := pipeline.New(c.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, plan.Close()) }()
+	a.warn(plan.Warnings)
+	a.describeInputs(plan)
+	out, err := plan.Build(c.Context())
+	if err != nil {
+		return err
+	}
+	a.verdicts(out)
+	rec, err := out.Write(c.Context(), archives)
+	if rec == nil {
+		return err
+	}
+	if a.json {
+		if jerr := printJSON(a.stdout, rec); jerr != nil {
+			return errors.Join(err, jerr)
+		}
+	}
+	if err != nil {
+		a.progress.Line("%s was not touched; what was built is in %s", short(cfg.Out), short(plan.Rejected()))
+		return err
+	}
+	a.notVaried(rec)
+	if !a.json {
+		fmt.Fprintf(a.stdout, "%s\n", summary(rec, short(cfg.Out)))
+	}
+	return nil
+}
+
+// describeInputs says on what the release rests.
+func (a *app) describeInputs(p *pipeline.Plan) {
+	a.progress.Line("source     %s", p.Source.Source().Name())
+	proof := "hash agrees with the checksum database"
+	if !p.Toolchain.Published {
+		proof = "NOT the published one, as release.toml allows"
+	}
+	if p.Toolchain.GoEnv != "" {
+		proof += "; go.env is edited (" + p.Toolchain.GoEnv + "), which has no effect here"
+	}
+	a.progress.Line("toolchain  %s, %s: %s", p.Toolchain.Version, p.Toolchain.From, proof)
+	for _, r := range p.Toolchain.Refused {
+		a.progress.Line("           passed over: %s", r)
+	}
+	binaries := map[string]bool{}
+	for _, r := range p.Recipes {
+		binaries[r.Build.Binary] = true
+	}
+	a.progress.Line("building   %s: %d targets, %d recipes, twice", strings.Join(sortedKeys(binaries), ", "), len(targets(p)), len(p.Recipes))
+}
+
+func targets(p *pipeline.Plan) map[string]bool {
+	set := map[string]bool{}
+	for _, r := range p.Recipes {
+		set[r.Build.Target.String()] = true
+	}
+	return set
+}
+
+// verdicts tells what was not reproduced, and how.
+func (a *app) verdicts(o *pipeline.Outcome) {
+	for _, b := range o.Binaries {
+		if b.Verdict.Pass() {
+			continue
+		}
+		a.progress.Line("%-12s %s %s: %s", b.Verdict, b.Target, b.Name, b.Reason)
+		if b.Explanation != nil {
+			a.progress.Line("    %s", strings.ReplaceAll(b.Explanation.String(), "\n", "\n    "))
+		}
+		if g := b.Compilations; b.Verdict == compare.Differs {
+			a.progress.Line("    %d of %d package compilations were reproduced", g.Reproduced, g.Packages)
+			if len(g.Culprits) > 0 {
+				a.progress.Line("    first packages that differ: %s", strings.Join(g.Culprits[:min(5, len(g.Culprits))], ", "))
+			}
+		}
+	}
+	for _, f := range o.Files {
+		if !f.Verdict.Pass() {
+			a.progress.Line("%-12s %s: %s", f.Verdict, f.Name, f.Reason)
+		}
+	}
+	// The first failure is the error of the run; the others are told here.
+	for i, err := range o.Failures {
+		var failed *build.CommandError
+		if i > 0 && errors.As(err, &failed) {
+			a.progress.Line("%s\n  %s", err, strings.ReplaceAll(strings.TrimSpace(failed.Output), "\n", "\n  "))
+		}
+	}
+}
+
+// notVaried says what the verdict does not rest on.
+func (a *app) notVaried(rec *report.Record) {
+	for _, v := range rec.Varying.Variations {
+		if !v.Varied {
+			a.progress.Line("not varied: %s (%s)", v.Name, v.Reason)
+		}
+	}
+	for _, m := range rec.Varying.Confinement.Missing {
+		a.progress.Line("not confined: %s", m)
+	}
+}
+
+// summary is the result in one line.
+func summary(rec *report.Record, out string) string {
+	varied := 0
+	for _, v := range rec.Varying.Variations {
+		if v.Varied {
+			varied++
+		}
+	}
+	counted := map[string]bool{}
+	var packages, reproduced int
+	for _, b := range rec.Binaries {
+		if t := b.Target.String(); !counted[t] {
+			counted[t] = true
+			packages += b.Compilations.Packages
+			reproduced += b.Compilations.Reproduced
+		}
+	}
+	s := fmt.Sprintf("%s  %s %s: %d binaries and %d of %d package compilations, %d things varied; see %s",
+		rec.Verdict, rec.Project, rec.Version, len(rec.Binaries), reproduced, packages, varied, filepath.Join(out, pipeline.RecordName))
+	if rec.Snapshot {
+		s += " (a snapshot, not a release)"
+	}
+	return s
+}
+
+// commandLine is a recipe as a person would type it, without its environment.
+func commandLine(r recipe.Recipe) string {
+	args := make([]string, len(r.Argv))
+	for i, arg := range r.Argv {
+		if strings.ContainsAny(arg, " '\"$&|;<>()*?[]#~`\\") {
+			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+		args[i] = arg
+	}
+	return strings.Join(args, " ")
+}

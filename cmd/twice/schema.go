@@ -1,0 +1,26 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+func (a *app) schemaCmd() *cobra.Command {
+	schemas := map[string]func() []byte{"release.toml": matrix.Schema, "release.json": report.Schema}
+	return &cobra.Command{
+		Use:       "schema {release.toml | release.json}",
+		Short:     "Print the JSON Schema of a file that twice reads or writes",
+		ValidArgs: []string{"release.toml", "release.json"},
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 || schemas[args[0]] == nil {
+				return usageError{fmt.Errorf("want one of release.toml, release.json")}
+			}
+			_, err := a.stdout.Write(schemas[args[0]]())
+			return err
+		},
+	}
+}

@@ -1,0 +1,389 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+// Outcome is what the two passes made.
+type Outcome struct {
+	// Binaries are in the order of Plan.Recipes.
+	Binaries []report.Binary
+	// Files are those that archives hold beside the binaries.
+	Files []report.File
+	// Failures are what kept targets from a verdict, one for each.
+	Failures []error
+
+	plan       *Plan
+	files      map[string]artifact.Artifact // by name, from pass A
+	packs      []pack                       // in the order of targets
+	variations []build.Variation
+	jobs       []report.Job
+}
+
+// pack is an archive to be made.
+type pack struct {
+	target matrix.Target
+	plan   matrix.ArchivePlan
+}
+
+// Verdict is reproduced only if everything is.
+func (o *Outcome) Verdict() compare.Verdict {
+	verdict := compare.Reproduced
+	judge := func(v compare.Verdict) {
+		if !v.Pass() && verdict != compare.Differs {
+			verdict = v
+		}
+	}
+	for _, b := range o.Binaries {
+		judge(b.Verdict)
+	}
+	for _, f := range o.Files {
+		judge(f.Verdict)
+	}
+	if len(o.Binaries) == 0 {
+		return compare.Undetermined
+	}
+	return verdict
+}
+
+// Err returns nil if everything was reproduced, [ErrDiffers] if both passes
+// were completed and something differs, and otherwise what failed.
+func (o *Outcome) Err() error {
+	switch {
+	case o.Verdict().Pass():
+		return nil
+	case o.Verdict() == compare.Differs && len(o.Failures) == 0:
+		return ErrDiffers
+	}
+	return errors.Join(o.Failures...)
+}
+
+// hookPause lies between the hooks of the two passes, so that a time stamp in
+// whole seconds cannot be the same in both.
+const hookPause = 1100 * time.Millisecond
+
+// Build runs both passes over all recipes and compares them. A target that
+// fails does not keep the others from being built: see Outcome.Failures. The
+// error is that of a pass that could not be set up, or the context's.
+func (p *Plan) Build(ctx context.Context) (*Outcome, error) {
+	p.cfg.Progress.Stage("passes")
+	sessions, err := p.open(ctx)
+	for _, s := range sessions {
+		if s != p.passA {
+			defer s.Close()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	o := &Outcome{plan: p}
+	jobs, err := p.runJobs(ctx, sessions)
+	if err != nil {
+		return nil, err
+	}
+	o.variations = build.Variations(sessions[build.A].Witness(), sessions[build.B].Witness(), p.confine.Reasons())
+	for _, pair := range jobs {
+		p.judge(o, pair)
+	}
+	return o, p.compareFiles(sessions, o)
+}
+
+// open sets up the passes, A before B.
+func (p *Plan) open(ctx context.Context) (map[build.Pass]build.Session, error) {
+	sessions := map[build.Pass]build.Session{}
+	if p.passA == nil {
+		s, err := p.local.Open(ctx, build.A)
+		if err != nil {
+			return sessions, err
+		}
+		p.passA = s
+	}
+	sessions[build.A] = p.passA
+	if len(p.hooks) > 0 {
+		select {
+		case <-time.After(hookPause):
+		case <-ctx.Done():
+			return sessions, context.Cause(ctx)
+		}
+	}
+	s, err := p.local.Open(ctx, build.B)
+	if err != nil {
+		return sessions, err
+	}
+	sessions[build.B] = s
+	return sessions, nil
+}
+
+// job is a target in one pass, and what came of it.
+type job struct {
+	target matrix.Target
+	pass   build.Pass
+	of     []int // indices of Plan.Recipes
+	result build.Result
+	err    error
+}
+
+// pair is a target in both passes.
+type pair struct{ a, b *job }
+
+// pairs returns the work to do, a pair for each target.
+func (p *Plan) pairs() []pair {
+	var list []pair
+	for i, r := range p.Recipes {
+		if n := len(list); n > 0 && list[n-1].a.target == r.Build.Target {
+			list[n-1].a.of = append(list[n-1].a.of, i)
+			list[n-1].b.of = append(list[n-1].b.of, i)
+			continue
+		}
+		list = append(list, pair{
+			a: &job{target: r.Build.Target, pass: build.A, of: []int{i}},
+			b: &job{target: r.Build.Target, pass: build.B, of: []int{i}},
+		})
+	}
+	return list
+}
+
+// share divides the machine among slots jobs at a time.
+func (p *Plan) share(jobs int) (slots int, s build.Share) {
+	// A compiler needs up to 0.7 GB for the largest packages (0.3 GB with the
+	// default GOGC), and each job runs some.
+	const process = 700 << 20
+	cpus := max(1, p.cfg.Host.CPUs)
+	slots = max(1, min(cpus, jobs, int(p.cfg.Memory/(2*process))))
+	s.Processes = max(2, (cpus+slots-1)/slots)
+	s.Memory = p.cfg.Memory / int64(slots*s.Processes)
+	switch {
+	case s.Memory >= process:
+		s.GOGC = 400 // a fifth less processor time: see e2e/bench
+	case s.Memory >= process/2:
+		s.GOGC = 200
+	}
+	s.Memory = max(s.Memory, process/2)
+	return slots, s
+}
+
+// runJobs builds every target in both passes and returns the pairs. The error
+// is the context's; what else fails is in the jobs.
+func (p *Plan) runJobs(ctx context.Context, sessions map[build.Pass]build.Session) ([]pair, error) {
+	pairs := p.pairs()
+	slots, share := p.share(2 * len(pairs))
+	p.cfg.Progress.Begin(2 * len(pairs))
+	defer p.cfg.Progress.End()
+	free := make(chan int, slots)
+	for i := range slots {
+		free <- i
+	}
+	var wait sync.WaitGroup
+	run := func(j *job, failed *atomic.Bool) {
+		slot := <-free
+		if ctx.Err() != nil || failed.Load() {
+			j.err = errSkipped // what fails in one pass is not tried in the other
+			free <- slot
+			return
+		}
+		wait.Go(func() {
+			defer func() { free <- slot }()
+			done := p.cfg.Progress.Job(string(j.pass), j.target.String())
+			work := build.Job{Slot: slot, Share: share}
+			for _, i := range j.of {
+				work.Binaries = append(work.Binaries, build.Binary{Recipe: p.Recipes[i].Recipe, ImportPath: p.Recipes[i].ImportPath})
+			}
+			j.result, j.err = sessions[j.pass].Build(ctx, work)
+			if j.err != nil {
+				failed.Store(true)
+			}
+			done(j.err)
+		})
+	}
+	for _, pair := range pairs {
+		// Pass B may run on fewer processors than there are, so it comes first:
+		// what runs last then has the whole machine.
+		var failed atomic.Bool
+		run(pair.b, &failed)
+		run(pair.a, &failed)
+	}
+	wait.Wait()
+	return pairs, context.Cause(ctx)
+}
+
+// errSkipped stands for a job that was not run because of another's failure.
+var errSkipped = errors.New("not built")
+
+// judge compares what the passes made of a target's binaries.
+func (p *Plan) judge(o *Outcome, pair pair) {
+	var failed error
+	for _, j := range []*job{pair.a, pair.b} {
+		if j.err != nil && !errors.Is(j.err, errSkipped) && failed == nil {
+			failed = fmt.Errorf("%s: %w", j.target, j.err)
+		}
+		if u := j.result.Usage; !u.Start.IsZero() {
+			o.jobs = append(o.jobs, report.Job{Target: j.target, Pass: j.pass, Start: u.Start.UTC(), Seconds: u.Wall.Seconds(), CPUSeconds: u.CPU.Seconds()})
+		}
+	}
+	var graphs compare.GraphResult
+	if failed == nil {
+		graphs, failed = compareGraphs(pair.a.result.Graphs, pair.b.result.Graphs)
+	}
+	hints := o.hints()
+	for k, i := range pair.a.of {
+		r := p.Recipes[i]
+		b := report.Binary{
+			Name: r.Recipe.Binary, Target: r.Build.Target, Recipe: r.Recipe, RecipeDigest: r.Digest,
+			Verdict: compare.Undetermined, Compilations: graphs,
+		}
+		for _, s := range r.Build.Stamps {
+			b.Stamps = append(b.Stamps, report.Stamp{Name: s.Name, Value: s.Value})
+		}
+		artA, artB := pair.a.artifact(k), pair.b.artifact(k)
+		b.A, b.B, b.Size = artA.Digest, artB.Digest, artA.Size
+		if failed == nil {
+			res, err := compare.Files(artA, artB, p.store.Open, hints...)
+			b.Verdict, b.Reason, b.Explanation = res.Verdict, res.Reason, res.Explanation
+			failed = err
+		}
+		if failed != nil {
+			b.Verdict, b.Reason = compare.Undetermined, summary(failed)
+		}
+		o.Binaries = append(o.Binaries, b)
+	}
+	if failed != nil {
+		o.Failures = append(o.Failures, failed)
+	}
+}
+
+// artifact returns the k-th binary, or none where the job failed.
+func (j *job) artifact(k int) artifact.Artifact {
+	if k < len(j.result.Artifacts) {
+		return j.result.Artifacts[k]
+	}
+	return artifact.Artifact{}
+}
+
+// hints are the values that differed between the passes on purpose, to be
+// looked for where binaries differ.
+func (o *Outcome) hints() []compare.Hint {
+	var hints []compare.Hint
+	for _, v := range o.variations {
+		if v.Varied {
+			hints = append(hints, compare.Hint{Name: v.Name, A: v.A, B: v.B})
+		}
+	}
+	return hints
+}
+
+// summary is an error without the output of commands.
+func summary(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// compareGraphs reads and compares the action graphs of a target.
+func compareGraphs(a, b [][]byte) (compare.GraphResult, error) {
+	parse := func(list [][]byte) ([]compare.Graph, error) {
+		graphs := make([]compare.Graph, len(list))
+		for i, data := range list {
+			var err error
+			if graphs[i], err = compare.ParseGraph(bytes.NewReader(data)); err != nil {
+				return nil, fmt.Errorf("action graph: %w", err)
+			}
+		}
+		return graphs, nil
+	}
+	ga, err := parse(a)
+	if err != nil {
+		return compare.GraphResult{}, err
+	}
+	gb, err := parse(b)
+	if err != nil {
+		return compare.GraphResult{}, err
+	}
+	return compare.Graphs(ga, gb), nil
+}
+
+// compareFiles collects what archives hold beside the binaries from both
+// passes: hooks may have written it.
+func (p *Plan) compareFiles(sessions map[build.Pass]build.Session, o *Outcome) error {
+	var globs []string
+	must := map[string]bool{}
+	for _, pair := range p.pairs() {
+		plan, err := p.File.Archive(pair.a.target, p.Vars)
+		if err != nil {
+			return &ConfigError{Err: err}
+		}
+		o.packs = append(o.packs, pack{pair.a.target, plan})
+		for _, g := range plan.Files {
+			must[g] = must[g] || plan.MustMatch
+			if !slices.Contains(globs, g) {
+				globs = append(globs, g)
+			}
+		}
+	}
+	found := map[build.Pass]map[string]artifact.Artifact{}
+	for pass, s := range sessions {
+		list, err := s.Files(globs)
+		if err != nil {
+			return fmt.Errorf("archive.files: pass %s: %w", pass, err)
+		}
+		found[pass] = map[string]artifact.Artifact{}
+		for _, f := range list {
+			found[pass][f.Name] = f
+		}
+	}
+	o.files = found[build.A]
+	for _, glob := range globs {
+		if must[glob] && !slices.ContainsFunc(names(found[build.A], found[build.B]), func(n string) bool { return matches(glob, n) }) {
+			return &ConfigError{Err: fmt.Errorf("%s: archive.files: %s matches no file", p.configRel, glob)}
+		}
+	}
+	for _, name := range names(found[build.A], found[build.B]) {
+		a, okA := found[build.A][name]
+		b, okB := found[build.B][name]
+		f := report.File{Name: name, A: a.Digest, B: b.Digest, Verdict: compare.Differs}
+		switch {
+		case !okA || !okB:
+			f.Reason = "only one pass has it"
+		default:
+			res, err := compare.Files(a, b, p.store.Open)
+			if err != nil {
+				return err
+			}
+			f.Verdict, f.Reason = res.Verdict, res.Reason
+		}
+		o.Files = append(o.Files, f)
+	}
+	return nil
+}
+
+func names(maps ...map[string]artifact.Artifact) []string {
+	var list []string
+	for _, m := range maps {
+		for name := range m {
+			if !slices.Contains(list, name) {
+				list = append(list, name)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func matches(glob, name string) bool {
+	ok, err := path.Match(glob, filepath.ToSlash(name))
+	return ok && err == nil
+}

@@ -1,0 +1,101 @@
+// Package pipeline is the forward flow: from a release file and a commit to a
+// folder of files that were built twice and agree.
+//
+//	release.toml + commit -> matrix.Build... -> recipe.Recipe...
+//	    -> pass A, pass B -> compare -> archives, checksums, record
+//
+// [New] does what comes before the passes and is all that a plan needs,
+// [Plan.Build] runs them and compares, [Outcome.Write] writes the result. The
+// stages live in packages below this one and do not know each other.
+package pipeline
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+// Config is what a run is asked for and what it may use. Nothing else comes in
+// from the outside.
+type Config struct {
+	// ConfigFile is the path of the release file. Its folder is where the
+	// source is found, unless Module is set.
+	ConfigFile string
+	// Out is the absolute path of the folder to write (dist).
+	Out string
+	// Module is "path@version" to build a version of the module proxy instead
+	// of a commit.
+	Module string
+	// Snapshot allows a commit without a tag and uncommitted changes.
+	Snapshot bool
+	// Targets are globs that limit the matrix; none means all of it.
+	Targets []string
+
+	// Env is the user's environment, for git, the module proxy and its
+	// credentials. No build sees it.
+	Env []string
+	// Path are the folders where programs are looked for.
+	Path []string
+	// Go and Git are the absolute paths of the commands.
+	Go, Git string
+	// Cache is the absolute path of a folder that outlives the run.
+	Cache string
+	// HostEnv is what every process of this system needs.
+	HostEnv []string
+	Host    report.Host
+	// Memory is how much of the machine's memory the builds may use, in bytes.
+	Memory int64
+	// Epoch is SOURCE_DATE_EPOCH where the user set it: the time of the files in
+	// archives instead of the commit's.
+	Epoch *time.Time
+	Tool  report.Tool
+	// Now is the clock.
+	Now      func() time.Time
+	Progress *report.Progress
+	// HookLog gets what hooks print.
+	HookLog io.Writer
+}
+
+// ErrDiffers is returned when the two passes were completed and do not agree.
+var ErrDiffers = errors.New("the two builds differ")
+
+// ConfigError is a fault in what the user asked for, as opposed to one of the
+// machine, the network or the source.
+type ConfigError struct {
+	Err error
+	// Remedy says what to do about it.
+	Remedy string
+}
+
+// Error returns the fault.
+func (e *ConfigError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// Hint returns the remedy: that of the cause unless there is another.
+func (e *ConfigError) Hint() string {
+	if e.Remedy != "" {
+		return e.Remedy
+	}
+	return Hint(e.Err)
+}
+
+// Hint returns the remedy that an error of any stage names, or "".
+func Hint(err error) string {
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		return h.Hint()
+	}
+	return ""
+}
+
+// configError marks an error that has a remedy for the user as theirs.
+func configError(err error) error {
+	if Hint(err) == "" {
+		return err
+	}
+	return &ConfigError{Err: err}
+}

@@ -1,0 +1,567 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/modules"
+	"github.com/twicebuild/twice/pipeline/recipe"
+	"github.com/twicebuild/twice/pipeline/source"
+	"github.com/twicebuild/twice/pipeline/toolchain"
+)
+
+// Plan is everything that is known before the passes: inputs that were pinned
+// and proved, and a recipe for every binary.
+type Plan struct {
+	File      *matrix.File
+	Vars      matrix.Vars
+	Toolchain toolchain.Toolchain
+	Modules   *modules.Cache
+	Source    Source
+	// Recipes are in the order of targets and, within one, of the release file.
+	Recipes []Planned
+	// Warnings are for the user to read.
+	Warnings []string
+	// Snapshot tells that this is no release: see Record.Snapshot.
+	Snapshot bool
+
+	cfg       Config
+	config    artifact.Digest
+	configRel string
+	hooks     [][]string
+	confine   build.Confinement
+	started   time.Time
+	lock      *flock.Flock
+	work      *workspace
+	store     *artifact.Store
+	local     *build.Local
+	passA     build.Session // set up already where there are hooks
+}
+
+// Source is a source tree that can be laid out.
+type Source interface {
+	Source() recipe.Source
+	Version() string
+	Tag() string
+	Time() time.Time
+	Dirty() bool
+	Checkout(ctx context.Context, dest string, order source.Order) error
+}
+
+// Planned is one binary to build.
+type Planned struct {
+	Build      matrix.Build
+	Recipe     recipe.Recipe
+	Digest     artifact.Digest
+	ImportPath string
+}
+
+// New reads the release file, pins and proves the inputs, and makes the
+// recipes. Hooks, where there are some, run in the workspace of pass A, since
+// what they write may decide which packages there are. The caller must Close
+// the plan.
+func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
+	p := &Plan{cfg: cfg, started: cfg.Now()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}()
+	if err := p.readFile(); err != nil {
+		return nil, err
+	}
+	if p.lock, err = lockOut(cfg.Cache, cfg.Out); err != nil {
+		return nil, err
+	}
+	if err := checkOut(cfg.Out); err != nil {
+		return nil, err
+	}
+	if p.work, err = newWorkspace(cfg.Cache); err != nil {
+		return nil, err
+	}
+	user, err := userGo(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Progress.Stage("source")
+	if err := p.openSource(ctx, user.client); err != nil {
+		return nil, err
+	}
+	tree, err := p.layOut(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Progress.Stage("toolchain")
+	if err := p.obtainToolchain(ctx, user, tree); err != nil {
+		return nil, err
+	}
+	pinned := gocmd.Go{Path: filepath.Join(p.Toolchain.Dir, "bin", "go"+exe()), Env: user.client.Env}.With("GOROOT=" + p.Toolchain.Dir)
+	ports, err := p.ports(ctx, pinned)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.expand(ports, tree); err != nil {
+		return nil, err
+	}
+	cfg.Progress.Stage("modules")
+	cacheDir, err := p.work.sub("modules")
+	if err != nil {
+		return nil, err
+	}
+	module := filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir))
+	if p.Modules, err = modules.Fill(ctx, modules.Config{Go: pinned, SourceDir: module, Dir: cacheDir, Reuse: user.modCache}); err != nil {
+		return nil, configError(err)
+	}
+	if err := p.setUp(ctx); err != nil {
+		return nil, err
+	}
+	if len(p.hooks) > 0 {
+		cfg.Progress.Stage("hooks")
+		if p.passA, err = p.local.Open(ctx, build.A); err != nil {
+			return nil, err
+		}
+		tree = p.passA.Tree()
+	}
+	cfg.Progress.Stage("recipes")
+	return p, p.makeRecipes(ctx, pinned, tree)
+}
+
+// readFile reads and parses the release file.
+func (p *Plan) readFile() error {
+	data, err := os.ReadFile(p.cfg.ConfigFile)
+	if errors.Is(err, os.ErrNotExist) {
+		return &ConfigError{Err: err, Remedy: "`twice init` writes a release.toml for this module"}
+	}
+	if err != nil {
+		return err
+	}
+	p.config = artifact.Of(data)
+	if p.File, err = matrix.Parse(filepath.Base(p.cfg.ConfigFile), data); err != nil {
+		return &ConfigError{Err: err}
+	}
+	return nil
+}
+
+// Close removes the workspace.
+func (p *Plan) Close() error {
+	var errs []error
+	if p.passA != nil {
+		errs = append(errs, p.passA.Close())
+	}
+	if p.work != nil {
+		errs = append(errs, p.work.close())
+	}
+	if p.lock != nil {
+		errs = append(errs, p.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// settings are those of the user's go command.
+type settings struct {
+	client           gocmd.Go
+	goroot, modCache string
+}
+
+// userGo asks the user's go command for its settings about modules, which are
+// then stated in the environment, so that no other setting has an effect.
+func userGo(ctx context.Context, cfg Config) (settings, error) {
+	if cfg.Go == "" {
+		return settings{}, &ConfigError{Err: fmt.Errorf("go: %w in PATH", exec.ErrNotFound), Remedy: "install Go from https://go.dev/dl"}
+	}
+	asked := []string{"GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS", "GOMODCACHE", "GOPATH", "GOROOT"}
+	client := gocmd.Go{Path: cfg.Go, Env: cfg.Env}.With("GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=")
+	out, err := client.Run(ctx, filepath.Dir(cfg.Go), append([]string{"env", "-json"}, asked...)...)
+	if err != nil {
+		return settings{}, err
+	}
+	var env map[string]string
+	if err := json.Unmarshal(out, &env); err != nil {
+		return settings{}, fmt.Errorf("go env: %w", err)
+	}
+	s := settings{client: client.With("GOENV=off"), goroot: env["GOROOT"], modCache: env["GOMODCACHE"]}
+	for _, name := range asked {
+		if v := env[name]; v != "" && name != "GOROOT" {
+			s.client = s.client.With(name + "=" + v)
+		}
+	}
+	return s, nil
+}
+
+// openSource finds the commit or the module version.
+func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
+	scratch, err := p.work.sub("source")
+	if err != nil {
+		return err
+	}
+	p.configRel = filepath.Base(p.cfg.ConfigFile)
+	if p.cfg.Module != "" {
+		m, err := source.OpenModule(ctx, source.Go{Path: client.Path, Env: client.Env}, p.cfg.Module, scratch)
+		if err != nil {
+			return configError(fmt.Errorf("source: %w", err))
+		}
+		p.Source = m
+		return nil
+	}
+	if p.cfg.Git == "" {
+		return &ConfigError{Err: fmt.Errorf("git: %w in PATH", exec.ErrNotFound), Remedy: "install git 2.32 or newer"}
+	}
+	dir := filepath.Dir(p.cfg.ConfigFile)
+	repo, err := source.Open(ctx, source.Git{Path: p.cfg.Git, Env: p.cfg.HostEnv, User: p.cfg.Env}, dir, source.Options{
+		Dir:         p.File.Source.Dir,
+		Snapshot:    p.cfg.Snapshot,
+		LFSPointers: p.File.Source.LFS == "pointers",
+		Ignore:      []string{p.cfg.Out, rejectedDir(p.cfg.Out), stagingDir(p.cfg.Out), oldDir(p.cfg.Out)},
+		Scratch:     scratch,
+	})
+	if err != nil {
+		return configError(fmt.Errorf("source: %w", err))
+	}
+	if m := repo.Modified(); len(m) > 0 {
+		p.Warnings = append(p.Warnings, "uncommitted changes are in this snapshot: "+strings.Join(m, ", "))
+	}
+	if u := repo.Untracked(); len(u) > 0 {
+		p.Warnings = append(p.Warnings, "untracked files are not in this snapshot: "+strings.Join(u, ", "))
+	}
+	// The release file may lie in a folder of the repository.
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return err
+	}
+	rel, err := filepath.Rel(repo.Root(), real)
+	if err != nil {
+		return err
+	}
+	p.configRel = path.Join(filepath.ToSlash(rel), p.configRel)
+	p.Source = repo
+	return nil
+}
+
+// layOut makes a checkout that only the coordinator reads.
+func (p *Plan) layOut(ctx context.Context) (string, error) {
+	tree := filepath.Join(p.work.dir, "inputs")
+	return tree, p.Source.Checkout(ctx, tree, source.Sorted)
+}
+
+// obtainToolchain finds the exact version and has it proved.
+func (p *Plan) obtainToolchain(ctx context.Context, user settings, tree string) error {
+	version := p.File.Toolchain.Version
+	if version == "go.mod" {
+		data, err := os.ReadFile(filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir), "go.mod"))
+		if err != nil {
+			return err
+		}
+		if version, err = toolchain.ExactVersion(data); err != nil {
+			return &ConfigError{Err: err}
+		}
+	}
+	var err error
+	p.Toolchain, err = toolchain.Obtain(ctx, user.client, version, toolchain.Options{
+		Installed:        []string{user.goroot},
+		CacheDir:         filepath.Join(p.cfg.Cache, "toolchains"),
+		HostOS:           p.cfg.Host.OS,
+		HostArch:         p.cfg.Host.Arch,
+		AllowUnpublished: p.File.Toolchain.Unpublished,
+	})
+	return err
+}
+
+// ports asks the toolchain for the ports that it has.
+func (p *Plan) ports(ctx context.Context, goCmd gocmd.Go) ([]matrix.Port, error) {
+	out, err := goCmd.Run(ctx, p.work.dir, "tool", "dist", "list", "-json")
+	if err != nil {
+		return nil, err
+	}
+	return matrix.ParsePorts(bytes.NewReader(out))
+}
+
+// expand settles the version and expands the matrix; nil ports are those that
+// package matrix knows.
+func (p *Plan) expand(ports []matrix.Port, tree string) error {
+	src := p.Source.Source()
+	p.Vars = matrix.Vars{
+		Project:    p.File.Project,
+		Version:    p.File.Version,
+		Tag:        p.Source.Tag(),
+		Commit:     src.Commit,
+		CommitTime: p.Source.Time(),
+	}
+	p.Vars.ShortCommit = src.Commit[:min(12, len(src.Commit))]
+	tagged := p.Source.Tag() != "" || p.cfg.Module != ""
+	switch {
+	case p.File.Version == "auto":
+		if !tagged && !p.cfg.Snapshot {
+			return &ConfigError{Err: errors.New("version: HEAD has no version tag"), Remedy: "tag it (git tag v1.2.3), or make a snapshot (--snapshot)"}
+		}
+		p.Vars.Version = p.Source.Version()
+	case p.Source.Tag() != "" && path.Base(p.Source.Tag()) != "v"+p.File.Version:
+		return &ConfigError{Err: fmt.Errorf("version: %s says %s, but HEAD is tagged %s", p.configRel, p.File.Version, p.Source.Tag())}
+	default:
+		tagged = !p.Source.Dirty()
+	}
+	p.Snapshot = p.cfg.Snapshot || !tagged
+	p.Vars.Snapshot = p.Snapshot
+
+	builds, err := p.File.Builds(ports, p.Vars)
+	if err != nil {
+		return &ConfigError{Err: err}
+	}
+	if builds, err = chosen(builds, p.cfg.Targets); err != nil {
+		return err
+	}
+	for _, b := range builds {
+		dir := filepath.Join(tree, filepath.FromSlash(src.Dir), filepath.FromSlash(b.Package))
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return &ConfigError{Err: fmt.Errorf("%s: binary %q: there is no folder %s in %s", p.configRel, b.Binary, b.Package, src.Name())}
+		}
+		p.Recipes = append(p.Recipes, Planned{Build: b})
+	}
+	if p.hooks, err = p.File.Hooks(p.Vars); err != nil {
+		return &ConfigError{Err: err}
+	}
+	return nil
+}
+
+// chosen keeps the builds whose targets match one of the globs.
+func chosen(builds []matrix.Build, globs []string) ([]matrix.Build, error) {
+	if len(globs) == 0 {
+		return builds, nil
+	}
+	var kept []matrix.Build
+	for _, glob := range globs {
+		found := false
+		for _, b := range builds {
+			ok, err := b.Target.Match(glob)
+			if err != nil {
+				return nil, &ConfigError{Err: fmt.Errorf("--target %s: %w", glob, err)}
+			}
+			found = found || ok
+		}
+		if !found {
+			return nil, &ConfigError{Err: fmt.Errorf("--target %s: matches no target of the release file", glob)}
+		}
+	}
+	for _, b := range builds {
+		if slices.ContainsFunc(globs, func(g string) bool { ok, _ := b.Target.Match(g); return ok }) {
+			kept = append(kept, b)
+		}
+	}
+	return kept, nil
+}
+
+// setUp prepares the executor.
+func (p *Plan) setUp(ctx context.Context) error {
+	dirs := map[string]string{}
+	for _, name := range []string{"store", "passes", "probe"} {
+		dir, err := p.work.sub(name)
+		if err != nil {
+			return err
+		}
+		dirs[name] = dir
+	}
+	var err error
+	if p.confine, err = build.Probe(ctx, dirs["probe"]); err != nil {
+		return err
+	}
+	p.store = artifact.NewStore(dirs["store"])
+	p.local = &build.Local{
+		Dir: dirs["passes"], Store: p.store,
+		Checkout: func(ctx context.Context, dest string, reversed bool) error {
+			order := source.Sorted
+			if reversed {
+				order = source.Reversed
+			}
+			return p.Source.Checkout(ctx, dest, order)
+		},
+		ModuleDir: p.Source.Source().Dir, ConfigDir: path.Dir(p.configRel),
+		GOROOT: p.Toolchain.Dir, ModCache: p.Modules.Dir,
+		Hooks: p.hooks, Epoch: p.mtime().Unix(),
+		Path: p.cfg.Path, HostEnv: p.cfg.HostEnv, Confinement: p.confine,
+		Now: p.cfg.Now, Log: p.cfg.HookLog,
+	}
+	return nil
+}
+
+// mtime is the time of the files in archives.
+func (p *Plan) mtime() time.Time {
+	if p.cfg.Epoch != nil {
+		return *p.cfg.Epoch
+	}
+	return p.Source.Time()
+}
+
+// makeRecipes asks the go command what each binary is made of and closes the
+// recipes.
+func (p *Plan) makeRecipes(ctx context.Context, pinned gocmd.Go, tree string) error {
+	in := recipe.Inputs{Source: p.Source.Source(), Toolchain: recipe.Toolchain{Version: p.Toolchain.Version}, Hooks: p.hooks, Vendored: p.Modules.Vendored}
+	if !p.Toolchain.Published {
+		in.Toolchain.Sum = p.Toolchain.Sum
+	}
+	mains, err := p.describe(ctx, pinned, tree)
+	if err != nil {
+		return err
+	}
+	for i, main := range mains {
+		r := &p.Recipes[i]
+		names := make([]string, len(r.Build.Stamps))
+		for j, s := range r.Build.Stamps {
+			names[j] = s.Name
+		}
+		if err := modules.CheckStamps(main, names); err != nil {
+			return &ConfigError{Err: fmt.Errorf("%s: %s: %s: %w", p.configRel, r.Build.Binary, r.Build.Target, err)}
+		}
+		in.Modules, in.Compiler = main.Modules, ""
+		if r.Build.Options.Cgo && len(main.Cgo) > 0 {
+			if in.Compiler, err = p.compiler(ctx, pinned, r.Build); err != nil {
+				return fmt.Errorf("%s: %s: %w", r.Build.Target, r.Build.Binary, err)
+			}
+		}
+		r.ImportPath = main.ImportPath
+		if r.Recipe, err = recipe.New(r.Build, in); err != nil {
+			return &ConfigError{Err: err}
+		}
+		if r.Digest, err = r.Recipe.Digest(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// describe asks the go command about every binary, once for all those that
+// share a target and the flags that matter.
+func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*modules.Main, error) {
+	type query struct {
+		flags, env []string
+		of         []int
+	}
+	queries := map[string]*query{}
+	for i, r := range p.Recipes {
+		flags, err := recipe.ListFlags(r.Build, p.Modules.Vendored)
+		if err != nil {
+			return nil, &ConfigError{Err: err}
+		}
+		env := recipe.Environ(r.Build)
+		key := strings.Join(append(slices.Clone(flags), env...), "\x00")
+		if queries[key] == nil {
+			queries[key] = &query{flags: flags, env: env}
+		}
+		queries[key].of = append(queries[key].of, i)
+	}
+	modCache := p.Modules.Dir
+	if p.Modules.Vendored { // the go command insists on a folder
+		modCache = filepath.Join(p.work.dir, "no-modules")
+	}
+	mains := make([]*modules.Main, len(p.Recipes))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, p.cfg.Host.CPUs))
+	for _, q := range queries {
+		g.Go(func() error {
+			var packages []string
+			for _, i := range q.of {
+				if pkg := p.Recipes[i].Build.Package; !slices.Contains(packages, pkg) {
+					packages = append(packages, pkg)
+				}
+			}
+			found, err := modules.Describe(ctx, modules.Query{
+				Go: gocmd.Go{Path: pinned.Path, Env: slices.Concat(p.cfg.HostEnv, q.env, []string{
+					"GOROOT=" + p.Toolchain.Dir,
+					"GOMODCACHE=" + modCache,
+					"GOCACHE=" + filepath.Join(p.work.dir, "list-cache"),
+					"GOPATH=" + filepath.Join(p.work.dir, "gopath"),
+					"HOME=" + p.work.dir,
+					"PATH=" + strings.Join(p.cfg.Path, string(filepath.ListSeparator)),
+				})},
+				Tree: tree, Dir: filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir)),
+				Flags: q.flags, Packages: packages,
+			})
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.Recipes[q.of[0]].Build.Target, err)
+			}
+			for _, i := range q.of {
+				mains[i] = found[slices.Index(packages, p.Recipes[i].Build.Package)]
+			}
+			return nil
+		})
+	}
+	return mains, g.Wait()
+}
+
+// compiler identifies the C compiler of a cgo build: what it calls itself and
+// the digest of the program. It is a fact of this host; the record says so.
+func (p *Plan) compiler(ctx context.Context, pinned gocmd.Go, b matrix.Build) (string, error) {
+	cc, ok := recipe.Lookup(b.Env, "CC")
+	if !ok {
+		out, err := pinned.With(append(b.Target.Env(), "CGO_ENABLED=1")...).Run(ctx, p.work.dir, "env", "CC")
+		if err != nil {
+			return "", err
+		}
+		cc = strings.TrimSpace(string(out))
+	}
+	fields := strings.Fields(cc)
+	if len(fields) == 0 {
+		return "", &ConfigError{Err: errors.New("cgo: CC is empty")}
+	}
+	program, err := findProgram(fields[0], p.cfg.Path)
+	if err != nil {
+		return "", &ConfigError{Err: fmt.Errorf("cgo: %w", err), Remedy: "install the C compiler, or name one with env = { CC = \"...\" }"}
+	}
+	f, err := os.Open(program)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, program, append(fields[1:], "--version")...)
+	cmd.Env = append(slices.Clone(p.cfg.HostEnv), "LC_ALL=C", "PATH="+strings.Join(p.cfg.Path, string(filepath.ListSeparator)))
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s --version: %w", cc, err)
+	}
+	line, _, _ := strings.Cut(string(out), "\n")
+	return strings.TrimSpace(line) + " sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// findProgram looks name up in the folders of path.
+func findProgram(name string, dirs []string) (string, error) {
+	if filepath.IsAbs(name) {
+		return name, nil
+	}
+	for _, dir := range dirs {
+		file := filepath.Join(dir, name+exe())
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			return file, nil
+		}
+	}
+	return "", fmt.Errorf("%s: %w in PATH", name, exec.ErrNotFound)
+}
+
+func exe() string {
+	if runtime.GOOS == "windows" {
+		return ".exe"
+	}
+	return ""
+}

@@ -1,0 +1,91 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+
+	"github.com/twicebuild/twice/pipeline/build"
+)
+
+// workspace is the folder that one run works in. It is locked for as long as
+// the run lives, and that is how a later run knows one that was killed.
+type workspace struct {
+	dir  string
+	lock *flock.Flock
+}
+
+const workspacePrefix = "run-"
+
+// newWorkspace makes a workspace below cache, after removing those whose runs
+// are gone.
+func newWorkspace(cache string) (_ *workspace, err error) {
+	base := filepath.Join(cache, "work")
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return nil, err
+	}
+	// Between its creation and its lock a workspace looks abandoned, so that
+	// moment has a lock of its own.
+	gate := flock.New(filepath.Join(base, "lock"))
+	if err := gate.Lock(); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", gate.Path(), err)
+	}
+	defer func() { err = errors.Join(err, gate.Close()) }()
+	old, err := filepath.Glob(filepath.Join(base, workspacePrefix+"*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range old {
+		l := flock.New(filepath.Join(dir, "lock"))
+		if free, err := l.TryLock(); err != nil || !free {
+			continue
+		}
+		l.Close()
+		if err := build.RemoveAll(dir); err != nil {
+			return nil, fmt.Errorf("remove what an earlier run left: %w", err)
+		}
+	}
+	dir, err := os.MkdirTemp(base, workspacePrefix)
+	if err != nil {
+		return nil, err
+	}
+	// Passes on a host with namespaces run as another user.
+	w := &workspace{dir: dir, lock: flock.New(filepath.Join(dir, "lock"))}
+	if _, err := w.lock.TryLock(); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return w, nil
+}
+
+// sub makes an empty folder in the workspace.
+func (w *workspace) sub(name string) (string, error) {
+	dir := filepath.Join(w.dir, name)
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
+func (w *workspace) close() error {
+	return errors.Join(w.lock.Close(), build.RemoveAll(w.dir))
+}
+
+// lockOut makes this run the only one that writes out.
+func lockOut(cache, out string) (*flock.Flock, error) {
+	dir := filepath.Join(cache, "locks")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256([]byte(out))
+	l := flock.New(filepath.Join(dir, hex.EncodeToString(sum[:16])))
+	free, err := l.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", out, err)
+	}
+	if !free {
+		return nil, fmt.Errorf("another run of twice is writing %s", out)
+	}
+	return l, nil
+}
