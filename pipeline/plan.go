@@ -468,10 +468,6 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 		}
 		queries[key].of = append(queries[key].of, i)
 	}
-	modCache := p.Modules.Dir
-	if p.Modules.Vendored { // the go command insists on a folder
-		modCache = filepath.Join(p.work.dir, "no-modules")
-	}
 	mains := make([]*modules.Main, len(p.Recipes))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, p.cfg.Host.CPUs))
@@ -486,7 +482,7 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 			found, err := modules.Describe(ctx, modules.Query{
 				Go: gocmd.Go{Path: pinned.Path, Env: slices.Concat(p.cfg.HostEnv, q.env, []string{
 					"GOROOT=" + p.Toolchain.Dir,
-					"GOMODCACHE=" + modCache,
+					"GOMODCACHE=" + p.Modules.Dir,
 					"GOCACHE=" + filepath.Join(p.work.dir, "list-cache"),
 					"GOPATH=" + filepath.Join(p.work.dir, "gopath"),
 					"HOME=" + p.work.dir,

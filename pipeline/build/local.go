@@ -35,8 +35,8 @@ type Local struct {
 	// and the go command run; ConfigDir is that of the release file, to which
 	// [Session.Files] is relative. Both have slashes.
 	ModuleDir, ConfigDir string
-	// GOROOT and ModCache are the proved toolchain and the filled module
-	// cache. ModCache is empty for a vendored build.
+	// GOROOT and ModCache are the proved toolchain and the module cache, an
+	// empty folder for a vendored build.
 	GOROOT, ModCache string
 	// Hooks run in ModuleDir before the first build of a pass.
 	Hooks [][]string
@@ -100,10 +100,8 @@ func (l *Local) Open(ctx context.Context, pass Pass) (_ Session, err error) {
 		if err := os.CopyFS(s.host.goroot, os.DirFS(l.GOROOT)); err != nil {
 			return nil, fmt.Errorf("copy the toolchain for pass %s: %w", pass, err)
 		}
-		if l.ModCache != "" {
-			if err := os.CopyFS(s.host.modcache, os.DirFS(l.ModCache)); err != nil {
-				return nil, fmt.Errorf("copy the module cache for pass %s: %w", pass, err)
-			}
+		if err := os.CopyFS(s.host.modcache, os.DirFS(l.ModCache)); err != nil {
+			return nil, fmt.Errorf("copy the module cache for pass %s: %w", pass, err)
 		}
 	}
 	s.note(Witness{
@@ -146,9 +144,6 @@ func (s *local) placeAt(dir string) {
 		if s.pass == A {
 			s.host.goroot, s.host.modcache = s.GOROOT, s.ModCache
 		}
-		if s.ModCache == "" {
-			s.host.modcache = ""
-		}
 		s.seen = s.host
 		return
 	}
@@ -159,9 +154,6 @@ func (s *local) placeAt(dir string) {
 	} else {
 		s.seen = under("/var/lib/second-pass", "work/tree-of-the-second-pass", "toolchain/golang", "module-downloads", "compiled/objects", "users/second", "scratch", "results")
 		s.seen.user, s.seen.group, s.seen.host, s.seen.domain = 4242, 2424, "the-host-of-pass-b", "second.invalid"
-	}
-	if s.ModCache == "" {
-		s.seen.modcache = ""
 	}
 }
 
@@ -410,9 +402,6 @@ func (s *local) cell(r run) (cell, Witness) {
 		"TZ=" + zone, "LANG=" + lang, "LC_ALL=" + lang,
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0",
 	})
-	if s.seen.modcache == "" { // vendored: the go command insists on a path
-		env = append(env, "GOMODCACHE="+filepath.Join(s.seen.home, "mod"))
-	}
 	if r.share.GOGC > 0 {
 		env = append(env, "GOGC="+strconv.Itoa(r.share.GOGC))
 	}
@@ -440,7 +429,7 @@ func (s *local) cell(r run) (cell, Witness) {
 func (s *local) furnish(c *cell, user string) {
 	c.Root = s.root
 	c.Mount = systemMounts()
-	for _, m := range []mount{
+	c.Mount = append(c.Mount, []mount{
 		{From: s.host.source, To: s.seen.source, Write: true},
 		{From: s.host.cache, To: s.seen.cache, Write: true},
 		{From: s.host.home, To: s.seen.home, Write: true},
@@ -448,12 +437,8 @@ func (s *local) furnish(c *cell, user string) {
 		{From: s.host.temp, To: "/tmp", Write: true},
 		{From: s.host.out, To: s.seen.out, Write: true},
 		{From: s.host.goroot, To: s.seen.goroot},
-	} {
-		c.Mount = append(c.Mount, m)
-	}
-	if s.seen.modcache != "" {
-		c.Mount = append(c.Mount, mount{From: s.host.modcache, To: s.seen.modcache})
-	}
+		{From: s.host.modcache, To: s.seen.modcache},
+	}...)
 	c.Writable = append(c.Writable, "/tmp")
 	id := func(n int) string { return strconv.Itoa(n) }
 	c.Files = map[string]string{

@@ -68,7 +68,7 @@ type Cache struct {
 	// Dir is the value for GOMODCACHE.
 	Dir string
 	// Vendored tells that the modules are in the source tree's vendor folder,
-	// and Dir is empty. Builds then run with -mod=vendor, otherwise with
+	// and Dir is an empty folder. Builds then run with -mod=vendor, otherwise with
 	// -mod=readonly.
 	Vendored bool
 	// SumDB and NoSumDB are the user's GOSUMDB and GONOSUMDB: which checksum
