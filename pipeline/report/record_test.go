@@ -34,7 +34,7 @@ func passed(t testing.TB) *Record {
 	target := matrix.Target{OS: "windows", Arch: "amd64", Variant: "v3"}
 	r := recipe.Recipe{
 		Argv: []string{"go", "build", "-mod=readonly", "."}, Binary: "tool.exe", Compiler: "gcc 15 " + string(digestA),
-		Env: []string{"GOFLAGS=", "GOOS=windows"}, Hooks: [][]string{{"go", "generate"}},
+		Env: []string{"GOFLAGS=", "GOOS=windows"}, Epoch: at.Unix(), Hooks: [][]string{{"go", "generate"}},
 		Modules: []recipe.Module{{Path: "example.com/m", Replace: "example.com/n@v1.0.0", Sum: sum, Version: "v1.0.0"}},
 		Schema:  recipe.Schema, Source: src, Target: target, Toolchain: recipe.Toolchain{Sum: sum, Version: "go1.26.8"},
 	}
