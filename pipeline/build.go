@@ -63,15 +63,18 @@ func (o *Outcome) Verdict() compare.Verdict {
 }
 
 // Err returns nil if everything was reproduced, [ErrDiffers] if both passes
-// were completed and something differs, and otherwise what failed.
+// were completed and something differs, and otherwise what failed. It is never
+// nil without a verdict.
 func (o *Outcome) Err() error {
 	switch {
 	case o.Verdict().Pass():
 		return nil
-	case o.Verdict() == compare.Differs && len(o.Failures) == 0:
+	case len(o.Failures) > 0:
+		return errors.Join(o.Failures...)
+	case o.Verdict() == compare.Differs:
 		return ErrDiffers
 	}
-	return errors.Join(o.Failures...)
+	return errors.New("nothing was compared")
 }
 
 // hookPause lies between the hooks of the two passes, so that a time stamp in
@@ -258,7 +261,12 @@ func (p *Plan) judge(o *Outcome, pair pair) {
 			failed = err
 		}
 		if failed != nil {
-			b.Verdict, b.Reason = compare.Undetermined, summary(failed)
+			b.Verdict, b.Reason = compare.Undetermined, p.summary(failed.Error())
+		}
+		if e := b.Explanation; e != nil {
+			for n := range e.Notes {
+				e.Notes[n] = p.summary(e.Notes[n])
+			}
 		}
 		o.Binaries = append(o.Binaries, b)
 	}
@@ -287,10 +295,11 @@ func (o *Outcome) hints() []compare.Hint {
 	return hints
 }
 
-// summary is an error without the output of commands.
-func summary(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
+// summary is a message for the record: without the output of commands, and
+// without the path of the workspace, which no other run has.
+func (p *Plan) summary(message string) string {
+	line, _, _ := strings.Cut(message, "\n")
+	return strings.ReplaceAll(line, p.work.dir, "workspace")
 }
 
 // compareGraphs reads and compares the action graphs of a target.

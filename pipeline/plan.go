@@ -414,7 +414,7 @@ func (p *Plan) mtime() time.Time {
 // makeRecipes asks the go command what each binary is made of and closes the
 // recipes.
 func (p *Plan) makeRecipes(ctx context.Context, pinned gocmd.Go, tree string) error {
-	in := recipe.Inputs{Source: p.Source.Source(), Toolchain: recipe.Toolchain{Version: p.Toolchain.Version}, Hooks: p.hooks, Vendored: p.Modules.Vendored}
+	in := recipe.Inputs{Source: p.Source.Source(), Toolchain: recipe.Toolchain{Version: p.Toolchain.Version}, Hooks: p.hooks, Epoch: p.mtime().Unix(), Vendored: p.Modules.Vendored}
 	if !p.Toolchain.Published {
 		in.Toolchain.Sum = p.Toolchain.Sum
 	}

@@ -82,14 +82,11 @@ func (o *Outcome) record() *report.Record {
 		Source: p.Source.Source(), Time: p.Source.Time().UTC(), Dirty: p.Source.Dirty(),
 		ConfigFile: p.configRel, Config: p.config,
 	}
-	if r, ok := p.Source.(interface{ Remote() string }); ok {
-		src.Repository = r.Remote()
-	}
 	tc := p.Toolchain
 	rec := &report.Record{
 		Schema: report.SchemaName, Project: p.File.Project, Version: p.Vars.Version, Tag: p.Source.Tag(), Snapshot: p.Snapshot,
-		Tool: p.cfg.Tool, Source: src, Toolchain: p.Recipes[0].Recipe.Toolchain,
-		Verdict: o.Verdict(), Binaries: o.Binaries, Files: o.Files, Artifacts: []artifact.Artifact{},
+		Tool: p.cfg.Tool, Source: src, Epoch: p.mtime().Unix(), Toolchain: p.Recipes[0].Recipe.Toolchain,
+		Verdict: o.Verdict(), Binaries: o.Binaries, Files: o.Files,
 		Varying: report.Varying{
 			Host:        p.cfg.Host,
 			Toolchain:   report.Toolchain{From: string(tc.From), Published: tc.Published, Sum: tc.Sum, GoEnv: tc.GoEnv},
@@ -97,8 +94,8 @@ func (o *Outcome) record() *report.Record {
 			Confinement: p.confine, Variations: o.variations, Started: p.started.UTC(), Jobs: o.jobs,
 		},
 	}
-	if rec.Files == nil {
-		rec.Files = []report.File{}
+	if r, ok := p.Source.(interface{ Remote() string }); ok {
+		rec.Varying.Repository = r.Remote()
 	}
 	return rec
 }

@@ -17,14 +17,14 @@ type Store struct{ dir string }
 // NewStore returns a store in dir, which must exist.
 func NewStore(dir string) *Store { return &Store{dir: dir} }
 
-// Path returns where the bytes of d are, whether or not they are there yet.
-// Only read from it.
-func (s *Store) Path(d Digest) string { return filepath.Join(s.dir, d.Hex()) }
+// path returns where the bytes of d are, whether or not they are there yet.
+func (s *Store) path(d Digest) string { return filepath.Join(s.dir, d.Hex()) }
 
-// Open returns the bytes of d.
-func (s *Store) Open(d Digest) (*os.File, error) { return os.Open(s.Path(d)) }
+// Open returns the bytes of d for reading. If they are not in the store the error
+// is [fs.ErrNotExist].
+func (s *Store) Open(d Digest) (*os.File, error) { return os.Open(s.path(d)) }
 
-// Put copies r into the store.
+// Put copies r into the store and returns the digest and the number of bytes.
 func (s *Store) Put(r io.Reader) (d Digest, size int64, err error) {
 	f, err := os.CreateTemp(s.dir, "put-")
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *Store) Put(r io.Reader) (d Digest, size int64, err error) {
 	if err := f.Close(); err != nil {
 		return "", 0, fmt.Errorf("store: %w", err)
 	}
-	if err := os.Rename(f.Name(), s.Path(h.Digest())); err != nil {
+	if err := os.Rename(f.Name(), s.path(h.Digest())); err != nil {
 		return "", 0, err
 	}
 	return h.Digest(), h.Size(), nil
@@ -64,27 +64,34 @@ func (s *Store) Adopt(path string) (Digest, int64, error) {
 	if err != nil {
 		return "", 0, err
 	}
-	defer f.Close()
 	h := NewHasher(io.Discard)
-	if _, err := io.Copy(h, f); err != nil {
+	_, err = io.Copy(h, f)
+	if err := errors.Join(err, f.Close()); err != nil {
 		return "", 0, fmt.Errorf("hash %s: %w", path, err)
 	}
-	f.Close()
-	err = os.Rename(path, s.Path(h.Digest()))
-	if err == nil {
-		return h.Digest(), h.Size(), nil
+	err = os.Rename(path, s.path(h.Digest()))
+	if linkErr := (*os.LinkError)(nil); errors.As(err, &linkErr) && !errors.Is(err, fs.ErrPermission) {
+		err = s.move(path, h.Digest()) // from another file system, perhaps
 	}
-	if linkErr := (*os.LinkError)(nil); !errors.As(err, &linkErr) || errors.Is(err, fs.ErrPermission) {
+	if err != nil {
 		return "", 0, err
 	}
-	// Another file system: copy, and insist that what was copied is what was hashed.
-	if f, err = os.Open(path); err != nil {
-		return "", 0, err
+	return h.Digest(), h.Size(), nil
+}
+
+// move copies the file at path and removes it. It insists that what was copied
+// is what d names.
+func (s *Store) move(path string, d Digest) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
 	}
-	defer f.Close()
-	d, size, err := s.Put(f)
-	if err == nil && d != h.Digest() {
-		err = fmt.Errorf("%s changed while it was read", path)
+	copied, _, err := s.Put(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
 	}
-	return d, size, err
+	if copied != d {
+		return fmt.Errorf("%s changed while it was read", path)
+	}
+	return os.Remove(path)
 }

@@ -15,6 +15,8 @@ type Inputs struct {
 	Source    Source
 	Toolchain Toolchain
 	Hooks     [][]string
+	// Epoch is SOURCE_DATE_EPOCH for the hooks, in seconds since 1970.
+	Epoch int64
 	// Vendored tells that the dependencies lie in the source's vendor folder.
 	Vendored bool
 	// Modules and Compiler are as in [Recipe].
@@ -35,6 +37,9 @@ func New(b matrix.Build, in Inputs) (Recipe, error) {
 		Modules:   slices.Clone(in.Modules),
 		Compiler:  in.Compiler,
 		Env:       Environ(b),
+	}
+	if len(in.Hooks) > 0 {
+		r.Epoch = in.Epoch
 	}
 	slices.SortFunc(r.Modules, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
 	var err error

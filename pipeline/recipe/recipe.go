@@ -47,6 +47,9 @@ type Recipe struct {
 	// Env is the complete environment that decides about bytes, as sorted
 	// NAME=value pairs; see [Known] for every variable and why it is here.
 	Env []string `json:"env"`
+	// Epoch is the SOURCE_DATE_EPOCH of the hooks, in seconds since 1970. It is
+	// 0 without hooks: the go command does not read it.
+	Epoch int64 `json:"epoch,omitempty"`
 	// Hooks are the commands that run in the source tree before the build.
 	Hooks [][]string `json:"hooks,omitempty"`
 	// Modules are the modules that packages of the binary come from, sorted by
@@ -116,14 +119,24 @@ func (r Recipe) Encode() ([]byte, error) {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(r); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("recipe: %w", err)
+	}
+	if b.Len() > maxSize {
+		return nil, fmt.Errorf("recipe for %s %s: more than %d bytes", r.Target, r.Binary, maxSize)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
+// maxSize bounds an encoding in bytes. The arguments and the environment of a
+// process are limited to less; modules take some hundred bytes each.
+const maxSize = 16 << 20
+
 // Decode reads the canonical form and nothing else: unknown members, another
-// order and white space are errors.
+// order, white space and more than 16 MiB are errors.
 func Decode(data []byte) (Recipe, error) {
+	if len(data) > maxSize {
+		return Recipe{}, fmt.Errorf("recipe: more than %d bytes", maxSize)
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	var r Recipe
@@ -151,6 +164,9 @@ func (r Recipe) Digest() (artifact.Digest, error) {
 
 // check holds r to what this package promises of every recipe.
 func (r Recipe) check() error {
+	src := r.Source
+	commit := src.Commit != "" && src.Tree != "" && src.Module+src.Sum+src.Version == ""
+	module := src.Module != "" && src.Sum != "" && src.Version != "" && src.Commit+src.Tree == ""
 	switch {
 	case r.Schema != Schema:
 		return fmt.Errorf("schema %q: want %q", r.Schema, Schema)
@@ -158,27 +174,42 @@ func (r Recipe) check() error {
 		return fmt.Errorf("argv %q: want a go build command", r.Argv)
 	case r.Binary == "" || strings.ContainsAny(r.Binary, `/\:`) || strings.HasPrefix(r.Binary, "."):
 		return fmt.Errorf("binary %q: want a file name", r.Binary)
-	case (r.Source.Commit == "") == (r.Source.Module == ""):
-		return fmt.Errorf("source: want either a commit or a module")
-	case !slices.IsSorted(r.Env):
-		return fmt.Errorf("env: not sorted")
-	case !slices.IsSortedFunc(r.Modules, func(a, b Module) int { return strings.Compare(a.Path, b.Path) }):
-		return fmt.Errorf("modules: not sorted by path")
+	case !commit && !module:
+		return fmt.Errorf("source: want either a commit and a tree, or a module, a version and a sum")
+	case src.Dir == "":
+		return fmt.Errorf("source: want the folder of the main module")
+	case r.Toolchain.Version == "":
+		return fmt.Errorf("toolchain: want a version")
+	case len(r.Env) == 0 || !slices.IsSorted(r.Env):
+		return fmt.Errorf("env: empty or not sorted")
+	case len(r.Hooks) == 0 && r.Epoch != 0 || r.Epoch > 1<<53 || r.Epoch < -1<<53: // RFC 8785 has no larger numbers
+		return fmt.Errorf("epoch %d: without hooks, or not a time", r.Epoch)
+	case slices.ContainsFunc(r.Hooks, func(argv []string) bool { return len(argv) == 0 }):
+		return fmt.Errorf("hooks: a command without a name")
 	}
 	seen := map[string]bool{}
 	for _, kv := range r.Env {
 		name, _, ok := strings.Cut(kv, "=")
-		if !ok || seen[name] {
+		if !ok || name == "" || seen[name] {
 			return fmt.Errorf("env %q: want one NAME=value a variable", kv)
 		}
 		seen[name] = true
 	}
-	for _, s := range slices.Concat(append([][]string{r.Argv, r.Env}, r.Hooks...)...) {
+	text := slices.Concat(append([][]string{r.Argv, r.Env, {
+		r.Binary, r.Compiler, src.Commit, src.Dir, src.Module, src.Sum, src.Tree, src.Version, r.Toolchain.Sum, r.Toolchain.Version,
+	}}, r.Hooks...)...)
+	for i, m := range r.Modules {
+		if m.Path == "" || i > 0 && r.Modules[i-1].Path >= m.Path {
+			return fmt.Errorf("modules: %q: without a path, or not sorted by it", m.Path)
+		}
+		text = append(text, m.Path, m.Replace, m.Sum, m.Version)
+	}
+	for _, s := range text {
 		// Invalid UTF-8 would be replaced on the way through JSON, a NUL cannot
 		// be handed to a process, and encoding/json escapes the two separators
 		// where RFC 8785 does not.
 		if !utf8.ValidString(s) || strings.ContainsAny(s, "\x00\u2028\u2029") {
-			return fmt.Errorf("%q: not valid UTF-8 text", s)
+			return fmt.Errorf("%q: a NUL, a line separator or no UTF-8", s)
 		}
 	}
 	return nil

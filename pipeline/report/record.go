@@ -8,7 +8,8 @@
 // Within a schema version members may be added and are never removed or given
 // another meaning. All that may differ when the same release is made again
 // elsewhere is in the member "varying"; everything else is the same, byte for
-// byte, if the same version of twice makes it.
+// byte, if the same version of twice makes it. Only a record of builds that
+// were not reproduced may show paths of the host, as text found in binaries.
 package report
 
 import (
@@ -16,6 +17,9 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/twicebuild/twice/matrix"
@@ -43,9 +47,13 @@ type Record struct {
 	Tag string `json:"tag,omitempty"`
 	// Snapshot tells that this is no release: it was asked for as a snapshot,
 	// or its commit has no version tag.
-	Snapshot  bool             `json:"snapshot"`
-	Tool      Tool             `json:"tool"`
-	Source    Source           `json:"source"`
+	Snapshot bool   `json:"snapshot"`
+	Tool     Tool   `json:"tool"`
+	Source   Source `json:"source"`
+	// Epoch is the time of the files in archives, and SOURCE_DATE_EPOCH for
+	// hooks, in seconds since 1970: that of Source.Time unless the user's
+	// environment set another.
+	Epoch     int64            `json:"epoch"`
 	Toolchain recipe.Toolchain `json:"toolchain"`
 	// Verdict is reproduced if every binary and file is, differs if one
 	// differs, and undetermined otherwise.
@@ -69,8 +77,6 @@ type Tool struct {
 // Source is what was built.
 type Source struct {
 	recipe.Source
-	// Repository is the URL of the repository's origin, without credentials.
-	Repository string `json:"repository,omitempty"`
 	// Time is the commit's (for a module: the version's), in UTC.
 	Time time.Time `json:"time"`
 	// Dirty tells that there were uncommitted changes, which are in Tree.
@@ -120,7 +126,10 @@ type File struct {
 
 // Varying is what may differ when the same release is made elsewhere.
 type Varying struct {
-	Host Host `json:"host"`
+	// Repository is the URL of the clone's origin, without credentials. Another
+	// clone of the same commit may have another.
+	Repository string `json:"repository,omitempty"`
+	Host       Host   `json:"host"`
 	// Toolchain is the Go distribution of this host.
 	Toolchain Toolchain `json:"toolchain"`
 	// Modules says where trust in the modules' hashes comes from, beside go.sum.
@@ -170,28 +179,151 @@ type Job struct {
 	CPUSeconds float64 `json:"cpuSeconds"`
 }
 
-// Encode returns the document, indented and with a final newline.
+// MaxSize bounds what [Decode] reads and Encode writes, in bytes. A release of
+// a hundred binaries with a hundred modules each takes 3 MB.
+const MaxSize = 256 << 20
+
+// Encode returns the document, indented and with a final newline. A record that
+// contradicts itself is an error.
 func (r *Record) Encode() ([]byte, error) {
+	doc := *r
+	doc.Binaries, doc.Files, doc.Artifacts = list(r.Binaries), list(r.Files), list(r.Artifacts)
+	doc.Varying.Variations, doc.Varying.Jobs = list(r.Varying.Variations), list(r.Varying.Jobs)
+	doc.Varying.Confinement.Missing = list(r.Varying.Confinement.Missing)
+	if err := doc.check(); err != nil {
+		return nil, fmt.Errorf("release record: %w", err)
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(r); err != nil {
+	if err := enc.Encode(doc); err != nil {
 		return nil, fmt.Errorf("release record: %w", err)
+	}
+	if b.Len() > MaxSize {
+		return nil, fmt.Errorf("release record: more than %d bytes", MaxSize)
 	}
 	return b.Bytes(), nil
 }
 
-// Decode reads a document of this schema version; unknown members are errors.
+// list makes [] of a list that would be null.
+func list[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+// Decode reads what Encode writes and nothing else: an unknown member, one that
+// is there twice, another schema version or another layout is an error, as two
+// programs might read such a document differently.
 func Decode(data []byte) (*Record, error) {
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("release record: more than %d bytes", MaxSize)
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	var r Record
 	if err := dec.Decode(&r); err != nil {
 		return nil, fmt.Errorf("release record: %w", err)
 	}
-	if r.Schema != SchemaName {
-		return nil, fmt.Errorf("release record: schema %q: want %q", r.Schema, SchemaName)
+	enc, err := r.Encode()
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(enc, data) {
+		return nil, fmt.Errorf("release record: not laid out as twice writes it")
 	}
 	return &r, nil
+}
+
+// check looks for what no run of twice can have come to.
+func (r *Record) check() error {
+	if r.Schema != SchemaName {
+		return fmt.Errorf("schema %q: want %q", r.Schema, SchemaName)
+	}
+	if _, err := artifact.ParseDigest(string(r.Source.Config)); err != nil {
+		return fmt.Errorf("source.config: %w", err)
+	}
+	pass := len(r.Binaries) > 0
+	for i, b := range r.Binaries {
+		if err := b.check(); err != nil {
+			return fmt.Errorf("binaries[%d]: %w", i, err)
+		}
+		pass = pass && b.Verdict.Pass()
+	}
+	for i, f := range r.Files {
+		if err := checkVerdict(f.Verdict, f.A, f.B); err != nil {
+			return fmt.Errorf("files[%d]: %w", i, err)
+		}
+		pass = pass && f.Verdict.Pass()
+	}
+	if err := known(r.Verdict); err != nil {
+		return err
+	}
+	if r.Verdict.Pass() != pass {
+		return fmt.Errorf("verdict %q: that is not what the binaries and files say", r.Verdict)
+	}
+	if len(r.Artifacts) > 0 && !pass {
+		return fmt.Errorf("artifacts: there are some, but the verdict is %q", r.Verdict)
+	}
+	for i, a := range r.Artifacts {
+		if err := checkArtifact(a); err != nil {
+			return fmt.Errorf("artifacts[%d]: %w", i, err)
+		}
+		if i > 0 && r.Artifacts[i-1].Name >= a.Name {
+			return fmt.Errorf("artifacts[%d]: %q: not sorted by name", i, a.Name)
+		}
+	}
+	return nil
+}
+
+func (b Binary) check() error {
+	digest, err := b.Recipe.Digest()
+	switch {
+	case err != nil:
+		return err
+	case b.RecipeDigest != digest:
+		return fmt.Errorf("recipeDigest %q: the recipe's is %s", b.RecipeDigest, digest)
+	case b.Name != b.Recipe.Binary || b.Target != b.Recipe.Target:
+		return fmt.Errorf("%s for %s: the recipe is for another binary", b.Name, b.Target)
+	}
+	return checkVerdict(b.Verdict, b.A, b.B)
+}
+
+// checkVerdict holds a verdict against the digests that it is about.
+func checkVerdict(v compare.Verdict, a, b artifact.Digest) error {
+	if err := known(v); err != nil {
+		return err
+	}
+	for _, d := range []artifact.Digest{a, b} {
+		if _, err := artifact.ParseDigest(string(d)); err != nil && (d != "" || v.Pass()) {
+			return err
+		}
+	}
+	if v == compare.Reproduced && a != b {
+		return fmt.Errorf("verdict %q: the digests differ", v)
+	}
+	return nil
+}
+
+func known(v compare.Verdict) error {
+	if !slices.Contains([]compare.Verdict{compare.Reproduced, compare.Equivalent, compare.Differs, compare.Undetermined}, v) {
+		return fmt.Errorf("verdict %q: unknown", v)
+	}
+	return nil
+}
+
+func checkArtifact(a artifact.Artifact) error {
+	if !fs.ValidPath(a.Name) || a.Name == "." || strings.ContainsAny(a.Name, `\:`) {
+		return fmt.Errorf("name %q: not a path below dist", a.Name)
+	}
+	if !slices.Contains([]artifact.Kind{artifact.Binary, artifact.Archive, artifact.Checksums, artifact.File}, a.Kind) {
+		return fmt.Errorf("%s: kind %q: unknown", a.Name, a.Kind)
+	}
+	if a.Size < 0 {
+		return fmt.Errorf("%s: size %d", a.Name, a.Size)
+	}
+	_, err := artifact.ParseDigest(string(a.Digest))
+	return err
 }

@@ -1,0 +1,130 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/twicebuild/twice/"
+
+// depsRules says for every package of this module which others of it it may
+// import. It is the map of the code: values at the top, then the stages, which
+// meet in these values and never import each other, then what puts them
+// together. Tests may import more.
+var depsRules = map[string]string{
+	// Values.
+	"matrix":            "",
+	"pipeline/artifact": "",
+	"pipeline/recipe":   "matrix pipeline/artifact",
+
+	// Tools of the stages, which know nothing of a release.
+	"pipeline/gocmd":   "",
+	"pipeline/inspect": "",
+
+	// Stages.
+	"pipeline/source":    "pipeline/recipe",
+	"pipeline/toolchain": "pipeline/gocmd",
+	"pipeline/modules":   "pipeline/gocmd pipeline/recipe",
+	"pipeline/build":     "pipeline/artifact pipeline/recipe",
+	"pipeline/compare":   "pipeline/artifact pipeline/inspect",
+	"pipeline/archive":   "pipeline/artifact",
+
+	// The record holds what the stages found, as they say it.
+	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/recipe",
+
+	// The forward flow.
+	"pipeline": `matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd
+		pipeline/modules pipeline/recipe pipeline/report pipeline/source pipeline/toolchain`,
+
+	// Wiring. Of the stages it sees no more than what a record or an error of
+	// theirs says.
+	"cmd/twice": "matrix pipeline pipeline/artifact pipeline/build pipeline/compare pipeline/recipe pipeline/report",
+}
+
+// TestDependencies holds the direction of imports (as go/build/deps_test.go
+// does in the Go tree). A package that is not in the list is an error, and so is
+// a rule that nobody needs.
+func TestDependencies(t *testing.T) {
+	imports := map[string][]string{}
+	for _, goos := range []string{"linux", "darwin", "windows"} {
+		cmd := exec.Command("go", "list", "-json=ImportPath,Imports", module+"...")
+		cmd.Env = append(cmd.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+			var p struct {
+				ImportPath string
+				Imports    []string
+			}
+			if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			name := strings.TrimPrefix(p.ImportPath, module)
+			imports[name] = append(imports[name], p.Imports...)
+		}
+	}
+	if len(imports) < 10 {
+		t.Fatalf("go list found %d packages", len(imports))
+	}
+	for _, complaint := range against(depsRules, imports) {
+		t.Error(complaint)
+	}
+}
+
+// against returns what is wrong with imports, by package.
+func against(rules map[string]string, imports map[string][]string) []string {
+	var complaints []string
+	for name, list := range imports {
+		rule, ok := rules[name]
+		if !ok {
+			complaints = append(complaints, name+": not in the list of packages")
+			continue
+		}
+		allowed := strings.Fields(rule)
+		for _, path := range list {
+			if dep, ours := strings.CutPrefix(path, module); ours && !slices.Contains(allowed, dep) {
+				complaints = append(complaints, name+": must not import "+dep)
+			}
+		}
+		for _, dep := range allowed {
+			if !slices.Contains(list, module+dep) {
+				complaints = append(complaints, name+": may import "+dep+", and does not")
+			}
+		}
+	}
+	for name := range rules {
+		if _, ok := imports[name]; !ok {
+			complaints = append(complaints, name+": in the list, and there is no such package")
+		}
+	}
+	slices.Sort(complaints)
+	return complaints
+}
+
+// TestAgainst shows that the rules can be broken.
+func TestAgainst(t *testing.T) {
+	rules := map[string]string{"a": "", "b": "a", "gone": ""}
+	imports := map[string][]string{
+		"a": {"fmt", module + "b"},
+		"b": {"fmt"},
+		"c": {module + "a"},
+	}
+	want := []string{
+		"a: must not import b",
+		"b: may import a, and does not",
+		"c: not in the list of packages",
+		"gone: in the list, and there is no such package",
+	}
+	if got := against(rules, imports); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
