@@ -192,6 +192,13 @@ func userGo(ctx context.Context, cfg Config) (settings, error) {
 	}
 	asked := []string{"GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS", "GOMODCACHE", "GOPATH", "GOROOT"}
 	client := gocmd.Go{Path: cfg.Go, Env: cfg.Env}.With("GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=")
+	for _, v := range recipe.Known {
+		// What the user's shell says about targets is not meant for this host's
+		// tools, and another release of Go may not even know the value.
+		if v.Role == recipe.Chosen {
+			client = client.With(v.Name + "=")
+		}
+	}
 	out, err := client.Run(ctx, filepath.Dir(cfg.Go), append([]string{"env", "-json"}, asked...)...)
 	if err != nil {
 		return settings{}, err

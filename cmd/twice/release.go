@@ -71,6 +71,7 @@ func (a *app) makeRelease(c *cobra.Command, snapshot, archives bool) (err error)
 		return err
 	}
 	a.notVaried(rec)
+	a.progress.Close() // stdout may be the same terminal
 	if !a.json {
 		fmt.Fprintf(a.stdout, "%s\n", summary(rec, short(cfg.Out)))
 	}
