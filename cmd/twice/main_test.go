@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -35,6 +37,8 @@ func TestMain(m *testing.M) {
 //	json FILE PATH WANT     the member at PATH (a.0.b) is WANT; with "-" as WANT
 //	                        and after "!", there is none
 //	same-release DIR DIR    all files are the same, release.json but for "varying"
+//	listen                  listen on a port of 127.0.0.1, called $PORT
+//	[!] unreached           nobody (somebody) has connected to it since the last such line
 //	snapshot DIR NAME       remember every file below DIR
 //	unchanged DIR NAME      fails if a file below DIR is not as remembered
 //
@@ -47,6 +51,7 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars, world.environ(filepath.Join(e.WorkDir, "home"))...)
+			e.Values["reached"] = new(atomic.Int32)
 			e.Values["trees"] = map[string]map[string]string{}
 			return os.MkdirAll(filepath.Join(e.WorkDir, "home"), 0o755)
 		},
@@ -68,6 +73,8 @@ func TestScript(t *testing.T) {
 			"expand":       cmdExpand,
 			"json":         cmdJSON,
 			"same-release": cmdSameRelease,
+			"listen":       cmdListen,
+			"unreached":    cmdUnreached,
 			"snapshot":     cmdSnapshot,
 			"unchanged":    cmdUnchanged,
 		},
@@ -235,6 +242,31 @@ func cmdSameRelease(ts *testscript.TestScript, neg bool, args []string) {
 		t["release.json"] = string(data)
 	}
 	compareTrees(ts, a, b)
+}
+
+func cmdListen(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 0, 0, "listen")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	ts.Setenv("PORT", strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	reached := ts.Value("reached").(*atomic.Int32)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			reached.Add(1)
+			c.Close()
+		}
+	}()
+}
+
+func cmdUnreached(ts *testscript.TestScript, neg bool, args []string) {
+	if n := ts.Value("reached").(*atomic.Int32).Swap(0); (n > 0) != neg {
+		ts.Fatalf("there were %d connections", n)
+	}
 }
 
 func cmdSnapshot(ts *testscript.TestScript, neg bool, args []string) {
