@@ -191,15 +191,18 @@ func userGo(ctx context.Context, cfg Config) (settings, error) {
 		return settings{}, &ConfigError{Err: fmt.Errorf("go: %w in PATH", exec.ErrNotFound), Remedy: "install Go from https://go.dev/dl"}
 	}
 	asked := []string{"GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS", "GOMODCACHE", "GOPATH", "GOROOT"}
-	client := gocmd.Go{Path: cfg.Go, Env: cfg.Env}.With("GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=")
-	for _, v := range recipe.Known {
-		// What the user's shell says about targets is not meant for this host's
-		// tools, and another release of Go may not even know the value.
-		if v.Role == recipe.Chosen {
-			client = client.With(v.Name + "=")
+	// What concerns builds stays out, or a bad value would make the go command
+	// refuse to answer. GOENV is kept for the settings that are asked for.
+	var own []string
+	for _, kv := range cfg.Env {
+		name, _, _ := strings.Cut(kv, "=")
+		if name == "GOENV" || slices.Contains(asked, name) || !slices.ContainsFunc(recipe.Known, func(v recipe.Variable) bool { return v.Name == name && v.Role != recipe.Placement }) {
+			own = append(own, kv)
 		}
 	}
-	out, err := client.Run(ctx, filepath.Dir(cfg.Go), append([]string{"env", "-json"}, asked...)...)
+	client := gocmd.Go{Path: cfg.Go, Env: own}.With("GOTOOLCHAIN=local", "GOWORK=off")
+	// An empty GOEXPERIMENT would leave the one of the user's go/env file.
+	out, err := client.With("GOEXPERIMENT=none").Run(ctx, filepath.Dir(cfg.Go), append([]string{"env", "-json"}, asked...)...)
 	if err != nil {
 		return settings{}, err
 	}

@@ -125,24 +125,15 @@ func (a *app) explainCommand(err error) {
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "twice",
-		Short:         "Build Go releases twice, ship them once",
-		Long:          "Twice builds every Go release two times, in two clean environments that differ on\npurpose, and ships it only if every byte agrees.",
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			text := fmt.Sprintf("there is no command %q", args[0])
-			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-				text += fmt.Sprintf("; is it %q?", near[0])
-			}
-			return usageError{errors.New(text)}
-		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		Use:                        "twice",
+		Short:                      "Build Go releases twice, ship them once",
+		Long:                       "Twice builds every Go release two times, in two clean environments that differ on\npurpose, and ships it only if every byte agrees.",
+		Args:                       unknownCommand,
+		SuggestionsMinimumDistance: 2,
+		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() },
+		SilenceErrors:              true,
+		SilenceUsage:               true,
 	}
-	root.SuggestionsMinimumDistance = 2
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
@@ -165,6 +156,18 @@ func (a *app) root() *cobra.Command {
 		return nil
 	}
 	return root
+}
+
+// unknownCommand refuses what is no verb.
+func unknownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("unknown command %q", args[0])
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		err = fmt.Errorf("%w: did you mean %s?", err, strings.Join(near, " or "))
+	}
+	return usageError{err}
 }
 
 // noArgs refuses arguments, and misspelled verbs with them.
