@@ -62,19 +62,20 @@ func (o *Outcome) Verdict() compare.Verdict {
 	return verdict
 }
 
-// Err returns nil if everything was reproduced, [ErrDiffers] if both passes
-// were completed and something differs, and otherwise what failed. It is never
-// nil without a verdict.
+// Err returns nil if everything was reproduced. Otherwise it is [ErrDiffers] if
+// something differs, joined with what kept other targets from a verdict.
 func (o *Outcome) Err() error {
-	switch {
-	case o.Verdict().Pass():
+	errs := o.Failures
+	switch o.Verdict() {
+	case compare.Reproduced, compare.Equivalent:
 		return nil
-	case len(o.Failures) > 0:
-		return errors.Join(o.Failures...)
-	case o.Verdict() == compare.Differs:
-		return ErrDiffers
+	case compare.Differs:
+		errs = append([]error{ErrDiffers}, errs...)
 	}
-	return errors.New("nothing was compared")
+	if len(errs) == 0 {
+		return errors.New("nothing was compared")
+	}
+	return errors.Join(errs...)
 }
 
 // hookPause lies between the hooks of the two passes, so that a time stamp in
