@@ -524,8 +524,8 @@ func FuzzFiles(f *testing.F) {
 	f.Fuzz(func(t *testing.T, x, y []byte) {
 		s := store{s, t}
 		a, b := s.bytes(x), s.bytes(y)
-		defer os.Remove(s.Path(a.Digest))
-		defer os.Remove(s.Path(b.Digest))
+		defer os.Remove(filepath.Join(dir, a.Digest.Hex()))
+		defer os.Remove(filepath.Join(dir, b.Digest.Hex()))
 		r := s.compare(a, b, Hint{"x", "/a/src", "/bb/src"}, Hint{"y", string(x[:min(9, len(x))]), string(y[:min(9, len(y))])})
 		if r.Verdict.Pass() != bytes.Equal(x, y) {
 			t.Fatalf("verdict %q", r.Verdict)
