@@ -365,8 +365,9 @@ type confined struct {
 	// witness hands the confinement to a started command and waits for its
 	// report.
 	witness func() (observed, error)
-	// release frees what only the command needs, after its start.
-	release func()
+	// release closes the child's ends of the pipes, and drop ours where no
+	// child was started.
+	release, drop func()
 }
 
 // confine prepares a command that will run as c says, with uid and gid as its
@@ -425,6 +426,10 @@ func confine(ctx context.Context, c cell, uid, gid int) (*confined, error) {
 		release: func() {
 			cellR.Close()
 			reportW.Close()
+		},
+		drop: func() {
+			cellW.Close()
+			reportR.Close()
 		},
 	}, nil
 }
@@ -499,6 +504,7 @@ func (p *confined) run(out io.Writer) (observed, error) {
 	err := p.cmd.Start()
 	p.release()
 	if err != nil {
+		p.drop()
 		return observed{}, err
 	}
 	o, werr := p.witness()
@@ -536,8 +542,9 @@ func systemMounts() []mount {
 
 // visible keeps the folders that systemMounts shows.
 func visible(dirs []string) []string {
+	mounts := systemMounts()
 	return slices.DeleteFunc(slices.Clone(dirs), func(dir string) bool {
-		return !slices.ContainsFunc(systemMounts(), func(m mount) bool {
+		return !slices.ContainsFunc(mounts, func(m mount) bool {
 			return dir == m.To || strings.HasPrefix(dir, m.To+"/")
 		})
 	})

@@ -387,10 +387,14 @@ func (s *local) cell(r run) (cell, Witness) {
 	bin := filepath.Join(s.seen.goroot, "bin")
 	pathVar := strings.Join(append([]string{bin}, dirs...), string(filepath.ListSeparator))
 	user := map[Pass]string{A: "first", B: "second-user"}[s.pass]
+	modcache := s.seen.modcache
+	if modcache == "" { // vendored: the go command insists on a path
+		modcache = filepath.Join(s.seen.home, "mod")
+	}
 	env := slices.Concat(s.HostEnv, r.env, noise, []string{
 		"GOROOT=" + s.seen.goroot,
 		"GOPATH=" + filepath.Join(s.seen.home, "go"),
-		"GOMODCACHE=" + s.seen.modcache,
+		"GOMODCACHE=" + modcache,
 		"GOCACHE=" + filepath.Join(s.seen.cache, r.cache),
 		"GOTMPDIR=" + s.seen.temp,
 		"GOMAXPROCS=" + strconv.Itoa(threads),
@@ -408,6 +412,7 @@ func (s *local) cell(r run) (cell, Witness) {
 	if r.share.Memory > 0 {
 		env = append(env, "GOMEMLIMIT="+strconv.FormatInt(r.share.Memory, 10))
 	}
+	env = once(env)
 	c := cell{
 		Umask: 0o022, LeaveOut: -1, Landlock: s.Confinement.Landlock,
 		Dir: r.dir, Argv: r.argv, Env: env, Host: s.seen.host, Domain: s.seen.domain,
@@ -433,6 +438,18 @@ func zoneName(name, rule string) string {
 		return rule
 	}
 	return name
+}
+
+// once keeps the first value of each variable, so that what a recipe says wins
+// over the noise. Programs do not agree on which of several values counts.
+func once(env []string) []string {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(env, func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		again := seen[name]
+		seen[name] = true
+		return again
+	})
 }
 
 // furnish fills the new root of a namespace.
