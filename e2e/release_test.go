@@ -87,7 +87,9 @@ func says(t *testing.T, file, want string) {
 // A module in a subfolder, whose tags begin with its name.
 func TestSubfolder(t *testing.T) {
 	repo := repository(t, map[string]string{
-		"README":     "not a module",
+		// The go command learns from it where in the repository the module is;
+		// without it, it stamps no version.
+		"go.mod":     "module example.com/repo\n\ngo 1.26.8\n",
 		"sub/go.mod": "module example.com/repo/sub\n\ngo 1.26.8\n", "sub/main.go": tinyMain,
 		"release.toml": oneTarget + "[source]\ndir = \"sub\"\n",
 	}, "v9.0.0", "sub/v1.2.3")

@@ -478,6 +478,12 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 		}
 		queries[key].of = append(queries[key].of, i)
 	}
+	// A go command that finds a new home folder starts a telemetry process,
+	// which would outlive it and write into a workspace that is being removed.
+	mode := filepath.Join(p.work.dir, ".config", "go", "telemetry", "mode")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(mode), 0o755), os.WriteFile(mode, []byte("off"), 0o644)); err != nil {
+		return nil, err
+	}
 	mains := make([]*modules.Main, len(p.Recipes))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, p.cfg.Host.CPUs))
