@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -31,7 +33,6 @@ type Outcome struct {
 
 	plan       *Plan
 	files      map[string]artifact.Artifact // by name, from pass A
-	packs      []pack                       // in the order of targets
 	variations []build.Variation
 	jobs       []report.Job
 }
@@ -326,27 +327,39 @@ func compareGraphs(a, b [][]byte) (compare.GraphResult, error) {
 	return compare.Graphs(ga, gb), nil
 }
 
-// compareFiles collects what archives hold beside the binaries from both
-// passes: hooks may have written it.
-func (p *Plan) compareFiles(sessions map[build.Pass]build.Session, o *Outcome) error {
-	var globs []string
-	must := map[string]bool{}
+// planFiles finds out what archives hold beside the binaries. tree is the source
+// as the hooks of pass A left it, where each glob that must match does.
+func (p *Plan) planFiles(tree string) error {
+	folder := os.DirFS(filepath.Join(tree, filepath.FromSlash(path.Dir(p.configRel))))
 	for _, pair := range p.pairs() {
 		plan, err := p.File.Archive(pair.a.target, p.Vars)
 		if err != nil {
 			return &ConfigError{Err: err}
 		}
-		o.packs = append(o.packs, pack{pair.a.target, plan})
+		p.packs = append(p.packs, pack{pair.a.target, plan})
 		for _, g := range plan.Files {
-			must[g] = must[g] || plan.MustMatch
-			if !slices.Contains(globs, g) {
-				globs = append(globs, g)
+			if slices.Contains(p.globs, g) {
+				continue
+			}
+			p.globs = append(p.globs, g)
+			found, err := fs.Glob(folder, g)
+			if err == nil && len(found) == 0 && plan.MustMatch {
+				err = errors.New("matches no file")
+			}
+			if err != nil {
+				return &ConfigError{Err: fmt.Errorf("%s: archive.files: %s: %w", p.configRel, g, err)}
 			}
 		}
 	}
+	return nil
+}
+
+// compareFiles collects what archives hold beside the binaries from both
+// passes: hooks may have written it.
+func (p *Plan) compareFiles(sessions map[build.Pass]build.Session, o *Outcome) error {
 	found := map[build.Pass]map[string]artifact.Artifact{}
 	for pass, s := range sessions {
-		list, err := s.Files(globs)
+		list, err := s.Files(p.globs)
 		if err != nil {
 			return fmt.Errorf("archive.files: pass %s: %w", pass, err)
 		}
@@ -356,11 +369,6 @@ func (p *Plan) compareFiles(sessions map[build.Pass]build.Session, o *Outcome) e
 		}
 	}
 	o.files = found[build.A]
-	for _, glob := range globs {
-		if must[glob] && !slices.ContainsFunc(names(found[build.A], found[build.B]), func(n string) bool { return matches(glob, n) }) {
-			return &ConfigError{Err: fmt.Errorf("%s: archive.files: %s matches no file", p.configRel, glob)}
-		}
-	}
 	for _, name := range names(found[build.A], found[build.B]) {
 		a, okA := found[build.A][name]
 		b, okB := found[build.B][name]

@@ -50,6 +50,8 @@ type Plan struct {
 	config    artifact.Digest
 	configRel string
 	hooks     [][]string
+	packs     []pack   // in the order of targets
+	globs     []string // of the files that archives hold beside the binaries
 	confine   build.Confinement
 	started   time.Time
 	lock      *flock.Flock
@@ -144,6 +146,9 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 		tree = p.passA.Tree()
 	}
 	cfg.Progress.Stage("recipes")
+	if err := p.planFiles(tree); err != nil {
+		return nil, err
+	}
 	return p, p.makeRecipes(ctx, pinned, tree)
 }
 

@@ -135,7 +135,7 @@ func binaryPath(b report.Binary) string { return path.Join("bin", b.Target.Slug(
 // writeArchives packs each target's binaries.
 func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Artifact, error) {
 	var made []artifact.Artifact
-	for _, pack := range o.packs {
+	for _, pack := range o.plan.packs {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}

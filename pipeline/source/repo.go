@@ -257,7 +257,10 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 	out, err := user.line(ctx, "rev-parse", "--path-format=absolute", "--is-bare-repository", "--is-inside-work-tree",
 		"--is-shallow-repository", "--show-object-format", "--absolute-git-dir", "--git-common-dir")
 	if err != nil {
-		return nil, fmt.Errorf("%s: no usable git repository: %w", dir, err)
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		return nil, hinted("twice builds commits: run it in a git repository, or name a --module of the module proxy", "%s: no usable git repository: %w", dir, err)
 	}
 	f := strings.Split(out, "\n")
 	switch {
