@@ -3,8 +3,6 @@ package pipeline
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -468,6 +466,10 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 		}
 		queries[key].of = append(queries[key].of, i)
 	}
+	home := filepath.Join(p.work.dir, "home")
+	if err := build.NoTelemetry(home); err != nil {
+		return nil, err
+	}
 	modCache := p.Modules.Dir
 	if p.Modules.Vendored { // the go command insists on a folder
 		modCache = filepath.Join(p.work.dir, "no-modules")
@@ -488,8 +490,8 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 					"GOROOT=" + p.Toolchain.Dir,
 					"GOMODCACHE=" + modCache,
 					"GOCACHE=" + filepath.Join(p.work.dir, "list-cache"),
-					"GOPATH=" + filepath.Join(p.work.dir, "gopath"),
-					"HOME=" + p.work.dir,
+					"GOPATH=" + filepath.Join(home, "go"),
+					"HOME=" + home, "AppData=" + home, "LocalAppData=" + home, "USERPROFILE=" + home,
 					"PATH=" + strings.Join(p.cfg.Path, string(filepath.ListSeparator)),
 				})},
 				Tree: tree, Dir: filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir)),
@@ -531,9 +533,9 @@ func (p *Plan) compiler(ctx context.Context, pinned gocmd.Go, b matrix.Build) (s
 		return "", err
 	}
 	defer f.Close()
-	h := sha256.New()
+	h := artifact.NewHasher(io.Discard)
 	if _, err := io.Copy(h, f); err != nil {
-		return "", err
+		return "", fmt.Errorf("hash %s: %w", program, err)
 	}
 	cmd := exec.CommandContext(ctx, program, append(fields[1:], "--version")...)
 	cmd.Env = append(slices.Clone(p.cfg.HostEnv), "LC_ALL=C", "PATH="+strings.Join(p.cfg.Path, string(filepath.ListSeparator)))
@@ -542,7 +544,7 @@ func (p *Plan) compiler(ctx context.Context, pinned gocmd.Go, b matrix.Build) (s
 		return "", fmt.Errorf("%s --version: %w", cc, err)
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
-	return strings.TrimSpace(line) + " sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+	return strings.TrimSpace(line) + " " + string(h.Digest()), nil
 }
 
 // findProgram looks name up in the folders of path.
