@@ -3,8 +3,6 @@ package pipeline
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -483,10 +481,8 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 		}
 		queries[key].of = append(queries[key].of, i)
 	}
-	// A go command that finds a new home folder starts a telemetry process,
-	// which would outlive it and write into a workspace that is being removed.
-	mode := filepath.Join(p.work.dir, ".config", "go", "telemetry", "mode")
-	if err := errors.Join(os.MkdirAll(filepath.Dir(mode), 0o755), os.WriteFile(mode, []byte("off"), 0o644)); err != nil {
+	home := filepath.Join(p.work.dir, "home")
+	if err := build.NoTelemetry(home); err != nil {
 		return nil, err
 	}
 	mains := make([]*modules.Main, len(p.Recipes))
@@ -505,8 +501,8 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 					"GOROOT=" + p.Toolchain.Dir,
 					"GOMODCACHE=" + p.Modules.Dir,
 					"GOCACHE=" + filepath.Join(p.work.dir, "list-cache"),
-					"GOPATH=" + filepath.Join(p.work.dir, "gopath"),
-					"HOME=" + p.work.dir,
+					"GOPATH=" + filepath.Join(home, "go"),
+					"HOME=" + home, "AppData=" + home, "LocalAppData=" + home, "USERPROFILE=" + home,
 					"PATH=" + strings.Join(p.cfg.Path, string(filepath.ListSeparator)),
 				})},
 				Tree: tree, Dir: filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir)),
@@ -548,9 +544,9 @@ func (p *Plan) compiler(ctx context.Context, pinned gocmd.Go, b matrix.Build) (s
 		return "", err
 	}
 	defer f.Close()
-	h := sha256.New()
+	h := artifact.NewHasher(io.Discard)
 	if _, err := io.Copy(h, f); err != nil {
-		return "", err
+		return "", fmt.Errorf("hash %s: %w", program, err)
 	}
 	cmd := exec.CommandContext(ctx, program, append(fields[1:], "--version")...)
 	cmd.Env = append(slices.Clone(p.cfg.HostEnv), "LC_ALL=C", "PATH="+strings.Join(p.cfg.Path, string(filepath.ListSeparator)))
@@ -559,7 +555,7 @@ func (p *Plan) compiler(ctx context.Context, pinned gocmd.Go, b matrix.Build) (s
 		return "", fmt.Errorf("%s --version: %w", cc, err)
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
-	return strings.TrimSpace(line) + " sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+	return strings.TrimSpace(line) + " " + string(h.Digest()), nil
 }
 
 // findProgram looks name up in the folders of path.

@@ -54,7 +54,6 @@ func newWorkspace(cache string) (_ *workspace, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// Passes on a host with namespaces run as another user.
 	w := &workspace{dir: dir, lock: flock.New(filepath.Join(dir, "lock"))}
 	if _, err := w.lock.TryLock(); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)

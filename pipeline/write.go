@@ -178,7 +178,7 @@ func (o *Outcome) members(pack pack, binaries []report.Binary) []archive.File {
 	add := func(a artifact.Artifact) {
 		list = append(list, archive.File{
 			Name: path.Join(pack.plan.Wrap, a.Name), Executable: a.Executable, Size: a.Size,
-			Open: func() (io.ReadCloser, error) { return o.plan.store.Open(a.Digest) },
+			Open: func() (io.ReadCloser, error) { return openVerified(o.plan.store, a) },
 		})
 	}
 	for _, b := range binaries {
@@ -191,6 +191,33 @@ func (o *Outcome) members(pack pack, binaries []report.Binary) []archive.File {
 	}
 	return list
 }
+
+// verified reads stored bytes and fails at their end if they are not those that
+// were compared.
+type verified struct {
+	a artifact.Artifact
+	f *os.File
+	h *artifact.Hasher
+}
+
+func openVerified(s *artifact.Store, a artifact.Artifact) (*verified, error) {
+	f, err := s.Open(a.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return &verified{a, f, artifact.NewHasher(io.Discard)}, nil
+}
+
+func (v *verified) Read(p []byte) (int, error) {
+	n, err := v.f.Read(p)
+	v.h.Write(p[:n])
+	if err == io.EOF && v.h.Digest() != v.a.Digest {
+		err = fmt.Errorf("%s changed in the workspace: it was %s and is %s", v.a.Name, v.a.Digest.Short(), v.h.Digest().Short())
+	}
+	return n, err
+}
+
+func (v *verified) Close() error { return v.f.Close() }
 
 // create writes a file of dist and hashes it on the way.
 func (o *Outcome) create(dir, name string, kind artifact.Kind, write func(io.Writer) error) (artifact.Artifact, error) {
@@ -211,7 +238,7 @@ func (o *Outcome) copyOut(a artifact.Artifact, file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
-	in, err := o.plan.store.Open(a.Digest)
+	in, err := openVerified(o.plan.store, a)
 	if err != nil {
 		return err
 	}
@@ -224,15 +251,8 @@ func (o *Outcome) copyOut(a artifact.Artifact, file string) error {
 	if err != nil {
 		return err
 	}
-	h := artifact.NewHasher(out)
-	_, err = io.Copy(h, in)
-	if err := errors.Join(err, out.Chmod(mode), out.Close()); err != nil {
-		return err
-	}
-	if h.Digest() != a.Digest {
-		return fmt.Errorf("%s changed in the workspace: it was %s and is %s", a.Name, a.Digest.Short(), h.Digest().Short())
-	}
-	return nil
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Chmod(mode), out.Close())
 }
 
 // writeRejected keeps whatever the passes built, apart.

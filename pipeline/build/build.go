@@ -26,6 +26,8 @@ package build
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -118,3 +120,11 @@ type CommandError struct {
 	Confined bool
 	Err      error
 }
+
+// Error gives the operation and the cause; the output is for a page of its own.
+func (e *CommandError) Error() string {
+	return fmt.Sprintf("pass %s: %s: %s: %v", e.Pass, e.What, strings.Join(e.Argv, " "), e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *CommandError) Unwrap() error { return e.Err }
