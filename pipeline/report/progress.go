@@ -1,6 +1,8 @@
 package report
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -85,7 +87,7 @@ func (p *Progress) tick(stop <-chan struct{}) {
 }
 
 // Job says that a pass began to build a target. The returned function says
-// that it ended.
+// that it ended: well, with an error, or stopped by its context.
 func (p *Progress) Job(pass, target string) (done func(error)) {
 	if p == nil {
 		return func(error) {}
@@ -108,7 +110,10 @@ func (p *Progress) Job(pass, target string) (done func(error)) {
 		}
 		p.erase()
 		word := "built"
-		if err != nil {
+		switch {
+		case errors.Is(err, context.Canceled):
+			word = "stopped"
+		case err != nil:
 			word = "failed"
 		}
 		fmt.Fprintf(p.W, "%3d/%d  pass %s  %-22s %s in %.1fs\n", p.done, p.total, pass, target, word, p.Now().Sub(start).Seconds())

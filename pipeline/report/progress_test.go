@@ -1,7 +1,9 @@
 package report
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -34,14 +36,15 @@ func TestProgressPlain(t *testing.T) {
 	p := &Progress{W: &s, Now: func() time.Time { return now }}
 	p.Stage("source")
 	p.Line("source  %s", "here")
-	p.Begin(2)
-	a, b := p.Job("A", "linux/amd64"), p.Job("B", "linux/amd64")
+	p.Begin(3)
+	a, b, c := p.Job("A", "linux/amd64"), p.Job("B", "linux/amd64"), p.Job("A", "js/wasm")
 	now = now.Add(1500 * time.Millisecond)
 	b(nil)
 	a(errors.New("no"))
+	c(fmt.Errorf("go build: %w", context.Canceled))
 	p.End()
 	p.Close()
-	want := "source  here\n  1/2  pass B  linux/amd64            built in 1.5s\n  2/2  pass A  linux/amd64            failed in 1.5s\n"
+	want := "source  here\n  1/3  pass B  linux/amd64            built in 1.5s\n  2/3  pass A  linux/amd64            failed in 1.5s\n  3/3  pass A  js/wasm                stopped in 1.5s\n"
 	if got := s.text(); got != want {
 		t.Errorf("%q\nwant %q", got, want)
 	}
