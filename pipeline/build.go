@@ -213,6 +213,10 @@ func (p *Plan) runJobs(ctx context.Context, sessions map[build.Pass]build.Sessio
 			if j.err != nil {
 				failed.Store(true)
 			}
+			if ctx.Err() != nil {
+				done(ctx.Err()) // it did not fail by itself
+				return
+			}
 			done(j.err)
 		})
 	}

@@ -23,7 +23,7 @@ type Checked struct {
 // It builds nothing, downloads nothing (unless cfg.Module is set) and proves
 // no toolchain; ports are those of the Go release that twice was written for.
 func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
-	cfg.Snapshot = true // what a release refuses is a warning here
+	cfg.Trial = true // what a release refuses is a warning here
 	p := &Plan{cfg: cfg}
 	defer func() { err = errors.Join(err, p.Close()) }()
 	if err := p.readFile(); err != nil {

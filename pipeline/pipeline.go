@@ -28,8 +28,13 @@ type Config struct {
 	// Module is "path@version" to build a version of the module proxy instead
 	// of a commit.
 	Module string
-	// Snapshot allows a commit without a tag and uncommitted changes.
+	// Snapshot asks for a snapshot: a commit without a tag and uncommitted
+	// changes are allowed, and the outcome is never called a release.
 	Snapshot bool
+	// Trial allows the same where nothing is released. The outcome is called a
+	// snapshot only if it would have to be one, so that a tagged commit gets
+	// the recipes of its release.
+	Trial bool
 	// Targets are globs that limit the matrix; none means all of it.
 	Targets []string
 

@@ -243,7 +243,7 @@ func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
 	dir := filepath.Dir(p.cfg.ConfigFile)
 	repo, err := source.Open(ctx, source.Git{Path: p.cfg.Git, Env: p.cfg.HostEnv, User: p.cfg.Env}, dir, source.Options{
 		Dir:         p.File.Source.Dir,
-		Snapshot:    p.cfg.Snapshot,
+		Snapshot:    p.cfg.Snapshot || p.cfg.Trial,
 		LFSPointers: p.File.Source.LFS == "pointers",
 		Ignore:      []string{p.cfg.Out, rejectedDir(p.cfg.Out), stagingDir(p.cfg.Out), oldDir(p.cfg.Out)},
 		Scratch:     scratch,
@@ -324,7 +324,7 @@ func (p *Plan) expand(ports []matrix.Port, tree string) error {
 	tagged := p.Source.Tag() != "" || p.cfg.Module != ""
 	switch {
 	case p.File.Version == "auto":
-		if !tagged && !p.cfg.Snapshot {
+		if !tagged && !p.cfg.Snapshot && !p.cfg.Trial {
 			return &ConfigError{Err: errors.New("version: HEAD has no version tag"), Remedy: "tag it (git tag v1.2.3), or make a snapshot (--snapshot)"}
 		}
 		p.Vars.Version = p.Source.Version()

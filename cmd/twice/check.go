@@ -50,7 +50,7 @@ func (a *app) checkCmd() *cobra.Command {
 			for _, w := range found.Warnings {
 				fmt.Fprintln(a.stderr, "warning: "+w)
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s: ok: %d targets, %d binaries, %s\n", a.config, len(targetsOf(found.Builds)), len(found.Builds), found.Toolchain)
+			_, err = fmt.Fprintf(a.stdout, "%s: ok: %s, %s, %s\n", a.config, count(len(targetsOf(found.Builds)), "target"), count(len(found.Builds), "binary"), found.Toolchain)
 			return err
 		},
 	})

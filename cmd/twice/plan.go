@@ -39,7 +39,7 @@ confined workspace, since what they write may be part of the source.`,
 			if err != nil {
 				return err
 			}
-			cfg.Snapshot = true
+			cfg.Trial = true
 			p, err := pipeline.New(c.Context(), cfg)
 			if err != nil {
 				return err

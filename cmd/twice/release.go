@@ -21,7 +21,7 @@ func (a *app) buildCmd() *cobra.Command {
 		Short: "Build twice and compare; binaries only",
 		Long: `Build runs both passes and compares them, and writes the binaries with their
 checksums and release.json. Uncommitted changes of tracked files are built too.`,
-		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, true, false) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, false, false) },
 	})
 }
 
@@ -44,7 +44,7 @@ func (a *app) makeRelease(c *cobra.Command, snapshot, archives bool) (err error)
 	if err != nil {
 		return err
 	}
-	cfg.Snapshot = snapshot
+	cfg.Snapshot, cfg.Trial = snapshot, !archives
 	plan, err := pipeline.New(c.Context(), cfg)
 	if err != nil {
 		return err
@@ -58,6 +58,7 @@ func (a *app) makeRelease(c *cobra.Command, snapshot, archives bool) (err error)
 	}
 	a.verdicts(out)
 	rec, err := out.Write(c.Context(), archives)
+	a.progress.Close() // stdout may be the same terminal
 	if rec == nil {
 		return err
 	}
@@ -71,7 +72,6 @@ func (a *app) makeRelease(c *cobra.Command, snapshot, archives bool) (err error)
 		return err
 	}
 	a.notVaried(rec)
-	a.progress.Close() // stdout may be the same terminal
 	if !a.json {
 		fmt.Fprintf(a.stdout, "%s\n", summary(rec, short(cfg.Out)))
 	}
@@ -85,10 +85,10 @@ func (a *app) describeInputs(p *pipeline.Plan) {
 	if !p.Toolchain.Published {
 		proof = "NOT the published one, as release.toml allows"
 	}
-	if p.Toolchain.GoEnv != "" {
-		proof += "; go.env is edited (" + p.Toolchain.GoEnv + "), which has no effect here"
-	}
 	a.progress.Line("toolchain  %s, %s: %s", p.Toolchain.Version, p.Toolchain.From, proof)
+	if p.Toolchain.GoEnv != "" {
+		a.progress.Line("           its go.env says %s, which has no effect here", p.Toolchain.GoEnv)
+	}
 	for _, r := range p.Toolchain.Refused {
 		a.progress.Line("           passed over: %s", r)
 	}
@@ -96,7 +96,7 @@ func (a *app) describeInputs(p *pipeline.Plan) {
 	for _, r := range p.Recipes {
 		binaries[r.Build.Binary] = true
 	}
-	a.progress.Line("building   %s: %d targets, %d recipes, twice", strings.Join(sortedKeys(binaries), ", "), len(targets(p)), len(p.Recipes))
+	a.progress.Line("building   %s twice, for %s", strings.Join(sortedKeys(binaries), ", "), count(len(targets(p)), "target"))
 }
 
 func targets(p *pipeline.Plan) map[string]bool {
@@ -167,8 +167,8 @@ func summary(rec *report.Record, out string) string {
 			reproduced += b.Compilations.Reproduced
 		}
 	}
-	s := fmt.Sprintf("%s  %s %s: %d binaries and %d of %d package compilations, %d things varied; see %s",
-		rec.Verdict, rec.Project, rec.Version, len(rec.Binaries), reproduced, packages, varied, filepath.Join(out, pipeline.RecordName))
+	s := fmt.Sprintf("%s  %s %s: %s and %d of %d package compilations, %d things varied; see %s",
+		rec.Verdict, rec.Project, rec.Version, count(len(rec.Binaries), "binary"), reproduced, packages, varied, filepath.Join(out, pipeline.RecordName))
 	if rec.Snapshot {
 		s += " (a snapshot, not a release)"
 	}

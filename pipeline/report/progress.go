@@ -1,6 +1,8 @@
 package report
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -25,6 +27,8 @@ type Progress struct {
 	done    int
 	running []string
 	status  string
+	start   time.Time     // of the jobs
+	stop    chan struct{} // ends the ticking of the last line, if there is one
 }
 
 // Stage says what begins now.
@@ -57,11 +61,33 @@ func (p *Progress) Begin(jobs int) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.total, p.done, p.status = jobs, 0, ""
+	p.total, p.done, p.status, p.start = jobs, 0, "", p.Now()
+	if p.Width > 0 && p.stop == nil {
+		p.stop = make(chan struct{})
+		go p.tick(p.stop)
+	}
+}
+
+// tick shows every second that the run lives: a job may take minutes.
+func (p *Progress) tick(stop <-chan struct{}) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-t.C:
+			p.mu.Lock()
+			if p.total > 0 {
+				p.draw()
+			}
+			p.mu.Unlock()
+		}
+	}
 }
 
 // Job says that a pass began to build a target. The returned function says
-// that it ended.
+// that it ended: well, with an error, or stopped by its context.
 func (p *Progress) Job(pass, target string) (done func(error)) {
 	if p == nil {
 		return func(error) {}
@@ -84,7 +110,10 @@ func (p *Progress) Job(pass, target string) (done func(error)) {
 		}
 		p.erase()
 		word := "built"
-		if err != nil {
+		switch {
+		case errors.Is(err, context.Canceled):
+			word = "stopped"
+		case err != nil:
 			word = "failed"
 		}
 		fmt.Fprintf(p.W, "%3d/%d  pass %s  %-22s %s in %.1fs\n", p.done, p.total, pass, target, word, p.Now().Sub(start).Seconds())
@@ -101,6 +130,14 @@ func (p *Progress) End() {
 	defer p.mu.Unlock()
 	p.erase()
 	p.total, p.running = 0, nil
+	p.endTicking()
+}
+
+func (p *Progress) endTicking() {
+	if p.stop != nil {
+		close(p.stop)
+		p.stop = nil
+	}
 }
 
 // Close removes the last line.
@@ -112,6 +149,7 @@ func (p *Progress) Close() {
 	defer p.mu.Unlock()
 	p.erase()
 	p.Width = 0
+	p.endTicking()
 }
 
 // draw writes the last line anew.
@@ -122,7 +160,7 @@ func (p *Progress) draw() {
 	p.erase()
 	text := p.status
 	if p.total > 0 {
-		text = fmt.Sprintf("%d of %d: %s", p.done, p.total, strings.Join(p.running, ", "))
+		text = fmt.Sprintf("%d of %d, %s: %s", p.done, p.total, p.Now().Sub(p.start).Round(time.Second), strings.Join(p.running, ", "))
 	}
 	if text == "" {
 		return
