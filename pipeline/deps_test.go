@@ -44,6 +44,10 @@ var depsRules = map[string]string{
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
 	"cmd/twice": "matrix pipeline pipeline/artifact pipeline/build pipeline/compare pipeline/recipe pipeline/report",
+
+	// Black boxes: they run the command.
+	"e2e":       "",
+	"e2e/bench": "",
 }
 
 // TestDependencies holds the direction of imports (as go/build/deps_test.go

@@ -97,7 +97,7 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	if err := checkOut(cfg.Out); err != nil {
 		return nil, err
 	}
-	if p.work, err = newWorkspace(cfg.Cache); err != nil {
+	if p.work, err = newWorkspace(ctx, cfg.Cache); err != nil {
 		return nil, err
 	}
 	user, err := userGo(ctx, cfg)
