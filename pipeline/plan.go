@@ -53,6 +53,7 @@ type Plan struct {
 	confine   build.Confinement
 	started   time.Time
 	lock      *flock.Flock
+	staged    bool // there is a staging folder, which is ours
 	work      *workspace
 	store     *artifact.Store
 	local     *build.Local
@@ -166,9 +167,12 @@ func (p *Plan) readFile() error {
 	return nil
 }
 
-// Close removes the workspace.
+// Close removes the workspace, and what is not finished.
 func (p *Plan) Close() error {
 	var errs []error
+	if p.staged {
+		errs = append(errs, build.RemoveAll(stagingDir(p.cfg.Out)))
+	}
 	if p.passA != nil {
 		errs = append(errs, p.passA.Close())
 	}
@@ -509,7 +513,7 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 				Flags: q.flags, Packages: packages,
 			})
 			if err != nil {
-				return fmt.Errorf("%s: %w", p.Recipes[q.of[0]].Build.Target, err)
+				return configError(fmt.Errorf("%s: %w", p.Recipes[q.of[0]].Build.Target, err))
 			}
 			for _, i := range q.of {
 				mains[i] = found[slices.Index(packages, p.Recipes[i].Build.Package)]

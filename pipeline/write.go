@@ -38,10 +38,6 @@ func (p *Plan) Rejected() string { return rejectedDir(p.cfg.Out) }
 func (o *Outcome) Write(ctx context.Context, archives bool) (*report.Record, error) {
 	p := o.plan
 	staging := stagingDir(p.cfg.Out)
-	if err := newStaging(staging); err != nil {
-		return nil, err
-	}
-	defer build.RemoveAll(staging)
 	rec := o.record()
 	dest := p.cfg.Out
 	write := func() error { return o.writeDist(ctx, staging, rec, archives) }
@@ -66,6 +62,7 @@ func (o *Outcome) Write(ctx context.Context, archives bool) (*report.Record, err
 	if err := replace(dest, staging); err != nil {
 		return nil, err
 	}
+	p.staged = false
 	if o.Err() == nil {
 		// What was rejected before is of no interest any more.
 		if err := discard(rejectedDir(p.cfg.Out)); err != nil {
@@ -287,15 +284,18 @@ func (o *Outcome) writeRejected(dir string) error {
 // marker is in every folder that this package writes and has not finished.
 const marker = ".twice-unfinished"
 
-// newStaging makes an empty folder, after removing what an earlier run left
-// there. A folder that no run made is not touched.
-func newStaging(dir string) error {
+// stage makes the empty folder that becomes dist, after removing what an
+// earlier run left there. A folder that no run made is not touched. It is made
+// before the passes, so that a place that cannot be written is known by then.
+func (p *Plan) stage() error {
+	dir := stagingDir(p.cfg.Out)
 	if err := discard(dir); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return err
+		return fmt.Errorf("--out: nothing can be written beside %s: %w", p.cfg.Out, err)
 	}
+	p.staged = true
 	return os.WriteFile(filepath.Join(dir, marker), nil, 0o644)
 }
 
