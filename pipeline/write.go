@@ -34,42 +34,48 @@ func (p *Plan) Rejected() string { return rejectedDir(p.cfg.Out) }
 // them, with checksums and the record. All of it goes to a folder beside dist
 // first, which takes dist's place by one rename when it is complete. If not
 // everything was reproduced, both builds go to dist.rejected instead, dist
-// stays as it was, and the error is that of [Outcome.Err].
+// stays as it was, and the error is that of [Outcome.Err]. Without a record
+// nothing was written.
 func (o *Outcome) Write(ctx context.Context, archives bool) (*report.Record, error) {
-	p := o.plan
-	staging := stagingDir(p.cfg.Out)
 	rec := o.record()
-	dest := p.cfg.Out
-	write := func() error { return o.writeDist(ctx, staging, rec, archives) }
+	if err := o.write(ctx, rec, archives); err != nil {
+		// The verdict stands, whether or not it could be written down.
+		return nil, errors.Join(o.Err(), err)
+	}
+	return rec, o.Err()
+}
+
+func (o *Outcome) write(ctx context.Context, rec *report.Record, archives bool) error {
+	p := o.plan
+	staging, dest := stagingDir(p.cfg.Out), p.cfg.Out
+	fill := func() error { return o.writeDist(ctx, staging, rec, archives) }
 	if o.Err() != nil {
-		dest, write = rejectedDir(dest), func() error { return o.writeRejected(staging) }
+		dest, fill = rejectedDir(dest), func() error { return o.writeRejected(staging) }
 	}
 	p.cfg.Progress.Stage("write " + filepath.Base(dest))
-	if err := write(); err != nil {
-		return nil, err
+	if err := fill(); err != nil {
+		return err
 	}
 	rec.Varying.Finished = p.cfg.Now().UTC()
 	data, err := rec.Encode()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.WriteFile(filepath.Join(staging, RecordName), data, 0o644); err != nil {
-		return nil, err
+		return err
 	}
 	if err := context.Cause(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := replace(dest, staging); err != nil {
-		return nil, err
+		return err
 	}
 	p.staged = false
-	if o.Err() == nil {
-		// What was rejected before is of no interest any more.
-		if err := discard(rejectedDir(p.cfg.Out)); err != nil {
-			return nil, err
-		}
+	if o.Err() != nil {
+		return nil
 	}
-	return rec, o.Err()
+	// What was rejected before is of no interest any more.
+	return discard(rejectedDir(p.cfg.Out))
 }
 
 // record gathers what is known, without the artifacts of dist.
