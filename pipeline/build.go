@@ -270,7 +270,7 @@ func (p *Plan) judge(o *Outcome, pair pair) {
 			failed = err
 		}
 		if failed != nil {
-			b.Verdict, b.Reason = compare.Undetermined, p.summary(failed.Error())
+			b.Verdict, b.Reason = compare.Undetermined, p.summary(reason(failed))
 		}
 		if e := b.Explanation; e != nil {
 			for n := range e.Notes {
@@ -302,6 +302,15 @@ func (o *Outcome) hints() []compare.Hint {
 		}
 	}
 	return hints
+}
+
+// reason is an error with the compiler's own first words, if it has some.
+func reason(err error) string {
+	var failed *build.CommandError
+	if errors.As(err, &failed) && failed.Complaint() != "" {
+		return err.Error() + ": " + failed.Complaint()
+	}
+	return err.Error()
 }
 
 // summary is a message for the record: without the output of commands, and

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"golang.org/x/mod/module"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/twicebuild/twice/matrix"
@@ -130,8 +131,11 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	if err != nil {
 		return nil, err
 	}
-	module := filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir))
-	if p.Modules, err = modules.Fill(ctx, modules.Config{Go: pinned, SourceDir: module, Dir: cacheDir, Reuse: user.modCache}); err != nil {
+	moduleDir := filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir))
+	if p.Modules, err = modules.Fill(ctx, modules.Config{Go: pinned, SourceDir: moduleDir, Dir: cacheDir, Reuse: user.modCache}); err != nil {
+		if cfg.Module != "" && Hint(err) != "" {
+			return nil, &ConfigError{Err: fmt.Errorf("%s: %w", cfg.Module, err), Remedy: "this version cannot be built by itself; choose another"}
+		}
 		return nil, configError(err)
 	}
 	if err := p.setUp(ctx); err != nil {
@@ -155,10 +159,10 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 func (p *Plan) readFile() error {
 	data, err := os.ReadFile(p.cfg.ConfigFile)
 	if errors.Is(err, os.ErrNotExist) {
-		return &ConfigError{Err: err, Remedy: "`twice init` writes a release.toml for this module"}
+		return &ConfigError{Err: err, Remedy: "run twice in the folder of release.toml, or `twice init` in the root folder of a module without one"}
 	}
 	if err != nil {
-		return err
+		return &ConfigError{Err: err}
 	}
 	p.config = artifact.Of(data)
 	if p.File, err = matrix.Parse(filepath.Base(p.cfg.ConfigFile), data); err != nil {
@@ -234,6 +238,9 @@ func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
 	}
 	p.configRel = filepath.Base(p.cfg.ConfigFile)
 	if p.cfg.Module != "" {
+		if name, _, ok := strings.Cut(p.cfg.Module, "@"); !ok || module.CheckPath(name) != nil {
+			return &ConfigError{Err: fmt.Errorf("--module %s: want PATH@VERSION, such as example.com/tool@v1.2.3", p.cfg.Module)}
+		}
 		m, err := source.OpenModule(ctx, source.Go{Path: client.Path, Env: client.Env}, p.cfg.Module, scratch)
 		if err != nil {
 			return configError(fmt.Errorf("source: %w", err))
@@ -256,10 +263,10 @@ func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
 		return configError(fmt.Errorf("source: %w", err))
 	}
 	if m := repo.Modified(); len(m) > 0 {
-		p.Warnings = append(p.Warnings, "uncommitted changes are in this snapshot: "+strings.Join(m, ", "))
+		p.Warnings = append(p.Warnings, "uncommitted changes are built here, and a release refuses them: "+strings.Join(m, ", "))
 	}
 	if u := repo.Untracked(); len(u) > 0 {
-		p.Warnings = append(p.Warnings, "untracked files are not in this snapshot: "+strings.Join(u, ", "))
+		p.Warnings = append(p.Warnings, "untracked files are left out here, and a release refuses them: "+strings.Join(u, ", "))
 	}
 	// The release file may lie in a folder of the repository.
 	real, err := filepath.EvalSymlinks(dir)
@@ -329,7 +336,7 @@ func (p *Plan) expand(ports []matrix.Port, tree string) error {
 	switch {
 	case p.File.Version == "auto":
 		if !tagged && !p.cfg.Snapshot && !p.cfg.Trial {
-			return &ConfigError{Err: errors.New("version: HEAD has no version tag"), Remedy: "tag it (git tag v1.2.3), or make a snapshot (--snapshot)"}
+			return &ConfigError{Err: errors.New("version: HEAD has no version tag such as v1.2.3"), Remedy: "tag it, or make a snapshot (--snapshot)"}
 		}
 		p.Vars.Version = p.Source.Version()
 	case p.Source.Tag() != "" && path.Base(p.Source.Tag()) != "v"+p.File.Version:

@@ -113,7 +113,7 @@ func (l *Local) Open(ctx context.Context, pass Pass) (_ Session, err error) {
 		clock:     l.Now().UTC().Format(time.RFC3339),
 	})
 	for i, argv := range l.Hooks {
-		what := fmt.Sprintf("hook %d", i+1)
+		what := fmt.Sprintf("hook %d: %s", i+1, strings.Join(argv, " "))
 		env := append(recipe.Closed(), "CGO_ENABLED=0", "SOURCE_DATE_EPOCH="+strconv.FormatInt(l.Epoch, 10))
 		if _, err := s.run(ctx, run{
 			what: what, dir: s.moduleDir(), argv: argv, env: env,
@@ -257,7 +257,7 @@ func (s *local) Build(ctx context.Context, job Job) (res Result, err error) {
 			}
 		}
 		r, err := s.run(ctx, run{
-			what: target.String(), dir: s.moduleDir(), argv: argv, env: first.Env,
+			what: "go build", dir: s.moduleDir(), argv: argv, env: first.Env,
 			cache: slug, slot: job.Slot, share: job.Share,
 		})
 		log.WriteString(r.output)
@@ -369,12 +369,24 @@ func (s *local) run(ctx context.Context, r run) (ran, error) {
 		return result, cause
 	}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		return result, &CommandError{Pass: s.pass, What: r.what, Argv: r.argv, Output: result.output, Confined: s.Confinement.writesConfined(), Err: err}
+		return result, &CommandError{Pass: s.pass, What: r.what, Output: withoutNoise(result.output), Confined: s.Confinement.writesConfined(), Err: err}
 	}
 	if err != nil {
-		return result, fmt.Errorf("pass %s: %s: %s: %w", s.pass, r.what, r.argv[0], err)
+		return result, fmt.Errorf("pass %s: %s: %w", s.pass, r.what, err)
 	}
 	return result, nil
+}
+
+// withoutNoise leaves out what the go command says of every module cache that
+// it may not write to.
+func withoutNoise(output string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(output) {
+		if !strings.HasPrefix(line, "go: writing stat cache: ") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
 }
 
 // cell describes the process for r, and the witness of what is chosen here and
