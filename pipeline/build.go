@@ -63,16 +63,18 @@ func (o *Outcome) Verdict() compare.Verdict {
 	return verdict
 }
 
-// Err returns nil if everything was reproduced, [ErrDiffers] if both passes
-// were completed and something differs, and otherwise what failed.
+// Err returns nil only if everything was reproduced, [ErrDiffers] if
+// both passes were completed and something differs, and otherwise what failed.
 func (o *Outcome) Err() error {
 	switch {
+	case len(o.Failures) > 0:
+		return errors.Join(o.Failures...)
 	case o.Verdict().Pass():
 		return nil
-	case o.Verdict() == compare.Differs && len(o.Failures) == 0:
+	case o.Verdict() == compare.Differs:
 		return ErrDiffers
 	}
-	return errors.Join(o.Failures...)
+	return errors.New("the two builds could not be compared")
 }
 
 // hookPause lies between the hooks of the two passes, so that a time stamp in
@@ -170,7 +172,7 @@ func (p *Plan) share(jobs int) (slots int, s build.Share) {
 	const process = 700 << 20
 	cpus := max(1, p.cfg.Host.CPUs)
 	slots = max(1, min(cpus, jobs, int(p.cfg.Memory/(2*process))))
-	s.Processes = max(2, (cpus+slots-1)/slots)
+	s.Processes = max(2, min((cpus+slots-1)/slots, int(p.cfg.Memory/int64(slots*process/2))))
 	s.Memory = p.cfg.Memory / int64(slots*s.Processes)
 	switch {
 	case s.Memory >= process:
