@@ -63,18 +63,18 @@ func (o *Outcome) Verdict() compare.Verdict {
 	return verdict
 }
 
-// Err returns nil if everything was reproduced. Otherwise it is [ErrDiffers] if
-// something differs, joined with what kept other targets from a verdict.
+// Err returns nil only if everything was reproduced and nothing failed.
+// Otherwise it is [ErrDiffers] if something differs, joined with what kept other
+// targets from a verdict.
 func (o *Outcome) Err() error {
 	errs := o.Failures
-	switch o.Verdict() {
-	case compare.Reproduced, compare.Equivalent:
+	switch v := o.Verdict(); {
+	case v.Pass() && len(errs) == 0:
 		return nil
-	case compare.Differs:
+	case v == compare.Differs:
 		errs = append([]error{ErrDiffers}, errs...)
-	}
-	if len(errs) == 0 {
-		return errors.New("nothing was compared")
+	case len(errs) == 0:
+		return errors.New("the two builds could not be compared")
 	}
 	return errors.Join(errs...)
 }
@@ -174,7 +174,7 @@ func (p *Plan) share(jobs int) (slots int, s build.Share) {
 	const process = 700 << 20
 	cpus := max(1, p.cfg.Host.CPUs)
 	slots = max(1, min(cpus, jobs, int(p.cfg.Memory/(2*process))))
-	s.Processes = max(2, (cpus+slots-1)/slots)
+	s.Processes = max(2, min((cpus+slots-1)/slots, int(p.cfg.Memory/int64(slots*process/2))))
 	s.Memory = p.cfg.Memory / int64(slots*s.Processes)
 	switch {
 	case s.Memory >= process:

@@ -15,6 +15,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/report"
 )
 
 // project is a repository with a release file, an older dist, and a cache of
@@ -289,4 +292,45 @@ func TestDiskFull(t *testing.T) {
 		}
 		p.untouched(t)
 	})
+}
+
+// On a host that offers no namespaces, Landlock confines the writes, the passes
+// still agree, and the record says what was not done.
+func TestWithoutNamespaces(t *testing.T) {
+	p := newProject(t)
+	cmd, stderr := p.twice("release", "--snapshot")
+	// In a user namespace of its own, where no others can be made.
+	cmd.Args = append([]string{"unshare", "-Ur", "sh", "-c", `echo 0 > /proc/sys/user/max_user_namespaces || exit 99; exec "$@"`, "sh"}, cmd.Args...)
+	var err error
+	if cmd.Path, err = exec.LookPath("unshare"); err != nil {
+		t.Skip("no unshare")
+	}
+	got := status(cmd.Run())
+	if got == 99 || strings.Contains(stderr.String(), "unshare failed") {
+		t.Skipf("no namespace to forbid namespaces in: %s", stderr)
+	}
+	if got != exitOK || !strings.Contains(stderr.String(), "not confined: namespaces: ") {
+		t.Fatalf("exit status %d\n%s", got, stderr)
+	}
+	data, err := os.ReadFile(filepath.Join(p.dir, "dist", "release.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := report.Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec.Verdict != compare.Reproduced || rec.Varying.Confinement.Namespaces {
+		t.Errorf("%s, %+v", rec.Verdict, rec.Varying.Confinement)
+	}
+	varied := map[string]bool{}
+	for _, v := range rec.Varying.Variations {
+		varied[v.Name] = v.Varied
+	}
+	for name, want := range map[string]bool{"source path": true, "GOROOT path": true, "umask": true, "time zone": true, "host name": false, "user": false} {
+		if varied[name] != want {
+			t.Errorf("varied: %s: %v, want %v", name, varied[name], want)
+		}
+	}
+	p.tidy(t)
 }
