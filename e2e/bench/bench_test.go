@@ -18,6 +18,10 @@
 //	                   peak-MB memory of all processes together, sampled; and process-MB of the largest
 //	BenchmarkLoop/same      the loop with the -p, GOGC and GOMAXPROCS of twice's passes
 //	BenchmarkLoop/defaults  the loop with the go command's defaults
+//	BenchmarkLoop/gogc      GOGC=400 alone, and /procs GOMAXPROCS=1 alone
+//	                   twice/loop  cpu-s of BenchmarkTwice over that of this loop
+//
+// The settings of "same" are those for two processors and enough memory.
 //
 // The toolchain's proof is in the cache already, as in every run but a user's
 // first. On a machine that does other things as well only own-% can be trusted:
@@ -94,6 +98,9 @@ type recipe struct {
 	Binary, Target string
 }
 
+// twiceCPU is what BenchmarkTwice measured, for the loops to compare with.
+var twiceCPU time.Duration
+
 func BenchmarkTwice(b *testing.B) {
 	dir, twice, _ := prepare(b)
 	for b.Loop() {
@@ -115,6 +122,7 @@ func BenchmarkTwice(b *testing.B) {
 		for _, j := range rec.Varying.Jobs {
 			jobs += j.CPUSeconds
 		}
+		twiceCPU = m.cpu
 		own := m.cpu.Seconds() - jobs
 		m.report(b)
 		b.ReportMetric(own, "own-s")
@@ -160,6 +168,9 @@ func BenchmarkLoop(b *testing.B) {
 					}
 				}
 				total.report(b)
+				if twiceCPU > 0 {
+					b.ReportMetric(twiceCPU.Seconds()/total.cpu.Seconds(), "twice/loop")
+				}
 			}
 		})
 	}
