@@ -63,18 +63,18 @@ func (o *Outcome) Verdict() compare.Verdict {
 	return verdict
 }
 
-// Err returns nil if everything was reproduced. Otherwise it is [ErrDiffers] if
-// something differs, joined with what kept other targets from a verdict.
+// Err returns nil only if everything was reproduced and nothing failed.
+// Otherwise it is [ErrDiffers] if something differs, joined with what kept other
+// targets from a verdict.
 func (o *Outcome) Err() error {
 	errs := o.Failures
-	switch o.Verdict() {
-	case compare.Reproduced, compare.Equivalent:
+	switch v := o.Verdict(); {
+	case v.Pass() && len(errs) == 0:
 		return nil
-	case compare.Differs:
+	case v == compare.Differs:
 		errs = append([]error{ErrDiffers}, errs...)
-	}
-	if len(errs) == 0 {
-		return errors.New("nothing was compared")
+	case len(errs) == 0:
+		return errors.New("the two builds could not be compared")
 	}
 	return errors.Join(errs...)
 }
@@ -87,6 +87,9 @@ const hookPause = 1100 * time.Millisecond
 // fails does not keep the others from being built: see Outcome.Failures. The
 // error is that of a pass that could not be set up, or the context's.
 func (p *Plan) Build(ctx context.Context) (*Outcome, error) {
+	if err := p.stage(); err != nil {
+		return nil, err
+	}
 	p.cfg.Progress.Stage("passes")
 	sessions, err := p.open(ctx)
 	for _, s := range sessions {
@@ -171,7 +174,7 @@ func (p *Plan) share(jobs int) (slots int, s build.Share) {
 	const process = 700 << 20
 	cpus := max(1, p.cfg.Host.CPUs)
 	slots = max(1, min(cpus, jobs, int(p.cfg.Memory/(2*process))))
-	s.Processes = max(2, (cpus+slots-1)/slots)
+	s.Processes = max(2, min((cpus+slots-1)/slots, int(p.cfg.Memory/int64(slots*process/2))))
 	s.Memory = p.cfg.Memory / int64(slots*s.Processes)
 	switch {
 	case s.Memory >= process:
@@ -267,7 +270,7 @@ func (p *Plan) judge(o *Outcome, pair pair) {
 			failed = err
 		}
 		if failed != nil {
-			b.Verdict, b.Reason = compare.Undetermined, p.summary(failed.Error())
+			b.Verdict, b.Reason = compare.Undetermined, p.summary(reason(failed))
 		}
 		if e := b.Explanation; e != nil {
 			for n := range e.Notes {
@@ -299,6 +302,15 @@ func (o *Outcome) hints() []compare.Hint {
 		}
 	}
 	return hints
+}
+
+// reason is an error with the compiler's own first words, if it has some.
+func reason(err error) string {
+	var failed *build.CommandError
+	if errors.As(err, &failed) && failed.Complaint() != "" {
+		return err.Error() + ": " + failed.Complaint()
+	}
+	return err.Error()
 }
 
 // summary is a message for the record: without the output of commands, and

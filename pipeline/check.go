@@ -29,7 +29,7 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	if err := p.readFile(); err != nil {
 		return nil, err
 	}
-	if p.work, err = newWorkspace(cfg.Cache); err != nil {
+	if p.work, err = newWorkspace(ctx, cfg.Cache); err != nil {
 		return nil, err
 	}
 	user, err := userGo(ctx, cfg)

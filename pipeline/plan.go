@@ -3,8 +3,6 @@ package pipeline
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"golang.org/x/mod/module"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/twicebuild/twice/matrix"
@@ -55,6 +54,7 @@ type Plan struct {
 	confine   build.Confinement
 	started   time.Time
 	lock      *flock.Flock
+	staged    bool // there is a staging folder, which is ours
 	work      *workspace
 	store     *artifact.Store
 	local     *build.Local
@@ -99,7 +99,7 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	if err := checkOut(cfg.Out); err != nil {
 		return nil, err
 	}
-	if p.work, err = newWorkspace(cfg.Cache); err != nil {
+	if p.work, err = newWorkspace(ctx, cfg.Cache); err != nil {
 		return nil, err
 	}
 	user, err := userGo(ctx, cfg)
@@ -131,8 +131,11 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	if err != nil {
 		return nil, err
 	}
-	module := filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir))
-	if p.Modules, err = modules.Fill(ctx, modules.Config{Go: pinned, SourceDir: module, Dir: cacheDir, Reuse: user.modCache}); err != nil {
+	moduleDir := filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir))
+	if p.Modules, err = modules.Fill(ctx, modules.Config{Go: pinned, SourceDir: moduleDir, Dir: cacheDir, Reuse: user.modCache}); err != nil {
+		if cfg.Module != "" && Hint(err) != "" {
+			return nil, &ConfigError{Err: fmt.Errorf("%s: %w", cfg.Module, err), Remedy: "this version cannot be built by itself; choose another"}
+		}
 		return nil, configError(err)
 	}
 	if err := p.setUp(ctx); err != nil {
@@ -156,10 +159,10 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 func (p *Plan) readFile() error {
 	data, err := os.ReadFile(p.cfg.ConfigFile)
 	if errors.Is(err, os.ErrNotExist) {
-		return &ConfigError{Err: err, Remedy: "`twice init` writes a release.toml for this module"}
+		return &ConfigError{Err: err, Remedy: "run twice in the folder of release.toml, or `twice init` in the root folder of a module without one"}
 	}
 	if err != nil {
-		return err
+		return &ConfigError{Err: err}
 	}
 	p.config = artifact.Of(data)
 	if p.File, err = matrix.Parse(filepath.Base(p.cfg.ConfigFile), data); err != nil {
@@ -168,9 +171,12 @@ func (p *Plan) readFile() error {
 	return nil
 }
 
-// Close removes the workspace.
+// Close removes the workspace, and what is not finished.
 func (p *Plan) Close() error {
 	var errs []error
+	if p.staged {
+		errs = append(errs, build.RemoveAll(stagingDir(p.cfg.Out)))
+	}
 	if p.passA != nil {
 		errs = append(errs, p.passA.Close())
 	}
@@ -232,6 +238,9 @@ func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
 	}
 	p.configRel = filepath.Base(p.cfg.ConfigFile)
 	if p.cfg.Module != "" {
+		if name, _, ok := strings.Cut(p.cfg.Module, "@"); !ok || module.CheckPath(name) != nil {
+			return &ConfigError{Err: fmt.Errorf("--module %s: want PATH@VERSION, such as example.com/tool@v1.2.3", p.cfg.Module)}
+		}
 		m, err := source.OpenModule(ctx, source.Go{Path: client.Path, Env: client.Env}, p.cfg.Module, scratch)
 		if err != nil {
 			return configError(fmt.Errorf("source: %w", err))
@@ -254,10 +263,10 @@ func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
 		return configError(fmt.Errorf("source: %w", err))
 	}
 	if m := repo.Modified(); len(m) > 0 {
-		p.Warnings = append(p.Warnings, "uncommitted changes are in this snapshot: "+strings.Join(m, ", "))
+		p.Warnings = append(p.Warnings, "uncommitted changes are built here, and a release refuses them: "+strings.Join(m, ", "))
 	}
 	if u := repo.Untracked(); len(u) > 0 {
-		p.Warnings = append(p.Warnings, "untracked files are not in this snapshot: "+strings.Join(u, ", "))
+		p.Warnings = append(p.Warnings, "untracked files are left out here, and a release refuses them: "+strings.Join(u, ", "))
 	}
 	// The release file may lie in a folder of the repository.
 	real, err := filepath.EvalSymlinks(dir)
@@ -327,7 +336,7 @@ func (p *Plan) expand(ports []matrix.Port, tree string) error {
 	switch {
 	case p.File.Version == "auto":
 		if !tagged && !p.cfg.Snapshot && !p.cfg.Trial {
-			return &ConfigError{Err: errors.New("version: HEAD has no version tag"), Remedy: "tag it (git tag v1.2.3), or make a snapshot (--snapshot)"}
+			return &ConfigError{Err: errors.New("version: HEAD has no version tag such as v1.2.3"), Remedy: "tag it, or make a snapshot (--snapshot)"}
 		}
 		p.Vars.Version = p.Source.Version()
 	case p.Source.Tag() != "" && path.Base(p.Source.Tag()) != "v"+p.File.Version:
@@ -483,10 +492,8 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 		}
 		queries[key].of = append(queries[key].of, i)
 	}
-	// A go command that finds a new home folder starts a telemetry process,
-	// which would outlive it and write into a workspace that is being removed.
-	mode := filepath.Join(p.work.dir, ".config", "go", "telemetry", "mode")
-	if err := errors.Join(os.MkdirAll(filepath.Dir(mode), 0o755), os.WriteFile(mode, []byte("off"), 0o644)); err != nil {
+	home := filepath.Join(p.work.dir, "home")
+	if err := build.NoTelemetry(home); err != nil {
 		return nil, err
 	}
 	mains := make([]*modules.Main, len(p.Recipes))
@@ -505,15 +512,15 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 					"GOROOT=" + p.Toolchain.Dir,
 					"GOMODCACHE=" + p.Modules.Dir,
 					"GOCACHE=" + filepath.Join(p.work.dir, "list-cache"),
-					"GOPATH=" + filepath.Join(p.work.dir, "gopath"),
-					"HOME=" + p.work.dir,
+					"GOPATH=" + filepath.Join(home, "go"),
+					"HOME=" + home, "AppData=" + home, "LocalAppData=" + home, "USERPROFILE=" + home,
 					"PATH=" + strings.Join(p.cfg.Path, string(filepath.ListSeparator)),
 				})},
 				Tree: tree, Dir: filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir)),
 				Flags: q.flags, Packages: packages,
 			})
 			if err != nil {
-				return fmt.Errorf("%s: %w", p.Recipes[q.of[0]].Build.Target, err)
+				return configError(fmt.Errorf("%s: %w", p.Recipes[q.of[0]].Build.Target, err))
 			}
 			for _, i := range q.of {
 				mains[i] = found[slices.Index(packages, p.Recipes[i].Build.Package)]
@@ -548,9 +555,9 @@ func (p *Plan) compiler(ctx context.Context, pinned gocmd.Go, b matrix.Build) (s
 		return "", err
 	}
 	defer f.Close()
-	h := sha256.New()
+	h := artifact.NewHasher(io.Discard)
 	if _, err := io.Copy(h, f); err != nil {
-		return "", err
+		return "", fmt.Errorf("hash %s: %w", program, err)
 	}
 	cmd := exec.CommandContext(ctx, program, append(fields[1:], "--version")...)
 	cmd.Env = append(slices.Clone(p.cfg.HostEnv), "LC_ALL=C", "PATH="+strings.Join(p.cfg.Path, string(filepath.ListSeparator)))
@@ -559,7 +566,7 @@ func (p *Plan) compiler(ctx context.Context, pinned gocmd.Go, b matrix.Build) (s
 		return "", fmt.Errorf("%s --version: %w", cc, err)
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
-	return strings.TrimSpace(line) + " sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+	return strings.TrimSpace(line) + " " + string(h.Digest()), nil
 }
 
 // findProgram looks name up in the folders of path.

@@ -1,12 +1,14 @@
 package pipeline
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/gofrs/flock"
 
@@ -24,7 +26,7 @@ const workspacePrefix = "run-"
 
 // newWorkspace makes a workspace below cache, after removing those whose runs
 // are gone.
-func newWorkspace(cache string) (_ *workspace, err error) {
+func newWorkspace(ctx context.Context, cache string) (_ *workspace, err error) {
 	base := filepath.Join(cache, "work")
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, err
@@ -32,7 +34,7 @@ func newWorkspace(cache string) (_ *workspace, err error) {
 	// Between its creation and its lock a workspace looks abandoned, so that
 	// moment has a lock of its own.
 	gate := flock.New(filepath.Join(base, "lock"))
-	if err := gate.Lock(); err != nil {
+	if _, err := gate.TryLockContext(ctx, 20*time.Millisecond); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", gate.Path(), err)
 	}
 	defer func() { err = errors.Join(err, gate.Close()) }()
@@ -54,7 +56,6 @@ func newWorkspace(cache string) (_ *workspace, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// Passes on a host with namespaces run as another user.
 	w := &workspace{dir: dir, lock: flock.New(filepath.Join(dir, "lock"))}
 	if _, err := w.lock.TryLock(); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)

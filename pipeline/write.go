@@ -34,45 +34,48 @@ func (p *Plan) Rejected() string { return rejectedDir(p.cfg.Out) }
 // them, with checksums and the record. All of it goes to a folder beside dist
 // first, which takes dist's place by one rename when it is complete. If not
 // everything was reproduced, both builds go to dist.rejected instead, dist
-// stays as it was, and the error is that of [Outcome.Err].
+// stays as it was, and the error is that of [Outcome.Err]. Without a record
+// nothing was written.
 func (o *Outcome) Write(ctx context.Context, archives bool) (*report.Record, error) {
-	p := o.plan
-	staging := stagingDir(p.cfg.Out)
-	if err := newStaging(staging); err != nil {
-		return nil, err
-	}
-	defer build.RemoveAll(staging)
 	rec := o.record()
-	dest := p.cfg.Out
-	write := func() error { return o.writeDist(ctx, staging, rec, archives) }
+	if err := o.write(ctx, rec, archives); err != nil {
+		// The verdict stands, whether or not it could be written down.
+		return nil, errors.Join(o.Err(), err)
+	}
+	return rec, o.Err()
+}
+
+func (o *Outcome) write(ctx context.Context, rec *report.Record, archives bool) error {
+	p := o.plan
+	staging, dest := stagingDir(p.cfg.Out), p.cfg.Out
+	fill := func() error { return o.writeDist(ctx, staging, rec, archives) }
 	if o.Err() != nil {
-		dest, write = rejectedDir(dest), func() error { return o.writeRejected(staging) }
+		dest, fill = rejectedDir(dest), func() error { return o.writeRejected(staging) }
 	}
 	p.cfg.Progress.Stage("write " + filepath.Base(dest))
-	if err := write(); err != nil {
-		return nil, err
+	if err := fill(); err != nil {
+		return err
 	}
 	rec.Varying.Finished = p.cfg.Now().UTC()
 	data, err := rec.Encode()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.WriteFile(filepath.Join(staging, RecordName), data, 0o644); err != nil {
-		return nil, err
+		return err
 	}
 	if err := context.Cause(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := replace(dest, staging); err != nil {
-		return nil, err
+		return err
 	}
-	if o.Err() == nil {
-		// What was rejected before is of no interest any more.
-		if err := discard(rejectedDir(p.cfg.Out)); err != nil {
-			return nil, err
-		}
+	p.staged = false
+	if o.Err() != nil {
+		return nil
 	}
-	return rec, o.Err()
+	// What was rejected before is of no interest any more.
+	return discard(rejectedDir(p.cfg.Out))
 }
 
 // record gathers what is known, without the artifacts of dist.
@@ -178,7 +181,7 @@ func (o *Outcome) members(pack pack, binaries []report.Binary) []archive.File {
 	add := func(a artifact.Artifact) {
 		list = append(list, archive.File{
 			Name: path.Join(pack.plan.Wrap, a.Name), Executable: a.Executable, Size: a.Size,
-			Open: func() (io.ReadCloser, error) { return o.plan.store.Open(a.Digest) },
+			Open: func() (io.ReadCloser, error) { return openVerified(o.plan.store, a) },
 		})
 	}
 	for _, b := range binaries {
@@ -191,6 +194,33 @@ func (o *Outcome) members(pack pack, binaries []report.Binary) []archive.File {
 	}
 	return list
 }
+
+// verified reads stored bytes and fails at their end if they are not those that
+// were compared.
+type verified struct {
+	a artifact.Artifact
+	f *os.File
+	h *artifact.Hasher
+}
+
+func openVerified(s *artifact.Store, a artifact.Artifact) (*verified, error) {
+	f, err := s.Open(a.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return &verified{a, f, artifact.NewHasher(io.Discard)}, nil
+}
+
+func (v *verified) Read(p []byte) (int, error) {
+	n, err := v.f.Read(p)
+	v.h.Write(p[:n])
+	if err == io.EOF && v.h.Digest() != v.a.Digest {
+		err = fmt.Errorf("%s changed in the workspace: it was %s and is %s", v.a.Name, v.a.Digest.Short(), v.h.Digest().Short())
+	}
+	return n, err
+}
+
+func (v *verified) Close() error { return v.f.Close() }
 
 // create writes a file of dist and hashes it on the way.
 func (o *Outcome) create(dir, name string, kind artifact.Kind, write func(io.Writer) error) (artifact.Artifact, error) {
@@ -211,7 +241,7 @@ func (o *Outcome) copyOut(a artifact.Artifact, file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
-	in, err := o.plan.store.Open(a.Digest)
+	in, err := openVerified(o.plan.store, a)
 	if err != nil {
 		return err
 	}
@@ -224,15 +254,8 @@ func (o *Outcome) copyOut(a artifact.Artifact, file string) error {
 	if err != nil {
 		return err
 	}
-	h := artifact.NewHasher(out)
-	_, err = io.Copy(h, in)
-	if err := errors.Join(err, out.Chmod(mode), out.Close()); err != nil {
-		return err
-	}
-	if h.Digest() != a.Digest {
-		return fmt.Errorf("%s changed in the workspace: it was %s and is %s", a.Name, a.Digest.Short(), h.Digest().Short())
-	}
-	return nil
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Chmod(mode), out.Close())
 }
 
 // writeRejected keeps whatever the passes built, apart.
@@ -267,15 +290,18 @@ func (o *Outcome) writeRejected(dir string) error {
 // marker is in every folder that this package writes and has not finished.
 const marker = ".twice-unfinished"
 
-// newStaging makes an empty folder, after removing what an earlier run left
-// there. A folder that no run made is not touched.
-func newStaging(dir string) error {
+// stage makes the empty folder that becomes dist, after removing what an
+// earlier run left there. A folder that no run made is not touched. It is made
+// before the passes, so that a place that cannot be written is known by then.
+func (p *Plan) stage() error {
+	dir := stagingDir(p.cfg.Out)
 	if err := discard(dir); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return err
+		return fmt.Errorf("--out: nothing can be written beside %s: %w", p.cfg.Out, err)
 	}
+	p.staged = true
 	return os.WriteFile(filepath.Join(dir, marker), nil, 0o644)
 }
 

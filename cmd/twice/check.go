@@ -39,7 +39,7 @@ func (a *app) checkCmd() *cobra.Command {
 			}
 			found, err := pipeline.Check(c.Context(), cfg)
 			if a.json {
-				if jerr := printJSON(a.stdout, newCheckDoc(found, err)); jerr != nil {
+				if jerr := printJSON(a.document(), newCheckDoc(found, err)); jerr != nil {
 					return jerr
 				}
 				return err

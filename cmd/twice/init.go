@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/gocmd"
 )
 
 func (a *app) initCmd() *cobra.Command {
@@ -22,20 +24,36 @@ func (a *app) initCmd() *cobra.Command {
 		Short: "Write a release.toml for this module",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			goCmd, err := find("go", absolute(filepath.SplitList(environment(a.env)["PATH"])))
+			gomod, err := os.ReadFile(filepath.Join(a.dir, "go.mod"))
 			if err != nil {
+				return usageError{fmt.Errorf("there is no go.mod in this folder: %w (a release file stands in the module's root folder)", err)}
+			}
+			mod, err := modfile.ParseLax("go.mod", gomod, nil)
+			if err != nil {
+				return usageError{err}
+			}
+			env := environment(a.env)
+			goCmd := gocmd.Go{Env: a.env}.With("GOWORK=off", "GOFLAGS=-mod=readonly", "GOTOOLCHAIN=local")
+			if goCmd.Path, err = find("go", absolute(filepath.SplitList(env["PATH"]))); err != nil {
 				return fmt.Errorf("go: %w", err)
 			}
-			list := exec.CommandContext(c.Context(), goCmd, "list", "-f", "{{if eq .Name \"main\"}}{{.ImportPath}} {{.Module.Path}}{{end}}", "./...")
-			list.Dir = a.dir
-			list.Env = append(a.env, "GOWORK=off", "GOFLAGS=-mod=readonly")
-			var stderr bytes.Buffer
-			list.Stderr = &stderr
-			out, err := list.Output()
+			dir, err := filepath.Abs(a.dir)
 			if err != nil {
-				return fmt.Errorf("go list ./...: %w\n%s", err, strings.TrimSpace(stderr.String()))
+				return err
 			}
-			text, err := starter(strings.Fields(string(out)))
+			list, err := goCmd.Run(c.Context(), dir, "list", "-f", "{{if eq .Name \"main\"}}{{.ImportPath}} {{.Module.Path}}{{end}}", "./...")
+			if err != nil {
+				return err
+			}
+			version := ""
+			if !exact(mod) {
+				out, err := goCmd.Run(c.Context(), dir, "env", "GOVERSION")
+				if err != nil {
+					return err
+				}
+				version = strings.TrimSpace(string(out))
+			}
+			text, err := starter(strings.Fields(string(list)), version)
 			if err != nil {
 				return err
 			}
@@ -53,25 +71,54 @@ func (a *app) initCmd() *cobra.Command {
 			if err := errors.Join(err, f.Close()); err != nil {
 				return err
 			}
+			if a.json {
+				return printJSON(a.document(), map[string]string{"schema": "twice.init/v1", "file": "release.toml"})
+			}
 			_, err = fmt.Fprintln(a.stdout, "wrote release.toml; try `twice check`, then `twice release --snapshot`")
 			return err
 		},
 	}
 }
 
+// exact tells whether go.mod names one release of Go.
+func exact(f *modfile.File) bool {
+	return f.Toolchain != nil || f.Go != nil && strings.Count(f.Go.Version, ".") == 2
+}
+
+// projectOf is a name for a module: the last element of its path that is no
+// major version, as far as it can stand in a file name.
+func projectOf(modulePath string) string {
+	prefix, _, ok := module.SplitPathVersion(modulePath)
+	if !ok {
+		prefix = modulePath
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '~' {
+			return '-'
+		}
+		return r
+	}, path.Base(prefix))
+}
+
 // starter is a release file for the main packages in list: pairs of an import
 // path and the path of its module.
-func starter(list []string) ([]byte, error) {
-	if len(list) == 0 {
+func starter(list []string, goVersion string) ([]byte, error) {
+	var commands []string
+	for i := 0; i+1 < len(list); i += 2 {
+		pkg := "." + strings.TrimPrefix(list[i], list[i+1])
+		if !strings.Contains(pkg, "/internal/") && !strings.Contains(pkg, "/testdata/") {
+			commands = append(commands, pkg)
+		}
+	}
+	if len(commands) == 0 {
 		return nil, usageError{errors.New("this module has no main package")}
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "project = %q\n", path.Base(list[1]))
-	for i := 0; i+1 < len(list); i += 2 {
-		pkg := "." + strings.TrimPrefix(list[i], list[i+1])
-		if strings.Contains(pkg, "/internal/") || strings.Contains(pkg, "/testdata/") {
-			continue
-		}
+	fmt.Fprintf(&b, "project = %q\n", projectOf(list[1]))
+	if goVersion != "" {
+		fmt.Fprintf(&b, "\n# go.mod names no release of Go.\n[toolchain]\nversion = %q\n", strings.TrimPrefix(goVersion, "go"))
+	}
+	for _, pkg := range commands {
 		fmt.Fprintf(&b, "\n[[binary]]\npackage = %q\n", pkg)
 	}
 	b.WriteString("\n[matrix]\nos = [\"linux\", \"darwin\", \"windows\"]\narch = [\"amd64\", \"arm64\"]\n")

@@ -78,6 +78,21 @@ type app struct {
 	dir, config, out, cache, module string
 	targets                         []string
 	json, plain, verbose            bool
+	printed                         bool // stdout has its document
+}
+
+// document is where the one document of --json goes.
+func (a *app) document() io.Writer {
+	a.printed = true
+	return a.stdout
+}
+
+// failure is the document of a verb that came to nothing.
+type failure struct {
+	Schema string `json:"schema"` // "twice.error/v1"
+	Error  string `json:"error"`
+	Hint   string `json:"hint,omitempty"`
+	Status int    `json:"status"` // the exit status
 }
 
 // usageError is a fault in the command line.
@@ -90,6 +105,7 @@ func (a *app) status(err error) int {
 	}
 	if errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) {
 		fmt.Fprintln(a.stderr, "twice: interrupted")
+		a.fail(errInterrupted, exitInterrupted)
 		return exitInterrupted
 	}
 	var config *pipeline.ConfigError
@@ -106,7 +122,15 @@ func (a *app) status(err error) int {
 	if hint := pipeline.Hint(err); hint != "" {
 		fmt.Fprintln(a.stderr, "  hint: "+hint)
 	}
+	a.fail(err, status)
 	return status
+}
+
+// fail prints the document of a failure, if one was asked for and none is there.
+func (a *app) fail(err error, status int) {
+	if a.json && !a.printed {
+		printJSON(a.document(), failure{"twice.error/v1", err.Error(), pipeline.Hint(err), status})
+	}
 }
 
 // explainCommand shows what a failed build step printed.
@@ -134,6 +158,7 @@ func (a *app) root() *cobra.Command {
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 	}
+	root.Version = toolVersion().Version
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/zip"
 
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/report"
@@ -33,6 +35,7 @@ func TestMain(m *testing.M) {
 //
 //	status N COMMAND...     run COMMAND, which must exit with status N
 //	commit DIR [TAG]        git init where needed, git add, git commit, git tag
+//	module DIR MODULE PROXY put DIR as MODULE (path@version) into a proxy's folder
 //	expand FILE...          replace $NAME in files by the environment of the script
 //	json FILE PATH WANT     the member at PATH (a.0.b) is WANT; with "-" as WANT
 //	                        and after "!", there is none
@@ -70,6 +73,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":       cmdStatus,
 			"commit":       cmdCommit,
+			"module":       cmdModule,
 			"expand":       cmdExpand,
 			"json":         cmdJSON,
 			"same-release": cmdSameRelease,
@@ -185,6 +189,20 @@ func cmdCommit(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 2 {
 		git("tag", args[1])
 	}
+}
+
+func cmdModule(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 3, 3, "module DIR MODULE PROXY")
+	path, version, _ := strings.Cut(args[1], "@")
+	m := module.Version{Path: path, Version: version}
+	base := filepath.Join(ts.MkAbs(args[2]), filepath.FromSlash(path), "@v")
+	ts.Check(os.MkdirAll(base, 0o755))
+	f, err := os.Create(filepath.Join(base, version+".zip"))
+	ts.Check(err)
+	ts.Check(errors.Join(zip.CreateFromDir(f, m, ts.MkAbs(args[0])), f.Close()))
+	ts.Check(copyFile(filepath.Join(ts.MkAbs(args[0]), "go.mod"), filepath.Join(base, version+".mod")))
+	info := fmt.Sprintf(`{"Version":%q,"Time":"2026-02-01T12:00:00Z"}`, version)
+	ts.Check(os.WriteFile(filepath.Join(base, version+".info"), []byte(info), 0o644))
 }
 
 func cmdExpand(ts *testscript.TestScript, neg bool, args []string) {

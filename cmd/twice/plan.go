@@ -51,7 +51,7 @@ confined workspace, since what they write may be part of the source.`,
 				for _, r := range p.Recipes {
 					doc.Recipes = append(doc.Recipes, plannedDoc{r.Digest, r.Recipe})
 				}
-				return printJSON(a.stdout, doc)
+				return printJSON(a.document(), doc)
 			}
 			a.warn(p.Warnings)
 			fmt.Fprintf(a.stdout, "%s %s, %s, %s\n\n", p.Vars.Project, p.Vars.Version, p.Source.Source().Name(), p.Toolchain.Version)

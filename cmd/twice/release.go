@@ -63,12 +63,16 @@ func (a *app) makeRelease(c *cobra.Command, snapshot, archives bool) (err error)
 		return err
 	}
 	if a.json {
-		if jerr := printJSON(a.stdout, rec); jerr != nil {
+		data, jerr := rec.Encode()
+		if jerr == nil {
+			_, jerr = a.document().Write(data)
+		}
+		if jerr != nil {
 			return errors.Join(err, jerr)
 		}
 	}
 	if err != nil {
-		a.progress.Line("%s was not touched; what was built is in %s", short(cfg.Out), short(plan.Rejected()))
+		a.progress.Line("%s was not touched; the record, and what was built, is in %s", short(cfg.Out), short(plan.Rejected()))
 		return err
 	}
 	a.notVaried(rec)
@@ -118,6 +122,9 @@ func (a *app) verdicts(o *pipeline.Outcome) {
 			a.progress.Line("    %s", strings.ReplaceAll(b.Explanation.String(), "\n", "\n    "))
 		}
 		if g := b.Compilations; b.Verdict == compare.Differs {
+			if b.Explanation != nil && len(b.Explanation.Causes) == 0 {
+				a.progress.Line("    no cause was recognized: nothing that was varied, and no time, was found in the bytes that differ")
+			}
 			a.progress.Line("    %d of %d package compilations were reproduced", g.Reproduced, g.Packages)
 			if len(g.Culprits) > 0 {
 				a.progress.Line("    first packages that differ: %s", strings.Join(g.Culprits[:min(5, len(g.Culprits))], ", "))

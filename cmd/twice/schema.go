@@ -17,7 +17,7 @@ func (a *app) schemaCmd() *cobra.Command {
 		ValidArgs: []string{"release.toml", "release.json"},
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 || schemas[args[0]] == nil {
-				return usageError{fmt.Errorf("want one of release.toml, release.json")}
+				return usageError{fmt.Errorf("twice schema: name one file, release.toml or release.json")}
 			}
 			_, err := a.stdout.Write(schemas[args[0]]())
 			return err

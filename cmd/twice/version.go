@@ -20,7 +20,7 @@ func (a *app) versionCmd() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			t := toolVersion()
 			if a.json {
-				return printJSON(a.stdout, map[string]string{"schema": "twice.version/v1", "version": t.Version, "go": t.Go, "platform": runtime.GOOS + "/" + runtime.GOARCH})
+				return printJSON(a.document(), map[string]string{"schema": "twice.version/v1", "version": t.Version, "go": t.Go, "platform": runtime.GOOS + "/" + runtime.GOARCH})
 			}
 			_, err := fmt.Fprintf(a.stdout, "twice %s (%s %s/%s)\n", t.Version, t.Go, runtime.GOOS, runtime.GOARCH)
 			return err

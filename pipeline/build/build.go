@@ -26,6 +26,8 @@ package build
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -108,9 +110,8 @@ type Session interface {
 // error, a failing hook. Its output is for the user to read.
 type CommandError struct {
 	Pass Pass
-	// What is "hook 1" or the target.
+	// What is "go build", or "hook 1: " and its command.
 	What string
-	Argv []string
 	// Output is what the command printed, bounded.
 	Output string
 	// Confined tells whether the network was cut off and writes were confined,
@@ -118,3 +119,22 @@ type CommandError struct {
 	Confined bool
 	Err      error
 }
+
+// Error gives the operation and the cause; the output is for a page of its own.
+func (e *CommandError) Error() string {
+	return fmt.Sprintf("pass %s: %s: %v", e.Pass, e.What, e.Err)
+}
+
+// Complaint returns the first line of the output that says something: the
+// compiler's first error, without the headings of packages.
+func (e *CommandError) Complaint() string {
+	for line := range strings.Lines(e.Output) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "# ") {
+			return line
+		}
+	}
+	return ""
+}
+
+// Unwrap returns the cause.
+func (e *CommandError) Unwrap() error { return e.Err }

@@ -14,7 +14,7 @@ type Confinement struct {
 	// Landlock is the ABI version in use, 0 without it
 	// (https://docs.kernel.org/userspace-api/landlock.html).
 	Landlock int `json:"landlock"`
-	// Network tells whether the network is out of reach: "none" where there is
+	// NetworkCut tells whether the network is out of reach: "none" where there is
 	// none, "tcp" where TCP alone is forbidden, "" where nothing is.
 	NetworkCut string `json:"networkCut"`
 	// Missing says what is not confined on this host, and why.

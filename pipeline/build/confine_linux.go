@@ -356,7 +356,7 @@ func lookPath(name string, env []string) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("%s: %w in the PATH of the workspace", name, exec.ErrNotFound)
+	return "", fmt.Errorf("there is no %s in the PATH of a pass, which holds the folders of yours below /usr, /bin, /opt and the like", name)
 }
 
 // confined is a prepared command together with what it will report.

@@ -66,5 +66,5 @@ func lookPath(name string, env []string) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("%s: %w in the PATH of the workspace", name, exec.ErrNotFound)
+	return "", fmt.Errorf("there is no %s in PATH", name)
 }

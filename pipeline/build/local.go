@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -112,7 +113,7 @@ func (l *Local) Open(ctx context.Context, pass Pass) (_ Session, err error) {
 		clock:     l.Now().UTC().Format(time.RFC3339),
 	})
 	for i, argv := range l.Hooks {
-		what := fmt.Sprintf("hook %d", i+1)
+		what := fmt.Sprintf("hook %d: %s", i+1, strings.Join(argv, " "))
 		env := append(recipe.Closed(), "CGO_ENABLED=0", "SOURCE_DATE_EPOCH="+strconv.FormatInt(l.Epoch, 10))
 		if _, err := s.run(ctx, run{
 			what: what, dir: s.moduleDir(), argv: argv, env: env,
@@ -159,39 +160,48 @@ func (s *local) placeAt(dir string) {
 
 // settings writes what a go command finds in its user's home folder.
 func (s *local) settings() error {
-	dir := filepath.Join(s.host.home, ".config", "go")
-	if err := os.MkdirAll(filepath.Join(dir, "telemetry"), 0o755); err != nil {
+	if err := NoTelemetry(s.host.home); err != nil || s.pass == A {
 		return err
-	}
-	// Telemetry would leave a process behind.
-	if err := os.WriteFile(filepath.Join(dir, "telemetry", "mode"), []byte("off"), 0o644); err != nil {
-		return err
-	}
-	if s.pass == A {
-		return nil
 	}
 	// A go command that read its user's settings would fail on these.
-	return os.WriteFile(filepath.Join(dir, "env"), []byte("GOFLAGS=-tags=poison -race\nGOEXPERIMENT=none_such\n"), 0o644)
+	return os.WriteFile(filepath.Join(configDir(s.host.home), "env"), []byte("GOFLAGS=-tags=poison -race\nGOEXPERIMENT=none_such\n"), 0o644)
+}
+
+// NoTelemetry keeps go commands whose HOME (on Windows AppData) is the folder
+// home from collecting telemetry: they would start a process that outlives them
+// and writes there.
+func NoTelemetry(home string) error {
+	dir := filepath.Join(configDir(home), "telemetry")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "mode"), []byte("off"), 0o644)
+}
+
+// configDir is where the go command looks for its user's settings: go below
+// [os.UserConfigDir].
+func configDir(home string) string {
+	switch runtime.GOOS {
+	case "windows":
+		return filepath.Join(home, "go")
+	case "darwin", "ios":
+		return filepath.Join(home, "Library", "Application Support", "go")
+	}
+	return filepath.Join(home, ".config", "go")
 }
 
 // note adds what was observed.
 func (s *local) note(w Witness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for name, value := range w {
-		s.witness[name] = value
-	}
+	maps.Copy(s.witness, w)
 }
 
 // Witness implements [Session].
 func (s *local) Witness() Witness {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := Witness{}
-	for name, value := range s.witness {
-		w[name] = value
-	}
-	return w
+	return maps.Clone(s.witness)
 }
 
 // Close implements [Session]. What cannot be removed at once, because a module
@@ -213,9 +223,9 @@ func RemoveAll(dir string) error {
 }
 
 // Build implements [Session].
-func (s *local) Build(ctx context.Context, job Job) (Result, error) {
+func (s *local) Build(ctx context.Context, job Job) (res Result, err error) {
 	target := job.Binaries[0].Recipe.Target
-	res := Result{Usage: Usage{Start: s.Now()}}
+	res.Usage.Start = s.Now()
 	slug := target.Slug()
 	outHost := filepath.Join(s.host.out, slug)
 	cacheHost := filepath.Join(s.host.cache, slug)
@@ -223,6 +233,7 @@ func (s *local) Build(ctx context.Context, job Job) (Result, error) {
 	// cache and dropping it at once bounds the space on disk.
 	defer RemoveAll(cacheHost)
 	defer RemoveAll(outHost)
+	defer func() { res.Usage.Wall = s.Now().Sub(res.Usage.Start) }()
 	files := make([]string, len(job.Binaries))
 	var log strings.Builder
 	for i, group := range s.groups(job.Binaries) {
@@ -246,7 +257,7 @@ func (s *local) Build(ctx context.Context, job Job) (Result, error) {
 			}
 		}
 		r, err := s.run(ctx, run{
-			what: target.String(), dir: s.moduleDir(), argv: argv, env: first.Env,
+			what: "go build", dir: s.moduleDir(), argv: argv, env: first.Env,
 			cache: slug, slot: job.Slot, share: job.Share,
 		})
 		log.WriteString(r.output)
@@ -269,7 +280,6 @@ func (s *local) Build(ctx context.Context, job Job) (Result, error) {
 		}
 		res.Artifacts = append(res.Artifacts, artifact.Artifact{Name: b.Recipe.Binary, Kind: artifact.Binary, Digest: d, Size: size, Executable: true})
 	}
-	res.Usage.Wall = s.Now().Sub(res.Usage.Start)
 	return res, nil
 }
 
@@ -316,10 +326,8 @@ func sameBuild(a, b recipe.Recipe) bool {
 // it is not told: cmd/go/internal/load.Package.DefaultExecName.
 func execName(importPath string) string {
 	dir, elem := path.Split(importPath)
-	if n, ok := strings.CutPrefix(elem, "v"); ok && dir != "" {
-		if v, err := strconv.Atoi(n); err == nil && v >= 2 && n[0] != '0' {
-			return path.Base(dir)
-		}
+	if n, ok := strings.CutPrefix(elem, "v"); ok && dir != "" && n != "" && n != "1" && n[0] != '0' && strings.Trim(n, "0123456789") == "" {
+		return path.Base(dir)
 	}
 	return elem
 }
@@ -361,12 +369,24 @@ func (s *local) run(ctx context.Context, r run) (ran, error) {
 		return result, cause
 	}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		return result, &CommandError{Pass: s.pass, What: r.what, Argv: r.argv, Output: result.output, Confined: s.Confinement.writesConfined(), Err: err}
+		return result, &CommandError{Pass: s.pass, What: r.what, Output: withoutNoise(result.output), Confined: s.Confinement.writesConfined(), Err: err}
 	}
 	if err != nil {
-		return result, fmt.Errorf("pass %s: %s: %s: %w", s.pass, r.what, r.argv[0], err)
+		return result, fmt.Errorf("pass %s: %s: %w", s.pass, r.what, err)
 	}
 	return result, nil
+}
+
+// withoutNoise leaves out what the go command says of every module cache that
+// it may not write to.
+func withoutNoise(output string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(output) {
+		if !strings.HasPrefix(line, "go: writing stat cache: ") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
 }
 
 // cell describes the process for r, and the witness of what is chosen here and
@@ -455,8 +475,7 @@ func once(env []string) []string {
 // furnish fills the new root of a namespace.
 func (s *local) furnish(c *cell, user string) {
 	c.Root = s.root
-	c.Mount = systemMounts()
-	c.Mount = append(c.Mount, []mount{
+	c.Mount = append(systemMounts(), []mount{
 		{From: s.host.source, To: s.seen.source, Write: true},
 		{From: s.host.cache, To: s.seen.cache, Write: true},
 		{From: s.host.home, To: s.seen.home, Write: true},
@@ -558,11 +577,3 @@ func (t *tail) String() string {
 	}
 	return fmt.Sprintf("%s\n... %d bytes left out ...\n%s", t.head.String(), t.dropped, t.rest)
 }
-
-// Error gives the operation and the cause; the output is for a page of its own.
-func (e *CommandError) Error() string {
-	return fmt.Sprintf("pass %s: %s: %s: %v", e.Pass, e.What, strings.Join(e.Argv, " "), e.Err)
-}
-
-// Unwrap returns the cause.
-func (e *CommandError) Unwrap() error { return e.Err }

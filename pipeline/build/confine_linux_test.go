@@ -1,0 +1,196 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tiers are the kinds of confinement that this host offers, the strict one
+// first. The lesser ones are what other hosts have.
+func tiers(t *testing.T) map[string]Confinement {
+	t.Helper()
+	c, err := Probe(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := map[string]Confinement{"none": {}}
+	if c.Namespaces {
+		list["namespaces"] = c
+		if c.Landlock > 0 {
+			without := c
+			without.Landlock = 0
+			list["namespaces alone"] = without
+		}
+	}
+	if c.Landlock > 0 {
+		list["landlock"] = Confinement{Landlock: c.Landlock, NetworkCut: "tcp"}
+	}
+	return list
+}
+
+// What a hook sees is what the witness says, and it differs between the passes.
+func TestWitness(t *testing.T) {
+	facts := map[string]string{
+		hostName: "uname -n", kernel: "uname -r", umask: "umask", userName: "id -u", groupName: "id -g", processors: "nproc",
+		sourcePath: "pwd -P", homePath: "printenv HOME", tempPath: "printenv TMPDIR", gorootPath: "printenv GOROOT",
+		timeZone: "printenv TZ", locale: "printenv LC_ALL", gomaxprocs: "printenv GOMAXPROCS", cachePath: "dirname $(printenv GOCACHE)",
+	}
+	script := ""
+	for name, command := range facts {
+		script += command + " > '" + strings.ReplaceAll(name, " ", "_") + "'\n"
+	}
+	for tier, c := range tiers(t) {
+		t.Run(tier, func(t *testing.T) {
+			l := newLocal(t, c, map[string]string{"look.sh": script}, []string{"sh", "look.sh"})
+			seen := map[Pass]Witness{}
+			for _, pass := range []Pass{A, B} {
+				s, err := l.Open(t.Context(), pass)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				seen[pass] = s.Witness()
+				for name := range facts {
+					data, err := os.ReadFile(filepath.Join(s.Tree(), strings.ReplaceAll(name, " ", "_")))
+					if got := strings.TrimSpace(string(data)); err != nil || got != seen[pass][name] {
+						t.Errorf("pass %s: %s: the hook saw %q, the witness says %q (%v)", pass, name, got, seen[pass][name], err)
+					}
+				}
+			}
+			reasons := c.Reasons()
+			for _, v := range Variations(seen[A], seen[B], reasons) {
+				switch {
+				case v.Varied && reasons[v.Name] != "" && v.Name != clock && c.Namespaces:
+					t.Errorf("%s was varied, although: %s", v.Name, reasons[v.Name])
+				case !v.Varied && reasons[v.Name] == "" && v.Name != modulePath && v.Name != processors:
+					t.Errorf("%s was not varied: %q and %q", v.Name, v.A, v.B)
+				}
+			}
+		})
+	}
+}
+
+// A build step cannot write outside of its workspace where writes are confined,
+// and it can where they are not: the test would notice.
+func TestWrites(t *testing.T) {
+	for tier, c := range tiers(t) {
+		t.Run(tier, func(t *testing.T) {
+			outside := t.TempDir()
+			l := newLocal(t, c, nil, []string{"sh", "-c", "echo x > inside && echo x > \"$TMPDIR/x\" && echo x > " + filepath.Join(outside, "x")})
+			l.Checkout = func(_ context.Context, dest string, _ bool) error { return os.Mkdir(dest, 0o755) }
+			s, err := l.Open(t.Context(), B)
+			if s != nil {
+				defer s.Close()
+			}
+			_, written := os.Stat(filepath.Join(outside, "x"))
+			if !c.writesConfined() {
+				if err != nil || written != nil {
+					t.Errorf("%v, %v", err, written)
+				}
+				return
+			}
+			var failed *CommandError
+			if !errors.As(err, &failed) || !failed.Confined || !strings.HasPrefix(failed.What, "hook 1: sh -c ") || failed.Pass != B || failed.Output == "" {
+				t.Errorf("%v", err)
+			}
+			if written == nil {
+				t.Error("the hook has written outside of its workspace")
+			}
+			if left, _ := os.ReadDir(l.Dir); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
+
+// A confined process has no capabilities and cannot get any.
+func TestPowerless(t *testing.T) {
+	for tier, c := range tiers(t) {
+		if !c.Namespaces {
+			continue
+		}
+		t.Run(tier, func(t *testing.T) {
+			l := newLocal(t, c, map[string]string{"p.sh": "grep -E '^(CapPrm|CapEff|CapAmb):.*[1-9a-f]$' /proc/self/status && exit 1\ngrep -q '^NoNewPrivs:.*1$' /proc/self/status || exit 2\nmount -t tmpfs x /tmp && exit 3\nexit 0"}, []string{"sh", "p.sh"})
+			s, err := l.Open(t.Context(), A)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+		})
+	}
+}
+
+// The end of the context ends a hook and what it has started.
+func TestCancel(t *testing.T) {
+	for tier, c := range tiers(t) {
+		t.Run(tier, func(t *testing.T) {
+			l := newLocal(t, c, nil, []string{"sh", "-c", "sleep 61.4321 & sleep 61.4321"})
+			l.Checkout = func(_ context.Context, dest string, _ bool) error { return os.Mkdir(dest, 0o755) }
+			cause := errors.New("enough")
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 500*time.Millisecond, cause)
+			defer cancel()
+			start := time.Now()
+			_, err := l.Open(ctx, A)
+			if d := time.Since(start); !errors.Is(err, cause) || d > 2500*time.Millisecond {
+				t.Errorf("after %v: %v", d, err)
+			}
+			for end := time.Now().Add(time.Second); sleeping(); time.Sleep(20 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("a process is left")
+				}
+			}
+		})
+	}
+}
+
+func sleeping() bool {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range lines {
+		if line, err := os.ReadFile(file); err == nil && string(line) == "sleep\x0061.4321\x00" {
+			return true
+		}
+	}
+	return false
+}
+
+// A step of the confinement that fails is told as that, and the command is not
+// run without it.
+func TestConfinementFails(t *testing.T) {
+	for name, c := range map[string]cell{
+		"mount":    {Root: t.TempDir(), Mount: []mount{{From: "/nowhere", To: "/x"}}},
+		"landlock": {Landlock: 99, Writable: []string{"/nowhere"}},
+		"exec":     {Argv: []string{"no-such-command"}},
+		"enter":    {Dir: "/nowhere"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.Root != "" && !tiers(t)["namespaces"].Namespaces {
+				t.Skip("no namespaces")
+			}
+			ran := filepath.Join(t.TempDir(), "ran")
+			if c.Argv == nil {
+				c.Argv = []string{"touch", ran}
+			}
+			if c.Dir == "" {
+				c.Dir = "/"
+			}
+			c.LeaveOut, c.Env, c.Umask = -1, []string{"PATH=/usr/bin:/bin"}, 0o022
+			p, err := confine(t.Context(), c, 1000, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = p.run(os.Stderr)
+			var failed *confinementError
+			if !errors.As(err, &failed) {
+				t.Errorf("%v", err)
+			}
+			if _, err := os.Stat(ran); err == nil {
+				t.Error("the command was run")
+			}
+		})
+	}
+}
