@@ -178,7 +178,7 @@ func (p *Plan) share(jobs int) (slots int, s build.Share) {
 	s.Memory = p.cfg.Memory / int64(slots*s.Processes)
 	switch {
 	case s.Memory >= process:
-		s.GOGC = 400 // a fifth less processor time: see e2e/bench
+		s.GOGC = 400 // less processor time: see e2e/bench
 	case s.Memory >= process/2:
 		s.GOGC = 200
 	}
