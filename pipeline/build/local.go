@@ -440,7 +440,7 @@ func (s *local) cell(r run) (cell, Witness) {
 func (s *local) furnish(c *cell, user string) {
 	c.Root = s.root
 	c.Mount = systemMounts()
-	for _, m := range []mount{
+	c.Mount = append(c.Mount, []mount{
 		{From: s.host.source, To: s.seen.source, Write: true},
 		{From: s.host.cache, To: s.seen.cache, Write: true},
 		{From: s.host.home, To: s.seen.home, Write: true},
@@ -448,9 +448,7 @@ func (s *local) furnish(c *cell, user string) {
 		{From: s.host.temp, To: "/tmp", Write: true},
 		{From: s.host.out, To: s.seen.out, Write: true},
 		{From: s.host.goroot, To: s.seen.goroot},
-	} {
-		c.Mount = append(c.Mount, m)
-	}
+	}...)
 	if s.seen.modcache != "" {
 		c.Mount = append(c.Mount, mount{From: s.host.modcache, To: s.seen.modcache})
 	}
