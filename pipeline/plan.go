@@ -238,8 +238,8 @@ func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
 	}
 	p.configRel = filepath.Base(p.cfg.ConfigFile)
 	if p.cfg.Module != "" {
-		if name, _, ok := strings.Cut(p.cfg.Module, "@"); !ok || module.CheckPath(name) != nil {
-			return &ConfigError{Err: fmt.Errorf("--module %s: want PATH@VERSION, such as example.com/tool@v1.2.3", p.cfg.Module)}
+		if name, _, _ := strings.Cut(p.cfg.Module, "@"); module.CheckPath(name) != nil {
+			return &ConfigError{Err: fmt.Errorf("--module %s: %w", p.cfg.Module, module.CheckPath(name))}
 		}
 		m, err := source.OpenModule(ctx, source.Go{Path: client.Path, Env: client.Env}, p.cfg.Module, scratch)
 		if err != nil {
@@ -336,7 +336,7 @@ func (p *Plan) expand(ports []matrix.Port, tree string) error {
 	switch {
 	case p.File.Version == "auto":
 		if !tagged && !p.cfg.Snapshot && !p.cfg.Trial {
-			return &ConfigError{Err: errors.New("version: HEAD has no version tag such as v1.2.3"), Remedy: "tag it, or make a snapshot (--snapshot)"}
+			return &ConfigError{Err: errors.New("version: HEAD has no version tag such as v1.2.3"), Remedy: "tag it with git tag v1.2.3, or make a snapshot (--snapshot)"}
 		}
 		p.Vars.Version = p.Source.Version()
 	case p.Source.Tag() != "" && path.Base(p.Source.Tag()) != "v"+p.File.Version:
