@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"golang.org/x/mod/module"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/twicebuild/twice/matrix"
@@ -238,9 +237,6 @@ func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
 	}
 	p.configRel = filepath.Base(p.cfg.ConfigFile)
 	if p.cfg.Module != "" {
-		if name, _, _ := strings.Cut(p.cfg.Module, "@"); module.CheckPath(name) != nil {
-			return &ConfigError{Err: fmt.Errorf("--module %s: %w", p.cfg.Module, module.CheckPath(name))}
-		}
 		m, err := source.OpenModule(ctx, source.Go{Path: client.Path, Env: client.Env}, p.cfg.Module, scratch)
 		if err != nil {
 			return configError(fmt.Errorf("source: %w", err))

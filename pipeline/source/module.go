@@ -101,7 +101,7 @@ func parseModule(arg string) (module.Version, error) {
 	}
 	// This refuses a leading '-' and whatever else is no module path.
 	if err := module.CheckPath(path); err != nil {
-		return module.Version{}, fmt.Errorf("module %q: %w", arg, err)
+		return module.Version{}, hinted("give the path of a module, such as example.com/tool", "module %q: %w", arg, err)
 	}
 	err := module.Check(path, version)
 	if err == nil && module.CanonicalVersion(version) != version {
