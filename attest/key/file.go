@@ -18,9 +18,12 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 )
 
-// MaxFile bounds key files, in bytes. An encrypted RSA key of 4096 bits takes
-// 5 KB.
+// MaxFile bounds key files, in bytes.
 const MaxFile = 1 << 20
+
+// maxBlock bounds what is in PEM, in bytes. An encrypted RSA key of 4096 bits
+// takes 3.5 KB; to check one of a megabyte would take minutes.
+const maxBlock = 8 << 10
 
 // Types of PEM blocks.
 const (
@@ -184,6 +187,9 @@ func onlyBlock(data []byte) (*pem.Block, error) {
 	if len(block.Headers) > 0 {
 		return nil, errorWithHint{errors.New("has PEM headers, as the outdated encryption of openssl does"),
 			"openssl pkey -in FILE -out NEW writes it without"}
+	}
+	if len(block.Bytes) > maxBlock {
+		return nil, fmt.Errorf("of %d bytes: no key that is accepted takes more than %d", len(block.Bytes), maxBlock)
 	}
 	return block, nil
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -187,6 +189,7 @@ func TestRefusedPrivate(t *testing.T) {
 		"cut":                 {good[:len(good)/2], "damaged PEM", ""},
 		"parameters alone":    {encode("EC PARAMETERS", []byte{6, 0}), "damaged PEM", ""},
 		"no DER":              {encode("PRIVATE KEY", []byte("not DER")), "asn1", ""},
+		"large":               {encode("PRIVATE KEY", make([]byte, maxBlock+1)), "of 8193 bytes", ""},
 		"bytes after the key": {encode("PRIVATE KEY", append(slices.Clone(block.Bytes), 0)), "something after the key", ""},
 		"wrong type":          {encode("EC PRIVATE KEY", block.Bytes), "ParsePKCS8PrivateKey", ""},
 	} {
@@ -379,6 +382,22 @@ func TestEncrypted(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "or the file was changed") {
 			t.Errorf("changed %s: %v", part, err)
 		}
+	}
+	// The largest key that is accepted fits the bounds.
+	large, err := rsa.GenerateKey(rand.Reader, 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := marshal(large)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := encrypt(t.Context(), plain, (&pass{word: "word"}).ask); err != nil {
+		t.Fatal(err)
+	}
+	fits := &pass{word: "word"}
+	if private, err := Load(t.Context(), file("large", plain.Type, plain.Bytes), Options{Passphrase: fits.ask}); err != nil || private.Public().Kind() != "RSA 4096" {
+		t.Errorf("RSA 4096: %v", err)
 	}
 	// What is inside is held to the same rules.
 	inside, _ := pem.Decode(read(t, "testdata/bad/p521.pem"))

@@ -1,10 +1,13 @@
-// Command sigstore-kms-awskms lets twice and cosign sign with a key in
-// the AWS Key Management Service, which they name
+// Command sigstore-kms-awskms is a plugin, by Sigstore's protocol, with which
+// twice and cosign sign with a key in the AWS Key Management Service:
 //
-//	awskms:///KEY-ID, awskms:///ARN or awskms:///alias/NAME, with a host before the third slash for another endpoint
+//	awskms:///KEY-ID
+//	awskms:///alias/NAME
+//	awskms:///ARN
+//	awskms://HOST/...   at another endpoint
 //
-// It is a plugin of Sigstore's protocol, run by them from a folder of PATH.
-// It has credentials and region from where the AWS command line has them.
+// They find it in PATH and run it; there is nothing to call by hand.
+// Credentials and region come from where the AWS command line has them.
 //
 //	go install github.com/twicebuild/twice/cmd/kms/sigstore-kms-awskms@latest
 package main

@@ -1,10 +1,12 @@
-// Command sigstore-kms-azurekms lets twice and cosign sign with a key in
-// Azure Key Vault, which they name
+// Command sigstore-kms-azurekms is a plugin, by Sigstore's protocol, with which
+// twice and cosign sign with a key in Azure Key Vault:
 //
-//	azurekms://VAULT.vault.azure.net/KEY or azurekms://VAULT.vault.azure.net/KEY/VERSION
+//	azurekms://VAULT.vault.azure.net/KEY
+//	azurekms://VAULT.vault.azure.net/KEY/VERSION
 //
-// It is a plugin of Sigstore's protocol, run by them from a folder of PATH.
-// It has credentials from AZURE_* variables, a managed identity, or the Azure command line.
+// They find it in PATH and run it; there is nothing to call by hand.
+// Credentials come from AZURE_* variables, a managed identity, or the Azure
+// command line.
 //
 //	go install github.com/twicebuild/twice/cmd/kms/sigstore-kms-azurekms@latest
 package main

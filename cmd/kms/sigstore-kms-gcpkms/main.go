@@ -1,10 +1,11 @@
-// Command sigstore-kms-gcpkms lets twice and cosign sign with a key in
-// Google Cloud KMS, which they name
+// Command sigstore-kms-gcpkms is a plugin, by Sigstore's protocol, with which
+// twice and cosign sign with a key in Google Cloud KMS:
 //
-//	gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K, and /cryptoKeyVersions/N after it for one version
+//	gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K
+//	gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N
 //
-// It is a plugin of Sigstore's protocol, run by them from a folder of PATH.
-// It has the application default credentials.
+// They find it in PATH and run it; there is nothing to call by hand.
+// Credentials are the application default ones.
 //
 //	go install github.com/twicebuild/twice/cmd/kms/sigstore-kms-gcpkms@latest
 package main

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 
 	"github.com/sigstore/sigstore/pkg/signature/kms"
@@ -25,12 +24,11 @@ import (
 
 // Main is the main function of the executable for scheme, such as "awskms",
 // whose provider the executable has to import. It does not return.
+//
+// It leaves signals alone: not every provider heeds a context, and a plugin that
+// is interrupted has nothing to put in order.
 func Main(scheme string) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, scheme, os.Args, os.Stdin, os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+	if err := run(context.Background(), scheme, os.Args, os.Stdin, os.Stdout); err != nil {
 		os.Exit(1)
 	}
 	os.Exit(0)
@@ -41,7 +39,6 @@ func Main(scheme string) {
 func run(ctx context.Context, scheme string, argv []string, stdin io.Reader, stdout io.Writer) error {
 	answer, err := call(ctx, scheme, argv, stdin)
 	if err != nil {
-		err = fmt.Errorf("sigstore-kms-%s: %w", scheme, err)
 		return errors.Join(err, handler.WriteErrorResponse(stdout, err))
 	}
 	return handler.WriteResponse(stdout, answer)
