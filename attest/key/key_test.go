@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -101,6 +99,7 @@ func TestLoad(t *testing.T) {
 		{"rsa2048-pkcs8.pem", "RSA 2048", "PKIX_RSA_PKCS1V15_2048_SHA256"},
 		{"rsa2048-pkcs1.pem", "RSA 2048", "PKIX_RSA_PKCS1V15_2048_SHA256"},
 		{"rsa3072-pkcs8.pem", "RSA 3072", "PKIX_RSA_PKCS1V15_3072_SHA256"},
+		{"rsa4096-pkcs8.pem", "RSA 4096", "PKIX_RSA_PKCS1V15_4096_SHA256"},
 	} {
 		t.Run(test.file, func(t *testing.T) {
 			path := write(t, filepath.Join(t.TempDir(), "a.key"), read(t, filepath.Join("testdata", test.file)), 0o600)
@@ -384,14 +383,7 @@ func TestEncrypted(t *testing.T) {
 		}
 	}
 	// The largest key that is accepted fits the bounds.
-	large, err := rsa.GenerateKey(rand.Reader, 4096)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain, err := marshal(large)
-	if err != nil {
-		t.Fatal(err)
-	}
+	plain, _ := pem.Decode(read(t, "testdata/rsa4096-pkcs8.pem"))
 	if err := encrypt(t.Context(), plain, (&pass{word: "word"}).ask); err != nil {
 		t.Fatal(err)
 	}

@@ -149,6 +149,9 @@ func testPlugin(t *testing.T, mode string, env ...string) Options {
 		t.Fatal(err)
 	}
 	environ := append([]string{"KEY_TEST_FILE=" + file, "KEY_TEST_PLUGIN=" + mode}, env...)
+	if testing.CoverMode() != "" {
+		environ = append(environ, "GOCOVERDIR="+t.TempDir()) // or it complains on stderr
+	}
 	return Options{Path: []string{"relative", t.TempDir(), dir}, Environ: environ}
 }
 
