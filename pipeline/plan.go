@@ -131,7 +131,7 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 		return nil, err
 	}
 	moduleDir := filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir))
-	if p.Modules, err = modules.Fill(ctx, modules.Config{Go: pinned, SourceDir: moduleDir, Dir: cacheDir, Reuse: user.modCache}); err != nil {
+	if p.Modules, err = modules.Fill(ctx, modules.Config{Go: pinned, SourceDir: moduleDir, Dir: cacheDir, Reuse: user.modCache, Lazy: len(p.hooks) == 0}); err != nil {
 		if cfg.Module != "" && Hint(err) != "" {
 			return nil, &ConfigError{Err: fmt.Errorf("%s: %w", cfg.Module, err), Remedy: "this version cannot be built by itself; choose another"}
 		}
@@ -504,12 +504,12 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 				}
 			}
 			found, err := modules.Describe(ctx, modules.Query{
-				Go: gocmd.Go{Path: pinned.Path, Env: slices.Concat(p.cfg.HostEnv, q.env, []string{
+				Go: gocmd.Go{Path: pinned.Path, Env: slices.Concat(p.cfg.HostEnv, []string{
+					"HOME=" + home, "AppData=" + home, "LocalAppData=" + home, "USERPROFILE=" + home,
+				}, q.env, p.Modules.Env, []string{
 					"GOROOT=" + p.Toolchain.Dir,
-					"GOMODCACHE=" + p.Modules.Dir,
 					"GOCACHE=" + filepath.Join(p.work.dir, "list-cache"),
 					"GOPATH=" + filepath.Join(home, "go"),
-					"HOME=" + home, "AppData=" + home, "LocalAppData=" + home, "USERPROFILE=" + home,
 					"PATH=" + strings.Join(p.cfg.Path, string(filepath.ListSeparator)),
 				})},
 				Tree: tree, Dir: filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir)),

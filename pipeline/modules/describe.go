@@ -20,8 +20,8 @@ import (
 // Query asks what main packages are made of, for one target.
 type Query struct {
 	// Go is the go command of the pinned toolchain with the complete
-	// environment of the build (GOOS, GOARCH, CGO_ENABLED, GOMODCACHE ...).
-	// Describe adds GOPROXY=off.
+	// environment of the build (GOOS, GOARCH, CGO_ENABLED ...) and, after it,
+	// Cache.Env.
 	Go gocmd.Go
 	// Tree is the absolute path of the source tree, and Dir that of the main
 	// module's folder in it. Hooks that write source files must have run.
@@ -121,9 +121,9 @@ func Describe(ctx context.Context, q Query) ([]*Main, error) {
 	// A profile would split packages in one per main package, and has no say
 	// in what is compiled.
 	args := slices.Concat([]string{"list", "-e", "-deps", "-json=" + listedFields}, q.Flags, []string{"-pgo=off", "--"}, q.Packages)
-	out, err := q.Go.With("GOPROXY=off").Run(ctx, q.Dir, args...)
+	out, err := q.Go.Run(ctx, q.Dir, args...)
 	if err != nil {
-		return nil, err
+		return nil, hinted(err)
 	}
 	byPath := map[string]*listed{}
 	byPattern := map[string][]*listed{}
@@ -227,7 +227,18 @@ func (p *listed) err() error {
 	if len(said) == 0 {
 		return nil
 	}
-	return errors.New(strings.Join(clip(said, 10), "\n"))
+	return hinted(errors.New(strings.Join(clip(said, 10), "\n")))
+}
+
+// hinted adds the remedy for a go.mod or go.sum that lacks something to an
+// error in the go command's own words.
+func hinted(err error) error {
+	for _, lack := range []string{"missing go.sum entry", "updates to go.mod needed"} {
+		if strings.Contains(err.Error(), lack) {
+			return errorWithHint{err, tidy}
+		}
+	}
+	return err
 }
 
 // module returns the module that dep comes from, as a recipe names it.
@@ -251,7 +262,7 @@ func (q Query) module(dep *listed, sums map[module.Version]string) (recipe.Modul
 		return mod, nil
 	}
 	if mod.Sum = sums[content]; mod.Sum == "" {
-		return mod, errorWithHint{fmt.Errorf("go.sum lacks the hash of %s", content), "run go mod tidy"}
+		return mod, errorWithHint{fmt.Errorf("go.sum lacks the hash of %s", content), tidy}
 	}
 	return mod, nil
 }
