@@ -20,17 +20,20 @@ var depsRules = map[string]string{
 	// Values.
 	"matrix":            "",
 	"pipeline/artifact": "",
+	"attest/intoto":     "pipeline/artifact",
 	"pipeline/recipe":   "matrix pipeline/artifact",
 
 	// Tools of the stages, which know nothing of a release.
-	"pipeline/gocmd":   "",
+	"pipeline/hint":    "",
+	"pipeline/process": "",
+	"pipeline/gocmd":   "pipeline/process",
 	"pipeline/inspect": "",
 
 	// Stages.
-	"pipeline/source":    "pipeline/recipe",
-	"pipeline/toolchain": "pipeline/gocmd",
-	"pipeline/modules":   "pipeline/gocmd pipeline/recipe",
-	"pipeline/build":     "pipeline/artifact pipeline/recipe",
+	"pipeline/source":    "pipeline/gocmd pipeline/hint pipeline/process pipeline/recipe",
+	"pipeline/toolchain": "pipeline/gocmd pipeline/hint",
+	"pipeline/modules":   "pipeline/gocmd pipeline/hint pipeline/recipe",
+	"pipeline/build":     "pipeline/artifact pipeline/process pipeline/recipe",
 	"pipeline/compare":   "pipeline/artifact pipeline/inspect",
 	"pipeline/archive":   "pipeline/artifact",
 
@@ -39,11 +42,11 @@ var depsRules = map[string]string{
 
 	// The forward flow.
 	"pipeline": `matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd
-		pipeline/modules pipeline/recipe pipeline/report pipeline/source pipeline/toolchain`,
+		pipeline/hint pipeline/modules pipeline/recipe pipeline/report pipeline/source pipeline/toolchain`,
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
-	"cmd/twice": "matrix pipeline pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd pipeline/recipe pipeline/report",
+	"cmd/twice": "matrix pipeline pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd pipeline/hint pipeline/recipe pipeline/report",
 
 	// Black boxes: they run the command.
 	"e2e":       "",

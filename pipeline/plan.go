@@ -23,6 +23,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/source"
@@ -132,7 +133,7 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	}
 	moduleDir := filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir))
 	if p.Modules, err = modules.Fill(ctx, modules.Config{Go: pinned, SourceDir: moduleDir, Dir: cacheDir, Reuse: user.modCache, Lazy: len(p.hooks) == 0}); err != nil {
-		if cfg.Module != "" && Hint(err) != "" {
+		if cfg.Module != "" && hint.Of(err) != "" {
 			return nil, &ConfigError{Err: fmt.Errorf("%s: %w", cfg.Module, err), Remedy: "this version cannot be built by itself; choose another"}
 		}
 		return nil, configError(err)
@@ -237,7 +238,7 @@ func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
 	}
 	p.configRel = filepath.Base(p.cfg.ConfigFile)
 	if p.cfg.Module != "" {
-		m, err := source.OpenModule(ctx, source.Go{Path: client.Path, Env: client.Env}, p.cfg.Module, scratch)
+		m, err := source.OpenModule(ctx, client, p.cfg.Module, scratch)
 		if err != nil {
 			return configError(fmt.Errorf("source: %w", err))
 		}

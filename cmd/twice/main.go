@@ -24,6 +24,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -119,7 +120,7 @@ func (a *app) status(err error) int {
 	}
 	fmt.Fprintln(a.stderr, "twice: "+err.Error())
 	a.explainCommand(err)
-	if hint := pipeline.Hint(err); hint != "" {
+	if hint := hint.Of(err); hint != "" {
 		fmt.Fprintln(a.stderr, "  hint: "+hint)
 	}
 	a.fail(err, status)
@@ -129,7 +130,7 @@ func (a *app) status(err error) int {
 // fail prints the document of a failure, if one was asked for and none is there.
 func (a *app) fail(err error, status int) {
 	if a.json && !a.printed {
-		printJSON(a.document(), failure{"twice.error/v1", err.Error(), pipeline.Hint(err), status})
+		printJSON(a.document(), failure{"twice.error/v1", err.Error(), hint.Of(err), status})
 	}
 }
 

@@ -31,20 +31,9 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/hint"
 	"golang.org/x/mod/modfile"
 )
-
-// errorWithHint is an error whose remedy is told apart.
-type errorWithHint struct {
-	error
-	hint string
-}
-
-// Unwrap returns the error without its hint.
-func (e errorWithHint) Unwrap() error { return e.error }
-
-// Hint returns the remedy, one sentence in lower case.
-func (e errorWithHint) Hint() string { return e.hint }
 
 // Config says what to fill a module cache with, and from where.
 type Config struct {
@@ -122,7 +111,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 	}
 	gomod, err := readFile(filepath.Join(cfg.SourceDir, "go.mod"), maxGoMod)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errorWithHint{errors.New("no go.mod: only Go modules can be built"), "run go mod init"}
+		return nil, hint.Add(errors.New("no go.mod: only Go modules can be built"), "run go mod init")
 	} else if err != nil {
 		return nil, err
 	}
@@ -168,10 +157,10 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 			return nil, err
 		}
 		if lines := added(before, after); len(lines) > 0 {
-			return nil, errorWithHint{fmt.Errorf("%s lacks %d lines, the first of them %q", name, len(lines), lines[0]), tidy}
+			return nil, hint.Add(fmt.Errorf("%s lacks %d lines, the first of them %q", name, len(lines), lines[0]), tidy)
 		}
 		if !bytes.Equal(before, after) {
-			return nil, errorWithHint{fmt.Errorf("%s is not as the go command wants it", name), tidy}
+			return nil, hint.Add(fmt.Errorf("%s is not as the go command wants it", name), tidy)
 		}
 	}
 	return c, nil
