@@ -40,6 +40,9 @@ var depsRules = map[string]string{
 	// The record holds what the stages found, as they say it.
 	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/recipe",
 
+	// What is said of a release, and who says it.
+	"attest/key": "pipeline/artifact",
+
 	// The forward flow.
 	"pipeline": `matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd
 		pipeline/hint pipeline/modules pipeline/recipe pipeline/report pipeline/source pipeline/toolchain`,

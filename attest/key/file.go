@@ -1,0 +1,260 @@
+package key
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+
+	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
+)
+
+// MaxFile bounds key files, in bytes. An encrypted RSA key of 4096 bits takes
+// 5 KB.
+const MaxFile = 1 << 20
+
+// Types of PEM blocks.
+const (
+	publicBlock    = "PUBLIC KEY"
+	pkcs8Block     = "PRIVATE KEY"
+	sec1Block      = "EC PRIVATE KEY"
+	pkcs1Block     = "RSA PRIVATE KEY"
+	encryptedBlock = "ENCRYPTED SIGSTORE PRIVATE KEY"
+	olderBlock     = "ENCRYPTED COSIGN PRIVATE KEY"
+)
+
+// readFile returns the content of a regular file and what is known about it.
+func readFile(path string) ([]byte, fs.FileInfo, error) {
+	// Before it is opened: to open a pipe may wait for ever.
+	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, errorWithHint{cause(err), "twice keygen makes a key"}
+	} else if err != nil {
+		return nil, nil, cause(err)
+	} else if !info.Mode().IsRegular() {
+		return nil, nil, errors.New("not a regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, cause(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, cause(err)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	if err != nil {
+		return nil, nil, cause(err)
+	}
+	if len(data) > MaxFile {
+		return nil, nil, fmt.Errorf("more than %d bytes: not a key", MaxFile)
+	}
+	return data, info, nil
+}
+
+// cause drops the path from an error of package os, as the callers name it.
+func cause(err error) error {
+	var e *fs.PathError
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+func loadFile(ctx context.Context, path string, opts Options) (*Private, error) {
+	data, info, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	private, err := parsePrivate(ctx, data, opts.Passphrase)
+	if err != nil {
+		return nil, err
+	}
+	// Windows keeps no such bits.
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+		private.Warnings = append(private.Warnings,
+			fmt.Sprintf("others can open the signing key %s (mode %04o): chmod 600 keeps it to you", path, mode))
+	}
+	return private, nil
+}
+
+// ParsePublic reads a PUBLIC KEY block.
+func ParsePublic(data []byte) (*Public, error) {
+	block, err := onlyBlock(data)
+	if err != nil {
+		return nil, err
+	}
+	switch block.Type {
+	case publicBlock:
+	case pkcs8Block, sec1Block, pkcs1Block, encryptedBlock, olderBlock:
+		return nil, errorWithHint{fmt.Errorf("holds a private key (%s)", block.Type), "give the public half, NAME.pub"}
+	default:
+		return nil, fmt.Errorf("holds %q: want %s", block.Type, publicBlock)
+	}
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return newPublic(key)
+}
+
+// parsePrivate reads a private key of any of the formats that the package
+// comment lists. The passphrase is asked for last.
+func parsePrivate(ctx context.Context, data []byte, passphrase func(context.Context) ([]byte, error)) (*Private, error) {
+	block, err := onlyBlock(data)
+	if err != nil {
+		return nil, err
+	}
+	if block.Type == encryptedBlock || block.Type == olderBlock {
+		if block.Bytes, err = decrypt(ctx, block.Bytes, passphrase); err != nil {
+			return nil, err
+		}
+		block.Type = pkcs8Block
+	}
+	key, err := parseBlock(block)
+	if err != nil {
+		return nil, err
+	}
+	return newPrivate(key)
+}
+
+func parseBlock(block *pem.Block) (crypto.PrivateKey, error) {
+	var key crypto.PrivateKey
+	var err error
+	switch block.Type {
+	case pkcs8Block:
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case sec1Block:
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	case pkcs1Block:
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "ENCRYPTED PRIVATE KEY":
+		return nil, errorWithHint{errors.New("encrypted as PKCS#8 does it: want cosign's encryption"),
+			"cosign import-key-pair --key FILE converts it"}
+	case "OPENSSH PRIVATE KEY":
+		return nil, errorWithHint{errors.New("in OpenSSH's own format"),
+			"ssh-keygen -p -m PKCS8 -f FILE converts a copy of it; better, have a key for this alone: twice keygen"}
+	case publicBlock, "RSA PUBLIC KEY", "CERTIFICATE":
+		return nil, errorWithHint{fmt.Errorf("holds no private key (%s)", block.Type), "give the private half, NAME.key"}
+	default:
+		return nil, fmt.Errorf("holds %q: want a private key", block.Type)
+	}
+	if err != nil {
+		return nil, err
+	}
+	// The parsers above do not mind what follows.
+	var outer asn1.RawValue
+	if rest, err := asn1.Unmarshal(block.Bytes, &outer); err != nil || len(rest) > 0 {
+		return nil, errors.New("there is something after the key")
+	}
+	return key, nil
+}
+
+var begin = []byte("-----BEGIN ")
+
+// onlyBlock returns the PEM block that is all there is in data.
+func onlyBlock(data []byte) (*pem.Block, error) {
+	data = bytes.TrimSpace(data)
+	if !bytes.HasPrefix(data, begin) {
+		return nil, errors.New("not in PEM")
+	}
+	block, rest := pem.Decode(data)
+	blocks := 1
+	if block != nil && block.Type == "EC PARAMETERS" {
+		// "openssl ecparam -genkey" writes them; the key names its curve itself.
+		block, rest = pem.Decode(rest)
+		blocks = 2
+	}
+	if block == nil {
+		return nil, errors.New("damaged PEM")
+	}
+	// pem.Decode passes over a damaged block and finds the next one.
+	if bytes.Count(data, begin) != blocks || len(bytes.TrimSpace(rest)) > 0 {
+		return nil, errors.New("there is more than one key, or more than a key")
+	}
+	if len(block.Headers) > 0 {
+		return nil, errorWithHint{errors.New("has PEM headers, as the outdated encryption of openssl does"),
+			"openssl pkey -in FILE -out NEW writes it without"}
+	}
+	return block, nil
+}
+
+// box is the document in cosign's encrypted keys, for looking at it before it is
+// decrypted.
+type box struct {
+	KDF struct {
+		Name   string `json:"name"`
+		Params struct {
+			N int `json:"N"`
+			R int `json:"r"`
+			P int `json:"p"`
+		} `json:"params"`
+		Salt []byte `json:"salt"`
+	} `json:"kdf"`
+	Cipher struct {
+		Name  string `json:"name"`
+		Nonce []byte `json:"nonce"`
+	} `json:"cipher"`
+	Ciphertext []byte `json:"ciphertext"`
+}
+
+// checkBox refuses what is not cosign's encryption, so that what fails later is
+// the passphrase. An unknown member, one that is there twice, and another order
+// make a document that encodes to something else.
+func checkBox(data []byte) error {
+	var b box
+	if err := json.Unmarshal(data, &b); err != nil {
+		return err
+	}
+	enc, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, data); err != nil {
+		return err
+	}
+	if !bytes.Equal(enc, compact.Bytes()) {
+		return errors.New("not laid out as cosign does it")
+	}
+	if b.KDF.Name != "scrypt" || b.Cipher.Name != "nacl/secretbox" {
+		return fmt.Errorf("unknown key derivation %q or cipher %q", b.KDF.Name, b.Cipher.Name)
+	}
+	// Package encrypted takes the three N that were ever written: others could
+	// ask for any amount of time and memory.
+	if p := b.KDF.Params; (p.N != 1<<15 && p.N != 1<<16 && p.N != 1<<17) || p.R != 8 || p.P != 1 {
+		return fmt.Errorf("unknown scrypt parameters N=%d r=%d p=%d", p.N, p.R, p.P)
+	}
+	if len(b.Cipher.Nonce) != 24 {
+		return fmt.Errorf("nonce of %d bytes: want 24", len(b.Cipher.Nonce))
+	}
+	return nil
+}
+
+func decrypt(ctx context.Context, data []byte, passphrase func(context.Context) ([]byte, error)) ([]byte, error) {
+	if err := checkBox(data); err != nil {
+		return nil, fmt.Errorf("encrypted key: %w", err)
+	}
+	if passphrase == nil {
+		return nil, errorWithHint{errors.New("is encrypted, and there is no passphrase"), "give the passphrase"}
+	}
+	pass, err := passphrase(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("passphrase: %w", err)
+	}
+	der, err := encrypted.Decrypt(data, pass)
+	if err != nil {
+		return nil, errorWithHint{errors.New("cannot be decrypted: the passphrase is wrong, or the file was changed"),
+			"check the passphrase"}
+	}
+	return der, nil
+}

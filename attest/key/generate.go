@@ -1,0 +1,254 @@
+package key
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
+)
+
+// Algorithm is a kind of key that [Generate] makes.
+type Algorithm string
+
+// The kinds of key. Some clients, cosign v3 among them, do not verify bundles
+// with P-384 keys, and Rekor v2 takes no Ed25519 keys.
+const (
+	P256    Algorithm = "ecdsa-p256"
+	P384    Algorithm = "ecdsa-p384"
+	Ed25519 Algorithm = "ed25519"
+)
+
+// GenerateOptions says what key to make.
+type GenerateOptions struct {
+	// Algorithm is the kind of key: [P256] if it is empty.
+	Algorithm Algorithm
+	// Passphrase returns the passphrase to encrypt the key with, not empty. It is
+	// called once, when everything else is known to be in order.
+	Passphrase func(context.Context) ([]byte, error)
+	// Unencrypted leaves the key as it is. No passphrase is asked for.
+	Unencrypted bool
+}
+
+// Generate makes a key and writes two files: name.key, which cosign can use too
+// (PKCS#8 in cosign's encryption, or bare if it is to be unencrypted; mode
+// 0600), and name.pub (PKIX; mode 0644). Neither file may be there already. If
+// there is an error, it leaves no file behind.
+func Generate(ctx context.Context, name string, opts GenerateOptions) (*Private, error) {
+	private, err := generate(ctx, name, opts)
+	if err != nil {
+		return nil, fmt.Errorf("generate key: %w", err)
+	}
+	return private, nil
+}
+
+func generate(ctx context.Context, name string, opts GenerateOptions) (*Private, error) {
+	keyFile, pubFile := name+".key", name+".pub"
+	// A first look, so that nobody thinks of a passphrase in vain.
+	for _, path := range []string{keyFile, pubFile} {
+		if _, err := os.Lstat(path); err == nil {
+			return nil, exists(path)
+		}
+	}
+	key, err := newKey(opts.Algorithm)
+	if err != nil {
+		return nil, err
+	}
+	block, err := marshal(key)
+	if err != nil {
+		return nil, err
+	}
+	if !opts.Unencrypted {
+		if err := encrypt(ctx, block, opts.Passphrase); err != nil {
+			return nil, err
+		}
+	}
+	private, err := newPrivate(key)
+	if err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	err = writeNew([]newFile{
+		{keyFile, pem.EncodeToMemory(block), 0o600},
+		{pubFile, private.public.PEM(), 0o644},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return private, nil
+}
+
+func newKey(algorithm Algorithm) (crypto.PrivateKey, error) {
+	switch algorithm {
+	case P256, "":
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case P384:
+		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case Ed25519:
+		_, key, err := ed25519.GenerateKey(nil)
+		return key, err
+	default:
+		return nil, fmt.Errorf("unknown algorithm %q (%s, %s, %s)", algorithm, P256, P384, Ed25519)
+	}
+}
+
+func marshal(key crypto.PrivateKey) (*pem.Block, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return &pem.Block{Type: pkcs8Block, Bytes: der}, nil
+}
+
+// encrypt turns block into cosign's encrypted form.
+func encrypt(ctx context.Context, block *pem.Block, passphrase func(context.Context) ([]byte, error)) error {
+	if passphrase == nil {
+		return errorWithHint{errors.New("no passphrase"), "give one, or ask for an unencrypted key"}
+	}
+	pass, err := passphrase(ctx)
+	if err != nil {
+		return fmt.Errorf("passphrase: %w", err)
+	}
+	if len(pass) == 0 {
+		return errorWithHint{errors.New("the passphrase is empty"), "give one, or ask for an unencrypted key"}
+	}
+	der, err := encrypted.Encrypt(block.Bytes, pass)
+	if err != nil {
+		return err
+	}
+	block.Type, block.Bytes = encryptedBlock, der
+	return nil
+}
+
+type newFile struct {
+	path string
+	data []byte
+	mode fs.FileMode
+}
+
+func exists(path string) error {
+	return errorWithHint{fmt.Errorf("%s: %w", path, fs.ErrExist), "move it away, or take another name"}
+}
+
+// writeNew writes all files, none of which may exist, or leaves none of them.
+func writeNew(files []newFile) (err error) {
+	for _, file := range files {
+		// O_EXCL does not follow a symbolic link either.
+		f, openErr := os.OpenFile(file.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, file.mode)
+		if errors.Is(openErr, fs.ErrExist) {
+			return exists(file.path)
+		}
+		if openErr != nil {
+			return openErr
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, os.Remove(file.path))
+			}
+		}()
+		if err := fill(f, file.data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill writes data to f and closes it. A key that a power cut takes away may
+// have signed something, so it is on disk before anyone uses it.
+func fill(f *os.File, data []byte) error {
+	_, err := f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// DevelopmentWarning is a warning of every [Development] key.
+const DevelopmentWarning = "signed with a development key of this machine: that proves nothing about who built it"
+
+// Development returns the development key that is kept in dir as
+// development.key, unencrypted, with development.pub beside it. It makes dir (of
+// mode 0700) and the files if they are not there; several processes may do so
+// at once and get the same key.
+func Development(ctx context.Context, dir string) (*Private, error) {
+	private, err := development(ctx, dir)
+	if err != nil {
+		return nil, fmt.Errorf("development key: %w", err)
+	}
+	private.Development = true
+	private.Warnings = append([]string{DevelopmentWarning}, private.Warnings...)
+	return private, nil
+}
+
+// lockRetry is how often a lock that another process holds is tried again; that
+// process needs milliseconds.
+const lockRetry = 10 * time.Millisecond
+
+func development(ctx context.Context, dir string) (_ *Private, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	lock := flock.New(filepath.Join(dir, "development.lock"), flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+
+	path := filepath.Join(dir, "development.key")
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		key, err := newKey(P256)
+		if err != nil {
+			return nil, err
+		}
+		block, err := marshal(key)
+		if err != nil {
+			return nil, err
+		}
+		if err := replace(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	private, err := loadFile(ctx, path, Options{})
+	if err != nil {
+		return nil, errorWithHint{fmt.Errorf("%s: %w", path, err), "remove it; the next run makes a new one"}
+	}
+	// For twice verify --key. It follows from the key, so it may be written again.
+	pub := filepath.Join(dir, "development.pub")
+	if data, _, err := readFile(pub); err != nil || !bytes.Equal(data, private.public.PEM()) {
+		if err := replace(pub, private.public.PEM(), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return private, nil
+}
+
+// replace makes path a file with data in one step. The caller holds a lock.
+func replace(path string, data []byte, mode fs.FileMode) (err error) {
+	// Left behind by a process that was killed.
+	temp := path + ".new"
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := writeNew([]newFile{{temp, data, mode}}); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	return nil
+}
