@@ -26,6 +26,10 @@ var depsRules = map[string]string{
 	"pipeline/gocmd":   "",
 	"pipeline/inspect": "",
 
+	// Statements and signatures.
+	"attest/intoto": "pipeline/artifact",
+	"attest":        "attest/intoto pipeline/artifact",
+
 	// Stages.
 	"pipeline/source":    "pipeline/recipe",
 	"pipeline/toolchain": "pipeline/gocmd",
