@@ -20,8 +20,8 @@ var depsRules = map[string]string{
 	// Values.
 	"matrix":            "",
 	"pipeline/artifact": "",
-	"attest/intoto":     "pipeline/artifact",
 	"pipeline/recipe":   "matrix pipeline/artifact",
+	"attest/intoto":     "pipeline/artifact",
 
 	// Tools of the stages, which know nothing of a release.
 	"pipeline/hint":    "",
@@ -42,15 +42,18 @@ var depsRules = map[string]string{
 	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/recipe",
 
 	// What is said of a release, and who says it.
-	"attest/key": "pipeline/artifact",
+	"attest/slsa":   "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/recipe pipeline/report",
+	"attest/policy": "attest/intoto attest/slsa",
+	"attest/key":    "pipeline/artifact",
+	"attest":        "attest/intoto pipeline/artifact",
 
 	// The forward flow.
-	"pipeline": `matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd
-		pipeline/hint pipeline/modules pipeline/recipe pipeline/report pipeline/source pipeline/toolchain`,
+	"pipeline": `attest/intoto attest/slsa matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd
+		pipeline/hint pipeline/modules pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain`,
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
-	"cmd/twice": "matrix pipeline pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd pipeline/hint pipeline/recipe pipeline/report",
+	"cmd/twice": "attest attest/intoto attest/key attest/policy attest/slsa matrix pipeline pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd pipeline/hint pipeline/recipe pipeline/report",
 
 	// Black boxes: they run the command.
 	"e2e":       "",
