@@ -34,11 +34,11 @@
 // Build information has a flat list. The binary depends on each module of it;
 // which module needs which is not known and not made up: CycloneDX leaves the
 // modules out of its graph and calls its completeness "unknown". The binary's
-// own list is "complete" where cgo was off, and "unknown" otherwise, since C code
-// leaves no trace in build information (in SPDX: the binary depends on
-// NOASSERTION too). That is about what was linked: libraries of the operating
-// system that are loaded when the binary starts are not in the list. Licences are
-// unknown: absent in CycloneDX, NOASSERTION in SPDX.
+// own list is "complete" where the gc compiler built a main module without cgo,
+// and "unknown" otherwise, since C code leaves no trace in build information (in
+// SPDX: the binary depends on NOASSERTION too). That is about what was linked:
+// libraries of the operating system that are loaded when the binary starts are
+// not in the list. Licences are unknown: absent in CycloneDX, NOASSERTION in SPDX.
 //
 // # Names of properties
 //
@@ -54,7 +54,9 @@
 // # Limits
 //
 // The binary is read as hostile input, see package inspect. Build information
-// that the Go command would not have written is an error.
+// that the go command would not have written is an error, and so is a version of
+// more than 1024 bytes, which CycloneDX does not allow. The most build information
+// that package inspect reads, 1 MiB, makes documents of some 40 MB.
 package sbom
 
 import (
@@ -132,6 +134,9 @@ type component struct {
 	replaces string
 }
 
+// maxVersion is CycloneDX's bound of a version, in bytes rather than characters.
+const maxVersion = 1024
+
 // New reads the build information of the binary in r and holds r's content
 // against b.Digest. An error is [ErrNoBuildInfo], or about a file that cannot be
 // read, is not the one of the digest, or has malformed build information.
@@ -183,6 +188,8 @@ func (b Binary) check() error {
 		return err
 	case b.Name == "":
 		return errors.New("it has no name")
+	case len(b.Version) > maxVersion || len(b.Tool) > maxVersion:
+		return fmt.Errorf("a version of more than %d bytes", maxVersion)
 	case b.Size < 0:
 		return fmt.Errorf("size %d", b.Size)
 	case b.Time.IsZero() || b.Time.UTC().Year() < 0 || b.Time.UTC().Year() > 9999:
@@ -194,8 +201,8 @@ func (b Binary) check() error {
 // parse makes the list from the two strings of build information: the
 // toolchain's version, and the text that debug.ParseBuildInfo reads.
 func parse(b Binary, goVersion, text string) (*Document, error) {
-	if goVersion == "" || !utf8.ValidString(goVersion) || !utf8.ValidString(text) {
-		return nil, errors.New("build information: no Go version, or not UTF-8")
+	if goVersion == "" || len(goVersion) > maxVersion || !utf8.ValidString(goVersion) || !utf8.ValidString(text) {
+		return nil, fmt.Errorf("build information: no Go version, one of more than %d bytes, or not UTF-8", maxVersion)
 	}
 	info, err := debug.ParseBuildInfo(text)
 	if err != nil {
@@ -207,7 +214,9 @@ func parse(b Binary, goVersion, text string) (*Document, error) {
 		return nil, errors.New("build information: not as the go command writes it")
 	}
 	d := &Document{binary: b, goVersion: goVersion, pkg: info.Path, settings: info.Settings}
-	d.complete = setting(info, "CGO_ENABLED") == "0" && setting(info, "-compiler") == "gc"
+	// The binaries of the Go distribution do not list what was vendored for
+	// them; they have no main module.
+	d.complete = info.Main.Path != "" && setting(info, "-compiler") == "gc" && setting(info, "CGO_ENABLED") == "0"
 	if info.Main.Path != "" {
 		c, err := newComponent(&info.Main)
 		if err != nil {
@@ -282,7 +291,7 @@ func version(v string) (string, error) {
 	if v == "" || v == "(devel)" {
 		return "", nil
 	}
-	if !semver.IsValid(v) {
+	if !semver.IsValid(v) || len(v) > maxVersion {
 		return "", fmt.Errorf("version %q: not a version of a module", v)
 	}
 	return v, nil

@@ -194,6 +194,11 @@ func TestSchemas(t *testing.T) {
 	}
 }
 
+var (
+	spdxIDForm = regexp.MustCompile(`^SPDXRef-[A-Za-z0-9.-]+$`)
+	purlForm   = regexp.MustCompile(`^pkg:golang(/([a-z0-9._~:-]|%[0-9A-F]{2})+)+(@([A-Za-z0-9._~:-]|%[0-9A-F]{2})+)?$`)
+)
+
 // consistent checks what a schema does not: that each reference has its
 // component, that each identifier is there once, and that both documents list
 // the same.
@@ -235,7 +240,7 @@ func consistent(d *Document, cdx, spdx []byte) error {
 	var spdxPurls []string
 	for _, p := range s.Packages {
 		ids[p.ID]++
-		if !regexp.MustCompile(`^SPDXRef-[A-Za-z0-9.-]+$`).MatchString(p.ID) {
+		if !spdxIDForm.MatchString(p.ID) {
 			return errors.New("SPDX: identifier " + p.ID)
 		}
 		for _, r := range p.ExternalRefs {
@@ -259,7 +264,7 @@ func consistent(d *Document, cdx, spdx []byte) error {
 		return errors.New("other package URLs in SPDX than in CycloneDX")
 	}
 	for _, p := range purls {
-		if !regexp.MustCompile(`^pkg:golang(/([a-z0-9._~:-]|%[0-9A-F]{2})+)+(@([A-Za-z0-9._~:-]|%[0-9A-F]{2})+)?$`).MatchString(p) {
+		if !purlForm.MatchString(p) {
 			return errors.New("package URL " + p)
 		}
 	}
@@ -387,6 +392,7 @@ func TestParseBad(t *testing.T) {
 		"path upwards":           dep("a.b/../d\tv1.0.0\t" + sum1),
 		"path with empty part":   dep("a.b//d\tv1.0.0\t" + sum1),
 		"version":                dep("a.b/d\t1.0.0\t" + sum1),
+		"long version":           dep("a.b/d\tv1.0." + strings.Repeat("1", maxVersion) + "\t" + sum1),
 		"replaced version":       dep("a.b/d\tx\n=>\ta.b/e\tv1.0.0\t" + sum1),
 		"replacement's version":  dep("a.b/d\tv1.0.0\n=>\ta.b/e\t1.0.0\t" + sum1),
 		"versioned folder":       dep("a.b/d\tv1.0.0\n=>\t../e\tv1.0.0\t" + sum1),
@@ -401,7 +407,7 @@ func TestParseBad(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	for _, v := range []string{"", "go\xff"} {
+	for _, v := range []string{"", "go\xff", "go1." + strings.Repeat("1", maxVersion)} {
 		if _, err := parse(testBinary(), v, mod); err == nil {
 			t.Errorf("Go version %q: accepted", v)
 		}
@@ -410,16 +416,18 @@ func TestParseBad(t *testing.T) {
 
 // TestComplete holds when the list is called complete.
 func TestComplete(t *testing.T) {
+	const mod = "mod\ta.b/c\t(devel)\t\n"
 	for settings, want := range map[string]bool{
-		"build\t-compiler=gc\nbuild\tCGO_ENABLED=0\n":                       true,
-		"build\t-compiler=gc\nbuild\tCGO_ENABLED=1\n":                       false,
-		"build\t-compiler=gccgo\nbuild\tCGO_ENABLED=0\n":                    false,
-		"build\t-compiler=gc\n":                                             false,
-		"build\tCGO_ENABLED=0\n":                                            false,
-		"build\t-compiler=gc\nbuild\tCGO_ENABLED=0\nbuild\tCGO_ENABLED=1\n": false,
-		"": false,
+		mod + "build\t-compiler=gc\nbuild\tCGO_ENABLED=0\n":                       true,
+		mod + "build\t-compiler=gc\nbuild\tCGO_ENABLED=1\n":                       false,
+		mod + "build\t-compiler=gccgo\nbuild\tCGO_ENABLED=0\n":                    false,
+		mod + "build\t-compiler=gc\n":                                             false,
+		mod + "build\tCGO_ENABLED=0\n":                                            false,
+		mod + "build\t-compiler=gc\nbuild\tCGO_ENABLED=0\nbuild\tCGO_ENABLED=1\n": false,
+		mod: false,
+		"build\t-compiler=gc\nbuild\tCGO_ENABLED=0\n": false,
 	} {
-		d, err := parse(testBinary(), "go1.26.8", "path\tcommand-line-arguments\n"+settings)
+		d, err := parse(testBinary(), "go1.26.8", "path\ta.b/c\n"+settings)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -515,6 +523,8 @@ func TestNewBad(t *testing.T) {
 		"no name":        {string(elf), func(b *Binary) { b.Name = "" }, false},
 		"name":           {string(elf), func(b *Binary) { b.Name = "\xff" }, false},
 		"version":        {string(elf), func(b *Binary) { b.Version = "\xff" }, false},
+		"long version":   {string(elf), func(b *Binary) { b.Version = strings.Repeat("1", maxVersion+1) }, false},
+		"long tool":      {string(elf), func(b *Binary) { b.Tool = strings.Repeat("1", maxVersion+1) }, false},
 		"tool":           {string(elf), func(b *Binary) { b.Tool = "\xff" }, false},
 		"digest":         {string(elf), func(b *Binary) { b.Digest = "" }, false},
 		"another digest": {string(elf), func(b *Binary) { b.Digest = artifact.Of(nil) }, false},
@@ -539,6 +549,8 @@ func FuzzParse(f *testing.F) {
 	f.Add("go1", "path\tx\nmod\ta.b/c\tv1.0.0\n=>\t../x\t\t\nbuild\t\"a b\"=\"c\\nd\"\n", "x", "")
 	f.Add("go1", "dep\ta.b/c-2F\tv1.0.0\t\ndep\ta.b/c\tv1.0.0\t\ndep\ta.b-c\tv1.0.0\t\n", "x", "")
 	f.Add("go1", "dep\tstdlib\tv1.0.0\t\ndep\tmain\t\t\nbuild\tk=\n", "binary", "")
+	f.Add("go1."+strings.Repeat("2", maxVersion-4), small.String(), strings.Repeat("n", 5000), strings.Repeat("é", maxVersion/2))
+	f.Add("go1."+strings.Repeat("2", maxVersion), small.String(), "x", "") // too long, found by fuzzing
 	cdxSchema, spdxSchema := schemas(f)
 	f.Fuzz(func(t *testing.T, goVersion, text, name, version string) {
 		b := testBinary()

@@ -7,7 +7,7 @@ import (
 
 // The part of SPDX 2.3 that is needed, with the sections of the specification.
 // The types are our own, as those of CycloneDX are: spdx/tools-golang would be
-// light to compile (0.3 CPU seconds, 45 kB) but is three more modules to trust.
+// light to compile (0.3 CPU seconds, 45 kB) but is two more modules to trust.
 type (
 	spdxDocument struct { // 6
 		Version       string             `json:"spdxVersion"`
