@@ -56,6 +56,9 @@ func run() int {
 		cancel(errInterrupted)
 	}()
 	app := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Environ(), now: time.Now}
+	if term.IsTerminal(int(os.Stdin.Fd())) {
+		app.ask = askTerminal
+	}
 	if term.IsTerminal(int(os.Stderr.Fd())) {
 		if width, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil {
 			app.width = width
@@ -74,7 +77,9 @@ type app struct {
 	env            []string
 	now            func() time.Time
 	width          int
-	progress       *report.Progress
+	// ask reads a line from the terminal without showing it; nil without one.
+	ask      func(ctx context.Context, prompt string) ([]byte, error)
+	progress *report.Progress
 
 	dir, config, out, cache, module string
 	targets                         []string
@@ -113,7 +118,7 @@ func (a *app) status(err error) int {
 	var usage usageError
 	status := exitFailure
 	switch {
-	case errors.Is(err, pipeline.ErrDiffers):
+	case errors.Is(err, pipeline.ErrDiffers), errors.Is(err, errRefused):
 		status = exitDiffers
 	case errors.As(err, &config), errors.As(err, &usage):
 		status = exitUsage
@@ -170,7 +175,7 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVar(&a.json, "json", false, "print one JSON document")
 	flags.BoolVar(&a.plain, "plain", false, "no moving progress line")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
-	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.schemaCmd(), a.versionCmd())
+	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.verifyCmd(), a.keygenCmd(), a.schemaCmd(), a.versionCmd())
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		a.progress = &report.Progress{W: a.stderr, Now: a.now}
 		if !a.plain {

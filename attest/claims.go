@@ -1,0 +1,29 @@
+package attest
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+)
+
+// Claims tells whether a bundle says that it is about the bytes with the digest
+// d. Nothing of it is verified: it serves to choose, among bundles that lie
+// about, those which [Open] has to judge. Bytes that are no bundle claim nothing.
+func Claims(data []byte, d artifact.Digest) bool {
+	var b struct {
+		Envelope struct {
+			Payload []byte `json:"payload"`
+		} `json:"dsseEnvelope"`
+		Message struct {
+			Digest struct {
+				Digest []byte `json:"digest"`
+			} `json:"messageDigest"`
+		} `json:"messageSignature"`
+	}
+	if len(data) > MaxSize || json.Unmarshal(data, &b) != nil {
+		return false
+	}
+	return bytes.Contains(b.Envelope.Payload, []byte(d.Hex())) || hex.EncodeToString(b.Message.Digest.Digest) == d.Hex()
+}
