@@ -1,9 +1,9 @@
 package attest
 
 import (
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"strings"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
@@ -25,5 +25,21 @@ func Claims(data []byte, d artifact.Digest) bool {
 	if len(data) > MaxSize || json.Unmarshal(data, &b) != nil {
 		return false
 	}
-	return bytes.Contains(b.Envelope.Payload, []byte(d.Hex())) || hex.EncodeToString(b.Message.Digest.Digest) == d.Hex()
+	if hex.EncodeToString(b.Message.Digest.Digest) == d.Hex() {
+		return true
+	}
+	var s struct {
+		Subject []struct {
+			Digest map[string]string `json:"digest"`
+		} `json:"subject"`
+	}
+	if json.Unmarshal(b.Envelope.Payload, &s) != nil {
+		return false
+	}
+	for _, subject := range s.Subject {
+		if strings.EqualFold(subject.Digest["sha256"], d.Hex()) {
+			return true
+		}
+	}
+	return false
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
 // errRefused is returned when something was verified and found wanting.
@@ -185,6 +186,8 @@ type verifier struct {
 	policy *policy.Policy
 	given  []foundBundle
 	known  map[string][]foundBundle // by folder
+	// folders are all those below the arguments.
+	folders []string
 }
 
 // foundBundle is a bundle as it was read.
@@ -248,7 +251,10 @@ func (v *verifier) list(args []string) ([]string, error) {
 			switch {
 			case err != nil:
 				return err
-			case e.IsDir() || strings.HasSuffix(name, pipeline.BundleSuffix):
+			case e.IsDir():
+				v.folders = append(v.folders, name)
+				return nil
+			case strings.HasSuffix(name, pipeline.BundleSuffix):
 				return nil
 			case len(files) == maxFiles:
 				return fmt.Errorf("%s: more than %d files", arg, maxFiles)
@@ -279,7 +285,7 @@ func (v *verifier) file(name string) fileDoc {
 		return doc
 	}
 	doc.Digest = about.Digest
-	candidates, err := v.candidates(name)
+	candidates, err := v.candidates(name, about.Digest)
 	if err != nil {
 		doc.Verdict = undetermined
 		problem("", "unreadable", err)
@@ -287,10 +293,6 @@ func (v *verifier) file(name string) fileDoc {
 	}
 	cannotTell := false
 	for _, b := range candidates {
-		own := v.given != nil || b.name == name+pipeline.BundleSuffix
-		if !own && !attest.Claims(b.data, about.Digest) {
-			continue
-		}
 		opened, err := attest.Open(b.data, v.trust, about)
 		if err != nil {
 			var failed *attest.Error
@@ -351,48 +353,68 @@ func contradiction(s intoto.Statement) (reason string, err error) {
 	return "statement", err
 }
 
-// candidates are the bundles that may be about a file.
-func (v *verifier) candidates(name string) ([]foundBundle, error) {
+// candidates are the bundles that say they are about a file, or else the one
+// that is called like it.
+func (v *verifier) candidates(name string, d artifact.Digest) ([]foundBundle, error) {
 	if v.given != nil {
 		return v.given, nil
 	}
-	var all []foundBundle
+	var claiming, own []foundBundle
+	look := func(dir string) error {
+		found, err := v.bundles(dir)
+		for _, b := range found {
+			if attest.Claims(b.data, d) {
+				claiming = append(claiming, b)
+			} else if b.name == name+pipeline.BundleSuffix {
+				own = append(own, b)
+			}
+		}
+		return err
+	}
 	dir := filepath.Dir(name)
 	for range 3 { // dist/bin/<target>
-		found, ok := v.known[dir]
-		if !ok {
-			names, err := filepath.Glob(filepath.Join(globQuote(dir), "*"+pipeline.BundleSuffix))
-			if err != nil {
-				return nil, err
-			}
-			if len(names) > maxBundles {
-				return nil, fmt.Errorf("%s: more than %d bundles", dir, maxBundles)
-			}
-			for _, n := range names {
-				b, err := readBundle(n)
-				if err != nil {
-					return nil, err
-				}
-				found = append(found, b)
-			}
-			v.known[dir] = found
+		if err := look(dir); err != nil {
+			return nil, err
 		}
-		all = append(all, found...)
-		up := filepath.Dir(dir)
-		if up == dir {
-			break
-		}
-		dir = up
+		dir = filepath.Dir(dir)
 	}
-	return all, nil
+	for _, dir := range v.folders {
+		if err := look(dir); err != nil {
+			return nil, err
+		}
+	}
+	if len(claiming) == 0 {
+		claiming = own
+	}
+	slices.SortFunc(claiming, func(a, b foundBundle) int { return strings.Compare(a.name, b.name) })
+	return slices.CompactFunc(claiming, func(a, b foundBundle) bool { return a.name == b.name }), nil
 }
 
-// globQuote makes a pattern of a path that matches it alone.
-func globQuote(path string) string {
-	if filepath.Separator != '/' { // a backslash quotes nothing there
-		return strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]").Replace(path)
+// bundles reads those in a folder, once.
+func (v *verifier) bundles(dir string) ([]foundBundle, error) {
+	if found, ok := v.known[dir]; ok {
+		return found, nil
 	}
-	return strings.NewReplacer(`\`, `\\`, "[", `\[`, "*", `\*`, "?", `\?`).Replace(path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []foundBundle
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), pipeline.BundleSuffix) {
+			continue
+		}
+		if len(found) == maxBundles {
+			return nil, fmt.Errorf("%s: more than %d bundles", dir, maxBundles)
+		}
+		b, err := readBundle(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, b)
+	}
+	v.known[dir] = found
+	return found, nil
 }
 
 func readBundle(name string) (foundBundle, error) {
@@ -516,6 +538,10 @@ func kindOf(predicateType string) string {
 		return "provenance"
 	case slsa.TestResultType:
 		return "test result"
+	case sbom.CycloneDXPredicateType:
+		return "CycloneDX"
+	case sbom.SPDXPredicateType:
+		return "SPDX"
 	}
 	return predicateType
 }
