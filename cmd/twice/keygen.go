@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -42,10 +43,13 @@ that cosign reads and writes; the public one is what twice verify --key takes.
 			}
 			name = a.at(name)
 			opts.Algorithm = key.Algorithm(algorithm)
+			if !slices.Contains([]key.Algorithm{key.P256, key.P384, key.Ed25519}, opts.Algorithm) {
+				return usageError{fmt.Errorf("--algorithm %s: want %s, %s or %s", algorithm, key.P256, key.P384, key.Ed25519)}
+			}
 			opts.Passphrase = a.passphrase("Passphrase for "+filepath.Base(name)+".key", passphraseFile, true)
 			k, err := key.Generate(c.Context(), name, opts)
 			if err != nil {
-				return err
+				return asUsage(err)
 			}
 			a.warn(k.Warnings)
 			if a.json {

@@ -46,6 +46,16 @@ func (f *trustFlags) add(c *cobra.Command) {
 
 // trust returns whom to trust.
 func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
+	id := f.identity
+	byIdentity := id != (attest.Identity{})
+	switch {
+	case f.key == "" && !byIdentity:
+		return attest.Trust{}, usageError{errors.New("nothing says whom to trust: give --key, or --certificate-identity with --certificate-oidc-issuer")}
+	case f.key != "" && byIdentity:
+		return attest.Trust{}, usageError{errors.New("--key and --certificate-... exclude each other: a signature is a key's or a certificate's")}
+	case byIdentity && ((id.Name == "") == (id.NameRegexp == "") || (id.Issuer == "") == (id.IssuerRegexp == "")):
+		return attest.Trust{}, usageError{errors.New("an identity is --certificate-identity and --certificate-oidc-issuer, or their -regexp forms: give one of each")}
+	}
 	var root *attest.Root
 	if f.trustedRoot != "" {
 		data, err := readBounded(a.at(f.trustedRoot), maxTrust)
@@ -56,10 +66,7 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 			return attest.Trust{}, fmt.Errorf("%s: %w", f.trustedRoot, err)
 		}
 	}
-	switch byIdentity := f.identity != (attest.Identity{}); {
-	case f.key != "" && byIdentity:
-		return attest.Trust{}, usageError{errors.New("--key and --certificate-... exclude each other: a signature is a key's or a certificate's")}
-	case f.key != "":
+	if f.key != "" {
 		public, err := key.LoadPublic(ctx, a.reference(f.key), a.keyOptions(signFlags{}))
 		if err != nil {
 			return attest.Trust{}, err
@@ -68,14 +75,12 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 			return attest.TrustLoggedKey(public.Key(), root)
 		}
 		return attest.TrustKey(public.Key())
-	case byIdentity:
-		t, err := attest.TrustIdentity(root, f.identity)
-		if failed := (*attest.Error)(nil); err != nil && !errors.As(err, &failed) {
-			err = usageError{err}
-		}
-		return t, err
 	}
-	return attest.Trust{}, usageError{errors.New("nothing says whom to trust: give --key, or --certificate-identity with --certificate-oidc-issuer")}
+	t, err := attest.TrustIdentity(root, f.identity)
+	if failed := (*attest.Error)(nil); err != nil && !errors.As(err, &failed) {
+		err = usageError{err} // a regular expression that is none
+	}
+	return t, err
 }
 
 // Limits of what verify reads, in bytes and in files.
