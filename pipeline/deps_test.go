@@ -37,6 +37,12 @@ var depsRules = map[string]string{
 	// The record holds what the stages found, as they say it.
 	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/recipe",
 
+	// Statements about a record, and what is expected of them.
+	"attest/intoto": "pipeline/artifact",
+	"attest/slsa": `attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/recipe
+		pipeline/report`,
+	"attest/policy": "attest/intoto attest/slsa matrix pipeline/artifact",
+
 	// The forward flow.
 	"pipeline": `matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd
 		pipeline/modules pipeline/recipe pipeline/report pipeline/source pipeline/toolchain`,
