@@ -94,7 +94,7 @@ func TestDecodeStrangers(t *testing.T) {
 		"as it is":         {"", ""},
 		"white space":      {",", " ,\r\n\t"},
 		"no name":          {`"name":"x",`, ``},
-		"another digest":   {`"sha256":`, `"sha512":"anything","gitCommit":"64d3f795e189e3af5afbb288d50217603092bd49","sha256":`},
+		"another digest":   {`"sha256":`, `"blake3":"Anything","gitCommit":"64d3f795e189e3af5afbb288d50217603092bd49","sha256":`},
 		"other members":    {`"name":`, `"uri":"https://example.com/x","downloadLocation":"x","mediaType":"x","content":"eA==","annotations":{"a":[1]},"name":`},
 		"escaped name":     {`"subject"`, `"subj\u0065ct"`},
 		"a type as a URN":  {"https://example.com/p", "urn:example:p"},

@@ -101,7 +101,15 @@ func circumstances(rec *report.Record) Circumstances {
 }
 
 func (c Circumstances) check() error {
+	if c.Compilations == nil || c.Variations == nil || c.Confinement.Missing == nil {
+		return errors.New("null, where a list belongs")
+	}
+	targets := map[matrix.Target]bool{}
 	for _, x := range c.Compilations {
+		if targets[x.Target] {
+			return fmt.Errorf("compilations: %s is there twice", x.Target)
+		}
+		targets[x.Target] = true
 		if x.Reproduced < 0 || x.Reproduced > x.Packages {
 			return fmt.Errorf("compilations: %s: %d of %d packages", x.Target, x.Reproduced, x.Packages)
 		}

@@ -195,6 +195,9 @@ func (t *TestResult) check() error {
 			return fmt.Errorf("url: %w", err)
 		}
 	}
+	if t.PassedTests == nil || t.WarnedTests == nil || t.FailedTests == nil {
+		return errors.New("null, where a list of tests belongs")
+	}
 	if len(t.WarnedTests) > 0 {
 		return fmt.Errorf("warnedTests: %.200q: a double build has none", t.WarnedTests)
 	}
