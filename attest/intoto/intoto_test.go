@@ -60,12 +60,12 @@ func TestEncodeRefuses(t *testing.T) {
 		`"provenance": not a URI`:  func(s *Statement) { s.PredicateType = "provenance" },
 		`"https://": not a URI`:    func(s *Statement) { s.PredicateType = "https://" },
 		`/a b": not a URI`:         func(s *Statement) { s.PredicateType = "https://example.com/a b" },
-		"predicate: unexpected":    func(s *Statement) { s.Predicate = nil },
+		"not an object":            func(s *Statement) { s.Predicate = nil },
 		"predicate: not an object": func(s *Statement) { s.Predicate = json.RawMessage(`[]`) },
-		"predicate: invalid":       func(s *Statement) { s.Predicate = json.RawMessage(`{"a":1,}`) },
-		"something follows":        func(s *Statement) { s.Predicate = json.RawMessage(`{}{}`) },
+		"invalid character '}'":    func(s *Statement) { s.Predicate = json.RawMessage(`{"a":1,}`) },
+		"after top-level value":    func(s *Statement) { s.Predicate = json.RawMessage(`{}{}`) },
 		`"a" is there twice`:       func(s *Statement) { s.Predicate = json.RawMessage(`{"x":[{"a":1,"\u0061":2}]}`) },
-		"predicate: not UTF-8":     func(s *Statement) { s.Predicate = json.RawMessage("{\"a\":\"\xff\"}") },
+		"statement: not UTF-8":     func(s *Statement) { s.Predicate = json.RawMessage("{\"a\":\"\xff\"}") },
 		"nested deeper":            func(s *Statement) { s.Predicate = nested(maxDepth) },
 	} {
 		s := example()
@@ -75,7 +75,7 @@ func TestEncodeRefuses(t *testing.T) {
 		}
 	}
 	s := example()
-	s.Predicate = nested(maxDepth - 1)
+	s.Predicate = nested(maxDepth - 2)
 	if _, err := s.Encode(); err != nil {
 		t.Errorf("at the limit: %v", err)
 	}

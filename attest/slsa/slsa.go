@@ -176,6 +176,17 @@ func strict(data []byte, v any) error {
 	return nil
 }
 
+// compact returns the predicate of s without white space. What a Statement must
+// not be, with members that are there twice for one, is an error.
+func compact(s intoto.Statement) ([]byte, error) {
+	if _, err := s.Encode(); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err := json.Compact(&b, s.Predicate)
+	return b.Bytes(), err
+}
+
 // marshal is json.Marshal without escapes for HTML.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
@@ -215,7 +226,7 @@ func modulePURL(path, version string) (string, error) {
 }
 
 // toolchainPURL is that of a published Go distribution
-// (https://go.dev/ref/mod#toolchain-pseudo-versions is how its module is named).
+// (https://go.dev/doc/toolchain says how its module is named).
 func toolchainPURL(version, goos, goarch string) (string, error) {
 	return modulePURL("golang.org/toolchain", fmt.Sprintf("v0.0.1-%s.%s-%s", version, goos, goarch))
 }
