@@ -43,7 +43,7 @@ var depsRules = map[string]string{
 
 	// What is said of a release, and who says it.
 	"attest/slsa":   "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/recipe pipeline/report",
-	"attest/policy": "attest/intoto attest/slsa",
+	"attest/policy": "attest/intoto attest/slsa matrix pipeline/artifact",
 	"attest/key":    "pipeline/artifact",
 	"attest":        "attest/intoto pipeline/artifact",
 

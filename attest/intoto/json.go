@@ -133,8 +133,10 @@ type Descriptor struct {
 // a descriptor without URI, Digest and Content are errors.
 func (d *Descriptor) UnmarshalJSON(data []byte) error {
 	var err error
-	*d, err = decodeDescriptor(data)
-	return err
+	if *d, err = decodeDescriptor(data); err != nil {
+		return fmt.Errorf("resource descriptor: %w", err)
+	}
+	return nil
 }
 
 func decodeDescriptor(data []byte) (Descriptor, error) {

@@ -70,7 +70,8 @@ type expectation struct {
 }
 
 // Check holds the statements against the policy. They must have been opened: their
-// signatures are those of somebody who is believed. subject is the digest of what
+// signatures are those of somebody who is believed, also about the builder that
+// they name: a builder.id is worth what its signer is. subject is the digest of what
 // is to be used; statements that are not about it show nothing.
 //
 // What is expected of the source and the build is shown by SLSA provenance, the

@@ -154,7 +154,7 @@ func newProvenance(rec *report.Record, run Run) (intoto.Statement, error) {
 		return intoto.Statement{}, err
 	}
 	if !rec.Verdict.Pass() || len(rec.Artifacts) == 0 {
-		return intoto.Statement{}, fmt.Errorf("the verdict is %q, with %d artifacts: there is nothing to be proud of", rec.Verdict, len(rec.Artifacts))
+		return intoto.Statement{}, fmt.Errorf("no release: the verdict is %q, and there are %d artifacts", rec.Verdict, len(rec.Artifacts))
 	}
 	ext := &ExternalParameters{
 		Config:   ConfigFile{Digest: sha256Set(rec.Source.Config), Path: rec.Source.ConfigFile},
@@ -406,20 +406,16 @@ func decodeProvenance(s intoto.Statement) (*Provenance, error) {
 	if s.PredicateType != ProvenanceType {
 		return nil, fmt.Errorf("predicateType %.200q: want %q", s.PredicateType, ProvenanceType)
 	}
-	// Nothing can be there twice after this.
-	data, err := s.Encode()
+	predicate, err := compact(s)
 	if err != nil {
 		return nil, err
 	}
-	if s, err = intoto.Decode(data); err != nil { // compact
-		return nil, err
-	}
-	p, err := readForeign(s.Predicate)
+	p, err := readForeign(predicate)
 	if err != nil || p.BuildDefinition.BuildType != BuildType {
 		return p, err
 	}
 	p = &Provenance{}
-	if err := strict(s.Predicate, p); err != nil {
+	if err := strict(predicate, p); err != nil {
 		return nil, err
 	}
 	p.External, p.Internal = &ExternalParameters{}, &InternalParameters{}

@@ -101,7 +101,15 @@ func circumstances(rec *report.Record) Circumstances {
 }
 
 func (c Circumstances) check() error {
+	if c.Compilations == nil || c.Variations == nil || c.Confinement.Missing == nil {
+		return errors.New("null, where a list belongs")
+	}
+	targets := map[matrix.Target]bool{}
 	for _, x := range c.Compilations {
+		if targets[x.Target] {
+			return fmt.Errorf("compilations: %s is there twice", x.Target)
+		}
+		targets[x.Target] = true
 		if x.Reproduced < 0 || x.Reproduced > x.Packages {
 			return fmt.Errorf("compilations: %s: %d of %d packages", x.Target, x.Reproduced, x.Packages)
 		}
@@ -168,6 +176,17 @@ func strict(data []byte, v any) error {
 	return nil
 }
 
+// compact returns the predicate of s without white space. What a Statement must
+// not be, with members that are there twice for one, is an error.
+func compact(s intoto.Statement) ([]byte, error) {
+	if _, err := s.Encode(); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err := json.Compact(&b, s.Predicate)
+	return b.Bytes(), err
+}
+
 // marshal is json.Marshal without escapes for HTML.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
@@ -207,7 +226,7 @@ func modulePURL(path, version string) (string, error) {
 }
 
 // toolchainPURL is that of a published Go distribution
-// (https://go.dev/ref/mod#toolchain-pseudo-versions is how its module is named).
+// (https://go.dev/doc/toolchain says how its module is named).
 func toolchainPURL(version, goos, goarch string) (string, error) {
 	return modulePURL("golang.org/toolchain", fmt.Sprintf("v0.0.1-%s.%s-%s", version, goos, goarch))
 }

@@ -60,11 +60,14 @@ type Notes struct {
 	Verdicts map[string]compare.Verdict `json:"verdicts"`
 }
 
+// ErrNothingBuilt says that a test result has nothing that it could be about.
+var ErrNothingBuilt = errors.New("no pass built anything")
+
 // NewTestResult returns what the double build of rec came to. Its subjects are
 // the artifacts of the release if every test passed. Otherwise there is no
 // release, and the subjects are what the passes built, by the names that they
 // have below dist.rejected: A/<os>_<arch>/<binary>, B/files/<name>. If they built
-// nothing at all there is nothing to make a statement about, which is an error.
+// nothing at all, the error is [ErrNothingBuilt]: a statement needs a subject.
 // url is that of the run, or empty.
 func NewTestResult(rec *report.Record, url string) (intoto.Statement, error) {
 	s, err := newTestResult(rec, url)
@@ -112,7 +115,7 @@ func newTestResult(rec *report.Record, url string) (intoto.Statement, error) {
 		s.Subjects = subjects(rec.Artifacts)
 	}
 	if len(s.Subjects) == 0 {
-		return intoto.Statement{}, errors.New("no pass built anything that it could be about")
+		return intoto.Statement{}, ErrNothingBuilt
 	}
 	var err error
 	if t.Configuration[0].Annotations, err = annotations(t.Notes); err != nil {
@@ -145,18 +148,15 @@ func DecodeTestResult(s intoto.Statement) (*TestResult, error) {
 	if s.PredicateType != TestResultType {
 		return nil, fmt.Errorf("test result: predicateType %.200q: want %q", s.PredicateType, TestResultType)
 	}
-	data, err := s.Encode()
+	predicate, err := compact(s)
 	if err != nil {
 		return nil, fmt.Errorf("test result: %w", err)
 	}
-	if s, err = intoto.Decode(data); err != nil { // compact
-		return nil, fmt.Errorf("test result: %w", err)
-	}
-	if !isDoubleBuild(s.Predicate) {
+	if !isDoubleBuild(predicate) {
 		return nil, ErrOtherTest
 	}
 	t := &TestResult{}
-	if err := strict(s.Predicate, t); err != nil {
+	if err := strict(predicate, t); err != nil {
 		return nil, fmt.Errorf("test result: %w", err)
 	}
 	if err := t.check(); err != nil {
@@ -194,6 +194,9 @@ func (t *TestResult) check() error {
 		if err := intoto.CheckURI(t.URL); err != nil {
 			return fmt.Errorf("url: %w", err)
 		}
+	}
+	if t.PassedTests == nil || t.WarnedTests == nil || t.FailedTests == nil {
+		return errors.New("null, where a list of tests belongs")
 	}
 	if len(t.WarnedTests) > 0 {
 		return fmt.Errorf("warnedTests: %.200q: a double build has none", t.WarnedTests)
