@@ -234,6 +234,9 @@ func checkBox(data []byte) error {
 	if p := b.KDF.Params; (p.N != 1<<15 && p.N != 1<<16 && p.N != 1<<17) || p.R != 8 || p.P != 1 {
 		return fmt.Errorf("unknown scrypt parameters N=%d r=%d p=%d", p.N, p.R, p.P)
 	}
+	if len(b.KDF.Salt) == 0 || len(b.Ciphertext) == 0 {
+		return errors.New("no salt, or nothing encrypted")
+	}
 	if len(b.Cipher.Nonce) != 24 {
 		return fmt.Errorf("nonce of %d bytes: want 24", len(b.Cipher.Nonce))
 	}
