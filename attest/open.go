@@ -23,6 +23,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -249,10 +250,17 @@ func (o *opening) checkMessage() error {
 // checkEntry finds values of an entry that no signature covers. In an entry of
 // Rekor v2 the proof covers all but these.
 func checkEntry(e *tlog.Entry) error {
+	tle := e.TransparencyLogEntry()
+	if p := tle.GetInclusionProof(); p != nil {
+		// The checkpoint's lines are: origin, size of the tree, root hash.
+		lines := strings.SplitN(p.GetCheckpoint().GetEnvelope(), "\n", 3)
+		if len(lines) < 3 || lines[1] != strconv.FormatInt(p.GetTreeSize(), 10) {
+			return refuse(WrongLog, "the inclusion proof is for another tree than its checkpoint")
+		}
+	}
 	if !e.IsRekorV2() {
 		return nil
 	}
-	tle := e.TransparencyLogEntry()
 	if tle.GetIntegratedTime() != 0 || tle.GetInclusionPromise() != nil {
 		return refuse(WrongLog, "the log entry has a time, which Rekor v2 does not sign")
 	}
