@@ -10,6 +10,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func parseRoot(t testing.TB, s *attesttest.Stack) *attest.Root {
 
 func services(t testing.TB, s *attesttest.Stack) *attest.Services {
 	t.Helper()
-	services, err := attest.NewServices(s.SigningConfig, parseRoot(t, s), time.Now)
+	services, err := attest.NewServices(s.SigningConfig, parseRoot(t, s), time.Now, http.DefaultTransport)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +153,7 @@ func TestKeylessFaults(t *testing.T) {
 		"the authorities are not those of the root": {2, func(s *attesttest.Stack) {
 			other := attesttest.New(t, 2)
 			s.TrustedRoot = other.TrustedRoot
-		}, attest.WrongTime},
+		}, attest.WrongAuthority},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -287,9 +288,9 @@ func TestOtherTrust(t *testing.T) {
 		{"no trust", unlogged, attest.Trust{}, attest.Undetermined},
 		{"certificate, by a key", certified, byKey, attest.WrongKey},
 		{"key, by identity", unlogged, trustSigner(t, s), attest.WrongIdentity},
-		{"certificate, another root", certified, trustSigner(t, other), attest.WrongTime},
+		{"certificate, another root", certified, trustSigner(t, other), attest.WrongAuthority},
 		{"key, not logged", unlogged, byLoggedKey, attest.WrongLog},
-		{"key, another log", logged, byOtherLog, attest.WrongTime},
+		{"key, another log", logged, byOtherLog, attest.WrongLog},
 	} {
 		v, err := attest.Open(test.data, test.trust, about)
 		if test.want != "" {
@@ -343,11 +344,11 @@ func TestParseServices(t *testing.T) {
 		`{"mediaType":"application/vnd.dev.sigstore.signingconfig.v0.2+json","rekorTlogUrls":[{"url":"https://example.com"}]}`,
 		string(bytes.Replace(s.SigningConfig, []byte(`"caUrls"`), []byte(`"unknown"`), 1)),
 	} {
-		if _, err := attest.NewServices([]byte(bad), parseRoot(t, s), time.Now); err == nil {
+		if _, err := attest.NewServices([]byte(bad), parseRoot(t, s), time.Now, http.DefaultTransport); err == nil {
 			t.Errorf("%.60q: accepted", bad)
 		}
 	}
-	if _, err := attest.NewServices(s.SigningConfig, nil, time.Now); err == nil {
+	if _, err := attest.NewServices(s.SigningConfig, nil, time.Now, http.DefaultTransport); err == nil {
 		t.Error("no trusted root: accepted")
 	}
 }
