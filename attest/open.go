@@ -21,8 +21,10 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -246,21 +248,35 @@ func (o *opening) checkMessage() error {
 	return nil
 }
 
-// checkEntry finds values of an entry that no signature covers. In an entry of
-// Rekor v2 the proof covers all but these.
+// checkEntry finds wrong values in an entry that neither a signature covers nor
+// sigstore-go compares.
 func checkEntry(e *tlog.Entry) error {
+	tle := e.TransparencyLogEntry()
+	var body struct {
+		Kind    string `json:"kind"`
+		Version string `json:"apiVersion"`
+	}
+	if err := json.Unmarshal(tle.GetCanonicalizedBody(), &body); err != nil {
+		return refuse(Malformed, "log entry: %w", err)
+	}
+	if k := tle.GetKindVersion(); k.GetKind() != body.Kind || k.GetVersion() != body.Version {
+		return refuse(WrongLog, "the log entry is a %.40q %.40q and is said to be a %.40q %.40q", body.Kind, body.Version, k.GetKind(), k.GetVersion())
+	}
+	if p := tle.GetInclusionProof(); p != nil {
+		// The checkpoint's lines are: origin, size of the tree, root hash.
+		lines := strings.SplitN(p.GetCheckpoint().GetEnvelope(), "\n", 3)
+		if len(lines) < 3 || lines[1] != strconv.FormatInt(p.GetTreeSize(), 10) {
+			return refuse(WrongLog, "the inclusion proof is for another tree than its checkpoint")
+		}
+	}
 	if !e.IsRekorV2() {
 		return nil
 	}
-	tle := e.TransparencyLogEntry()
 	if tle.GetIntegratedTime() != 0 || tle.GetInclusionPromise() != nil {
 		return refuse(WrongLog, "the log entry has a time, which Rekor v2 does not sign")
 	}
 	if tle.GetLogIndex() != tle.GetInclusionProof().GetLogIndex() {
 		return refuse(WrongLog, "the log entry is number %d, and its proof is for number %d", tle.GetLogIndex(), tle.GetInclusionProof().GetLogIndex())
-	}
-	if k := tle.GetKindVersion(); k.GetKind() != "hashedrekord" || k.GetVersion() != "0.0.2" {
-		return refuse(WrongLog, "the log entry says it is a %.40q %.40q", k.GetKind(), k.GetVersion())
 	}
 	return nil
 }
@@ -315,7 +331,7 @@ func (o *opening) about() verify.ArtifactPolicyOption {
 // why finds the reason of a refusal by asking for each part alone, in the order
 // in which the answers are most telling. The refusal stands whatever it finds.
 func (o *opening) why(refusal error) error {
-	for _, ask := range []func() error{o.askSignature, o.askSubject, o.askTime, o.askLog, o.askCertificate} {
+	for _, ask := range []func() error{o.askSignature, o.askSubject, o.askCertificate, o.askWhichLog, o.askTime, o.askLog} {
 		if err := ask(); err != nil {
 			return err
 		}
@@ -388,14 +404,21 @@ func (o *opening) askTime() error {
 	return nil
 }
 
-func (o *opening) askLog() error {
-	if o.trust.root == nil || len(o.entries) == 0 {
+func (o *opening) askWhichLog() error {
+	if o.trust.root == nil {
 		return nil
 	}
 	for _, e := range o.entries {
 		if _, ok := o.material.RekorLogs()[hex.EncodeToString([]byte(e.LogKeyID()))]; !ok {
 			return refuse(WrongLog, "the log %s is not one of the trusted root", logName([]byte(e.LogKeyID())))
 		}
+	}
+	return nil
+}
+
+func (o *opening) askLog() error {
+	if o.trust.root == nil || len(o.entries) == 0 {
+		return nil
 	}
 	if _, err := verify.VerifyTlogEntry(o.bundle, o.material, len(o.entries), true); err != nil {
 		return refuse(WrongLog, "%w", err)

@@ -22,9 +22,10 @@ type Token func(context.Context) (string, error)
 // authority (Fulcio), transparency logs (Rekor v1 and v2) and time stamp
 // authorities (RFC 3161).
 type Services struct {
-	config *root.SigningConfig
-	root   *Root
-	now    func() time.Time
+	config    *root.SigningConfig
+	root      *Root
+	now       func() time.Time
+	transport http.RoundTripper
 }
 
 // NewServices reads a signing configuration in JSON, media type
@@ -32,7 +33,9 @@ type Services struct {
 // (https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_trustroot.proto).
 // The trusted root must know these services, as every bundle is verified with it
 // right after signing. The clock chooses among services by their validity.
-func NewServices(config []byte, r *Root, now func() time.Time) (*Services, error) {
+// The transport is for the certificate and time stamp authorities; the clients of
+// the logs bring their own.
+func NewServices(config []byte, r *Root, now func() time.Time, transport http.RoundTripper) (*Services, error) {
 	pb, err := root.NewSigningConfigProtobuf(config)
 	if err != nil {
 		return nil, fmt.Errorf("signing configuration: %w", err)
@@ -47,7 +50,7 @@ func NewServices(config []byte, r *Root, now func() time.Time) (*Services, error
 	if r == nil {
 		return nil, refuse(Undetermined, "no trusted root")
 	}
-	return &Services{c, r, now}, nil
+	return &Services{c, r, now, transport}, nil
 }
 
 // How often a service that answers with a server's error is asked again, and
@@ -69,7 +72,7 @@ func (s *Services) use(ctx context.Context, opts *sign.BundleOptions) (done func
 		}
 		for _, c := range chosen {
 			opts.TimestampAuthorities = append(opts.TimestampAuthorities, sign.NewTimestampAuthority(&sign.TimestampAuthorityOptions{
-				URL: c.URL, Timeout: timeout, Retries: retries, Transport: &transport{ctx: ctx},
+				URL: c.URL, Timeout: timeout, Retries: retries, Transport: &transport{ctx: ctx, base: s.transport},
 			}))
 		}
 	}
@@ -94,7 +97,7 @@ func (s *Services) certify(ctx context.Context, kp sign.Keypair, token string) (
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority: %w", err)
 	}
-	t := &transport{ctx: ctx}
+	t := &transport{ctx: ctx, base: s.transport}
 	f := sign.NewFulcio(&sign.FulcioOptions{BaseURL: c.URL, Timeout: timeout, Retries: retries, Transport: t})
 	der, err := f.GetCertificate(ctx, kp, &sign.CertificateProviderOptions{IDToken: token})
 	if err != nil {
@@ -105,7 +108,8 @@ func (s *Services) certify(ctx context.Context, kp sign.Keypair, token string) (
 
 // transport gives requests the context that sigstore-go makes them without.
 type transport struct {
-	ctx context.Context
+	ctx  context.Context
+	base http.RoundTripper
 	// last is the last answer of a server that had a fault: sigstore-go has
 	// closed it when it gives up.
 	last string
@@ -116,7 +120,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	// The timeout of the client is in the request's own context.
 	ctx, cancel := context.WithCancel(r.Context())
 	stop := context.AfterFunc(t.ctx, cancel)
-	resp, err := http.DefaultTransport.RoundTrip(r.WithContext(ctx))
+	resp, err := t.base.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		stop()
 		cancel()

@@ -25,6 +25,7 @@ var depsRules = map[string]string{
 
 	// Tools of the stages, which know nothing of a release.
 	"pipeline/hint":    "",
+	"pipeline/purl":    "",
 	"pipeline/process": "",
 	"pipeline/gocmd":   "pipeline/process",
 	"pipeline/inspect": "",
@@ -36,16 +37,20 @@ var depsRules = map[string]string{
 	"pipeline/build":     "pipeline/artifact pipeline/process pipeline/recipe",
 	"pipeline/compare":   "pipeline/artifact pipeline/inspect",
 	"pipeline/archive":   "pipeline/artifact",
-	"pipeline/sbom":      "pipeline/artifact pipeline/inspect",
+	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
 
 	// The record holds what the stages found, as they say it.
 	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/recipe",
 
 	// What is said of a release, and who says it.
-	"attest/slsa":   "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/recipe pipeline/report",
+	"attest/slsa":   "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/purl pipeline/recipe pipeline/report",
 	"attest/policy": "attest/intoto attest/slsa matrix pipeline/artifact",
-	"attest/key":    "pipeline/artifact",
+	"attest/key":    "pipeline/artifact pipeline/process",
 	"attest":        "attest/intoto pipeline/artifact",
+
+	// Where the tokens come from, and a stand-in for the servers in tests.
+	"attest/identity":   "",
+	"attest/attesttest": "",
 
 	// The forward flow.
 	"pipeline": `attest/intoto attest/slsa matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd

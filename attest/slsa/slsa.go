@@ -32,6 +32,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/purl"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -215,14 +216,11 @@ func dirHash(h1 string) (map[string]string, error) {
 
 // modulePURL returns the package URL of a module version
 // (https://github.com/package-url/purl-spec/blob/main/types/golang-definition.json).
-// The case of letters is kept, as the tools of the Go world do and against that
-// definition: github.com/Sirupsen/logrus is not github.com/sirupsen/logrus.
 func modulePURL(path, version string) (string, error) {
 	if err := module.Check(path, version); err != nil {
 		return "", err
 	}
-	// "+" is all that a checked path or version has to have escaped.
-	return "pkg:golang/" + path + "@" + strings.ReplaceAll(version, "+", "%2B"), nil
+	return purl.Golang(path, version), nil
 }
 
 // toolchainPURL is that of a published Go distribution

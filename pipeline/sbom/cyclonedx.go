@@ -1,5 +1,7 @@
 package sbom
 
+import "github.com/twicebuild/twice/pipeline/purl"
+
 // The part of CycloneDX 1.6 that is needed. The types are our own because
 // cyclonedx-go, the usual library, brings encoding/xml and encoding/gob: 0.5 to 0.8
 // MB of a binary, and 3.3 CPU seconds more for each of the two builds of every
@@ -64,7 +66,7 @@ func (d *Document) CycloneDX() ([]byte, error) {
 			Type: "library", Ref: c.ref, Name: c.path, Version: c.version, Scope: "required", Properties: c.properties(),
 		}
 		if c.folder == "" {
-			entry.PURL = purl(c.path, c.version)
+			entry.PURL = purl.Golang(c.path, c.version)
 		}
 		if c.h1 != "" {
 			entry.Properties = append(entry.Properties, property{"golang:h1", c.h1})
@@ -75,10 +77,10 @@ func (d *Document) CycloneDX() ([]byte, error) {
 	number := release(d.goVersion)
 	components = append(components, cdxComponent{
 		Type: "library", Ref: stdlib, Name: stdlib, Version: number, Description: stdlibText, Scope: "required",
-		PURL: purl(stdlib, number), Properties: d.goProperties(),
+		PURL: purl.Golang(stdlib, number), Properties: d.goProperties(),
 	}, cdxComponent{
 		Type: "application", Ref: toolchain, Name: toolchain, Version: number, Description: toolchainText, Scope: "excluded",
-		PURL: purl(toolchain, number), Properties: d.goProperties(),
+		PURL: purl.Golang(toolchain, number), Properties: d.goProperties(),
 	})
 	refs = append(refs, stdlib)
 	own := "unknown"

@@ -18,6 +18,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/purl"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/*.golden.json")
@@ -309,7 +310,7 @@ func TestPurl(t *testing.T) {
 		{"a.b/c_d~e-f.g/v2", "v2.0.0+incompatible", "pkg:golang/a.b/c_d~e-f.g/v2@v2.0.0%2Bincompatible"},
 		{"a.b/c+d", "v0.0.0:@/?#% é", "pkg:golang/a.b/c%2Bd@v0.0.0:%40%2F%3F%23%25%20%C3%A9"},
 	} {
-		if got := purl(tt.path, tt.version); got != tt.want {
+		if got := purl.Golang(tt.path, tt.version); got != tt.want {
 			t.Errorf("got %s, want %s", got, tt.want)
 		}
 	}

@@ -3,6 +3,8 @@ package sbom
 import (
 	"fmt"
 	"strings"
+
+	"github.com/twicebuild/twice/pipeline/purl"
 )
 
 // The part of SPDX 2.3 that is needed, with the sections of the specification.
@@ -132,7 +134,7 @@ func (d *Document) spdxTool() string {
 }
 
 func purlRef(path, version string) spdxRef {
-	return spdxRef{"PACKAGE-MANAGER", "purl", purl(path, version)}
+	return spdxRef{"PACKAGE-MANAGER", "purl", purl.Golang(path, version)}
 }
 
 // spdxID makes an identifier of letters, digits, "." and "-" (7.2); different
@@ -141,7 +143,7 @@ func spdxID(ref string) string {
 	var b strings.Builder
 	b.WriteString("SPDXRef-Module-")
 	for i := range len(ref) {
-		if c := ref[i]; alphanumeric(c) || c == '.' {
+		if c := ref[i]; 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "-%02X", c)
