@@ -53,6 +53,16 @@ func NewServices(config []byte, r *Root, now func() time.Time, transport http.Ro
 	return &Services{c, r, now, transport}, nil
 }
 
+// Issuer returns the URL of the OpenID Connect issuer whose identity tokens the
+// certificate authority takes from people.
+func (s *Services) Issuer() (string, error) {
+	issuer, err := root.SelectService(s.config.OIDCProviderURLs(), []uint32{1}, s.now())
+	if err != nil {
+		return "", fmt.Errorf("signing configuration: issuer of identities: %w", err)
+	}
+	return issuer.URL, nil
+}
+
 // How often a service that answers with a server's error is asked again, and
 // how long an answer may take.
 const (

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -55,7 +56,7 @@ func run() int {
 		<-signals
 		cancel(errInterrupted)
 	}()
-	app := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Environ(), now: time.Now}
+	app := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Environ(), now: time.Now, transport: http.DefaultTransport}
 	if term.IsTerminal(int(os.Stdin.Fd())) {
 		app.ask = askTerminal
 	}
@@ -76,6 +77,7 @@ type app struct {
 	stdout, stderr io.Writer
 	env            []string
 	now            func() time.Time
+	transport      http.RoundTripper
 	width          int
 	// ask reads a line from the terminal without showing it; nil without one.
 	ask      func(ctx context.Context, prompt string) ([]byte, error)
@@ -244,7 +246,7 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 	} else if err != nil {
 		return cfg, err
 	}
-	if cfg.Cache, err = a.cacheDir(env); err != nil {
+	if cfg.Cache, err = a.cacheDir(); err != nil {
 		return cfg, err
 	}
 	if s := env["SOURCE_DATE_EPOCH"]; s != "" {
@@ -261,7 +263,7 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 }
 
 // cacheDir is the folder that outlives runs.
-func (a *app) cacheDir(env map[string]string) (string, error) {
+func (a *app) cacheDir() (string, error) {
 	if a.cache != "" {
 		return filepath.Abs(a.cache)
 	}

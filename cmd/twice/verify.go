@@ -41,7 +41,7 @@ func (f *trustFlags) add(c *cobra.Command) {
 	flags.StringVar(&f.identity.NameRegexp, "certificate-identity-regexp", "", "as --certificate-identity, a regular `EXPR` that matches all of it")
 	flags.StringVar(&f.identity.Issuer, "certificate-oidc-issuer", "", "trust certificates for identities that `URL` vouched for")
 	flags.StringVar(&f.identity.IssuerRegexp, "certificate-oidc-issuer-regexp", "", "as --certificate-oidc-issuer, a regular `EXPR` that matches all of it")
-	flags.StringVar(&f.trustedRoot, "trusted-root", "", "the Sigstore instance that `FILE` describes (trusted_root.json)")
+	flags.StringVar(&f.trustedRoot, "trusted-root", "", "the Sigstore instance that `FILE` describes (trusted_root.json; default: the public one)")
 }
 
 // trust returns whom to trust.
@@ -75,6 +75,19 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 			return attest.TrustLoggedKey(public.Key(), root)
 		}
 		return attest.TrustKey(public.Key())
+	}
+	if root == nil {
+		public, err := a.publicInstance()
+		if err != nil {
+			return attest.Trust{}, err
+		}
+		data, err := public.TrustedRoot(ctx)
+		if err != nil {
+			return attest.Trust{}, err
+		}
+		if root, err = attest.ParseRoot(data); err != nil {
+			return attest.Trust{}, err
+		}
 	}
 	t, err := attest.TrustIdentity(root, f.identity)
 	if failed := (*attest.Error)(nil); err != nil && !errors.As(err, &failed) {
@@ -143,10 +156,12 @@ func (a *app) verifyCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify {FILE | DIR}...",
 		Short: "Check signatures, signers and statements of files; never builds",
-		Long: `Verify checks, without a network, that somebody you trust signed what is said
+		Long: `Verify checks that somebody you trust signed what is said
 about each file, and that it is about these bytes. Bundles are found by themselves
 in the file's folder and the two above it, as *.sigstore.json; every one that says
 it is about the file has to be good. A folder is verified with all files in it.
+The network is used only to learn what the public Sigstore instance trusts, when
+an identity is given and no --trusted-root, and to ask a KMS for its key.
 
 It exits with 0 if every file is verified, 1 if one is refused, 3 if it could
 not be determined.`,
