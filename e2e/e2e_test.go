@@ -24,6 +24,9 @@ import (
 // repository.
 var twiceFile, cacheDir, repoRoot string
 
+// keyFile is what releases are signed with; its public half is beside it.
+var keyFile string
+
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
@@ -49,6 +52,15 @@ func run(m *testing.M) int {
 	build.Dir, build.Stderr = repoRoot, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "go build ./cmd/twice:", err)
+		return 1
+	}
+	// Development keys go there.
+	os.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
+	keyFile = filepath.Join(dir, "e2e.key")
+	keygen := exec.Command(twiceFile, "keygen", "--unencrypted", strings.TrimSuffix(keyFile, ".key"))
+	keygen.Stderr = os.Stderr
+	if err := keygen.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "twice keygen:", err)
 		return 1
 	}
 	return m.Run()

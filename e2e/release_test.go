@@ -35,8 +35,9 @@ func TestAge(t *testing.T) {
 func TestEsbuild(t *testing.T) {
 	large(t)
 	dist := filepath.Join(t.TempDir(), "dist")
-	twice(t, "", "release", "--module", "github.com/evanw/esbuild@v0.25.0", "--config", filepath.Join(repoRoot, "configs", "esbuild.toml"), "--out", dist)
+	twice(t, "", "release", "--module", "github.com/evanw/esbuild@v0.25.0", "--config", filepath.Join(repoRoot, "configs", "esbuild.toml"), "--out", dist, "--key", keyFile)
 	rec := agrees(t, dist)
+	twice(t, "", "verify", dist, "--key", strings.TrimSuffix(keyFile, ".key")+".pub")
 	if out := command(t, "", nil, filepath.Join(dist, rec.Binaries[0].file()), "--version"); strings.TrimSpace(out) != "0.25.0" {
 		t.Errorf("esbuild --version: %s", out)
 	}
@@ -46,7 +47,7 @@ func TestEsbuild(t *testing.T) {
 func TestThisRepository(t *testing.T) {
 	clone := filepath.Join(t.TempDir(), "clone")
 	command(t, "", nil, "git", "clone", "-q", repoRoot, clone)
-	twice(t, clone, "release", "--snapshot", "--target", "linux/amd64")
+	twice(t, clone, "release", "--snapshot", "--target", "linux/amd64", "--key", keyFile)
 	rec := agrees(t, filepath.Join(clone, "dist"))
 	if out := command(t, "", nil, filepath.Join(clone, "dist", rec.Binaries[0].file()), "version"); !strings.HasPrefix(out, "twice "+rec.Version+" ") {
 		t.Errorf("twice version: %s, release.json: %s", out, rec.Version)
@@ -61,7 +62,7 @@ func TestOtherToolchain(t *testing.T) {
 		"go.mod": "module example.com/tiny\n\ngo 1.25.0\n", "main.go": tinyMain,
 		"release.toml": oneTarget + "[toolchain]\nversion = \"1.25.5\"\n",
 	}, "v1.0.0")
-	twice(t, repo, "release")
+	twice(t, repo, "release", "--key", keyFile)
 	rec := agrees(t, filepath.Join(repo, "dist"))
 	if tc := rec.Varying.Toolchain; rec.Toolchain.Version != "go1.25.5" || tc.From != "downloaded" || !tc.Published {
 		t.Errorf("toolchain %+v, %+v", rec.Toolchain, tc)
@@ -96,7 +97,7 @@ func TestSubfolder(t *testing.T) {
 	// A tag of the repository is not one of the module. What is planned at a
 	// tag is its release, also where a template asks whether it is one.
 	planned := plan(t, repo)
-	twice(t, repo, "release")
+	twice(t, repo, "release", "--key", keyFile)
 	dist := filepath.Join(repo, "dist")
 	rec := agrees(t, dist)
 	if len(planned) != 1 || planned[0] != rec.Binaries[0].RecipeDigest {
@@ -147,7 +148,7 @@ func main() { println(C.GoString(C.answer())) }
 		"answer.c":     "const char *answer(void) { return \"from C\"; }\n",
 		"release.toml": "project = \"tiny\"\n[[binary]]\npackage = \".\"\ncgo = true\nenv = { CGO_CFLAGS = \"-O2 -g\" }\n[matrix]\nos = [\"linux\"]\narch = [\"amd64\"]\n",
 	}, "v0.1.0")
-	twice(t, repo, "release")
+	twice(t, repo, "release", "--key", keyFile)
 	rec := agrees(t, filepath.Join(repo, "dist"))
 	if !strings.Contains(string(rec.Binaries[0].Recipe), `"compiler"`) {
 		t.Error("the recipe names no C compiler")
@@ -160,7 +161,7 @@ func TestDarwin(t *testing.T) {
 	repo := repository(t, map[string]string{
 		"go.mod": tinyMod, "main.go": tinyMain, "release.toml": strings.Replace(oneTarget, "linux", "darwin", 1),
 	}, "v1.0.0")
-	twice(t, repo, "release")
+	twice(t, repo, "release", "--key", keyFile)
 	agrees(t, filepath.Join(repo, "dist"))
 }
 
@@ -170,7 +171,7 @@ func TestChecksFail(t *testing.T) {
 	repo := repository(t, map[string]string{
 		"go.mod": tinyMod, "main.go": tinyMain, "release.toml": oneTarget,
 	}, "v1.0.0")
-	twice(t, repo, "release")
+	twice(t, repo, "release", "--key", keyFile)
 	dist := filepath.Join(repo, "dist")
 	rec := agrees(t, dist)
 	b := rec.Binaries[0]

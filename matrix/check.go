@@ -3,6 +3,7 @@ package matrix
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -60,6 +61,7 @@ func (p *parser) check() {
 		p.env(join(key, "env"), o.Env)
 	}
 	p.packaging()
+	p.sign()
 	p.fill("checksum.file", &f.Checksum.File, "SHA256SUMS")
 	if p.ok("checksum.file") {
 		p.name("checksum.file", f.Checksum.File)
@@ -79,6 +81,39 @@ func (p *parser) check() {
 			p.template(at(key, j), arg, where{}, hookArg(j))
 		}
 	}
+}
+
+// sign checks the table [sign].
+func (p *parser) sign() {
+	s := p.f.Sign
+	if s.Key != "" && s.Keyless {
+		p.reject("sign.keyless", "leave out one of the two", "there is a key as well")
+	}
+	if (s.SigningConfig == "") != (s.TrustedRoot == "") {
+		key, other := "sign.trusted_root", "signing_config"
+		if s.TrustedRoot == "" {
+			key, other = "sign.signing_config", "trusted_root"
+		}
+		p.reject(key, "give both", "without %s", other)
+	}
+	if s.SigningConfig != "" && s.Key == "" && !s.Keyless {
+		p.reject("sign.signing_config", "add key or keyless", "nothing says who signs")
+	}
+	if s.Builder != "" && p.ok("sign.builder") {
+		if u, err := url.Parse(s.Builder); err != nil || u.Scheme == "" || !isPrintable(s.Builder) {
+			p.reject("sign.builder", "write an absolute one, such as \"https://example.com/builder\"", "%q is no URI", s.Builder)
+		}
+	}
+	for key, v := range map[string]string{"key": s.Key, "signing_config": s.SigningConfig, "trusted_root": s.TrustedRoot, "builder": s.Builder} {
+		if k := join("sign", key); v == "" && p.given(k) && p.ok(k) {
+			p.reject(k, "leave it out for the default", "empty")
+		}
+	}
+}
+
+// isPrintable tells whether s is ASCII without spaces and control characters.
+func isPrintable(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
 // name holds a value to [plainName].
@@ -114,7 +149,7 @@ func plainName(s string) error {
 
 // reserved are the names in dist that no archive and no list of digests can
 // have, in lower case.
-var reserved = map[string]bool{"bin": true, "oci": true, "release.json": true, "report.html": true}
+var reserved = map[string]bool{"bin": true, "oci": true, "sbom": true, "release.json": true, "report.html": true}
 
 // template checks a template and keeps it for the expansion; value, where it is
 // not nil, judges what comes out with sample values.

@@ -70,6 +70,8 @@ type File struct {
 	// built, each under a heading [[before]], in order. They run in each pass's
 	// own workspace, so what they generate is compared like everything else.
 	Before []Hook `toml:"before"`
+	// Sign says who signs the release.
+	Sign Sign `toml:"sign"`
 
 	name  string
 	lines *index
@@ -307,6 +309,35 @@ type Hook struct {
 	//
 	//	run = ["go", "generate", "./..."]
 	Run []string `toml:"run,required"`
+}
+
+// Sign is the table [sign]. Without it and without the flags that say the same,
+// a snapshot is signed with a development key, which proves nothing about who
+// built it, and a release is refused.
+type Sign struct {
+	// Key is a file with a private key, relative to the release file's folder and
+	// best outside of the repository, or a key of a key management service such
+	// as "awskms:///alias/release" (see twice keygen).
+	//
+	//	key = "../release.key"
+	Key string `toml:"key"`
+	// Keyless signs with a certificate that lives for minutes, for whom an OpenID
+	// Connect provider says the caller is: GitHub Actions, GitLab CI, or a person
+	// with a browser. Not together with Key. Default false.
+	Keyless bool `toml:"keyless"`
+	// SigningConfig and TrustedRoot are files that describe a Sigstore instance of
+	// one's own, relative to the release file's folder. Default: the public good
+	// instance. With Key they add entries in its logs and its time stamps.
+	//
+	//	signing_config = "sigstore/signing_config.json"
+	//	trusted_root = "sigstore/trusted_root.json"
+	SigningConfig string `toml:"signing_config"`
+	TrustedRoot   string `toml:"trusted_root"`
+	// Builder is the URI in the provenance for who ran the build, which verifiers
+	// compare. Default: that of twice on somebody's machine.
+	//
+	//	builder = "https://example.com/release-machine"
+	Builder string `toml:"builder"`
 }
 
 // MaxSize is the greatest size of a release file, in bytes.

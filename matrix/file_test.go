@@ -213,6 +213,37 @@ file = "sub/SUMS"
 > release.toml:14: build.buildid: "-buildid=a'b\"c" holds both kinds of quotes
 > release.toml:16: checksum.file: "sub/SUMS" is no plain name
 > release.toml:17: matrix: empty: no targets`},
+		{"sign", `project = "x"
+binary = [{ package = "." }]
+[matrix]
+include = ["linux/amd64"]
+[sign]
+key = ""
+keyless = true
+trusted_root = "root.json"
+builder = "me"
+` + `
+> release.toml:6: sign.key: empty
+> release.toml:8: sign.trusted_root: without signing_config
+> release.toml:9: sign.builder: "me" is no URI`},
+		{"sign twice", `project = "x"
+binary = [{ package = "." }]
+[matrix]
+include = ["linux/amd64"]
+[sign]
+key = "k"
+keyless = true
+` + `
+> release.toml:7: sign.keyless: there is a key as well`},
+		{"sign with nothing", `project = "x"
+binary = [{ package = "." }]
+[matrix]
+include = ["linux/amd64"]
+[sign]
+signing_config = "a"
+trusted_root = "b"
+` + `
+> release.toml:6: sign.signing_config: nothing says who signs`},
 		{"empty values", `project = ""
 version = ""
 binary = []
@@ -887,7 +918,7 @@ func TestSchema(t *testing.T) {
 	}
 	if !slices.Equal(s.Required, []string{"project", "binary", "matrix"}) || s.AdditionalProperties ||
 		!slices.Equal(s.Properties["build"].Properties["pie"].Enum, []string{"auto", "on", "off"}) ||
-		s.Properties["override"].Items.Properties["trimpath"] == nil || len(s.Properties) != 11 {
+		s.Properties["override"].Items.Properties["trimpath"] == nil || len(s.Properties) != 12 {
 		t.Errorf("schema: %s", Schema())
 	}
 }

@@ -21,32 +21,44 @@ var depsRules = map[string]string{
 	"matrix":            "",
 	"pipeline/artifact": "",
 	"pipeline/recipe":   "matrix pipeline/artifact",
+	"attest/intoto":     "pipeline/artifact",
 
 	// Tools of the stages, which know nothing of a release.
-	"pipeline/gocmd":   "",
+	"pipeline/hint":    "",
+	"pipeline/purl":    "",
+	"pipeline/process": "",
+	"pipeline/gocmd":   "pipeline/process",
 	"pipeline/inspect": "",
 
 	// Stages.
-	"pipeline/source":    "pipeline/recipe",
-	"pipeline/toolchain": "pipeline/gocmd",
-	"pipeline/modules":   "pipeline/gocmd pipeline/recipe",
-	"pipeline/build":     "pipeline/artifact pipeline/recipe",
+	"pipeline/source":    "pipeline/gocmd pipeline/hint pipeline/process pipeline/recipe",
+	"pipeline/toolchain": "pipeline/gocmd pipeline/hint",
+	"pipeline/modules":   "pipeline/gocmd pipeline/hint pipeline/recipe",
+	"pipeline/build":     "pipeline/artifact pipeline/process pipeline/recipe",
 	"pipeline/compare":   "pipeline/artifact pipeline/inspect",
 	"pipeline/archive":   "pipeline/artifact",
+	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
 
 	// The record holds what the stages found, as they say it.
 	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/recipe",
 
 	// What is said of a release, and who says it.
-	"attest/key": "pipeline/artifact",
+	"attest/slsa":   "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/purl pipeline/recipe pipeline/report",
+	"attest/policy": "attest/intoto attest/slsa matrix pipeline/artifact",
+	"attest/key":    "pipeline/artifact pipeline/process",
+	"attest":        "attest/intoto pipeline/artifact",
+
+	// Where the tokens come from, and a stand-in for the servers in tests.
+	"attest/identity":   "",
+	"attest/attesttest": "",
 
 	// The forward flow.
-	"pipeline": `matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd
-		pipeline/modules pipeline/recipe pipeline/report pipeline/source pipeline/toolchain`,
+	"pipeline": `attest/intoto attest/slsa matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd
+		pipeline/hint pipeline/modules pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain`,
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
-	"cmd/twice": "matrix pipeline pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd pipeline/recipe pipeline/report",
+	"cmd/twice": "attest attest/identity attest/intoto attest/key attest/policy attest/slsa matrix pipeline pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd pipeline/hint pipeline/recipe pipeline/report pipeline/sbom",
 
 	// Black boxes: they run the command.
 	"e2e":       "",

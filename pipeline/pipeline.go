@@ -14,6 +14,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -85,21 +86,12 @@ func (e *ConfigError) Hint() string {
 	if e.Remedy != "" {
 		return e.Remedy
 	}
-	return Hint(e.Err)
-}
-
-// Hint returns the remedy that an error of any stage names, or "".
-func Hint(err error) string {
-	var h interface{ Hint() string }
-	if errors.As(err, &h) {
-		return h.Hint()
-	}
-	return ""
+	return hint.Of(e.Err)
 }
 
 // configError marks an error that has a remedy for the user as theirs.
 func configError(err error) error {
-	if Hint(err) == "" {
+	if hint.Of(err) == "" {
 		return err
 	}
 	return &ConfigError{Err: err}

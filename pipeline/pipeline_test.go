@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -89,14 +90,14 @@ func (withHint) Hint() string { return "do this" }
 func TestConfigError(t *testing.T) {
 	plain, remedied := errors.New("disk"), fmt.Errorf("source: %w", withHint{errors.New("no tag")})
 	var c *ConfigError
-	if err := configError(plain); errors.As(err, &c) || Hint(err) != "" {
+	if err := configError(plain); errors.As(err, &c) || hint.Of(err) != "" {
 		t.Errorf("%#v", err)
 	}
-	if err := configError(remedied); !errors.As(err, &c) || Hint(err) != "do this" || err.Error() != "source: no tag" {
+	if err := configError(remedied); !errors.As(err, &c) || hint.Of(err) != "do this" || err.Error() != "source: no tag" {
 		t.Errorf("%#v", err)
 	}
-	if err := error(&ConfigError{Err: remedied, Remedy: "or that"}); Hint(err) != "or that" {
-		t.Errorf("%q", Hint(err))
+	if err := error(&ConfigError{Err: remedied, Remedy: "or that"}); hint.Of(err) != "or that" {
+		t.Errorf("%q", hint.Of(err))
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/source"
@@ -131,8 +132,8 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 		return nil, err
 	}
 	moduleDir := filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir))
-	if p.Modules, err = modules.Fill(ctx, modules.Config{Go: pinned, SourceDir: moduleDir, Dir: cacheDir, Reuse: user.modCache}); err != nil {
-		if cfg.Module != "" && Hint(err) != "" {
+	if p.Modules, err = modules.Fill(ctx, modules.Config{Go: pinned, SourceDir: moduleDir, Dir: cacheDir, Reuse: user.modCache, Lazy: len(p.hooks) == 0}); err != nil {
+		if cfg.Module != "" && hint.Of(err) != "" {
 			return nil, &ConfigError{Err: fmt.Errorf("%s: %w", cfg.Module, err), Remedy: "this version cannot be built by itself; choose another"}
 		}
 		return nil, configError(err)
@@ -237,7 +238,7 @@ func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
 	}
 	p.configRel = filepath.Base(p.cfg.ConfigFile)
 	if p.cfg.Module != "" {
-		m, err := source.OpenModule(ctx, source.Go{Path: client.Path, Env: client.Env}, p.cfg.Module, scratch)
+		m, err := source.OpenModule(ctx, client, p.cfg.Module, scratch)
 		if err != nil {
 			return configError(fmt.Errorf("source: %w", err))
 		}
@@ -504,12 +505,12 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 				}
 			}
 			found, err := modules.Describe(ctx, modules.Query{
-				Go: gocmd.Go{Path: pinned.Path, Env: slices.Concat(p.cfg.HostEnv, q.env, []string{
+				Go: gocmd.Go{Path: pinned.Path, Env: slices.Concat(p.cfg.HostEnv, []string{
+					"HOME=" + home, "AppData=" + home, "LocalAppData=" + home, "USERPROFILE=" + home,
+				}, q.env, p.Modules.Env, []string{
 					"GOROOT=" + p.Toolchain.Dir,
-					"GOMODCACHE=" + p.Modules.Dir,
 					"GOCACHE=" + filepath.Join(p.work.dir, "list-cache"),
 					"GOPATH=" + filepath.Join(home, "go"),
-					"HOME=" + home, "AppData=" + home, "LocalAppData=" + home, "USERPROFILE=" + home,
 					"PATH=" + strings.Join(p.cfg.Path, string(filepath.ListSeparator)),
 				})},
 				Tree: tree, Dir: filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir)),

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/archive"
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -30,25 +31,37 @@ func rejectedDir(out string) string { return out + ".rejected" }
 // Rejected is where the two builds are kept when they differ.
 func (p *Plan) Rejected() string { return rejectedDir(p.cfg.Out) }
 
-// Write writes what was built: binaries and, if archives is set, archives of
-// them, with checksums and the record. All of it goes to a folder beside dist
+// Package says what is made of the binaries, beside their checksums and the
+// record.
+type Package struct {
+	// Archives asks for archives, and for a list of what each binary is made of.
+	Archives bool
+	// Signer signs what is known of the release, or of why there is none; nil
+	// leaves it unsigned.
+	Signer Signer
+	// Run is what the provenance says about who ran the build.
+	Run slsa.Run
+}
+
+// Write writes what was built: binaries and what pkg asks for, with checksums
+// and the record. All of it goes to a folder beside dist
 // first, which takes dist's place by one rename when it is complete. If not
 // everything was reproduced, both builds go to dist.rejected instead, dist
 // stays as it was, and the error is that of [Outcome.Err]. Without a record
 // nothing was written.
-func (o *Outcome) Write(ctx context.Context, archives bool) (*report.Record, error) {
+func (o *Outcome) Write(ctx context.Context, pkg Package) (*report.Record, error) {
 	rec := o.record()
-	if err := o.write(ctx, rec, archives); err != nil {
+	if err := o.write(ctx, rec, pkg); err != nil {
 		// The verdict stands, whether or not it could be written down.
 		return nil, errors.Join(o.Err(), err)
 	}
 	return rec, o.Err()
 }
 
-func (o *Outcome) write(ctx context.Context, rec *report.Record, archives bool) error {
+func (o *Outcome) write(ctx context.Context, rec *report.Record, pkg Package) error {
 	p := o.plan
 	staging, dest := stagingDir(p.cfg.Out), p.cfg.Out
-	fill := func() error { return o.writeDist(ctx, staging, rec, archives) }
+	fill := func() error { return o.writeDist(ctx, staging, rec, pkg.Archives) }
 	if o.Err() != nil {
 		dest, fill = rejectedDir(dest), func() error { return o.writeRejected(staging) }
 	}
@@ -64,6 +77,10 @@ func (o *Outcome) write(ctx context.Context, rec *report.Record, archives bool) 
 	if err := os.WriteFile(filepath.Join(staging, RecordName), data, 0o644); err != nil {
 		return err
 	}
+	signErr := o.sign(ctx, staging, rec, data, pkg)
+	if o.Err() == nil && signErr != nil {
+		return signErr
+	}
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -72,7 +89,7 @@ func (o *Outcome) write(ctx context.Context, rec *report.Record, archives bool) 
 	}
 	p.staged = false
 	if o.Err() != nil {
-		return nil
+		return signErr // the two builds are kept all the same
 	}
 	// What was rejected before is of no interest any more.
 	return discard(rejectedDir(p.cfg.Out))
@@ -119,7 +136,11 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *report.Record,
 		if err != nil {
 			return err
 		}
-		rec.Artifacts = append(rec.Artifacts, made...)
+		sboms, err := o.writeSBOMs(ctx, dir)
+		if err != nil {
+			return err
+		}
+		rec.Artifacts = slices.Concat(rec.Artifacts, made, sboms)
 		listed = made
 	}
 	name := p.File.Checksum.File
@@ -224,7 +245,11 @@ func (v *verified) Close() error { return v.f.Close() }
 
 // create writes a file of dist and hashes it on the way.
 func (o *Outcome) create(dir, name string, kind artifact.Kind, write func(io.Writer) error) (artifact.Artifact, error) {
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	file := filepath.Join(dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return artifact.Artifact{}, err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return artifact.Artifact{}, err
 	}

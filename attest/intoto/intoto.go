@@ -3,10 +3,41 @@
 // (https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md).
 //
 // It knows nothing of keys and signatures: those are package attest's.
+//
+// # Form
+//
+// [Statement.Encode] writes one form for each Statement: JSON without white
+// space, members in the order of the specification, subjects in the order of
+// the value, and for each of them the SHA-256 and no other digest.
+//
+// [Decode] reads that and what other producers write, as far as it can be read
+// in one way only. Stricter than the specification, which asks a consumer to
+// ignore what it does not know, it refuses
+//
+//   - members that the specification does not have, and members that are there
+//     twice, at any depth and also within the predicate: two programs may read
+//     such a document differently;
+//   - a _type other than [Type], so v0.1 too;
+//   - a subject without a SHA-256. Other digests beside it are allowed, as
+//     strangers write them, but are neither compared nor kept: one digest is
+//     enough to name bytes, and is what this program computes;
+//   - more than one subject without a name, or with the same one;
+//   - a predicate that is absent or null. The specification has that mean the
+//     same as an empty object, which is to be written.
+//
+// The other members of a subject (uri, content, downloadLocation, mediaType,
+// annotations) do not say which bytes are meant; they are checked and dropped.
 package intoto
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
@@ -17,10 +48,20 @@ const Type = "https://in-toto.io/Statement/v1"
 // PayloadType is the media type of a Statement in an envelope.
 const PayloadType = "application/vnd.in-toto+json"
 
+// MaxSize bounds an encoded Statement, in bytes. The provenance of a release of
+// a hundred binaries with a hundred modules each takes 3 MB.
+const MaxSize = 64 << 20
+
+const (
+	maxDepth = 64   // objects and lists within each other
+	maxText  = 4096 // bytes of a subject's name, and of a URI
+)
+
 // Subject is an artifact that a Statement is about.
 type Subject struct {
 	// Name tells the subjects of one Statement apart: a path below dist, with
-	// slashes, or the repository of an image.
+	// slashes, or the repository of an image. It may be empty if there is one
+	// subject only.
 	Name   string
 	Digest artifact.Digest
 }
@@ -33,4 +74,173 @@ type Statement struct {
 	PredicateType string
 	// Predicate is one JSON object.
 	Predicate json.RawMessage
+}
+
+// Has tells whether d is the digest of one of the subjects. The empty digest
+// is of none.
+func (s Statement) Has(d artifact.Digest) bool {
+	for _, sub := range s.Subjects {
+		if sub.Digest == d && d != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// statement is the JSON form, in the order of the specification.
+type statement struct {
+	Type          string          `json:"_type"`
+	Subject       []subject       `json:"subject"`
+	PredicateType string          `json:"predicateType"`
+	Predicate     json.RawMessage `json:"predicate"`
+}
+
+type subject struct {
+	Name   string            `json:"name,omitempty"`
+	Digest map[string]string `json:"digest"`
+}
+
+// Encode returns the one form that the package comment describes. A Statement
+// that Decode would refuse is an error.
+func (s Statement) Encode() ([]byte, error) {
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("statement: %w", err)
+	}
+	doc := statement{Type: Type, PredicateType: s.PredicateType, Predicate: s.Predicate}
+	for _, sub := range s.Subjects {
+		doc.Subject = append(doc.Subject, subject{sub.Name, map[string]string{"sha256": sub.Digest.Hex()}})
+	}
+	data, err := marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("statement: %w", err)
+	}
+	// marshal has seen that the predicate is JSON; that it can be read in one way
+	// only, and how large and deep all is, shows now.
+	if err := checkJSON(data); err != nil {
+		return nil, fmt.Errorf("statement: %w", err)
+	}
+	return data, nil
+}
+
+// Decode reads one encoded Statement of at most [MaxSize] bytes. What it refuses
+// is listed in the package comment; white space and the order of members are
+// free. The Predicate that it returns has no white space.
+func Decode(data []byte) (Statement, error) {
+	s, err := decode(data)
+	if err != nil {
+		return Statement{}, fmt.Errorf("statement: %w", err)
+	}
+	return s, nil
+}
+
+func decode(data []byte) (Statement, error) {
+	if err := checkJSON(data); err != nil {
+		return Statement{}, err
+	}
+	var typ string
+	var subjects []json.RawMessage
+	var s Statement
+	if err := object(data, map[string]any{
+		"_type": &typ, "subject": &subjects, "predicateType": &s.PredicateType, "predicate": &s.Predicate,
+	}, "_type", "subject", "predicateType", "predicate"); err != nil {
+		return Statement{}, err
+	}
+	if typ != Type {
+		return Statement{}, fmt.Errorf("_type %.200q: want %q", typ, Type)
+	}
+	for i, raw := range subjects {
+		sub, err := decodeSubject(raw)
+		if err != nil {
+			return Statement{}, fmt.Errorf("subject[%d]: %w", i, err)
+		}
+		s.Subjects = append(s.Subjects, sub)
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, s.Predicate); err != nil {
+		return Statement{}, fmt.Errorf("predicate: %w", err)
+	}
+	s.Predicate = compact.Bytes()
+	return s, s.check()
+}
+
+func decodeSubject(raw json.RawMessage) (Subject, error) {
+	d, err := decodeDescriptor(raw)
+	if err != nil {
+		return Subject{}, err
+	}
+	hex, ok := d.Digest["sha256"]
+	if !ok {
+		return Subject{}, errors.New("digest: no sha256 among them")
+	}
+	return Subject{Name: d.Name, Digest: artifact.Digest("sha256:" + hex)}, nil
+}
+
+// check holds s to what the package comment promises of every Statement, but for
+// the inside of the predicate.
+func (s Statement) check() error {
+	if len(s.Subjects) == 0 {
+		return errors.New("subject: there is none")
+	}
+	seen := make(map[string]bool, len(s.Subjects))
+	for i, sub := range s.Subjects {
+		if err := checkText(sub.Name); err != nil {
+			return fmt.Errorf("subject[%d]: name: %w", i, err)
+		}
+		if sub.Name == "" && len(s.Subjects) > 1 {
+			return fmt.Errorf("subject[%d]: without a name, and not the only subject", i)
+		}
+		if seen[sub.Name] {
+			return fmt.Errorf("subject[%d]: a second one is named %q", i, sub.Name)
+		}
+		seen[sub.Name] = true
+		if _, err := artifact.ParseDigest(string(sub.Digest)); err != nil {
+			return fmt.Errorf("subject[%d]: %w", i, err)
+		}
+	}
+	if err := CheckURI(s.PredicateType); err != nil {
+		return fmt.Errorf("predicateType: %w", err)
+	}
+	if !bytes.HasPrefix(bytes.TrimLeft(s.Predicate, " \t\r\n"), []byte("{")) {
+		return errors.New("predicate: not an object")
+	}
+	return nil
+}
+
+// CheckURI tells whether s is a URI with a scheme, as in-toto's TypeURI and
+// ResourceURI are
+// (https://github.com/in-toto/attestation/blob/main/spec/v1/field_types.md).
+func CheckURI(s string) error {
+	if err := checkText(s); err != nil {
+		return err
+	}
+	u, err := url.Parse(s)
+	if err != nil || !u.IsAbs() || u.Host+u.Opaque+u.Path == "" || strings.ContainsFunc(s, unicode.IsSpace) {
+		return fmt.Errorf("%.200q: not a URI with a scheme", s)
+	}
+	return nil
+}
+
+// checkText refuses what would not survive a way through JSON, or could lie to
+// who reads it on a terminal.
+func checkText(s string) error {
+	switch {
+	case len(s) > maxText:
+		return fmt.Errorf("longer than %d bytes", maxText)
+	case !utf8.ValidString(s):
+		return fmt.Errorf("%q: not UTF-8", s)
+	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return fmt.Errorf("%q: a character that cannot be printed", s)
+	}
+	return nil
+}
+
+// marshal is json.Marshal without escapes for HTML and without a final newline.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/kms/cliplugin/common"
 	"github.com/sigstore/sigstore/pkg/signature/kms/cliplugin/encoding"
+
+	"github.com/twicebuild/twice/pipeline/process"
 )
 
 // The protocol's types and encodings are Sigstore's, but not its client
@@ -169,7 +171,8 @@ func (p *plugin) call(ctx context.Context, stdin []byte, hash crypto.Hash, args 
 	// Not nil, which would be this process's own.
 	cmd.Env = append([]string{}, p.environ...)
 	cmd.WaitDelay = time.Second
-	ownGroup(cmd)
+	// So it cannot ask on the terminal: its credentials are in its environment.
+	process.Group(cmd)
 	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
+	"github.com/twicebuild/twice/pipeline/hint"
 )
 
 // checkDoc is what `twice check --json` prints.
@@ -65,7 +66,7 @@ func newCheckDoc(found *pipeline.Checked, err error) checkDoc {
 			doc.Errors = append(doc.Errors, checkFault{f.File, f.Line, f.Key, f.Msg, f.Hint})
 		}
 	case err != nil:
-		doc.Errors = append(doc.Errors, checkFault{Message: err.Error(), Hint: pipeline.Hint(err)})
+		doc.Errors = append(doc.Errors, checkFault{Message: err.Error(), Hint: hint.Of(err)})
 	default:
 		doc.Toolchain, doc.Warnings, doc.Targets = found.Toolchain, found.Warnings, targetsOf(found.Builds)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -54,7 +56,10 @@ func run() int {
 		<-signals
 		cancel(errInterrupted)
 	}()
-	app := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Environ(), now: time.Now}
+	app := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Environ(), now: time.Now, transport: http.DefaultTransport}
+	if term.IsTerminal(int(os.Stdin.Fd())) {
+		app.ask = askTerminal
+	}
 	if term.IsTerminal(int(os.Stderr.Fd())) {
 		if width, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil {
 			app.width = width
@@ -72,8 +77,11 @@ type app struct {
 	stdout, stderr io.Writer
 	env            []string
 	now            func() time.Time
+	transport      http.RoundTripper
 	width          int
-	progress       *report.Progress
+	// ask reads a line from the terminal without showing it; nil without one.
+	ask      func(ctx context.Context, prompt string) ([]byte, error)
+	progress *report.Progress
 
 	dir, config, out, cache, module string
 	targets                         []string
@@ -112,14 +120,14 @@ func (a *app) status(err error) int {
 	var usage usageError
 	status := exitFailure
 	switch {
-	case errors.Is(err, pipeline.ErrDiffers):
+	case errors.Is(err, pipeline.ErrDiffers), errors.Is(err, errRefused):
 		status = exitDiffers
 	case errors.As(err, &config), errors.As(err, &usage):
 		status = exitUsage
 	}
 	fmt.Fprintln(a.stderr, "twice: "+err.Error())
 	a.explainCommand(err)
-	if hint := pipeline.Hint(err); hint != "" {
+	if hint := hint.Of(err); hint != "" {
 		fmt.Fprintln(a.stderr, "  hint: "+hint)
 	}
 	a.fail(err, status)
@@ -129,7 +137,7 @@ func (a *app) status(err error) int {
 // fail prints the document of a failure, if one was asked for and none is there.
 func (a *app) fail(err error, status int) {
 	if a.json && !a.printed {
-		printJSON(a.document(), failure{"twice.error/v1", err.Error(), pipeline.Hint(err), status})
+		printJSON(a.document(), failure{"twice.error/v1", err.Error(), hint.Of(err), status})
 	}
 }
 
@@ -169,7 +177,7 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVar(&a.json, "json", false, "print one JSON document")
 	flags.BoolVar(&a.plain, "plain", false, "no moving progress line")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
-	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.schemaCmd(), a.versionCmd())
+	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.verifyCmd(), a.keygenCmd(), a.schemaCmd(), a.versionCmd())
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		a.progress = &report.Progress{W: a.stderr, Now: a.now}
 		if !a.plain {
@@ -238,7 +246,7 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 	} else if err != nil {
 		return cfg, err
 	}
-	if cfg.Cache, err = a.cacheDir(env); err != nil {
+	if cfg.Cache, err = a.cacheDir(); err != nil {
 		return cfg, err
 	}
 	if s := env["SOURCE_DATE_EPOCH"]; s != "" {
@@ -255,7 +263,7 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 }
 
 // cacheDir is the folder that outlives runs.
-func (a *app) cacheDir(env map[string]string) (string, error) {
+func (a *app) cacheDir() (string, error) {
 	if a.cache != "" {
 		return filepath.Abs(a.cache)
 	}

@@ -21,30 +21,37 @@ func (a *app) buildCmd() *cobra.Command {
 		Short: "Build twice and compare; binaries only",
 		Long: `Build runs both passes and compares them, and writes the binaries with their
 checksums and release.json. Uncommitted changes of tracked files are built too.`,
-		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, false, false) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, false, nil) },
 	})
 }
 
 func (a *app) releaseCmd() *cobra.Command {
 	var snapshot bool
+	var sign signFlags
 	c := a.sourceFlags(&cobra.Command{
 		Use:   "release",
 		Short: "Build twice, compare, and package what agrees",
 		Long: `Release builds every target twice and writes dist only if all bytes agree:
-archives, checksums, the binaries and release.json. Without --snapshot it
-insists on a version tag at HEAD and a clean work tree.`,
-		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, snapshot, true) },
+archives, checksums, the binaries, a list of what each is made of, release.json,
+and signed statements of all that. Without --snapshot it insists on a version tag
+at HEAD, a clean work tree, and a key; a snapshot without a key is signed with a
+development key, which proves nothing about who built it.
+
+` + passphraseHelp,
+		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, snapshot, &sign) },
 	})
 	c.Flags().BoolVar(&snapshot, "snapshot", false, "allow a commit without a tag, and uncommitted changes")
+	sign.add(c)
 	return c
 }
 
-func (a *app) makeRelease(c *cobra.Command, snapshot, archives bool) (err error) {
+// makeRelease builds, and with sign packages and signs.
+func (a *app) makeRelease(c *cobra.Command, snapshot bool, sign *signFlags) (err error) {
 	cfg, err := a.pipelineConfig()
 	if err != nil {
 		return err
 	}
-	cfg.Snapshot, cfg.Trial = snapshot, !archives
+	cfg.Snapshot, cfg.Trial = snapshot, sign == nil
 	plan, err := pipeline.New(c.Context(), cfg)
 	if err != nil {
 		return err
@@ -52,12 +59,20 @@ func (a *app) makeRelease(c *cobra.Command, snapshot, archives bool) (err error)
 	defer func() { err = errors.Join(err, plan.Close()) }()
 	a.warn(plan.Warnings)
 	a.describeInputs(plan)
+	pkg := pipeline.Package{Archives: sign != nil}
+	if sign != nil {
+		flags := sign.settle(plan.File.Sign, filepath.Dir(cfg.ConfigFile))
+		if pkg.Signer, err = a.signer(c.Context(), flags, snapshot); err != nil {
+			return err
+		}
+		pkg.Run.Builder = flags.Builder
+	}
 	out, err := plan.Build(c.Context())
 	if err != nil {
 		return err
 	}
 	a.verdicts(out)
-	rec, err := out.Write(c.Context(), archives)
+	rec, err := out.Write(c.Context(), pkg)
 	a.progress.Close() // stdout may be the same terminal
 	if rec == nil {
 		return err

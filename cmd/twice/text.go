@@ -22,6 +22,22 @@ func short(file string) string {
 	return rel
 }
 
+// at is the file that name means where twice was told to be (-C).
+func (a *app) at(name string) string {
+	if filepath.IsAbs(name) {
+		return filepath.Clean(name)
+	}
+	return filepath.Join(a.dir, name)
+}
+
+// reference is at for what may also be the reference of a KMS key.
+func (a *app) reference(ref string) string {
+	if strings.Contains(ref, "://") {
+		return ref
+	}
+	return a.at(ref)
+}
+
 func sortedKeys(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }
 
 // count is a number of things.

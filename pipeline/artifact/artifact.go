@@ -81,6 +81,7 @@ type Kind string
 const (
 	Binary    Kind = "binary"    // an executable that the linker wrote
 	Archive   Kind = "archive"   // a .tar.gz, .tar.zst or .zip
+	SBOM      Kind = "sbom"      // a list of what a binary is made of
 	Checksums Kind = "checksums" // a list of digests in the format of sha256sum
 	File      Kind = "file"      // a file of the source tree that goes into archives
 )

@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/twicebuild/twice/pipeline/process"
 )
 
 // Main does nothing where processes cannot be confined.
@@ -37,7 +39,7 @@ func (s *local) execute(ctx context.Context, c cell, out io.Writer) (Witness, ti
 	cmd := exec.CommandContext(ctx, name, c.Argv[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Dir, c.Env, out, out
 	cmd.WaitDelay = waitDelay
-	ownGroup(cmd)
+	process.Group(cmd)
 	err = cmd.Run()
 	var cpu time.Duration
 	if st := cmd.ProcessState; st != nil {

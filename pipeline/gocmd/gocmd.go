@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/twicebuild/twice/pipeline/process"
 )
 
 // Go is a go command and the environment to run it with.
@@ -81,7 +83,7 @@ func (g Go) Run(ctx context.Context, dir string, args ...string) ([]byte, error)
 	cmd.Env = slices.Concat(g.Env, []string{"PWD=" + dir})
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = time.Second
-	ownGroup(cmd)
+	process.Group(cmd)
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("go %s: %w", strings.Join(args[:min(len(args), 2)], " "), context.Cause(ctx))

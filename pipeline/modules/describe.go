@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"golang.org/x/mod/module"
 )
@@ -20,8 +21,8 @@ import (
 // Query asks what main packages are made of, for one target.
 type Query struct {
 	// Go is the go command of the pinned toolchain with the complete
-	// environment of the build (GOOS, GOARCH, CGO_ENABLED, GOMODCACHE ...).
-	// Describe adds GOPROXY=off.
+	// environment of the build (GOOS, GOARCH, CGO_ENABLED ...) and, after it,
+	// Cache.Env.
 	Go gocmd.Go
 	// Tree is the absolute path of the source tree, and Dir that of the main
 	// module's folder in it. Hooks that write source files must have run.
@@ -121,9 +122,9 @@ func Describe(ctx context.Context, q Query) ([]*Main, error) {
 	// A profile would split packages in one per main package, and has no say
 	// in what is compiled.
 	args := slices.Concat([]string{"list", "-e", "-deps", "-json=" + listedFields}, q.Flags, []string{"-pgo=off", "--"}, q.Packages)
-	out, err := q.Go.With("GOPROXY=off").Run(ctx, q.Dir, args...)
+	out, err := q.Go.Run(ctx, q.Dir, args...)
 	if err != nil {
-		return nil, err
+		return nil, hinted(err)
 	}
 	byPath := map[string]*listed{}
 	byPattern := map[string][]*listed{}
@@ -163,7 +164,7 @@ func checkPattern(p string) error {
 	switch {
 	case p == "", strings.HasPrefix(p, "-"), strings.Contains(p, "..."), strings.Contains(p, "@"),
 		strings.HasSuffix(p, ".go"), p == "all", p == "std", p == "cmd", p == "tool", p == "work":
-		return errorWithHint{fmt.Errorf("package %q: want one package", p), `write its folder, such as "./cmd/x"`}
+		return hint.Add(fmt.Errorf("package %q: want one package", p), `write its folder, such as "./cmd/x"`)
 	}
 	return nil
 }
@@ -177,7 +178,7 @@ func (q Query) describe(pattern string, matched []*listed, byPath map[string]*li
 		return nil, err
 	}
 	if p.Name != "main" {
-		return nil, errorWithHint{fmt.Errorf("is package %s, not a main package", p.Name), "name the folder of a command"}
+		return nil, hint.Add(fmt.Errorf("is package %s, not a main package", p.Name), "name the folder of a command")
 	}
 	m := &Main{Package: p.Package, Pattern: pattern, deps: map[string]*listed{p.ImportPath: p}}
 	for _, path := range p.Deps {
@@ -227,7 +228,18 @@ func (p *listed) err() error {
 	if len(said) == 0 {
 		return nil
 	}
-	return errors.New(strings.Join(clip(said, 10), "\n"))
+	return hinted(errors.New(strings.Join(clip(said, 10), "\n")))
+}
+
+// hinted adds the remedy for a go.mod or go.sum that lacks something to an
+// error in the go command's own words.
+func hinted(err error) error {
+	for _, lack := range []string{"missing go.sum entry", "updates to go.mod needed"} {
+		if strings.Contains(err.Error(), lack) {
+			return hint.Add(err, tidy)
+		}
+	}
+	return err
 }
 
 // module returns the module that dep comes from, as a recipe names it.
@@ -251,7 +263,7 @@ func (q Query) module(dep *listed, sums map[module.Version]string) (recipe.Modul
 		return mod, nil
 	}
 	if mod.Sum = sums[content]; mod.Sum == "" {
-		return mod, errorWithHint{fmt.Errorf("go.sum lacks the hash of %s", content), "run go mod tidy"}
+		return mod, hint.Add(fmt.Errorf("go.sum lacks the hash of %s", content), tidy)
 	}
 	return mod, nil
 }
@@ -272,8 +284,9 @@ func (q Query) inTree(dir string) (string, error) {
 		return "", err
 	}
 	if real != tree && !below(tree, real) {
-		return "", errorWithHint{fmt.Errorf("is replaced by %s: a local replace outside of the source tree", dir),
-			"a release is built from the source tree alone: publish the replacement, or move it into the tree"}
+		return "", hint.Add(fmt.Errorf("is replaced by %s: a local replace outside of the source tree", dir),
+			"a release is built from the source tree alone: publish the replacement, or move it into the tree")
+
 	}
 	rel, err := filepath.Rel(tree, real)
 	return filepath.ToSlash(rel), err

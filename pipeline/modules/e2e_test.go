@@ -44,7 +44,7 @@ func TestAge(t *testing.T) {
 	for _, target := range []string{"linux/amd64", "darwin/arm64", "windows/amd64"} {
 		goos, goarch, _ := strings.Cut(target, "/")
 		mains, err := Describe(t.Context(), Query{
-			Go:   g.With("GOFLAGS=-mod=readonly", "GOMODCACHE="+c.Dir, "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0"),
+			Go:   g.With("GOFLAGS=-mod=readonly", "GOMODCACHE="+c.Dir, "GOPROXY=off", "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0"),
 			Tree: tree, Dir: tree, Packages: []string{"./cmd/age", "./cmd/age-keygen"},
 		})
 		if err != nil {

@@ -31,20 +31,9 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/hint"
 	"golang.org/x/mod/modfile"
 )
-
-// errorWithHint is an error whose remedy is told apart.
-type errorWithHint struct {
-	error
-	hint string
-}
-
-// Unwrap returns the error without its hint.
-func (e errorWithHint) Unwrap() error { return e.error }
-
-// Hint returns the remedy, one sentence in lower case.
-func (e errorWithHint) Hint() string { return e.hint }
 
 // Config says what to fill a module cache with, and from where.
 type Config struct {
@@ -61,6 +50,10 @@ type Config struct {
 	// Reuse is the user's own GOMODCACHE, or empty. Its zips are read instead
 	// of downloaded, and nothing in it is changed.
 	Reuse string
+	// Lazy leaves it to Describe to fetch what the main packages need, which
+	// spares modules that only tests and tools use. Whoever runs other commands
+	// in the source tree (hooks) may need any module.
+	Lazy bool
 }
 
 // Cache is a module cache that has what the main module's builds need.
@@ -75,6 +68,10 @@ type Cache struct {
 	// database was asked about modules that go.sum does not have, and the
 	// patterns of modules about which none was. Both are empty if Vendored.
 	SumDB, NoSumDB string
+	// Env is what a go command needs to take modules from the cache, as
+	// NAME=value pairs. In a lazy one this is the user's settings, to fetch what
+	// is missing.
+	Env []string
 }
 
 // Limits of the main module's files.
@@ -83,7 +80,8 @@ const (
 	maxGoSum = 64 << 20
 )
 
-// Fill downloads all modules that go.mod names into an empty cache.
+// Fill downloads all modules that go.mod names into an empty cache, or with
+// Config.Lazy prepares that.
 //
 // With a vendor/modules.txt, which the go command honours since a go.mod says
 // "go 1.14", it does nothing.
@@ -113,7 +111,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 	}
 	gomod, err := readFile(filepath.Join(cfg.SourceDir, "go.mod"), maxGoMod)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errorWithHint{errors.New("no go.mod: only Go modules can be built"), "run go mod init"}
+		return nil, hint.Add(errors.New("no go.mod: only Go modules can be built"), "run go mod init")
 	} else if err != nil {
 		return nil, err
 	}
@@ -126,7 +124,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	if vendored {
-		return &Cache{Dir: cfg.Dir, Vendored: true}, nil
+		return &Cache{Dir: cfg.Dir, Vendored: true, Env: offline(cfg.Dir)}, nil
 	}
 	gosum, err := readFile(filepath.Join(cfg.SourceDir, "go.sum"), maxGoSum)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -145,6 +143,11 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 		}
 		g = g.With("GOPROXY=" + proxy + "," + settings.GOPROXY)
 	}
+	c := &Cache{Dir: cfg.Dir, SumDB: settings.GOSUMDB, NoSumDB: settings.GONOSUMDB, Env: g.Env}
+	if cfg.Lazy {
+		return c, nil
+	}
+	c.Env = offline(cfg.Dir)
 	if err := download(ctx, g, cfg.SourceDir); err != nil {
 		return nil, err
 	}
@@ -154,14 +157,19 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 			return nil, err
 		}
 		if lines := added(before, after); len(lines) > 0 {
-			return nil, errorWithHint{fmt.Errorf("%s lacks %d lines, the first of them %q", name, len(lines), lines[0]), "run go mod tidy, and commit go.mod and go.sum"}
+			return nil, hint.Add(fmt.Errorf("%s lacks %d lines, the first of them %q", name, len(lines), lines[0]), tidy)
 		}
 		if !bytes.Equal(before, after) {
-			return nil, errorWithHint{fmt.Errorf("%s is not as the go command wants it", name), "run go mod tidy, and commit go.mod and go.sum"}
+			return nil, hint.Add(fmt.Errorf("%s is not as the go command wants it", name), tidy)
 		}
 	}
-	return &Cache{Dir: cfg.Dir, SumDB: settings.GOSUMDB, NoSumDB: settings.GONOSUMDB}, nil
+	return c, nil
 }
+
+// tidy is the remedy for go.mod and go.sum files that do not say all.
+const tidy = "run go mod tidy, and commit go.mod and go.sum"
+
+func offline(dir string) []string { return []string{"GOMODCACHE=" + dir, "GOPROXY=off"} }
 
 // isVendored tells whether the go command takes modules from the vendor folder
 // by itself: https://go.dev/ref/mod#vendoring.

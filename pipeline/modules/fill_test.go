@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -26,7 +27,7 @@ func TestFill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *c != (Cache{Dir: cfg.Dir, SumDB: "off", NoSumDB: "example.com/*"}) {
+	if c.Dir != cfg.Dir || c.SumDB != "off" || c.NoSumDB != "example.com/*" || c.Vendored {
 		t.Errorf("got %+v", c)
 	}
 	// Now the proxy is not needed any more.
@@ -39,6 +40,42 @@ func TestFill(t *testing.T) {
 		if err != nil || info.Mode()&0o200 == 0 {
 			t.Errorf("a folder of the cache cannot be removed: %v, %v", info, err)
 		}
+	}
+}
+
+// A lazy cache gets what the packages need, and no more.
+func TestFillLazy(t *testing.T) {
+	w := newWorld(t)
+	w.dependencies(t)
+	cfg := w.config(t, w.tree(t, strings.NewReplacer("require example.com/dep v1.2.3", "require (\n\texample.com/dep v1.2.3\n\texample.com/idle v0.1.0\n)",
+		"SUM example.com/dep v1.2.3\n", "SUM example.com/dep v1.2.3\nSUM example.com/idle v0.1.0\n").Replace(application)))
+	cfg.Lazy = true
+	c, err := Fill(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := Query{Go: w.g.With(c.Env...), Tree: cfg.SourceDir, Dir: cfg.SourceDir, Flags: []string{"-mod=readonly"}, Packages: []string{"./cmd/x"}}
+	before, err := Describe(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"dep@v1.2.3": true, "idle@v0.1.0": false} {
+		if _, err := os.Stat(filepath.Join(c.Dir, "example.com", name)); (err == nil) != want {
+			t.Errorf("%s: %v; want it there: %v", name, err, want)
+		}
+	}
+	q.Go = w.g.With("GOMODCACHE="+c.Dir, "GOPROXY=off")
+	if after, err := Describe(t.Context(), q); err != nil || len(before[0].Modules) != 1 || !slices.Equal(after[0].Modules, before[0].Modules) {
+		t.Errorf("offline: %+v, %v; want %+v", after, err, before)
+	}
+	write(t, filepath.Join(cfg.SourceDir, "go.sum"), strings.Replace(w.sums["example.com/dep v1.2.3"], "h1:", "h1:AAA", 1))
+	cfg.Dir = t.TempDir()
+	if c, err = Fill(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	q.Go = w.g.With(c.Env...)
+	if _, err := Describe(t.Context(), q); err == nil || !strings.Contains(err.Error(), "checksum mismatch") {
+		t.Errorf("another hash: %v", err)
 	}
 }
 
@@ -158,7 +195,7 @@ func main() {}
 	if err != nil || len(left) > 0 {
 		t.Errorf("in the cache: %v, %v", left, err)
 	}
-	mains, err := Describe(t.Context(), Query{Go: w.g.With("GOMODCACHE=" + c.Dir), Tree: cfg.SourceDir, Dir: cfg.SourceDir, Flags: []string{"-mod=vendor"}, Packages: []string{"."}})
+	mains, err := Describe(t.Context(), Query{Go: w.g.With(c.Env...), Tree: cfg.SourceDir, Dir: cfg.SourceDir, Flags: []string{"-mod=vendor"}, Packages: []string{"."}})
 	if err != nil {
 		t.Fatal(err)
 	}

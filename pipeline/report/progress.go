@@ -140,6 +140,16 @@ func (p *Progress) endTicking() {
 	}
 }
 
+// Hide removes the last line until something is said.
+func (p *Progress) Hide() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.erase()
+}
+
 // Close removes the last line.
 func (p *Progress) Close() {
 	if p == nil {

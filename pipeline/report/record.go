@@ -318,7 +318,7 @@ func checkArtifact(a artifact.Artifact) error {
 	if !fs.ValidPath(a.Name) || a.Name == "." || strings.ContainsAny(a.Name, `\:`) {
 		return fmt.Errorf("name %q: not a path below dist", a.Name)
 	}
-	if !slices.Contains([]artifact.Kind{artifact.Binary, artifact.Archive, artifact.Checksums, artifact.File}, a.Kind) {
+	if !slices.Contains([]artifact.Kind{artifact.Binary, artifact.Archive, artifact.SBOM, artifact.Checksums, artifact.File}, a.Kind) {
 		return fmt.Errorf("%s: kind %q: unknown", a.Name, a.Kind)
 	}
 	if a.Size < 0 {

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/twicebuild/twice/pipeline/process"
 )
 
 // Git is a git command and the little of the user's environment that it sees.
@@ -105,7 +107,7 @@ func (p place) command(ctx context.Context, args ...string) *exec.Cmd {
 		k, v, _ := strings.Cut(kv, "=")
 		cmd.Env = append(cmd.Env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, k), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, v))
 	}
-	stopWhole(cmd)
+	process.Group(cmd)
 	cmd.WaitDelay = time.Second
 	return cmd
 }

@@ -2,14 +2,12 @@ package source
 
 import (
 	"archive/zip"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,19 +17,9 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 	modzip "golang.org/x/mod/zip"
 
+	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
-
-// Go is a go command and its complete environment.
-type Go struct {
-	// Path is the absolute path of the go executable.
-	Path string
-	// Env has everything the download needs (GOMODCACHE, GOPROXY, HOME, ...),
-	// as NAME=value pairs. GOFLAGS must not turn off the checksum database, and
-	// neither may anything else for a module that is public. GOWORK, GO111MODULE
-	// and GOENV are set here.
-	Env []string
-}
 
 // Module is a version of a module from a module proxy. It has the methods of
 // [Repo] that make sense for it.
@@ -44,10 +32,11 @@ type Module struct {
 
 // OpenModule downloads arg, "path@version" with a canonical version (no query
 // such as "latest"), into the module cache of the go command and checks it
-// against the sum that the go command had from the checksum database. Scratch
+// against the sum that the go command had from the checksum database, which
+// its environment must not turn off for a public module. Scratch
 // is an empty folder to run in, so that no module or workspace around it has a
 // say. An error may have a Hint() string, the remedy.
-func OpenModule(ctx context.Context, goCmd Go, arg, scratch string) (*Module, error) {
+func OpenModule(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (*Module, error) {
 	mod, err := parseModule(arg)
 	if err != nil {
 		return nil, err
@@ -64,7 +53,7 @@ func OpenModule(ctx context.Context, goCmd Go, arg, scratch string) (*Module, er
 	if err != nil {
 		return nil, fmt.Errorf("module %s: %w", arg, err)
 	}
-	got, err := goCmd.download(ctx, arg, scratch)
+	got, err := download(ctx, goCmd, arg, scratch)
 	if err != nil {
 		return nil, fmt.Errorf("module %s: %w", arg, err)
 	}
@@ -118,29 +107,19 @@ type downloaded struct {
 	Path, Version, Error, Info, Zip, Sum string
 }
 
-func (g Go) download(ctx context.Context, arg, dir string) (downloaded, error) {
-	cmd := exec.CommandContext(ctx, g.Path, "mod", "download", "-json", arg)
-	cmd.Dir = dir
-	cmd.Env = append(g.Env[:len(g.Env):len(g.Env)], "GOWORK=off", "GO111MODULE=on", "GOENV=off", "PWD="+dir)
-	stopWhole(cmd)
-	cmd.WaitDelay = time.Second
-	out, msg := bounded{max: 1 << 20}, bounded{max: 64 << 10}
-	cmd.Stdout, cmd.Stderr = &out, &msg
-	runErr := cmd.Run()
-	if ctx.Err() != nil {
-		return downloaded{}, fmt.Errorf("go mod download: %w", context.Cause(ctx))
+func download(ctx context.Context, goCmd gocmd.Go, arg, dir string) (d downloaded, err error) {
+	out, err := goCmd.With("GOWORK=off", "GO111MODULE=on", "GOENV=off").Run(ctx, dir, "mod", "download", "-json", arg)
+	if errors.Is(err, os.ErrNotExist) {
+		return d, hinted("install Go", "go: not found: %w", err)
 	}
-	if errors.Is(runErr, os.ErrNotExist) {
-		return downloaded{}, hinted("install Go", "go: not found: %w", runErr)
-	}
-	var d downloaded
-	jsonErr := json.Unmarshal(out.buf.Bytes(), &d)
+	// A module that cannot be had is told on standard output.
+	jsonErr := json.Unmarshal(out, &d)
 	switch {
-	case d.Error != "": // it fails with this on standard output
+	case d.Error != "":
 		return d, fmt.Errorf("go mod download: %s", d.Error)
-	case runErr != nil:
-		return d, fmt.Errorf("go mod download: %s: %w", bytes.TrimSpace(msg.buf.Bytes()), runErr)
-	case jsonErr != nil || out.over:
+	case err != nil:
+		return d, err
+	case jsonErr != nil:
 		return d, fmt.Errorf("go mod download: unexpected answer: %w", jsonErr)
 	case !filepath.IsAbs(d.Zip) || !filepath.IsAbs(d.Info):
 		return d, errors.New("go mod download: no zip in its answer")

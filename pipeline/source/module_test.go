@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
+
+	"github.com/twicebuild/twice/pipeline/gocmd"
 )
 
 // proxy is a module proxy made of files.
@@ -51,14 +53,14 @@ func (p proxy) add(t *testing.T, path, version, info string, files map[string]st
 	}
 }
 
-func (p proxy) command(t *testing.T) Go {
+func (p proxy) command(t *testing.T) gocmd.Go {
 	t.Helper()
 	goCmd, err := exec.LookPath("go")
 	if err != nil {
 		t.Skip("no go command")
 	}
 	home := t.TempDir()
-	return Go{Path: goCmd, Env: []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "SystemRoot=" + os.Getenv("SystemRoot"),
+	return gocmd.Go{Path: goCmd, Env: []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "SystemRoot=" + os.Getenv("SystemRoot"),
 		"GOPROXY=file://" + filepath.ToSlash(p.dir), "GOSUMDB=off", "GOTOOLCHAIN=local", "GOFLAGS=-mod=mod -modcacherw",
 		"GOMODCACHE=" + filepath.Join(home, "mod"), "GOCACHE=" + filepath.Join(home, "cache"), "GOTELEMETRY=off"}}
 }
@@ -167,9 +169,9 @@ func TestModuleRefused(t *testing.T) {
 		_, err := OpenModule(t.Context(), cmd, arg, t.TempDir())
 		t.Run(arg, func(t *testing.T) { wantErr(t, err, want) })
 	}
-	_, err := OpenModule(t.Context(), Go{Path: "go"}, "example.com/x@v1.0.0", t.TempDir())
+	_, err := OpenModule(t.Context(), gocmd.Go{Path: "go"}, "example.com/x@v1.0.0", t.TempDir())
 	wantErr(t, err, "go: not found")
-	_, err = OpenModule(t.Context(), Go{Path: filepath.Join(t.TempDir(), "go")}, "example.com/x@v1.0.0", t.TempDir())
+	_, err = OpenModule(t.Context(), gocmd.Go{Path: filepath.Join(t.TempDir(), "go")}, "example.com/x@v1.0.0", t.TempDir())
 	wantErr(t, err, "go: not found")
 }
 

@@ -37,6 +37,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/twicebuild/twice/pipeline/hint"
 )
 
 // Order is the order in which a Checkout creates files. It must not matter to
@@ -63,21 +65,9 @@ func (o Order) apply(names []string) error {
 // maxNames is how many file names a message and a list of a [Repo] hold.
 const maxNames = 10
 
-// fault is an error with its remedy apart from it, for a line of its own. A
-// caller finds it with errors.As and interface{ Hint() string }.
-type fault struct {
-	err  error
-	hint string
-}
-
-func (f *fault) Error() string { return f.err.Error() }
-func (f *fault) Unwrap() error { return f.err }
-
-// Hint returns the remedy, a phrase without a final full stop.
-func (f *fault) Hint() string { return f.hint }
-
-func hinted(hint, format string, args ...any) error {
-	return &fault{fmt.Errorf(format, args...), hint}
+// hinted makes an error with a remedy.
+func hinted(remedy, format string, args ...any) error {
+	return hint.Add(fmt.Errorf(format, args...), remedy)
 }
 
 // some lists the first few names for a message, quoted where that is needed.

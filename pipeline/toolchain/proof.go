@@ -16,6 +16,8 @@ import (
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/twicebuild/twice/pipeline/hint"
 )
 
 // publicKey is the key of the public checksum database, without the name that
@@ -86,15 +88,17 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 	}
 	switch len(names) {
 	case 0:
-		return proof{}, "", errorWithHint{errors.New("the go command did not ask the checksum database"),
-			"leave GOSUMDB unset, and set GOPROXY to a module proxy; GOSUMDB=off and file: proxies alone are not checked"}
+		return proof{}, "", hint.Add(errors.New("the go command did not ask the checksum database"),
+			"leave GOSUMDB unset, and set GOPROXY to a module proxy; GOSUMDB=off and file: proxies alone are not checked")
+
 	case 1:
 	default:
 		return proof{}, "", fmt.Errorf("answers of more than one checksum database: %q", names)
 	}
 	if _, err := note.NewVerifier(names[0] + "+" + key); err != nil {
-		return proof{}, "", errorWithHint{fmt.Errorf("checksum database %q is not the public one", names[0]),
-			"unset GOSUMDB: only the public checksum database tells which toolchains are published"}
+		return proof{}, "", hint.Add(fmt.Errorf("checksum database %q is not the public one", names[0]),
+			"unset GOSUMDB: only the public checksum database tells which toolchains are published")
+
 	}
 	sum, files, err := verify(names[0], key, mod, func(name string) ([]byte, error) {
 		return readBounded(filepath.Join(dir, names[0], filepath.FromSlash(name)), maxProofFile)

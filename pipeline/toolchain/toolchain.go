@@ -53,6 +53,7 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/hint"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
 )
@@ -195,8 +196,9 @@ func (f *finder) publishedSum(ctx context.Context) (string, error) {
 		return sum, nil
 	}
 	if f.Offline {
-		return "", errorWithHint{fmt.Errorf("offline, and no proof of the published hash is at hand: %w", cachedErr),
-			"run once with network"}
+		return "", hint.Add(fmt.Errorf("offline, and no proof of the published hash is at hand: %w", cachedErr),
+			"run once with network")
+
 	}
 	err := f.alone(ctx, func() error {
 		var err error
@@ -367,8 +369,9 @@ func (f *finder) cached(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return errorWithHint{fmt.Errorf("the cached toolchain was changed: %s: %w", f.path(""), err),
-			"find out who changed it, then remove that folder: it is downloaded anew"}
+		return hint.Add(fmt.Errorf("the cached toolchain was changed: %s: %w", f.path(""), err),
+			"find out who changed it, then remove that folder: it is downloaded anew")
+
 	}
 	return f.take()
 }
@@ -383,11 +386,11 @@ func (f *finder) take() error {
 }
 
 // hint adds to err why the installed ones were refused.
-func (f *finder) hint(err error, hint string) error {
+func (f *finder) hint(err error, remedy string) error {
 	for _, r := range f.found.Refused {
 		err = fmt.Errorf("%w\n\t%s", err, r)
 	}
-	return errorWithHint{err, hint}
+	return hint.Add(err, remedy)
 }
 
 // download fetches, proves and unpacks the toolchain.

@@ -7,20 +7,9 @@ import (
 	"strings"
 
 	"golang.org/x/mod/modfile"
+
+	"github.com/twicebuild/twice/pipeline/hint"
 )
-
-// errorWithHint is an error whose remedy is told apart: see [Hint] of the verb
-// that prints it.
-type errorWithHint struct {
-	error
-	hint string
-}
-
-// Unwrap returns the error without its hint.
-func (e errorWithHint) Unwrap() error { return e.error }
-
-// Hint returns the remedy, one sentence in lower case.
-func (e errorWithHint) Hint() string { return e.hint }
 
 const hintVersion = "write the exact version, such as go1.26.8, as the toolchain's version in the release file or as the toolchain line of go.mod"
 
@@ -33,10 +22,10 @@ var versionRE = regexp.MustCompile(`^go1\.(0|[1-9]\d{0,3})(\.\d{1,4})?(rc\d{1,3}
 func ParseVersion(s string) (string, error) {
 	m := versionRE.FindStringSubmatch(s)
 	if m == nil {
-		return "", errorWithHint{fmt.Errorf("go version %q: want one release, such as go1.26.8", s), hintVersion}
+		return "", hint.Add(fmt.Errorf("go version %q: want one release, such as go1.26.8", s), hintVersion)
 	}
 	if m[2] == "" && m[3] == "" && version.Compare(s, "go1.21") >= 0 {
-		return "", errorWithHint{fmt.Errorf("go version %q: a version of the language names no toolchain", s), hintVersion}
+		return "", hint.Add(fmt.Errorf("go version %q: a version of the language names no toolchain", s), hintVersion)
 	}
 	return s, nil
 }
@@ -58,7 +47,7 @@ func ExactVersion(gomod []byte) (string, error) {
 	if f.Toolchain == nil || f.Toolchain.Name == "default" {
 		v, err := ParseVersion(language)
 		if err != nil || version.Compare(v, "go1.21") < 0 {
-			return "", errorWithHint{fmt.Errorf("go.mod names no toolchain: its go version is %s", strings.TrimPrefix(language, "go")), hintVersion}
+			return "", hint.Add(fmt.Errorf("go.mod names no toolchain: its go version is %s", strings.TrimPrefix(language, "go")), hintVersion)
 		}
 		return v, nil
 	}
@@ -67,7 +56,7 @@ func ExactVersion(gomod []byte) (string, error) {
 		return "", fmt.Errorf("go.mod: %w", err)
 	}
 	if version.Compare(v, language) < 0 {
-		return "", errorWithHint{fmt.Errorf("go.mod: toolchain %s is older than go %s", v, strings.TrimPrefix(language, "go")), "run go get toolchain@" + language}
+		return "", hint.Add(fmt.Errorf("go.mod: toolchain %s is older than go %s", v, strings.TrimPrefix(language, "go")), "run go get toolchain@"+language)
 	}
 	return v, nil
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package gocmd
+package process
 
 import (
 	"os"
@@ -8,8 +8,9 @@ import (
 	"syscall"
 )
 
-// ownGroup puts cmd in a process group, which is killed as a whole.
-func ownGroup(cmd *exec.Cmd) {
+// Group makes the end of cmd's context end its descendants with it. Call it
+// before cmd starts.
+func Group(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error {
 		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != syscall.ESRCH {

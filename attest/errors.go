@@ -1,0 +1,62 @@
+package attest
+
+import "fmt"
+
+// Reason says why [Open] made no Verified value.
+type Reason string
+
+// The reasons. Undetermined is about the one who asks, all others are about the
+// bundle.
+const (
+	// Undetermined: there is nothing to judge by, such as no trusted root or one
+	// that cannot be read. It says nothing about the bundle.
+	Undetermined Reason = "undetermined"
+	// Malformed: these bytes are not a bundle that this package knows. An
+	// unsigned file is one of them.
+	Malformed Reason = "malformed"
+	// WrongKey: another key made the signature, or a certificate's did.
+	WrongKey Reason = "wrong key"
+	// WrongIdentity: the certificate is for somebody else, or there is none.
+	WrongIdentity Reason = "wrong identity"
+	// WrongIssuer: somebody else than expected vouched for the identity.
+	WrongIssuer Reason = "wrong issuer"
+	// WrongAuthority: no certificate authority of the trusted root, or
+	// certificate log, stands behind the certificate.
+	WrongAuthority Reason = "wrong authority"
+	// WrongTime: the signature was made when the certificate, or the log's key,
+	// was not valid, or nobody trusted tells when.
+	WrongTime Reason = "wrong time"
+	// WrongLog: the entry in the transparency log is missing, or another log's,
+	// or does not prove what it should.
+	WrongLog Reason = "wrong log"
+	// WrongSubject: what is signed is about other bytes.
+	WrongSubject Reason = "wrong subject"
+	// Tampered: signature and content do not belong together.
+	Tampered Reason = "tampered"
+)
+
+// Error is an error of [Open].
+type Error struct {
+	// Reason tells the kinds of failure apart.
+	Reason Reason
+	err    error
+	hint   string
+}
+
+// Error returns the cause.
+func (e *Error) Error() string { return "open bundle: " + e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.err }
+
+// Hint returns the remedy in lower case, or nothing.
+func (e *Error) Hint() string { return e.hint }
+
+func refuse(reason Reason, format string, args ...any) *Error {
+	return &Error{Reason: reason, err: fmt.Errorf(format, args...)}
+}
+
+func (e *Error) withHint(hint string) *Error {
+	e.hint = hint
+	return e
+}

@@ -1,0 +1,498 @@
+// Package attest signs statements and files, and opens what was signed.
+//
+// A signature is a Sigstore bundle v0.3: one JSON document that holds an in-toto
+// Statement in a DSSE envelope, or the digest of a file; the signature; and what
+// it is verified with: a hint at a key, or a certificate, entries of transparency
+// logs and time stamps (https://docs.sigstore.dev/about/bundle/). Bundles of the
+// versions 0.1 and 0.2 are read and not written.
+//
+// [Open] judges a bundle without a network and is the only maker of a [Verified]
+// value: who holds one need not ask again. A [Signer] makes bundles, and opens
+// each with the same code before handing it out.
+//
+// Strictness: every log entry and every time stamp that a bundle has must be
+// good, not only as many as are needed, and must come from a log or authority
+// of the trusted root. Members that are unknown or twice there, several
+// signatures and unknown payload types are refused. P-384 and P-521 keys are
+// taken with SHA-384 and SHA-512 only, as they are registered.
+package attest
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/tlog"
+	"github.com/sigstore/sigstore-go/pkg/verify"
+
+	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/pipeline/artifact"
+)
+
+// MediaType is that of the bundles that a [Signer] makes.
+const MediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+// MaxSize bounds a bundle, in bytes.
+const MaxSize = 64 << 20
+
+// mediaTypes are those that Open reads. The first three are of older clients.
+var mediaTypes = []string{
+	"application/vnd.dev.sigstore.bundle+json;version=0.1",
+	"application/vnd.dev.sigstore.bundle+json;version=0.2",
+	"application/vnd.dev.sigstore.bundle+json;version=0.3",
+	MediaType,
+}
+
+// Artifact is what a bundle has to be about.
+type Artifact struct {
+	// Digest names the bytes.
+	Digest artifact.Digest
+	// Content is the bytes, where they are at hand. Only the detached signature
+	// of an Ed25519, P-384 or P-521 key needs it, which is not over a SHA-256.
+	Content []byte
+}
+
+// Open verifies a bundle: that what t trusts signed it, and that it is about a.
+// It uses neither a network nor the clock. Its errors are of type [*Error].
+func Open(data []byte, t Trust, a Artifact) (*Verified, error) {
+	if t.key == nil && t.identity == nil && !t.anyone {
+		return nil, refuse(Undetermined, "nothing to trust").withHint("name a key, or a trusted root and an identity")
+	}
+	if _, err := artifact.ParseDigest(string(a.Digest)); err != nil {
+		return nil, refuse(Undetermined, "%w", err)
+	}
+	if a.Content != nil && artifact.Of(a.Content) != a.Digest {
+		return nil, refuse(Undetermined, "the artifact's content is not that of its digest %s", a.Digest)
+	}
+	o, err := read(data, t, a)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.checkSigner(); err != nil {
+		return nil, err
+	}
+	if err := o.checkShape(); err != nil {
+		return nil, err
+	}
+	result, err := o.verify()
+	if err != nil {
+		return nil, o.why(err)
+	}
+	if err := o.checkLogs(result.VerifiedTimestamps); err != nil {
+		return nil, err
+	}
+	v := &Verified{artifact: a.Digest, signature: o.signature(result)}
+	if o.envelope != nil {
+		if v.statement, err = o.statement(); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// opening is a bundle on its way to be verified.
+type opening struct {
+	trust    Trust
+	material root.TrustedMaterial
+	artifact Artifact
+	bundle   entity
+	entries  []*tlog.Entry
+	stamps   [][]byte
+	// promises counts the entries with a time that their log signed.
+	promises int
+	content  verify.SignatureContent
+	signer   verify.VerificationContent
+	// leaf is the certificate, or nil; summary is what it says.
+	leaf    *x509.Certificate
+	summary certificate.Summary
+	// envelope is nil where the bundle is a file's signature, and message is nil
+	// where it is not.
+	envelope verify.EnvelopeContent
+	message  verify.MessageSignatureContent
+}
+
+// entity is a bundle whose version sigstore-go does not know. For those that it
+// does know it would try P-384 and P-521 with SHA-256, too, and say so on stderr.
+type entity struct{ *bundle.Bundle }
+
+func (entity) Version() (string, error) { return "strict", nil }
+
+// read parses a bundle.
+func read(data []byte, t Trust, a Artifact) (*opening, error) {
+	if len(data) > MaxSize {
+		return nil, refuse(Malformed, "more than %d bytes", MaxSize)
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, refuse(Malformed, "is empty")
+	}
+	var b bundle.Bundle
+	if err := b.UnmarshalJSON(data); err != nil {
+		return nil, refuse(Malformed, "not a bundle: %w", err)
+	}
+	if !slices.Contains(mediaTypes, b.MediaType) {
+		return nil, refuse(Malformed, "media type %q: unknown", b.MediaType)
+	}
+	o := &opening{trust: t, material: t.material(), artifact: a, bundle: entity{&b}}
+	var err error
+	if o.entries, err = b.TlogEntries(); err != nil {
+		return nil, refuse(Malformed, "log entries: %w", err)
+	}
+	for _, e := range o.entries {
+		if e.HasInclusionPromise() {
+			o.promises++
+		}
+	}
+	if o.stamps, err = b.Timestamps(); err != nil {
+		return nil, refuse(Malformed, "time stamps: %w", err)
+	}
+	if o.content, err = b.SignatureContent(); err != nil {
+		return nil, refuse(Malformed, "content: %w", err)
+	}
+	if o.signer, err = b.VerificationContent(); err != nil {
+		return nil, refuse(Malformed, "signer: %w", err)
+	}
+	if o.leaf = o.signer.Certificate(); o.leaf != nil {
+		if o.summary, err = certificate.SummarizeCertificate(o.leaf); err != nil {
+			return nil, refuse(Malformed, "certificate: %w", err)
+		}
+		if n := len(o.leaf.URIs) + len(o.leaf.EmailAddresses) + len(o.leaf.DNSNames) + len(o.leaf.IPAddresses); n > 1 {
+			return nil, refuse(Malformed, "certificate: %d subject alternative names: want one", n)
+		}
+	}
+	o.envelope, o.message = o.content.EnvelopeContent(), o.content.MessageSignatureContent()
+	return o, nil
+}
+
+// checkSigner compares who signed with who should have, as far as the bundle
+// says so. Whether it speaks the truth comes later.
+func (o *opening) checkSigner() error {
+	id := o.trust.identity
+	switch {
+	case o.trust.key != nil && o.leaf != nil:
+		return refuse(WrongKey, "signed by a certificate for %q, not by the key %s", o.summary.SubjectAlternativeName, o.trust.key.fingerprint.Short()).
+			withHint("verify it by identity and issuer")
+	case o.trust.key != nil:
+		return nil
+	case o.leaf == nil:
+		return refuse(WrongIdentity, "signed by a key, not by a certificate").withHint("verify it by the public key")
+	case o.trust.anyone:
+		return nil
+	case !id.name.MatchString(o.summary.SubjectAlternativeName):
+		return refuse(WrongIdentity, "signed by %q, not by %q", o.summary.SubjectAlternativeName, id.Name+id.NameRegexp)
+	case !id.issuer.MatchString(o.summary.Issuer):
+		return refuse(WrongIssuer, "the identity %q comes from %q, not from %q", o.summary.SubjectAlternativeName, o.summary.Issuer, id.Issuer+id.IssuerRegexp)
+	}
+	return nil
+}
+
+// checkShape finds what is not there or there too often.
+func (o *opening) checkShape() error {
+	if o.envelope != nil {
+		env := o.envelope.RawEnvelope()
+		if len(env.Signatures) != 1 {
+			return refuse(Malformed, "%d signatures: want one", len(env.Signatures))
+		}
+		if env.PayloadType != intoto.PayloadType {
+			return refuse(Malformed, "payload type %q: want %q", env.PayloadType, intoto.PayloadType)
+		}
+	}
+	if o.message != nil {
+		if err := o.checkMessage(); err != nil {
+			return err
+		}
+	}
+	if len(o.content.Signature()) == 0 {
+		return refuse(Malformed, "the signature is empty")
+	}
+	if o.trust.root == nil {
+		return nil
+	}
+	if len(o.entries) < o.trust.logs {
+		return refuse(WrongLog, "no entry of a transparency log")
+	}
+	for _, e := range o.entries {
+		if err := checkEntry(e); err != nil {
+			return err
+		}
+	}
+	if o.leaf != nil && o.promises+len(o.stamps) == 0 {
+		return refuse(WrongTime, "nothing tells when it was signed: neither a log's time nor a time stamp")
+	}
+	return nil
+}
+
+// checkMessage compares the digest in the bundle with the artifact's.
+func (o *opening) checkMessage() error {
+	algorithm := o.message.DigestAlgorithm()
+	switch {
+	case algorithm == protocommon.HashAlgorithm_SHA2_256.String():
+		if got := hex.EncodeToString(o.message.Digest()); got != o.artifact.Digest.Hex() {
+			return refuse(WrongSubject, "signs the file with digest sha256:%.64s, not %s", got, o.artifact.Digest)
+		}
+	case algorithm != protocommon.HashAlgorithm_SHA2_384.String() && algorithm != protocommon.HashAlgorithm_SHA2_512.String():
+		return refuse(Malformed, "message digest %q: unknown", algorithm)
+	case o.artifact.Content == nil:
+		return refuse(Undetermined, "the signature is over a %s digest, which the file's SHA-256 does not tell", algorithm).withHint("give the file itself")
+	}
+	return nil
+}
+
+// checkEntry finds wrong values in an entry that neither a signature covers nor
+// sigstore-go compares.
+func checkEntry(e *tlog.Entry) error {
+	tle := e.TransparencyLogEntry()
+	var body struct {
+		Kind    string `json:"kind"`
+		Version string `json:"apiVersion"`
+	}
+	if err := json.Unmarshal(tle.GetCanonicalizedBody(), &body); err != nil {
+		return refuse(Malformed, "log entry: %w", err)
+	}
+	if k := tle.GetKindVersion(); k.GetKind() != body.Kind || k.GetVersion() != body.Version {
+		return refuse(WrongLog, "the log entry is a %.40q %.40q and is said to be a %.40q %.40q", body.Kind, body.Version, k.GetKind(), k.GetVersion())
+	}
+	if p := tle.GetInclusionProof(); p != nil {
+		// The checkpoint's lines are: origin, size of the tree, root hash.
+		lines := strings.SplitN(p.GetCheckpoint().GetEnvelope(), "\n", 3)
+		if len(lines) < 3 || lines[1] != strconv.FormatInt(p.GetTreeSize(), 10) {
+			return refuse(WrongLog, "the inclusion proof is for another tree than its checkpoint")
+		}
+	}
+	if !e.IsRekorV2() {
+		return nil
+	}
+	if tle.GetIntegratedTime() != 0 || tle.GetInclusionPromise() != nil {
+		return refuse(WrongLog, "the log entry has a time, which Rekor v2 does not sign")
+	}
+	if tle.GetLogIndex() != tle.GetInclusionProof().GetLogIndex() {
+		return refuse(WrongLog, "the log entry is number %d, and its proof is for number %d", tle.GetLogIndex(), tle.GetInclusionProof().GetLogIndex())
+	}
+	return nil
+}
+
+// verify has sigstore-go decide. All the rest of this file may refuse more, and
+// says why, and accepts nothing that was refused here.
+func (o *opening) verify() (*verify.VerificationResult, error) {
+	var options []verify.VerifierOption
+	times := o.promises + len(o.stamps)
+	if o.trust.root == nil {
+		times = 0
+	} else if len(o.entries) > 0 {
+		options = append(options, verify.WithTransparencyLog(len(o.entries)))
+	}
+	if o.leaf != nil {
+		options = append(options, verify.WithSignedCertificateTimestamps(1))
+	}
+	if o.leaf != nil || times > 0 {
+		options = append(options, verify.WithObserverTimestamps(times)) // of 0 is an error
+	} else {
+		options = append(options, verify.WithNoObserverTimestamps())
+	}
+	v, err := verify.NewVerifier(o.material, options...)
+	if err != nil {
+		return nil, err
+	}
+	policy := verify.WithKey() // expects a key instead of a certificate
+	switch id := o.trust.identity; {
+	case o.trust.anyone:
+		policy = verify.WithoutIdentitiesUnsafe()
+	case id != nil:
+		// Exactly what the certificate says: checkSigner has matched it, and
+		// it is compared again here.
+		ci, err := verify.NewShortCertificateIdentity("", id.issuer.String(), "", id.name.String())
+		if err != nil {
+			return nil, err
+		}
+		policy = verify.WithCertificateIdentity(ci)
+	}
+	return v.Verify(o.bundle, verify.NewPolicy(o.about(), policy))
+}
+
+// about is the artifact as sigstore-go takes it.
+func (o *opening) about() verify.ArtifactPolicyOption {
+	if o.message != nil && o.artifact.Content != nil {
+		return verify.WithArtifact(bytes.NewReader(o.artifact.Content))
+	}
+	sum, _ := hex.DecodeString(o.artifact.Digest.Hex()) // is one: Open has parsed it
+	return verify.WithArtifactDigest("sha256", sum)
+}
+
+// why finds the reason of a refusal by asking for each part alone, in the order
+// in which the answers are most telling. The refusal stands whatever it finds.
+func (o *opening) why(refusal error) error {
+	for _, ask := range []func() error{o.askSignature, o.askSubject, o.askCertificate, o.askWhichLog, o.askTime, o.askLog} {
+		if err := ask(); err != nil {
+			return err
+		}
+	}
+	return refuse(Tampered, "%w", refusal)
+}
+
+func (o *opening) askSignature() error {
+	var err error
+	switch {
+	case o.envelope != nil:
+		err = verify.VerifySignature(o.content, o.signer, o.material)
+	case o.artifact.Content != nil:
+		err = verify.VerifySignatureWithArtifacts(o.content, o.signer, o.material, readers(o.artifact.Content))
+	default:
+		if o.trust.key != nil && !o.trust.key.prehashes() {
+			return refuse(Undetermined, "the signature of an Ed25519 key is over the file itself").withHint("give the file, not its digest")
+		}
+		sum, _ := hex.DecodeString(o.artifact.Digest.Hex())
+		err = verify.VerifySignatureWithArtifactDigests(o.content, o.signer, o.material, []verify.ArtifactDigest{{Algorithm: "sha256", Digest: sum}})
+	}
+	switch {
+	case err == nil:
+		return nil
+	case o.trust.key != nil && o.signer.PublicKey().Hint() != o.trust.key.hint:
+		return refuse(WrongKey, "not signed by the key %s: %w", o.trust.key.fingerprint.Short(), err)
+	}
+	return refuse(Tampered, "the signature is not one of this content: %w", err)
+}
+
+func (o *opening) askSubject() error {
+	if o.envelope == nil {
+		return nil
+	}
+	_, err := o.statement()
+	return err
+}
+
+// askTime asks the time stamp authorities, and whether the certificate was valid.
+func (o *opening) askTime() error {
+	if o.trust.root == nil {
+		return nil
+	}
+	times, failures, err := verify.VerifySignedTimestamp(o.bundle, o.material)
+	switch {
+	case err != nil:
+		return refuse(WrongTime, "time stamps: %w", err)
+	case len(failures) > 0:
+		return refuse(WrongTime, "time stamp: %w", failures[0])
+	case o.leaf == nil:
+		return nil
+	}
+	var all []time.Time
+	for _, t := range times {
+		all = append(all, t.Time)
+	}
+	for _, e := range o.entries {
+		if e.HasInclusionPromise() {
+			all = append(all, e.IntegratedTime())
+		}
+	}
+	for _, t := range all {
+		if t.Before(o.leaf.NotBefore) {
+			return refuse(WrongTime, "signed at %s, before the certificate was valid (from %s)", utc(t), utc(o.leaf.NotBefore))
+		}
+		if t.After(o.leaf.NotAfter) {
+			return refuse(WrongTime, "signed at %s, after the certificate had expired (at %s)", utc(t), utc(o.leaf.NotAfter))
+		}
+	}
+	return nil
+}
+
+func (o *opening) askWhichLog() error {
+	if o.trust.root == nil {
+		return nil
+	}
+	for _, e := range o.entries {
+		if _, ok := o.material.RekorLogs()[hex.EncodeToString([]byte(e.LogKeyID()))]; !ok {
+			return refuse(WrongLog, "the log %s is not one of the trusted root", logName([]byte(e.LogKeyID())))
+		}
+	}
+	return nil
+}
+
+func (o *opening) askLog() error {
+	if o.trust.root == nil || len(o.entries) == 0 {
+		return nil
+	}
+	if _, err := verify.VerifyTlogEntry(o.bundle, o.material, len(o.entries), true); err != nil {
+		return refuse(WrongLog, "%w", err)
+	}
+	return nil
+}
+
+func (o *opening) askCertificate() error {
+	if o.leaf == nil {
+		return nil
+	}
+	chains, err := verify.VerifyLeafCertificate(o.leaf.NotBefore, o.leaf, o.material)
+	if err != nil {
+		return refuse(WrongAuthority, "the certificate is not of an authority of the trusted root (or that was not valid at %s)", utc(o.leaf.NotBefore))
+	}
+	if err := verify.VerifySignedCertificateTimestamp(chains, 1, o.material); err != nil {
+		return refuse(WrongAuthority, "the certificate is in no certificate log of the trusted root: %w", err)
+	}
+	return nil
+}
+
+// checkLogs refuses two things that sigstore-go does not look at: the body of
+// an entry of Rekor v2, in whose place it takes one that it makes itself, and
+// whether the log's key was in use at the time.
+func (o *opening) checkLogs(times []verify.TimestampVerificationResult) error {
+	if o.trust.root == nil {
+		return nil
+	}
+	for _, e := range o.entries {
+		id := hex.EncodeToString([]byte(e.LogKeyID()))
+		log := o.material.RekorLogs()[id]
+		if log == nil {
+			return refuse(WrongLog, "the log %s is not one of the trusted root", id)
+		}
+		if e.IsRekorV2() {
+			if err := checkBody(e, log); err != nil {
+				return refuse(WrongLog, "%w", err)
+			}
+		}
+		for _, t := range times {
+			if t.Timestamp.Before(log.ValidityPeriodStart) || !log.ValidityPeriodEnd.IsZero() && t.Timestamp.After(log.ValidityPeriodEnd) {
+				return refuse(WrongTime, "signed at %s, when the key of the log %s was not valid", utc(t.Timestamp), logName([]byte(e.LogKeyID())))
+			}
+		}
+	}
+	return nil
+}
+
+// statement decodes the payload and looks for the artifact among its subjects.
+func (o *opening) statement() (*intoto.Statement, error) {
+	payload := o.bundle.Content.(*protobundle.Bundle_DsseEnvelope).DsseEnvelope.GetPayload()
+	s, err := intoto.Decode(payload)
+	if err != nil {
+		return nil, refuse(Malformed, "%w", err)
+	}
+	for _, sub := range s.Subjects {
+		if sub.Digest == o.artifact.Digest {
+			return &s, nil
+		}
+	}
+	return nil, refuse(WrongSubject, "%s is not among the subjects: %s", o.artifact.Digest, subjects(s))
+}
+
+// subjects names a few subjects for a message.
+func subjects(s intoto.Statement) string {
+	const few = 3
+	var names []string
+	for _, sub := range s.Subjects[:min(few, len(s.Subjects))] {
+		names = append(names, fmt.Sprintf("%.100q (sha256:%s...)", sub.Name, sub.Digest.Short()))
+	}
+	if n := len(s.Subjects) - few; n > 0 {
+		names = append(names, fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(names, ", ")
+}
+
+func utc(t time.Time) string { return t.UTC().Format(time.RFC3339) }

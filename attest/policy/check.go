@@ -1,0 +1,244 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"go/version"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/attest/slsa"
+	"github.com/twicebuild/twice/pipeline/artifact"
+)
+
+// Outcome says whether an expectation was met. The zero value is not a pass.
+type Outcome string
+
+const (
+	// Met: every statement that can show it does.
+	Met Outcome = "met"
+	// Failed: a statement shows the contrary, or cannot be read.
+	Failed Outcome = "failed"
+	// NotShown: no statement says anything about it.
+	NotShown Outcome = "not shown"
+)
+
+// Finding is what came of one expectation.
+type Finding struct {
+	// Expectation is the key of the policy file; build.variations is followed by
+	// ": " and the name of a variation.
+	Expectation string  `json:"expectation"`
+	Outcome     Outcome `json:"outcome"`
+	// Reason says why it was not met.
+	Reason string `json:"reason,omitempty"`
+}
+
+// String returns the finding on one line.
+func (f Finding) String() string {
+	if f.Outcome == Met {
+		return f.Expectation + ": met"
+	}
+	return fmt.Sprintf("%s: %s: %s", f.Expectation, f.Outcome, f.Reason)
+}
+
+// Findings are one for each expectation of a policy, in the order of the file's
+// documentation.
+type Findings []Finding
+
+// Err is nil if there are findings and each of them is Met. Otherwise it names
+// those that are not.
+func (fs Findings) Err() error {
+	if len(fs) == 0 {
+		return errors.New("policy: nothing was expected")
+	}
+	var bad []error
+	for _, f := range fs {
+		if f.Outcome != Met {
+			bad = append(bad, fmt.Errorf("policy: %s", f))
+		}
+	}
+	return errors.Join(bad...)
+}
+
+// expectation is one of a policy's, and how a statement shows it. One of the two
+// functions is there. They return Met, or another outcome and the reason.
+type expectation struct {
+	name       string
+	provenance func(*slsa.Provenance) (Outcome, string)
+	test       func(*slsa.TestResult) (Outcome, string)
+}
+
+// Check holds the statements against the policy. They must have been opened: their
+// signatures are those of somebody who is believed, also about the builder that
+// they name: a builder.id is worth what its signer is. subject is the digest of what
+// is to be used; statements that are not about it show nothing.
+//
+// What is expected of the source and the build is shown by SLSA provenance, the
+// double build and its variations by its test result. If there are several
+// statements of a kind, every one has to show it, so that an expectation is never
+// met by one statement and the next one by another that contradicts it. A
+// statement of such a kind that cannot be read fails what it could have shown.
+// Other kinds are ignored, and so are results of other tests.
+func (p *Policy) Check(subject artifact.Digest, statements ...intoto.Statement) Findings {
+	var provenances []*slsa.Provenance
+	var tests []*slsa.TestResult
+	var badProvenance, badTest error
+	for _, s := range statements {
+		if !s.Has(subject) {
+			continue
+		}
+		switch s.PredicateType {
+		case slsa.ProvenanceType:
+			prov, err := slsa.DecodeProvenance(s)
+			if err != nil {
+				badProvenance = errors.Join(badProvenance, err)
+				continue
+			}
+			provenances = append(provenances, prov)
+		case slsa.TestResultType:
+			t, err := slsa.DecodeTestResult(s)
+			if errors.Is(err, slsa.ErrOtherTest) {
+				continue
+			}
+			if err != nil {
+				badTest = errors.Join(badTest, err)
+				continue
+			}
+			tests = append(tests, t)
+		}
+	}
+	var all Findings
+	for _, e := range p.expectations() {
+		f := Finding{Expectation: e.name}
+		if e.provenance != nil {
+			f.Outcome, f.Reason = every(provenances, badProvenance, "provenance", e.provenance)
+		} else {
+			f.Outcome, f.Reason = every(tests, badTest, "result of a double build", e.test)
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// every is Met if there are statements, all could be read, and show says Met of
+// each. Failed wins over NotShown.
+func every[T any](list []T, bad error, what string, show func(T) (Outcome, string)) (Outcome, string) {
+	if bad != nil {
+		return Failed, bad.Error()
+	}
+	if len(list) == 0 {
+		return NotShown, "there is no " + what + " of these bytes"
+	}
+	outcome, reason := Met, ""
+	for _, s := range list {
+		switch o, r := show(s); {
+		case o == Failed:
+			return o, r
+		case o != Met:
+			outcome, reason = NotShown, r
+		}
+	}
+	return outcome, reason
+}
+
+// equal compares what a statement says with what is expected.
+func equal(got, want string) (Outcome, string) {
+	if got == want {
+		return Met, ""
+	}
+	return Failed, fmt.Sprintf("it is %.200q, not %q", got, want)
+}
+
+// expectations lists what p expects.
+func (p *Policy) expectations() []expectation {
+	var list []expectation
+	provenance := func(wanted bool, name string, show func(*slsa.Provenance) (Outcome, string)) {
+		if wanted {
+			list = append(list, expectation{name: name, provenance: show})
+		}
+	}
+	source := func(wanted bool, name string, show func(slsa.Source) (Outcome, string)) {
+		provenance(wanted, name, func(prov *slsa.Provenance) (Outcome, string) {
+			s, err := prov.Source()
+			if err != nil {
+				return NotShown, err.Error()
+			}
+			return show(s)
+		})
+	}
+	provenance(len(p.Builders) > 0, "builder", func(prov *slsa.Provenance) (Outcome, string) {
+		if id := prov.RunDetails.Builder.ID; !slices.Contains(p.Builders, id) {
+			return Failed, fmt.Sprintf("it is %.200q, not %s", id, strings.Join(p.Builders, " or "))
+		}
+		return Met, ""
+	})
+	source(p.Repository != "", "source.repository", func(s slsa.Source) (Outcome, string) {
+		if s.Repository == "" {
+			return NotShown, "the provenance names no repository"
+		}
+		got, err := address(s.Repository)
+		if err != nil {
+			return Failed, err.Error()
+		}
+		want, err := address(p.Repository)
+		if err != nil {
+			return Failed, err.Error()
+		}
+		return equal(got, want)
+	})
+	committed := func(got, want string, s slsa.Source) (Outcome, string) {
+		if s.Uncommitted {
+			return Failed, "there were uncommitted changes"
+		}
+		return equal(got, want)
+	}
+	source(p.Tag != "", "source.tag", func(s slsa.Source) (Outcome, string) { return committed(s.Tag, p.Tag, s) })
+	source(p.Commit != "", "source.commit", func(s slsa.Source) (Outcome, string) { return committed(s.Commit, p.Commit, s) })
+	source(p.Module != "", "source.module", func(s slsa.Source) (Outcome, string) {
+		if s.Module == "" {
+			return Failed, "no module of the module proxy was built"
+		}
+		return equal(s.Module+"@"+s.Version, p.Module)
+	})
+	provenance(p.Toolchain != "", "build.toolchain", func(prov *slsa.Provenance) (Outcome, string) {
+		if prov.Internal == nil {
+			return NotShown, fmt.Sprintf("build type %.200q: it is not known to tell", prov.BuildDefinition.BuildType)
+		}
+		for _, r := range prov.Internal.Recipes {
+			switch tc := r.Recipe.Toolchain; {
+			case tc.Sum != "":
+				return Failed, fmt.Sprintf("%s is not a published toolchain", tc.Version)
+			case !version.IsValid(tc.Version) || version.Compare(tc.Version, p.Toolchain) < 0:
+				return Failed, fmt.Sprintf("it is %.100s, not at least %s", tc.Version, p.Toolchain)
+			}
+		}
+		return Met, ""
+	})
+	provenance(p.NoSnapshot, "build.snapshot", func(prov *slsa.Provenance) (Outcome, string) {
+		switch {
+		case prov.External == nil:
+			return NotShown, fmt.Sprintf("build type %.200q: it is not known to tell", prov.BuildDefinition.BuildType)
+		case prov.External.Snapshot:
+			return Failed, "it is a snapshot, not a release"
+		}
+		return Met, ""
+	})
+	if p.Double {
+		list = append(list, expectation{name: "build.double", test: func(t *slsa.TestResult) (Outcome, string) {
+			if t.Result != slsa.Passed {
+				return Failed, fmt.Sprintf("the double build %s: %.500s", t.Result, strings.Join(t.FailedTests, ", "))
+			}
+			return Met, ""
+		}})
+	}
+	for _, name := range p.Variations {
+		list = append(list, expectation{name: "build.variations: " + name, test: func(t *slsa.TestResult) (Outcome, string) {
+			if !t.Notes.Varied(name) {
+				return Failed, "it was not varied"
+			}
+			return Met, ""
+		}})
+	}
+	return list
+}

@@ -1,0 +1,292 @@
+// Package policy holds statements against what somebody expects of them.
+//
+// # File
+//
+// A policy is a small TOML file. Every key is an expectation, every key may be
+// left out, and one at least must be there:
+//
+//	# Any of these builders.
+//	builder = ["https://github.com/twicebuild/twice/blob/main/configs/buildtype/v1.md#local"]
+//
+//	[source]
+//	repository = "https://github.com/FiloSottile/age"
+//	tag = "v1.3.2"
+//	commit = "<40 or 64 hexadecimal digits>"
+//	module = "filippo.io/age@v1.3.2"    # instead, for what was built from the module proxy
+//
+//	[build]
+//	toolchain = "go1.26.5"              # at least
+//	snapshot = false                    # a release, no snapshot
+//	double = true                       # the double build passed
+//	variations = ["source path", "user"] # and these were varied
+//
+// [Policy] says what each of them means. Reading is strict: an unknown key, a
+// wrong type and a value that cannot be meant are errors, all of them told at
+// once with their lines. Lists are not empty.
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"go/version"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+	"golang.org/x/mod/module"
+
+	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/matrix"
+)
+
+// Policy is what is expected. A field with its zero value expects nothing.
+type Policy struct {
+	// Builders are URIs, one of which the builder.id of the provenance is
+	// (builder).
+	Builders []string
+	// Repository is the address of the git repository that was built from
+	// (source.repository). Addresses are the same if host and path are: neither
+	// the scheme, nor a user, nor a final slash or .git matters.
+	Repository string
+	// Tag is the git tag that was built, exactly (source.tag), and Commit the full
+	// name of the commit (source.commit). Neither is met by a tree with
+	// uncommitted changes.
+	Tag, Commit string
+	// Module is path@version of the module that was built (source.module).
+	Module string
+	// Toolchain is the oldest release of Go that may have built it, such as
+	// go1.26.5 (build.toolchain). Only a published toolchain meets it: what
+	// another one calls itself says nothing.
+	Toolchain string
+	// NoSnapshot: it is a release (build.snapshot = false).
+	NoSnapshot bool
+	// Double: it was built twice, and every binary and file agreed (build.double
+	// = true).
+	Double bool
+	// Variations are names of things that were seen to differ between the two
+	// builds (build.variations), as in release.json.
+	Variations []string
+}
+
+const (
+	// MaxSize bounds a policy file, in bytes.
+	MaxSize  = 16 << 10
+	maxLines = 500
+)
+
+// Parse reads a policy file. name is what errors call it. They are of the type
+// [matrix.Errors], like those of a release file: everything that is wrong, in the
+// order of lines.
+func Parse(name string, data []byte) (*Policy, error) {
+	r := reader{file: name, text: string(data)}
+	if len(data) > MaxSize || strings.Count(r.text, "\n") > maxLines {
+		return nil, matrix.Errors{{File: name, Line: 1, Msg: fmt.Sprintf("more than %d bytes or %d lines", MaxSize, maxLines)}}
+	}
+	var tree map[string]any
+	if _, err := toml.Decode(r.text, &tree); err != nil {
+		line, msg := 1, err.Error()
+		if perr := (toml.ParseError{}); errors.As(err, &perr) {
+			line, msg = max(perr.Position.Line, 1), perr.Message
+		}
+		return nil, matrix.Errors{{File: name, Line: line, Msg: msg}}
+	}
+	p := &Policy{}
+	r.table(nil, tree, p.keys())
+	if len(tree) == 0 || len(r.list) == 0 && p.empty() {
+		r.add(nil, "write builder, or a key of [source] or [build]", "nothing is expected, so anything would pass")
+	}
+	if len(r.list) > 0 {
+		slices.SortStableFunc(r.list, func(a, b *matrix.Error) int { return a.Line - b.Line })
+		return nil, r.list
+	}
+	return p, nil
+}
+
+func (p *Policy) empty() bool { return len(p.expectations()) == 0 }
+
+// keys says how each key is read. A key that begins with a table's name and a dot
+// belongs into that table.
+func (p *Policy) keys() map[string]func(any) error {
+	return map[string]func(any) error{
+		"builder": func(v any) error {
+			return list(v, &p.Builders, intoto.CheckURI)
+		},
+		"source.repository": func(v any) error {
+			return text(v, &p.Repository, func(s string) error { _, err := address(s); return err })
+		},
+		"source.tag": func(v any) error {
+			return text(v, &p.Tag, func(s string) error {
+				if strings.HasPrefix(s, "refs/") || strings.ContainsAny(s, " ~^:?*[\\") {
+					return fmt.Errorf("%q: want the name of a tag, such as v1.2.3", s)
+				}
+				return nil
+			})
+		},
+		"source.commit": func(v any) error {
+			return text(v, &p.Commit, func(s string) error {
+				if len(s) != 40 && len(s) != 64 || strings.Trim(s, "0123456789abcdef") != "" {
+					return fmt.Errorf("%q: want a full commit, of 40 or 64 lower-case hexadecimal digits", s)
+				}
+				return nil
+			})
+		},
+		"source.module": func(v any) error {
+			return text(v, &p.Module, func(s string) error {
+				path, version, _ := strings.Cut(s, "@")
+				return module.Check(path, version)
+			})
+		},
+		"build.toolchain": func(v any) error {
+			return text(v, &p.Toolchain, func(s string) error {
+				if !version.IsValid(s) {
+					return fmt.Errorf("%q: want a version of Go, such as go1.26.5", s)
+				}
+				return nil
+			})
+		},
+		"build.snapshot": func(v any) error { return only(false, v, &p.NoSnapshot) },
+		"build.double":   func(v any) error { return only(true, v, &p.Double) },
+		"build.variations": func(v any) error {
+			return list(v, &p.Variations, func(string) error { return nil })
+		},
+	}
+}
+
+// only reads a boolean that expects something with one of its values. The other
+// one could be misread as its contrary, so the key is to be left out instead.
+func only(want bool, v any, to *bool) error {
+	b, ok := v.(bool)
+	switch {
+	case !ok:
+		return fmt.Errorf("want %t, not %T", want, v)
+	case b != want:
+		return fmt.Errorf("%t expects nothing: leave the key out", b)
+	}
+	*to = true
+	return nil
+}
+
+func text(v any, to *string, check func(string) error) error {
+	s, ok := v.(string)
+	switch {
+	case !ok:
+		return fmt.Errorf("want a string, not %s", kind(v))
+	case s == "":
+		return errors.New("empty: leave the key out if nothing is expected")
+	}
+	*to = s
+	return check(s)
+}
+
+func list(v any, to *[]string, check func(string) error) error {
+	l, ok := v.([]any)
+	switch {
+	case !ok:
+		return fmt.Errorf("want a list of strings, not %s", kind(v))
+	case len(l) == 0:
+		return errors.New("empty: leave the key out if nothing is expected")
+	}
+	for _, e := range l {
+		var s string
+		if err := text(e, &s, check); err != nil {
+			return err
+		}
+		if slices.Contains(*to, s) {
+			return fmt.Errorf("%q is there twice", s)
+		}
+		*to = append(*to, s)
+	}
+	return nil
+}
+
+func kind(v any) string {
+	switch v.(type) {
+	case string:
+		return "a string"
+	case bool:
+		return "a boolean"
+	case int64, float64:
+		return "a number"
+	case map[string]any:
+		return "a table"
+	case []any, []map[string]any:
+		return "a list"
+	}
+	return "a date or time"
+}
+
+// address reduces the address of a repository to its host and path.
+func address(s string) (string, error) {
+	s = strings.TrimPrefix(s, "git+")
+	if !strings.Contains(s, "://") { // user@host:path, git's short form of ssh
+		host, path, ok := strings.Cut(s, ":")
+		if !ok {
+			return "", fmt.Errorf("%q: want the address of a repository, such as https://example.com/project", s)
+		}
+		s = "ssh://" + host + "/" + strings.TrimPrefix(path, "/")
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") == "" {
+		return "", fmt.Errorf("%q: want the address of a repository, such as https://example.com/project", s)
+	}
+	return strings.ToLower(u.Host) + "/" + strings.TrimSuffix(strings.Trim(u.Path, "/"), ".git"), nil
+}
+
+// reader collects what is wrong with a file.
+type reader struct {
+	file, text string
+	list       matrix.Errors
+}
+
+// table reads a table and the tables in it.
+func (r *reader) table(path []string, tree map[string]any, keys map[string]func(any) error) {
+	for _, name := range slices.Sorted(maps.Keys(tree)) {
+		here := append(slices.Clone(path), name)
+		joined := strings.Join(here, ".")
+		read := keys[joined]
+		inner, isTable := tree[name].(map[string]any)
+		holds := func(key string) bool { return strings.HasPrefix(key, joined+".") }
+		switch {
+		case read != nil && !strings.Contains(name, "."):
+			if err := read(tree[name]); err != nil {
+				r.add(here, "", "%v", err)
+			}
+		case slices.ContainsFunc(slices.Collect(maps.Keys(keys)), holds) && isTable:
+			r.table(here, inner, keys)
+		case slices.ContainsFunc(slices.Collect(maps.Keys(keys)), holds):
+			r.add(here, "write ["+joined+"]", "want a table, not %s", kind(tree[name]))
+		default:
+			r.add(here, "the keys are "+strings.Join(slices.Sorted(maps.Keys(keys)), ", "), "unknown key")
+		}
+	}
+}
+
+func (r *reader) add(key []string, hint, format string, args ...any) {
+	r.list = append(r.list, &matrix.Error{File: r.file, Line: r.line(key), Key: toml.Key(key).String(), Msg: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// line returns the line on which the value of key begins. The library does not
+// tell, but the text up to the end of a value is valid TOML, and the text up to
+// the middle of one is not. So a value begins after the last line before its end
+// up to which the text is valid. A policy is short enough for that.
+func (r *reader) line(key []string) int {
+	if len(key) == 0 {
+		return 1
+	}
+	begin, text := 1, ""
+	for i, l := range strings.SplitAfter(r.text, "\n") {
+		text += l
+		var tree map[string]any
+		md, err := toml.Decode(text, &tree)
+		if err != nil {
+			continue
+		}
+		if md.IsDefined(key...) {
+			return begin
+		}
+		begin = i + 2
+	}
+	return 1
+}

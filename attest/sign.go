@@ -1,0 +1,257 @@
+package attest
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	"github.com/sigstore/sigstore-go/pkg/sign"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/sigstore/sigstore/pkg/signature/options"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/pipeline/artifact"
+)
+
+// Signer makes bundles. It may be used by several goroutines.
+type Signer struct {
+	// keypair is nil where each certificate gets a new one.
+	keypair  *keypair
+	services *Services
+	token    Token
+	// trust is what opens the bundles of this Signer.
+	trust Trust
+
+	mu      sync.Mutex
+	session *session
+}
+
+// NewSigner returns a Signer with a key, in a file or a key management system:
+// ECDSA on P-256, P-384 or P-521, RSA of 2048, 3072 or 4096 bits, or Ed25519. It
+// must sign with the hash that Sigstore has for its kind of key. Nothing is
+// logged; ctx is for asking a key management system for the public key.
+func NewSigner(ctx context.Context, key signature.Signer) (*Signer, error) {
+	pub, err := key.PublicKey(options.WithContext(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	kp, err := newKeypair(key, pub)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	trust, err := TrustKey(pub)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	return &Signer{keypair: kp, trust: trust}, nil
+}
+
+// NewLoggedSigner returns a Signer with a key whose signatures go to the
+// transparency logs and time stamp authorities of s.
+func NewLoggedSigner(ctx context.Context, key signature.Signer, s *Services) (*Signer, error) {
+	signer, err := NewSigner(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if !signer.trust.key.prehashes() {
+		return nil, errorWithHint{errors.New("signing key: transparency logs take no Ed25519 signatures"), "take a P-256 key, or no log"}
+	}
+	signer.services, signer.trust.root = s, s.root
+	signer.trust.logs = min(1, len(s.config.RekorLogURLs()))
+	return signer, nil
+}
+
+// NewKeylessSigner returns a Signer whose keys live for minutes: the certificate
+// authority of s certifies each for the identity in a token, and logs and time
+// stamps say that it was used while the certificate was valid.
+func NewKeylessSigner(s *Services, token Token) (*Signer, error) {
+	if err := s.root.complete(); err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	if len(s.config.FulcioCertificateAuthorityURLs()) == 0 || len(s.config.RekorLogURLs()) == 0 {
+		return nil, errors.New("signing configuration: want a certificate authority and a transparency log")
+	}
+	return &Signer{services: s, token: token, trust: Trust{root: s.root, logs: 1, anyone: true}}, nil
+}
+
+// Sign returns a bundle, in JSON, with a statement that has a subject.
+func (s *Signer) Sign(ctx context.Context, statement intoto.Statement) ([]byte, error) {
+	if len(statement.Subjects) == 0 {
+		return nil, errors.New("sign: a statement without subjects")
+	}
+	payload, err := statement.Encode()
+	if err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	content := &sign.DSSEData{Data: payload, PayloadType: intoto.PayloadType}
+	b, err := s.sign(ctx, content, Artifact{Digest: statement.Subjects[0].Digest})
+	if err != nil {
+		return nil, fmt.Errorf("sign the statement %s: %w", statement.PredicateType, err)
+	}
+	return b, nil
+}
+
+// SignFile returns a bundle, in JSON, with a signature of content. The name is
+// for errors and is not signed.
+func (s *Signer) SignFile(ctx context.Context, name string, content []byte) ([]byte, error) {
+	if content == nil {
+		content = []byte{}
+	}
+	b, err := s.sign(ctx, &sign.PlainData{Data: content}, Artifact{Digest: artifact.Of(content), Content: content})
+	if err != nil {
+		return nil, fmt.Errorf("sign %s: %w", name, err)
+	}
+	return b, nil
+}
+
+func (s *Signer) sign(ctx context.Context, content sign.Content, about Artifact) ([]byte, error) {
+	opts := sign.BundleOptions{Context: ctx}
+	var kp sign.Keypair = s.keypair
+	if s.services != nil {
+		done, err := s.services.use(ctx, &opts)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+	}
+	if s.keypair == nil {
+		session, err := s.certified(ctx)
+		if err != nil {
+			return nil, err
+		}
+		kp, opts.CertificateProvider = session.keypair, session
+	}
+	pb, err := sign.Bundle(content, kp, opts)
+	if err != nil {
+		return nil, err
+	}
+	data, err := protojson.Marshal(pb)
+	if err != nil {
+		return nil, err
+	}
+	// protojson varies its spacing on purpose; one form is enough for us.
+	data, err = compact(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if _, err := Open(data, s.trust, about); err != nil {
+		return nil, fmt.Errorf("the new bundle does not verify: %w", err)
+	}
+	return data, nil
+}
+
+// session is a certified key that lives in memory alone.
+type session struct {
+	keypair     *sign.EphemeralKeypair
+	certificate []byte
+	until       time.Time
+}
+
+// GetCertificate is how sign.Bundle asks for it.
+func (s *session) GetCertificate(context.Context, sign.Keypair, *sign.CertificateProviderOptions) ([]byte, error) {
+	return s.certificate, nil
+}
+
+// spare is how long a certificate must still be valid to be used once more.
+const spare = time.Minute
+
+// certified returns a key with a certificate. The statements of a release share
+// it while it is valid, so that a person is asked for a token once.
+func (s *Signer) certified(ctx context.Context) (*session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session != nil && s.services.now().Add(spare).Before(s.session.until) {
+		return s.session, nil
+	}
+	token, err := s.token(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("identity token: %w", err)
+	}
+	kp, err := sign.NewEphemeralKeypair(nil)
+	if err != nil {
+		return nil, err
+	}
+	der, err := s.services.certify(ctx, kp, token)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("certificate authority: %w", err)
+	}
+	s.session = &session{kp, der, cert.NotAfter}
+	return s.session, nil
+}
+
+// keypair is a signature.Signer as sign.Bundle takes it.
+type keypair struct {
+	signer  signature.Signer
+	public  crypto.PublicKey
+	details signature.AlgorithmDetails
+	hint    string
+}
+
+func newKeypair(signer signature.Signer, pub crypto.PublicKey) (*keypair, error) {
+	key, err := newPublicKey(pub)
+	if err != nil {
+		return nil, err
+	}
+	details, err := signature.GetDefaultAlgorithmDetails(pub)
+	if err != nil {
+		return nil, err
+	}
+	return &keypair{signer, pub, details, key.hint}, nil
+}
+
+// GetHashAlgorithm returns that of the digest which SignData returns.
+func (k *keypair) GetHashAlgorithm() protocommon.HashAlgorithm {
+	if k.details.GetHashType() == 0 {
+		return protocommon.HashAlgorithm_SHA2_256
+	}
+	return k.details.GetProtoHashType()
+}
+
+func (k *keypair) GetSigningAlgorithm() protocommon.PublicKeyDetails {
+	return k.details.GetSignatureAlgorithm()
+}
+
+func (k *keypair) GetHint() []byte { return []byte(k.hint) }
+
+// GetKeyAlgorithm is for certificate authorities, which such a key never sees.
+func (k *keypair) GetKeyAlgorithm() string { return "" }
+
+func (k *keypair) GetPublicKey() crypto.PublicKey { return k.public }
+
+func (k *keypair) GetPublicKeyPem() (string, error) {
+	b, err := cryptoutils.MarshalPublicKeyToPEM(k.public)
+	return string(b), err
+}
+
+// SignData returns a signature of data, and a digest for a bundle. Ed25519 signs
+// data itself; its bundles tell the SHA-256, for people who look for the file.
+func (k *keypair) SignData(ctx context.Context, data []byte) ([]byte, []byte, error) {
+	sig, err := k.signer.SignMessage(bytes.NewReader(data), options.WithContext(ctx))
+	if err != nil {
+		return nil, nil, err
+	}
+	hash := k.details.GetHashType()
+	if hash == 0 {
+		sum := sha256.Sum256(data)
+		return sig, sum[:], nil
+	}
+	h := hash.New()
+	h.Write(data)
+	return sig, h.Sum(nil), nil
+}

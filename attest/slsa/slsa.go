@@ -1,0 +1,267 @@
+// Package slsa says in statements what a release record says: SLSA provenance
+// v1 (https://slsa.dev/spec/v1.0/provenance), and the result of the double build
+// as an in-toto test result v0.1
+// (https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md).
+//
+// What the members of a provenance of ours mean is written in the document of
+// its build type, configs/buildtype/v1.md, whose address is [BuildType].
+//
+// A statement depends on the record and the arguments alone: equal ones give
+// equal bytes. Reading is strict. Of our own build type nothing is accepted that
+// [NewProvenance] does not write, and everything that can be derived from the
+// recipes is derived again and compared. Foreign build types are read as the
+// specification has it, and no meaning is guessed.
+package slsa
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/module"
+
+	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/purl"
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+// The types of the predicates.
+const (
+	ProvenanceType = "https://slsa.dev/provenance/v1"
+	TestResultType = "https://in-toto.io/attestation/test-result/v0.1"
+)
+
+// BuildType is the build type of what twice makes, and the address of its
+// document.
+const BuildType = "https://github.com/twicebuild/twice/blob/main/configs/buildtype/v1.md"
+
+// LocalBuilder is the builder.id of a twice that somebody ran on a machine of
+// their own: who that was, the signature alone can tell.
+const LocalBuilder = BuildType + "#local"
+
+// doubleBuild names, in a test result, the test.
+const doubleBuild = BuildType + "#double-build"
+
+// Variation is one thing that must not matter to the bytes, and whether it was
+// seen to differ between the two builds. What was seen is in the record.
+type Variation struct {
+	Name string `json:"name"`
+	// Reason says why it was not varied.
+	Reason string `json:"reason,omitempty"`
+	Varied bool   `json:"varied"`
+}
+
+// Compilations counts, for one target, the compilations of the go command, and
+// those that both builds carried out with equal inputs and equal results.
+type Compilations struct {
+	Packages   int           `json:"packages"`
+	Reproduced int           `json:"reproduced"`
+	Target     matrix.Target `json:"target"`
+}
+
+// Circumstances are those of the double build: the annotations of the record in
+// a provenance, and of the test in a test result.
+type Circumstances struct {
+	Compilations []Compilations    `json:"compilations"`
+	Confinement  build.Confinement `json:"confinement"`
+	Variations   []Variation       `json:"variations"`
+}
+
+// Varied tells whether the thing with that name was varied.
+func (c Circumstances) Varied(name string) bool {
+	return slices.ContainsFunc(c.Variations, func(v Variation) bool { return v.Name == name && v.Varied })
+}
+
+func circumstances(rec *report.Record) Circumstances {
+	c := Circumstances{Compilations: []Compilations{}, Confinement: rec.Varying.Confinement, Variations: []Variation{}}
+	if c.Confinement.Missing == nil {
+		c.Confinement.Missing = []string{}
+	}
+	for _, b := range rec.Binaries {
+		// All binaries of a target have the same counts.
+		if slices.ContainsFunc(c.Compilations, func(x Compilations) bool { return x.Target == b.Target }) {
+			continue
+		}
+		c.Compilations = append(c.Compilations, Compilations{b.Compilations.Packages, b.Compilations.Reproduced, b.Target})
+	}
+	for _, v := range rec.Varying.Variations {
+		c.Variations = append(c.Variations, Variation{Name: v.Name, Reason: v.Reason, Varied: v.Varied})
+	}
+	return c
+}
+
+func (c Circumstances) check() error {
+	if c.Compilations == nil || c.Variations == nil || c.Confinement.Missing == nil {
+		return errors.New("null, where a list belongs")
+	}
+	targets := map[matrix.Target]bool{}
+	for _, x := range c.Compilations {
+		if targets[x.Target] {
+			return fmt.Errorf("compilations: %s is there twice", x.Target)
+		}
+		targets[x.Target] = true
+		if x.Reproduced < 0 || x.Reproduced > x.Packages {
+			return fmt.Errorf("compilations: %s: %d of %d packages", x.Target, x.Reproduced, x.Packages)
+		}
+	}
+	names := map[string]bool{}
+	for _, v := range c.Variations {
+		switch {
+		case v.Name == "" || names[v.Name]:
+			return fmt.Errorf("variations: %.200q: no name, or there twice", v.Name)
+		case v.Varied == (v.Reason != ""):
+			return fmt.Errorf("variations: %s: want a reason if and only if it was not varied", v.Name)
+		}
+		names[v.Name] = true
+	}
+	if c.Confinement.Landlock < 0 || !slices.Contains([]string{"", "tcp", "none"}, c.Confinement.NetworkCut) {
+		return fmt.Errorf("confinement: landlock %d, network cut %.200q", c.Confinement.Landlock, c.Confinement.NetworkCut)
+	}
+	return nil
+}
+
+// annotations makes a Descriptor's annotations of a struct.
+func annotations(v any) (map[string]json.RawMessage, error) {
+	data, err := marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var m map[string]json.RawMessage
+	return m, json.Unmarshal(data, &m)
+}
+
+// fromAnnotations is the reverse, and strict. The fields of v are in the order of
+// their names, as encoding/json writes the members of a map.
+func fromAnnotations(m map[string]json.RawMessage, v any) error {
+	data, err := marshal(m)
+	if err != nil {
+		return err
+	}
+	return strict(data, v)
+}
+
+// strict decodes what marshal makes of v and nothing else: no unknown, absent or
+// additional member, no other order, no other case.
+func strict(data []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the value")
+	}
+	again, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(again, data) {
+		at := 0
+		for at < min(len(again), len(data)) && again[at] == data[at] {
+			at++
+		}
+		near := func(b []byte) []byte { return b[max(0, min(at-30, len(b))):min(at+30, len(b))] }
+		return fmt.Errorf("not as twice writes it: %q instead of %q", near(data), near(again))
+	}
+	return nil
+}
+
+// compact returns the predicate of s without white space. What a Statement must
+// not be, with members that are there twice for one, is an error.
+func compact(s intoto.Statement) ([]byte, error) {
+	if _, err := s.Encode(); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err := json.Compact(&b, s.Predicate)
+	return b.Bytes(), err
+}
+
+// marshal is json.Marshal without escapes for HTML.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// sha256Set is a DigestSet of one SHA-256.
+func sha256Set(d artifact.Digest) map[string]string { return map[string]string{"sha256": d.Hex()} }
+
+// dirHash is the DigestSet of an h1: hash (golang.org/x/mod/sumdb/dirhash): the
+// same SHA-256, in hexadecimal
+// (https://github.com/in-toto/attestation/blob/main/spec/v1/digest_set.md#dirhash).
+func dirHash(h1 string) (map[string]string, error) {
+	b64, ok := strings.CutPrefix(h1, "h1:")
+	sum, err := base64.StdEncoding.Strict().DecodeString(b64)
+	if !ok || err != nil || len(sum) != 32 {
+		return nil, fmt.Errorf("%.100q: not an h1: hash", h1)
+	}
+	return map[string]string{"dirHash": hex.EncodeToString(sum)}, nil
+}
+
+// modulePURL returns the package URL of a module version
+// (https://github.com/package-url/purl-spec/blob/main/types/golang-definition.json).
+func modulePURL(path, version string) (string, error) {
+	if err := module.Check(path, version); err != nil {
+		return "", err
+	}
+	return purl.Golang(path, version), nil
+}
+
+// toolchainPURL is that of a published Go distribution
+// (https://go.dev/doc/toolchain says how its module is named).
+func toolchainPURL(version, goos, goarch string) (string, error) {
+	return modulePURL("golang.org/toolchain", fmt.Sprintf("v0.0.1-%s.%s-%s", version, goos, goarch))
+}
+
+// gitURI returns the SPDX form of a repository's address and a commit:
+// git+https://example.com/x.git@<commit>. The short form of ssh,
+// user@host:path, is written out.
+func gitURI(repository, commit string) (string, error) {
+	if !strings.Contains(repository, "://") {
+		host, path, ok := strings.Cut(repository, ":")
+		if !ok {
+			return "", fmt.Errorf("repository %.200q: not an address", repository)
+		}
+		repository = "ssh://" + host + "/" + strings.TrimPrefix(path, "/")
+	}
+	if u, err := url.Parse(repository); err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("repository %.200q: not an address", repository)
+	}
+	if !strings.HasPrefix(repository, "git+") {
+		repository = "git+" + repository
+	}
+	uri := repository + "@" + commit
+	return uri, intoto.CheckURI(uri)
+}
+
+// passName is the name of what a pass built, as below dist.rejected.
+func passName(pass build.Pass, t matrix.Target, binary string) string {
+	return string(pass) + "/" + t.Slug() + "/" + binary
+}
+
+// fileName is the name of a file of the source tree as a pass left it.
+func fileName(pass build.Pass, name string) string { return string(pass) + "/files/" + name }
+
+// passDescriptor refers to what a pass made.
+func passDescriptor(name string, d artifact.Digest, v compare.Verdict) intoto.Descriptor {
+	return intoto.Descriptor{
+		Name: name, Digest: sha256Set(d),
+		Annotations: map[string]json.RawMessage{"verdict": json.RawMessage(`"` + string(v) + `"`)},
+	}
+}

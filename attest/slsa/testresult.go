@@ -1,0 +1,263 @@
+package slsa
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+// The results of a double build. A test result may also say WARNED, which ours
+// never does.
+const (
+	Passed = "PASSED"
+	Failed = "FAILED"
+)
+
+// TestResult is the result of a double build, in the form of a test result
+// predicate
+// (https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md).
+//
+// There is a test for each binary, named double-build/<target>/<binary>, and one
+// for each file of the source tree that is in archives, named
+// double-build/files/<name>. It passes if both builds gave equal bytes (or bytes
+// that are equal after a named normalization), and fails otherwise: also if the
+// answer could not be determined, since a test without an answer was not passed,
+// with or without a warning. Which of the two it was is in Verdicts. The Result
+// is PASSED if every test passed and there was one, and FAILED otherwise.
+//
+// What was varied between the builds is no test but how the test was made. So
+// it is in the configuration, together with what could not be varied and why:
+// something that was not varied has not failed, and is no warning about the
+// artifacts; a policy names the variations that it requires.
+type TestResult struct {
+	Result string `json:"result"`
+	// Configuration has, in this order, the test (its annotations are Notes), the
+	// release file, and the recipes, named recipe/<target>/<binary>.
+	Configuration []intoto.Descriptor `json:"configuration"`
+	// URL is that of the run, if it has one.
+	URL         string   `json:"url,omitempty"`
+	PassedTests []string `json:"passedTests"`
+	WarnedTests []string `json:"warnedTests"`
+	FailedTests []string `json:"failedTests"`
+
+	// Notes are the annotations of the test.
+	Notes Notes `json:"-"`
+}
+
+// Notes say how the double build was made, and what came of it.
+type Notes struct {
+	Circumstances
+	// Verdicts are those of the tests, by their names.
+	Verdicts map[string]compare.Verdict `json:"verdicts"`
+}
+
+// ErrNothingBuilt says that a test result has nothing that it could be about.
+var ErrNothingBuilt = errors.New("no pass built anything")
+
+// NewTestResult returns what the double build of rec came to. Its subjects are
+// the artifacts of the release if every test passed. Otherwise there is no
+// release, and the subjects are what the passes built, by the names that they
+// have below dist.rejected: A/<os>_<arch>/<binary>, B/files/<name>. If they built
+// nothing at all, the error is [ErrNothingBuilt]: a statement needs a subject.
+// url is that of the run, or empty.
+func NewTestResult(rec *report.Record, url string) (intoto.Statement, error) {
+	s, err := newTestResult(rec, url)
+	if err != nil {
+		return intoto.Statement{}, fmt.Errorf("test result: %w", err)
+	}
+	return s, nil
+}
+
+func newTestResult(rec *report.Record, url string) (intoto.Statement, error) {
+	if _, err := rec.Encode(); err != nil { // which sees contradictions
+		return intoto.Statement{}, err
+	}
+	test := intoto.Descriptor{Name: "double build", URI: doubleBuild}
+	config := intoto.Descriptor{Name: "config", Digest: sha256Set(rec.Source.Config)}
+	t := TestResult{Result: Failed, Configuration: []intoto.Descriptor{test, config}, URL: url, PassedTests: []string{}, WarnedTests: []string{}, FailedTests: []string{}}
+	t.Notes = Notes{Circumstances: circumstances(rec), Verdicts: map[string]compare.Verdict{}}
+	count := func(name string, v compare.Verdict) {
+		t.Notes.Verdicts[name] = v
+		if v.Pass() {
+			t.PassedTests = append(t.PassedTests, name)
+		} else {
+			t.FailedTests = append(t.FailedTests, name)
+		}
+	}
+	s := intoto.Statement{PredicateType: TestResultType}
+	built := func(name string, d artifact.Digest) {
+		if d != "" {
+			s.Subjects = append(s.Subjects, intoto.Subject{Name: name, Digest: d})
+		}
+	}
+	for _, b := range rec.Binaries {
+		count(testName(b.Target, b.Name), b.Verdict)
+		t.Configuration = append(t.Configuration, intoto.Descriptor{Name: recipeName(b.Target, b.Name), Digest: sha256Set(b.RecipeDigest)})
+		built(passName(build.A, b.Target, b.Name), b.A)
+		built(passName(build.B, b.Target, b.Name), b.B)
+	}
+	for _, f := range rec.Files {
+		count(filesTest+f.Name, f.Verdict)
+		built(fileName(build.A, f.Name), f.A)
+		built(fileName(build.B, f.Name), f.B)
+	}
+	if rec.Verdict.Pass() {
+		t.Result = Passed
+		s.Subjects = subjects(rec.Artifacts)
+	}
+	if len(s.Subjects) == 0 {
+		return intoto.Statement{}, ErrNothingBuilt
+	}
+	var err error
+	if t.Configuration[0].Annotations, err = annotations(t.Notes); err != nil {
+		return intoto.Statement{}, err
+	}
+	if s.Predicate, err = marshal(t); err != nil {
+		return intoto.Statement{}, err
+	}
+	_, err = DecodeTestResult(s)
+	return s, err
+}
+
+const filesTest = "double-build/files/"
+
+func testName(t matrix.Target, binary string) string {
+	return "double-build/" + t.String() + "/" + binary
+}
+
+func recipeName(t matrix.Target, binary string) string {
+	return "recipe/" + t.String() + "/" + binary
+}
+
+// ErrOtherTest says that a test result is not that of a double build, of which
+// there may be many.
+var ErrOtherTest = errors.New("test result: of another test than a double build")
+
+// DecodeTestResult reads the result of a double build: what NewTestResult writes
+// or an error. That of another test is [ErrOtherTest].
+func DecodeTestResult(s intoto.Statement) (*TestResult, error) {
+	if s.PredicateType != TestResultType {
+		return nil, fmt.Errorf("test result: predicateType %.200q: want %q", s.PredicateType, TestResultType)
+	}
+	predicate, err := compact(s)
+	if err != nil {
+		return nil, fmt.Errorf("test result: %w", err)
+	}
+	if !isDoubleBuild(predicate) {
+		return nil, ErrOtherTest
+	}
+	t := &TestResult{}
+	if err := strict(predicate, t); err != nil {
+		return nil, fmt.Errorf("test result: %w", err)
+	}
+	if err := t.check(); err != nil {
+		return nil, fmt.Errorf("test result: %w", err)
+	}
+	return t, nil
+}
+
+// isDoubleBuild looks for the test among the configuration, in whatever else
+// there is.
+func isDoubleBuild(predicate []byte) bool {
+	var top object
+	var list []object
+	if json.Unmarshal(predicate, &top) != nil || top.get("configuration", true, &list) != nil {
+		return false
+	}
+	return slices.ContainsFunc(list, func(o object) bool {
+		var uri string
+		return o.get("uri", true, &uri) == nil && uri == doubleBuild
+	})
+}
+
+func (t *TestResult) check() error {
+	want := intoto.Descriptor{Name: "double build", URI: doubleBuild, Annotations: t.Configuration[0].Annotations}
+	if err := same(t.Configuration[:1], []intoto.Descriptor{want}); err != nil {
+		return fmt.Errorf("configuration%w", err)
+	}
+	if err := fromAnnotations(t.Configuration[0].Annotations, &t.Notes); err != nil {
+		return fmt.Errorf("configuration[0]: %w", err)
+	}
+	if err := t.Notes.check(); err != nil {
+		return fmt.Errorf("configuration[0]: %w", err)
+	}
+	if t.URL != "" {
+		if err := intoto.CheckURI(t.URL); err != nil {
+			return fmt.Errorf("url: %w", err)
+		}
+	}
+	if t.PassedTests == nil || t.WarnedTests == nil || t.FailedTests == nil {
+		return errors.New("null, where a list of tests belongs")
+	}
+	if len(t.WarnedTests) > 0 {
+		return fmt.Errorf("warnedTests: %.200q: a double build has none", t.WarnedTests)
+	}
+	if t.Result != Passed && t.Result != Failed {
+		return fmt.Errorf("result %.100q: want %s or %s", t.Result, Passed, Failed)
+	}
+	if (t.Result == Passed) != (len(t.FailedTests) == 0 && len(t.PassedTests) > 0) {
+		return fmt.Errorf("result %s: with %d tests passed and %d failed", t.Result, len(t.PassedTests), len(t.FailedTests))
+	}
+	verdicts := t.Notes.Verdicts
+	for _, name := range slices.Concat(t.PassedTests, t.FailedTests) {
+		v, ok := verdicts[name]
+		if !ok || !strings.HasPrefix(name, "double-build/") {
+			return fmt.Errorf("test %.200q: without a verdict, or unknown", name)
+		}
+		if !slices.Contains([]compare.Verdict{compare.Reproduced, compare.Equivalent, compare.Differs, compare.Undetermined}, v) {
+			return fmt.Errorf("test %.200q: verdict %.100q: unknown", name, v)
+		}
+		if v.Pass() != slices.Contains(t.PassedTests, name) {
+			return fmt.Errorf("test %.200q: its verdict is %s", name, v)
+		}
+	}
+	// As no name is without a verdict, equal numbers mean that none is there twice.
+	if n := len(t.PassedTests) + len(t.FailedTests); n != len(verdicts) {
+		return fmt.Errorf("%d verdicts for %d tests", len(verdicts), n)
+	}
+	return t.checkConfiguration()
+}
+
+// checkConfiguration holds the configuration behind the test against the tests.
+func (t *TestResult) checkConfiguration() error {
+	if len(t.Configuration) < 2 {
+		return errors.New("configuration: no release file")
+	}
+	sum := func(d intoto.Descriptor) map[string]string { return map[string]string{"sha256": d.Digest["sha256"]} }
+	list := []intoto.Descriptor{t.Configuration[0], {Name: "config", Digest: sum(t.Configuration[1])}}
+	recipes := map[string]bool{}
+	for _, d := range t.Configuration[2:] {
+		test, ok := strings.CutPrefix(d.Name, "recipe/")
+		if _, known := t.Notes.Verdicts["double-build/"+test]; !ok || !known {
+			return fmt.Errorf("configuration: %.200q: a recipe without a test", d.Name)
+		}
+		list = append(list, intoto.Descriptor{Name: d.Name, Digest: sum(d)})
+		recipes["double-build/"+test] = true
+	}
+	if len(recipes) != len(list)-2 {
+		return errors.New("configuration: a recipe is there twice")
+	}
+	if err := same(t.Configuration, list); err != nil {
+		return fmt.Errorf("configuration%w", err)
+	}
+	for _, d := range list[1:] {
+		if len(d.Digest["sha256"]) != 64 {
+			return fmt.Errorf("configuration: %s: no sha256", d.Name)
+		}
+	}
+	for name := range t.Notes.Verdicts {
+		if recipes[name] == strings.HasPrefix(name, filesTest) {
+			return fmt.Errorf("configuration: %.200q: want a recipe for each binary, and for nothing else", name)
+		}
+	}
+	return nil
+}

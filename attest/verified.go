@@ -1,0 +1,133 @@
+package attest
+
+import (
+	"encoding/hex"
+	"time"
+
+	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
+	"github.com/sigstore/sigstore-go/pkg/verify"
+
+	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/pipeline/artifact"
+)
+
+// Verified is a bundle that [Open] has judged to be good. Its zero value says
+// nothing about anything.
+type Verified struct {
+	artifact  artifact.Digest
+	statement *intoto.Statement
+	signature Signature
+}
+
+// Artifact returns the digest of the bytes that were asked about: that of one
+// of the statement's subjects, or of the signed file.
+func (v *Verified) Artifact() artifact.Digest { return v.artifact }
+
+// Statement returns what is said about the artifact, and false where the bundle
+// is the signature of a file and says nothing more.
+func (v *Verified) Statement() (intoto.Statement, bool) {
+	if v.statement == nil {
+		return intoto.Statement{}, false
+	}
+	return *v.statement, true
+}
+
+// Signature returns who signed, when, and what that rests on.
+func (v *Verified) Signature() Signature { return v.signature }
+
+// Signature is what was verified about a signature.
+type Signature struct {
+	// Key is the SHA-256 of the trusted key's PKIX form. Either it or
+	// Certificate is there.
+	Key artifact.Digest `json:"key,omitempty"`
+	// Certificate says who signed.
+	Certificate *Certificate `json:"certificate,omitempty"`
+	// Logs are the transparency logs' entries. Without a trusted root none is
+	// looked at.
+	Logs []LogEntry `json:"logs"`
+	// Times say when it was signed. None is the clock of who verifies.
+	Times []Time `json:"times"`
+}
+
+// Certificate is what a certificate authority of the trusted root certified.
+type Certificate struct {
+	// Name is the signer: an email address, or the URL of a CI job's definition.
+	Name string `json:"name"`
+	// Issuer is the URL of the OIDC issuer that vouched for them.
+	Issuer string `json:"issuer"`
+	// Authority is the distinguished name of the certificate authority.
+	Authority string    `json:"authority"`
+	NotBefore time.Time `json:"notBefore"`
+	NotAfter  time.Time `json:"notAfter"`
+	// What the issuer said about a CI job; absent where a person signed. The
+	// meaning of each is at
+	// https://github.com/sigstore/fulcio/blob/main/docs/oid-info.md
+	SourceRepository       string `json:"sourceRepository,omitempty"`
+	SourceRepositoryRef    string `json:"sourceRepositoryRef,omitempty"`
+	SourceRepositoryDigest string `json:"sourceRepositoryDigest,omitempty"`
+	BuildConfig            string `json:"buildConfig,omitempty"`
+	BuildConfigDigest      string `json:"buildConfigDigest,omitempty"`
+	BuildSigner            string `json:"buildSigner,omitempty"`
+	BuildSignerDigest      string `json:"buildSignerDigest,omitempty"`
+	BuildTrigger           string `json:"buildTrigger,omitempty"`
+	RunInvocation          string `json:"runInvocation,omitempty"`
+	RunnerEnvironment      string `json:"runnerEnvironment,omitempty"`
+}
+
+// LogEntry is an entry of a transparency log.
+type LogEntry struct {
+	// Log is the log's URL as the trusted root has it, and ID its key's.
+	Log string `json:"log"`
+	ID  string `json:"id"`
+	// Index is the entry's number in its tree, from 0.
+	Index int64 `json:"index"`
+}
+
+// Time is a time that somebody trusted signed together with the signature.
+type Time struct {
+	Time time.Time `json:"time"`
+	// Kind is log or timestamp.
+	Kind string `json:"kind"`
+	// By is the URL of the log or authority.
+	By string `json:"by"`
+}
+
+// signature describes what result, and the checks of o, rest on.
+func (o *opening) signature(result *verify.VerificationResult) Signature {
+	s := Signature{Logs: []LogEntry{}, Times: []Time{}}
+	if o.leaf == nil {
+		s.Key = o.trust.key.fingerprint
+	} else {
+		s.Certificate = o.certificate(o.summary)
+	}
+	if o.trust.root == nil {
+		return s
+	}
+	for _, e := range o.entries {
+		id := hex.EncodeToString([]byte(e.LogKeyID()))
+		entry := LogEntry{Log: o.material.RekorLogs()[id].BaseURL, ID: id, Index: e.LogIndex()}
+		if p := e.TransparencyLogEntry().GetInclusionProof(); p != nil {
+			entry.Index = p.GetLogIndex() // which the proof covers
+		}
+		s.Logs = append(s.Logs, entry)
+	}
+	for _, t := range result.VerifiedTimestamps {
+		kind := "timestamp"
+		if t.Type == "Tlog" {
+			kind = "log"
+		}
+		s.Times = append(s.Times, Time{t.Timestamp.UTC(), kind, t.URI})
+	}
+	return s
+}
+
+func (o *opening) certificate(s certificate.Summary) *Certificate {
+	return &Certificate{
+		Name: s.SubjectAlternativeName, Issuer: s.Issuer, Authority: s.CertificateIssuer,
+		NotBefore: o.leaf.NotBefore.UTC(), NotAfter: o.leaf.NotAfter.UTC(),
+		SourceRepository: s.SourceRepositoryURI, SourceRepositoryRef: s.SourceRepositoryRef, SourceRepositoryDigest: s.SourceRepositoryDigest,
+		BuildConfig: s.BuildConfigURI, BuildConfigDigest: s.BuildConfigDigest,
+		BuildSigner: s.BuildSignerURI, BuildSignerDigest: s.BuildSignerDigest,
+		BuildTrigger: s.BuildTrigger, RunInvocation: s.RunInvocationURI, RunnerEnvironment: s.RunnerEnvironment,
+	}
+}

@@ -1,0 +1,654 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/attest/key"
+	"github.com/twicebuild/twice/attest/policy"
+	"github.com/twicebuild/twice/attest/slsa"
+	"github.com/twicebuild/twice/pipeline"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/sbom"
+)
+
+// errRefused is returned when something was verified and found wanting.
+var errRefused = errors.New("refused")
+
+// trustFlags say whose signatures count.
+type trustFlags struct {
+	key, trustedRoot string
+	identity         attest.Identity
+}
+
+func (f *trustFlags) add(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.key, "key", "", "trust signatures of the public key in a file, or of a KMS (`KEY`)")
+	flags.StringVar(&f.identity.Name, "certificate-identity", "", "trust certificates for `NAME`: an email address, or the URL of a CI job's definition")
+	flags.StringVar(&f.identity.NameRegexp, "certificate-identity-regexp", "", "as --certificate-identity, a regular `EXPR` that matches all of it")
+	flags.StringVar(&f.identity.Issuer, "certificate-oidc-issuer", "", "trust certificates for identities that `URL` vouched for")
+	flags.StringVar(&f.identity.IssuerRegexp, "certificate-oidc-issuer-regexp", "", "as --certificate-oidc-issuer, a regular `EXPR` that matches all of it")
+	flags.StringVar(&f.trustedRoot, "trusted-root", "", "the Sigstore instance that `FILE` describes (trusted_root.json; default: the public one)")
+}
+
+// trust returns whom to trust.
+func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
+	id := f.identity
+	byIdentity := id != (attest.Identity{})
+	switch {
+	case f.key == "" && !byIdentity:
+		return attest.Trust{}, usageError{errors.New("nothing says whom to trust: give --key, or --certificate-identity with --certificate-oidc-issuer")}
+	case f.key != "" && byIdentity:
+		return attest.Trust{}, usageError{errors.New("--key and --certificate-... exclude each other: a signature is a key's or a certificate's")}
+	case byIdentity && ((id.Name == "") == (id.NameRegexp == "") || (id.Issuer == "") == (id.IssuerRegexp == "")):
+		return attest.Trust{}, usageError{errors.New("an identity is --certificate-identity and --certificate-oidc-issuer, or their -regexp forms: give one of each")}
+	}
+	var root *attest.Root
+	if f.trustedRoot != "" {
+		data, err := readBounded(a.at(f.trustedRoot), maxTrust)
+		if err != nil {
+			return attest.Trust{}, fmt.Errorf("trusted root: %w", err)
+		}
+		if root, err = attest.ParseRoot(data); err != nil {
+			return attest.Trust{}, fmt.Errorf("%s: %w", f.trustedRoot, err)
+		}
+	}
+	if f.key != "" {
+		public, err := key.LoadPublic(ctx, a.reference(f.key), a.keyOptions(signFlags{}))
+		if err != nil {
+			return attest.Trust{}, err
+		}
+		if root != nil {
+			return attest.TrustLoggedKey(public.Key(), root)
+		}
+		return attest.TrustKey(public.Key())
+	}
+	if root == nil {
+		public, err := a.publicInstance()
+		if err != nil {
+			return attest.Trust{}, err
+		}
+		data, err := public.TrustedRoot(ctx)
+		if err != nil {
+			return attest.Trust{}, err
+		}
+		if root, err = attest.ParseRoot(data); err != nil {
+			return attest.Trust{}, err
+		}
+	}
+	t, err := attest.TrustIdentity(root, f.identity)
+	if failed := (*attest.Error)(nil); err != nil && !errors.As(err, &failed) {
+		err = usageError{err} // a regular expression that is none
+	}
+	return t, err
+}
+
+// Limits of what verify reads, in bytes and in files.
+const (
+	maxTrust   = 16 << 20
+	maxBundles = 10_000
+	maxFiles   = 100_000
+)
+
+// The documents of `twice verify --json`.
+type (
+	verifyDoc struct {
+		Schema  string    `json:"schema"` // "twice.verify/v1"
+		Verdict string    `json:"verdict"`
+		Files   []fileDoc `json:"files"`
+	}
+	fileDoc struct {
+		Name   string          `json:"name"`
+		Digest artifact.Digest `json:"digest,omitempty"`
+		// Verdict is verified, refused, or undetermined if the file or a bundle
+		// could not be read.
+		Verdict string `json:"verdict"`
+		// Bundles are those that were verified.
+		Bundles []bundleDoc `json:"bundles"`
+		// Problems are what speaks against the file.
+		Problems []problemDoc `json:"problems"`
+		// Policy is what came of the policy's expectations.
+		Policy policy.Findings `json:"policy,omitempty"`
+
+		statements []intoto.Statement
+	}
+	bundleDoc struct {
+		Name string `json:"name"`
+		// PredicateType and Predicate are what is said about the file. They are absent
+		// if it is merely signed.
+		PredicateType string           `json:"predicateType,omitempty"`
+		Predicate     json.RawMessage  `json:"predicate,omitempty"`
+		Signature     attest.Signature `json:"signature"`
+	}
+	problemDoc struct {
+		Bundle string `json:"bundle,omitempty"`
+		// Reason is one of attest.Reason, or: unsigned, failed double build,
+		// statement, policy, unreadable.
+		Reason string `json:"reason"`
+		Error  string `json:"error"`
+		Hint   string `json:"hint,omitempty"`
+	}
+)
+
+const (
+	verified     = "verified"
+	refused      = "refused"
+	undetermined = "undetermined"
+)
+
+func (a *app) verifyCmd() *cobra.Command {
+	var trust trustFlags
+	var policyFile string
+	var bundles []string
+	c := &cobra.Command{
+		Use:   "verify {FILE | DIR}...",
+		Short: "Check signatures, signers and statements of files; never builds",
+		Long: `Verify checks that somebody you trust signed what is said
+about each file, and that it is about these bytes. Bundles are found by themselves
+in the file's folder and the two above it, as *.sigstore.json; every one that says
+it is about the file has to be good. A folder is verified with all files in it.
+The network is used only to learn what the public Sigstore instance trusts, when
+an identity is given and no --trusted-root, and to ask a KMS for its key.
+
+It exits with 0 if every file is verified, 1 if one is refused, 3 if it could
+not be determined.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{errors.New("name a file or a folder to verify")}
+			}
+			v := &verifier{app: a, known: map[string][]foundBundle{}}
+			var err error
+			if policyFile != "" {
+				data, err := readBounded(a.at(policyFile), policy.MaxSize+1)
+				if err == nil {
+					v.policy, err = policy.Parse(policyFile, data)
+				}
+				if err != nil {
+					return usageError{err}
+				}
+			}
+			if v.trust, err = a.trust(c.Context(), trust); err != nil {
+				return err
+			}
+			for _, name := range bundles {
+				b, err := readBundle(a.at(name))
+				if err != nil {
+					return err
+				}
+				v.given = append(v.given, b)
+			}
+			return v.run(c.Context(), args)
+		},
+	}
+	trust.add(c)
+	c.Flags().StringArrayVar(&bundles, "bundle", nil, "use the bundle in `FILE` and no others (may be repeated)")
+	c.Flags().StringVar(&policyFile, "policy", "", "hold what is said against the expectations in `FILE` (TOML)")
+	return c
+}
+
+// verifier verifies files.
+type verifier struct {
+	app    *app
+	trust  attest.Trust
+	policy *policy.Policy
+	given  []foundBundle
+	known  map[string][]foundBundle // by folder
+	// folders are all those below the arguments.
+	folders []string
+}
+
+// foundBundle is a bundle as it was read.
+type foundBundle struct {
+	name string
+	data []byte
+}
+
+func (v *verifier) run(ctx context.Context, args []string) error {
+	files, err := v.list(args)
+	if err != nil {
+		return err
+	}
+	bad := 0
+	doc := verifyDoc{Schema: "twice.verify/v1", Verdict: verified, Files: []fileDoc{}}
+	for _, name := range files {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		f := v.file(name)
+		doc.Files = append(doc.Files, f)
+		if f.Verdict != verified {
+			bad++
+		}
+		if f.Verdict == refused || f.Verdict == undetermined && doc.Verdict == verified {
+			doc.Verdict = f.Verdict
+		}
+	}
+	if v.app.json {
+		if err := printJSON(v.app.document(), doc); err != nil {
+			return err
+		}
+	} else {
+		v.print(doc)
+	}
+	switch doc.Verdict {
+	case refused:
+		return fmt.Errorf("verify: %d of %s %w", bad, count(len(files), "file"), errRefused)
+	case undetermined:
+		return fmt.Errorf("verify: %d of %s could not be determined", bad, count(len(files), "file"))
+	}
+	return nil
+}
+
+// list returns the files that args name. Of a folder these are all regular
+// files but bundles.
+func (v *verifier) list(args []string) ([]string, error) {
+	var files []string
+	for _, arg := range args {
+		root := v.app.at(arg)
+		info, err := os.Stat(root)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			files = append(files, root)
+			continue
+		}
+		before := len(files)
+		err = filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case e.IsDir():
+				v.folders = append(v.folders, name)
+				return nil
+			case strings.HasSuffix(name, pipeline.BundleSuffix):
+				return nil
+			case len(files) == maxFiles:
+				return fmt.Errorf("%s: more than %d files", arg, maxFiles)
+			}
+			files = append(files, name)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(files) == before {
+			return nil, usageError{fmt.Errorf("%s: there are no files in it to verify", arg)}
+		}
+	}
+	return files, nil
+}
+
+// file judges one file.
+func (v *verifier) file(name string) fileDoc {
+	doc := fileDoc{Name: short(name), Verdict: refused, Bundles: []bundleDoc{}, Problems: []problemDoc{}}
+	problem := func(bundle, reason string, err error) {
+		doc.Problems = append(doc.Problems, problemDoc{bundle, reason, err.Error(), hint.Of(err)})
+	}
+	about, err := digestFile(name)
+	if err != nil {
+		doc.Verdict = undetermined
+		problem("", "unreadable", err)
+		return doc
+	}
+	doc.Digest = about.Digest
+	candidates, err := v.candidates(name, about.Digest)
+	if err != nil {
+		doc.Verdict = undetermined
+		problem("", "unreadable", err)
+		return doc
+	}
+	cannotTell := false
+	for _, b := range candidates {
+		opened, err := attest.Open(b.data, v.trust, about)
+		if err != nil {
+			var failed *attest.Error
+			reason := "unreadable"
+			if errors.As(err, &failed) {
+				reason = string(failed.Reason)
+			}
+			cannotTell = cannotTell || reason == string(attest.Undetermined) || failed == nil
+			problem(short(b.name), reason, err)
+			continue
+		}
+		said := bundleDoc{Name: short(b.name), Signature: opened.Signature()}
+		if s, ok := opened.Statement(); ok {
+			said.PredicateType, said.Predicate = s.PredicateType, s.Predicate
+			doc.statements = append(doc.statements, s)
+			if reason, err := contradiction(s); err != nil {
+				problem(said.Name, reason, err)
+			}
+		}
+		doc.Bundles = append(doc.Bundles, said)
+	}
+	if len(doc.Bundles) == 0 && len(doc.Problems) == 0 {
+		problem("", "unsigned", hint.Add(fmt.Errorf("unsigned: no bundle here is about %s", about.Digest),
+			"fetch the *.sigstore.json files that were published with it into the same folder, or name one with --bundle"))
+	}
+	if v.policy != nil && len(doc.Bundles) > 0 {
+		doc.Policy = v.policy.Check(about.Digest, doc.statements...)
+		for _, f := range doc.Policy {
+			if f.Outcome != policy.Met {
+				problem("", "policy", errors.New("policy: "+f.String()))
+			}
+		}
+	}
+	switch {
+	case len(doc.Problems) == 0:
+		doc.Verdict = verified
+	case cannotTell && len(doc.Problems) == 1:
+		doc.Verdict = undetermined
+	}
+	return doc
+}
+
+// contradiction tells of a statement that cannot stand beside a good verdict.
+func contradiction(s intoto.Statement) (reason string, err error) {
+	switch s.PredicateType {
+	case slsa.ProvenanceType:
+		_, err = slsa.DecodeProvenance(s)
+	case slsa.TestResultType:
+		t, err := slsa.DecodeTestResult(s)
+		if errors.Is(err, slsa.ErrOtherTest) {
+			return "", nil
+		}
+		if err == nil && t.Result != slsa.Passed {
+			return "failed double build", fmt.Errorf("the signed result of the double build is %s: %s", t.Result, strings.Join(t.FailedTests[:min(5, len(t.FailedTests))], ", "))
+		}
+		return "statement", err
+	}
+	return "statement", err
+}
+
+// candidates are the bundles that say they are about a file, or else the one
+// that is called like it.
+func (v *verifier) candidates(name string, d artifact.Digest) ([]foundBundle, error) {
+	if v.given != nil {
+		return v.given, nil
+	}
+	var claiming, own []foundBundle
+	look := func(dir string) error {
+		found, err := v.bundles(dir)
+		for _, b := range found {
+			if attest.Claims(b.data, d) {
+				claiming = append(claiming, b)
+			} else if b.name == name+pipeline.BundleSuffix {
+				own = append(own, b)
+			}
+		}
+		return err
+	}
+	dir := filepath.Dir(name)
+	for range 3 { // dist/bin/<target>
+		if err := look(dir); err != nil {
+			return nil, err
+		}
+		dir = filepath.Dir(dir)
+	}
+	for _, dir := range v.folders {
+		if err := look(dir); err != nil {
+			return nil, err
+		}
+	}
+	if len(claiming) == 0 {
+		claiming = own
+	}
+	slices.SortFunc(claiming, func(a, b foundBundle) int { return strings.Compare(a.name, b.name) })
+	return slices.CompactFunc(claiming, func(a, b foundBundle) bool { return a.name == b.name }), nil
+}
+
+// bundles reads those in a folder, once.
+func (v *verifier) bundles(dir string) ([]foundBundle, error) {
+	if found, ok := v.known[dir]; ok {
+		return found, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []foundBundle
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), pipeline.BundleSuffix) {
+			continue
+		}
+		if len(found) == maxBundles {
+			return nil, fmt.Errorf("%s: more than %d bundles", dir, maxBundles)
+		}
+		b, err := readBundle(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, b)
+	}
+	v.known[dir] = found
+	return found, nil
+}
+
+func readBundle(name string) (foundBundle, error) {
+	data, err := readBounded(name, attest.MaxSize)
+	return foundBundle{name, data}, err
+}
+
+// maxContent is the size up to which a file's content is kept for signatures
+// that need it.
+const maxContent = 1 << 20
+
+// digestFile hashes a regular file.
+func digestFile(name string) (attest.Artifact, error) {
+	f, err := openRegular(name)
+	if err != nil {
+		return attest.Artifact{}, err
+	}
+	defer f.Close()
+	var content limitedBuffer
+	h := artifact.NewHasher(&content)
+	if _, err := io.Copy(h, f); err != nil {
+		return attest.Artifact{}, fmt.Errorf("%s: %w", name, err)
+	}
+	about := attest.Artifact{Digest: h.Digest()}
+	if h.Size() <= maxContent {
+		about.Content = content.data
+	}
+	return about, nil
+}
+
+// limitedBuffer keeps the first maxContent bytes.
+type limitedBuffer struct{ data []byte }
+
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	b.data = append(b.data, p[:min(len(p), maxContent-len(b.data))]...)
+	return len(p), nil
+}
+
+// openRegular opens a regular file: nothing that would block or never end.
+func openRegular(name string) (*os.File, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", name)
+	}
+	return os.Open(name)
+}
+
+// readBounded reads a regular file of at most max bytes.
+func readBounded(name string, max int64) ([]byte, error) {
+	f, err := openRegular(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err == nil && int64(len(data)) > max {
+		err = fmt.Errorf("%s: more than %d bytes", name, max)
+	}
+	return data, err
+}
+
+// print shows a line for each file, and what was said and by whom once.
+func (v *verifier) print(doc verifyDoc) {
+	out := v.app.stdout
+	var said []string
+	say := func(format string, args ...any) {
+		if line := clean(fmt.Sprintf(format, args...)); !slices.Contains(said, line) {
+			said = append(said, line)
+		}
+	}
+	for _, f := range doc.Files {
+		var kinds []string
+		for _, b := range f.Bundles {
+			if kind := kindOf(b.PredicateType); !slices.Contains(kinds, kind) {
+				kinds = append(kinds, kind)
+			}
+		}
+		fmt.Fprintf(out, "%-12s  %s\n", f.Verdict, clean(f.Name))
+		if f.Digest != "" && (v.app.verbose || len(doc.Files) == 1) {
+			fmt.Fprintf(out, "              %s\n", f.Digest)
+		}
+		if len(kinds) > 0 && f.Verdict == verified {
+			fmt.Fprintf(out, "              %s\n", clean(strings.Join(kinds, ", ")))
+		}
+		for _, p := range f.Problems {
+			where := ""
+			if p.Bundle != "" {
+				where = p.Bundle + ": "
+			}
+			fmt.Fprintf(out, "              %s\n", clean(where+p.Error))
+			if p.Hint != "" {
+				fmt.Fprintf(out, "              hint: %s\n", clean(p.Hint))
+			}
+		}
+		for _, s := range f.statements {
+			describe(s, say)
+		}
+		for _, b := range f.Bundles {
+			describeSigner(b.Signature, say)
+		}
+		for _, p := range f.Policy {
+			if p.Outcome == policy.Met {
+				say("policy        %s", p)
+			}
+		}
+	}
+	if len(said) > 0 {
+		fmt.Fprintf(out, "\n%s\n", strings.Join(said, "\n"))
+	}
+}
+
+// kindOf is how people call a statement.
+func kindOf(predicateType string) string {
+	switch predicateType {
+	case "":
+		return "signature"
+	case slsa.ProvenanceType:
+		return "provenance"
+	case slsa.TestResultType:
+		return "test result"
+	case sbom.CycloneDXPredicateType:
+		return "CycloneDX"
+	case sbom.SPDXPredicateType:
+		return "SPDX"
+	}
+	return predicateType
+}
+
+// describe says what a statement says.
+func describe(s intoto.Statement, say func(string, ...any)) {
+	switch s.PredicateType {
+	case slsa.ProvenanceType:
+		p, err := slsa.DecodeProvenance(s)
+		if err != nil {
+			return // a problem, which was told
+		}
+		from := "a source that it does not name"
+		if src, err := p.Source(); err == nil {
+			from = sourceName(src)
+		}
+		with := ""
+		if p.Internal != nil && len(p.Internal.Recipes) > 0 {
+			with = " with " + p.Internal.Recipes[0].Recipe.Toolchain.Version
+		}
+		say("built from    %s%s", from, with)
+		say("built by      %s", p.RunDetails.Builder.ID)
+		if p.External != nil && p.External.Snapshot {
+			say("              a snapshot, not a release")
+		}
+	case slsa.TestResultType:
+		t, err := slsa.DecodeTestResult(s)
+		if err != nil {
+			return
+		}
+		varied, not := 0, []string{}
+		for _, v := range t.Notes.Variations {
+			if v.Varied {
+				varied++
+			} else {
+				not = append(not, v.Name)
+			}
+		}
+		say("double build  %s, %d things varied; not varied: %s", strings.ToLower(string(t.Result)), varied, strings.Join(not, ", "))
+	}
+}
+
+// sourceName is a source in one line.
+func sourceName(s slsa.Source) string {
+	name := "commit " + s.Commit
+	switch {
+	case s.Module != "":
+		return s.Module + "@" + s.Version
+	case s.Repository != "":
+		name = s.Repository + " at " + name
+	}
+	if s.Tag != "" {
+		name += ", tag " + s.Tag
+	}
+	if s.Uncommitted {
+		name += ", with uncommitted changes"
+	}
+	return name
+}
+
+// describeSigner says who signed, and on what that rests.
+func describeSigner(s attest.Signature, say func(string, ...any)) {
+	if c := s.Certificate; c != nil {
+		say("signed by     %s, says %s (certificate of %s)", c.Name, c.Issuer, c.Authority)
+		if c.SourceRepository != "" {
+			say("              in a job of %s at %s", c.SourceRepository, c.SourceRepositoryRef)
+		}
+	} else {
+		say("signed by     key %s", s.Key)
+	}
+	for _, l := range s.Logs {
+		say("logged in     %s", l.Log)
+	}
+	for _, t := range s.Times {
+		say("signed when   %s tells by a %s", t.By, t.Kind)
+	}
+	if len(s.Logs)+len(s.Times) == 0 {
+		say("not checked   when it was signed, and whether a log knows of it (that takes --trusted-root)")
+	}
+}
+
+// clean makes a line of a stranger's text that a terminal only shows.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || 0x80 <= r && r < 0xa0 || r == 0x2028 || r == 0x2029 || 0x202a <= r && r <= 0x202e || 0x2066 <= r && r <= 0x2069 {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,3 @@
+// Package process starts other programs so that none of them outlives the
+// context that it was started under.
+package process

@@ -1,0 +1,45 @@
+// Package purl writes package URLs
+// (https://github.com/package-url/purl-spec/blob/main/PURL-SPECIFICATION.rst).
+package purl
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Golang returns the package URL of a module, or of the distribution's stdlib
+// or toolchain. The version may be empty.
+//
+// Segments and version are percent-encoded but for letters, digits, and
+// ".-_~:". The type "golang" wants the path in lower case, although Go tells
+// modules apart by case
+// (https://github.com/package-url/purl-spec/blob/main/types/golang-definition.json):
+// so two modules can have one package URL, and whatever names a module by it
+// needs the path as it is beside it.
+func Golang(path, version string) string {
+	segments := strings.Split(strings.ToLower(path), "/")
+	for i, s := range segments {
+		segments[i] = percent(s)
+	}
+	url := "pkg:golang/" + strings.Join(segments, "/")
+	if version != "" {
+		url += "@" + percent(version)
+	}
+	return url
+}
+
+func percent(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; alphanumeric(c) || strings.IndexByte(".-_~:", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
+
+func alphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}

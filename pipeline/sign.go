@@ -1,0 +1,168 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/attest/slsa"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/sbom"
+)
+
+// Signer signs. What it returns is a Sigstore bundle in JSON, which it has
+// verified. It may be used by several goroutines.
+type Signer interface {
+	// Sign signs a statement.
+	Sign(context.Context, intoto.Statement) ([]byte, error)
+	// SignFile signs a file's content.
+	SignFile(ctx context.Context, name string, content []byte) ([]byte, error)
+}
+
+// BundleSuffix is how the names of bundles end. The bundle of a statement about
+// one file is called like the file, with this behind it.
+const BundleSuffix = ".sigstore.json"
+
+// signers is how many bundles are made at once: with a signature log each waits
+// for its servers.
+const signers = 4
+
+// sign signs what there is to say about the files in dir, which rec and its
+// encoding describe.
+func (o *Outcome) sign(ctx context.Context, dir string, rec *report.Record, encoded []byte, pkg Package) error {
+	if pkg.Signer == nil || o.Err() != nil && !errors.Is(o.Err(), ErrDiffers) {
+		return nil
+	}
+	o.plan.cfg.Progress.Stage("sign")
+	statements, err := o.statements(dir, rec, pkg.Run)
+	if err != nil {
+		return err
+	}
+	files := map[string][]byte{RecordName: encoded}
+	for _, a := range rec.Artifacts {
+		if a.Kind == artifact.Checksums {
+			if files[a.Name], err = os.ReadFile(filepath.Join(dir, a.Name)); err != nil {
+				return err
+			}
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(signers)
+	save := func(name string, sign func() ([]byte, error)) {
+		g.Go(func() error {
+			bundle, err := sign()
+			if err != nil {
+				return fmt.Errorf("sign %s: %w", name, err)
+			}
+			return os.WriteFile(filepath.Join(dir, filepath.FromSlash(name)+BundleSuffix), bundle, 0o644)
+		})
+	}
+	for name, s := range statements {
+		save(name, func() ([]byte, error) { return pkg.Signer.Sign(ctx, s) })
+	}
+	for name, content := range files {
+		save(name, func() ([]byte, error) { return pkg.Signer.SignFile(ctx, name, content) })
+	}
+	return g.Wait()
+}
+
+// statements are what is said about a release, by the names of their bundles.
+func (o *Outcome) statements(dir string, rec *report.Record, run slsa.Run) (map[string]intoto.Statement, error) {
+	base := rec.Project + "_" + rec.Version
+	list := map[string]intoto.Statement{}
+	var err error
+	if list[base+".double-build"], err = slsa.NewTestResult(rec, ""); err != nil {
+		return nil, err
+	}
+	if o.Err() != nil {
+		return list, nil
+	}
+	if list[base+".provenance"], err = slsa.NewProvenance(rec, run); err != nil {
+		return nil, err
+	}
+	for _, b := range o.Binaries {
+		for _, form := range sbomForms {
+			name := sbomPath(b, form.suffix)
+			if !slices.ContainsFunc(rec.Artifacts, func(a artifact.Artifact) bool { return a.Name == name }) {
+				continue // told when the lists were written
+			}
+			doc, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
+			if err != nil {
+				return nil, err
+			}
+			list[name] = intoto.Statement{
+				Subjects:      []intoto.Subject{{Name: binaryPath(b), Digest: b.A}},
+				PredicateType: form.predicateType, Predicate: json.RawMessage(doc),
+			}
+		}
+	}
+	return list, nil
+}
+
+// sbomForms are the formats of the lists of what a binary is made of.
+var sbomForms = []struct {
+	suffix, predicateType string
+	encode                func(*sbom.Document) ([]byte, error)
+}{
+	{".cdx.json", sbom.CycloneDXPredicateType, (*sbom.Document).CycloneDX},
+	{".spdx.json", sbom.SPDXPredicateType, (*sbom.Document).SPDX},
+}
+
+// sbomPath is where such a list lies below dist.
+func sbomPath(b report.Binary, suffix string) string {
+	return path.Join("sbom", b.Target.Slug(), b.Name+suffix)
+}
+
+// writeSBOMs lists what each binary is made of, in its own words.
+func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifact, error) {
+	var made []artifact.Artifact
+	for _, b := range o.Binaries {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		doc, err := o.sbom(b)
+		if errors.Is(err, sbom.ErrNoBuildInfo) {
+			o.plan.cfg.Progress.Line("no list of components for %s: %v", binaryPath(b), err)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("components of %s: %w", binaryPath(b), err)
+		}
+		for _, form := range sbomForms {
+			a, err := o.create(dir, sbomPath(b, form.suffix), artifact.SBOM, func(w io.Writer) error {
+				data, err := form.encode(doc)
+				if err != nil {
+					return err
+				}
+				_, err = w.Write(data)
+				return err
+			})
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", sbomPath(b, form.suffix), err)
+			}
+			made = append(made, a)
+		}
+	}
+	return made, nil
+}
+
+func (o *Outcome) sbom(b report.Binary) (*sbom.Document, error) {
+	f, err := o.plan.store.Open(b.A)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return sbom.New(f, sbom.Binary{
+		Name: b.Name, Version: o.plan.Vars.Version, Digest: b.A, Size: b.Size, Time: o.plan.mtime(), Tool: o.plan.cfg.Tool.Version,
+	})
+}
