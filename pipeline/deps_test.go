@@ -56,7 +56,7 @@ var depsRules = map[string]string{
 	// Black boxes: they run the command.
 	"e2e":       "",
 	// Its tests speak for the library that signs, too.
-	"e2e/conformance": "attest pipeline/artifact",
+	"e2e/conformance": "attest attest/intoto pipeline/artifact",
 	"e2e/bench": "",
 }
 
