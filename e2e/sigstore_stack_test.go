@@ -24,6 +24,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +140,16 @@ func (s *stack) run(t *testing.T, args ...string) {
 	t.Helper()
 	if err := s.try(args...); err != nil {
 		t.Error(err)
+	}
+}
+
+// both has cosign accept a good file and refuse a bad one.
+func (s *stack) both(t *testing.T, args []string, good, bad string) {
+	t.Helper()
+	args = slices.Clip(args)
+	s.run(t, append(args, good)...)
+	if err := s.try(append(args, bad)...); err == nil {
+		t.Errorf("cosign %s: accepts another file", strings.Join(args, " "))
 	}
 }
 
