@@ -1,6 +1,7 @@
 package attest_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"os"
@@ -14,9 +15,10 @@ import (
 	"github.com/twicebuild/twice/attest/intoto"
 )
 
-// FuzzOpen asks that hostile bytes end in a reason, and that what is accepted is
-// about what was asked for. The seeds are good bundles, refreshed by -update.
-func FuzzOpen(f *testing.F) {
+// committed returns good bundles that are kept in testdata, so that all workers
+// of a fuzz test have the same, and all trusts: each bundle is good for one. They
+// are refreshed by -update.
+func committed(f *testing.F) (bundles [][]byte, trusts []attest.Trust) {
 	read := func(name string) []byte {
 		data, err := os.ReadFile(filepath.Join("testdata", "open", name))
 		if err != nil {
@@ -24,7 +26,15 @@ func FuzzOpen(f *testing.F) {
 		}
 		return data
 	}
-	var trusts []attest.Trust
+	pub, err := cryptoutils.UnmarshalPEMToPublicKey(read("key.pem"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	key, err := attest.TrustKey(pub)
+	if err != nil {
+		f.Fatal(err)
+	}
+	trusts = append(trusts, key)
 	for _, version := range []string{"v1", "v2"} {
 		root, err := attest.ParseRoot(read("root-" + version + ".json"))
 		if err != nil {
@@ -34,60 +44,104 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		pub, err := cryptoutils.UnmarshalPEMToPublicKey(read("key.pem"))
-		if err != nil {
-			f.Fatal(err)
-		}
-		key, err := attest.TrustKey(pub)
-		if err != nil {
-			f.Fatal(err)
-		}
 		logged, err := attest.TrustLoggedKey(pub, root)
 		if err != nil {
 			f.Fatal(err)
 		}
-		trusts = append(trusts, identity, key, logged)
+		trusts = append(trusts, identity, logged)
 	}
-	seeds, err := filepath.Glob(filepath.Join("testdata", "open", "*.sigstore.json"))
-	if err != nil || len(seeds) < 6 {
-		f.Fatal(seeds, err)
+	names, err := filepath.Glob(filepath.Join("testdata", "open", "*.sigstore.json"))
+	if err != nil || len(names) < 6 {
+		f.Fatal(names, err)
 	}
-	good := 0
-	for _, name := range seeds {
-		data := read(filepath.Base(name))
-		f.Add(data)
+	for _, name := range names {
+		data, good := read(filepath.Base(name)), 0
 		for _, trust := range trusts {
 			if _, err := attest.Open(data, trust, about); err == nil {
 				good++
 			}
 		}
+		if good == 0 {
+			f.Fatalf("%s is good for nobody", name)
+		}
+		bundles = append(bundles, data)
 	}
-	if good < len(seeds) {
-		f.Fatalf("%d seeds, and %d are good for somebody", len(seeds), good)
+	return bundles, trusts
+}
+
+// FuzzOpen asks that hostile bytes end in a reason, and that what is accepted is
+// about what was asked for.
+func FuzzOpen(f *testing.F) {
+	bundles, trusts := committed(f)
+	for _, data := range bundles {
+		f.Add(data)
 	}
 	for _, s := range []string{"", "{}", "null", "[]", `{"mediaType":"` + attest.MediaType + `"}`,
 		`{"mediaType":"` + attest.MediaType + `","verificationMaterial":{"publicKey":{}},"dsseEnvelope":{"payload":"e30=","payloadType":"` + intoto.PayloadType + `","signatures":[{"sig":"AAAA"}]}}`} {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, trust := range trusts {
-			v, err := attest.Open(data, trust, about)
-			var e *attest.Error
-			switch {
-			case (v == nil) == (err == nil):
-				t.Fatalf("%v, %v", v, err)
-			case err != nil:
-				if !errors.As(err, &e) || e.Reason == "" || e.Error() == "" {
-					t.Fatalf("no reason: %v", err)
+	f.Fuzz(func(t *testing.T, data []byte) { judge(t, data, trusts) })
+}
+
+// FuzzMember puts hostile bytes where a bundle has some: into certificates, log
+// entries, checkpoints, time stamps and payloads.
+func FuzzMember(f *testing.F) {
+	bundles, trusts := committed(f)
+	for i, data := range bundles {
+		var doc any
+		if err := json.Unmarshal(data, &doc); err != nil {
+			f.Fatal(err)
+		}
+		for member, n := range nodes("", doc, nil, nil) {
+			if s, ok := n.value.(string); ok {
+				b, err := base64.StdEncoding.DecodeString(s)
+				if err != nil {
+					b = []byte(s)
 				}
-			default:
-				if v.Artifact() != about.Digest || !json.Valid(data) {
-					t.Fatalf("accepted %q", data)
-				}
-				if s, ok := v.Statement(); ok && s.Subjects[0].Digest != about.Digest {
-					t.Fatalf("accepted %q", data)
-				}
+				f.Add(uint8(i), uint8(member), err == nil, b)
 			}
 		}
+	}
+	f.Fuzz(func(t *testing.T, i, member uint8, encode bool, value []byte) {
+		i %= uint8(len(bundles))
+		var doc any
+		if err := json.Unmarshal(bundles[i], &doc); err != nil {
+			t.Fatal(err)
+		}
+		all := nodes("", doc, func(any) {}, nil)
+		text := string(value)
+		if encode {
+			text = base64.StdEncoding.EncodeToString(value)
+		}
+		all[int(member)%len(all)].set(text)
+		data, err := json.Marshal(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		judge(t, data, trusts)
 	})
+}
+
+// judge opens data with each trust.
+func judge(t *testing.T, data []byte, trusts []attest.Trust) {
+	t.Helper()
+	for _, trust := range trusts {
+		v, err := attest.Open(data, trust, about)
+		var e *attest.Error
+		switch {
+		case (v == nil) == (err == nil):
+			t.Fatalf("%v, %v", v, err)
+		case err != nil:
+			if !errors.As(err, &e) || e.Reason == "" || e.Error() == "" {
+				t.Fatalf("no reason: %v", err)
+			}
+		default:
+			if v.Artifact() != about.Digest || !json.Valid(data) {
+				t.Fatalf("accepted %q", data)
+			}
+			if s, ok := v.Statement(); ok && s.Subjects[0].Digest != about.Digest {
+				t.Fatalf("accepted %q", data)
+			}
+		}
+	}
 }

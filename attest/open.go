@@ -46,6 +46,9 @@ const MediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 // MaxSize bounds a bundle, in bytes.
 const MaxSize = 64 << 20
 
+// maxSubjects is sigstore-go's limit.
+const maxSubjects = 1024
+
 // mediaTypes are those that Open reads. The first three are of older clients.
 var mediaTypes = []string{
 	"application/vnd.dev.sigstore.bundle+json;version=0.1",
@@ -473,6 +476,9 @@ func (o *opening) statement() (*intoto.Statement, error) {
 	s, err := intoto.Decode(payload)
 	if err != nil {
 		return nil, refuse(Malformed, "%w", err)
+	}
+	if len(s.Subjects) > maxSubjects {
+		return nil, refuse(Malformed, "statement: %d subjects: want at most %d", len(s.Subjects), maxSubjects)
 	}
 	for _, sub := range s.Subjects {
 		if sub.Digest == o.artifact.Digest {

@@ -50,6 +50,9 @@ func NewServices(config []byte, r *Root, now func() time.Time, transport http.Ro
 	if r == nil {
 		return nil, refuse(Undetermined, "no trusted root")
 	}
+	if now == nil || transport == nil {
+		return nil, errors.New("signing configuration: want a clock and a transport to use it with")
+	}
 	return &Services{c, r, now, transport}, nil
 }
 

@@ -3,6 +3,7 @@ package attest
 import (
 	"context"
 	"net/http"
+	"path/filepath"
 
 	"github.com/sigstore/sigstore-go/pkg/tuf"
 	"github.com/theupdateframework/go-tuf/v2/metadata/fetcher"
@@ -44,6 +45,9 @@ func (i Instance) SigningConfig(ctx context.Context) ([]byte, error) {
 func (i Instance) fetch(ctx context.Context, target string) ([]byte, error) {
 	if (i.Mirror == "") != (i.Root == nil) {
 		return nil, refuse(Undetermined, "trusted root: a mirror needs a root.json of its own, and a root.json its mirror")
+	}
+	if i.Transport == nil || !filepath.IsAbs(i.CacheDir) {
+		return nil, refuse(Undetermined, "trusted root: want a transport and the absolute path of a cache folder")
 	}
 	mirror, root := i.Mirror, i.Root
 	if mirror == "" {
