@@ -194,8 +194,8 @@ func parseDocument(data []byte, announced string) (*document, error) {
 	}
 	d.size = int64(len(data))
 	kind := types.MediaType(announced)
-	if d.MediaType != "" {
-		kind = types.MediaType(d.MediaType)
+	if d.MediaType != "" && d.MediaType != announced {
+		return nil, fmt.Errorf("manifest: announced as %q, and calls itself %q", announced, d.MediaType)
 	}
 	switch kind {
 	case types.OCIImageIndex, types.DockerManifestList:

@@ -243,6 +243,9 @@ func (t *tree) folder(p string) *node {
 // place puts an entry of our own into t and returns the folders that a layer with
 // it must hold for it.
 func (t *tree) place(e entry) ([]entry, error) {
+	if path.Clean(e.path) != e.path || len(e.path) < 2 || e.path[0] != '/' || strings.Contains(e.path, "/"+whiteout) {
+		return nil, fmt.Errorf("%q is no clean absolute path of a file", e.path)
+	}
 	var parents []entry
 	n, at := t.root, "/"
 	elems := strings.Split(strings.TrimPrefix(e.path, "/"), "/")
