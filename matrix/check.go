@@ -69,6 +69,7 @@ func (p *parser) check() {
 			p.reject("checksum.file", "", "%q is the name of something else in dist", f.Checksum.File)
 		}
 	}
+	p.images()
 	for i, h := range f.Before {
 		key := join(at("before", i), "run")
 		if len(h.Run) == 0 && p.ok(key) {

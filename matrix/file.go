@@ -17,8 +17,8 @@
 //
 // Reading is strict: an unknown key, a wrong type, a value out of range and a
 // template that would fail are errors. [Parse] finds what can be found in the
-// file alone, [File.Builds] and [File.Archive] what shows once the matrix is
-// expanded. All of them return [Errors]: everything that is wrong at once, each
+// file alone, [File.Builds], [File.Archive] and [File.Images] what shows once the
+// matrix is expanded. All of them return [Errors]: everything that is wrong at once, each
 // with its line and the path of its key. (Text that is not TOML gives the first
 // error alone.)
 package matrix
@@ -66,6 +66,9 @@ type File struct {
 	Packaging Packaging `toml:"archive"`
 	// Checksum says how the list of digests is called.
 	Checksum Checksum `toml:"checksum"`
+	// Containers are OCI images to make from the binaries, each under a heading
+	// [[image]]. Default none.
+	Containers []Container `toml:"image"`
 	// Before holds commands that run in the source tree before anything is
 	// built, each under a heading [[before]], in order. They run in each pass's
 	// own workspace, so what they generate is compared like everything else.

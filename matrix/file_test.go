@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -91,6 +92,13 @@ func TestConfigs(t *testing.T) {
 		if _, err := f.Hooks(SampleVars(f.Project)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+		builds, err := f.Builds(nil, SampleVars(f.Project))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := f.Images(builds, SampleVars(f.Project)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -100,12 +108,11 @@ func TestFullIsFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	index := regexp.MustCompile(`\[[0-9]+\]`)
 	has := func(pattern string) bool {
 		for key := range f.lines.at {
-			for i := range 10 {
-				if key == strings.Replace(pattern, "[]", at("", i), 1) {
-					return true
-				}
+			if index.ReplaceAllString(key, "[]") == pattern {
+				return true
 			}
 		}
 		return false
@@ -918,7 +925,8 @@ func TestSchema(t *testing.T) {
 	}
 	if !slices.Equal(s.Required, []string{"project", "binary", "matrix"}) || s.AdditionalProperties ||
 		!slices.Equal(s.Properties["build"].Properties["pie"].Enum, []string{"auto", "on", "off"}) ||
-		s.Properties["override"].Items.Properties["trimpath"] == nil || len(s.Properties) != 12 {
+		s.Properties["override"].Items.Properties["trimpath"] == nil || len(s.Properties) != 13 ||
+		s.Properties["image"].Items.Properties["file"] == nil {
 		t.Errorf("schema: %s", Schema())
 	}
 }
@@ -936,6 +944,7 @@ func FuzzParse(f *testing.F) {
 	}
 	for _, s := range []string{
 		"", "a", "[", "[[binary]]", "binary = [{package='.'},\n{}]", "project = 1\n[matrix]\nos=[\n1]\n", "a=\"\"\"\n\"\"\"\"\"\n'b'=1",
+		minimal + "[[image]]\nrepository='a.b/c'\ntags=['x','{{.Tag}}']\nplatforms=['linux/*']\nports=['1']\n[[image.file]]\nsource='a'\npath='/a'\n",
 		minimal + "[archive]\nname=\"{{.Binary}}{{if .Snapshot}}x{{end}}\"\n", "\ufeff[matrix]\r\n\r\n", "\"\\\"[0]\".a=1\n'].'=2",
 	} {
 		f.Add([]byte(s))
@@ -977,6 +986,9 @@ func FuzzParse(f *testing.F) {
 				}
 				out += fmt.Sprint(flags, plan)
 			}
+			images, err := file.Images(builds, v)
+			check(err)
+			out += fmt.Sprint(images, err)
 			hooks, err := file.Hooks(v)
 			check(err)
 			return out + fmt.Sprint(hooks, err)

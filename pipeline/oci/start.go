@@ -1,0 +1,137 @@
+package oci
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/hint"
+)
+
+// What must be true of a file so that Linux can start it. The binaries were just
+// built and compared, so they are not read as hostile input, as package inspect
+// reads binaries.
+
+// machines says how ELF calls the architectures of Go's ports for Linux.
+var machines = map[string]struct {
+	machine elf.Machine
+	class   elf.Class
+	order   binary.ByteOrder
+}{
+	"386":      {elf.EM_386, elf.ELFCLASS32, binary.LittleEndian},
+	"amd64":    {elf.EM_X86_64, elf.ELFCLASS64, binary.LittleEndian},
+	"arm":      {elf.EM_ARM, elf.ELFCLASS32, binary.LittleEndian},
+	"arm64":    {elf.EM_AARCH64, elf.ELFCLASS64, binary.LittleEndian},
+	"loong64":  {elf.EM_LOONGARCH, elf.ELFCLASS64, binary.LittleEndian},
+	"mips":     {elf.EM_MIPS, elf.ELFCLASS32, binary.BigEndian},
+	"mipsle":   {elf.EM_MIPS, elf.ELFCLASS32, binary.LittleEndian},
+	"mips64":   {elf.EM_MIPS, elf.ELFCLASS64, binary.BigEndian},
+	"mips64le": {elf.EM_MIPS, elf.ELFCLASS64, binary.LittleEndian},
+	"ppc64":    {elf.EM_PPC64, elf.ELFCLASS64, binary.BigEndian},
+	"ppc64le":  {elf.EM_PPC64, elf.ELFCLASS64, binary.LittleEndian},
+	"riscv64":  {elf.EM_RISCV, elf.ELFCLASS64, binary.LittleEndian},
+	"s390x":    {elf.EM_S390, elf.ELFCLASS64, binary.BigEndian},
+}
+
+// needs is what a file wants of the image it is started in.
+type needs struct {
+	script bool   // it begins with #!
+	loader string // the path of its interpreter; "" if it starts by itself
+	// libraries are the names of the shared libraries that it is linked with.
+	libraries []string
+	header    elf.FileHeader // of an ELF file
+}
+
+// maxLoader bounds the path of an interpreter, in bytes. Linux has PATH_MAX.
+const maxLoader = 4096
+
+// needsOf reads what c is and needs.
+func needsOf(c Content) (needs, error) {
+	r, err := c.Open()
+	if err != nil {
+		return needs{}, err
+	}
+	defer r.Close()
+	// The kernel reads no more than 256 bytes of a script, either.
+	head := make([]byte, 256)
+	n, err := r.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return needs{}, err
+	}
+	if line, script := bytes.CutPrefix(head[:n], []byte("#!")); script {
+		line, _, _ = bytes.Cut(line, []byte("\n"))
+		words := strings.Fields(string(line))
+		if len(words) == 0 {
+			return needs{}, errors.New("a script without an interpreter")
+		}
+		return needs{script: true, loader: words[0]}, nil
+	}
+	f, err := elf.NewFile(r)
+	if err != nil {
+		return needs{}, fmt.Errorf("neither a binary for linux nor a script: %w", err)
+	}
+	defer f.Close()
+	want := needs{header: f.FileHeader}
+	for _, p := range f.Progs {
+		if p.Type != elf.PT_INTERP {
+			continue
+		}
+		text, err := io.ReadAll(io.LimitReader(p.Open(), maxLoader))
+		if err != nil {
+			return needs{}, fmt.Errorf("its interpreter: %w", err)
+		}
+		want.loader = strings.TrimRight(string(text), "\x00")
+		if want.loader == "" {
+			return needs{}, errors.New("its interpreter has no name")
+		}
+	}
+	if want.libraries, err = f.ImportedLibraries(); err != nil {
+		return needs{}, fmt.Errorf("its libraries: %w", err)
+	}
+	return want, nil
+}
+
+// check tells whether what n describes can start in an image for p with the files
+// of t.
+func (n needs) check(p matrix.Platform, t *tree) error {
+	if !n.script {
+		m, known := machines[p.Arch]
+		switch {
+		case p.OS != "linux" || !known:
+			return fmt.Errorf("it is not known what binaries for %s look like", p)
+		case n.header.OSABI != elf.ELFOSABI_NONE && n.header.OSABI != elf.ELFOSABI_LINUX:
+			return fmt.Errorf("a binary for %s, not for linux", n.header.OSABI)
+		case n.header.Machine != m.machine || n.header.Class != m.class || n.header.ByteOrder != m.order:
+			return fmt.Errorf("a binary for %s (%s, %s), not for %s", n.header.Machine, n.header.Class, n.header.ByteOrder, p.Arch)
+		case n.header.Type != elf.ET_EXEC && n.header.Type != elf.ET_DYN:
+			return fmt.Errorf("not an executable (%s)", n.header.Type)
+		}
+	}
+	if n.loader != "" {
+		file, _, err := t.find(path.Join("/", n.loader))
+		if err == nil && file.isDir() {
+			err = fs.ErrNotExist
+		}
+		switch {
+		case err == nil:
+		case n.script:
+			return hint.Add(fmt.Errorf("a script for %s, which the image does not have", n.loader), "take a base that has it, or begin the image with a binary")
+		default:
+			return hint.Add(fmt.Errorf("its loader is %s, which the image does not have", n.loader),
+				`build it with pie = "auto" and cgo = false, or take a base that has the loader`)
+		}
+	}
+	for _, lib := range n.libraries {
+		if !t.root.named(path.Base(lib)) {
+			return hint.Add(fmt.Errorf("it is linked with %s, which the image does not have", lib), "take a base that has it, or link it statically")
+		}
+	}
+	return nil
+}
