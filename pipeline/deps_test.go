@@ -36,6 +36,7 @@ var depsRules = map[string]string{
 	"pipeline/build":     "pipeline/artifact pipeline/process pipeline/recipe",
 	"pipeline/compare":   "pipeline/artifact pipeline/inspect",
 	"pipeline/archive":   "pipeline/artifact",
+	"pipeline/publish":   "pipeline/artifact pipeline/hint",
 
 	// The record holds what the stages found, as they say it.
 	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/recipe",
