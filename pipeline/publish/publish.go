@@ -196,7 +196,6 @@ func (p *push) run(ctx context.Context) (Result, error) {
 		func(ctx context.Context, im *plan) error { return p.pushManifests(ctx, im, []object{im.index}) },
 		func(ctx context.Context, im *plan) error { return p.pushManifests(ctx, im, im.attached) },
 		p.listAttached,
-		p.readBack,
 		p.listAttached, // again: another process may have been at the same list
 		p.lookAtTags,   // again: that took a while
 		p.moveTags,
@@ -288,7 +287,8 @@ func (p *push) source(im *plan, b *blob) *name.Repository {
 	return nil
 }
 
-// pushManifests puts manifests by digest where they are not there yet.
+// pushManifests puts manifests by digest where they are not there yet. Either
+// way the registry has given back every byte of each in the end.
 func (p *push) pushManifests(ctx context.Context, im *plan, list []object) error {
 	s := p.sessions[im.repo.Name()]
 	return each(ctx, p.opt.Jobs, list, func(ctx context.Context, o object) error {
@@ -296,7 +296,10 @@ func (p *push) pushManifests(ctx context.Context, im *plan, list []object) error
 		if err != nil || have.same(o) {
 			return err
 		}
-		return s.put(ctx, string(o.digest()), o)
+		if err := s.put(ctx, string(o.digest()), o); err != nil {
+			return err
+		}
+		return s.confirm(ctx, string(o.digest()), o)
 	})
 }
 
@@ -306,15 +309,6 @@ func (p *push) listAttached(ctx context.Context, im *plan) error {
 	s := p.sessions[im.repo.Name()]
 	return each(ctx, p.opt.Jobs, im.subjects(), func(ctx context.Context, subject artifact.Digest) error {
 		return s.list(ctx, subject, im.referrers[subject])
-	})
-}
-
-// readBack fetches every manifest by its digest, and insists on the same bytes.
-func (p *push) readBack(ctx context.Context, im *plan) error {
-	s := p.sessions[im.repo.Name()]
-	all := slices.Concat(im.manifests, []object{im.index}, im.attached)
-	return each(ctx, p.opt.Jobs, all, func(ctx context.Context, o object) error {
-		return s.confirm(ctx, string(o.digest()), o)
 	})
 }
 

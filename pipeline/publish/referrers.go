@@ -109,7 +109,8 @@ func mediaType(header string) types.MediaType {
 
 // nextPage returns the target of the Link header (RFC 8288) of relation next, or
 // nil if there is none. It must be on the host of at, which the request goes to
-// with credentials.
+// with credentials. Its scheme does not count: the transport below knows whether
+// the registry speaks TLS.
 func nextPage(at *url.URL, headers []string) (*url.URL, error) {
 	for _, link := range headers {
 		target, params, ok := strings.Cut(strings.TrimSpace(link), ">")
@@ -128,9 +129,10 @@ func nextPage(at *url.URL, headers []string) (*url.URL, error) {
 		if err != nil {
 			return nil, fmt.Errorf("header Link: %q", plain(link))
 		}
-		if u.Scheme != at.Scheme || u.Host != at.Host || u.User != nil {
+		if u.Host != at.Host || u.User != nil || u.Opaque != "" {
 			return nil, refuse("header Link: %q is not on %s", plain(u.Redacted()), at.Host)
 		}
+		u.Scheme = at.Scheme
 		return u, nil
 	}
 	return nil, nil
