@@ -39,6 +39,7 @@ var depsRules = map[string]string{
 	"pipeline/archive":   "pipeline/artifact",
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
 	"pipeline/oci":       "matrix pipeline/artifact pipeline/hint",
+	"pipeline/publish":   "pipeline/artifact pipeline/hint",
 
 	// The record holds what the stages found, as they say it.
 	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/recipe",

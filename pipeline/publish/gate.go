@@ -1,0 +1,237 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/twicebuild/twice/pipeline/hint"
+)
+
+// gate is the transport below everything that talks to one registry. It refuses
+// requests that must not be made, whoever asks for them: the library follows
+// redirects, upload locations and names of token servers that the registry
+// chooses. And it bounds answers in size and time.
+type gate struct {
+	next http.RoundTripper
+	// registry is the registry's host, with its port.
+	registry string
+	insecure bool
+	timeout  time.Duration
+	// tls tells that the registry answered over TLS. From then on nothing goes
+	// over plain HTTP.
+	tls atomic.Bool
+}
+
+// maxAnswer bounds the body of an answer in bytes. The largest that is needed is
+// a bundle.
+const maxAnswer = MaxBundle
+
+// maxRedirects bounds how many redirects one request may meet.
+const maxRedirects = 5
+
+// refusal is an error that no repetition changes.
+type refusal struct{ msg string }
+
+func (e *refusal) Error() string { return e.msg }
+
+func refuse(format string, args ...any) error { return &refusal{fmt.Sprintf(format, args...)} }
+
+// errStalled says that a request took longer than Options.Timeout.
+var errStalled = errors.New("no answer in time")
+
+// RoundTrip implements http.RoundTripper.
+func (g *gate) RoundTrip(in *http.Request) (*http.Response, error) {
+	if err := g.allow(in); err != nil {
+		if in.Body != nil {
+			in.Body.Close()
+		}
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(in.Context())
+	timer := time.AfterFunc(g.timeout, func() { cancel(errStalled) })
+	alive := func() { timer.Reset(g.timeout) }
+	out := in.WithContext(ctx)
+	if in.Body != nil && in.Body != http.NoBody {
+		out.Body = &pulse{in.Body, alive}
+		if in.GetBody != nil {
+			out.GetBody = func() (io.ReadCloser, error) {
+				body, err := in.GetBody()
+				if err != nil {
+					return nil, err
+				}
+				return &pulse{body, alive}, nil
+			}
+		}
+	}
+	resp, err := g.next.RoundTrip(out)
+	if err != nil {
+		timer.Stop()
+		err = stalled(ctx, err)
+		cancel(nil)
+		return nil, err
+	}
+	if in.URL.Scheme == "https" && in.URL.Host == g.registry {
+		g.tls.Store(true)
+	}
+	if p, ok := in.Context().Value(pauseKey{}).(*pause); ok {
+		p.note(resp)
+	}
+	// The whole answer has the same time as its beginning had.
+	alive()
+	resp.Request = in
+	resp.Body = &answer{body: resp.Body, ctx: ctx, left: maxAnswer, stop: func() { timer.Stop(); cancel(nil) }}
+	return resp, nil
+}
+
+// allow decides whether a request may be made.
+func (g *gate) allow(in *http.Request) error {
+	host, registryHost := in.URL.Hostname(), hostname(g.registry)
+	switch in.URL.Scheme {
+	case "https":
+	case "http":
+		if g.tls.Load() {
+			return refuse("%s asks to go on over plain HTTP, at %s: refused", g.registry, in.URL.Host)
+		}
+		if !loopback(host) && (!g.insecure || in.URL.Host != g.registry) {
+			return hint.Add(refuse("plain HTTP to %s: refused", in.URL.Host), "--insecure permits plain HTTP to registries; everyone on the way can then read the credentials")
+		}
+	default:
+		return refuse("a request with scheme %q: refused", in.URL.Scheme)
+	}
+	if host != registryHost && internal(host) && !internal(registryHost) {
+		return refuse("%s sends us to %s, an address of this network: refused", g.registry, host)
+	}
+	hops := 0
+	for resp := in.Response; resp != nil && resp.Request != nil; resp = resp.Request.Response {
+		if hops++; hops > maxRedirects {
+			return refuse("%s: more than %d redirects", g.registry, maxRedirects)
+		}
+	}
+	if hops > 0 {
+		from := in.Response.Request.URL
+		if from.Scheme == "https" && in.URL.Scheme != "https" {
+			return refuse("%s redirects to plain HTTP, at %s: refused", from.Host, in.URL.Host)
+		}
+		// A body can be a refresh token.
+		if from.Host != in.URL.Host && in.Body != nil && in.Body != http.NoBody {
+			return refuse("%s redirects what is sent to it to %s: refused", from.Host, in.URL.Host)
+		}
+	}
+	return nil
+}
+
+// hostname returns a registry's host without a port.
+func hostname(registry string) string {
+	if ap, err := netip.ParseAddrPort(registry); err == nil {
+		return ap.Addr().String()
+	}
+	if i := strings.LastIndexByte(registry, ':'); i >= 0 && !strings.HasSuffix(registry, "]") {
+		registry = registry[:i]
+	}
+	return strings.Trim(registry, "[]")
+}
+
+// loopback tells whether host is this machine by its very name.
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}
+
+// internal tells whether host is an address that means something else on every
+// network. Names are not looked up.
+func internal(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return loopback(host)
+	}
+	addr = addr.Unmap()
+	return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsMulticast() || addr.IsUnspecified()
+}
+
+// stalled returns errStalled if that is why ctx ended, and err otherwise.
+func stalled(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errStalled) {
+		return errStalled
+	}
+	return err
+}
+
+// pulse tells that a body is being read.
+type pulse struct {
+	io.ReadCloser
+	beat func()
+}
+
+func (p *pulse) Read(b []byte) (int, error) {
+	p.beat()
+	return p.ReadCloser.Read(b)
+}
+
+// answer is a body that ends with an error where it is too long.
+type answer struct {
+	body io.ReadCloser
+	ctx  context.Context
+	left int64
+	stop func()
+}
+
+func (a *answer) Read(p []byte) (int, error) {
+	if int64(len(p)) > a.left+1 {
+		p = p[:a.left+1]
+	}
+	n, err := a.body.Read(p)
+	if a.left -= int64(n); a.left < 0 {
+		return 0, refuse("an answer of more than %d bytes", maxAnswer)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = stalled(a.ctx, err)
+	}
+	return n, err
+}
+
+func (a *answer) Close() error {
+	err := a.body.Close()
+	a.stop()
+	return err
+}
+
+// pause is how long the registry asks to wait, in the context of a request.
+type pause struct{ nanoseconds atomic.Int64 }
+
+type pauseKey struct{}
+
+// note remembers what an answer says of waiting.
+func (p *pause) note(resp *http.Response) {
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < 500 {
+		return
+	}
+	p.nanoseconds.Store(int64(retryAfter(resp.Header)))
+}
+
+// retryAfter reads a Retry-After header
+// (https://www.rfc-editor.org/rfc/rfc9110.html#name-retry-after), which is a
+// number of seconds or a date. A date counts from the answer's own, so that no
+// clock is needed, and none has to be right. What makes no sense is zero.
+func retryAfter(h http.Header) time.Duration {
+	s := strings.TrimSpace(h.Get("Retry-After"))
+	if seconds, err := strconv.ParseUint(s, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	at, err := http.ParseTime(s)
+	if err != nil {
+		return 0
+	}
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return 0
+	}
+	return max(0, at.Sub(now))
+}
