@@ -73,6 +73,9 @@ func TestConfigs(t *testing.T) {
 		t.Fatalf("configs: %v, %v", names, err)
 	}
 	for _, name := range names {
+		if filepath.Base(name) == "policy.toml" {
+			continue // no release file
+		}
 		f, err := Load(name)
 		if err != nil {
 			t.Error(err)

@@ -367,7 +367,22 @@ func (p *Plan) planFiles(tree string) error {
 			}
 		}
 	}
+	for _, img := range p.images {
+		for _, f := range img.Files {
+			if info, err := fs.Stat(folder, f.Source); err != nil || !info.Mode().IsRegular() {
+				return &ConfigError{Err: fmt.Errorf("%s: %s.file: there is no file %s", p.configRel, img.Key, f.Source)}
+			}
+			if g := literal(f.Source); !slices.Contains(p.globs, g) {
+				p.globs = append(p.globs, g)
+			}
+		}
+	}
 	return nil
+}
+
+// literal returns the glob that matches name alone.
+func literal(name string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
 }
 
 // compareFiles collects what archives hold beside the binaries from both

@@ -26,6 +26,7 @@ var depsRules = map[string]string{
 	// Tools of the stages, which know nothing of a release.
 	"pipeline/hint":    "",
 	"pipeline/purl":    "",
+	"pipeline/image":   "matrix pipeline/artifact",
 	"pipeline/process": "",
 	"pipeline/gocmd":   "pipeline/process",
 	"pipeline/inspect": "",
@@ -38,14 +39,14 @@ var depsRules = map[string]string{
 	"pipeline/compare":   "pipeline/artifact pipeline/inspect",
 	"pipeline/archive":   "pipeline/artifact",
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
-	"pipeline/oci":       "matrix pipeline/artifact pipeline/hint",
+	"pipeline/oci":       "matrix pipeline/artifact pipeline/hint pipeline/image",
 	"pipeline/publish":   "pipeline/artifact pipeline/hint",
 
 	// The record holds what the stages found, as they say it.
-	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/recipe",
+	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/recipe",
 
 	// What is said of a release, and who says it.
-	"attest/slsa":   "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/purl pipeline/recipe pipeline/report",
+	"attest/slsa":   "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/report",
 	"attest/policy": "attest/intoto attest/slsa matrix pipeline/artifact",
 	"attest/key":    "pipeline/artifact pipeline/process",
 	"attest":        "attest/intoto pipeline/artifact",
@@ -56,7 +57,7 @@ var depsRules = map[string]string{
 
 	// The forward flow.
 	"pipeline": `attest/intoto attest/slsa matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd
-		pipeline/hint pipeline/modules pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain`,
+		pipeline/hint pipeline/image pipeline/modules pipeline/oci pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain`,
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/oci"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -56,7 +57,9 @@ type Config struct {
 	// Epoch is SOURCE_DATE_EPOCH where the user set it: the time of the files in
 	// archives instead of the commit's.
 	Epoch *time.Time
-	Tool  report.Tool
+	// Remote is how registries are reached, for the bases of images.
+	Remote *oci.Remote
+	Tool   report.Tool
 	// Now is the clock.
 	Now      func() time.Time
 	Progress *report.Progress

@@ -25,6 +25,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/modules"
+	"github.com/twicebuild/twice/pipeline/oci"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/source"
 	"github.com/twicebuild/twice/pipeline/toolchain"
@@ -52,6 +53,8 @@ type Plan struct {
 	packs     []pack   // in the order of targets
 	globs     []string // of the files that archives hold beside the binaries
 	confine   build.Confinement
+	images    []matrix.ImagePlan
+	bases     map[string]*oci.Base // by ImagePlan.Base
 	started   time.Time
 	lock      *flock.Flock
 	staged    bool // there is a staging folder, which is ours
@@ -139,6 +142,9 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 		return nil, configError(err)
 	}
 	if err := p.setUp(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.readBases(ctx, tree); err != nil {
 		return nil, err
 	}
 	if len(p.hooks) > 0 {
@@ -348,9 +354,14 @@ func (p *Plan) expand(ports []matrix.Port, tree string) error {
 	if err != nil {
 		return &ConfigError{Err: err}
 	}
+	images, err := p.File.Images(builds, p.Vars)
+	if err != nil {
+		return &ConfigError{Err: err}
+	}
 	if builds, err = chosen(builds, p.cfg.Targets); err != nil {
 		return err
 	}
+	p.images = buildable(images, builds)
 	for _, b := range builds {
 		dir := filepath.Join(tree, filepath.FromSlash(src.Dir), filepath.FromSlash(b.Package))
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {

@@ -16,6 +16,7 @@ import (
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/report"
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
@@ -64,7 +65,11 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *report.Record, enco
 			if err != nil {
 				return fmt.Errorf("sign %s: %w", name, err)
 			}
-			return os.WriteFile(filepath.Join(dir, filepath.FromSlash(name)+BundleSuffix), bundle, 0o644)
+			file := filepath.Join(dir, filepath.FromSlash(name)+BundleSuffix)
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				return err
+			}
+			return os.WriteFile(file, bundle, 0o644)
 		})
 	}
 	for name, s := range statements {
@@ -101,12 +106,58 @@ func (o *Outcome) statements(dir string, rec *report.Record, run slsa.Run) (map[
 				return nil, err
 			}
 			list[name] = intoto.Statement{
-				Subjects:      []intoto.Subject{{Name: binaryPath(b), Digest: b.A}},
+				Subjects:      append([]intoto.Subject{{Name: binaryPath(b), Digest: b.A}}, holders(rec, b)...),
 				PredicateType: form.predicateType, Predicate: json.RawMessage(doc),
 			}
 		}
 	}
+	for _, s := range imageSubjects(rec) {
+		list[imageBundle(s.Digest)] = intoto.Statement{Subjects: []intoto.Subject{s}, PredicateType: cosignSignature, Predicate: json.RawMessage("{}")}
+	}
 	return list, nil
+}
+
+// cosignSignature is the type of a statement that says no more than that its
+// subject is signed: what cosign verify looks for
+// (https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md).
+const cosignSignature = "https://sigstore.dev/cosign/sign/v1"
+
+// imageBundle is where the signature of an image, or of its manifest for one
+// platform, lies below dist, without the suffix.
+func imageBundle(d artifact.Digest) string { return "oci-signatures/sha256-" + d.Hex() }
+
+// imageSubjects are the images and their manifests.
+func imageSubjects(rec *report.Record) []intoto.Subject {
+	var list []intoto.Subject
+	for _, img := range rec.Images {
+		list = append(list, intoto.Subject{Name: img.Repository, Digest: img.Digest})
+		for _, m := range img.Manifests {
+			list = append(list, intoto.Subject{Name: img.Repository, Digest: m.Digest})
+		}
+	}
+	return list
+}
+
+// holders are the images and manifests that hold a binary, so that its list of
+// components is found by whoever has one of these.
+func holders(rec *report.Record, b report.Binary) []intoto.Subject {
+	var list []intoto.Subject
+	for _, img := range rec.Images {
+		name := img.Repository + ":" + img.Tags[0]
+		for _, m := range img.Manifests {
+			holds := slices.ContainsFunc(m.Layers, func(l image.Layer) bool {
+				return !l.Base && slices.ContainsFunc(l.Files, func(f string) bool { return path.Base(f) == b.Name })
+			})
+			if m.Target != b.Target || !holds {
+				continue
+			}
+			if !slices.ContainsFunc(list, func(s intoto.Subject) bool { return s.Name == name }) {
+				list = append(list, intoto.Subject{Name: name, Digest: img.Digest})
+			}
+			list = append(list, intoto.Subject{Name: name + "#" + m.Platform, Digest: m.Digest})
+		}
+	}
+	return list
 }
 
 // sbomForms are the formats of the lists of what a binary is made of.

@@ -23,6 +23,9 @@ import (
 // RecordName is the name of the release record in dist.
 const RecordName = "release.json"
 
+// ImagesName is the name of the folder with OCI images in dist.
+const ImagesName = "oci"
+
 // Beside dist there may be, for a while or after a difference, these folders.
 func stagingDir(out string) string  { return out + ".staging" }
 func oldDir(out string) string      { return out + ".old" }
@@ -142,6 +145,9 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *report.Record,
 		}
 		rec.Artifacts = slices.Concat(rec.Artifacts, made, sboms)
 		listed = made
+		if err := o.writeImages(ctx, filepath.Join(dir, ImagesName), rec); err != nil {
+			return err
+		}
 	}
 	name := p.File.Checksum.File
 	sums, err := o.create(dir, name, artifact.Checksums, func(w io.Writer) error { return archive.Sums(w, listed) })

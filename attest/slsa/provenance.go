@@ -17,6 +17,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/report"
 )
@@ -103,6 +104,8 @@ type Source struct {
 
 // InternalParameters are what twice made of the release file.
 type InternalParameters struct {
+	// Bases are the images that images of the release were added to.
+	Bases []image.Base `json:"bases,omitempty"`
 	// Epoch is the time of the files in archives, in seconds since 1970.
 	Epoch   int64    `json:"epoch"`
 	Project string   `json:"project"`
@@ -137,7 +140,7 @@ type toolchainNotes struct {
 }
 
 // NewProvenance returns the provenance of a release. Its subjects are the
-// artifacts of rec. rec has to be what is written as release.json, byte for byte,
+// artifacts of rec, its images and their manifests. rec has to be what is written as release.json, byte for byte,
 // since its digest is among the byproducts. A record of builds that were not
 // reproduced has no artifacts, and so no provenance.
 func NewProvenance(rec *report.Record, run Run) (intoto.Statement, error) {
@@ -167,7 +170,7 @@ func newProvenance(rec *report.Record, run Run) (intoto.Statement, error) {
 	if rec.Epoch != rec.Source.Time.Unix() {
 		ext.SourceDateEpoch = &rec.Epoch
 	}
-	in := &InternalParameters{Epoch: rec.Epoch, Project: rec.Project, ReleaseVersion: rec.Version}
+	in := &InternalParameters{Bases: rec.Bases, Epoch: rec.Epoch, Project: rec.Project, ReleaseVersion: rec.Version}
 	var byproducts []intoto.Descriptor
 	for _, b := range rec.Binaries {
 		in.Recipes = append(in.Recipes, Recipe{Digest: sha256Set(b.RecipeDigest), Recipe: b.Recipe})
@@ -218,7 +221,7 @@ func newProvenance(rec *report.Record, run Run) (intoto.Statement, error) {
 	if p.BuildDefinition.InternalParameters, err = marshal(in); err != nil {
 		return intoto.Statement{}, err
 	}
-	s := intoto.Statement{Subjects: subjects(rec.Artifacts), PredicateType: ProvenanceType}
+	s := intoto.Statement{Subjects: subjects(rec), PredicateType: ProvenanceType}
 	if s.Predicate, err = marshal(p); err != nil {
 		return intoto.Statement{}, err
 	}
@@ -233,10 +236,19 @@ const recordName = "release.json"
 // timeFormat is that of in-toto's Timestamp, in UTC and to the second.
 const timeFormat = "2006-01-02T15:04:05Z"
 
-func subjects(list []artifact.Artifact) []intoto.Subject {
+// subjects are the artifacts and, of each image, its index and its manifests,
+// named repository:tag and repository:tag#platform.
+func subjects(rec *report.Record) []intoto.Subject {
 	var s []intoto.Subject
-	for _, a := range list {
+	for _, a := range rec.Artifacts {
 		s = append(s, intoto.Subject{Name: a.Name, Digest: a.Digest})
+	}
+	for _, img := range rec.Images {
+		name := img.Repository + ":" + img.Tags[0]
+		s = append(s, intoto.Subject{Name: name, Digest: img.Digest})
+		for _, m := range img.Manifests {
+			s = append(s, intoto.Subject{Name: name + "#" + m.Platform, Digest: m.Digest})
+		}
 	}
 	return s
 }
@@ -351,7 +363,14 @@ func dependencies(ext *ExternalParameters, in *InternalParameters, toolchain int
 		modules = append(modules, d)
 	}
 	slices.SortFunc(modules, func(a, b intoto.Descriptor) int { return strings.Compare(a.Name, b.Name) })
-	return append(list, modules...), nil
+	list = append(list, modules...)
+	for _, b := range in.Bases {
+		if _, err := artifact.ParseDigest(string(b.Digest)); err != nil || b.Reference == "" {
+			return nil, fmt.Errorf("base %.200q: %q is no digest", b.Reference, b.Digest)
+		}
+		list = append(list, intoto.Descriptor{Name: b.Reference, Digest: sha256Set(b.Digest)})
+	}
+	return list, nil
 }
 
 // moduleOf describes a module, or its replacement where it has one, by its name

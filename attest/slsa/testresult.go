@@ -112,7 +112,7 @@ func newTestResult(rec *report.Record, url string) (intoto.Statement, error) {
 	}
 	if rec.Verdict.Pass() {
 		t.Result = Passed
-		s.Subjects = subjects(rec.Artifacts)
+		s.Subjects = subjects(rec)
 	}
 	if len(s.Subjects) == 0 {
 		return intoto.Statement{}, ErrNothingBuilt

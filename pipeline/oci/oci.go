@@ -82,6 +82,7 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/image"
 )
 
 // Annotations of the descriptors in index.json; see the package comment.
@@ -126,41 +127,12 @@ type Binary struct {
 	Content
 }
 
-// Image is an image that was made.
-type Image struct {
-	// Key is that of its plan.
-	Key        string          `json:"key"`
-	Repository string          `json:"repository"`
-	Tags       []string        `json:"tags"`
-	Digest     artifact.Digest `json:"digest"` // of the index
-	Size       int64           `json:"size"`   // of the index, in bytes
-	Manifests  []Manifest      `json:"manifests"`
-}
-
-// Manifest is an image for one platform.
-type Manifest struct {
-	// Platform is written as registries do: linux/arm/v7.
-	Platform string          `json:"platform"`
-	Target   matrix.Target   `json:"target"`
-	Digest   artifact.Digest `json:"digest"`
-	Size     int64           `json:"size"`
-	Config   artifact.Digest `json:"config"`
-	// Layers are in order, those of the base first.
-	Layers []Layer `json:"layers"`
-}
-
-// Layer is a layer of an image.
-type Layer struct {
-	Digest artifact.Digest `json:"digest"`
-	Size   int64           `json:"size"`
-	// DiffID is the digest of the uncompressed layer.
-	DiffID artifact.Digest `json:"diffID"`
-	// Base tells that it is the base's.
-	Base bool `json:"base,omitempty"`
-	// Files are the paths of the files that this package put there, sorted. Of the
-	// time zones only the folder is named.
-	Files []string `json:"files,omitempty"`
-}
+// What was made, in the words of package image.
+type (
+	Image    = image.Image
+	Manifest = image.Manifest
+	Layer    = image.Layer
+)
 
 // Write makes the images and an image layout in dir, which must not exist or be
 // empty. It returns them in the order of index.json. Nothing is written if an

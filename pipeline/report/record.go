@@ -26,6 +26,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
@@ -63,7 +64,10 @@ type Record struct {
 	Files []File `json:"files"`
 	// Artifacts are the files of the release, by their paths below dist.
 	Artifacts []artifact.Artifact `json:"artifacts"`
-	Varying   Varying             `json:"varying"`
+	// Images are the OCI images in dist/oci, and Bases what some were added to.
+	Images  []image.Image `json:"images,omitempty"`
+	Bases   []image.Base  `json:"bases,omitempty"`
+	Varying Varying       `json:"varying"`
 }
 
 // Tool is the twice that made the record. The compressors of the archives come
@@ -264,8 +268,18 @@ func (r *Record) check() error {
 	if r.Verdict.Pass() != pass {
 		return fmt.Errorf("verdict %q: that is not what the binaries and files say", r.Verdict)
 	}
-	if len(r.Artifacts) > 0 && !pass {
+	if len(r.Artifacts)+len(r.Images) > 0 && !pass {
 		return fmt.Errorf("artifacts: there are some, but the verdict is %q", r.Verdict)
+	}
+	for i, img := range r.Images {
+		if err := checkImage(img); err != nil {
+			return fmt.Errorf("images[%d]: %w", i, err)
+		}
+	}
+	for i, b := range r.Bases {
+		if _, err := artifact.ParseDigest(string(b.Digest)); err != nil || b.Reference == "" {
+			return fmt.Errorf("bases[%d]: %q %q: no image", i, b.Reference, b.Digest)
+		}
 	}
 	for i, a := range r.Artifacts {
 		if err := checkArtifact(a); err != nil {
@@ -326,4 +340,23 @@ func checkArtifact(a artifact.Artifact) error {
 	}
 	_, err := artifact.ParseDigest(string(a.Digest))
 	return err
+}
+
+func checkImage(img image.Image) error {
+	if img.Repository == "" || len(img.Tags) == 0 || len(img.Manifests) == 0 {
+		return fmt.Errorf("without a repository, a tag or a platform")
+	}
+	digests := []artifact.Digest{img.Digest}
+	for _, m := range img.Manifests {
+		digests = append(digests, m.Digest, m.Config)
+		for _, l := range m.Layers {
+			digests = append(digests, l.Digest, l.DiffID)
+		}
+	}
+	for _, d := range digests {
+		if _, err := artifact.ParseDigest(string(d)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

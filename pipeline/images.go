@@ -1,0 +1,157 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/image"
+	"github.com/twicebuild/twice/pipeline/oci"
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+// buildable leaves out of images what the builds, of which some may not have
+// been chosen, have no binaries for.
+func buildable(images []matrix.ImagePlan, builds []matrix.Build) []matrix.ImagePlan {
+	var kept []matrix.ImagePlan
+	for _, img := range images {
+		img.Platforms = slices.DeleteFunc(slices.Clone(img.Platforms), func(p matrix.ImagePlatform) bool {
+			return !slices.ContainsFunc(builds, func(b matrix.Build) bool { return b.Target == p.Target })
+		})
+		if len(img.Platforms) > 0 {
+			kept = append(kept, img)
+		}
+	}
+	return kept
+}
+
+// readLock reads the lock file that is committed beside the release file; nil if
+// there is none. tree is the source.
+func (p *Plan) readLock(tree string) (*oci.Lock, error) {
+	name := filepath.Join(tree, filepath.FromSlash(path.Join(path.Dir(p.configRel), oci.LockName)))
+	data, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	lock, err := oci.DecodeLock(data)
+	if err != nil {
+		return nil, &ConfigError{Err: fmt.Errorf("%s: %w", oci.LockName, err)}
+	}
+	return lock, nil
+}
+
+// readBases fetches the images that others are added to, as they are locked.
+func (p *Plan) readBases(ctx context.Context, tree string) error {
+	platforms := map[string][]matrix.Platform{}
+	for _, img := range p.images {
+		if img.Base == matrix.Scratch {
+			continue
+		}
+		for _, platform := range img.Platforms {
+			if !slices.Contains(platforms[img.Base], platform.Platform) {
+				platforms[img.Base] = append(platforms[img.Base], platform.Platform)
+			}
+		}
+	}
+	if len(platforms) == 0 {
+		return nil
+	}
+	p.cfg.Progress.Stage("base images")
+	lock, err := p.readLock(tree)
+	if err != nil {
+		return err
+	}
+	p.bases = map[string]*oci.Base{}
+	for _, reference := range slices.Sorted(maps.Keys(platforms)) {
+		digest, err := lock.Digest(reference)
+		if err != nil {
+			return configError(err)
+		}
+		if p.bases[reference], err = p.cfg.Remote.Base(ctx, p.store, reference, digest, platforms[reference]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeImages makes the images of pass A in dir, and those of pass B to compare
+// them with.
+func (o *Outcome) writeImages(ctx context.Context, dir string, rec *report.Record) error {
+	p := o.plan
+	if len(p.images) == 0 {
+		return nil
+	}
+	p.cfg.Progress.Stage("images")
+	var err error
+	in, err := o.imageInput(build.A)
+	if err != nil {
+		return err
+	}
+	if rec.Images, err = oci.Write(ctx, dir, in); err != nil {
+		return configError(err)
+	}
+	if in, err = o.imageInput(build.B); err != nil {
+		return err
+	}
+	// Nor may it matter in which order things are given, or done.
+	slices.Reverse(in.Binaries)
+	in.Jobs = 1
+	again, err := oci.Digests(ctx, in)
+	if err != nil {
+		return err
+	}
+	if d := oci.Compare(rec.Images, again); len(d) > 0 {
+		return fmt.Errorf("images: those of pass A and of pass B differ:\n%s", strings.Join(d, "\n"))
+	}
+	for _, reference := range slices.Sorted(maps.Keys(p.bases)) {
+		rec.Bases = append(rec.Bases, image.Base{Reference: reference, Digest: p.bases[reference].Digest})
+	}
+	return nil
+}
+
+// imageInput gathers what a pass made, and what else goes into images.
+func (o *Outcome) imageInput(pass build.Pass) (oci.Input, error) {
+	p := o.plan
+	in := oci.Input{
+		Images: p.images, Bases: p.bases, Files: map[string]oci.Content{},
+		Title: p.File.Project, Revision: p.Vars.Commit, Version: p.Vars.Version,
+		Created: p.mtime(), Jobs: max(1, p.cfg.Host.CPUs),
+	}
+	stored := func(d artifact.Digest, size int64) oci.Content {
+		return oci.Content{Digest: d, Size: size, Open: func() (oci.Reader, error) { return p.store.Open(d) }}
+	}
+	for _, b := range o.Binaries {
+		digest := b.A
+		if pass == build.B {
+			digest = b.B
+		}
+		in.Binaries = append(in.Binaries, oci.Binary{Target: b.Target, Name: b.Name, Content: stored(digest, b.Size)})
+	}
+	zones := false
+	for _, img := range p.images {
+		zones = zones || img.Timezones
+		for _, f := range img.Files {
+			a := o.files[f.Source]
+			in.Files[f.Source] = stored(a.Digest, a.Size)
+		}
+	}
+	if zones {
+		var err error
+		if in.Zoneinfo, err = os.ReadFile(filepath.Join(p.Toolchain.Dir, "lib", "time", "zoneinfo.zip")); err != nil {
+			return in, err
+		}
+	}
+	return in, nil
+}
