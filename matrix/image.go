@@ -182,6 +182,12 @@ type ImagePlatform struct {
 	Target   Target
 }
 
+// Bounds of the work that images make.
+const (
+	maxImages         = 100
+	maxImagePlatforms = 100
+)
+
 // The grammar of references is that of the distribution project
 // (https://pkg.go.dev/github.com/distribution/reference), less names without a
 // host, and with upper bounds. That of tags is also the specification's
@@ -413,6 +419,10 @@ func (p *parser) images() {
 	for _, b := range p.f.Binaries {
 		names = append(names, b.Name)
 	}
+	if len(p.f.Containers) > maxImages {
+		p.reject("image", "", "more than %d images", maxImages)
+		return
+	}
 	for i := range p.f.Containers {
 		p.image(at("image", i), &p.f.Containers[i], names)
 	}
@@ -463,6 +473,10 @@ func (p *parser) image(key string, c *Container, names []string) {
 	}
 	p.listed(join(key, "binaries"), c.Binaries, names, "binary")
 	filled("platforms", c.Platforms)
+	if len(c.Platforms) > maxImagePlatforms {
+		p.reject(join(key, "platforms"), "", "more than %d globs", maxImagePlatforms)
+		c.Platforms = nil
+	}
 	for j, g := range c.Platforms {
 		p.glob(at(join(key, "platforms"), j), g)
 	}
@@ -615,15 +629,19 @@ func (f *File) imagePlan(p *faults, key string, c *Container, v Vars) ImagePlan 
 // platforms selects the targets of an image.
 func (f *File) platforms(p *faults, key string, c *Container, builds []Build) []ImagePlatform {
 	// The targets in their order, and the binaries of the image that each has.
+	wanted := map[string]bool{}
+	for _, name := range c.Binaries {
+		wanted[name] = true
+	}
 	var targets []Target
-	built := map[Target][]string{}
+	built := map[Target]map[string]bool{}
 	for _, b := range builds {
-		if _, ok := built[b.Target]; !ok {
+		if built[b.Target] == nil {
 			targets = append(targets, b.Target)
-			built[b.Target] = nil
+			built[b.Target] = map[string]bool{}
 		}
-		if slices.Contains(c.Binaries, b.Binary) {
-			built[b.Target] = append(built[b.Target], b.Binary)
+		if wanted[b.Binary] {
+			built[b.Target][b.Binary] = true
 		}
 	}
 	from := map[Target]string{} // to the key that chose it
@@ -644,13 +662,14 @@ func (f *File) platforms(p *faults, key string, c *Container, builds []Build) []
 				continue
 			}
 			n++
+			if _, ok := from[t]; ok {
+				continue
+			}
+			from[t] = k
 			for _, name := range c.Binaries {
-				if !slices.Contains(built[t], name) {
+				if !built[t][name] {
 					p.add(k, "", "%s is not built for %s", name, t)
 				}
-			}
-			if _, ok := from[t]; !ok {
-				from[t] = k
 			}
 		}
 		if n == 0 {

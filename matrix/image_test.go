@@ -229,6 +229,10 @@ path = "/x/.wh.y"
 > release.toml:20: image[0].file[2].path: /a is the path of image[0].file[0] too
 > release.toml:23: image[0].file[3].path: /usr/local/bin/a is the path of the binary a too
 > release.toml:26: image[0].file[4].path: "/x/.wh.y": a name that begins with .wh.`},
+		{"too many", image + "platforms = [" + strings.Repeat("\"linux/*\",", maxImagePlatforms+1) + "]\n" + `
+> release.toml:10: image[0].platforms: more than 100 globs`},
+		{"too many images", imageHead + strings.Repeat("[[image]]\nrepository = \"r.example.com/x\"\n", maxImages+1) + `
+> release.toml:8: image: more than 100 images`},
 		{"which binary", strings.Replace(image, "[matrix]", "[[binary]]\npackage = \"./b\"\n[matrix]", 1) + `
 > release.toml:10: image[0].binaries: missing: there are 2 binaries`},
 	} {

@@ -152,8 +152,6 @@ func plan(t testing.TB, targets ...string) matrix.ImagePlan {
 	}
 }
 
-func arch(target string) string { return strings.Split(target, "/")[1] }
-
 // input is an Input for plans whose binaries are tool and other.
 func input(t testing.TB, plans ...matrix.ImagePlan) Input {
 	t.Helper()
