@@ -3,15 +3,27 @@ package attest
 import (
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
-// Claims tells whether a bundle says that it is about the bytes with the digest
-// d. Nothing of it is verified: it serves to choose, among bundles that lie
-// about, those which [Open] has to judge. Bytes that are no bundle claim nothing.
-func Claims(data []byte, d artifact.Digest) bool {
+// Claim is what a bundle says before anything of it is verified. It serves to
+// choose, among bundles that lie about, those which [Open] has to judge, and to
+// put them where they belong.
+type Claim struct {
+	// PredicateType is that of the statement, and empty for a file's signature.
+	PredicateType string
+	// Subjects are the digests of what it is about.
+	Subjects []artifact.Digest
+}
+
+// About tells whether d is among the subjects.
+func (c Claim) About(d artifact.Digest) bool { return slices.Contains(c.Subjects, d) }
+
+// ReadClaim reads what a bundle says. Bytes that are no bundle claim nothing.
+func ReadClaim(data []byte) (c Claim) {
 	var b struct {
 		Envelope struct {
 			Payload []byte `json:"payload"`
@@ -23,23 +35,28 @@ func Claims(data []byte, d artifact.Digest) bool {
 		} `json:"messageSignature"`
 	}
 	if len(data) > MaxSize || json.Unmarshal(data, &b) != nil {
-		return false
+		return c
 	}
-	if hex.EncodeToString(b.Message.Digest.Digest) == d.Hex() {
-		return true
+	add := func(sha256 string) {
+		if d, err := artifact.ParseDigest("sha256:" + strings.ToLower(sha256)); err == nil {
+			c.Subjects = append(c.Subjects, d)
+		}
+	}
+	if d := b.Message.Digest.Digest; d != nil {
+		add(hex.EncodeToString(d))
 	}
 	var s struct {
-		Subject []struct {
+		PredicateType string `json:"predicateType"`
+		Subject       []struct {
 			Digest map[string]string `json:"digest"`
 		} `json:"subject"`
 	}
 	if json.Unmarshal(b.Envelope.Payload, &s) != nil {
-		return false
+		return c
 	}
+	c.PredicateType = s.PredicateType
 	for _, subject := range s.Subject {
-		if strings.EqualFold(subject.Digest["sha256"], d.Hex()) {
-			return true
-		}
+		add(subject.Digest["sha256"])
 	}
-	return false
+	return c
 }

@@ -52,6 +52,42 @@ func (p *Plan) readLock(tree string) (*oci.Lock, error) {
 	return lock, nil
 }
 
+// Lock writes the lock file beside the release file: the digests of the bases
+// that are named by a tag. What is locked stays, unless update is set and the
+// tag was moved; the tags that were moved are returned.
+func Lock(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.Moved, error) {
+	p := &Plan{cfg: cfg, configRel: filepath.Base(cfg.ConfigFile)}
+	if err := p.readFile(); err != nil {
+		return nil, nil, err
+	}
+	dir := filepath.Dir(cfg.ConfigFile)
+	old, err := p.readLock(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	var bases []string
+	for _, img := range p.File.Containers {
+		bases = append(bases, img.Base)
+	}
+	next, moved, err := old.Resolve(ctx, bases, cfg.Remote.Resolve)
+	if err != nil {
+		return nil, nil, err
+	}
+	if update {
+		next.Follow(moved)
+	}
+	data, err := next.Encode()
+	if err != nil {
+		return nil, nil, err
+	}
+	name := filepath.Join(dir, oci.LockName)
+	temp := name + ".new"
+	if err := os.WriteFile(temp, data, 0o644); err != nil {
+		return nil, nil, err
+	}
+	return next, moved, os.Rename(temp, name)
+}
+
 // readBases fetches the images that others are added to, as they are locked.
 func (p *Plan) readBases(ctx context.Context, tree string) error {
 	platforms := map[string][]matrix.Platform{}

@@ -177,7 +177,7 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVar(&a.json, "json", false, "print one JSON document")
 	flags.BoolVar(&a.plain, "plain", false, "no moving progress line")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
-	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.verifyCmd(), a.keygenCmd(), a.schemaCmd(), a.versionCmd())
+	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.publishCmd(), a.verifyCmd(), a.keygenCmd(), a.lockCmd(), a.schemaCmd(), a.versionCmd())
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		a.progress = &report.Progress{W: a.stderr, Now: a.now}
 		if !a.plain {
@@ -230,6 +230,7 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 		Env: a.env, Path: absolute(filepath.SplitList(env["PATH"])), HostEnv: hostEnv(env),
 		Host:   report.Host{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU()},
 		Memory: memory(),
+		Remote: a.remote(),
 		Tool:   toolVersion(), Now: a.now, Progress: a.progress, HookLog: io.Discard,
 	}
 	if a.verbose {

@@ -21,13 +21,14 @@ func (a *app) buildCmd() *cobra.Command {
 		Short: "Build twice and compare; binaries only",
 		Long: `Build runs both passes and compares them, and writes the binaries with their
 checksums and release.json. Uncommitted changes of tracked files are built too.`,
-		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, false, nil) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, false, nil, pushFlags{}) },
 	})
 }
 
 func (a *app) releaseCmd() *cobra.Command {
 	var snapshot bool
 	var sign signFlags
+	var push pushFlags
 	c := a.sourceFlags(&cobra.Command{
 		Use:   "release",
 		Short: "Build twice, compare, and package what agrees",
@@ -35,18 +36,26 @@ func (a *app) releaseCmd() *cobra.Command {
 archives, checksums, the binaries, a list of what each is made of, release.json,
 and signed statements of all that. Without --snapshot it insists on a version tag
 at HEAD, a clean work tree, and a key; a snapshot without a key is signed with a
-development key, which proves nothing about who built it.
+development key, which proves nothing about who built it. The images of a release
+are published, those of a snapshot are not.
 
 ` + passphraseHelp,
-		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, snapshot, &sign) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, snapshot, &sign, push) },
 	})
 	c.Flags().BoolVar(&snapshot, "snapshot", false, "allow a commit without a tag, and uncommitted changes")
 	sign.add(c)
+	c.Flags().BoolVar(&push.not, "no-publish", false, "leave the images of a release to twice publish")
+	c.Flags().BoolVar(&push.force, "force-tag", false, "move tags that point to something else")
+	insecureFlag(c, &push.insecure)
 	return c
 }
 
-// makeRelease builds, and with sign packages and signs.
-func (a *app) makeRelease(c *cobra.Command, snapshot bool, sign *signFlags) (err error) {
+// pushFlags say whether and how images are published.
+type pushFlags struct{ not, force, insecure bool }
+
+// makeRelease builds, and with sign packages and signs. The images of what is no
+// snapshot are published, unless push says not.
+func (a *app) makeRelease(c *cobra.Command, snapshot bool, sign *signFlags, push pushFlags) (err error) {
 	cfg, err := a.pipelineConfig()
 	if err != nil {
 		return err
@@ -94,7 +103,12 @@ func (a *app) makeRelease(c *cobra.Command, snapshot bool, sign *signFlags) (err
 	if !a.json {
 		fmt.Fprintf(a.stdout, "%s\n", summary(rec, short(cfg.Out)))
 	}
-	return nil
+	if sign == nil || rec.Snapshot || push.not || len(rec.Images) == 0 {
+		return nil
+	}
+	opt := a.registry(push.insecure)
+	opt.ForceTag = push.force
+	return a.publish(c.Context(), cfg.Out, opt)
 }
 
 // describeInputs says on what the release rests.

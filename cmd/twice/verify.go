@@ -19,9 +19,11 @@ import (
 	"github.com/twicebuild/twice/attest/key"
 	"github.com/twicebuild/twice/attest/policy"
 	"github.com/twicebuild/twice/attest/slsa"
+	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/publish"
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
@@ -153,14 +155,16 @@ func (a *app) verifyCmd() *cobra.Command {
 	var trust trustFlags
 	var policyFile string
 	var bundles []string
+	var insecure bool
 	c := &cobra.Command{
-		Use:   "verify {FILE | DIR}...",
+		Use:   "verify {FILE | DIR | IMAGE}...",
 		Short: "Check signatures, signers and statements of files; never builds",
 		Long: `Verify checks that somebody you trust signed what is said
 about each file, and that it is about these bytes. Bundles are found by themselves
 in the file's folder and the two above it, as *.sigstore.json; every one that says
-it is about the file has to be good. A folder is verified with all files in it.
-The network is used only to learn what the public Sigstore instance trusts, when
+it is about the file has to be good. A folder is verified with all files in it. Of an
+image (registry/name:tag or @digest) they are what is attached to it.
+Else the network is used only to learn what the public Sigstore instance trusts, when
 an identity is given and no --trusted-root, and to ask a KMS for its key.
 
 It exits with 0 if every file is verified, 1 if one is refused, 3 if it could
@@ -169,7 +173,7 @@ not be determined.`,
 			if len(args) == 0 {
 				return usageError{errors.New("name a file or a folder to verify")}
 			}
-			v := &verifier{app: a, known: map[string][]foundBundle{}}
+			v := &verifier{app: a, known: map[string][]foundBundle{}, registry: a.registry(insecure)}
 			var err error
 			if policyFile != "" {
 				data, err := readBounded(a.at(policyFile), policy.MaxSize+1)
@@ -195,40 +199,59 @@ not be determined.`,
 	}
 	trust.add(c)
 	c.Flags().StringArrayVar(&bundles, "bundle", nil, "use the bundle in `FILE` and no others (may be repeated)")
+	insecureFlag(c, &insecure)
 	c.Flags().StringVar(&policyFile, "policy", "", "hold what is said against the expectations in `FILE` (TOML)")
 	return c
 }
 
 // verifier verifies files.
 type verifier struct {
-	app    *app
-	trust  attest.Trust
-	policy *policy.Policy
-	given  []foundBundle
-	known  map[string][]foundBundle // by folder
+	app      *app
+	trust    attest.Trust
+	policy   *policy.Policy
+	given    []foundBundle
+	known    map[string][]foundBundle // by folder
+	registry publish.Options
+	// layouts are folders with OCI images.
+	layouts []string
 	// folders are all those below the arguments.
 	folders []string
 }
 
 // foundBundle is a bundle as it was read.
 type foundBundle struct {
-	name string
-	data []byte
+	name  string
+	data  []byte
+	claim attest.Claim
 }
 
 func (v *verifier) run(ctx context.Context, args []string) error {
-	files, err := v.list(args)
+	files, images, err := v.list(args)
 	if err != nil {
 		return err
 	}
-	bad := 0
 	doc := verifyDoc{Schema: "twice.verify/v1", Verdict: verified, Files: []fileDoc{}}
-	for _, name := range files {
+	for i, name := range slices.Concat(files, images) {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		f := v.file(name)
+		var f fileDoc
+		if i < len(files) {
+			f = v.file(name)
+		} else {
+			f = v.image(ctx, name)
+		}
 		doc.Files = append(doc.Files, f)
+	}
+	for _, dir := range v.layouts {
+		list, err := v.layout(ctx, dir)
+		if err != nil {
+			return err
+		}
+		doc.Files = append(doc.Files, list...)
+	}
+	bad := 0
+	for _, f := range doc.Files {
 		if f.Verdict != verified {
 			bad++
 		}
@@ -245,22 +268,28 @@ func (v *verifier) run(ctx context.Context, args []string) error {
 	}
 	switch doc.Verdict {
 	case refused:
-		return fmt.Errorf("verify: %d of %s %w", bad, count(len(files), "file"), errRefused)
+		return fmt.Errorf("verify: %d of %s %w", bad, count(len(doc.Files), "file"), errRefused)
 	case undetermined:
-		return fmt.Errorf("verify: %d of %s could not be determined", bad, count(len(files), "file"))
+		return fmt.Errorf("verify: %d of %s could not be determined", bad, count(len(doc.Files), "file"))
 	}
 	return nil
 }
 
-// list returns the files that args name. Of a folder these are all regular
-// files but bundles.
-func (v *verifier) list(args []string) ([]string, error) {
-	var files []string
+// list returns the files and images that args name. Of a folder these are all
+// regular files but bundles, and but the parts of images, which their digests
+// name.
+func (v *verifier) list(args []string) (files, images []string, err error) {
 	for _, arg := range args {
 		root := v.app.at(arg)
 		info, err := os.Stat(root)
+		if errors.Is(err, os.ErrNotExist) {
+			if _, rerr := matrix.ParseReference(arg); rerr == nil {
+				images = append(images, arg)
+				continue
+			}
+		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !info.IsDir() {
 			files = append(files, root)
@@ -272,6 +301,10 @@ func (v *verifier) list(args []string) ([]string, error) {
 			case err != nil:
 				return err
 			case e.IsDir():
+				if _, err := os.Lstat(filepath.Join(name, layoutMark)); err == nil {
+					v.layouts = append(v.layouts, name)
+					return filepath.SkipDir
+				}
 				v.folders = append(v.folders, name)
 				return nil
 			case strings.HasSuffix(name, pipeline.BundleSuffix):
@@ -283,33 +316,115 @@ func (v *verifier) list(args []string) ([]string, error) {
 			return nil
 		})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if len(files) == before {
-			return nil, usageError{fmt.Errorf("%s: there are no files in it to verify", arg)}
+		if len(files) == before && len(v.layouts) == 0 {
+			return nil, nil, usageError{fmt.Errorf("%s: there are no files in it to verify", arg)}
 		}
 	}
-	return files, nil
+	return files, images, nil
 }
 
 // file judges one file.
 func (v *verifier) file(name string) fileDoc {
-	doc := fileDoc{Name: short(name), Verdict: refused, Bundles: []bundleDoc{}, Problems: []problemDoc{}}
-	problem := func(bundle, reason string, err error) {
-		doc.Problems = append(doc.Problems, problemDoc{bundle, reason, err.Error(), hint.Of(err)})
-	}
 	about, err := digestFile(name)
 	if err != nil {
-		doc.Verdict = undetermined
-		problem("", "unreadable", err)
-		return doc
+		return unreadable(short(name), err)
 	}
-	doc.Digest = about.Digest
 	candidates, err := v.candidates(name, about.Digest)
 	if err != nil {
-		doc.Verdict = undetermined
-		problem("", "unreadable", err)
-		return doc
+		return unreadable(short(name), err)
+	}
+	return v.judge(short(name), about, candidates)
+}
+
+// image judges an image in a registry, by what is attached to it there.
+func (v *verifier) image(ctx context.Context, ref string) fileDoc {
+	m, err := publish.Resolve(ctx, ref, v.registry)
+	if err != nil {
+		return unreadable(ref, err)
+	}
+	candidates := v.given
+	if candidates == nil {
+		attached, err := publish.Referrers(ctx, m.Reference(), v.registry)
+		if err != nil {
+			return unreadable(ref, err)
+		}
+		for i, a := range attached {
+			candidates = append(candidates, foundBundle{fmt.Sprintf("attachment %d", i+1), a.Bundle, attest.ReadClaim(a.Bundle)})
+		}
+	}
+	return v.judge(m.Reference(), attest.Artifact{Digest: m.Digest}, candidates)
+}
+
+// layoutMark is a file that every OCI image layout has
+// (https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md).
+const layoutMark = "oci-layout"
+
+// layout judges the images of an image layout, each by the digest of its index.
+// What these name is then vouched for as far as every blob is what it is called.
+func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
+	data, err := readBounded(filepath.Join(dir, "index.json"), maxTrust)
+	if err != nil {
+		return []fileDoc{unreadable(short(dir), err)}, nil
+	}
+	var index struct {
+		Manifests []struct {
+			Digest      artifact.Digest   `json:"digest"`
+			Annotations map[string]string `json:"annotations"`
+		} `json:"manifests"`
+	}
+	if err := json.Unmarshal(data, &index); err != nil {
+		return []fileDoc{unreadable(short(dir), fmt.Errorf("index.json: %w", err))}, nil
+	}
+	blobs := filepath.Join(dir, "blobs", "sha256")
+	entries, err := os.ReadDir(blobs)
+	if err != nil {
+		return []fileDoc{unreadable(short(dir), err)}, nil
+	}
+	var list []fileDoc
+	there := map[string]bool{}
+	for _, e := range entries {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		name := filepath.Join(blobs, e.Name())
+		about, err := digestFile(name)
+		if err != nil {
+			return []fileDoc{unreadable(short(name), err)}, nil
+		}
+		there[e.Name()] = true
+		if about.Digest.Hex() != e.Name() {
+			list = append(list, fileDoc{Name: short(name), Digest: about.Digest, Verdict: refused, Bundles: []bundleDoc{},
+				Problems: []problemDoc{{Reason: string(attest.WrongSubject), Error: "a blob that is not what it is called: it is " + string(about.Digest)}}})
+		}
+	}
+	for _, m := range index.Manifests {
+		name := short(dir) + ": " + m.Annotations["org.opencontainers.image.ref.name"]
+		if _, err := artifact.ParseDigest(string(m.Digest)); err != nil || !there[m.Digest.Hex()] {
+			list = append(list, unreadable(name, fmt.Errorf("there is no blob %q", m.Digest)))
+			continue
+		}
+		candidates, err := v.candidates(filepath.Clean(dir), m.Digest)
+		if err != nil {
+			return []fileDoc{unreadable(name, err)}, nil
+		}
+		list = append(list, v.judge(name, attest.Artifact{Digest: m.Digest}, candidates))
+	}
+	return list, nil
+}
+
+// unreadable is the verdict on what could not be read.
+func unreadable(name string, err error) fileDoc {
+	return fileDoc{Name: name, Verdict: undetermined, Bundles: []bundleDoc{}, Problems: []problemDoc{{Reason: "unreadable", Error: err.Error(), Hint: hint.Of(err)}}}
+}
+
+// judge opens the bundles that may be about something, each of which must be
+// good, and holds what they say against the policy.
+func (v *verifier) judge(name string, about attest.Artifact, candidates []foundBundle) fileDoc {
+	doc := fileDoc{Name: name, Digest: about.Digest, Verdict: refused, Bundles: []bundleDoc{}, Problems: []problemDoc{}}
+	problem := func(bundle, reason string, err error) {
+		doc.Problems = append(doc.Problems, problemDoc{bundle, reason, err.Error(), hint.Of(err)})
 	}
 	cannotTell := false
 	for _, b := range candidates {
@@ -383,7 +498,7 @@ func (v *verifier) candidates(name string, d artifact.Digest) ([]foundBundle, er
 	look := func(dir string) error {
 		found, err := v.bundles(dir)
 		for _, b := range found {
-			if attest.Claims(b.data, d) {
+			if b.claim.About(d) {
 				claiming = append(claiming, b)
 			} else if b.name == name+pipeline.BundleSuffix {
 				own = append(own, b)
@@ -439,7 +554,7 @@ func (v *verifier) bundles(dir string) ([]foundBundle, error) {
 
 func readBundle(name string) (foundBundle, error) {
 	data, err := readBounded(name, attest.MaxSize)
-	return foundBundle{name, data}, err
+	return foundBundle{name, data, attest.ReadClaim(data)}, err
 }
 
 // maxContent is the size up to which a file's content is kept for signatures

@@ -100,7 +100,7 @@ func (g *gate) allow(in *http.Request) error {
 		if g.tls.Load() {
 			return refuse("%s asks to go on over plain HTTP, at %s: refused", g.registry, in.URL.Host)
 		}
-		if !loopback(host) && (!g.insecure || in.URL.Host != g.registry) {
+		if !Loopback(host) && (!g.insecure || in.URL.Host != g.registry) {
 			return hint.Add(refuse("plain HTTP to %s: refused", in.URL.Host), "--insecure permits plain HTTP to registries; everyone on the way can then read the credentials")
 		}
 	default:
@@ -139,8 +139,8 @@ func hostname(registry string) string {
 	return strings.Trim(registry, "[]")
 }
 
-// loopback tells whether host is this machine by its very name.
-func loopback(host string) bool {
+// Loopback tells whether host is this machine by its very name.
+func Loopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
@@ -150,7 +150,7 @@ func loopback(host string) bool {
 func internal(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return loopback(host)
+		return Loopback(host)
 	}
 	addr = addr.Unmap()
 	return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsMulticast() || addr.IsUnspecified()

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/spf13/cobra"
+
+	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/pipeline"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/oci"
+	"github.com/twicebuild/twice/pipeline/publish"
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+// publishDoc is what `twice publish --json` prints.
+type publishDoc struct {
+	Schema    string     `json:"schema"` // "twice.publish/v1"
+	Images    []imageDoc `json:"images"`
+	Sent      int        `json:"sent"`
+	SentBytes int64      `json:"sentBytes"`
+	Present   int        `json:"present"`
+}
+
+type imageDoc struct {
+	Repository string          `json:"repository"`
+	Digest     artifact.Digest `json:"digest"`
+	Moved      []string        `json:"moved"`
+	Kept       []string        `json:"kept"`
+}
+
+func insecureFlag(c *cobra.Command, insecure *bool) {
+	c.Flags().BoolVar(insecure, "insecure", false, "permit plain HTTP to registries other than on this machine")
+}
+
+// registry is how registries are reached.
+func (a *app) registry(insecure bool) publish.Options {
+	return publish.Options{Transport: a.transport, Keychain: authn.DefaultKeychain, Insecure: insecure}
+}
+
+func (a *app) publishCmd() *cobra.Command {
+	var insecure, force bool
+	c := &cobra.Command{
+		Use:   "publish [DIST]",
+		Short: "Push the images of a finished release",
+		Long: `Publish pushes the images in DIST (default: dist) to their registries, with their
+signatures and statements attached, and moves their tags when everything is there
+and was read back. What a registry has already is not sent again, so the same
+command goes on where one that was interrupted ended. A tag that points to
+something else is an error. Credentials are those of docker, with its helpers.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			dist := "dist"
+			switch {
+			case len(args) > 1:
+				return usageError{fmt.Errorf("%s takes one folder", c.CommandPath())}
+			case len(args) == 1:
+				dist = args[0]
+			}
+			opt := a.registry(insecure)
+			opt.ForceTag = force
+			return a.publish(c.Context(), a.at(dist), opt)
+		},
+	}
+	c.Flags().BoolVar(&force, "force-tag", false, "move tags that point to something else")
+	insecureFlag(c, &insecure)
+	return c
+}
+
+// publish pushes the images of dist.
+func (a *app) publish(ctx context.Context, dist string, opt publish.Options) error {
+	data, err := readBounded(filepath.Join(dist, pipeline.RecordName), report.MaxSize)
+	if errors.Is(err, os.ErrNotExist) {
+		return &pipeline.ConfigError{Err: err, Remedy: "make a release first: twice release"}
+	}
+	if err != nil {
+		return err
+	}
+	rec, err := report.Decode(data)
+	if err != nil {
+		return err
+	}
+	if len(rec.Images) == 0 {
+		return &pipeline.ConfigError{Err: fmt.Errorf("%s: this release has no images", short(dist)), Remedy: "declare one with [[image]] in the release file"}
+	}
+	images, err := attached(dist, rec)
+	if err != nil {
+		return err
+	}
+	opt.Progress = func(p publish.Progress) {
+		a.progress.Stage(fmt.Sprintf("publish: %d of %d blobs, %.1f of %.1f MB", p.Blobs, p.BlobsTotal, float64(p.Bytes)/1e6, float64(p.BytesTotal)/1e6))
+	}
+	res, err := publish.Push(ctx, filepath.Join(dist, pipeline.ImagesName), images, opt)
+	a.progress.Hide()
+	if err != nil {
+		var exists *publish.TagExistsError
+		if errors.As(err, &exists) {
+			return fmt.Errorf("%w: %w", errRefused, err)
+		}
+		return err
+	}
+	if a.json && !a.printed { // a release has printed its own
+		doc := publishDoc{Schema: "twice.publish/v1", Sent: res.Sent, SentBytes: res.SentBytes, Present: res.Present, Images: []imageDoc{}}
+		for _, img := range res.Images {
+			doc.Images = append(doc.Images, imageDoc{img.Repository, img.Digest, append([]string{}, img.Moved...), append([]string{}, img.Kept...)})
+		}
+		return printJSON(a.document(), doc)
+	}
+	if a.json {
+		return nil
+	}
+	for _, img := range res.Images {
+		fmt.Fprintf(a.stdout, "published   %s@%s  %s\n", img.Repository, img.Digest, strings.Join(slices.Concat(img.Moved, img.Kept), " "))
+	}
+	fmt.Fprintf(a.stdout, "%s sent (%.1f MB), %d were there\n", count(res.Sent, "blob"), float64(res.SentBytes)/1e6, res.Present)
+	return nil
+}
+
+// attached returns the images of rec, each with every bundle in dist that says
+// it is about it or about a manifest of it.
+func attached(dist string, rec *report.Record) ([]publish.Image, error) {
+	var images []publish.Image
+	for _, img := range rec.Images {
+		images = append(images, publish.Image{Repository: img.Repository, Tags: img.Tags, Digest: img.Digest})
+	}
+	err := filepath.WalkDir(dist, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(name, pipeline.BundleSuffix) {
+			return err
+		}
+		data, err := readBounded(name, publish.MaxBundle)
+		if err != nil {
+			return err
+		}
+		claim := attest.ReadClaim(data)
+		for i, img := range rec.Images {
+			subjects := []artifact.Digest{img.Digest}
+			for _, m := range img.Manifests {
+				subjects = append(subjects, m.Digest)
+			}
+			for _, d := range subjects {
+				if claim.PredicateType != "" && claim.About(d) {
+					images[i].Attachments = append(images[i].Attachments, publish.Attachment{
+						Subject: d, PredicateType: claim.PredicateType, Bundle: data, Created: rec.Source.Time,
+					})
+				}
+			}
+		}
+		return nil
+	})
+	return images, err
+}
+
+// remote is how bases of images are read.
+func (a *app) remote() *oci.Remote {
+	return &oci.Remote{Transport: loopbackHTTP{a.transport}, Keychain: authn.DefaultKeychain, UserAgent: "twice/" + toolVersion().Version}
+}
+
+// loopbackHTTP lets plain HTTP through to this machine only.
+type loopbackHTTP struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t loopbackHTTP) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme != "https" && !publish.Loopback(r.URL.Hostname()) {
+		return nil, fmt.Errorf("plain HTTP to %s: refused", r.URL.Host)
+	}
+	return t.RoundTripper.RoundTrip(r)
+}
+
+// lockDoc is what `twice lock --json` prints.
+type lockDoc struct {
+	Schema string       `json:"schema"` // "twice.locked/v1"
+	Images []oci.Locked `json:"images"`
+	Moved  []movedDoc   `json:"moved"`
+}
+
+type movedDoc struct {
+	Reference string          `json:"reference"`
+	Locked    artifact.Digest `json:"locked"`
+	Now       artifact.Digest `json:"now"`
+}
+
+func (a *app) lockCmd() *cobra.Command {
+	var update bool
+	c := &cobra.Command{
+		Use:   "lock",
+		Short: "Write down which images the bases of images are",
+		Long: `Lock asks the registries what the tags of bases in the release file mean, and
+writes their digests to release.lock beside it, to be committed. What is locked
+stays as it is: a tag that was moved is reported, and followed with --update.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := a.pipelineConfig()
+			if err != nil {
+				return err
+			}
+			next, moved, err := pipeline.Lock(c.Context(), cfg, update)
+			if err != nil {
+				return err
+			}
+			a.progress.Close()
+			if a.json {
+				doc := lockDoc{Schema: "twice.locked/v1", Images: append([]oci.Locked{}, next.Images...), Moved: []movedDoc{}}
+				for _, m := range moved {
+					doc.Moved = append(doc.Moved, movedDoc{m.Reference, m.Locked, m.Now})
+				}
+				return printJSON(a.document(), doc)
+			}
+			for _, m := range moved {
+				fmt.Fprintf(a.stderr, "moved: %s\n", m)
+			}
+			for _, img := range next.Images {
+				fmt.Fprintf(a.stdout, "%s  %s\n", img.Digest, img.Reference)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&a.config, "config", "release.toml", "the release `FILE`")
+	c.Flags().BoolVar(&update, "update", false, "follow tags that were moved")
+	return c
+}
