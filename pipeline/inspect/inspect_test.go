@@ -53,7 +53,7 @@ func standard(t *testing.T, f Format, data []byte) []Section {
 		}
 		for _, s := range f.Sections {
 			if s.Type != elf.SHT_NULL && s.Type != elf.SHT_NOBITS && s.FileSize > 0 {
-				list = append(list, Section{s.Name, int64(s.Offset), int64(s.FileSize)})
+				list = append(list, Section{s.Name, int64(s.Offset), int64(s.FileSize), s.Addr, s.Flags&elf.SHF_COMPRESSED != 0})
 			}
 		}
 	case MachO:
@@ -63,7 +63,7 @@ func standard(t *testing.T, f Format, data []byte) []Section {
 		}
 		for _, s := range f.Sections {
 			if s.Flags&0xff != 1 && s.Flags&0xff != 0x12 && s.Size > 0 {
-				list = append(list, Section{s.Seg + "," + s.Name, int64(s.Offset), int64(s.Size)})
+				list = append(list, Section{s.Seg + "," + s.Name, int64(s.Offset), int64(s.Size), s.Addr, strings.HasPrefix(s.Name, "__zdebug_")})
 			}
 		}
 	case PE:
@@ -71,9 +71,16 @@ func standard(t *testing.T, f Format, data []byte) []Section {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var base uint64
+		switch h := f.OptionalHeader.(type) {
+		case *pe.OptionalHeader32:
+			base = uint64(h.ImageBase)
+		case *pe.OptionalHeader64:
+			base = h.ImageBase
+		}
 		for _, s := range f.Sections {
 			if s.SectionHeader.Size > 0 {
-				list = append(list, Section{s.Name, int64(s.Offset), int64(s.SectionHeader.Size)})
+				list = append(list, Section{s.Name, int64(s.Offset), int64(s.SectionHeader.Size), base + uint64(s.VirtualAddress), strings.HasPrefix(s.Name, ".zdebug_")})
 			}
 		}
 	}
@@ -162,7 +169,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"empty", nil, true},
 		{"one byte", []byte{0x7f}, true},
 		{"text", []byte("#!/bin/sh\necho hello\n"), true},
-		{"wasm", []byte("\x00asm\x01\x00\x00\x00"), true},
+		{"wasm version", []byte("\x00asm\x02\x00\x00\x00"), false},
 		{"DOS", append([]byte("MZ"), make([]byte, 200)...), true},
 		{"magic alone", []byte("\x7fELF"), false},
 		{"half a header", good[:40], false},
