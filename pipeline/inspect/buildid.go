@@ -270,7 +270,7 @@ func (b *Binary) unsigned() ([]edit, int64, bool) {
 			return nil, 0, false
 		}
 		at := int64(sig.word(8))
-		if at > b.size {
+		if at+int64(sig.word(12)) != b.size { // nothing must hide behind it
 			return nil, 0, false
 		}
 		size := machoSignatureSize(at)
@@ -296,7 +296,7 @@ func (b *Binary) unsigned() ([]edit, int64, bool) {
 			return nil, 0, false
 		}
 		at := int64(o.Uint32(entry[:]))
-		if at == 0 || at > b.size {
+		if at == 0 || at+int64(o.Uint32(entry[4:])) != b.size {
 			return nil, 0, false
 		}
 		// The certificates start at a multiple of 8.
@@ -393,7 +393,7 @@ func contentHash(r io.Reader, id []byte) (string, error) {
 
 func hashZeroed(h hash.Hash, r io.Reader, id []byte) error {
 	zeros := make([]byte, len(id))
-	buf := make([]byte, 0, 256<<10)
+	buf := make([]byte, 0, 64<<10) // more than the longest id
 	for {
 		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
 		last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -192,8 +193,9 @@ func (i BuildInfo) Parse() (Build, error) {
 	if err != nil {
 		return Build{}, fmt.Errorf("parse build information: %w", err)
 	}
-	// The parser passes over what it does not know.
-	if info.String() != text {
+	// The parser passes over what it does not know. Empty lines follow a
+	// replacement.
+	if compact(info.String()) != compact(text) {
 		return Build{}, errors.New("parse build information: it is not as Go writes it")
 	}
 	b := Build{Path: info.Path}
@@ -213,6 +215,12 @@ func (i BuildInfo) Parse() (Build, error) {
 		b.Settings = append(b.Settings, Setting(s))
 	}
 	return b, nil
+}
+
+// compact removes empty lines.
+func compact(text string) string {
+	lines := slices.DeleteFunc(strings.Split(text, "\n"), func(l string) bool { return l == "" })
+	return strings.Join(lines, "\n")
 }
 
 func module(m debug.Module) Module {

@@ -49,7 +49,7 @@ func (b *Binary) Embedded() ([]EmbeddedFile, error) {
 	if _, ok := b.macho.command(lcFixups, 0); ok || b.pointer == 0 {
 		return nil, ErrNoEmbedded
 	}
-	e := embedded{b: b, budget: 2*b.size + 1<<20, buf: make([]byte, 256<<10)}
+	e := embedded{b: b, budget: 2*b.size + 1<<20, buf: make([]byte, min(256<<10, b.size))}
 	budget := 2 * b.size // mappings may overlap
 	for _, m := range b.maps {
 		if budget -= m.size; budget < 0 {
@@ -59,17 +59,24 @@ func (b *Binary) Embedded() ([]EmbeddedFile, error) {
 			return e.files, err
 		}
 	}
-	// Go's linker may leave the words of a relocated table zero.
 	if len(e.files) == 0 && b.relocated() {
 		return nil, ErrNoEmbedded
 	}
 	return e.files, nil
 }
 
-// relocated tells whether pointers may not be in place.
+// relocated tells whether pointers may not be in their places. If not even the
+// runtime's own are, then nothing can be said.
 func (b *Binary) relocated() bool {
-	_, rela := b.section(".rela", ".rela.dyn")
-	return b.Format == ELF && b.elf.kind == etDyn && rela
+	if b.Format != ELF || b.elf.kind != etDyn {
+		return false
+	}
+	t, err := b.pclntab()
+	if err != nil {
+		return true
+	}
+	_, ok := t.moduleData(b)
+	return !ok
 }
 
 type embedded struct {

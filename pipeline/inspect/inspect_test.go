@@ -13,17 +13,44 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
-// build compiles a program without imports for a platform.
+var built struct {
+	sync.Mutex
+	files map[string][]byte
+}
+
+// build compiles a program without imports for a platform, once. The result must
+// not be changed.
 func build(t testing.TB, goos, goarch string, args ...string) []byte {
 	t.Helper()
-	dir := t.TempDir()
-	for name, text := range map[string]string{
+	built.Lock()
+	defer built.Unlock()
+	key := strings.Join(append([]string{goos, goarch}, args...), " ")
+	if data, ok := built.files[key]; ok {
+		return data
+	}
+	data := compile(t, map[string]string{
 		"go.mod":  "module example.test/tiny\n\ngo 1.26\n",
 		"main.go": "package main\n\nvar version = \"none\"\n\nfunc main() { println(version) }\n",
-	} {
+	}, goos, goarch, args...)
+	if built.files == nil {
+		built.files = map[string][]byte{}
+	}
+	built.files[key] = data
+	return data
+}
+
+// compile compiles the package of some files.
+func compile(t testing.TB, files map[string]string, goos, goarch string, args ...string) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +129,7 @@ func TestOpen(t *testing.T) {
 		{"linux", "s390x", nil, ELF, []string{"(section headers)"}},
 		{"darwin", "arm64", nil, MachO, []string{"(Mach-O header)", "(symbol table)", "(string table)", "(code signature)", "(LC_UUID)", "__LINKEDIT"}},
 		{"windows", "amd64", nil, PE, []string{"(PE headers)", "(time stamp)", "(symbol table)"}},
-		{"windows", "386", []string{"-ldflags=-s -w"}, PE, []string{"(PE headers)"}},
+		{"windows", "amd64", []string{"-ldflags=-s -w"}, PE, []string{"(PE headers)"}},
 	}
 	for _, tt := range tests {
 		t.Run(strings.Join(append([]string{tt.goos, tt.goarch}, tt.args...), " "), func(t *testing.T) {

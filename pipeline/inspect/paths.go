@@ -48,7 +48,7 @@ var hostRoots = []struct {
 func (b *Binary) Paths() (list []HostPath, more int, err error) {
 	s := pathSearch{b: b, seen: map[string]int{}}
 	const chunk, overlap = 256 << 10, 512
-	buf := make([]byte, chunk)
+	buf := make([]byte, min(chunk, b.size))
 	for at := int64(0); at < b.size; {
 		n := min(chunk, b.size-at)
 		if err := b.read(buf[:n], at); err != nil {

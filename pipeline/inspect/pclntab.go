@@ -145,16 +145,21 @@ func newPclntab(r io.ReaderAt, size int64, b *Binary) (*pclntab, bool) {
 	return t, true
 }
 
+const maxWindow = 32 << 10
+
 // window reads a few bytes at a time from places that are near each other.
 type window struct {
 	r        io.ReaderAt
 	size     int64
-	buf      [32 << 10]byte
+	buf      []byte
 	from, to int64 // what buf has
 }
 
 // at returns n bytes at offset. They are valid until the next call.
 func (w *window) at(offset, n int64) ([]byte, error) {
+	if w.buf == nil {
+		w.buf = make([]byte, min(maxWindow, w.size))
+	}
 	if offset < 0 || n > int64(len(w.buf)) || offset > w.size-n {
 		return nil, errTable
 	}

@@ -45,8 +45,8 @@ func (f *Facts) recipe() *Recipe {
 	cgo := false
 	for _, s := range b.Settings {
 		switch key := s.Key; {
-		case key == "-compiler" && s.Value == "gc", key == "-buildmode" && s.Value == "exe", key == "DefaultGODEBUG":
-			// The default, and what go.mod and the source say.
+		case key == "-compiler" && s.Value == "gc", key == "-buildmode" && s.Value == "exe", key == "DefaultGODEBUG", s.Value == "":
+			// The default, or what go.mod and the source say.
 		case key == "-trimpath" && s.Value == "true", key == "-race" && s.Value == "true", key == "-msan" && s.Value == "true", key == "-asan" && s.Value == "true":
 			flags = append(flags, key)
 		case key == "vcs" || strings.HasPrefix(key, "vcs."):
@@ -68,7 +68,7 @@ func (f *Facts) recipe() *Recipe {
 		r.Inferred = append(r.Inferred, "-trimpath: no source path is absolute")
 	}
 	if !slices.ContainsFunc(flags, func(s string) bool { return strings.HasPrefix(s, "-ldflags=") }) {
-		flags = append(flags, f.ldflags(r)...)
+		flags = append(flags, f.ldflags(r, slices.Contains(flags, "-trimpath"))...)
 	}
 	if !install {
 		flag := fmt.Sprintf("-buildvcs=%t", len(vcs) > 0)
@@ -85,8 +85,8 @@ func (f *Facts) recipe() *Recipe {
 }
 
 // ldflags returns what the file shows of the linker flags, which are recorded
-// without -trimpath only.
-func (f *Facts) ldflags(r *Recipe) []string {
+// only if paths are not trimmed.
+func (f *Facts) ldflags(r *Recipe, trimmed bool) []string {
 	var flags []string
 	infer := func(flag, why string) {
 		flags = append(flags, flag)
@@ -101,7 +101,7 @@ func (f *Facts) ldflags(r *Recipe) []string {
 	if f.BuildID == nil {
 		infer("-buildid=", ErrNoBuildID.Error())
 	}
-	if f.Finding("-trimpath").Is == Yes {
+	if trimmed {
 		r.Unknown = append(r.Unknown, "-ldflags with their order and -X values, CGO_*FLAGS: they are not recorded with -trimpath (golang/go#63432)")
 	}
 	if len(flags) == 0 {
