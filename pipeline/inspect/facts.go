@@ -384,6 +384,14 @@ func (b *Binary) platform() (goos, goarch string) {
 	switch b.Format {
 	case ELF:
 		goos = map[byte]string{2: "netbsd", 3: "linux", 6: "solaris", 9: "freebsd", 12: "openbsd"}[b.elf.abi]
+		if p, ok := b.elf.prog(ptInterp); ok {
+			switch loader := b.nameAt(p.offset); {
+			case strings.Contains(loader, "/ld-linux"), strings.Contains(loader, "/ld-musl"):
+				goos = "linux"
+			case strings.HasPrefix(loader, "/system/bin/linker"):
+				goos = "android"
+			}
+		}
 		if _, at := b.note("NetBSD\x00", 1); at >= 0 {
 			goos = "netbsd"
 		}

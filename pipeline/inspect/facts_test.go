@@ -62,7 +62,6 @@ func goTool(t *testing.T, data []byte, args ...string) string {
 }
 
 func TestFacts(t *testing.T) {
-	const flags = "-trimpath -ldflags=-s -w"
 	tests := []struct {
 		goos, goarch string
 		args         []string
@@ -431,6 +430,7 @@ func TestPaths(t *testing.T) {
 		{`"C:\Users\bob\x"`, `C:\Users\bob\x`},
 		{"d:/a/repo/repo/x.go", "d:/a/repo/repo/x.go"},
 		{"see /tmp/go-build123/b001", "/tmp/go-build123/b001"},
+		{"/root/go/pkg/mod/example.com@v1.0.0/x.go", "/root/go/pkg/mod/example.com@v1.0.0/x.go"},
 		{"/go/pkg/mod/example.com@v1.0.0/x.go", "/go/pkg/mod/example.com@v1.0.0/x.go"},
 		{"/usr/local/go/src/fmt/print.go", "/usr/local/go/src/fmt/print.go"},
 		{"/home/a\x1b]0;x", "/home/a"},

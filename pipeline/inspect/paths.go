@@ -133,6 +133,7 @@ func (s *pathSearch) free(p []byte, i int, loose bool) bool {
 	if bytes.Contains(before, []byte("://")) || bytes.HasSuffix(before, []byte("/")) || bytes.HasSuffix(before, []byte("}")) {
 		return false
 	}
+	before = append(bytes.Clone(before), p[i]) // with which a root may end
 	for _, root := range hostRoots {
 		if bytes.Contains(before, []byte(root.text)) {
 			return false
