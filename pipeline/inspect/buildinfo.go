@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -32,7 +34,13 @@ const (
 // later, see debug/buildinfo in the Go tree: at an address that is a multiple of
 // 16, a header of 32 bytes that begins with a magic string and says in bit 1 of
 // its byte 15 that two strings follow, each after its length as a varint.
+//
+// A WebAssembly module has no such header. There the module information is
+// found by its marks, and GoVersion is the one of the section "producers".
 func (b *Binary) BuildInfo() (BuildInfo, error) {
+	if b.Format == Wasm {
+		return b.wasmBuildInfo()
+	}
 	const magic, headerSize, inline = "\xff Go buildinf:", 32, 2
 	for _, s := range b.Sections {
 		scan := int64(headerSize)
@@ -77,11 +85,161 @@ func (b *Binary) buildInfo(s Section, at int64) (BuildInfo, error) {
 	} else {
 		mod = ""
 	}
+	return newBuildInfo(version, mod), nil
+}
+
+func newBuildInfo(version, mod string) BuildInfo {
 	info := BuildInfo{GoVersion: version}
 	if mod != "" {
 		info.Lines = strings.Split(mod, "\n")
 	}
-	return info, nil
+	return info
+}
+
+// The marks around the module information (cmd/go/internal/modload).
+const (
+	infoStart = "\x30\x77\xaf\x0c\x92\x74\x08\x02\x41\xe1\xc1\x07\xe6\xd6\x18\xe6"
+	infoEnd   = "\xf9\x32\x43\x31\x86\x18\x20\x72\x00\x82\x42\x10\x41\x16\xd8\xf2"
+)
+
+func (b *Binary) wasmBuildInfo() (BuildInfo, error) {
+	s, ok := b.section("(data)")
+	if !ok || b.wasm.producer == "" {
+		return BuildInfo{}, ErrNoBuildInfo
+	}
+	at := int64(-1)
+	if err := b.find(s, []byte(infoStart), func(offset int64) bool { at = offset + int64(len(infoStart)); return false }); err != nil {
+		return BuildInfo{}, fmt.Errorf("read build information: %w", err)
+	}
+	if at < 0 { // made without modules
+		return newBuildInfo(b.wasm.producer, ""), nil
+	}
+	text := make([]byte, min(maxBuildInfo, s.Offset+s.Size-at))
+	if err := b.read(text, at); err != nil {
+		return BuildInfo{}, fmt.Errorf("read build information: %w", err)
+	}
+	n := bytes.Index(text, []byte("\n"+infoEnd))
+	if n < 0 {
+		return BuildInfo{}, errors.New("read build information: its end is missing")
+	}
+	return newBuildInfo(b.wasm.producer, string(text[:n])), nil
+}
+
+// find calls found with the offset of each occurrence of word in the section,
+// until it returns false. Occurrences may overlap.
+func (b *Binary) find(s Section, word []byte, found func(offset int64) bool) error {
+	const chunk = 256 << 10
+	buf := make([]byte, min(chunk, s.Size))
+	for at := s.Offset; s.Offset+s.Size-at >= int64(len(word)); {
+		p := buf[:min(int64(len(buf)), s.Offset+s.Size-at)]
+		if err := b.read(p, at); err != nil {
+			return err
+		}
+		for i := 0; ; i++ {
+			n := bytes.Index(p[i:], word)
+			if n < 0 {
+				break
+			}
+			if i += n; !found(at + int64(i)) {
+				return nil
+			}
+		}
+		at += int64(len(p) - len(word) + 1)
+	}
+	return nil
+}
+
+// Build is build information in parts.
+type Build struct {
+	// Path is the path of the main package: "command-line-arguments" for a
+	// program that was given as files.
+	Path string `json:"path,omitempty"`
+	// Main is the main module, nil outside of module mode. Its version is
+	// "(devel)" for a local build, or from the version control system (Go 1.24
+	// and later); it has a sum if the module came from the module cache, as with
+	// "go install path@version".
+	Main *Module `json:"main,omitempty"`
+	// Deps are the modules that packages came from, sorted by path.
+	Deps []Module `json:"deps,omitempty"`
+	// Settings are what the go command recorded, in its order.
+	Settings []Setting `json:"settings,omitempty"`
+}
+
+// Module is a module in build information.
+type Module struct {
+	Path    string `json:"path"`
+	Version string `json:"version"`
+	// Sum is the "h1:" sum of the module zip, empty if there was none.
+	Sum string `json:"sum,omitempty"`
+	// Replace is what was used instead. Its path may be a folder.
+	Replace *Module `json:"replace,omitempty"`
+}
+
+// Setting is a key and a value of build information: "-trimpath", "GOAMD64",
+// "vcs.revision".
+type Setting struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// Parse splits the information into its parts. Lines that no Go writes, and two
+// settings of one key, are an error.
+func (i BuildInfo) Parse() (Build, error) {
+	text := strings.Join(i.Lines, "\n")
+	if text != "" {
+		text += "\n"
+	}
+	info, err := debug.ParseBuildInfo(text)
+	if err != nil {
+		return Build{}, fmt.Errorf("parse build information: %w", err)
+	}
+	// The parser passes over what it does not know. Empty lines follow a
+	// replacement.
+	if compact(info.String()) != compact(text) {
+		return Build{}, errors.New("parse build information: it is not as Go writes it")
+	}
+	b := Build{Path: info.Path}
+	if info.Main != (debug.Module{}) {
+		m := module(info.Main)
+		b.Main = &m
+	}
+	for _, d := range info.Deps {
+		b.Deps = append(b.Deps, module(*d))
+	}
+	seen := map[string]bool{}
+	for _, s := range info.Settings {
+		if seen[s.Key] {
+			return Build{}, fmt.Errorf("parse build information: %q twice", s.Key)
+		}
+		seen[s.Key] = true
+		b.Settings = append(b.Settings, Setting(s))
+	}
+	return b, nil
+}
+
+// compact removes empty lines.
+func compact(text string) string {
+	lines := slices.DeleteFunc(strings.Split(text, "\n"), func(l string) bool { return l == "" })
+	return strings.Join(lines, "\n")
+}
+
+func module(m debug.Module) Module {
+	n := Module{Path: m.Path, Version: m.Version, Sum: m.Sum}
+	if m.Replace != nil {
+		r := module(*m.Replace)
+		n.Replace = &r
+	}
+	return n
+}
+
+// Setting returns the value of a setting.
+func (b Build) Setting(key string) (string, bool) {
+	for _, s := range b.Settings {
+		if s.Key == key {
+			return s.Value, true
+		}
+	}
+	return "", false
 }
 
 // varString reads a string and returns what follows it.

@@ -13,17 +13,44 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
-// build compiles a program without imports for a platform.
+var built struct {
+	sync.Mutex
+	files map[string][]byte
+}
+
+// build compiles a program without imports for a platform, once. The result must
+// not be changed.
 func build(t testing.TB, goos, goarch string, args ...string) []byte {
 	t.Helper()
-	dir := t.TempDir()
-	for name, text := range map[string]string{
+	built.Lock()
+	defer built.Unlock()
+	key := strings.Join(append([]string{goos, goarch}, args...), " ")
+	if data, ok := built.files[key]; ok {
+		return data
+	}
+	data := compile(t, map[string]string{
 		"go.mod":  "module example.test/tiny\n\ngo 1.26\n",
 		"main.go": "package main\n\nvar version = \"none\"\n\nfunc main() { println(version) }\n",
-	} {
+	}, goos, goarch, args...)
+	if built.files == nil {
+		built.files = map[string][]byte{}
+	}
+	built.files[key] = data
+	return data
+}
+
+// compile compiles the package of some files.
+func compile(t testing.TB, files map[string]string, goos, goarch string, args ...string) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +80,7 @@ func standard(t *testing.T, f Format, data []byte) []Section {
 		}
 		for _, s := range f.Sections {
 			if s.Type != elf.SHT_NULL && s.Type != elf.SHT_NOBITS && s.FileSize > 0 {
-				list = append(list, Section{s.Name, int64(s.Offset), int64(s.FileSize)})
+				list = append(list, Section{s.Name, int64(s.Offset), int64(s.FileSize), s.Addr, s.Flags&elf.SHF_COMPRESSED != 0})
 			}
 		}
 	case MachO:
@@ -63,7 +90,7 @@ func standard(t *testing.T, f Format, data []byte) []Section {
 		}
 		for _, s := range f.Sections {
 			if s.Flags&0xff != 1 && s.Flags&0xff != 0x12 && s.Size > 0 {
-				list = append(list, Section{s.Seg + "," + s.Name, int64(s.Offset), int64(s.Size)})
+				list = append(list, Section{s.Seg + "," + s.Name, int64(s.Offset), int64(s.Size), s.Addr, strings.HasPrefix(s.Name, "__zdebug_")})
 			}
 		}
 	case PE:
@@ -71,9 +98,16 @@ func standard(t *testing.T, f Format, data []byte) []Section {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var base uint64
+		switch h := f.OptionalHeader.(type) {
+		case *pe.OptionalHeader32:
+			base = uint64(h.ImageBase)
+		case *pe.OptionalHeader64:
+			base = h.ImageBase
+		}
 		for _, s := range f.Sections {
 			if s.SectionHeader.Size > 0 {
-				list = append(list, Section{s.Name, int64(s.Offset), int64(s.SectionHeader.Size)})
+				list = append(list, Section{s.Name, int64(s.Offset), int64(s.SectionHeader.Size), base + uint64(s.VirtualAddress), strings.HasPrefix(s.Name, ".zdebug_")})
 			}
 		}
 	}
@@ -95,7 +129,7 @@ func TestOpen(t *testing.T) {
 		{"linux", "s390x", nil, ELF, []string{"(section headers)"}},
 		{"darwin", "arm64", nil, MachO, []string{"(Mach-O header)", "(symbol table)", "(string table)", "(code signature)", "(LC_UUID)", "__LINKEDIT"}},
 		{"windows", "amd64", nil, PE, []string{"(PE headers)", "(time stamp)", "(symbol table)"}},
-		{"windows", "386", []string{"-ldflags=-s -w"}, PE, []string{"(PE headers)"}},
+		{"windows", "amd64", []string{"-ldflags=-s -w"}, PE, []string{"(PE headers)"}},
 	}
 	for _, tt := range tests {
 		t.Run(strings.Join(append([]string{tt.goos, tt.goarch}, tt.args...), " "), func(t *testing.T) {
@@ -162,7 +196,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"empty", nil, true},
 		{"one byte", []byte{0x7f}, true},
 		{"text", []byte("#!/bin/sh\necho hello\n"), true},
-		{"wasm", []byte("\x00asm\x01\x00\x00\x00"), true},
+		{"wasm version", []byte("\x00asm\x02\x00\x00\x00"), false},
 		{"DOS", append([]byte("MZ"), make([]byte, 200)...), true},
 		{"magic alone", []byte("\x7fELF"), false},
 		{"half a header", good[:40], false},

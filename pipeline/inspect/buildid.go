@@ -1,0 +1,424 @@
+package inspect
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// BuildID is the build ID that the go command gave a program: four hashes of 120
+// bits in base64url, see cmd/go/internal/work/buildid.go in the Go tree.
+type BuildID struct {
+	// ID is the whole, with slashes between its parts. It may be any text, since
+	// -ldflags=-buildid=TEXT sets it. If it has four parts, they are in the other
+	// fields; else these are empty.
+	ID string `json:"id"`
+	// LinkAction is the hash of all that the link was made from, flags included.
+	LinkAction string `json:"linkAction,omitempty"`
+	// MainAction is the hash of all that package main was compiled from.
+	MainAction string `json:"mainAction,omitempty"`
+	// MainContent is the hash of package main as compiled.
+	MainContent string `json:"mainContent,omitempty"`
+	// FileContent is the hash of the file, see [Binary.CheckContent].
+	FileContent string `json:"fileContent,omitempty"`
+}
+
+// ErrNoBuildID is what [Binary.BuildID] returns for a program that has no Go
+// build ID: -ldflags=-buildid= leaves it out.
+var ErrNoBuildID = errors.New("no Go build ID")
+
+const (
+	maxBuildID     = 4096
+	maxBuildIDScan = 32 << 10 // bytes of a file that are searched, as "go tool buildid" does
+	buildIDPart    = 20       // characters of a hash
+)
+
+// BuildID reads the build ID: in ELF a note, in the other formats a text at the
+// start of the code.
+func (b *Binary) BuildID() (BuildID, error) {
+	id, err := "", ErrNoBuildID
+	if b.Format == ELF {
+		const goBuildID = 4
+		if desc, _ := b.note("Go\x00\x00", goBuildID); 0 < len(desc) && len(desc) <= maxBuildID {
+			id, err = string(desc), nil
+		}
+	} else {
+		id, err = b.rawBuildID(0)
+		if s, ok := b.section("__TEXT,__text"); ok && errors.Is(err, ErrNoBuildID) {
+			id, err = b.rawBuildID(s.Offset)
+		}
+	}
+	if err != nil {
+		return BuildID{}, err
+	}
+	parts := strings.Split(id, "/")
+	if len(parts) != 4 || slices.ContainsFunc(parts, func(p string) bool { return len(p) != buildIDPart }) {
+		return BuildID{ID: id}, nil
+	}
+	return BuildID{id, parts[0], parts[1], parts[2], parts[3]}, nil
+}
+
+// rawBuildID looks for the text near offset.
+func (b *Binary) rawBuildID(offset int64) (string, error) {
+	const start, end = "\xff Go build ID: \"", "\"\n \xff"
+	p := make([]byte, min(maxBuildIDScan, b.size-offset))
+	if err := b.read(p, offset); err != nil {
+		return "", fmt.Errorf("read build ID: %w", err)
+	}
+	_, p, ok := bytes.Cut(p, []byte(start))
+	if !ok {
+		return "", ErrNoBuildID
+	}
+	p, _, ok = bytes.Cut(p, []byte(end))
+	if !ok || len(p) > maxBuildID {
+		return "", errors.New("read build ID: it has no end")
+	}
+	id, err := strconv.Unquote(`"` + string(p) + `"`)
+	if err != nil {
+		return "", fmt.Errorf("read build ID: %w", err)
+	}
+	if id == "" {
+		return "", ErrNoBuildID
+	}
+	return id, nil
+}
+
+// HostID is the identifier that other tools than Go's look for.
+type HostID struct {
+	// Kind is "GNU build ID" or "LC_UUID".
+	Kind string `json:"kind"`
+	// Value is the identifier in hexadecimal.
+	Value string `json:"value"`
+	// FromBuildID tells whether it is what Go's linker makes of the Go build ID
+	// by itself (Go 1.24 and later; "-B gobuildid"): then it says nothing new.
+	FromBuildID Answer `json:"fromBuildID"`
+
+	offset, size int64
+}
+
+// HostID returns the GNU build ID or LC_UUID, and false if there is none.
+func (b *Binary) HostID() (HostID, bool) {
+	id, _ := b.BuildID() // an error leaves no parts to derive from
+	switch b.Format {
+	case ELF:
+		const gnuBuildID = 3
+		desc, at := b.note("GNU\x00", gnuBuildID)
+		if at < 0 || len(desc) > maxBuildID {
+			return HostID{}, false
+		}
+		return HostID{"GNU build ID", hex.EncodeToString(desc), derived(id, desc, false), at, int64(len(desc))}, true
+	case MachO:
+		c, ok := b.macho.command(lcUUID, 24)
+		if !ok {
+			return HostID{}, false
+		}
+		return HostID{"LC_UUID", hex.EncodeToString(c.data[8:24]), derived(id, c.data[8:24], true), c.offset + 8, int64(len(c.data) - 8)}, true
+	}
+	return HostID{}, false
+}
+
+// derived tells whether value is made of the build ID. While it links, the
+// linker knows the ID with the link's action in the place of the content.
+func derived(id BuildID, value []byte, uuid bool) Answer {
+	if id.LinkAction == "" {
+		return Unknown
+	}
+	early := strings.Join([]string{id.LinkAction, id.MainAction, id.MainContent, id.LinkAction}, "/")
+	for _, sum := range hashes(sha256.Sum256([]byte(early))) {
+		want := sum[:20]
+		if uuid { // ld.uuidFromGoBuildId
+			want = sum[:16]
+			want[6] = want[6]&0x0f | 0x30
+			want[8] = want[8]&0x3f | 0xc0
+		}
+		if bytes.Equal(value, want) {
+			return Yes
+		}
+	}
+	return No
+}
+
+// hashes returns the variants of SHA-256 that Go's tool chain used for what need
+// not be a standard hash: the first byte or (up to 1.23) all bytes inverted. See
+// cmd/internal/hash and cmd/internal/notsha256.
+func hashes(sum [32]byte) [][32]byte {
+	first, all := sum, sum
+	first[0] ^= 0xff
+	for i := range all {
+		all[i] ^= 0xff
+	}
+	return [][32]byte{first, all, sum}
+}
+
+// Content is the state of a file with respect to the last part of its build ID,
+// which is a hash of the file. Anyone who changes a file can compute a new one:
+// Intact rules out accident and ordinary tools (strip, UPX, patchelf, an
+// installer that writes into the file), not intent.
+type Content string
+
+// States of a file.
+const (
+	// ContentIntact is a file that is as the go command left it.
+	ContentIntact Content = "intact"
+	// ContentSigned is one that is, after the signature that was put on it later
+	// is taken off.
+	ContentSigned Content = "signed"
+	// ContentChanged is a file that was changed after it was linked.
+	ContentChanged Content = "changed"
+	// ContentUnknown is a file without such a hash.
+	ContentUnknown Content = "unknown"
+)
+
+// ContentCheck is the outcome of [Binary.CheckContent].
+type ContentCheck struct {
+	State Content `json:"state"`
+	// Hash is the hash of the file, encoded as in the build ID; empty if State is
+	// unknown.
+	Hash string `json:"hash,omitempty"`
+	// Uncovered is the number of bytes that the hash does not cover: the host
+	// build ID, and the signature and its traces in the headers. The build ID
+	// itself is not counted.
+	Uncovered int64 `json:"uncovered,omitempty"`
+	// Why says in words what State rests on.
+	Why string `json:"why"`
+}
+
+// CheckContent computes the hash of the file, as cmd/internal/buildid does: with
+// the build ID, the GNU build ID or LC_UUID, and a Mach-O code signature zeroed.
+// If it is not the one that the build ID states and there is a signature, it
+// tries again with what signing changes in the file put back as Go's linker
+// writes it. An error is one of reading, or [ErrNoBuildID].
+func (b *Binary) CheckContent() (ContentCheck, error) {
+	id, err := b.BuildID()
+	if err != nil {
+		return ContentCheck{State: ContentUnknown}, err
+	}
+	if id.FileContent == "" {
+		return ContentCheck{State: ContentUnknown, Why: "the build ID does not come from the go command"}, nil
+	}
+	standard, host := b.exclusions()
+	type attempt struct {
+		state Content
+		edits []edit
+		size  int64
+		why   string
+	}
+	attempts := []attempt{{ContentIntact, append(standard[:len(standard):len(standard)], host...), b.size, "the build ID's hash of the file is right"}}
+	if len(host) > 0 { // Go 1.23 and earlier with -B
+		attempts = append(attempts, attempt{ContentIntact, standard, b.size, "the build ID's hash of the file, host build ID included, is right"})
+	}
+	if edits, size, ok := b.unsigned(); ok {
+		attempts = append(attempts, attempt{ContentSigned, append(edits, host...), size, "the build ID's hash of the file is right once the signature is taken off"})
+	}
+	first := ""
+	for _, a := range attempts {
+		sum, err := contentHash(b.edited(a.edits, a.size), []byte(id.ID))
+		if err != nil {
+			return ContentCheck{State: ContentUnknown}, fmt.Errorf("hash the file: %w", err)
+		}
+		if sum == id.FileContent {
+			c := ContentCheck{a.state, sum, max(0, b.size-a.size), a.why}
+			for _, e := range a.edits {
+				c.Uncovered += max(0, min(e.size, min(b.size, a.size)-e.offset))
+			}
+			return c, nil
+		}
+		first = cmp.Or(first, sum)
+	}
+	return ContentCheck{ContentChanged, first, 0, "the build ID's hash of the file is wrong: it was changed after it was linked"}, nil
+}
+
+// edit replaces a range of a file by bytes, or by zeros.
+type edit struct {
+	offset, size int64
+	with         []byte
+}
+
+// exclusions returns what the go command leaves out of its hash: the code
+// signature, and the host build ID.
+func (b *Binary) exclusions() (standard, host []edit) {
+	if c, ok := b.macho.command(lcSignature, 16); ok {
+		standard = append(standard, edit{int64(c.word(8)), int64(c.word(12)), nil})
+	}
+	if h, ok := b.HostID(); ok {
+		host = append(host, edit{h.offset, h.size, nil})
+	}
+	return standard, host
+}
+
+// unsigned returns the edits that put a file with a signature back to what Go's
+// linker writes, and its size then. Signing a Mach-O file replaces the linker's
+// ad hoc signature, if there is one, and adjusts the load command and the
+// __LINKEDIT segment that it lies in. Signing a PE file appends certificates
+// and sets a directory entry and the checksum, which are 0 otherwise.
+func (b *Binary) unsigned() ([]edit, int64, bool) {
+	o := binary.LittleEndian
+	switch b.Format {
+	case MachO:
+		sig, ok := b.macho.command(lcSignature, 16)
+		if !ok {
+			return nil, 0, false
+		}
+		at := int64(sig.word(8))
+		if at+int64(sig.word(12)) != b.size { // nothing must hide behind it
+			return nil, 0, false
+		}
+		size := machoSignatureSize(at)
+		if b.macho.cpu != cpuARM64 { // for which alone Go's linker signs
+			return b.neverSigned(sig)
+		}
+		edits := []edit{
+			{sig.offset + 12, 4, o.AppendUint32(nil, uint32(size))},
+			{at, size, nil},
+		}
+		link, ok := b.macho.segment("__LINKEDIT")
+		if !ok {
+			return nil, 0, false
+		}
+		n := uint64(at+size) - o.Uint64(link.data[40:])
+		return append(edits, linkeditSizes(link, n)...), at + size, true
+	case PE:
+		if b.pe.securityAt == 0 {
+			return nil, 0, false
+		}
+		var entry [8]byte
+		if b.read(entry[:], b.pe.securityAt) != nil {
+			return nil, 0, false
+		}
+		at := int64(o.Uint32(entry[:]))
+		if at == 0 || at+int64(o.Uint32(entry[4:])) != b.size {
+			return nil, 0, false
+		}
+		// The certificates start at a multiple of 8.
+		if b.pe.end <= at && at-b.pe.end < 8 {
+			at = b.pe.end
+		}
+		return []edit{{b.pe.checksumAt, 4, nil}, {b.pe.securityAt, 8, nil}}, at, true
+	}
+	return nil, 0, false
+}
+
+// neverSigned is unsigned for a Mach-O file that the linker left without a
+// signature: the command is the last one and was added, and the __LINKEDIT
+// segment ended with the string table, padded.
+func (b *Binary) neverSigned(sig command) ([]edit, int64, bool) {
+	link, ok := b.macho.segment("__LINKEDIT")
+	n := len(b.macho.commands) // not 0: sig is one
+	if !ok || b.macho.commands[n-1].offset != sig.offset || b.pointer != 8 {
+		return nil, 0, false
+	}
+	o := binary.LittleEndian
+	end := int64(sig.word(8))
+	var counts [8]byte
+	if b.read(counts[:], 16) != nil {
+		return nil, 0, false
+	}
+	o.PutUint32(counts[:], o.Uint32(counts[:])-1)
+	o.PutUint32(counts[4:], o.Uint32(counts[4:])-uint32(len(sig.data)))
+	edits := []edit{{16, 8, counts[:]}, {sig.offset, int64(len(sig.data)), nil}}
+	return append(edits, linkeditSizes(link, uint64(end)-o.Uint64(link.data[40:]))...), end, true
+}
+
+// linkeditSizes sets the sizes of the segment in memory and in the file to n,
+// as the linker does.
+func linkeditSizes(link command, n uint64) []edit {
+	size := binary.LittleEndian.AppendUint64(nil, n)
+	return []edit{{link.offset + 32, 8, size}, {link.offset + 48, 8, size}}
+}
+
+// machoSignatureSize returns the size of the signature that Go's linker gives
+// to code of n bytes (cmd/internal/codesign.Size).
+func machoSignatureSize(n int64) int64 {
+	const blobs, directory, id, page = 12 + 8, 13*4 + 4 + 4*8, "a.out\x00", 4096
+	return blobs + directory + int64(len(id)) + (n+page-1)/page*sha256.Size
+}
+
+// edited returns the file, cut off or extended by zeros to size, with the edits
+// applied.
+func (b *Binary) edited(edits []edit, size int64) io.Reader {
+	return &editedReader{b: b, edits: edits, size: size}
+}
+
+type editedReader struct {
+	b        *Binary
+	edits    []edit
+	at, size int64
+}
+
+func (r *editedReader) Read(p []byte) (int, error) {
+	if r.at >= r.size {
+		return 0, io.EOF
+	}
+	p = p[:min(int64(len(p)), r.size-r.at)]
+	n := max(0, min(int64(len(p)), r.b.size-r.at))
+	if n > 0 {
+		if err := r.b.read(p[:n], r.at); err != nil {
+			return 0, err
+		}
+	}
+	clear(p[n:])
+	for _, e := range r.edits {
+		from, to := max(e.offset, r.at), min(e.offset+e.size, r.at+int64(len(p)))
+		if from >= to {
+			continue
+		}
+		clear(p[from-r.at : to-r.at])
+		if e.with != nil {
+			copy(p[from-r.at:to-r.at], e.with[from-e.offset:])
+		}
+	}
+	r.at += int64(len(p))
+	return len(p), nil
+}
+
+// contentHash returns the hash of what r has, with each occurrence of id zeroed,
+// encoded as in a build ID.
+func contentHash(r io.Reader, id []byte) (string, error) {
+	h := sha256.New()
+	if err := hashZeroed(h, r, id); err != nil {
+		return "", err
+	}
+	return base64.URLEncoding.EncodeToString(h.Sum(nil)[:15]), nil
+}
+
+func hashZeroed(h hash.Hash, r io.Reader, id []byte) error {
+	zeros := make([]byte, len(id))
+	buf := make([]byte, 0, 64<<10) // more than the longest id
+	for {
+		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
+		last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !last {
+			return err
+		}
+		buf = buf[:len(buf)+n]
+		rest := buf
+		for {
+			before, after, found := bytes.Cut(rest, id)
+			if !found {
+				break
+			}
+			h.Write(before)
+			h.Write(zeros)
+			rest = after
+		}
+		if last {
+			h.Write(rest)
+			return nil
+		}
+		// What may be the beginning of an occurrence waits for the next bytes.
+		keep := min(len(rest), len(id)-1)
+		h.Write(rest[:len(rest)-keep])
+		copy(buf[:keep], rest[len(rest)-keep:])
+		buf = buf[:keep]
+	}
+}

@@ -1,0 +1,410 @@
+package inspect
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+)
+
+// Function is a function of a program, as its runtime knows it.
+type Function struct {
+	// Name is the symbol's name, "example.com/m/pkg.(*T).Method"; see
+	// [PackageOf]. One of more than 4096 bytes is cut.
+	Name string
+	// Offset is where its instructions start in the file, -1 if that is unknown.
+	Offset int64
+	// Start is where they start in the program, in bytes from the start of Go's
+	// code (runtime.text). In WebAssembly it is the number of the function among
+	// those with a body.
+	Start uint64
+	// Size is the size in bytes, padding included.
+	Size int64
+	// Table is the number of bytes that the function tables of the runtime need
+	// for it alone, its name included.
+	Table int64
+}
+
+// ErrNoFunctions is what is returned for a program that has no table of
+// functions: it is not a Go program, or of Go 1.17 and earlier.
+var ErrNoFunctions = errors.New("no function table of Go 1.18 or later")
+
+var errTable = errors.New("read function table: it contradicts itself")
+
+const maxSymbol = 4096 // bytes of a function's name
+
+// pclntab is the table of functions that every Go program needs to run, and that
+// is therefore there in stripped ones as well. The format is that of Go 1.18 to
+// 1.26, see runtime.pcHeader and debug/gosym in the Go tree.
+type pclntab struct {
+	r       io.ReaderAt
+	size    int64  // of the section; more than the table if it has none of its own
+	owned   bool   // whether it has
+	address uint64 // where it is loaded
+	order   binary.ByteOrder
+	magic   uint32
+
+	count                           int64 // of functions
+	text                            uint64
+	names, units, files, pcs, funcs int64 // offsets of the parts
+	end                             int64 // of the records that were read
+}
+
+const (
+	magic118 = 0xfffffff0 // Go 1.18 and 1.19
+	magic120 = 0xfffffff1 // Go 1.20 and later
+)
+
+// pclntab finds the table.
+func (b *Binary) pclntab() (*pclntab, error) {
+	if s, ok := b.section(".gopclntab", ".data.rel.ro.gopclntab", "__TEXT,__gopclntab", "__DATA_CONST,__gopclntab", "__DATA,__gopclntab"); ok {
+		t, ok := newPclntab(io.NewSectionReader(b.r, s.Offset, s.Size), s.Size, b)
+		if !ok {
+			return nil, ErrNoFunctions
+		}
+		t.owned, t.address = true, s.Address
+		return t, nil
+	}
+	// It has no section of its own in PE and WebAssembly files. Its first word
+	// is looked for in what is loaded.
+	var found *pclntab
+	budget := 2 * b.size // mappings may overlap
+	for _, m := range b.maps {
+		if budget -= m.size; budget < 0 || found != nil {
+			break
+		}
+		word := "\xff\xff\xff\x00\x00" // and before it the byte that tells the version
+		before := int64(1)
+		if b.order == binary.BigEndian {
+			word, before = "\xff\xff\xff\xf1\x00\x00", 0
+		}
+		err := b.find(Section{Offset: m.offset, Size: m.size}, []byte(word), func(offset int64) bool {
+			at := offset - before
+			if at < m.offset {
+				return true
+			}
+			var r io.ReaderAt
+			size := m.offset + m.size - at
+			if b.Format == Wasm {
+				last := b.maps[len(b.maps)-1]
+				start := m.address + uint64(at-m.offset)
+				size = int64(last.address + uint64(last.size) - start)
+				r = io.NewSectionReader(memory{b}, int64(start), size)
+			} else {
+				r = io.NewSectionReader(b.r, at, size)
+			}
+			if t, ok := newPclntab(r, size, b); ok {
+				t.address = m.address + uint64(at-m.offset)
+				found = t
+			}
+			return found == nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("find function table: %w", err)
+		}
+	}
+	if found == nil {
+		return nil, ErrNoFunctions
+	}
+	return found, nil
+}
+
+// newPclntab reads the header of the table and tells whether there is one.
+func newPclntab(r io.ReaderAt, size int64, b *Binary) (*pclntab, bool) {
+	head := make([]byte, 8+8*b.pointer)
+	if _, err := r.ReadAt(head, 0); err != nil || size < int64(len(head)) {
+		return nil, false
+	}
+	t := &pclntab{r: r, size: size, order: b.order, magic: b.order.Uint32(head)}
+	quantum, pointer := head[6], int(head[7])
+	if t.magic != magic118 && t.magic != magic120 || head[4] != 0 || head[5] != 0 ||
+		quantum != 1 && quantum != 2 && quantum != 4 || pointer != b.pointer {
+		return nil, false
+	}
+	var words [8]uint64
+	for i := range words {
+		words[i] = b.word(head[8+i*pointer:])
+	}
+	// The order of the parts is that of the header.
+	last := uint64(len(head))
+	for _, w := range words[3:] {
+		if w < last || w > uint64(size) {
+			return nil, false
+		}
+		last = w
+	}
+	if n := words[0]; n == 0 || n > uint64(size)/8 || int64(n)*8+4 > size-int64(last) {
+		return nil, false
+	}
+	t.count, t.text = int64(words[0]), words[2]
+	t.names, t.units, t.files, t.pcs, t.funcs = int64(words[3]), int64(words[4]), int64(words[5]), int64(words[6]), int64(words[7])
+	t.end = t.funcs
+	return t, true
+}
+
+const maxWindow = 32 << 10
+
+// window reads a few bytes at a time from places that are near each other.
+type window struct {
+	r        io.ReaderAt
+	size     int64
+	buf      []byte
+	from, to int64 // what buf has
+}
+
+// at returns n bytes at offset. They are valid until the next call.
+func (w *window) at(offset, n int64) ([]byte, error) {
+	if w.buf == nil {
+		w.buf = make([]byte, min(maxWindow, w.size))
+	}
+	if offset < 0 || n > int64(len(w.buf)) || offset > w.size-n {
+		return nil, errTable
+	}
+	if offset < w.from || offset+n > w.to {
+		w.from, w.to = offset, offset
+		p := w.buf[:min(int64(len(w.buf)), w.size-offset)]
+		if _, err := w.r.ReadAt(p, offset); err != nil {
+			return nil, fmt.Errorf("read function table: %w", err)
+		}
+		w.to = offset + int64(len(p))
+	}
+	return w.buf[offset-w.from:][:n], nil
+}
+
+// Functions returns the functions by address. The sequence ends after the first
+// error: [ErrNoFunctions], a table that contradicts itself, an error of reading.
+func (b *Binary) Functions() iter.Seq2[Function, error] {
+	return func(yield func(Function, error) bool) {
+		t, err := b.pclntab()
+		if err != nil {
+			yield(Function{}, err)
+			return
+		}
+		if err := t.functions(b, yield); err != nil {
+			yield(Function{}, err)
+		}
+	}
+}
+
+// functions calls yield with the functions of b until it returns false.
+func (t *pclntab) functions(b *Binary, yield func(Function, error) bool) error {
+	table, records, names := &window{r: t.r, size: t.size}, &window{r: t.r, size: t.size}, &window{r: t.r, size: t.size}
+	// An entry is a function's start and the offset of its record. Behind the
+	// last is the end of the last function alone.
+	p, err := table.at(t.funcs+8*t.count, 4)
+	if err != nil {
+		return err
+	}
+	last := t.order.Uint32(p)
+	if p, err = table.at(t.funcs, 4); err != nil {
+		return err
+	}
+	first := t.order.Uint32(p)
+	// On WebAssembly the starts are numbers of functions, in earlier releases
+	// shifted.
+	shift := 0
+	if b.Format == Wasm && last >= first && int64(last-first)>>16 >= t.count-1 {
+		shift = 16
+	}
+	text, located := t.textStart(b, last)
+	words := int64(11) // of runtime._func
+	if t.magic == magic118 {
+		words = 10
+	}
+	budget := 2*t.size + maxSymbol // names do not overlap
+	for i := range t.count {
+		entry, err := table.at(t.funcs+8*i, 12)
+		if err != nil {
+			return err
+		}
+		start, record, end := uint64(t.order.Uint32(entry)), int64(t.order.Uint32(entry[4:])), uint64(t.order.Uint32(entry[8:]))
+		if end < start {
+			return errTable
+		}
+		f := Function{Offset: -1, Start: start, Size: int64(end - start)}
+		if located {
+			f.Offset = b.fileOffset(text + start)
+		}
+		if b.Format == Wasm {
+			f.Start, f.Size = (start-uint64(first))>>shift, 0
+			if start >= uint64(first) && f.Start < uint64(len(b.wasm.bodies)) {
+				body := b.wasm.bodies[f.Start]
+				f.Offset, f.Size = int64(body.offset), int64(body.size)
+			}
+		}
+		// The second word of the record is the name, the eighth the number of
+		// pcdata, and the last byte of its last that of funcdata.
+		head, err := records.at(t.funcs+record, 4*words)
+		if err != nil {
+			return err
+		}
+		f.Table = 8 + 4*(words+int64(t.order.Uint32(head[28:]))+int64(head[4*words-1]))
+		t.end = max(t.end, min(t.funcs+record+f.Table-8, t.size))
+		if f.Name, err = t.name(names, int64(int32(t.order.Uint32(head[4:])))); err != nil {
+			return err
+		}
+		f.Table += int64(len(f.Name)) + 1
+		if budget -= int64(len(f.Name)); budget < 0 || f.Table > t.size {
+			return errTable
+		}
+		if !yield(f, nil) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// textStart returns the address that functions are counted from. last is the end
+// of the last one. Up to Go 1.25 the table states it, if the program is not
+// relocated. Else it is in the runtime's own data, or it is the start of the
+// section if that has the right size: what C's linker puts there comes first.
+func (t *pclntab) textStart(b *Binary, last uint32) (uint64, bool) {
+	if b.Format == Wasm {
+		return 0, false
+	}
+	if t.text != 0 && b.fileOffset(t.text) >= 0 {
+		return t.text, true
+	}
+	if text, ok := t.moduleData(b); ok {
+		return text, true
+	}
+	const padding = 64
+	s, ok := b.section(".text", "__TEXT,__text")
+	return s.Address, ok && s.Size >= int64(last) && s.Size-int64(last) < padding
+}
+
+// moduleData finds runtime.firstmoduledata, whose first words are the address of
+// the table and that of the names in it, and returns its member text.
+func (t *pclntab) moduleData(b *Binary) (uint64, bool) {
+	const words, text, etext = 24, 22, 23
+	p := int64(b.pointer)
+	start := t.address
+	if start == 0 {
+		return 0, false
+	}
+	word := make([]byte, p)
+	if p == 4 {
+		b.order.PutUint32(word, uint32(start))
+	} else {
+		b.order.PutUint64(word, start)
+	}
+	var found uint64
+	budget := 2 * b.size
+	for _, m := range b.maps {
+		if budget -= m.size; budget < 0 || found != 0 {
+			break
+		}
+		data := make([]byte, words*p)
+		err := b.find(Section{Offset: m.offset, Size: m.size}, word, func(offset int64) bool {
+			if b.load(data, m.address+uint64(offset-m.offset)) != nil || b.word(data[p:]) != start+uint64(t.names) {
+				return true
+			}
+			if a := b.word(data[text*p:]); a < b.word(data[etext*p:]) && b.fileOffset(a) >= 0 {
+				found = a
+			}
+			return found == 0
+		})
+		if err != nil {
+			break
+		}
+	}
+	return found, found != 0
+}
+
+// name reads a name.
+func (t *pclntab) name(w *window, offset int64) (string, error) {
+	offset += t.names
+	if offset < t.names || offset >= t.units {
+		return "", errTable
+	}
+	for n := int64(64); ; n *= 4 {
+		n = min(n, maxSymbol, t.units-offset)
+		p, err := w.at(offset, n)
+		if err != nil {
+			return "", err
+		}
+		if i := bytes.IndexByte(p, 0); i >= 0 {
+			return string(p[:i]), nil
+		}
+		if n == maxSymbol || n == t.units-offset {
+			return string(p), nil
+		}
+	}
+}
+
+// SourceFiles returns the paths of the files that functions came from, each
+// once, as the compiler recorded them: with -trimpath "runtime/proc.go" and
+// "example.com/m@v1.0.0/x.go", else absolute. The sequence ends after the first
+// error, as that of [Binary.Functions] does. A path of more than 4096 bytes is
+// cut.
+func (b *Binary) SourceFiles() iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		t, err := b.pclntab()
+		if err != nil {
+			yield("", err)
+			return
+		}
+		w := &window{r: t.r, size: t.size}
+		for at := t.files; at < t.pcs; {
+			p, err := w.at(at, min(maxSymbol, t.pcs-at))
+			if err != nil {
+				yield("", err)
+				return
+			}
+			name, _, _ := bytes.Cut(p, []byte{0})
+			// The end is padded with zeros.
+			if len(name) > 0 && !yield(string(name), nil) {
+				return
+			}
+			at += int64(len(name)) + 1
+		}
+	}
+}
+
+// PackageOf returns the import path of the package that a function of the name
+// belongs to: "main" for any package main, "" for what the compiler and linker
+// generate for several packages ("type:.eq.[2]string", "go:buildid") and for
+// names without a package, as those of C functions.
+func PackageOf(function string) string {
+	name := function
+	// With a dot in the place of the colon up to Go 1.19.
+	for _, prefix := range []string{"type:", "type..", "go:", "go.struct {", "go.(*struct {", "go.buildid"} {
+		if strings.HasPrefix(name, prefix) {
+			return ""
+		}
+	}
+	// Type arguments may contain slashes.
+	name, _, _ = strings.Cut(name, "[")
+	slash := strings.LastIndexByte(name, '/') + 1
+	dot := strings.IndexByte(name[slash:], '.')
+	if dot < 0 {
+		return ""
+	}
+	return unescape(name[:slash+dot])
+}
+
+// unescape undoes cmd/internal/objabi.PathToPrefix, which writes a dot in the
+// last element of a path as %2e.
+func unescape(path string) string {
+	if !strings.Contains(path, "%") {
+		return path
+	}
+	var b strings.Builder
+	for i := 0; i < len(path); i++ {
+		if path[i] == '%' && i+2 < len(path) {
+			hi, lo := hexDigit(path[i+1]), hexDigit(path[i+2])
+			if hi >= 0 && lo >= 0 {
+				b.WriteByte(byte(hi<<4 | lo))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(path[i])
+	}
+	return b.String()
+}
+
+func hexDigit(c byte) int { return strings.IndexByte("0123456789abcdef", c) }
