@@ -61,7 +61,9 @@ var depsRules = map[string]string{
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
-	"cmd/twice": "attest attest/identity attest/intoto attest/key attest/policy attest/slsa matrix pipeline pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd pipeline/hint pipeline/recipe pipeline/report pipeline/sbom",
+	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/slsa matrix pipeline pipeline/artifact
+		pipeline/build pipeline/compare pipeline/gocmd pipeline/hint pipeline/inspect pipeline/oci pipeline/publish
+		pipeline/recipe pipeline/report pipeline/sbom`,
 
 	// Black boxes: they run the command.
 	"e2e": "",
