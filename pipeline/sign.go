@@ -112,15 +112,15 @@ func (o *Outcome) statements(dir string, rec *report.Record, run slsa.Run) (map[
 		}
 	}
 	for _, s := range imageSubjects(rec) {
-		list[imageBundle(s.Digest)] = intoto.Statement{Subjects: []intoto.Subject{s}, PredicateType: cosignSignature, Predicate: json.RawMessage("{}")}
+		list[imageBundle(s.Digest)] = intoto.Statement{Subjects: []intoto.Subject{s}, PredicateType: ImageSignature, Predicate: json.RawMessage("{}")}
 	}
 	return list, nil
 }
 
-// cosignSignature is the type of a statement that says no more than that its
+// ImageSignature is the type of a statement that says no more than that its
 // subject is signed: what cosign verify looks for
 // (https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md).
-const cosignSignature = "https://sigstore.dev/cosign/sign/v1"
+const ImageSignature = "https://sigstore.dev/cosign/sign/v1"
 
 // imageBundle is where the signature of an image, or of its manifest for one
 // platform, lies below dist, without the suffix.

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +20,12 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/zip"
@@ -45,6 +55,8 @@ func TestMain(m *testing.M) {
 //	[!] unreached           nobody (somebody) has connected to it since the last such line
 //	snapshot DIR NAME       remember every file below DIR
 //	unchanged DIR NAME      fails if a file below DIR is not as remembered
+//	registry                start an empty registry of images, at $REGISTRY
+//	unpack IMAGE PLATFORM DIR  write the files of an image to a folder
 //
 // and the conditions [confined] (writes and network), [namespaces] and [cgo].
 func TestScript(t *testing.T) {
@@ -82,6 +94,8 @@ func TestScript(t *testing.T) {
 			"unreached":    cmdUnreached,
 			"snapshot":     cmdSnapshot,
 			"unchanged":    cmdUnchanged,
+			"registry":     cmdRegistry,
+			"unpack":       cmdUnpack,
 		},
 	})
 }
@@ -290,6 +304,43 @@ func cmdListen(ts *testscript.TestScript, neg bool, args []string) {
 func cmdUnreached(ts *testscript.TestScript, neg bool, args []string) {
 	if n := ts.Value("reached").(*atomic.Int32).Swap(0); (n > 0) != neg {
 		ts.Fatalf("there were %d connections", n)
+	}
+}
+
+// cmdRegistry starts an empty registry, at $REGISTRY.
+func cmdRegistry(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 0, 0, "registry")
+	s := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
+	ts.Defer(s.Close)
+	ts.Setenv("REGISTRY", strings.TrimPrefix(s.URL, "http://"))
+}
+
+// cmdUnpack writes the files of an image to a folder, as any client would.
+func cmdUnpack(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 3, 3, "unpack IMAGE PLATFORM DIR")
+	ref, err := name.ParseReference(args[0])
+	ts.Check(err)
+	platform, err := v1.ParsePlatform(args[1])
+	ts.Check(err)
+	img, err := remote.Image(ref, remote.WithPlatform(*platform))
+	ts.Check(err)
+	ts.Check(validate.Image(img))
+	r := mutate.Extract(img)
+	defer r.Close()
+	for t := tar.NewReader(r); ; {
+		h, err := t.Next()
+		if err == io.EOF {
+			return
+		}
+		ts.Check(err)
+		file := filepath.Join(ts.MkAbs(args[2]), filepath.FromSlash(h.Name))
+		if h.Typeflag == tar.TypeDir {
+			ts.Check(os.MkdirAll(file, 0o755))
+			continue
+		}
+		data, err := io.ReadAll(t)
+		ts.Check(err)
+		ts.Check(errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, data, 0o644)))
 	}
 }
 

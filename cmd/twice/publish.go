@@ -155,7 +155,17 @@ func attached(dist string, rec *report.Record) ([]publish.Image, error) {
 		}
 		return nil
 	})
-	return images, err
+	if err != nil {
+		return nil, err
+	}
+	for i, img := range rec.Images {
+		if !slices.ContainsFunc(images[i].Attachments, func(a publish.Attachment) bool {
+			return a.Subject == img.Digest && a.PredicateType == pipeline.ImageSignature
+		}) {
+			return nil, fmt.Errorf("%s: the signature of %s:%s is gone", short(dist), img.Repository, img.Tags[0])
+		}
+	}
+	return images, nil
 }
 
 // remote is how bases of images are read.
