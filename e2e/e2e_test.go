@@ -117,6 +117,10 @@ type record struct {
 		Name, Kind, Digest string
 		Size               int64
 	}
+	Images []struct {
+		Digest    string
+		Manifests []struct{ Digest string }
+	}
 	Varying struct {
 		Toolchain struct {
 			From      string
