@@ -90,6 +90,10 @@ var faults = map[string]struct {
 		}
 		w.Header().Set("Content-Length", "5")
 	}, unless: "GET PUT POST PATCH"},
+	"empty list": {harm: func(_ *server, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
+		_, _ = w.Write([]byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`))
+	}, unless: "ping tag blob upload manifest fallback"},
 	"says done": {harm: func(_ *server, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCreated) }, lie: true, unless: "HEAD GET POST PATCH"},
 }
 

@@ -180,6 +180,17 @@ func TestTagExists(t *testing.T) {
 
 		opt := patient()
 		opt.ForceTag = true
+		// The registry says that the tag was moved, and it was not.
+		s.breakWith(func(step string, w http.ResponseWriter, _ *http.Request) bool {
+			if step == "tag PUT" {
+				w.WriteHeader(http.StatusCreated)
+			}
+			return step == "tag PUT"
+		})
+		if _, err := Push(t.Context(), second.dir, []Image{second.to(repo, "v1")}, opt); err == nil || !strings.Contains(err.Error(), "was given "+string(second.digest)) {
+			t.Errorf("%v", err)
+		}
+		s.breakWith(nil)
 		res, err := Push(t.Context(), second.dir, []Image{second.to(repo, "new", "v1")}, opt)
 		if err != nil || !slices.Equal(res.Images[0].Moved, []string{"new", "v1"}) {
 			t.Fatalf("%+v, %v", res, err)

@@ -55,6 +55,22 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// TestSigned has a registry that uses a privilege of the manifest format of old:
+// its digest is what the registry says, as far as the library is concerned.
+func TestSigned(t *testing.T) {
+	want := artifact.Of([]byte("image"))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Docker-Content-Digest", string(want))
+		w.Header().Set("Content-Type", string(types.DockerManifestSchema1Signed))
+		_, _ = w.Write([]byte(`{"schemaVersion":2}`))
+	}))
+	defer s.Close()
+	_, err := Resolve(t.Context(), strings.TrimPrefix(s.URL, "http://")+"/r@"+string(want), patient())
+	if err == nil || !strings.Contains(err.Error(), "answers with bytes of digest") {
+		t.Error(err)
+	}
+}
+
 // serve is a registry that says what a test wants it to say.
 type serve struct {
 	*httptest.Server
