@@ -314,9 +314,10 @@ type Hook struct {
 	Run []string `toml:"run,required"`
 }
 
-// Sign is the table [sign]. Without it and without the flags that say the same,
-// a snapshot is signed with a development key, which proves nothing about who
-// built it, and a release is refused.
+// Sign is the table [sign], which is about releases. Without it and without the
+// flags that say the same, a release is refused. A snapshot is signed as the flags
+// say, and without these with a development key, which proves nothing about who
+// built it.
 type Sign struct {
 	// Key is a file with a private key, relative to the release file's folder and
 	// best outside of the repository, or a key of a key management service such

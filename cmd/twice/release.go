@@ -70,8 +70,11 @@ func (a *app) makeRelease(c *cobra.Command, snapshot bool, sign *signFlags, push
 	a.describeInputs(plan)
 	pkg := pipeline.Package{Archives: sign != nil}
 	if sign != nil {
-		flags := sign.settle(plan.File.Sign, filepath.Dir(cfg.ConfigFile))
-		if pkg.Signer, err = a.signer(c.Context(), flags, snapshot); err != nil {
+		flags := *sign
+		if !plan.Snapshot {
+			flags = sign.settle(plan.File.Sign, filepath.Dir(cfg.ConfigFile))
+		}
+		if pkg.Signer, err = a.signer(c.Context(), flags, plan.Snapshot); err != nil {
 			return err
 		}
 		pkg.Run.Builder = flags.Builder

@@ -23,7 +23,7 @@ import (
 )
 
 // signFlags are those that say who signs. They win over [sign] in the release
-// file.
+// file, which is about releases: whoever makes a snapshot need not have the key.
 type signFlags struct {
 	matrix.Sign
 	passphraseFile string
