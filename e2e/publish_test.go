@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -57,14 +58,9 @@ func startDistribution(t *testing.T, secure bool) (*distribution, *x509.CertPool
 	t.Helper()
 	bin := filepath.Join(cacheDir, "bin")
 	command(t, repoRoot, []string{"GOBIN=" + bin}, "go", "install", registryModule)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &distribution{host: l.Addr().String()}
-	l.Close()
+	d := &distribution{host: freePort(t)}
 	dir := t.TempDir()
-	config := fmt.Sprintf("version: 0.1\nlog:\n  level: fatal\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: %s\n  secret: none\n", filepath.Join(dir, "data"), d.host)
+	config := fmt.Sprintf("version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: %s\n  secret: none\n", filepath.Join(dir, "data"), d.host)
 	pool := x509.NewCertPool()
 	if secure {
 		cert, key := certificate(t)
@@ -79,22 +75,40 @@ func startDistribution(t *testing.T, secure bool) (*distribution, *x509.CertPool
 	return d, pool
 }
 
+// freePort returns an address to listen on. It is none of the ports that the
+// system gives to clients, as one of them could have it while the registry is
+// down.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for port := 20000 + os.Getpid()%10000; port < 32000; port++ {
+		host := fmt.Sprint("127.0.0.1:", port)
+		if l, err := net.Listen("tcp", host); err == nil {
+			l.Close()
+			return host
+		}
+	}
+	t.Fatal("no free port")
+	return ""
+}
+
 func (d *distribution) start(t *testing.T) {
 	t.Helper()
+	var log bytes.Buffer
 	d.cmd = exec.Command(filepath.Join(cacheDir, "bin", "registry"), "serve", d.config)
 	d.cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
-	d.cmd.Stderr = os.Stderr
+	d.cmd.Stderr = &log
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for range 200 {
+	for range 600 {
 		if conn, err := net.Dial("tcp", d.host); err == nil {
 			conn.Close()
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Fatal("the registry does not answer")
+	d.stop() // which ends writing to log
+	t.Fatalf("the registry does not answer\n%s", log.Bytes())
 }
 
 // stop kills the registry.
