@@ -58,7 +58,7 @@ func startDistribution(t *testing.T, secure bool) (*distribution, *x509.CertPool
 	t.Helper()
 	bin := filepath.Join(cacheDir, "bin")
 	command(t, repoRoot, []string{"GOBIN=" + bin}, "go", "install", registryModule)
-	d := &distribution{host: freePort(t)}
+	d := &distribution{host: freeAddress(t)}
 	dir := t.TempDir()
 	config := fmt.Sprintf("version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: %s\n  secret: none\n", filepath.Join(dir, "data"), d.host)
 	pool := x509.NewCertPool()
@@ -75,10 +75,10 @@ func startDistribution(t *testing.T, secure bool) (*distribution, *x509.CertPool
 	return d, pool
 }
 
-// freePort returns an address to listen on. It is none of the ports that the
+// freeAddress returns an address to listen on. It is none of the ports that the
 // system gives to clients, as one of them could have it while the registry is
 // down.
-func freePort(t *testing.T) string {
+func freeAddress(t *testing.T) string {
 	t.Helper()
 	for port := 20000 + os.Getpid()%10000; port < 32000; port++ {
 		host := fmt.Sprint("127.0.0.1:", port)
