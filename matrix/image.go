@@ -47,6 +47,16 @@ type Container struct {
 	//
 	//	base = "registry.example.com/distroless/static:nonroot"
 	Base string `toml:"base"`
+	// BaseKey is a file with the public key that has to have signed the base,
+	// relative to the release file's folder; or BaseIdentity and BaseIssuer are
+	// whom a certificate of the public Sigstore instance has to be for. Signatures
+	// are looked for as Sigstore bundles that refer to the image (OCI 1.1), which is
+	// what twice and cosign 3 attach. Default: the base's signature is not looked at.
+	//
+	//	base_key = "keys/base.pub"
+	BaseKey      string `toml:"base_key"`
+	BaseIdentity string `toml:"base_identity"`
+	BaseIssuer   string `toml:"base_issuer"`
 	// Dir is the folder of the binaries in the image. Default "/usr/local/bin".
 	Dir string `toml:"dir"`
 	// Entrypoint is the command that the image runs. It begins with an absolute
@@ -141,7 +151,9 @@ type ImagePlan struct {
 	// Tags are in the order of the release file; there is at least one.
 	Tags []string
 	// Base is Scratch, or a reference with a tag, a digest or both.
-	Base            string
+	Base string
+	// BaseTrust says who has to have signed it; nobody, if it is the zero value.
+	BaseTrust       BaseTrust
 	Entrypoint, Cmd []string
 	UID, GID        uint32
 	// Env are NAME=value pairs, sorted.
@@ -161,6 +173,10 @@ type ImagePlan struct {
 	// Platforms are in the order of [Platform.Compare]; there is at least one.
 	Platforms []ImagePlatform
 }
+
+// BaseTrust is whom to believe about a base: a key, or an identity that the
+// issuer vouches for.
+type BaseTrust struct{ Key, Identity, Issuer string }
 
 // ImageFile is a file of the source tree in an image.
 type ImageFile struct {
@@ -428,6 +444,31 @@ func (p *parser) images() {
 	}
 }
 
+// baseTrust checks who has to have signed a base.
+func (p *parser) baseTrust(key string, c *Container) {
+	any := false
+	for name, v := range map[string]string{"base_key": c.BaseKey, "base_identity": c.BaseIdentity, "base_issuer": c.BaseIssuer} {
+		k := join(key, name)
+		any = any || p.given(k)
+		if v == "" && p.given(k) && p.ok(k) {
+			p.reject(k, "leave it out for the default", "empty")
+		}
+	}
+	switch {
+	case !any:
+	case c.Base == Scratch && !p.given(join(key, "base")):
+		p.reject(join(key, "base"), "name one, or leave out who signs it", "there is none, so nobody signs it")
+	case c.BaseKey != "" && c.BaseIdentity+c.BaseIssuer != "":
+		p.reject(join(key, "base_key"), "leave out one of the two", "there is an identity as well")
+	case c.BaseKey == "" && (c.BaseIdentity == "") != (c.BaseIssuer == ""):
+		p.reject(join(key, "base_identity"), "give both base_identity and base_issuer", "an identity is worth what its issuer is")
+	case c.BaseKey != "":
+		if !inside(c.BaseKey) || c.BaseKey == "." {
+			p.reject(join(key, "base_key"), "", "%q is no clean path with slashes, relative to the release file's folder", c.BaseKey)
+		}
+	}
+}
+
 // image checks one table; names are those of the file's binaries.
 func (p *parser) image(key string, c *Container, names []string) {
 	// text checks a value that is not there by default, or fills in what is.
@@ -450,6 +491,7 @@ func (p *parser) image(key string, c *Container, names []string) {
 		}
 	}
 	text("base", &c.Base, Scratch, baseName)
+	p.baseTrust(key, c)
 	text("dir", &c.Dir, "/usr/local/bin", filePath)
 	text("user", &c.User, "nonroot", func(s string) error { _, _, err := parseUser(s); return err })
 	text("workdir", &c.Workdir, "", optionalPath)
@@ -580,7 +622,7 @@ func (f *File) imagePlan(p *faults, key string, c *Container, v Vars) ImagePlan 
 	v.Target, v.Binary = Target{}, ""
 	scratch := c.Base == Scratch
 	plan := ImagePlan{
-		Key: key, Repository: c.Repository, Base: c.Base, Entrypoint: slices.Clone(c.Entrypoint), Cmd: slices.Clone(c.Cmd),
+		Key: key, Repository: c.Repository, Base: c.Base, BaseTrust: BaseTrust{c.BaseKey, c.BaseIdentity, c.BaseIssuer}, Entrypoint: slices.Clone(c.Entrypoint), Cmd: slices.Clone(c.Cmd),
 		Workdir: c.Workdir, Source: c.Source, Licenses: c.Licenses,
 		Certificates: or(c.Certificates, scratch), Timezones: or(c.Timezones, false), Tmp: or(c.Tmp, scratch),
 		Labels: map[string]string{}, Annotations: map[string]string{},

@@ -173,6 +173,32 @@ licenses = "Apache 2.0)"
 > release.toml:13: image[0].entrypoint: empty
 > release.toml:14: image[0].base: empty
 > release.toml:15: image[0].workdir: empty`},
+		{"who signed a base", imageHead + `[[image]]
+repository = "registry.example.com/a"
+base_key = "k.pub"
+[[image]]
+repository = "registry.example.com/b"
+base = "registry.example.com/x:1"
+base_key = "../k.pub"
+[[image]]
+repository = "registry.example.com/c"
+base = "registry.example.com/x:1"
+base_identity = "me"
+[[image]]
+repository = "registry.example.com/d"
+base = "registry.example.com/x:1"
+base_key = "k"
+base_issuer = "https://i.example.com"
+[[image]]
+repository = "registry.example.com/e"
+base = "registry.example.com/x:1"
+base_key = ""
+` + `
+> release.toml:8: image[0].base: there is none, so nobody signs it
+> release.toml:14: image[1].base_key: "../k.pub" is no clean path
+> release.toml:18: image[2].base_identity: an identity is worth what its issuer is
+> release.toml:22: image[3].base_key: there is an identity as well
+> release.toml:27: image[4].base_key: empty`},
 		{"bases", imageHead + `[[image]]
 repository = "r.example.com/x"
 base = "debian:12"

@@ -115,8 +115,34 @@ func (p *Plan) readBases(ctx context.Context, tree string) error {
 		if err != nil {
 			return configError(err)
 		}
+		if err := p.checkBase(ctx, tree, reference, digest); err != nil {
+			return err
+		}
 		if p.bases[reference], err = p.cfg.Remote.Base(ctx, p.store, reference, digest, platforms[reference]); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkBase insists on the signatures that images want their base to have.
+func (p *Plan) checkBase(ctx context.Context, tree, reference string, digest artifact.Digest) error {
+	ref, err := matrix.ParseReference(reference)
+	if err != nil {
+		return err
+	}
+	var done []matrix.BaseTrust
+	for _, img := range p.images {
+		trust := img.BaseTrust
+		if img.Base != reference || trust == (matrix.BaseTrust{}) || slices.Contains(done, trust) {
+			continue
+		}
+		done = append(done, trust)
+		if trust.Key != "" {
+			trust.Key = filepath.Join(tree, filepath.FromSlash(path.Join(path.Dir(p.configRel), trust.Key)))
+		}
+		if err := p.cfg.CheckBase(ctx, trust, ref.Repository+"@"+string(digest)); err != nil {
+			return fmt.Errorf("base %s: %w", reference, err)
 		}
 	}
 	return nil

@@ -10,10 +10,12 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"io"
 	"time"
 
+	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/oci"
 	"github.com/twicebuild/twice/pipeline/report"
@@ -59,7 +61,10 @@ type Config struct {
 	Epoch *time.Time
 	// Remote is how registries are reached, for the bases of images.
 	Remote *oci.Remote
-	Tool   report.Tool
+	// CheckBase returns an error unless an image, by its digest, has a signature
+	// that is trusted. The key's path is absolute.
+	CheckBase func(ctx context.Context, trust matrix.BaseTrust, reference string) error
+	Tool      report.Tool
 	// Now is the clock.
 	Now      func() time.Time
 	Progress *report.Progress

@@ -230,8 +230,8 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 		Env: a.env, Path: absolute(filepath.SplitList(env["PATH"])), HostEnv: hostEnv(env),
 		Host:   report.Host{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU()},
 		Memory: memory(),
-		Remote: a.remote(),
-		Tool:   toolVersion(), Now: a.now, Progress: a.progress, HookLog: io.Discard,
+		Remote: a.remote(), CheckBase: a.checkBase,
+		Tool: toolVersion(), Now: a.now, Progress: a.progress, HookLog: io.Discard,
 	}
 	if a.verbose {
 		cfg.HookLog = a.stderr

@@ -15,8 +15,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/oci"
 	"github.com/twicebuild/twice/pipeline/publish"
 	"github.com/twicebuild/twice/pipeline/report"
@@ -171,6 +173,19 @@ func attached(dist string, rec *report.Record) ([]publish.Image, error) {
 // remote is how bases of images are read.
 func (a *app) remote() *oci.Remote {
 	return &oci.Remote{Transport: loopbackHTTP{a.transport}, Keychain: authn.DefaultKeychain, UserAgent: "twice/" + toolVersion().Version}
+}
+
+// checkBase is pipeline.Config.CheckBase.
+func (a *app) checkBase(ctx context.Context, t matrix.BaseTrust, reference string) error {
+	trust, err := a.trust(ctx, trustFlags{key: t.Key, identity: attest.Identity{Name: t.Identity, Issuer: t.Issuer}})
+	if err != nil {
+		return err
+	}
+	v := &verifier{app: a, trust: trust, registry: a.registry(false)}
+	if doc := v.image(ctx, reference); doc.Verdict != verified {
+		return hint.Add(fmt.Errorf("its signature: %s", doc.Problems[0].Error), doc.Problems[0].Hint)
+	}
+	return nil
 }
 
 // loopbackHTTP lets plain HTTP through to this machine only.
