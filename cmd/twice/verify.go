@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -377,27 +379,34 @@ func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 	if err := json.Unmarshal(data, &index); err != nil {
 		return []fileDoc{unreadable(short(dir), fmt.Errorf("index.json: %w", err))}, nil
 	}
-	blobs := filepath.Join(dir, "blobs", "sha256")
-	entries, err := os.ReadDir(blobs)
-	if err != nil {
-		return []fileDoc{unreadable(short(dir), err)}, nil
+	if len(index.Manifests) == 0 {
+		return []fileDoc{unreadable(short(dir), errors.New("index.json: names no image"))}, nil
 	}
 	var list []fileDoc
 	there := map[string]bool{}
-	for _, e := range entries {
-		if err := context.Cause(ctx); err != nil {
-			return nil, err
+	err = filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		rel, rerr := filepath.Rel(dir, name)
+		if err = cmp.Or(err, rerr, context.Cause(ctx)); err != nil || e.IsDir() {
+			return err
 		}
-		name := filepath.Join(blobs, e.Name())
+		where, file := path.Split(filepath.ToSlash(rel))
+		if where == "" && (file == layoutMark || file == "index.json") {
+			return nil // whatever they say, the digests below are what counts
+		}
 		about, err := digestFile(name)
 		if err != nil {
-			return []fileDoc{unreadable(short(name), err)}, nil
+			list = append(list, unreadable(short(name), err))
+			return nil
 		}
-		there[e.Name()] = true
-		if about.Digest.Hex() != e.Name() {
+		there[file] = true
+		if where != "blobs/sha256/" || about.Digest.Hex() != file {
 			list = append(list, fileDoc{Name: short(name), Digest: about.Digest, Verdict: refused, Bundles: []bundleDoc{},
-				Problems: []problemDoc{{Reason: string(attest.WrongSubject), Error: "a blob that is not what it is called: it is " + string(about.Digest)}}})
+				Problems: []problemDoc{{Reason: string(attest.WrongSubject), Error: "not a blob of the images, by its name: it is " + string(about.Digest)}}})
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	for _, m := range index.Manifests {
 		name := short(dir) + ": " + m.Annotations["org.opencontainers.image.ref.name"]
