@@ -53,7 +53,7 @@ func installed(t *testing.T, pkg, version string) string {
 	if _, err := os.Stat(file); err == nil {
 		return file
 	}
-	cmd := exec.Command("go", "install", "-trimpath", "-ldflags=-s -w", pkg+"@"+version)
+	cmd := exec.Command("go", "install", "-ldflags=-s -w", pkg+"@"+version)
 	cmd.Env = []string{"GOBIN=" + dir, "CGO_ENABLED=0", "GOTOOLCHAIN=local"}
 	for _, v := range []string{"HOME", "PATH", "GOPROXY", "GOSUMDB", "GOCACHE", "GOMODCACHE", "HTTPS_PROXY", "SSL_CERT_FILE", "TMPDIR"} {
 		if value, ok := os.LookupEnv(v); ok {

@@ -25,7 +25,7 @@ func install(b *testing.B, pkg, version string) string {
 	if _, err := os.Stat(file); err == nil {
 		return file
 	}
-	cmd := exec.Command("go", "install", "-trimpath", "-ldflags=-s -w", pkg+"@"+version)
+	cmd := exec.Command("go", "install", "-ldflags=-s -w", pkg+"@"+version)
 	cmd.Env = append(os.Environ(), "GOBIN="+dir, "CGO_ENABLED=0", "GOTOOLCHAIN=local", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		b.Fatalf("go install %s@%s: %v\n%s", pkg, version, err, out)
