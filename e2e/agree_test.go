@@ -47,7 +47,11 @@ func agrees(t *testing.T, dist string) record {
 		for _, fault := range slices.Concat(hostWords(t, b.Recipe), describes(t, filepath.Join(dist, b.file()), rec, b), uuidFaults(data, b.recipe(t))) {
 			t.Errorf("%s %s: %s", b.Target, b.Name, fault)
 		}
-		// The recipe determines the bytes.
+		// The recipe determines the bytes. One target shows it: all of them would take
+		// as long as a third pass.
+		if b.Target != rec.Binaries[0].Target {
+			continue
+		}
 		if again := hand.build(t, dist, b.Target, b.recipe(t)); digest(again) != b.A {
 			t.Errorf("%s %s: built by hand it is %s; release.json says %s", b.Target, b.Name, digest(again), b.A)
 		}
