@@ -539,7 +539,9 @@ func (p *pairOf) linked() {
 	}
 	if len(names) > 0 {
 		p.c.Strings = slices.DeleteFunc(p.c.Strings, func(d StringDifference) bool {
-			return d.Kind == KindTime && p.c.has(func(x Cause) bool { return x.ID == "time-stamp" && strings.Contains(x.A, d.A) && strings.Contains(x.B, d.B) })
+			return d.Kind == KindTime && p.c.has(func(x Cause) bool {
+				return x.ID == "time-stamp" && strings.Contains(x.A, d.A) && strings.Contains(x.B, d.B)
+			})
 		})
 	}
 	if v, ok := p.line("build -ldflags"); ok && !p.trimpathDiffers() {
