@@ -509,18 +509,18 @@ func (e *explainer) archives(c *Comparison, a, b input) {
 		x.Members = append(x.Members, m)
 		return true
 	}
-	cut := errA != nil || errB != nil // what is missing may just not have been read
+	partial := errA != nil || errB != nil // what is missing may just not have been read
 	for _, p := range pairs {
 		switch {
 		case p[1] < 0:
 			name := inA[p[0]].name
-			if add(Member{Name: name, State: "only in A"}) && !cut {
+			if add(Member{Name: name, State: "only in A"}) && !partial {
 				c.cause("archive-members", Certain, Cause{Text: "only A has a member of this name", A: name})
 			}
 			continue
 		case p[0] < 0:
 			name := inB[p[1]].name
-			if add(Member{Name: name, State: "only in B"}) && !cut {
+			if add(Member{Name: name, State: "only in B"}) && !partial {
 				c.cause("archive-members", Certain, Cause{Text: "only B has a member of this name", B: name})
 			}
 			continue
@@ -557,7 +557,7 @@ func (e *explainer) archives(c *Comparison, a, b input) {
 		}
 	}
 	x.Order = order(inA, inB, pairs)
-	if x.Order != nil && !cut {
+	if x.Order != nil && !partial {
 		same = false
 		c.cause("archive-order", Certain, Cause{Text: "the members are in another order", A: x.Order.A, B: x.Order.B})
 	}
@@ -567,7 +567,7 @@ func (e *explainer) archives(c *Comparison, a, b input) {
 			c.cause("content", Certain, Cause{Where: x.Members[i].Name})
 		}
 	}
-	c.streamCauses(same && !cut, recompressed)
+	c.streamCauses(same && !partial, recompressed)
 }
 
 // streamCauses are about what surrounds the members.

@@ -470,8 +470,7 @@ func dataSpans(in input, b *inspect.Binary) []span {
 	return list
 }
 
-// strings finds paths, times, users, values of -X and what stands where data
-// begins to differ.
+// strings finds paths, times, users, values of -X and other texts that differ.
 func (p *pairOf) strings() {
 	infoA, _ := p.binA.BuildInfo() // without it there is nothing to leave out
 	infoB, _ := p.binB.BuildInfo()
@@ -499,14 +498,7 @@ func (p *pairOf) strings() {
 	for _, v := range p.variables() {
 		p.c.addString(v)
 	}
-	for _, s := range p.x.Sections {
-		if s.State != "changed" || !dataSections[s.Name] {
-			continue
-		}
-		if ta, tb := textAt(p.a, s.OffsetA+s.First), textAt(p.b, s.OffsetB+s.First); len(ta)+len(tb) > 0 {
-			p.c.addString(StringDifference{Kind: KindText, A: ta, B: tb, Section: s.Name})
-		}
-	}
+	p.c.dataTexts(p.a, dataSpans(p.a, p.binA), p.b, dataSpans(p.b, p.binB), infoA.Lines, infoB.Lines)
 }
 
 // variables returns the values of -X that differ, where -ldflags are recorded.
@@ -583,8 +575,6 @@ func textAt(in input, offset int64) string {
 	return string(buf[from:to])
 }
 
-func printable(c byte) bool { return ' ' <= c && c <= '~' }
-
 // variableNames returns the names of variables that -X set, from the symbols
 // that the linker makes for their values ("main.version.str").
 func variableNames(in input, b *inspect.Binary) []string {
@@ -606,7 +596,10 @@ func variableNames(in input, b *inspect.Binary) []string {
 			end := at + i
 			start := bytes.LastIndexByte(rest[:end], 0) + 1
 			if name := string(rest[start:end]); strings.Contains(name, ".") && len(name) < 200 {
-				names = append(names, strings.TrimPrefix(name, "_"))
+				// The go command sets runtime.modinfo and others in any program.
+				if name = strings.TrimPrefix(name, "_"); !strings.HasPrefix(name, "runtime.") {
+					names = append(names, name)
+				}
 			}
 			at = end + len(suffix)
 		}

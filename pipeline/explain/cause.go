@@ -166,7 +166,10 @@ func (c *Comparison) cause(id string, sure Confidence, x Cause) {
 	if x.Text == "" {
 		x.Text = k.Meaning
 	}
-	if !c.has(func(o Cause) bool { return o.ID == id && o.Where == x.Where && o.Text == x.Text }) && len(c.Causes) < maxListed {
+	again := c.has(func(o Cause) bool {
+		return o.ID == id && o.Where == x.Where && (o.Text == x.Text || o.A+o.B != "" && o.A == x.A && o.B == x.B)
+	})
+	if !again && len(c.Causes) < maxListed {
 		c.Causes = append(c.Causes, x)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -37,7 +38,9 @@ var untested = map[string]string{
 	"unknown": "see TestUnknown",
 }
 
-// couple of files, and the cause that should come first.
+var pages = flag.Bool("pages", false, "show what Fprint writes of each pair of the corpus")
+
+// example is a pair of files, and the cause that should come first.
 type example struct {
 	name string
 	want string
@@ -427,6 +430,10 @@ var corpus = []example{
 		}
 		return build(t, p("0x00112233445566778899aabbccddeeff")), build(t, p("0x10112233445566778899aabbccddeeff"))
 	}},
+	{name: "LC_UUID, changed later", want: "build-id-only", text: "LC_UUID", make: patched(darwin, func(t *testing.T, data []byte) []byte {
+		data[sectionOf(t, data, "(LC_UUID)").Offset+9] ^= 1
+		return data
+	})},
 	{name: "changed later", want: "changed-after-linking", text: "only B", make: patched(plain, func(t *testing.T, data []byte) []byte {
 		data[functionAt(t, data, "main.work").Offset+3] ^= 0x10
 		return data
@@ -515,6 +522,14 @@ var corpus = []example{
 			return gzipped(t, tarball(t, m), 6, gzip.Header{})
 		}
 		return pack(x), pack(y)
+	}},
+	{name: "archive in an archive", want: "content", make: func(t *testing.T) (a, b []byte) {
+		pack := func(level int) []byte {
+			m := tarFiles()
+			m[0].text = string(zipped(t, level, nil))
+			return tarball(t, m)
+		}
+		return pack(1), pack(9)
 	}},
 	{name: "binary in a zip", want: "embedded-file", make: func(t *testing.T) (a, b []byte) {
 		x, y := embeds("one text", "another text")(t)
@@ -698,6 +713,11 @@ func TestCorpus(t *testing.T) {
 			}
 			a, b := x.make(t)
 			r := explainBytes(t, a, b, Options{Hints: x.hints, TempDir: t.TempDir()})
+			if *pages {
+				var page bytes.Buffer
+				_ = r.Fprint(&page) // to a buffer
+				t.Logf("\n%s", &page)
+			}
 			total++
 			got := top(r)
 			if got == x.want {

@@ -54,6 +54,9 @@ func (p *pairOf) judge() {
 	p.compiled()
 }
 
+// stamps are the causes that are seen in texts.
+var stamps = []string{"time-stamp", "varied", "user-or-host", "host-path"}
+
 // packed finds executable packers: UPX names its sections so, or leaves its
 // mark (https://upx.github.io).
 func (p *pairOf) packed() {
@@ -336,9 +339,15 @@ func (p *pairOf) later() {
 	}
 	sa, sb := state(p.fa), state(p.fb)
 	good := func(c inspect.Content) bool { return c == inspect.ContentIntact || c == inspect.ContentSigned }
+	sameHost := hostText(p.fa) == hostText(p.fb)
 	sameID := p.fa.BuildID != nil && p.fb.BuildID != nil && p.fa.BuildID.ID == p.fb.BuildID.ID
-	switch {
-	case sameID && p.fa.BuildID.FileContent != "" && good(sa) && good(sb) && (p.fa.Signature != nil || p.fb.Signature != nil):
+	switch intact := sameID && p.fa.BuildID.FileContent != "" && good(sa) && good(sb); {
+	case intact && !sameHost:
+		p.cause("build-id-only", Certain, Cause{
+			Text: "nothing but the identifier for other tools (GNU build ID, LC_UUID)", A: hostText(p.fa), B: hostText(p.fb),
+			Evidence: []string{"the build ID's hash of the file without it is the same, and right in both"},
+		})
+	case intact && (p.fa.Signature != nil || p.fb.Signature != nil):
 		p.cause("signature-only", Certain, Cause{
 			Text: "nothing but the code signature", A: signatureText(p.fa), B: signatureText(p.fb),
 			Evidence: []string{"the build ID's hash of the file without its signature is the same, and right in both"},
@@ -390,10 +399,17 @@ func idText(f *inspect.Facts) string {
 	if f.BuildID != nil {
 		parts = append(parts, f.BuildID.ID)
 	}
-	if f.HostID != nil {
-		parts = append(parts, f.HostID.Kind+" "+f.HostID.Value)
+	if h := hostText(f); h != "" {
+		parts = append(parts, h)
 	}
 	return cmp.Or(strings.Join(parts, ", "), "none")
+}
+
+func hostText(f *inspect.Facts) string {
+	if f.HostID == nil {
+		return ""
+	}
+	return f.HostID.Kind + " " + f.HostID.Value
 }
 
 // Sections that may differ because of a signature, and of a build ID.
@@ -585,17 +601,24 @@ func (p *pairOf) hidden() {
 			continue
 		}
 		if !known && len(namesA)+len(namesB) == 0 {
+			if p.c.caused(stamps...) || s.Kind == KindTime {
+				return // which say it better
+			}
 			// A constant of the source looks the same.
 			p.cause("ldflags-x", Possible, Cause{Text: "the value that -X gives to a variable, or a constant of the source", A: s.A, B: s.B, Evidence: evidence})
 			return
 		}
 		if s.Kind == KindTime && s.A != "" && shape(s.A) == shape(s.B) {
-			p.cause("time-stamp", Likely, Cause{Text: "a time, set by -X", A: s.A, B: s.B, Evidence: evidence})
+			text := "a time, set by -X"
+			if name := onlyOne(namesA, namesB); name != "" {
+				text = "a time in " + cut(name) + ", set by -X"
+			}
+			p.cause("time-stamp", Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: evidence})
 			return
 		}
 		text := "the value that -X gives to a variable"
-		if one := append(slices.Clone(namesA), namesB...); len(one) > 0 && !slices.ContainsFunc(one, func(n string) bool { return n != one[0] }) {
-			text = "the value that -X gives to " + cut(one[0])
+		if name := onlyOne(namesA, namesB); name != "" {
+			text = "the value that -X gives to " + cut(name)
 		}
 		p.cause("ldflags-x", Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: evidence})
 		return
@@ -603,6 +626,15 @@ func (p *pairOf) hidden() {
 	if known {
 		p.cause("ldflags", Likely, Cause{Text: "flags of the linker, which are not recorded with -trimpath", Evidence: evidence})
 	}
+}
+
+// onlyOne returns the name that is the only one in two lists.
+func onlyOne(a, b []string) string {
+	all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
+	if len(all) != 1 {
+		return ""
+	}
+	return all[0]
 }
 
 // compiled is about functions and data that differ without a recorded reason.
@@ -671,6 +703,9 @@ func (p *pairOf) compiled() {
 
 // constants is about data that differs while all functions are the same.
 func (p *pairOf) constants(mainDiffers bool) {
+	if p.c.caused(stamps...) {
+		return // which say it better
+	}
 	if len(p.x.BuildInfo) > 0 || p.caused("embedded-file", "ldflags-x", "ldflags", "stripped", "build-id-only", "signature-only", "changed-after-linking", "trimpath",
 		"path-of-build-folder", "path-of-goroot", "path-of-module-cache", "compiler-output", "linker-output") {
 		return

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -34,7 +35,8 @@ const (
 	KindUser = "user" // looks like user@host
 	// KindVariable is the value of -X.
 	KindVariable = "variable"
-	// KindText is what stands where two sections of data begin to differ.
+	// KindText is a text of data, with a few characters around it, that only one of
+	// the files has.
 	KindText = "text"
 	KindHint = "hint"
 )
@@ -49,7 +51,7 @@ var timePattern = regexp.MustCompile(`(?:19|20)\d\d[-/][01]\d[-/][0-3]\d(?:[T _]
 
 // userPattern matches a user and a host, as in an address. A version follows
 // the @ of a module.
-var userPattern = regexp.MustCompile(`[A-Za-z_][\w.-]{1,31}@[A-Za-z][\w-]*(?:\.[\w-]+)*`)
+var userPattern = regexp.MustCompile(`[A-Za-z_][\w.-]{1,31}@[A-Za-z][\w-]+(?:\.[\w-]+)*`)
 
 var versionPattern = regexp.MustCompile(`@v\d`)
 
@@ -65,6 +67,7 @@ const (
 	maxTokens  = 4096     // of one file
 	maxScanned = 64 << 20 // bytes of one file
 	maxRun     = 4096     // bytes of a text
+	minRun     = 6
 )
 
 // token is a time or user, and where it was first.
@@ -84,47 +87,48 @@ type tokenSet struct {
 	full bool
 }
 
-// scan reads the spans and collects what is in their texts.
-func (s *tokenSet) scan(in input, spans []span) error {
+// runs calls f with the texts of the spans: printable ASCII characters, at least
+// six in a row, at most maxRun of which are given at once. It tells whether it
+// saw all.
+func runs(in input, spans []span, f func(run []byte, section string)) (all bool, err error) {
 	left := int64(maxScanned)
+	all = true
 	buf := make([]byte, 64<<10)
 	for _, sp := range spans {
 		n := min(sp.size, left)
-		if n < sp.size {
-			s.full = true
-		}
 		left -= n
+		all = all && n == sp.size
 		var run []byte
+		flush := func() {
+			if len(run) >= minRun {
+				f(run, sp.name)
+			}
+			run = run[:0]
+		}
 		for at := int64(0); at < n; {
 			p := buf[:min(int64(len(buf)), n-at)]
 			if k, err := in.ReadAt(p, sp.offset+at); k < len(p) {
-				return fmt.Errorf("read strings: %w", err)
+				return false, fmt.Errorf("read strings: %w", err)
 			}
 			at += int64(len(p))
-			for len(p) > 0 {
-				end := bytes.IndexFunc(p, func(r rune) bool { return r < ' ' || r > '~' })
-				if end < 0 {
-					end = len(p)
+			for _, c := range p {
+				if printable(c) {
+					run = append(run, c)
 				}
-				run = append(run, p[:end]...)
-				if end < len(p) || len(run) > maxRun {
-					s.text(run, sp.name)
-					run = run[:0]
-					end = min(end+1, len(p))
+				if !printable(c) || len(run) == maxRun {
+					flush()
 				}
-				p = p[end:]
 			}
 		}
-		s.text(run, sp.name)
+		flush()
 	}
-	return nil
+	return all, nil
 }
+
+func printable(c byte) bool { return ' ' <= c && c <= '~' }
 
 // text collects what is in one text.
 func (s *tokenSet) text(run []byte, section string) {
-	if len(run) < 6 {
-		return
-	}
 	if bytes.ContainsAny(run, "0123456789") {
 		for _, at := range timePattern.FindAllIndex(run, -1) {
 			from, to := at[0], at[1]
@@ -176,17 +180,14 @@ func (s *tokenSet) minus(o *tokenSet, kind string) []string {
 // line by line) are left out.
 func (c *Comparison) tokens(a input, spansA []span, b input, spansB []span, knownA, knownB []string) {
 	sa, sb := &tokenSet{all: map[token]*found{}}, &tokenSet{all: map[token]*found{}}
-	if err := cmp.Or(sa.scan(a, spansA), sb.scan(b, spansB)); err != nil {
+	allA, errA := runs(a, spansA, sa.text)
+	allB, errB := runs(b, spansB, sb.text)
+	if err := cmp.Or(errA, errB); err != nil {
 		c.note(err)
 		return
 	}
-	if sa.full || sb.full {
+	if sa.full || sb.full || !allA || !allB {
 		c.noteText("not all strings were looked at")
-	}
-	known := func(list []string) func(string) bool {
-		return func(s string) bool {
-			return slices.ContainsFunc(list, func(k string) bool { return strings.Contains(k, s) })
-		}
 	}
 	for _, kind := range []string{KindTime, KindUser} {
 		onlyA, onlyB := slices.DeleteFunc(sa.minus(sb, kind), known(knownA)), slices.DeleteFunc(sb.minus(sa, kind), known(knownB))
@@ -199,6 +200,112 @@ func (c *Comparison) tokens(a input, spansA []span, b input, spansB []span, know
 			}
 			c.addString(d)
 		}
+	}
+}
+
+// known tells which texts are part of one of a list.
+func known(list []string) func(string) bool {
+	return func(s string) bool {
+		return slices.ContainsFunc(list, func(k string) bool { return strings.Contains(k, s) })
+	}
+}
+
+// chunks cuts a text where its last four characters say so, every eighth on
+// average: so the same text is cut at the same places wherever it stands. Go
+// stores strings one after the other, so that they have no ends to go by.
+func chunks(run []byte, f func(chunk []byte)) {
+	start := 0
+	for i := range run {
+		if i+1 == len(run) || i >= 3 && binary.LittleEndian.Uint32(run[i-3:])*2654435761>>29 == 0 {
+			f(run[start : i+1])
+			start = i + 1
+		}
+	}
+}
+
+func chunkHash(chunk []byte) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write(chunk)
+	return h.Sum64()
+}
+
+const maxChunks = 2 << 20
+
+// chunkSet returns the hashes of the chunks of all texts, sorted.
+func chunkSet(in input, spans []span) ([]uint64, error) {
+	var set []uint64
+	_, err := runs(in, spans, func(run []byte, _ string) {
+		chunks(run, func(p []byte) {
+			if len(set) < maxChunks {
+				set = append(set, chunkHash(p))
+			}
+		})
+	})
+	slices.Sort(set)
+	return slices.Compact(set), err
+}
+
+// onlyTexts returns the texts that have no chunk of the set, with their section.
+func onlyTexts(in input, spans []span, set []uint64, known func(string) bool) (texts []string, sections map[string]string) {
+	sections = map[string]string{}
+	_, _ = runs(in, spans, func(run []byte, section string) { // it was read before
+		var text, before []byte // before is the chunk before text, which both have
+		flush := func(after []byte) {
+			if s := string(text); len(text) > 0 && !known(s) {
+				s = string(before[wordStart(before):]) + s + string(after[:wordEnd(after)])
+				if _, seen := sections[s]; !seen && len(s) >= minRun && len(texts) < 64 {
+					texts = append(texts, s)
+					sections[s] = section
+				}
+			}
+			text, before = text[:0], after
+		}
+		chunks(run, func(p []byte) {
+			if _, ok := slices.BinarySearch(set, chunkHash(p)); ok {
+				flush(p)
+			} else {
+				text = append(text, p...)
+			}
+		})
+		flush(nil)
+	})
+	return texts, sections
+}
+
+// wordStart returns where the word that p ends with begins, and wordEnd where
+// the one that it begins with ends: at most 16 bytes.
+func wordStart(p []byte) int {
+	i := len(p)
+	for i > 0 && len(p)-i < 16 && isWord(p[i-1]) {
+		i--
+	}
+	return i
+}
+
+func wordEnd(p []byte) int {
+	i := 0
+	for i < len(p) && i < 16 && isWord(p[i]) {
+		i++
+	}
+	return i
+}
+
+func isWord(c byte) bool {
+	return 'a' <= c|0x20 && c|0x20 <= 'z' || isDigit(c) || c == '_' || c == '-' || c == '.'
+}
+
+// dataTexts lists the texts of data that only one of the files has.
+func (c *Comparison) dataTexts(a input, spansA []span, b input, spansB []span, knownA, knownB []string) {
+	setA, errA := chunkSet(a, spansA)
+	setB, errB := chunkSet(b, spansB)
+	if err := cmp.Or(errA, errB); err != nil {
+		c.note(err)
+		return
+	}
+	onlyA, inA := onlyTexts(a, spansA, setB, known(knownA))
+	onlyB, inB := onlyTexts(b, spansB, setA, known(knownB))
+	for _, p := range couple(onlyA, onlyB) {
+		c.addString(StringDifference{Kind: KindText, A: p[0], B: p[1], Section: cmp.Or(inA[p[0]], inB[p[1]])})
 	}
 }
 
