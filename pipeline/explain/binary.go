@@ -346,7 +346,11 @@ func (p *pairOf) idPart(name string) (same, known bool) {
 	return false, false
 }
 
-const maxSources = 65536
+const (
+	maxSources = 65536
+	// aScheduler is a file that every Go program has, below GOROOT.
+	aScheduler = "/src/runtime/proc.go"
+)
 
 // sources finds folders of source files that differ.
 func (p *pairOf) sources() {
@@ -387,27 +391,29 @@ func (p *pairOf) sources() {
 	}
 	tries := 1 << 20
 	for _, path := range onlyA {
-		best := ""
-		for _, other := range byBase[path[strings.LastIndexAny(path, `/\`)+1:]] {
+		best, other := "", ""
+		for _, o := range byBase[path[strings.LastIndexAny(path, `/\`)+1:]] {
 			if tries--; tries < 0 {
 				return
 			}
-			if s := commonEnd(path, other); len(s) > len(best) {
-				best = s
+			if s := commonEnd(path, o); len(s) > len(best) {
+				best, other = s, o
 			}
-			if best != "" && strings.HasSuffix(other, best) {
-				root := SourceRoot{A: cut(strings.TrimSuffix(path, best)), B: cut(strings.TrimSuffix(other, best)), Example: cut(path), Kind: "build folder"}
-				switch {
-				case strings.Contains(best, "@v") || strings.Contains(root.A, "@v"):
-					root.Kind = "module cache"
-				case strings.HasPrefix(best, "/src/") && isStandard(best[len("/src/"):]):
-					root.Kind = "GOROOT"
-				}
-				if !slices.ContainsFunc(p.x.Sources, func(o SourceRoot) bool { return o.A == root.A && o.B == root.B && o.Kind == root.Kind }) && len(p.x.Sources) < 16 {
-					p.x.Sources = append(p.x.Sources, root)
-				}
-				break
-			}
+		}
+		if best == "" {
+			continue
+		}
+		rootA, rootB, kind := path[:len(path)-len(best)], other[:len(other)-len(best)], "build folder"
+		src := strings.Index(best, "/src/")
+		switch {
+		case strings.Contains(best, "@v") || strings.Contains(rootA, "@v"):
+			kind = "module cache"
+		case src >= 0 && inA[path[:len(rootA)+src]+aScheduler] && inB[other[:len(rootB)+src]+aScheduler]:
+			kind, rootA, rootB = "GOROOT", path[:len(rootA)+src], other[:len(rootB)+src]
+		}
+		root := SourceRoot{Kind: kind, A: cut(rootA), B: cut(rootB), Example: cut(path)}
+		if !slices.ContainsFunc(p.x.Sources, func(o SourceRoot) bool { return o.A == root.A && o.B == root.B && o.Kind == root.Kind }) && len(p.x.Sources) < 16 {
+			p.x.Sources = append(p.x.Sources, root)
 		}
 	}
 }
@@ -423,13 +429,6 @@ func commonEnd(a, b string) string {
 		}
 	}
 	return a[len(a)-slash:]
-}
-
-// isStandard tells whether a path below src is of the standard library: its
-// first element has no dot, and there is a folder.
-func isStandard(path string) bool {
-	first, _, ok := strings.Cut(path, "/")
-	return ok && !strings.Contains(first, ".")
 }
 
 func isAbsolute(s string) bool {

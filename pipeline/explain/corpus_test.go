@@ -238,7 +238,10 @@ var corpus = []example{
 		}
 		return build(t, p("-O1")), build(t, p("-O2"))
 	}},
-	{name: "unknown setting", want: "setting", text: "-compilex", make: patched(plain, replace("\nbuild\t-compiler=gc", "\nbuild\t-compilex=gc"))},
+	{name: "unknown setting", want: "setting", text: "-compilex", make: func(t *testing.T) (a, b []byte) {
+		data := build(t, plain)
+		return replace("\nbuild\t-compiler=gc", "\nbuild\t-compilex=gc")(t, data), replace("\nbuild\t-compiler=gc", "\nbuild\t-compilex=gx")(t, data)
+	}},
 
 	// Toolchains.
 	{name: "Go version", want: "other-go-version", make: patched(plain, func(t *testing.T, data []byte) []byte {
@@ -290,8 +293,8 @@ var corpus = []example{
 		return rehash(t, data)
 	})},
 	{name: "linker output", want: "linker-output", make: patched(plain, func(t *testing.T, data []byte) []byte {
-		s := sectionOf(t, data, ".shstrtab")
-		data[s.Offset+s.Size-2] ^= 1
+		s := sectionOf(t, data, ".debug_info")
+		data[s.Offset+s.Size-1] ^= 1
 		return rehash(t, data)
 	})},
 
@@ -448,9 +451,8 @@ var corpus = []example{
 		data[sectionOf(t, data, "(time stamp)").Offset] = 7
 		return data
 	})},
-	{name: "packed", want: "packed", make: patched(plain, func(t *testing.T, data []byte) []byte {
-		copy(data[0x3c0:], "UPX!")
-		return data
+	{name: "packed", want: "packed", make: patched(program{args: args(), env: []string{"GOOS=windows"}}, func(t *testing.T, data []byte) []byte {
+		return bytes.Replace(data, []byte(".text\x00\x00\x00"), []byte("UPX0\x00\x00\x00\x00"), 1)
 	})},
 	{name: "appended", want: "appended", make: patched(program{args: args("-ldflags=-buildid=")}, func(t *testing.T, data []byte) []byte {
 		return append(data, "a payload"...)
