@@ -39,8 +39,8 @@ type Binary struct {
 // Section is a section of two executables.
 type Section struct {
 	Name string `json:"name"`
-	// State is "equal", "moved" (the same bytes elsewhere), "changed", "only in A"
-	// or "only in B".
+	// State is "equal", "moved" (the same bytes elsewhere), "shifted" (the same but
+	// for references to what moved), "changed", "only in A" or "only in B".
 	State string `json:"state"`
 	// OffsetA, OffsetB and the sizes are in bytes, -1 where there is no section.
 	OffsetA int64 `json:"offsetA"`
@@ -49,7 +49,7 @@ type Section struct {
 	SizeB   int64 `json:"sizeB"`
 	// First is the first difference, from the start of the section, and Differing
 	// the number of bytes that differ at the same place; both 0 unless State is
-	// "changed".
+	// "shifted" or "changed".
 	First     int64 `json:"first,omitempty"`
 	Differing int64 `json:"differing,omitempty"`
 }
@@ -164,6 +164,7 @@ func (e *explainer) binary(c *Comparison, a, b input, binA, binB *inspect.Binary
 		c.note(err)
 	default:
 		p.x.Functions = c.compareFunctions(imageA, imageB, &fa)
+		p.shifted(imageA, imageB)
 	}
 	p.judge()
 	c.Binaries = append(c.Binaries, *p.x)
@@ -557,6 +558,9 @@ func splitLdflags(s string) (rest []string, variables map[string]string) {
 // fewer than four.
 func textAt(in input, offset int64) string {
 	const before, after, least = 80, 160, 4
+	if offset < 0 || offset >= in.size {
+		return ""
+	}
 	start := max(0, offset-before)
 	buf := make([]byte, max(0, min(before+after, in.size-start)))
 	n, _ := in.ReadAt(buf, start) // what can be read is shown

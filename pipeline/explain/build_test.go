@@ -151,6 +151,7 @@ func commit(t testing.TB, dir, date string, tags ...string) {
 func proxy(t testing.TB, modules map[string]map[string]string) []string {
 	t.Helper()
 	dir := t.TempDir()
+	lists := map[string]string{}
 	for m, files := range modules {
 		path, version, _ := strings.Cut(m, "@")
 		var buf bytes.Buffer
@@ -171,6 +172,10 @@ func proxy(t testing.TB, modules map[string]map[string]string) []string {
 		write(t, base+".zip", buf.String())
 		write(t, base+".mod", files["go.mod"])
 		write(t, base+".info", fmt.Sprintf("{\"Version\":%q}", version))
+		lists[path] += version + "\n"
+	}
+	for path, list := range lists {
+		write(t, filepath.Join(dir, path, "@v", "list"), list)
 	}
 	cache := filepath.Join(t.TempDir(), "mod")
 	return []string{"GOPROXY=file://" + filepath.ToSlash(dir), "GOSUMDB=off", "GOMODCACHE=" + cache, "GOFLAGS=-modcacherw -mod=mod"}

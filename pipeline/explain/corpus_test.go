@@ -316,6 +316,7 @@ var corpus = []example{
 		p := dependent("require example.test/dep v1.0.0", env)
 		a = build(t, p)
 		p.out = func(t testing.TB, dir string) {
+			run(t, dir, env, "go", "mod", "tidy")
 			run(t, dir, env, "go", "mod", "vendor")
 		}
 		p.args = args("-mod=vendor")
@@ -345,7 +346,13 @@ var corpus = []example{
 		return build(t, plain), build(t, stamped("2026-01-01T00:00:00Z", nil))
 	}},
 	{name: "no tag", want: "main-version", a: "v1.2.3", make: func(t *testing.T) (a, b []byte) {
-		return build(t, stamped("2026-01-01T00:00:00Z", nil, "v1.2.3")), build(t, stamped("2026-01-01T00:00:00Z", nil))
+		// The go command remembers in the module cache what version a commit has.
+		p := func(tags ...string) program {
+			p := stamped("2026-01-01T00:00:00Z", nil, tags...)
+			p.env = []string{"GOMODCACHE=" + t.TempDir(), "GOFLAGS=-modcacherw"}
+			return p
+		}
+		return build(t, p("v1.2.3")), build(t, p())
 	}},
 
 	// Paths, stamps and what is embedded.
@@ -378,7 +385,8 @@ var corpus = []example{
 	{name: "module cache", want: "path-of-module-cache", make: func(t *testing.T) (a, b []byte) {
 		dir := t.TempDir()
 		p := func() program {
-			p := dependent("require example.test/dep v1.0.0", proxy(t, depModules("")))
+			p := dependent("require example.test/dep v1.0.0", proxy(t, depModules("\n//go:noinline\nfunc Do() { println(1) }\n")))
+			p.files["main.go"] = strings.Replace(userGo, "println(dep.Name())", "dep.Do()", 1)
 			p.args, p.dir = []string{"-buildvcs=false"}, dir
 			return p
 		}

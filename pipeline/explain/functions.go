@@ -363,3 +363,85 @@ func (m *image) names() func(yield func(int, string) bool) {
 		}
 	}
 }
+
+// shifted finds sections that are the same but for references: the code if all
+// functions are, and data of the same size if all words that differ are
+// addresses of the same thing, or such distances from the start of the code.
+func (p *pairOf) shifted(a, b *image) {
+	f := p.x.Functions
+	code := f.Changed+f.Resized+f.Added+f.Removed == 0
+	budget := 2 * (p.a.size + p.b.size) // sections may overlap
+	for i := range p.x.Sections {
+		s := &p.x.Sections[i]
+		if s.State != "changed" || s.SizeA != s.SizeB {
+			continue
+		}
+		switch s.Name {
+		case ".text", "__TEXT,__text", "(code)":
+			// The Go build ID of some formats is at the start of the code.
+			if code && (a.bin.Format == inspect.ELF || p.idIsSame()) {
+				s.State = "shifted"
+			}
+			continue
+		}
+		if budget -= s.SizeA + s.SizeB; budget < 0 || !a.located || !b.located {
+			return
+		}
+		if p.sameWords(a, b, s) {
+			s.State = "shifted"
+		}
+	}
+}
+
+func (p *pairOf) idIsSame() bool {
+	return p.fa.BuildID != nil && p.fb.BuildID != nil && p.fa.BuildID.ID == p.fb.BuildID.ID || p.fa.BuildID == nil && p.fb.BuildID == nil
+}
+
+// sameWords tells whether all words of two sections that differ refer to the
+// same thing.
+func (p *pairOf) sameWords(a, b *image, s *Section) bool {
+	code := &codePair{a: a, b: b}
+	pointer := p.fa.Bits / 8
+	if pointer != p.fb.Bits/8 || pointer != 4 && pointer != 8 || a.order != b.order {
+		return false
+	}
+	bufA, bufB := make([]byte, min(bufferSize, s.SizeA)), make([]byte, min(bufferSize, s.SizeA))
+	for at := int64(0); at < s.SizeA; at += bufferSize {
+		pa, pb := bufA[:min(bufferSize, s.SizeA-at)], bufB[:min(bufferSize, s.SizeA-at)]
+		if n, _ := p.a.ReadAt(pa, s.OffsetA+at); n < len(pa) {
+			return false
+		}
+		if n, _ := p.b.ReadAt(pb, s.OffsetB+at); n < len(pb) {
+			return false
+		}
+		for len(pa) > 0 {
+			n := min(pointer, len(pa))
+			if !bytes.Equal(pa[:n], pb[:n]) && (n < pointer || !code.sameWord(pa[:n], pb[:n])) {
+				return false
+			}
+			pa, pb = pa[n:], pb[n:]
+		}
+	}
+	return true
+}
+
+// sameWord tells whether two words of a pointer's size refer to the same thing.
+func (p *codePair) sameWord(a, b []byte) bool {
+	oa, ob := p.a.order, p.b.order
+	if len(a) == 8 && p.sameTarget(oa.Uint64(a), ob.Uint64(b)) {
+		return true
+	}
+	for ; len(a) >= 4; a, b = a[4:], b[4:] {
+		va, vb := uint64(oa.Uint32(a)), uint64(ob.Uint32(b))
+		if va == vb {
+			continue
+		}
+		// Offsets from the start of the code are those of functions.
+		ta, okA := p.a.resolve(p.a.text + va)
+		tb, okB := p.b.resolve(p.b.text + vb)
+		if !(okA && okB && ta == tb && ta.function) && (len(a) == 8 || !p.sameTarget(va, vb)) {
+			return false
+		}
+	}
+	return true
+}

@@ -86,7 +86,8 @@ func side(a bool) string {
 
 func (p *pairOf) platform() {
 	a, b := p.fa.GOOS+"/"+p.fa.GOARCH, p.fb.GOOS+"/"+p.fb.GOARCH
-	if a != b || p.fa.Format != p.fb.Format {
+	other := func(a, b string) bool { return a != b && a != "" && b != "" } // or it is not known
+	if other(p.fa.GOOS, p.fb.GOOS) || other(p.fa.GOARCH, p.fb.GOARCH) || p.fa.Format != p.fb.Format {
 		p.cause("platform", Certain, Cause{Text: "for different platforms", A: a + " (" + string(p.fa.Format) + ")", B: b + " (" + string(p.fb.Format) + ")"})
 	}
 }
@@ -96,6 +97,9 @@ func (p *pairOf) maker() {
 	a, b := p.fa, p.fb
 	if (a.Build == nil) != (b.Build == nil) {
 		text := "only " + side(a.Build != nil) + " has build information: the other was made by another build system, was obfuscated (garble), or is none of Go's"
+		if a.BuildID != nil && b.BuildID != nil && a.BuildID.LinkAction != "" && a.BuildID.LinkAction == b.BuildID.LinkAction {
+			text = "the build information of " + side(a.Build == nil) + " was made unreadable after it was linked"
+		}
 		p.cause("no-build-info", Certain, Cause{Text: text, A: a.GoVersion, B: b.GoVersion})
 	}
 	if a.GoVersion != b.GoVersion && a.GoVersion != "" && b.GoVersion != "" {
@@ -639,7 +643,7 @@ func onlyOne(a, b []string) string {
 
 // compiled is about functions and data that differ without a recorded reason.
 func (p *pairOf) compiled() {
-	if comment := p.section(".comment"); comment != nil && comment.State != "equal" && comment.State != "moved" {
+	if comment := p.section(".comment"); comment != nil && comment.State == "changed" {
 		p.cause("c-compiler", Likely, Cause{Text: "the C compiler's or linker's own mark (.comment) differs",
 			A: textAt(p.a, comment.OffsetA+comment.First), B: textAt(p.b, comment.OffsetB+comment.First)})
 	}
@@ -726,7 +730,7 @@ func (p *pairOf) constants(mainDiffers bool) {
 		return
 	}
 	if a, b := idText(p.fa), idText(p.fb); a != b {
-		p.cause("build-id-only", Possible, Cause{Text: "the build ID, and nothing else that was compared", A: a, B: b})
+		p.cause("build-id-only", Likely, Cause{Text: "the build ID, and nothing else that was compared", A: a, B: b})
 	}
 }
 

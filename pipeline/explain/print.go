@@ -231,12 +231,12 @@ func (p page) sections(list []Section) {
 	var shown []Section
 	for _, s := range list {
 		count[s.State]++
-		if s.State != "equal" && s.State != "moved" {
+		if s.State != "equal" && s.State != "moved" && s.State != "shifted" {
 			shown = append(shown, s)
 		}
 	}
 	p.line("")
-	p.line("sections: %d equal, %d moved, %d changed, %d only in A, %d only in B", count["equal"], count["moved"], count["changed"], count["only in A"], count["only in B"])
+	p.line("sections: %d equal, %d moved, %d the same but for references, %d changed, %d only in A, %d only in B", count["equal"], count["moved"], count["shifted"], count["changed"], count["only in A"], count["only in B"])
 	q := p.in()
 	q.rows(len(shown), 0, func(i int) {
 		s := shown[i]
