@@ -30,6 +30,7 @@ var depsRules = map[string]string{
 	"pipeline/process": "",
 	"pipeline/gocmd":   "pipeline/process",
 	"pipeline/inspect": "",
+	"pipeline/explain": "pipeline/inspect",
 
 	// Stages.
 	"pipeline/source":    "pipeline/gocmd pipeline/hint pipeline/process pipeline/recipe",
@@ -62,7 +63,7 @@ var depsRules = map[string]string{
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
 	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/slsa matrix pipeline pipeline/artifact
-		pipeline/build pipeline/compare pipeline/gocmd pipeline/hint pipeline/inspect pipeline/oci pipeline/publish
+		pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/hint pipeline/inspect pipeline/oci pipeline/publish
 		pipeline/recipe pipeline/report pipeline/sbom`,
 
 	// Black boxes: they run the command.

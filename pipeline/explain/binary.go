@@ -1,0 +1,611 @@
+package explain
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/inspect"
+)
+
+// Binary is what differs between two executables, or slices of universal files.
+type Binary struct {
+	// Slice is the GOARCH of a slice, empty if the file is no universal one.
+	Slice string `json:"slice,omitempty"`
+	// Facts are single facts that differ: the platform, the kind, the Go version,
+	// answers as package inspect gives them, libraries.
+	Facts []Value `json:"facts,omitempty"`
+	// Headers are fields of headers and load commands that differ.
+	Headers []Value `json:"headers,omitempty"`
+	// Sections are all sections of A, and then those that only B has.
+	Sections []Section `json:"sections"`
+	// BuildInfo are the lines of build information that differ, named by what
+	// comes before the value: "build GOAMD64", "dep golang.org/x/sys".
+	BuildInfo []Value `json:"buildInfo,omitempty"`
+	// BuildID are the parts of the build ID, nil unless both files have one of
+	// four parts.
+	BuildID []IDPart `json:"buildID,omitempty"`
+	// Sources are folders of source files that differ.
+	Sources []SourceRoot `json:"sources,omitempty"`
+	// Functions is nil if one of the files has no table of functions.
+	Functions *Functions `json:"functions,omitempty"`
+	// Embedded are embedded files that differ: Value.A and B are SHA-256 sums.
+	Embedded []Value `json:"embedded,omitempty"`
+}
+
+// Section is a section of two executables.
+type Section struct {
+	Name string `json:"name"`
+	// State is "equal", "moved" (the same bytes elsewhere), "shifted" (the same but
+	// for references to what moved), "changed", "only in A" or "only in B".
+	State string `json:"state"`
+	// OffsetA, OffsetB and the sizes are in bytes, -1 where there is no section.
+	OffsetA int64 `json:"offsetA"`
+	OffsetB int64 `json:"offsetB"`
+	SizeA   int64 `json:"sizeA"`
+	SizeB   int64 `json:"sizeB"`
+	// First is the first difference, from the start of the section, and Differing
+	// the number of bytes that differ at the same place; both 0 unless State is
+	// "shifted" or "changed".
+	First     int64 `json:"first,omitempty"`
+	Differing int64 `json:"differing,omitempty"`
+}
+
+// IDPart is a part of the build ID.
+type IDPart struct {
+	// Name is "link action", "main action", "main content" or "file content".
+	Name string `json:"name"`
+	Same bool   `json:"same"`
+	// Meaning says what it means that it is the same, or differs.
+	Meaning string `json:"meaning"`
+}
+
+// SourceRoot is a folder in whose place the sources of the other file have
+// another.
+type SourceRoot struct {
+	// Kind is "build folder", "GOROOT" or "module cache".
+	Kind string `json:"kind"`
+	A    string `json:"a"`
+	B    string `json:"b"`
+	// Example is the path of a file in the folder.
+	Example string `json:"example"`
+}
+
+// pairOf is what is known of two executables while they are explained.
+type pairOf struct {
+	c          *Comparison
+	a, b       input
+	binA, binB *inspect.Binary
+	fa, fb     *inspect.Facts
+	x          *Binary
+	where      string
+	code       bool // this pair has a cause that explains other functions
+	first      int  // the index of its first cause
+}
+
+// binaries explains two executables.
+func (e *explainer) binaries(c *Comparison, a, b input, binA, binB *inspect.Binary) {
+	if binA.Format != inspect.Universal && binB.Format != inspect.Universal {
+		e.binary(c, a, b, binA, binB, "")
+		return
+	}
+	type slice struct {
+		in  input
+		bin *inspect.Binary
+	}
+	slicesOf := func(in input, bin *inspect.Binary) ([]string, map[string]slice) {
+		m := map[string]slice{}
+		if bin.Format != inspect.Universal {
+			name := bin.Facts().GOARCH
+			return []string{name}, map[string]slice{name: {in, bin}}
+		}
+		var names []string
+		budget := 2 * in.size // slices may overlap
+		for _, s := range bin.Slices {
+			name := s.Name
+			if _, twice := m[name]; twice {
+				continue
+			}
+			sub, err := bin.OpenSlice(s)
+			if budget -= s.Size; budget < 0 {
+				err = errors.New("slices overlap too often")
+			}
+			if err == nil && sub.Format == inspect.Universal {
+				err = errors.New("a universal file within one")
+			}
+			if err != nil {
+				c.noteText(fmt.Sprintf("slice %s: %v", name, err))
+				continue
+			}
+			names = append(names, name)
+			m[name] = slice{e.input(File{in.name, in.section(s.Offset, s.Size), s.Size}), sub}
+		}
+		return names, m
+	}
+	namesA, inA := slicesOf(a, binA)
+	namesB, inB := slicesOf(b, binB)
+	if binA.Format != binB.Format || !slices.Equal(namesA, namesB) {
+		c.cause("universal-slices", Certain, Cause{A: string(binA.Format) + " " + strings.Join(namesA, " "), B: string(binB.Format) + " " + strings.Join(namesB, " ")})
+	}
+	for _, name := range namesA {
+		if other, ok := inB[name]; ok {
+			e.binary(c, inA[name].in, other.in, inA[name].bin, other.bin, name)
+		}
+	}
+}
+
+// binary explains two executables that are no universal files.
+func (e *explainer) binary(c *Comparison, a, b input, binA, binB *inspect.Binary, slice string) {
+	fa, fb := binA.Facts(), binB.Facts()
+	p := &pairOf{c: c, a: a, b: b, binA: binA, binB: binB, fa: &fa, fb: &fb, x: &Binary{Slice: slice}, where: slice, first: len(c.Causes)}
+	for _, n := range slices.Concat(fa.Notes, fb.Notes) {
+		c.noteText(cut(n))
+	}
+	p.x.Facts = facts(&fa, &fb)
+	p.x.Headers = valuesOfHeaders(headers(a, binA.Format), headers(b, binB.Format))
+	p.sections()
+	if slice != "" && !slices.ContainsFunc(p.x.Sections, func(s Section) bool { return s.State != "equal" && s.State != "moved" }) && len(p.x.Headers) == 0 {
+		c.Binaries = append(c.Binaries, *p.x)
+		return // the same slice elsewhere
+	}
+	p.buildInfo()
+	p.buildID()
+	p.sources()
+	p.embedded()
+	p.strings()
+	imageA, errA := newImage(a, binA, &fa)
+	imageB, errB := newImage(b, binB, &fb)
+	switch err := cmp.Or(errA, errB); {
+	case errors.Is(err, inspect.ErrNoFunctions):
+	case err != nil:
+		c.note(err)
+	default:
+		p.x.Functions = c.compareFunctions(imageA, imageB, &fa)
+		p.shifted(imageA, imageB)
+	}
+	p.judge()
+	c.Binaries = append(c.Binaries, *p.x)
+}
+
+// facts lists single facts.
+func facts(a, b *inspect.Facts) []Value {
+	list := func(f *inspect.Facts) []header {
+		rows := []header{
+			{"format", string(f.Format)}, {"platform", f.GOOS + "/" + f.GOARCH}, {"kind", f.Kind}, {"go", f.GoVersion},
+			{"experiments", strings.Join(f.Experiments, ",")}, {"interpreter", f.Interpreter}, {"libraries", strings.Join(f.Libraries, " ")},
+		}
+		if f.Build != nil && f.Build.Main != nil {
+			rows = append(rows, header{"main module", strings.TrimSpace(f.Build.Main.Path + " " + f.Build.Main.Version)})
+		}
+		for _, q := range f.Findings {
+			rows = append(rows, header{q.Name, string(q.Is)})
+		}
+		if f.Content != nil {
+			rows = append(rows, header{"content", string(f.Content.State)})
+		}
+		if f.BuildID != nil {
+			rows = append(rows, header{"build ID", f.BuildID.ID})
+		}
+		if f.HostID != nil {
+			rows = append(rows, header{f.HostID.Kind, f.HostID.Value})
+		}
+		if s := f.Signature; s != nil {
+			rows = append(rows, header{"signature", strings.Join(strings.Fields(s.Kind+" "+s.Identifier+" "+s.Team), " ")})
+		}
+		return rows
+	}
+	return valuesOfHeaders(list(a), list(b))
+}
+
+// sections compares the sections: the nth of a name with the nth.
+func (p *pairOf) sections() {
+	inB := map[string][]inspect.Section{}
+	for _, s := range p.binB.Sections {
+		inB[s.Name] = append(inB[s.Name], s)
+	}
+	// An honest file's sections overlap by a factor of two.
+	budget := 4 * (p.a.size + p.b.size)
+	rest := map[string]int{} // sections of B that A has as well
+	for _, sa := range p.binA.Sections {
+		n := rest[sa.Name]
+		list := inB[sa.Name]
+		if n >= len(list) {
+			p.x.Sections = append(p.x.Sections, Section{Name: cut(sa.Name), State: "only in A", OffsetA: sa.Offset, OffsetB: -1, SizeA: sa.Size, SizeB: -1})
+			continue
+		}
+		sb := list[n]
+		rest[sa.Name]++
+		s := Section{Name: cut(sa.Name), State: "equal", OffsetA: sa.Offset, OffsetB: sb.Offset, SizeA: sa.Size, SizeB: sb.Size}
+		if budget -= sa.Size + sb.Size; budget < 0 {
+			p.c.noteText("sections overlap too often, some were not compared")
+			break
+		}
+		first, n64, err := differing(p.a, p.b, sa, sb)
+		switch {
+		case err != nil:
+			p.c.note(err)
+			continue
+		case n64 > 0:
+			s.State, s.First, s.Differing = "changed", first, n64
+		case sa.Offset != sb.Offset || sa.Address != sb.Address:
+			s.State = "moved"
+		}
+		p.x.Sections = append(p.x.Sections, s)
+	}
+	seen := map[string]int{}
+	for _, sb := range p.binB.Sections {
+		seen[sb.Name]++
+		if seen[sb.Name] > rest[sb.Name] {
+			p.x.Sections = append(p.x.Sections, Section{Name: cut(sb.Name), State: "only in B", OffsetA: -1, OffsetB: sb.Offset, SizeA: -1, SizeB: sb.Size})
+		}
+	}
+}
+
+// differing returns the first difference of two sections and the number of bytes
+// that differ.
+func differing(a, b input, sa, sb inspect.Section) (first, n int64, err error) {
+	size := max(sa.Size, sb.Size)
+	bufA, bufB := make([]byte, min(bufferSize, sa.Size)), make([]byte, min(bufferSize, sb.Size))
+	first = -1
+	for at := int64(0); at < size; at += bufferSize {
+		pa := bufA[:max(0, min(bufferSize, sa.Size-at))]
+		pb := bufB[:max(0, min(bufferSize, sb.Size-at))]
+		if k, err := a.ReadAt(pa, sa.Offset+at); k < len(pa) {
+			return 0, 0, fmt.Errorf("compare sections: %w", err)
+		}
+		if k, err := b.ReadAt(pb, sb.Offset+at); k < len(pb) {
+			return 0, 0, fmt.Errorf("compare sections: %w", err)
+		}
+		if f, k := differ(pa, pb); k > 0 {
+			if first < 0 {
+				first = at + int64(f)
+			}
+			n += int64(k)
+		}
+	}
+	return max(first, 0), n, nil
+}
+
+// buildInfo compares the build information line by line.
+func (p *pairOf) buildInfo() {
+	rows := func(b *inspect.Binary) []header {
+		info, err := b.BuildInfo()
+		if err != nil {
+			return nil
+		}
+		rows := []header{{"go", info.GoVersion}}
+		last := ""
+		for _, line := range info.Lines[:min(len(info.Lines), maxRows)] {
+			kind, rest, _ := strings.Cut(line, "\t")
+			name, value := kind, rest
+			switch kind {
+			case "build":
+				key, v, _ := strings.Cut(rest, "=")
+				name, value = "build "+key, v
+			case "dep", "mod":
+				module, v, _ := strings.Cut(rest, "\t")
+				name, value, last = kind+" "+module, v, module
+			case "=>":
+				name = "=> of " + last
+			case "":
+				continue
+			}
+			rows = append(rows, header{name, strings.ReplaceAll(value, "\t", " ")})
+		}
+		return rows
+	}
+	p.x.BuildInfo = valuesOfHeaders(rows(p.binA), rows(p.binB))
+}
+
+// line returns what differs of a line of build information.
+func (p *pairOf) line(name string) (Value, bool) {
+	i := slices.IndexFunc(p.x.BuildInfo, func(v Value) bool { return v.Name == name })
+	if i < 0 {
+		return Value{}, false
+	}
+	return p.x.BuildInfo[i], true
+}
+
+// buildID explains the parts of the build ID (cmd/go/internal/work/buildid.go of
+// the Go tree).
+func (p *pairOf) buildID() {
+	a, b := p.fa.BuildID, p.fb.BuildID
+	if a == nil || b == nil || a.FileContent == "" || b.FileContent == "" {
+		return
+	}
+	add := func(name, a, b, same, differs string) {
+		part := IDPart{name, a == b, differs}
+		if part.Same {
+			part.Meaning = same
+		}
+		p.x.BuildID = append(p.x.BuildID, part)
+	}
+	add("link action", a.LinkAction, b.LinkAction,
+		"all that was linked is the same: packages, flags, the linker",
+		"something that was linked differs: a package, -ldflags, or the linker")
+	add("main action", a.MainAction, b.MainAction,
+		"package main was compiled from the same: source, imports, settings, build information, the compiler",
+		"package main was compiled from something else: source, imports, settings, build information, or the compiler")
+	add("main content", a.MainContent, b.MainContent,
+		"package main was compiled to the same",
+		"package main was compiled to something else")
+	add("file content", a.FileContent, b.FileContent,
+		"the linker wrote the same file, and what differs came later",
+		"the linker wrote another file")
+}
+
+// idPart tells whether a part of the build ID is known, and the same.
+func (p *pairOf) idPart(name string) (same, known bool) {
+	for _, part := range p.x.BuildID {
+		if part.Name == name {
+			return part.Same, true
+		}
+	}
+	return false, false
+}
+
+const (
+	maxSources = 65536
+	// aScheduler is a file that every Go program has, below GOROOT.
+	aScheduler = "/src/runtime/proc.go"
+)
+
+// sources finds folders of source files that differ.
+func (p *pairOf) sources() {
+	type set map[string]bool
+	read := func(b *inspect.Binary) (set, bool) {
+		s := set{}
+		size := 0
+		for path, err := range b.SourceFiles() {
+			if err != nil || len(s) == maxSources || size > maxMemberNames {
+				return s, err == nil
+			}
+			s[path] = true
+			size += len(path)
+		}
+		return s, false
+	}
+	inA, cutA := read(p.binA)
+	inB, cutB := read(p.binB)
+	if cutA || cutB {
+		p.c.noteText("not all source files were looked at")
+	}
+	only := func(x, y set) []string {
+		var list []string
+		for path := range x {
+			if !y[path] && isAbsolute(path) {
+				list = append(list, path)
+			}
+		}
+		slices.Sort(list)
+		return list
+	}
+	onlyA, onlyB := only(inA, inB), only(inB, inA)
+	// Files are put together by the elements of their paths from the end.
+	byBase := map[string][]string{}
+	for _, path := range onlyB {
+		base := path[strings.LastIndexAny(path, `/\`)+1:]
+		byBase[base] = append(byBase[base], path)
+	}
+	tries := 1 << 20
+	for _, path := range onlyA {
+		best, other := "", ""
+		for _, o := range byBase[path[strings.LastIndexAny(path, `/\`)+1:]] {
+			if tries--; tries < 0 {
+				return
+			}
+			if s := commonEnd(path, o); len(s) > len(best) {
+				best, other = s, o
+			}
+		}
+		if best == "" {
+			continue
+		}
+		rootA, rootB, kind := path[:len(path)-len(best)], other[:len(other)-len(best)], "build folder"
+		src := strings.Index(best, "/src/")
+		switch {
+		case strings.Contains(best, "@v") || strings.Contains(rootA, "@v"):
+			kind = "module cache"
+		case src >= 0 && inA[path[:len(rootA)+src]+aScheduler] && inB[other[:len(rootB)+src]+aScheduler]:
+			kind, rootA, rootB = "GOROOT", path[:len(rootA)+src], other[:len(rootB)+src]
+		}
+		root := SourceRoot{Kind: kind, A: cut(rootA), B: cut(rootB), Example: cut(path)}
+		if !slices.ContainsFunc(p.x.Sources, func(o SourceRoot) bool { return o.A == root.A && o.B == root.B && o.Kind == root.Kind }) && len(p.x.Sources) < 16 {
+			p.x.Sources = append(p.x.Sources, root)
+		}
+	}
+}
+
+// commonEnd returns the path elements that both paths end with, from a slash on.
+func commonEnd(a, b string) string {
+	a, b = strings.ReplaceAll(a, `\`, "/"), strings.ReplaceAll(b, `\`, "/")
+	n, slash := 0, 0
+	for n < len(a) && n < len(b) && a[len(a)-1-n] == b[len(b)-1-n] {
+		n++
+		if a[len(a)-n] == '/' {
+			slash = n
+		}
+	}
+	return a[len(a)-slash:]
+}
+
+func isAbsolute(s string) bool {
+	return strings.HasPrefix(s, "/") || len(s) > 2 && s[1] == ':' && (s[2] == '\\' || s[2] == '/')
+}
+
+// embedded compares the embedded files: the nth of a name with the nth.
+func (p *pairOf) embedded() {
+	rows := func(f *inspect.Facts) []header {
+		var list []header
+		for _, e := range f.Embedded {
+			list = append(list, header{e.Name, e.SHA256})
+		}
+		return list
+	}
+	p.x.Embedded = valuesOfHeaders(rows(p.fa), rows(p.fb))
+}
+
+// dataSections are those that hold what a program was written to contain.
+var dataSections = map[string]bool{
+	".rodata": true, ".data": true, ".noptrdata": true, ".data.rel.ro": true, ".rdata": true, "(data)": true, ".go.module": true,
+	"__TEXT,__rodata": true, "__DATA,__data": true, "__DATA,__noptrdata": true, "__DATA_CONST,__rodata": true, "__DATA,__go_module": true,
+	"__TEXT,__cstring": true, "__TEXT,__const": true, ".rodata.str1.1": true, ".rodata.str1.8": true,
+}
+
+func dataSpans(in input, b *inspect.Binary) []span {
+	var list []span
+	seen := int64(0)
+	for _, s := range b.Sections {
+		if dataSections[s.Name] && seen+s.Size <= 2*in.size {
+			seen += s.Size
+			list = append(list, span{s.Name, s.Offset, s.Size})
+		}
+	}
+	if len(list) == 0 {
+		return whole(in)
+	}
+	return list
+}
+
+// strings finds paths, times, users, values of -X and other texts that differ.
+func (p *pairOf) strings() {
+	infoA, _ := p.binA.BuildInfo() // without it there is nothing to leave out
+	infoB, _ := p.binB.BuildInfo()
+	p.c.tokens(p.a, dataSpans(p.a, p.binA), p.b, dataSpans(p.b, p.binB), infoA.Lines, infoB.Lines)
+
+	only := func(x, y []inspect.HostPath) []string {
+		var list []string
+		for _, h := range x {
+			if !slices.ContainsFunc(y, func(o inspect.HostPath) bool { return o.Text == h.Text && o.Section == h.Section }) {
+				list = append(list, h.Text)
+			}
+		}
+		return list
+	}
+	for _, pair := range couple(only(p.fa.Paths, p.fb.Paths), only(p.fb.Paths, p.fa.Paths)) {
+		d := StringDifference{Kind: KindPath, A: pair[0], B: pair[1]}
+		for _, h := range slices.Concat(p.fa.Paths, p.fb.Paths) {
+			if h.Text == cmp.Or(pair[0], pair[1]) {
+				d.Section = h.Section
+				break
+			}
+		}
+		p.c.addString(d)
+	}
+	for _, v := range p.variables() {
+		p.c.addString(v)
+	}
+	p.c.dataTexts(p.a, dataSpans(p.a, p.binA), p.b, dataSpans(p.b, p.binB), infoA.Lines, infoB.Lines)
+}
+
+// variables returns the values of -X that differ, where -ldflags are recorded.
+func (p *pairOf) variables() []StringDifference {
+	v, ok := p.line("build -ldflags")
+	if !ok {
+		return nil
+	}
+	_, xa := splitLdflags(v.A)
+	_, xb := splitLdflags(v.B)
+	var list []StringDifference
+	for _, v := range valuesOf(xa, xb) {
+		list = append(list, StringDifference{Kind: KindVariable, Name: v.Name, A: v.A, B: v.B})
+	}
+	return list
+}
+
+// splitLdflags separates the values of -X from the rest of linker flags, as they
+// are recorded: separated by spaces, with quotes around what has spaces. What is
+// quoted as a whole, for its special characters, is unquoted first.
+func splitLdflags(s string) (rest []string, variables map[string]string) {
+	variables = map[string]string{}
+	s = unquote(s)
+	var words []string
+	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {
+		if q := s[0]; q == '"' || q == '\'' {
+			word, after, _ := strings.Cut(s[1:], string(q))
+			words, s = append(words, word), after
+			continue
+		}
+		end := strings.IndexAny(s, " \t\n")
+		if end < 0 {
+			end = len(s)
+		}
+		words, s = append(words, s[:end]), s[end:]
+	}
+	for i := 0; i < len(words); i++ {
+		w := strings.TrimPrefix(words[i], "-")
+		def, ok := strings.CutPrefix(w, "-X=")
+		if !ok {
+			def, ok = strings.CutPrefix(w, "X=")
+		}
+		if (w == "X" || w == "-X") && i+1 < len(words) {
+			i++
+			def, ok = strings.Trim(words[i], `'"`), true
+		}
+		if name, value, isDef := strings.Cut(def, "="); ok && isDef {
+			variables[name] = value
+			continue
+		}
+		rest = append(rest, words[i])
+	}
+	return rest, variables
+}
+
+// textAt returns the printable characters around an offset, and nothing for
+// fewer than four.
+func textAt(in input, offset int64) string {
+	const before, after, least = 80, 160, 4
+	if offset < 0 || offset >= in.size {
+		return ""
+	}
+	start := max(0, offset-before)
+	buf := make([]byte, max(0, min(before+after, in.size-start)))
+	n, _ := in.ReadAt(buf, start) // what can be read is shown
+	at := min(int(offset-start), n)
+	from, to := at, at
+	for from > 0 && printable(buf[from-1]) {
+		from--
+	}
+	for to < n && printable(buf[to]) {
+		to++
+	}
+	if to-from < least {
+		return ""
+	}
+	return string(buf[from:to])
+}
+
+// variableNames returns the names of variables that -X set, from the symbols
+// that the linker makes for their values ("main.version.str").
+func variableNames(in input, b *inspect.Binary) []string {
+	var names []string
+	for _, s := range b.Sections {
+		if s.Name != ".strtab" && s.Name != "(string table)" && s.Name != "name" {
+			continue
+		}
+		const suffix = ".str\x00"
+		buf := make([]byte, min(s.Size, 16<<20))
+		if n, _ := in.ReadAt(buf, s.Offset); n < len(buf) {
+			return nil
+		}
+		for rest, at := buf, 0; len(names) < 64; {
+			i := bytes.Index(rest[at:], []byte(suffix))
+			if i < 0 {
+				break
+			}
+			end := at + i
+			start := bytes.LastIndexByte(rest[:end], 0) + 1
+			if name := string(rest[start:end]); strings.Contains(name, ".") && len(name) < 200 {
+				// The go command sets runtime.modinfo and others in any program.
+				if name = strings.TrimPrefix(name, "_"); !strings.HasPrefix(name, "runtime.") {
+					names = append(names, name)
+				}
+			}
+			at = end + len(suffix)
+		}
+	}
+	return names
+}

@@ -1,0 +1,447 @@
+package explain
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"sort"
+
+	"github.com/twicebuild/twice/pipeline/inspect"
+)
+
+// Functions is what differs between the functions of two programs.
+type Functions struct {
+	// A and B are their numbers.
+	A int `json:"a"`
+	B int `json:"b"`
+	// Same have the same instructions at the same place, Moved the same elsewhere,
+	// Changed others of the same size, Resized others of another size.
+	Same    int `json:"same"`
+	Moved   int `json:"moved"`
+	Changed int `json:"changed"`
+	Resized int `json:"resized"`
+	// Added are in B alone, Removed in A alone.
+	Added   int `json:"added"`
+	Removed int `json:"removed"`
+	// List are those that are neither the same nor moved, in A's order and then
+	// those that only B has; More is how many more there are.
+	List []Function `json:"list,omitempty"`
+	More int        `json:"more,omitempty"`
+	// Packages are their packages, those with the most such functions first.
+	Packages []Package `json:"packages,omitempty"`
+}
+
+// Function is a function that differs.
+type Function struct {
+	Name    string `json:"name"`
+	Package string `json:"package,omitempty"`
+	// State is "changed", "resized", "added" or "removed".
+	State string `json:"state"`
+	// SizeA and SizeB are the sizes in bytes, -1 where there is none.
+	SizeA int64 `json:"sizeA"`
+	SizeB int64 `json:"sizeB"`
+}
+
+// Package sums up the functions of a package that differ.
+type Package struct {
+	// Path is the import path, empty for what is generated for several.
+	Path string `json:"path"`
+	// Module is the module it belongs to, "std" for the standard library, empty if
+	// unknown.
+	Module  string `json:"module,omitempty"`
+	Changed int    `json:"changed"`
+	Resized int    `json:"resized"`
+	Added   int    `json:"added"`
+	Removed int    `json:"removed"`
+	// Bytes is by how much its functions are larger in B.
+	Bytes int64 `json:"bytes"`
+}
+
+const (
+	maxFunctions = 1 << 20
+	maxPackages  = 65536
+	maxCode      = 1 << 20 // bytes of a function that are compared with references in mind
+	stdModule    = "std"
+)
+
+// function is what is kept of a function: no name, so that memory is bounded.
+type function struct {
+	key    uint64 // a hash of the name
+	start  uint64
+	offset int64
+	size   uint32
+	state  state
+}
+
+type state uint8
+
+const (
+	stateNone state = iota // only one file has it
+	stateSame
+	stateMoved
+	stateChanged
+	stateResized
+)
+
+// image is a program as it is loaded.
+type image struct {
+	in       input
+	bin      *inspect.Binary
+	arch     string
+	order    binary.ByteOrder
+	list     []function // by start
+	text     uint64     // the address of what starts at 0
+	located  bool       // that text is known
+	sections []inspect.Section
+}
+
+func nameKey(name string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name))
+	return h.Sum64()
+}
+
+// newImage reads the functions of a program.
+func newImage(in input, bin *inspect.Binary, facts *inspect.Facts) (*image, error) {
+	m := &image{in: in, bin: bin, arch: facts.GOARCH, order: binary.LittleEndian}
+	if facts.ByteOrder == "big" {
+		m.order = binary.BigEndian
+	}
+	for _, s := range bin.Sections {
+		if s.Address != 0 && s.Size > 0 {
+			m.sections = append(m.sections, s)
+		}
+	}
+	slices.SortStableFunc(m.sections, func(x, y inspect.Section) int { return cmp.Compare(x.Address, y.Address) })
+	for f, err := range bin.Functions() {
+		if err != nil {
+			return m, err
+		}
+		if len(m.list) == maxFunctions {
+			return m, fmt.Errorf("compare functions: more than %d", maxFunctions)
+		}
+		if f.Name == "go:buildid" || f.Name == "go.buildid" {
+			continue // it is no code
+		}
+		if s, ok := bin.SectionAt(max(0, f.Offset)); !m.located && f.Offset >= 0 && ok && s.Address != 0 {
+			m.text, m.located = s.Address+uint64(f.Offset-s.Offset)-f.Start, true
+		}
+		m.list = append(m.list, function{nameKey(f.Name), f.Start, f.Offset, uint32(min(f.Size, 1<<32-1)), stateNone})
+	}
+	return m, nil
+}
+
+// target is what an address leads to.
+type target struct {
+	function bool
+	name     uint64 // a hash
+	offset   uint64 // in a function
+}
+
+// resolve says what is at an address.
+func (m *image) resolve(address uint64) (target, bool) {
+	if rel := address - m.text; m.located && address >= m.text {
+		i := sort.Search(len(m.list), func(i int) bool { return m.list[i].start > rel }) - 1
+		if i >= 0 && rel-m.list[i].start < uint64(m.list[i].size) {
+			return target{true, m.list[i].key, rel - m.list[i].start}, true
+		}
+	}
+	i := sort.Search(len(m.sections), func(i int) bool { return m.sections[i].Address > address }) - 1
+	if i < 0 {
+		return target{}, false
+	}
+	s := m.sections[i]
+	// An address may be that of the end. What follows the last section is
+	// memory that has no bytes in the file.
+	const most = 1 << 30
+	switch past := address - s.Address; {
+	case past <= uint64(s.Size):
+		return target{name: nameKey(s.Name)}, true
+	case past < uint64(s.Size)+most:
+		return target{name: 1}, true
+	}
+	return target{}, false
+}
+
+// compareFunctions compares the functions of two programs.
+func (c *Comparison) compareFunctions(a, b *image, buildA *inspect.Facts) *Functions {
+	x := &Functions{A: len(a.list), B: len(b.list)}
+	ofB := matchFunctions(a.list, b.list)
+	budget := 2 * (a.in.size + b.in.size) // functions do not overlap
+	code := &codePair{a: a, b: b}
+	bufA, bufB := make([]byte, 0, 64<<10), make([]byte, 0, 64<<10)
+	for i := range a.list {
+		j := ofB[i]
+		if j < 0 {
+			continue
+		}
+		fa, fb := &a.list[i], &b.list[j]
+		if budget -= int64(fa.size) + int64(fb.size); budget < 0 {
+			c.noteText("functions overlap too often, some were not compared")
+			break
+		}
+		var err error
+		bufA, err = a.code(bufA, fa)
+		if err == nil {
+			bufB, err = b.code(bufB, fb)
+		}
+		switch {
+		case errors.Is(err, errNoCode):
+			fa.state = stateSame
+			if fa.size != fb.size {
+				fa.state = stateResized
+			}
+		case err != nil:
+			c.note(err)
+			return x
+		default:
+			fa.state = code.compare(bufA, bufB, fa, fb)
+		}
+		if fa.state == stateSame && fa.start != fb.start {
+			fa.state = stateMoved
+		}
+		fb.state = fa.state
+	}
+	c.listFunctions(x, a, b, ofB, buildA)
+	return x
+}
+
+var errNoCode = errors.New("no code")
+
+// code reads a function's instructions, without padding at its end.
+func (m *image) code(buf []byte, f *function) ([]byte, error) {
+	if f.offset < 0 || f.offset > m.in.size || int64(f.size) > m.in.size-f.offset || f.size > maxCode {
+		return buf, errNoCode
+	}
+	buf = slices.Grow(buf[:0], int(f.size))[:f.size]
+	if n, err := m.in.ReadAt(buf, f.offset); n < len(buf) {
+		return buf, fmt.Errorf("compare functions: %w", err)
+	}
+	switch m.arch {
+	case "amd64", "386":
+		return bytes.TrimRight(buf, "\xcc"), nil
+	case "wasm":
+		return buf, nil
+	}
+	for len(buf) >= 4 && m.order.Uint32(buf[len(buf)-4:]) == 0 {
+		buf = buf[:len(buf)-4]
+	}
+	return buf, nil
+}
+
+// matchFunctions returns for each function of a the index of the one of the same
+// name in b, the nth with the nth, -1 if there is none.
+func matchFunctions(a, b []function) []int32 {
+	byKey := func(list []function) []int32 {
+		order := make([]int32, len(list))
+		for i := range order {
+			order[i] = int32(i)
+		}
+		slices.SortFunc(order, func(x, y int32) int {
+			return cmp.Or(cmp.Compare(list[x].key, list[y].key), cmp.Compare(x, y))
+		})
+		return order
+	}
+	pairs := make([]int32, len(a))
+	orderA, orderB := byKey(a), byKey(b)
+	j := 0
+	for _, i := range orderA {
+		for j < len(orderB) && b[orderB[j]].key < a[i].key {
+			j++
+		}
+		pairs[i] = -1
+		if j < len(orderB) && b[orderB[j]].key == a[i].key {
+			pairs[i] = orderB[j]
+			j++
+		}
+	}
+	return pairs
+}
+
+// listFunctions counts, and reads the names of those that differ.
+func (c *Comparison) listFunctions(x *Functions, a, b *image, ofB []int32, facts *inspect.Facts) {
+	modules, main := map[string]string{}, ""
+	if facts.Code != nil {
+		for _, p := range facts.Code.Packages {
+			modules[p.Path] = p.Module
+		}
+	}
+	if facts.Build != nil {
+		main = facts.Build.Path
+	}
+	packages := map[string]*Package{}
+	add := func(name, state string, sizeA, sizeB int64) {
+		path := inspect.PackageOf(name)
+		if path == "main" && main != "" {
+			path = main
+		}
+		p := packages[path]
+		if p == nil {
+			if len(packages) == maxPackages {
+				return
+			}
+			p = &Package{Path: cut(path), Module: cut(modules[path])}
+			packages[path] = p
+		}
+		switch state {
+		case "changed":
+			x.Changed++
+			p.Changed++
+		case "resized":
+			x.Resized++
+			p.Resized++
+		case "added":
+			x.Added++
+			p.Added++
+		case "removed":
+			x.Removed++
+			p.Removed++
+		}
+		p.Bytes += max(0, sizeB) - max(0, sizeA)
+		if len(x.List) == maxListed {
+			x.More++
+			return
+		}
+		x.List = append(x.List, Function{cut(name), cut(path), state, sizeA, sizeB})
+	}
+	for i, name := range a.names() {
+		f := a.list[i]
+		switch f.state {
+		case stateSame:
+			x.Same++
+		case stateMoved:
+			x.Moved++
+		case stateChanged, stateResized:
+			add(name, map[state]string{stateChanged: "changed", stateResized: "resized"}[f.state], int64(f.size), int64(b.list[ofB[i]].size))
+		case stateNone:
+			if ofB[i] < 0 {
+				add(name, "removed", int64(f.size), -1)
+			}
+		}
+	}
+	taken := make([]bool, len(b.list))
+	for _, j := range ofB {
+		if j >= 0 {
+			taken[j] = true
+		}
+	}
+	for j, name := range b.names() {
+		if !taken[j] {
+			add(name, "added", -1, int64(b.list[j].size))
+		}
+	}
+	for _, p := range packages {
+		x.Packages = append(x.Packages, *p)
+	}
+	total := func(p Package) int { return p.Changed + p.Resized + p.Added + p.Removed }
+	slices.SortFunc(x.Packages, func(p, q Package) int {
+		return cmp.Or(cmp.Compare(total(q), total(p)), cmp.Compare(p.Path, q.Path))
+	})
+	x.Packages = x.Packages[:min(len(x.Packages), maxListed)]
+}
+
+// names iterates over the functions again, for their names. It ends early where
+// the file is not what it was.
+func (m *image) names() func(yield func(int, string) bool) {
+	return func(yield func(int, string) bool) {
+		i := 0
+		for f, err := range m.bin.Functions() {
+			if err != nil || i == len(m.list) {
+				return
+			}
+			if m.list[i].start != f.Start || m.list[i].key != nameKey(f.Name) {
+				continue
+			}
+			if !yield(i, f.Name) {
+				return
+			}
+			i++
+		}
+	}
+}
+
+// shifted finds sections that are the same but for references: the code if all
+// functions are, and data of the same size if all words that differ are
+// addresses of the same thing, or such distances from the start of the code.
+func (p *pairOf) shifted(a, b *image) {
+	f := p.x.Functions
+	code := f.Changed+f.Resized+f.Added+f.Removed == 0
+	budget := 2 * (p.a.size + p.b.size) // sections may overlap
+	for i := range p.x.Sections {
+		s := &p.x.Sections[i]
+		if s.State != "changed" || s.SizeA != s.SizeB {
+			continue
+		}
+		switch s.Name {
+		case ".text", "__TEXT,__text", "(code)":
+			// The Go build ID of some formats is at the start of the code.
+			if code && (a.bin.Format == inspect.ELF || p.idIsSame()) {
+				s.State = "shifted"
+			}
+			continue
+		}
+		if budget -= s.SizeA + s.SizeB; budget < 0 || !a.located || !b.located {
+			return
+		}
+		if p.sameWords(a, b, s) {
+			s.State = "shifted"
+		}
+	}
+}
+
+func (p *pairOf) idIsSame() bool {
+	return p.fa.BuildID != nil && p.fb.BuildID != nil && p.fa.BuildID.ID == p.fb.BuildID.ID || p.fa.BuildID == nil && p.fb.BuildID == nil
+}
+
+// sameWords tells whether all words of two sections that differ refer to the
+// same thing.
+func (p *pairOf) sameWords(a, b *image, s *Section) bool {
+	code := &codePair{a: a, b: b}
+	pointer := p.fa.Bits / 8
+	if pointer != p.fb.Bits/8 || pointer != 4 && pointer != 8 || a.order != b.order {
+		return false
+	}
+	bufA, bufB := make([]byte, min(bufferSize, s.SizeA)), make([]byte, min(bufferSize, s.SizeA))
+	for at := int64(0); at < s.SizeA; at += bufferSize {
+		pa, pb := bufA[:min(bufferSize, s.SizeA-at)], bufB[:min(bufferSize, s.SizeA-at)]
+		if n, _ := p.a.ReadAt(pa, s.OffsetA+at); n < len(pa) {
+			return false
+		}
+		if n, _ := p.b.ReadAt(pb, s.OffsetB+at); n < len(pb) {
+			return false
+		}
+		for len(pa) > 0 {
+			n := min(pointer, len(pa))
+			if !bytes.Equal(pa[:n], pb[:n]) && (n < pointer || !code.sameWord(pa[:n], pb[:n])) {
+				return false
+			}
+			pa, pb = pa[n:], pb[n:]
+		}
+	}
+	return true
+}
+
+// sameWord tells whether two words of a pointer's size refer to the same thing.
+func (p *codePair) sameWord(a, b []byte) bool {
+	oa, ob := p.a.order, p.b.order
+	if len(a) == 8 && p.sameTarget(oa.Uint64(a), ob.Uint64(b)) {
+		return true
+	}
+	for ; len(a) >= 4; a, b = a[4:], b[4:] {
+		va, vb := uint64(oa.Uint32(a)), uint64(ob.Uint32(b))
+		if va == vb {
+			continue
+		}
+		// Offsets from the start of the code are those of functions.
+		ta, okA := p.a.resolve(p.a.text + va)
+		tb, okB := p.b.resolve(p.b.text + vb)
+		if !(okA && okB && ta == tb && ta.function) && (len(a) == 8 || !p.sameTarget(va, vb)) {
+			return false
+		}
+	}
+	return true
+}

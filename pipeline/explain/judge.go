@@ -1,0 +1,744 @@
+package explain
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/inspect"
+)
+
+// unquote undoes the quoting of a line of build information.
+func unquote(s string) string {
+	if u, err := strconv.Unquote(s); err == nil && strings.HasPrefix(s, `"`) {
+		return u
+	}
+	return s
+}
+
+// cause adds a cause of this pair of executables.
+func (p *pairOf) cause(id string, sure Confidence, x Cause) {
+	x.A, x.B, x.Where = cut(x.A), cut(x.B), cut(p.where)
+	p.c.cause(id, sure, x)
+	if sure != Possible && kinds[kindIndex(id)].code {
+		p.code = true
+	}
+}
+
+// caused tells whether this pair has a cause of one of the kinds that is more
+// than possible.
+func (p *pairOf) caused(ids ...string) bool {
+	return slices.ContainsFunc(p.c.Causes[p.first:], func(o Cause) bool {
+		return o.Where == cut(p.where) && slices.Contains(ids, o.ID) && o.Confidence != Possible
+	})
+}
+
+// judge finds the causes, those that explain others first.
+func (p *pairOf) judge() {
+	p.packed()
+	p.platform()
+	p.maker()
+	p.settings()
+	p.modules()
+	p.vcs()
+	p.paths()
+	p.embeddedCauses()
+	p.later()
+	p.linked()
+	p.c.stampCauses()
+	p.compiled()
+}
+
+// stamps are the causes that are seen in texts.
+var stamps = []string{"time-stamp", "varied", "user-or-host", "host-path"}
+
+// packed finds executable packers: UPX names its sections so, or leaves its
+// mark (https://upx.github.io).
+func (p *pairOf) packed() {
+	is := func(in input, b *inspect.Binary) bool {
+		for _, s := range b.Sections {
+			if strings.HasPrefix(s.Name, "UPX") || strings.HasPrefix(s.Name, "upxTEXT") {
+				return true
+			}
+		}
+		head := make([]byte, min(1024, in.size))
+		n, _ := in.ReadAt(head, 0) // what can be read is looked at
+		return bytes.Contains(head[:n], []byte("UPX!"))
+	}
+	a, b := is(p.a, p.binA), is(p.b, p.binB)
+	if a != b {
+		p.cause("packed", Certain, Cause{Text: "only " + side(a) + " was packed by UPX"})
+	}
+}
+
+// side names the file that something is true of.
+func side(a bool) string {
+	if a {
+		return "A"
+	}
+	return "B"
+}
+
+func (p *pairOf) platform() {
+	a, b := p.fa.GOOS+"/"+p.fa.GOARCH, p.fb.GOOS+"/"+p.fb.GOARCH
+	other := func(a, b string) bool { return a != b && a != "" && b != "" } // or it is not known
+	if other(p.fa.GOOS, p.fb.GOOS) || other(p.fa.GOARCH, p.fb.GOARCH) || p.fa.Format != p.fb.Format {
+		p.cause("platform", Certain, Cause{Text: "for different platforms", A: a + " (" + string(p.fa.Format) + ")", B: b + " (" + string(p.fb.Format) + ")"})
+	}
+}
+
+// maker is about the toolchain.
+func (p *pairOf) maker() {
+	a, b := p.fa, p.fb
+	if (a.Build == nil) != (b.Build == nil) {
+		text := "only " + side(a.Build != nil) + " has build information: the other was made by another build system, was obfuscated (garble), or is none of Go's"
+		if a.BuildID != nil && b.BuildID != nil && a.BuildID.LinkAction != "" && a.BuildID.LinkAction == b.BuildID.LinkAction {
+			text = "the build information of " + side(a.Build == nil) + " was made unreadable after it was linked"
+		}
+		p.cause("no-build-info", Certain, Cause{Text: text, A: a.GoVersion, B: b.GoVersion})
+	}
+	if a.GoVersion != b.GoVersion && a.GoVersion != "" && b.GoVersion != "" {
+		if plainA, plainB := experimentless(a.GoVersion), experimentless(b.GoVersion); plainA != plainB {
+			p.cause("other-go-version", Certain, Cause{Text: "built by another version of Go", A: a.GoVersion, B: b.GoVersion})
+		} else {
+			p.cause("goexperiment", Certain, Cause{A: a.GoVersion, B: b.GoVersion})
+		}
+	}
+}
+
+// experimentless is a version without the list of experiments.
+func experimentless(version string) string {
+	version, _, _ = strings.Cut(version, " X:")
+	version, _, _ = strings.Cut(version, "-X:")
+	return version
+}
+
+// settings are the lines "build KEY=VALUE".
+func (p *pairOf) settings() {
+	if p.fa.Build == nil || p.fb.Build == nil {
+		// Without settings the headers tell something.
+		if a, b := p.fa.Finding("pie"), p.fb.Finding("pie"); a.Is != b.Is && !p.caused("platform") {
+			p.cause("pie", Likely, Cause{A: a.Why, B: b.Why})
+		}
+		return
+	}
+	for _, v := range p.x.BuildInfo {
+		key, ok := strings.CutPrefix(v.Name, "build ")
+		if !ok {
+			continue
+		}
+		v.A, v.B = unquote(v.A), unquote(v.B)
+		shown := func(in bool, value string) string {
+			if in {
+				return key + "=" + value
+			}
+			return "(no " + key + ")"
+		}
+		c := Cause{A: shown(v.InA, v.A), B: shown(v.InB, v.B)}
+		switch id := strings.ToLower(strings.TrimPrefix(key, "-")); {
+		case key == "GOOS" || key == "GOARCH":
+			// The headers say so.
+		case key == "-ldflags" || key == "-trimpath" || key == "vcs" || strings.HasPrefix(key, "vcs."):
+			// They are looked at later.
+		case key == "-buildmode":
+			if only(v.A, v.B, "exe", "pie") {
+				p.cause("pie", Certain, c)
+			} else {
+				p.cause("buildmode", Certain, c)
+			}
+		case key == "DefaultGODEBUG":
+			p.cause("godebug", Certain, c)
+		case key == "CGO_ENABLED":
+			p.cause("cgo", Certain, c)
+		case strings.HasPrefix(key, "CGO_"):
+			if !p.caused("cgo", "race", "msan", "asan") && !p.trimpathDiffers() {
+				c.Text = "flags of the C compiler: " + key
+				p.cause("cgo-flags", Certain, c)
+			}
+		case strings.HasPrefix(key, "GO") && p.caused("platform") && kindIndex(id) >= 0:
+			// Each machine has a variable of its own.
+		case kindIndex(id) >= 0 && (strings.HasPrefix(key, "GO") || strings.HasPrefix(key, "-")) && id != "buildmode":
+			p.cause(id, Certain, c)
+		default:
+			c.Text = "a recorded setting that this program does not know: " + key
+			p.cause("setting", Certain, c)
+		}
+	}
+	if a, b := p.fa.Finding("cgo"), p.fb.Finding("cgo"); a.Is != b.Is && a.Is != inspect.Unknown && b.Is != inspect.Unknown && !p.caused("race", "msan", "asan", "platform") {
+		p.cause("cgo", Likely, Cause{Text: "C code is in one of them only", A: a.Why, B: b.Why})
+	}
+}
+
+// only tells whether both values are among some.
+func only(a, b string, of ...string) bool { return slices.Contains(of, a) && slices.Contains(of, b) }
+
+func (p *pairOf) trimpathDiffers() bool {
+	_, ok := p.line("build -trimpath")
+	return ok
+}
+
+// modules are the lines about the package and the modules.
+func (p *pairOf) modules() {
+	a, b := p.fa.Build, p.fb.Build
+	if a == nil || b == nil {
+		return
+	}
+	if a.Path != b.Path {
+		p.cause("main-package", Certain, Cause{Text: "the program was named in another way, or is another", A: a.Path, B: b.Path})
+	}
+	inB := map[string]inspect.Module{}
+	for _, m := range b.Deps {
+		inB[m.Path] = m
+	}
+	inA := map[string]bool{}
+	sumsA, sumsB, unsummed := 0, 0, ""
+	for _, m := range a.Deps {
+		inA[m.Path] = true
+		o, ok := inB[m.Path]
+		if !ok {
+			p.cause("module-version", Certain, Cause{Text: "only A has module " + cut(m.Path), A: m.Path + " " + m.Version})
+			continue
+		}
+		used, usedO := replaced(m), replaced(o)
+		show := func(m inspect.Module) string { return strings.TrimSpace(m.Path + " " + m.Version) }
+		switch {
+		case used.Path != usedO.Path || (m.Replace == nil) != (o.Replace == nil):
+			p.cause("module-replaced", Certain, Cause{Text: "module " + cut(m.Path) + " is replaced", A: show(used), B: show(usedO)})
+		case used.Version != usedO.Version:
+			p.cause("module-version", Certain, Cause{Text: "another version of module " + cut(m.Path), A: show(used), B: show(usedO)})
+		case used.Sum != "" && usedO.Sum != "" && used.Sum != usedO.Sum:
+			p.cause("module-sum", Certain, Cause{Text: "module " + cut(show(used)) + " has other content", A: used.Sum, B: usedO.Sum})
+		case used.Sum != "" && usedO.Sum == "":
+			sumsA++
+			unsummed = show(used)
+		case used.Sum == "" && usedO.Sum != "":
+			sumsB++
+			unsummed = show(used)
+		}
+	}
+	for _, m := range b.Deps {
+		if !inA[m.Path] {
+			p.cause("module-version", Certain, Cause{Text: "only B has module " + cut(m.Path), B: m.Path + " " + m.Version})
+		}
+	}
+	if sumsA+sumsB > 0 {
+		p.cause("dependency-sums-missing", Certain, Cause{
+			Text:     "only " + side(sumsA > 0) + " has the sums of its dependencies: the other was built from a vendor folder",
+			Evidence: []string{fmt.Sprintf("%d modules, such as %s", sumsA+sumsB, cut(unsummed))},
+		})
+	}
+}
+
+func replaced(m inspect.Module) inspect.Module {
+	if m.Replace != nil {
+		return *m.Replace
+	}
+	return m
+}
+
+// vcs is about the stamp of the version control system, and the version that Go
+// 1.24 and later make of it.
+func (p *pairOf) vcs() {
+	a, b := p.fa.Build, p.fb.Build
+	if a == nil || b == nil {
+		return
+	}
+	get := func(b *inspect.Build, key string) string {
+		v, _ := b.Setting(key)
+		return v
+	}
+	hasA, hasB := get(a, "vcs.revision") != "", get(b, "vcs.revision") != ""
+	switch {
+	case hasA != hasB:
+		p.cause("vcs-missing", Certain, Cause{Text: "only " + side(hasA) + " is stamped by the version control system", A: get(a, "vcs.revision"), B: get(b, "vcs.revision")})
+	case hasA:
+		if ra, rb := get(a, "vcs.revision"), get(b, "vcs.revision"); ra != rb {
+			p.cause("vcs-stamp", Certain, Cause{Text: "another commit", A: ra + " " + get(a, "vcs.time"), B: rb + " " + get(b, "vcs.time")})
+		} else if ta, tb := get(a, "vcs.time"), get(b, "vcs.time"); ta != tb {
+			p.cause("vcs-stamp", Certain, Cause{Text: "another time of the same commit", A: ta, B: tb})
+		}
+		if ma, mb := get(a, "vcs.modified"), get(b, "vcs.modified"); ma != mb {
+			p.cause("vcs-modified", Certain, Cause{Text: "only " + side(ma == "true") + " was built from a working tree with changes", A: "vcs.modified=" + ma, B: "vcs.modified=" + mb})
+		}
+	}
+	if a.Main == nil || b.Main == nil {
+		return
+	}
+	if a.Main.Path != b.Main.Path {
+		p.cause("main-package", Certain, Cause{Text: "another main module", A: a.Main.Path, B: b.Main.Path})
+		return
+	}
+	switch sumA, sumB := a.Main.Sum, b.Main.Sum; {
+	case (sumA == "") != (sumB == ""):
+		p.cause("module-source", Certain, Cause{Text: "only " + side(sumA != "") + " was built as module@version of the module proxy", A: a.Main.Version, B: b.Main.Version})
+	case sumA != sumB && a.Main.Version == b.Main.Version:
+		p.cause("module-sum", Certain, Cause{Text: "the main module has other content", A: sumA, B: sumB})
+	case a.Main.Version != b.Main.Version && !p.caused("vcs-stamp", "vcs-modified", "vcs-missing"):
+		p.cause("main-version", Certain, Cause{A: a.Main.Version, B: b.Main.Version})
+	}
+}
+
+// paths is about where the source was.
+func (p *pairOf) paths() {
+	ta, tb := p.fa.Finding("-trimpath"), p.fb.Finding("-trimpath")
+	if ta.Is != tb.Is && ta.Is != inspect.Unknown && tb.Is != inspect.Unknown {
+		sure := Likely
+		if p.trimpathDiffers() {
+			sure = Certain
+		}
+		p.cause("trimpath", sure, Cause{Text: "only " + side(ta.Is == inspect.Yes) + " was built with -trimpath", A: ta.Why, B: tb.Why})
+		return
+	}
+	for _, s := range p.x.Sources {
+		id := map[string]string{"build folder": "path-of-build-folder", "GOROOT": "path-of-goroot", "module cache": "path-of-module-cache"}[s.Kind]
+		text := map[string]string{
+			"build folder": "the path of the folder it was built in",
+			"GOROOT":       "the path of the Go toolchain",
+			"module cache": "the path of the module cache",
+		}[s.Kind]
+		if ta.Is == inspect.No {
+			text += ": -trimpath is off"
+		}
+		p.cause(id, Certain, Cause{Text: text, A: s.A, B: s.B, Evidence: []string{"source " + s.Example}})
+	}
+	if len(p.x.Sources) == 0 {
+		return
+	}
+	// What else has these paths is no cause of its own.
+	p.c.Strings = slices.DeleteFunc(p.c.Strings, func(d StringDifference) bool {
+		if d.Kind != KindPath {
+			return false
+		}
+		return slices.ContainsFunc(p.x.Sources, func(s SourceRoot) bool {
+			return (d.A == "" || strings.HasPrefix(d.A, s.A)) && (d.B == "" || strings.HasPrefix(d.B, s.B))
+		})
+	})
+}
+
+func (p *pairOf) embeddedCauses() {
+	for _, v := range p.x.Embedded[:min(len(p.x.Embedded), 16)] {
+		text := "embedded file " + cut(v.Name) + " differs"
+		if !v.InA || !v.InB {
+			text = "only " + side(v.InA) + " has the embedded file " + cut(v.Name)
+		}
+		p.cause("embedded-file", Certain, Cause{Text: text, A: v.A, B: v.B})
+	}
+}
+
+// later is about what was done after linking.
+func (p *pairOf) later() {
+	if p.caused("platform") {
+		return
+	}
+	state := func(f *inspect.Facts) inspect.Content {
+		if f.Content == nil {
+			return inspect.ContentUnknown
+		}
+		return f.Content.State
+	}
+	sa, sb := state(p.fa), state(p.fb)
+	good := func(c inspect.Content) bool { return c == inspect.ContentIntact || c == inspect.ContentSigned }
+	sameHost := hostText(p.fa) == hostText(p.fb)
+	sameID := p.fa.BuildID != nil && p.fb.BuildID != nil && p.fa.BuildID.ID == p.fb.BuildID.ID
+	switch intact := sameID && p.fa.BuildID.FileContent != "" && good(sa) && good(sb); {
+	case intact && !sameHost:
+		p.cause("build-id-only", Certain, Cause{
+			Text: "nothing but the identifier for other tools (GNU build ID, LC_UUID)", A: hostText(p.fa), B: hostText(p.fb),
+			Evidence: []string{"the build ID's hash of the file without it is the same, and right in both"},
+		})
+	case intact && (p.fa.Signature != nil || p.fb.Signature != nil):
+		p.cause("signature-only", Certain, Cause{
+			Text: "nothing but the code signature", A: signatureText(p.fa), B: signatureText(p.fb),
+			Evidence: []string{"the build ID's hash of the file without its signature is the same, and right in both"},
+		})
+	case p.onlyIn(signatureParts) && (p.fa.Signature != nil || p.fb.Signature != nil):
+		p.cause("signature-only", Likely, Cause{Text: "nothing but the code signature", A: signatureText(p.fa), B: signatureText(p.fb)})
+	case !sameID && p.sameButID():
+		p.cause("build-id-only", Certain, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"with the build IDs blanked, the files are equal"}})
+	case !sameID && p.onlyIn(idParts):
+		p.cause("build-id-only", Likely, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"all other sections are equal"}})
+	}
+	p.stripped(sa, sb)
+	if p.caused("signature-only") {
+		return
+	}
+	if (sa == inspect.ContentChanged) != (sb == inspect.ContentChanged) || sa == inspect.ContentChanged && sameID {
+		text := "only " + side(sa == inspect.ContentChanged) + " was changed after it was linked"
+		if sa == sb {
+			text = "both were changed after they were linked"
+		}
+		var evidence []string
+		for _, s := range p.x.Sections {
+			if s.State == "changed" && len(evidence) < 4 {
+				evidence = append(evidence, fmt.Sprintf("%d bytes of section %s differ", s.Differing, cut(s.Name)))
+			}
+		}
+		sure := Certain
+		if !sameID {
+			sure = Likely // another build of the same that was changed, or another build altogether
+		}
+		p.cause("changed-after-linking", sure, Cause{Text: text, A: "content " + string(sa), B: "content " + string(sb), Evidence: evidence})
+	}
+	for _, v := range p.x.Headers {
+		if (v.Name == "time stamp" || v.Name == "check sum") && p.binA.Format == inspect.PE {
+			p.cause("pe-header", Certain, Cause{Text: "the " + v.Name + " in the PE header", A: v.A, B: v.B})
+		}
+	}
+}
+
+func signatureText(f *inspect.Facts) string {
+	if f.Signature == nil {
+		return "none"
+	}
+	return strings.Join(strings.Fields(f.Signature.Kind+" "+f.Signature.Identifier+" "+f.Signature.Team), " ")
+}
+
+func idText(f *inspect.Facts) string {
+	var parts []string
+	if f.BuildID != nil {
+		parts = append(parts, f.BuildID.ID)
+	}
+	if h := hostText(f); h != "" {
+		parts = append(parts, h)
+	}
+	return cmp.Or(strings.Join(parts, ", "), "none")
+}
+
+func hostText(f *inspect.Facts) string {
+	if f.HostID == nil {
+		return ""
+	}
+	return f.HostID.Kind + " " + f.HostID.Value
+}
+
+// Sections that may differ because of a signature, and of a build ID.
+var (
+	signatureParts = []string{"(code signature)", "(certificates)", "(check sum)", "(PE headers)", "(Mach-O header)", "__LINKEDIT"}
+	idParts        = []string{".note.go.buildid", ".note.gnu.build-id", "(LC_UUID)", "(ELF header)", "(program headers)", "(section headers)", ".shstrtab", "(Mach-O header)", "(code signature)", "__LINKEDIT"}
+)
+
+// onlyIn tells whether something differs, and no section but those named does.
+func (p *pairOf) onlyIn(names []string) bool {
+	any := false
+	for _, s := range p.x.Sections {
+		if s.State == "equal" || s.State == "moved" {
+			continue
+		}
+		if !slices.Contains(names, s.Name) {
+			return false
+		}
+		any = true
+	}
+	return any && p.a.size > 0
+}
+
+// sameButID tells whether the files are equal when their build IDs, and what is
+// made of those, are blanked.
+func (p *pairOf) sameButID() bool {
+	a, b := p.fa.BuildID, p.fb.BuildID
+	hosts := p.fa.HostID != nil && p.fb.HostID != nil
+	if p.a.size != p.b.size || (a == nil) != (b == nil) || a == nil && !hosts || a != nil && len(a.ID) != len(b.ID) {
+		return false
+	}
+	ha, errA := p.blanked(p.a, p.binA, a)
+	hb, errB := p.blanked(p.b, p.binB, b)
+	return errA == nil && errB == nil && ha == hb
+}
+
+// blanked hashes a file without its IDs and without a signature of the linker.
+func (p *pairOf) blanked(in input, bin *inspect.Binary, id *inspect.BuildID) (sum [32]byte, err error) {
+	h := sha256.New()
+	var word []byte
+	if id != nil {
+		word = []byte(id.ID)
+	}
+	r := &blankReader{in: in}
+	for _, s := range bin.Sections {
+		if s.Name == ".note.gnu.build-id" || s.Name == "(LC_UUID)" || s.Name == "(code signature)" {
+			r.ranges = append(r.ranges, s)
+		}
+	}
+	// An ID may lie across the end of what is read at once.
+	buf := make([]byte, 0, 64<<10)
+	for {
+		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		last := err != nil
+		if last && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return sum, err
+		}
+		keep := 0
+		if len(word) > 0 {
+			for at := 0; ; {
+				i := bytes.Index(buf[at:], word)
+				if i < 0 {
+					break
+				}
+				clear(buf[at+i : at+i+len(word)])
+				at += i + len(word)
+			}
+			keep = min(len(buf), len(word)-1)
+		}
+		if last {
+			h.Write(buf)
+			return [32]byte(h.Sum(nil)), nil
+		}
+		h.Write(buf[:len(buf)-keep])
+		buf = buf[:copy(buf[:keep], buf[len(buf)-keep:])]
+	}
+}
+
+// blankReader reads a file with some ranges zeroed.
+type blankReader struct {
+	in     input
+	at     int64
+	ranges []inspect.Section
+}
+
+func (r *blankReader) Read(p []byte) (int, error) {
+	p = p[:max(0, min(int64(len(p)), r.in.size-r.at))]
+	if len(p) == 0 {
+		return 0, io.EOF
+	}
+	if n, err := r.in.ReadAt(p, r.at); n < len(p) {
+		return n, err
+	}
+	for _, s := range r.ranges {
+		if from, to := max(s.Offset, r.at), min(s.Offset+s.Size, r.at+int64(len(p))); from < to {
+			clear(p[from-r.at : to-r.at])
+		}
+	}
+	r.at += int64(len(p))
+	return len(p), nil
+}
+
+// stripped is about the symbol table and DWARF.
+func (p *pairOf) stripped(sa, sb inspect.Content) {
+	if p.caused("platform") {
+		return
+	}
+	for _, q := range []struct{ name, text string }{{"-s", "symbol table"}, {"-w", "debug information"}} {
+		a, b := p.fa.Finding(q.name), p.fb.Finding(q.name)
+		if a.Is == b.Is || a.Is == inspect.Unknown || b.Is == inspect.Unknown {
+			continue
+		}
+		without := a.Is == inspect.Yes
+		how := "linked with " + q.name + ", or stripped later"
+		switch state := map[bool]inspect.Content{true: sa, false: sb}[without]; state {
+		case inspect.ContentIntact, inspect.ContentSigned:
+			how = "linked with " + q.name
+		case inspect.ContentChanged:
+			how = "stripped after it was linked"
+		}
+		p.cause("stripped", Certain, Cause{Text: "only " + side(!without) + " has the " + q.text + ": the other was " + how, A: a.Why, B: b.Why})
+	}
+	if a, b := p.fa.Finding("zdwarf"), p.fb.Finding("zdwarf"); a.Is != b.Is && a.Is != inspect.Unknown && b.Is != inspect.Unknown {
+		p.cause("debug-compression", Certain, Cause{A: a.Why, B: b.Why})
+	}
+}
+
+// linked is about flags of the linker and what they put into the file.
+func (p *pairOf) linked() {
+	names := map[string]bool{}
+	for _, v := range p.c.Strings {
+		if v.Kind != KindVariable {
+			continue
+		}
+		names[v.Name] = true
+		text := "the value that -X gives to " + cut(v.Name)
+		if isTime(v.A) && (isTime(v.B) || v.B == "") || v.A == "" && isTime(v.B) {
+			p.cause("time-stamp", Certain, Cause{Text: "a time in " + cut(v.Name) + ", set by -X", A: v.A, B: v.B})
+			continue
+		}
+		p.cause("ldflags-x", Certain, Cause{Text: text, A: v.A, B: v.B})
+	}
+	if len(names) > 0 {
+		p.c.Strings = slices.DeleteFunc(p.c.Strings, func(d StringDifference) bool {
+			return d.Kind == KindTime && p.c.has(func(x Cause) bool {
+				return x.ID == "time-stamp" && strings.Contains(x.A, d.A) && strings.Contains(x.B, d.B)
+			})
+		})
+	}
+	if v, ok := p.line("build -ldflags"); ok && !p.trimpathDiffers() {
+		ra, _ := splitLdflags(v.A)
+		rb, _ := splitLdflags(v.B)
+		if !slices.Equal(ra, rb) && !p.caused("stripped", "build-id-only", "debug-compression") || len(names) == 0 && slices.Equal(ra, rb) {
+			p.cause("ldflags", Certain, Cause{A: "-ldflags=" + unquote(v.A), B: "-ldflags=" + unquote(v.B)})
+		}
+		return
+	}
+	p.hidden()
+}
+
+// hidden is about flags of the linker that are not recorded, as -trimpath leaves
+// them out: nothing that was compiled differs, and yet the link did.
+func (p *pairOf) hidden() {
+	link, known := p.idPart("link action")
+	main, _ := p.idPart("main action")
+	if known && (link || !main) {
+		return
+	}
+	if p.code || p.caused("stripped", "build-id-only", "signature-only", "changed-after-linking", "debug-compression", "embedded-file", "trimpath", "path-of-build-folder", "path-of-goroot", "path-of-module-cache") {
+		return
+	}
+	f := p.x.Functions
+	if f == nil || f.Changed+f.Resized+f.Added+f.Removed > 0 || len(p.x.BuildInfo) > 0 {
+		return
+	}
+	namesA, namesB := variableNames(p.a, p.binA), variableNames(p.b, p.binB)
+	var evidence []string
+	if known {
+		evidence = append(evidence, "the same was compiled (main action), and linked in another way (link action)")
+	}
+	for _, n := range namesA {
+		if slices.Contains(namesB, n) {
+			evidence = append(evidence, "-X sets "+cut(n))
+		}
+	}
+	for _, s := range p.c.Strings {
+		if s.Kind != KindText && s.Kind != KindTime {
+			continue
+		}
+		if !known && len(namesA)+len(namesB) == 0 {
+			if p.c.caused(stamps...) || s.Kind == KindTime {
+				return // which say it better
+			}
+			// A constant of the source looks the same.
+			p.cause("ldflags-x", Possible, Cause{Text: "the value that -X gives to a variable, or a constant of the source", A: s.A, B: s.B, Evidence: evidence})
+			return
+		}
+		if s.Kind == KindTime && s.A != "" && shape(s.A) == shape(s.B) {
+			text := "a time, set by -X"
+			if name := onlyOne(namesA, namesB); name != "" {
+				text = "a time in " + cut(name) + ", set by -X"
+			}
+			p.cause("time-stamp", Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: evidence})
+			return
+		}
+		text := "the value that -X gives to a variable"
+		if name := onlyOne(namesA, namesB); name != "" {
+			text = "the value that -X gives to " + cut(name)
+		}
+		p.cause("ldflags-x", Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: evidence})
+		return
+	}
+	if known {
+		p.cause("ldflags", Likely, Cause{Text: "flags of the linker, which are not recorded with -trimpath", Evidence: evidence})
+	}
+}
+
+// onlyOne returns the name that is the only one in two lists.
+func onlyOne(a, b []string) string {
+	all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
+	if len(all) != 1 {
+		return ""
+	}
+	return all[0]
+}
+
+// compiled is about functions and data that differ without a recorded reason.
+func (p *pairOf) compiled() {
+	if comment := p.section(".comment"); comment != nil && comment.State == "changed" {
+		p.cause("c-compiler", Likely, Cause{Text: "the C compiler's or linker's own mark (.comment) differs",
+			A: textAt(p.a, comment.OffsetA+comment.First), B: textAt(p.b, comment.OffsetB+comment.First)})
+	}
+	f := p.x.Functions
+	main, known := p.idPart("main action")
+	content, _ := p.idPart("main content")
+	if known && main && !content {
+		p.cause("compiler-output", Likely, Cause{Text: "package main was compiled from the same inputs to something else"})
+	}
+	link, _ := p.idPart("link action")
+	file, _ := p.idPart("file content")
+	if known && link && !file && !p.caused("compiler-output", "changed-after-linking", "stripped") {
+		p.cause("linker-output", Likely, Cause{Text: "the same was linked to another file"})
+	}
+	if f == nil || p.code {
+		return
+	}
+	var standard, own []string
+	for _, k := range f.Packages {
+		// Which functions of a library are linked depends on who calls them.
+		if k.Module == stdModule && k.Changed+k.Resized > 0 {
+			standard = append(standard, k.Path)
+		}
+		if k.Module != stdModule && k.Path != "" && k.Changed+k.Resized+k.Added+k.Removed > 0 {
+			own = append(own, k.Path)
+		}
+	}
+	evidence := func(list []string) []string {
+		var e []string
+		for _, path := range list[:min(len(list), 4)] {
+			e = append(e, "functions of "+path)
+		}
+		return e
+	}
+	if len(standard) > 0 {
+		sure := Likely
+		if p.caused("embedded-file", "trimpath", "stripped", "changed-after-linking") || known && main {
+			sure = Possible
+		}
+		p.cause("other-toolchain-same-version", sure, Cause{
+			Text: "the standard library was compiled to something else: another toolchain that says it is the same version, or a changed standard library (-overlay)",
+			A:    p.fa.GoVersion, B: p.fb.GoVersion, Evidence: evidence(standard),
+		})
+	}
+	if len(own) > 0 {
+		sure := Likely
+		if len(standard) > 0 && !p.caused("other-toolchain-same-version") {
+			sure = Possible
+		}
+		p.cause("source", sure, Cause{Text: "the source of " + cut(strings.Join(own[:min(len(own), 3)], ", ")) + " differs", Evidence: evidence(own)})
+		return
+	}
+	if len(standard) > 0 || f.Changed+f.Resized+f.Added+f.Removed > 0 {
+		if len(standard) == 0 {
+			p.cause("source", Possible, Cause{Text: "the source: other functions of the standard library are used"})
+		}
+		return
+	}
+	p.constants(known && !main)
+}
+
+// constants is about data that differs while all functions are the same.
+func (p *pairOf) constants(mainDiffers bool) {
+	if p.c.caused(stamps...) {
+		return // which say it better
+	}
+	if len(p.x.BuildInfo) > 0 || p.caused("embedded-file", "ldflags-x", "ldflags", "stripped", "build-id-only", "signature-only", "changed-after-linking", "trimpath",
+		"path-of-build-folder", "path-of-goroot", "path-of-module-cache", "compiler-output", "linker-output") {
+		return
+	}
+	for _, s := range p.c.Strings {
+		if s.Kind != KindText {
+			continue
+		}
+		sure := Possible
+		if mainDiffers {
+			sure = Likely
+		}
+		p.cause("source", sure, Cause{Text: "a constant or variable of the source differs", A: s.A, B: s.B, Evidence: []string{"in section " + cut(s.Section)}})
+		return
+	}
+	if mainDiffers {
+		p.cause("source", Possible, Cause{Text: "the source differs, but no function does"})
+		return
+	}
+	if a, b := idText(p.fa), idText(p.fb); a != b {
+		p.cause("build-id-only", Likely, Cause{Text: "the build ID, and nothing else that was compared", A: a, B: b})
+	}
+}
+
+func (p *pairOf) section(name string) *Section {
+	for i := range p.x.Sections {
+		if p.x.Sections[i].Name == name {
+			return &p.x.Sections[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,533 @@
+package explain
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// StringDifference is a text that one file has more often than the other, and
+// its counterpart in the other if there is one.
+type StringDifference struct {
+	// Kind is "path", "time", "user", "variable", "text" or "hint".
+	Kind string `json:"kind"`
+	// Name is the name of a hint, or that of a variable.
+	Name string `json:"name,omitempty"`
+	A    string `json:"a"`
+	B    string `json:"b"`
+	// Section is the section of A (of B, if A has none such) that it is in.
+	Section string `json:"section,omitempty"`
+}
+
+// Kinds of strings.
+const (
+	KindPath = "path" // looks like a path of the machine
+	KindTime = "time" // looks like a date or a time
+	KindUser = "user" // looks like user@host
+	// KindVariable is the value of -X.
+	KindVariable = "variable"
+	// KindText is a text of data, with a few characters around it, that only one of
+	// the files has.
+	KindText = "text"
+	KindHint = "hint"
+)
+
+// timePattern matches dates, times of day, and seconds or finer since 1970, from
+// 2017 to 2033.
+var timePattern = regexp.MustCompile(`(?:19|20)\d\d[-/][01]\d[-/][0-3]\d(?:[T _][0-2]\d:[0-5]\d(?::[0-5]\d(?:[.,]\d+)?)?(?:Z|[ ]?[+-][01]\d:?\d\d)?)?` +
+	`|[0-2]\d:[0-5]\d:[0-5]\d` +
+	`|20\d\d[01]\d[0-3]\d(?:[T_-]?[0-2]\d[0-5]\d[0-5]\d)?` +
+	`|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ 0-3]\d (?:20\d\d|[0-2]\d:[0-5]\d(?::[0-5]\d)?(?: [A-Z]+)?(?: 20\d\d)?)` +
+	`|1[5-9]\d{8}(?:\d{3}){0,3}`)
+
+// userPattern matches a user and a host, as in an address. A version follows
+// the @ of a module.
+var userPattern = regexp.MustCompile(`[A-Za-z_][\w.-]{1,31}@[A-Za-z][\w-]+(?:\.[\w-]+)*`)
+
+var versionPattern = regexp.MustCompile(`@v\d`)
+
+// isTime tells whether s as a whole looks like a time.
+func isTime(s string) bool {
+	at := timePattern.FindStringIndex(s)
+	return at != nil && at[0] == 0 && at[1] == len(s)
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+const (
+	maxTokens  = 4096     // of one file
+	maxScanned = 64 << 20 // bytes of one file
+	maxRun     = 4096     // bytes of a text
+	minRun     = 6
+)
+
+// token is a time or user, and where it was first.
+type token struct {
+	kind, text string
+}
+
+type found struct {
+	count   int
+	section string
+	order   int
+}
+
+// tokenSet collects what texts contain.
+type tokenSet struct {
+	all  map[token]*found
+	full bool
+}
+
+// runs calls f with the texts of the spans: printable ASCII characters, at least
+// six in a row, at most maxRun of which are given at once. It tells whether it
+// saw all.
+func runs(in input, spans []span, f func(run []byte, section string)) (all bool, err error) {
+	left := int64(maxScanned)
+	all = true
+	buf := make([]byte, 64<<10)
+	for _, sp := range spans {
+		n := min(sp.size, left)
+		left -= n
+		all = all && n == sp.size
+		var run []byte
+		flush := func() {
+			if len(run) >= minRun {
+				f(run, sp.name)
+			}
+			run = run[:0]
+		}
+		for at := int64(0); at < n; {
+			p := buf[:min(int64(len(buf)), n-at)]
+			if k, err := in.ReadAt(p, sp.offset+at); k < len(p) {
+				return false, fmt.Errorf("read strings: %w", err)
+			}
+			at += int64(len(p))
+			for _, c := range p {
+				if printable(c) {
+					run = append(run, c)
+				}
+				if !printable(c) || len(run) == maxRun {
+					flush()
+				}
+			}
+		}
+		flush()
+	}
+	return all, nil
+}
+
+func printable(c byte) bool { return ' ' <= c && c <= '~' }
+
+// text collects what is in one text.
+func (s *tokenSet) text(run []byte, section string) {
+	if bytes.ContainsAny(run, "0123456789") {
+		for _, at := range timePattern.FindAllIndex(run, -1) {
+			from, to := at[0], at[1]
+			// A part of a longer number is none.
+			if from > 0 && isDigit(run[from-1]) && isDigit(run[from]) || to < len(run) && isDigit(run[to]) {
+				continue
+			}
+			s.add(token{KindTime, string(run[from:to])}, section)
+		}
+	}
+	if bytes.IndexByte(run, '@') >= 0 {
+		for _, m := range userPattern.FindAll(run, -1) {
+			if !versionPattern.Match(m) {
+				s.add(token{KindUser, string(m)}, section)
+			}
+		}
+	}
+}
+
+func (s *tokenSet) add(t token, section string) {
+	f, ok := s.all[t]
+	switch {
+	case ok:
+		f.count++
+	case len(s.all) >= maxTokens:
+		s.full = true
+	default:
+		s.all[t] = &found{1, section, len(s.all)}
+	}
+}
+
+// minus returns the tokens of one kind that are more often in s than in o, in
+// the order in which they were found.
+func (s *tokenSet) minus(o *tokenSet, kind string) []string {
+	var list []string
+	for t, f := range s.all {
+		if g := o.all[t]; t.kind == kind && (g == nil || g.count < f.count) {
+			list = append(list, t.text)
+		}
+	}
+	slices.SortFunc(list, func(x, y string) int {
+		return cmp.Compare(s.all[token{kind, x}].order, s.all[token{kind, y}].order)
+	})
+	return list
+}
+
+// tokens lists the times and users that one of the files has more often. Those
+// that are part of the texts known (the build information, which is explained
+// line by line) are left out.
+func (c *Comparison) tokens(a input, spansA []span, b input, spansB []span, knownA, knownB []string) {
+	sa, sb := &tokenSet{all: map[token]*found{}}, &tokenSet{all: map[token]*found{}}
+	allA, errA := runs(a, spansA, sa.text)
+	allB, errB := runs(b, spansB, sb.text)
+	if err := cmp.Or(errA, errB); err != nil {
+		c.note(err)
+		return
+	}
+	if sa.full || sb.full || !allA || !allB {
+		c.noteText("not all strings were looked at")
+	}
+	for _, kind := range []string{KindTime, KindUser} {
+		onlyA, onlyB := slices.DeleteFunc(sa.minus(sb, kind), known(knownA)), slices.DeleteFunc(sb.minus(sa, kind), known(knownB))
+		for _, p := range couple(onlyA, onlyB) {
+			d := StringDifference{Kind: kind, A: p[0], B: p[1]}
+			if f := sa.all[token{kind, p[0]}]; f != nil {
+				d.Section = f.section
+			} else if f := sb.all[token{kind, p[1]}]; f != nil {
+				d.Section = f.section
+			}
+			c.addString(d)
+		}
+	}
+}
+
+// known tells which texts are part of one of a list.
+func known(list []string) func(string) bool {
+	return func(s string) bool {
+		return slices.ContainsFunc(list, func(k string) bool { return strings.Contains(k, s) })
+	}
+}
+
+// chunks cuts a text where its last four characters say so, every eighth on
+// average: so the same text is cut at the same places wherever it stands. Go
+// stores strings one after the other, so that they have no ends to go by.
+func chunks(run []byte, f func(chunk []byte)) {
+	start := 0
+	for i := range run {
+		if i+1 == len(run) || i >= 3 && binary.LittleEndian.Uint32(run[i-3:])*2654435761>>29 == 0 {
+			f(run[start : i+1])
+			start = i + 1
+		}
+	}
+}
+
+func chunkHash(chunk []byte) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write(chunk)
+	return h.Sum64()
+}
+
+const maxChunks = 2 << 20
+
+// chunkSet returns the hashes of the chunks of all texts, sorted.
+func chunkSet(in input, spans []span) ([]uint64, error) {
+	var set []uint64
+	_, err := runs(in, spans, func(run []byte, _ string) {
+		chunks(run, func(p []byte) {
+			if len(set) < maxChunks {
+				set = append(set, chunkHash(p))
+			}
+		})
+	})
+	slices.Sort(set)
+	return slices.Compact(set), err
+}
+
+// onlyTexts returns the texts that have no chunk of the set, with their section.
+func onlyTexts(in input, spans []span, set []uint64, known func(string) bool) (texts []string, sections map[string]string) {
+	sections = map[string]string{}
+	_, _ = runs(in, spans, func(run []byte, section string) { // it was read before
+		var text, before []byte // before is the chunk before text, which both have
+		flush := func(after []byte) {
+			if s := string(text); len(text) > 0 && !known(s) {
+				s = string(before[wordStart(before):]) + s + string(after[:wordEnd(after)])
+				if _, seen := sections[s]; !seen && len(s) >= minRun && len(texts) < 64 {
+					texts = append(texts, s)
+					sections[s] = section
+				}
+			}
+			text, before = text[:0], after
+		}
+		chunks(run, func(p []byte) {
+			if _, ok := slices.BinarySearch(set, chunkHash(p)); ok {
+				flush(p)
+			} else {
+				text = append(text, p...)
+			}
+		})
+		flush(nil)
+	})
+	return texts, sections
+}
+
+// wordStart returns where the word that p ends with begins, and wordEnd where
+// the one that it begins with ends: at most 16 bytes.
+func wordStart(p []byte) int {
+	i := len(p)
+	for i > 0 && len(p)-i < 16 && isWord(p[i-1]) {
+		i--
+	}
+	return i
+}
+
+func wordEnd(p []byte) int {
+	i := 0
+	for i < len(p) && i < 16 && isWord(p[i]) {
+		i++
+	}
+	return i
+}
+
+func isWord(c byte) bool {
+	return 'a' <= c|0x20 && c|0x20 <= 'z' || isDigit(c) || c == '_' || c == '-' || c == '.'
+}
+
+// dataTexts lists the texts of data that only one of the files has.
+func (c *Comparison) dataTexts(a input, spansA []span, b input, spansB []span, knownA, knownB []string) {
+	setA, errA := chunkSet(a, spansA)
+	setB, errB := chunkSet(b, spansB)
+	if err := cmp.Or(errA, errB); err != nil {
+		c.note(err)
+		return
+	}
+	onlyA, inA := onlyTexts(a, spansA, setB, known(knownA))
+	onlyB, inB := onlyTexts(b, spansB, setA, known(knownB))
+	for _, p := range couple(onlyA, onlyB) {
+		c.addString(StringDifference{Kind: KindText, A: p[0], B: p[1], Section: cmp.Or(inA[p[0]], inB[p[1]])})
+	}
+}
+
+func (c *Comparison) addString(d StringDifference) {
+	d.A, d.B = cut(d.A), cut(d.B)
+	if !slices.Contains(c.Strings, d) && len(c.Strings) < maxListed {
+		c.Strings = append(c.Strings, d)
+	}
+}
+
+// couple puts texts of the same shape together, then any, then what is left
+// alone.
+func couple(a, b []string) [][2]string {
+	a, b = a[:min(len(a), maxListed)], slices.Clone(b[:min(len(b), maxListed)])
+	var pairs [][2]string
+	var rest []string
+	for _, s := range a {
+		i := slices.IndexFunc(b, func(o string) bool { return shape(o) == shape(s) })
+		if i < 0 {
+			rest = append(rest, s)
+			continue
+		}
+		pairs = append(pairs, [2]string{s, b[i]})
+		b = slices.Delete(b, i, i+1)
+	}
+	for i := range max(len(rest), len(b)) {
+		var p [2]string
+		if i < len(rest) {
+			p[0] = rest[i]
+		}
+		if i < len(b) {
+			p[1] = b[i]
+		}
+		pairs = append(pairs, p)
+	}
+	return pairs
+}
+
+// shape is a text with all digits alike.
+func shape(s string) string {
+	return strings.Map(func(r rune) rune {
+		if '0' <= r && r <= '9' {
+			return '0'
+		}
+		return r
+	}, s)
+}
+
+// stampCauses adds causes for the strings that were found.
+func (c *Comparison) stampCauses() {
+	for _, s := range c.Strings {
+		var evidence []string
+		if s.Section != "" {
+			evidence = []string{"in section " + cut(s.Section)}
+		}
+		sure := Likely
+		if s.A == "" || s.B == "" {
+			sure = Possible
+		}
+		switch s.Kind {
+		case KindTime:
+			// Many things of a program look like times. Two that are alike, and
+			// differ, are no chance.
+			if shape(s.A) != shape(s.B) {
+				sure = Possible
+			}
+			c.cause("time-stamp", sure, Cause{Text: "a time is in the file", A: s.A, B: s.B, Evidence: evidence})
+		case KindUser:
+			c.cause("user-or-host", sure, Cause{Text: "what looks like a user at a host is in the file", A: s.A, B: s.B, Evidence: evidence})
+		case KindPath:
+			c.cause("host-path", sure, Cause{Text: "a path of the machine is in the file", A: s.A, B: s.B, Evidence: evidence})
+		}
+	}
+}
+
+// Text is what differs between two text files.
+type Text struct {
+	// Line is the number of the first line that differs, from 1, and A and B what
+	// it is.
+	Line int    `json:"line"`
+	A    string `json:"a"`
+	B    string `json:"b"`
+	// LineEndings tells that nothing but carriage returns differ, and LineOrder
+	// that the same lines are in another order.
+	LineEndings bool `json:"lineEndings,omitempty"`
+	LineOrder   bool `json:"lineOrder,omitempty"`
+}
+
+const (
+	maxText  = 64 << 20 // bytes that are read line by line
+	maxLines = 1 << 20
+)
+
+// isText tells whether p is UTF-8 without control characters but those of
+// texts. The last character may be cut off unless p is all there is.
+func isText(p []byte, all bool) bool {
+	if !all {
+		for i := 0; i < utf8.UTFMax && len(p) > 0; i++ {
+			if r, n := utf8.DecodeLastRune(p); r != utf8.RuneError || n > 1 {
+				break
+			}
+			p = p[:len(p)-1]
+		}
+	}
+	return utf8.Valid(p) && !bytes.ContainsFunc(p, func(r rune) bool {
+		return r < ' ' && !strings.ContainsRune("\t\n\r\f\b\x1b", r)
+	})
+}
+
+// lines is a text file by lines.
+type lines struct {
+	hashes []uint64 // of the lines without their ends
+	ends   []bool   // that a carriage return is at the end
+	whole  bool
+}
+
+func readLines(in input) (lines, error) {
+	l := lines{whole: true}
+	r := bufio.NewReaderSize(in.section(0, min(in.size, maxText)), 64<<10)
+	if in.size > maxText {
+		l.whole = false
+	}
+	h := fnv.New64a()
+	last, any := byte(0), false
+	for {
+		p, err := r.ReadSlice('\n')
+		end := len(p) > 0 && p[len(p)-1] == '\n'
+		if end {
+			p = p[:len(p)-1]
+		}
+		if len(p) > 0 {
+			if any && last == '\r' {
+				h.Write([]byte{last}) // it was not at the end of the line
+			}
+			any, last = true, p[len(p)-1]
+			if last == '\r' {
+				p = p[:len(p)-1]
+			}
+			h.Write(p)
+		}
+		if end || errors.Is(err, io.EOF) && any {
+			if len(l.hashes) == maxLines {
+				l.whole = false
+				return l, nil
+			}
+			l.hashes, l.ends = append(l.hashes, h.Sum64()), append(l.ends, any && last == '\r')
+			h.Reset()
+			last, any = 0, false
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return l, nil
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+			return l, fmt.Errorf("read text: %w", err)
+		}
+	}
+}
+
+// texts explains two text files.
+func (c *Comparison) texts(a, b input) {
+	c.Text = &Text{}
+	c.Text.Line, c.Text.A, c.Text.B = firstLine(a, b, c.Offset)
+	la, errA := readLines(a)
+	lb, errB := readLines(b)
+	if err := cmp.Or(errA, errB); err != nil {
+		c.note(err)
+		return
+	}
+	same := slices.Equal(la.hashes, lb.hashes)
+	complete := la.whole && lb.whole
+	switch {
+	case complete && same && !slices.Equal(la.ends, lb.ends):
+		c.Text.LineEndings = true
+		c.cause("line-endings", Certain, Cause{})
+		return
+	case complete && !same && len(la.hashes) == len(lb.hashes):
+		slices.Sort(la.hashes)
+		slices.Sort(lb.hashes)
+		if slices.Equal(la.hashes, lb.hashes) {
+			c.Text.LineOrder = true
+			c.cause("line-order", Certain, Cause{Text: fmt.Sprintf("the same lines in another order, from line %d", c.Text.Line), A: c.Text.A, B: c.Text.B})
+			return
+		}
+	}
+	c.tokens(a, whole(a), b, whole(b), nil, nil)
+	c.stampCauses()
+	pa, pb := pathsOf(c.Text.A), pathsOf(c.Text.B)
+	if pa != pb && pa != "" && pb != "" {
+		c.addString(StringDifference{Kind: KindPath, A: pa, B: pb})
+		c.cause("host-path", Possible, Cause{Text: "a path is in the file", A: pa, B: pb})
+	}
+	c.cause("content", Certain, Cause{Text: fmt.Sprintf("the text differs from line %d", c.Text.Line), A: c.Text.A, B: c.Text.B})
+}
+
+var pathPattern = regexp.MustCompile(`(?:/[\w.@+-]+){2,}|[A-Za-z]:[\\/][\w.@+\\/-]+`)
+
+func pathsOf(line string) string { return pathPattern.FindString(line) }
+
+// firstLine returns the number of the line that an offset is in, and the line in
+// both files, cut.
+func firstLine(a, b input, offset int64) (number int, lineA, lineB string) {
+	number = 1
+	start := int64(0) // of the line
+	buf := make([]byte, 64<<10)
+	for at := int64(0); at < offset; {
+		p := buf[:min(int64(len(buf)), offset-at)]
+		if n, _ := a.ReadAt(p, at); n < len(p) {
+			break
+		}
+		number += bytes.Count(p, []byte{'\n'})
+		if i := bytes.LastIndexByte(p, '\n'); i >= 0 {
+			start = at + int64(i) + 1
+		}
+		at += int64(len(p))
+	}
+	const before, after = 120, 400
+	start = max(start, offset-before)
+	line := func(in input) string {
+		p := make([]byte, max(0, min(after, in.size-start)))
+		n, _ := in.ReadAt(p, start) // what can be read is shown
+		text, _, _ := bytes.Cut(p[:n], []byte{'\n'})
+		return cut(strings.ToValidUTF8(string(text), ""))
+	}
+	return number, line(a), line(b)
+}
