@@ -330,3 +330,8 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// placed are the folders of somebody else's build.
+func placed(goroot, modCache string) *build.Foreign {
+	return &build.Foreign{GOROOT: goroot, ModCache: modCache}
+}
