@@ -147,7 +147,9 @@ func TestReadRefuses(t *testing.T) {
 		}
 		return strings.Replace(info, old, new, 1)
 	}
-	setting := func(kv string) string { return change(installed, "build\tCGO_ENABLED", "build\t"+kv+"\nbuild\tCGO_ENABLED") }
+	setting := func(kv string) string {
+		return change(installed, "build\tCGO_ENABLED", "build\t"+kv+"\nbuild\tCGO_ENABLED")
+	}
 	linked := func(flags string) string {
 		return change(local, `-ldflags="-s -w"`, "-ldflags="+flags)
 	}
