@@ -58,6 +58,7 @@ func (a *app) rebuild(ctx context.Context, files []string, flags rebuildFlags, l
 	if err != nil {
 		return err
 	}
+	cfg.Many = len(files) > 1
 	r, err := rebuild.Open(ctx, cfg)
 	if option := (*rebuild.OptionError)(nil); errors.As(err, &option) {
 		return usageError{err}

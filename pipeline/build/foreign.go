@@ -21,6 +21,10 @@ type Foreign struct {
 	// Programs is a folder of this host whose programs come before the system's
 	// in PATH, or "".
 	Programs string
+	// Cache is a folder of this host for the build caches, each in a folder of its
+	// target's name (Target.Slug); it is not removed. Without it they
+	// are in the workspace.
+	Cache string
 	// MaxFile bounds the size of each file that a command writes, in bytes, where
 	// the system can; 0 means no bound.
 	MaxFile int64
@@ -69,6 +73,12 @@ func (s *local) placeForeign() error {
 	}
 	if err := f.check(); err != nil {
 		return err
+	}
+	if f.Cache != "" {
+		s.host.cache = f.Cache
+		if !s.Confinement.Namespaces {
+			s.seen.cache = f.Cache
+		}
 	}
 	for _, x := range []struct {
 		want string

@@ -94,6 +94,9 @@ type Config struct {
 	// it writes, in bytes, and 0 means 16 GiB.
 	Timeout time.Duration
 	MaxDisk int64
+	// Many tells that several files are to come, for which the standard library
+	// is compiled once where they have a toolchain and a target in common.
+	Many bool
 	// Now is the clock.
 	Now func() time.Time
 	// Stage is told what begins, for people; it may be nil.
@@ -144,12 +147,13 @@ type Rebuilder struct {
 	store   *artifact.Store
 	// toolchains are those that were proved in this run, by version.
 	toolchains map[string]toolchain.Toolchain
+	standards  map[string]*standard
 	files      int
 }
 
 // Open prepares what all files share. The caller must Close the Rebuilder.
 func Open(ctx context.Context, cfg Config) (_ *Rebuilder, err error) {
-	r := &Rebuilder{cfg: cfg, toolchains: map[string]toolchain.Toolchain{}}
+	r := &Rebuilder{cfg: cfg, toolchains: map[string]toolchain.Toolchain{}, standards: map[string]*standard{}}
 	if r.cfg.Timeout == 0 {
 		r.cfg.Timeout = 30 * time.Minute
 	}
@@ -204,7 +208,13 @@ func (r *Rebuilder) Close() error {
 	if r.work == nil {
 		return nil
 	}
-	return r.work.close()
+	var errs []error
+	for _, s := range r.standards {
+		if s.session != nil {
+			errs = append(errs, s.session.Close())
+		}
+	}
+	return errors.Join(append(errs, r.work.close())...)
 }
 
 // The causes of a context that ends by a limit.
@@ -749,7 +759,10 @@ func (j *job) open(ctx context.Context) error {
 	for _, m := range j.confine.Missing {
 		j.note("not confined: %s", m)
 	}
-	var err error
+	err := j.warm(ctx, f)
+	if err != nil {
+		return err
+	}
 	j.session, err = local.Open(ctx, build.A)
 	if place := (*build.PlaceError)(nil); errors.As(err, &place) {
 		return because(Place, "the build must have its folders where the file says: %s", place)
