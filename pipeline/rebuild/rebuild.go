@@ -49,6 +49,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -164,8 +165,8 @@ func Open(ctx context.Context, cfg Config) (_ *Rebuilder, err error) {
 		r.cfg.Stage = func(string) {}
 	}
 	if cfg.Main != "" {
-		path, version, _ := strings.Cut(cfg.Main, "@")
-		if err := module.Check(path, version); err != nil || module.CanonicalVersion(version) != version {
+		modPath, version, _ := strings.Cut(cfg.Main, "@")
+		if err := module.Check(modPath, version); err != nil || module.CanonicalVersion(version) != version {
 			return nil, &OptionError{hint.Add(fmt.Errorf("main module %q: want path@version", cfg.Main), "write it as github.com/owner/project@v1.2.3")}
 		}
 		if cfg.SourceDir != "" {
@@ -737,10 +738,9 @@ func (j *job) open(ctx context.Context) error {
 			return err
 		}
 	}
-	if !c.pgo && !c.install {
+	if !c.pgo {
 		// A profile in the main package's folder is used unless it was refused.
-		file := filepath.Join(j.tree, filepath.FromSlash(j.source.Dir), filepath.FromSlash(c.local()), "default.pgo")
-		if _, err := os.Lstat(file); err == nil {
+		if _, err := fs.Stat(j.treeFS, path.Join(c.local(), "default.pgo")); err == nil {
 			j.pgoOff = true
 			j.ground(&j.res.Recovered, "-pgo=off", "there is a default.pgo, and the file was built without it")
 		}
