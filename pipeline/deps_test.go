@@ -60,11 +60,15 @@ var depsRules = map[string]string{
 	"pipeline": `attest/intoto attest/slsa matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd
 		pipeline/hint pipeline/image pipeline/modules pipeline/oci pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain`,
 
+	// The reverse flow.
+	"pipeline/rebuild": `matrix pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd pipeline/hint pipeline/inspect pipeline/modules
+		pipeline/recipe pipeline/source pipeline/toolchain`,
+
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
 	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/slsa matrix pipeline pipeline/artifact
 		pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/hint pipeline/inspect pipeline/oci pipeline/publish
-		pipeline/recipe pipeline/report pipeline/sbom`,
+		pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom`,
 
 	// Black boxes: they run the command.
 	"e2e": "",

@@ -177,7 +177,7 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVar(&a.json, "json", false, "print one JSON document")
 	flags.BoolVar(&a.plain, "plain", false, "no moving progress line")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
-	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.publishCmd(), a.verifyCmd(), a.inspectCmd(), a.explainCmd(), a.keygenCmd(), a.lockCmd(), a.schemaCmd(), a.versionCmd())
+	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.publishCmd(), a.verifyCmd(), a.rebuildCmd(), a.inspectCmd(), a.explainCmd(), a.keygenCmd(), a.lockCmd(), a.schemaCmd(), a.versionCmd())
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		a.progress = &report.Progress{W: a.stderr, Now: a.now}
 		if !a.plain {

@@ -58,6 +58,9 @@ type Job struct {
 	// from 0; pass B leaves a processor out according to it.
 	Slot  int
 	Share Share
+	// Trace asks the go command to print in Result.Log what the hashes in its
+	// build IDs are made of (GODEBUG=gocachehash=1, see go help cache).
+	Trace bool
 }
 
 // Share is a job's part of the machine.

@@ -63,9 +63,11 @@ type cell struct {
 	// that stay writable, as seen after the root has changed.
 	Landlock int      `json:"landlock"`
 	Writable []string `json:"writable,omitempty"`
-	Dir      string   `json:"dir"`
-	Argv     []string `json:"argv"`
-	Env      []string `json:"env"`
+	// MaxFile bounds the size of each file that is written, 0 for no bound.
+	MaxFile int64    `json:"maxFile,omitempty"`
+	Dir     string   `json:"dir"`
+	Argv    []string `json:"argv"`
+	Env     []string `json:"env"`
 }
 
 // mount makes From of the host visible at To.

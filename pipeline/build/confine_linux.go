@@ -178,6 +178,11 @@ func bind(root string, m mount) error {
 // restrict applies what holds for this process and everything it starts.
 func restrict(c cell) error {
 	unix.Umask(c.Umask)
+	if n := uint64(c.MaxFile); n > 0 {
+		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: n, Max: n}); err != nil {
+			return stepError("bound the size of files", err)
+		}
+	}
 	if c.LeaveOut >= 0 {
 		if err := leaveOut(c.LeaveOut); err != nil {
 			return err

@@ -54,6 +54,9 @@ type Local struct {
 	Now func() time.Time
 	// Log gets the hooks' output while they run.
 	Log io.Writer
+	// Foreign is set to repeat somebody else's build. Then what a job compiled
+	// is kept for the next job, until the session is closed.
+	Foreign *Foreign
 }
 
 // place says where things are in one pass, as its commands see them.
@@ -85,6 +88,9 @@ func (l *Local) Open(ctx context.Context, pass Pass) (_ Session, err error) {
 			s.Close()
 		}
 	}()
+	if err := s.placeForeign(); err != nil {
+		return nil, err
+	}
 	for _, dir := range []string{s.root, filepath.Dir(s.host.source), s.host.cache, s.host.home, s.host.temp, s.host.out} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
@@ -231,7 +237,9 @@ func (s *local) Build(ctx context.Context, job Job) (res Result, err error) {
 	cacheHost := filepath.Join(s.host.cache, slug)
 	// What was compiled for one target serves no other: giving each its own
 	// cache and dropping it at once bounds the space on disk.
-	defer RemoveAll(cacheHost)
+	if s.Foreign == nil {
+		defer RemoveAll(cacheHost)
+	}
 	defer RemoveAll(outHost)
 	defer func() { res.Usage.Wall = s.Now().Sub(res.Usage.Start) }()
 	files := make([]string, len(job.Binaries))
@@ -256,15 +264,25 @@ func (s *local) Build(ctx context.Context, job Job) (res Result, err error) {
 				files[j] = filepath.Join(out, execName(b.ImportPath)+b.Recipe.Target.Exe())
 			}
 		}
+		env := first.Env
+		if first.Argv[1] == "install" {
+			argv, env = s.install(argv, env, seenOut)
+		}
+		if job.Trace {
+			env = slices.Concat([]string{"GODEBUG=gocachehash=1"}, env)
+		}
 		r, err := s.run(ctx, run{
-			what: "go build", dir: s.moduleDir(), argv: argv, env: first.Env,
-			cache: slug, slot: job.Slot, share: job.Share,
+			what: "go " + first.Argv[1], dir: s.moduleDir(), argv: argv, env: env,
+			cache: slug, slot: job.Slot, share: job.Share, trace: job.Trace,
 		})
 		log.WriteString(r.output)
 		res.Usage.CPU += r.cpu
 		if err != nil {
 			res.Log = log.String()
 			return res, err
+		}
+		if first.Argv[1] == "install" {
+			files[group[0]] = installed(out, job.Binaries[group[0]])
 		}
 		graph, err := os.ReadFile(out + ".json")
 		if err != nil {
@@ -304,7 +322,7 @@ func (s *local) groups(list []Binary) [][]int {
 	var groups [][]int
 	for i, b := range list {
 		j := slices.IndexFunc(groups, func(g []int) bool {
-			if s.pass == B || !sameBuild(list[g[0]].Recipe, b.Recipe) {
+			if s.pass == B || s.Foreign != nil || !sameBuild(list[g[0]].Recipe, b.Recipe) {
 				return false
 			}
 			return !slices.ContainsFunc(g, func(k int) bool { return execName(list[k].ImportPath) == execName(b.ImportPath) })
@@ -342,7 +360,15 @@ type run struct {
 	slot  int
 	share Share
 	live  io.Writer // gets the output at once, or nil
+	trace bool      // the output is long
 }
+
+// Limits of what is kept of a command's output. With a trace, the go command
+// prints some hundred bytes for each file of each package.
+const (
+	maxLog   = 1 << 20
+	maxTrace = 128 << 20
+)
 
 type ran struct {
 	output string
@@ -356,7 +382,10 @@ func (s *local) run(ctx context.Context, r run) (ran, error) {
 		return ran{}, err
 	}
 	c, w := s.cell(r)
-	out := &tail{limit: 1 << 20}
+	out := &tail{limit: maxLog}
+	if r.trace {
+		out.limit = maxTrace
+	}
 	dst := io.Writer(out)
 	if r.live != nil {
 		dst = io.MultiWriter(out, r.live)
@@ -378,11 +407,11 @@ func (s *local) run(ctx context.Context, r run) (ran, error) {
 }
 
 // withoutNoise leaves out what the go command says of every module cache that
-// it may not write to.
+// it may not write to, and a trace of hashes.
 func withoutNoise(output string) string {
 	var kept strings.Builder
 	for line := range strings.Lines(output) {
-		if !strings.HasPrefix(line, "go: writing stat cache: ") {
+		if !strings.HasPrefix(line, "go: writing stat cache: ") && !strings.HasPrefix(line, "HASH") {
 			kept.WriteString(line)
 		}
 	}
@@ -405,7 +434,7 @@ func (s *local) cell(r run) (cell, Witness) {
 		slices.Reverse(dirs)
 	}
 	bin := filepath.Join(s.seen.goroot, "bin")
-	pathVar := strings.Join(append([]string{bin}, dirs...), string(filepath.ListSeparator))
+	pathVar := strings.Join(slices.Concat([]string{bin}, s.programs(), dirs), string(filepath.ListSeparator))
 	user := map[Pass]string{A: "first", B: "second-user"}[s.pass]
 	modcache := s.seen.modcache
 	if modcache == "" { // vendored: the go command insists on a path
@@ -444,6 +473,9 @@ func (s *local) cell(r run) (cell, Witness) {
 	if s.Confinement.Namespaces {
 		s.furnish(&c, user)
 	}
+	if s.Foreign != nil {
+		c.MaxFile = s.Foreign.MaxFile
+	}
 	return c, Witness{
 		timeZone: zone, locale: lang, gomaxprocs: strconv.Itoa(threads), parallel: strconv.Itoa(s.processes(r.share)),
 		environment: strings.Join(noise, " "), pathOrder: pathVar,
@@ -472,10 +504,13 @@ func once(env []string) []string {
 	})
 }
 
+// ownMounts is the number of mounts that furnish adds to those of the system.
+const ownMounts = 8
+
 // furnish fills the new root of a namespace.
 func (s *local) furnish(c *cell, user string) {
 	c.Root = s.root
-	c.Mount = append(systemMounts(), []mount{
+	c.Mount = s.foreignMounts(append(systemMounts(), []mount{
 		{From: s.host.source, To: s.seen.source, Write: true},
 		{From: s.host.cache, To: s.seen.cache, Write: true},
 		{From: s.host.home, To: s.seen.home, Write: true},
@@ -484,7 +519,7 @@ func (s *local) furnish(c *cell, user string) {
 		{From: s.host.out, To: s.seen.out, Write: true},
 		{From: s.host.goroot, To: s.seen.goroot},
 		{From: s.host.modcache, To: s.seen.modcache},
-	}...)
+	}...))
 	c.Writable = append(c.Writable, "/tmp")
 	id := func(n int) string { return strconv.Itoa(n) }
 	c.Files = map[string]string{

@@ -37,8 +37,9 @@ const Schema = "twice.recipe/v1"
 // stand in the order of their JSON names, which is what makes encoding/json
 // produce the canonical form.
 type Recipe struct {
-	// Argv is the go command line, beginning with "go". The executor adds what
-	// has no influence on the bytes: -o, -p and -debug-actiongraph.
+	// Argv is the go command line, beginning with "go build" or, only for what
+	// somebody else has built, "go install". The executor adds what has no
+	// influence on the bytes: -o, -p and -debug-actiongraph.
 	Argv []string `json:"argv"`
 	// Binary is the file name of the result, with the target's suffix.
 	Binary string `json:"binary"`
@@ -170,8 +171,10 @@ func (r Recipe) check() error {
 	switch {
 	case r.Schema != Schema:
 		return fmt.Errorf("schema %q: want %q", r.Schema, Schema)
-	case len(r.Argv) < 3 || r.Argv[0] != "go" || r.Argv[1] != "build":
-		return fmt.Errorf("argv %q: want a go build command", r.Argv)
+	case len(r.Argv) < 3 || r.Argv[0] != "go" || r.Argv[1] != "build" && r.Argv[1] != "install":
+		return fmt.Errorf("argv %q: want a go build or go install command", r.Argv)
+	case r.Argv[1] == "install" && (!module || !strings.HasSuffix(r.Argv[len(r.Argv)-1], "@"+src.Version)):
+		return fmt.Errorf("argv %q: only a package of a module, path@%s, can be installed", r.Argv, src.Version)
 	case r.Binary == "" || strings.ContainsAny(r.Binary, `/\:`) || strings.HasPrefix(r.Binary, "."):
 		return fmt.Errorf("binary %q: want a file name", r.Binary)
 	case !commit && !module:

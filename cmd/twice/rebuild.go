@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/rebuild"
+)
+
+// rebuildFlags are what the user adds to what files say.
+type rebuildFlags struct {
+	main, source, ldflags string
+	timeout               time.Duration
+}
+
+func (a *app) rebuildCmd() *cobra.Command {
+	var flags rebuildFlags
+	c := &cobra.Command{
+		Use:   "rebuild FILE...",
+		Short: "Rebuild published Go binaries from their public source, and compare",
+		Long: `Rebuild works out how each binary was made, builds it anew from what the checksum
+database vouches for, and compares. Nothing that a binary says is believed: it
+chooses the recipe, and the bytes decide whether it was the right one. The build
+is confined and has no network.
+
+It exits with 0 if everything was reproduced (or is equivalent after a named
+normalization, such as removing a code signature), with 1 if something differs, and
+with 3 if there is no answer, for which it gives the reason.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{errors.New("name a file to rebuild")}
+			}
+			var ldflags *string
+			if c.Flags().Changed("ldflags") {
+				ldflags = &flags.ldflags
+			}
+			return a.rebuild(c.Context(), args, flags, ldflags)
+		},
+	}
+	c.Flags().StringVar(&flags.main, "main", "", "the version of the main module, `PATH@VERSION`, of a binary that does not say it")
+	c.Flags().StringVar(&flags.source, "source", "", "take the source from the commit of the git repository in `DIR`")
+	c.Flags().StringVar(&flags.ldflags, "ldflags", "", "the linker's `FLAGS`, which are not recorded with -trimpath, instead of finding them out")
+	c.Flags().DurationVar(&flags.timeout, "timeout", 30*time.Minute, "the time for each file")
+	c.Flags().StringVar(&a.cache, "cache", "", "the `DIR` for toolchains and workspaces (default: twice in the user's cache folder)")
+	return c
+}
+
+func (a *app) rebuild(ctx context.Context, files []string, flags rebuildFlags, ldflags *string) (err error) {
+	cfg, err := a.rebuildConfig(flags, ldflags)
+	if err != nil {
+		return err
+	}
+	cfg.Many = len(files) > 1
+	r, err := rebuild.Open(ctx, cfg)
+	if option := (*rebuild.OptionError)(nil); errors.As(err, &option) {
+		return usageError{err}
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	var results []*rebuild.Result
+	for _, name := range files {
+		res, err := r.File(ctx, rebuild.Subject{Name: name, Open: func() (io.ReadCloser, error) { return openRegular(a.at(name)) }})
+		if err != nil {
+			return err
+		}
+		results = append(results, res)
+	}
+	a.progress.Close() // stdout may be the same terminal
+	doc := rebuild.NewDocument(results...)
+	if a.json {
+		err = printJSON(a.document(), doc)
+	} else {
+		err = doc.Fprint(a.stdout)
+	}
+	if err != nil {
+		return err
+	}
+	return rebuildError(doc)
+}
+
+// rebuildConfig turns flags and the environment into what package rebuild takes.
+func (a *app) rebuildConfig(flags rebuildFlags, ldflags *string) (rebuild.Config, error) {
+	env := environment(a.env)
+	path := absolute(filepath.SplitList(env["PATH"]))
+	cfg := rebuild.Config{
+		Env: a.env, Path: path, HostEnv: hostEnv(env),
+		HostOS: runtime.GOOS, HostArch: runtime.GOARCH, CPUs: runtime.NumCPU(), Memory: memory(),
+		Timeout: flags.timeout, Now: a.now, Stage: a.progress.Stage,
+		Options: rebuild.Options{Main: flags.main, LDFlags: ldflags},
+	}
+	if flags.timeout <= 0 {
+		return cfg, usageError{fmt.Errorf("--timeout %s: want a time", flags.timeout)}
+	}
+	var err error
+	if cfg.Cache, err = a.cacheDir(); err != nil {
+		return cfg, err
+	}
+	if flags.source != "" {
+		if cfg.SourceDir, err = filepath.Abs(a.at(flags.source)); err != nil {
+			return cfg, err
+		}
+	}
+	cfg.Go, _ = find("go", path) // their absence is explained by who needs them
+	cfg.Git, _ = find("git", path)
+	return cfg, nil
+}
+
+// errUndetermined is returned when there is no answer.
+var errUndetermined = errors.New("no verdict")
+
+// rebuildError is the error that stands for a document's verdict.
+func rebuildError(d rebuild.Document) error {
+	n := 0
+	for _, f := range d.Files {
+		if f.Verdict == d.Verdict {
+			n++
+		}
+	}
+	switch d.Verdict {
+	case compare.Reproduced, compare.Equivalent:
+		return nil
+	case compare.Differs:
+		return fmt.Errorf("%s: %w", count(n, "file"), errRebuildDiffers)
+	}
+	return fmt.Errorf("%s: %w", count(n, "file"), errUndetermined)
+}
+
+// errRebuildDiffers is returned when a file is not what its source compiles to.
+var errRebuildDiffers = fmt.Errorf("not what the source compiles to (%w)", errRefused)

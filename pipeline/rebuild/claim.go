@@ -1,0 +1,452 @@
+package rebuild
+
+import (
+	"fmt"
+	"go/version"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/module"
+
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/recipe"
+)
+
+// claim is what a binary says about its making, after every word was held
+// against what is allowed: nothing in it can do more than choose among builds.
+type claim struct {
+	// goVersion is a release of Go.
+	goVersion string
+	target    matrix.Target
+	// env are the variables that choose the build, NAME=value.
+	env []string
+	// main is the main module; its version is empty if the binary does not say it.
+	main module.Version
+	// sum is the main module's h1: hash, which only an installed module has.
+	sum string
+	// pkg is the import path of the main package.
+	pkg string
+	// install tells that the package was installed as path@version.
+	install  bool
+	vendored bool
+	deps     []recipe.Module
+	// flags of go build but for -ldflags and -pgo, in their order.
+	flags []string
+	// pgo tells that the main package's default.pgo was used.
+	pgo      bool
+	trimpath bool
+	// ldflags are the linker's arguments, if ldflagsKnown tells that they are
+	// recorded.
+	ldflags      []string
+	ldflagsKnown bool
+	cgo          bool
+	vcs          *stamp
+	// stray tells that the stamp came with no version although this release of
+	// Go makes one: the repository's root has no go.mod.
+	stray bool
+}
+
+// stamp is what the go command recorded of a git repository.
+type stamp struct {
+	revision string
+	time     time.Time
+}
+
+// oldest is the first release whose go command has all the flags that are used
+// here.
+const oldest = "go1.20"
+
+var (
+	releaseRE    = regexp.MustCompile(`^go1\.(0|[1-9]\d{0,3})(\.\d{1,4})?(rc\d{1,3})?$`)
+	experimentRE = regexp.MustCompile(`^[a-z0-9]+(,[a-z0-9]+)*$`)
+	fipsRE       = regexp.MustCompile(`^(off|latest|inprocess|certified|v1\.\d{1,3}\.\d{1,3}(-[0-9a-f]{1,40})?)$`)
+	tagsRE       = regexp.MustCompile(`^[\pL\d_.]+(,[\pL\d_.]+)*$`)
+	revisionRE   = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+	sumRE        = regexp.MustCompile(`^h1:[A-Za-z0-9+/]{43}=$`)
+)
+
+// read turns facts into a claim, or says why there is none. It is the gate: what
+// a stranger wrote goes no further than through here.
+func read(f inspect.Facts) (*claim, *Reason) {
+	c := &claim{}
+	if r := c.toolchain(f); r != nil {
+		return nil, r
+	}
+	b := f.Build
+	if b == nil {
+		for _, n := range f.Notes {
+			if strings.Contains(n, "build information: ") {
+				return nil, because(Unreadable, "%s", text(n))
+			}
+		}
+		if f.GoVersion == "" {
+			return nil, because(NoBuildInfo, "there is no Go build information in it")
+		}
+		return nil, because(NoBuildInfo, "%s linked it, without modules and settings: another build system than the go command (Bazel's rules_go leaves them out), or Go outside of a module", text(f.GoVersion))
+	}
+	if r := c.modules(b); r != nil {
+		return nil, r
+	}
+	if r := c.settings(b); r != nil {
+		return nil, r
+	}
+	if r := c.origin(b); r != nil {
+		return nil, r
+	}
+	if f.Finding("cgo").Is == inspect.Yes {
+		return nil, because(Cgo, "package runtime/cgo is in it: what a C compiler, its headers and libraries made of it is not recorded")
+	}
+	if c.cgo && f.Finding("cgo").Is == inspect.Unknown {
+		return nil, because(Cgo, "CGO_ENABLED=1, and it cannot be told whether C code is in it")
+	}
+	return c, nil
+}
+
+// toolchain reads the version of Go.
+func (c *claim) toolchain(f inspect.Facts) *Reason {
+	if f.GoVersion == "" {
+		return nil // there is no build information either
+	}
+	name, experiments, ok := strings.Cut(f.GoVersion, " X:")
+	if !ok {
+		name, experiments, ok = strings.Cut(f.GoVersion, "-X:")
+	}
+	if ok {
+		// The go command writes that behind the version if GOEXPERIMENT was set. If
+		// it was not, the toolchain itself was made so.
+		set := ""
+		if f.Build != nil {
+			set, _ = f.Build.Setting("GOEXPERIMENT")
+		}
+		if set == "" || !experimentRE.MatchString(experiments) {
+			return because(UnknownToolchain, "it was made by %s, which is not a published release of Go", text(f.GoVersion))
+		}
+	}
+	if !releaseRE.MatchString(name) {
+		return because(UnknownToolchain, "it was made by %s, which is not a published release of Go", text(f.GoVersion))
+	}
+	if version.Compare(name, oldest) < 0 {
+		return because(UnknownToolchain, "it was made by %s, and Go before %s is not supported", name, strings.TrimPrefix(oldest, "go"))
+	}
+	c.goVersion = name
+	return nil
+}
+
+// modules reads the package, the main module and the dependencies.
+func (c *claim) modules(b *inspect.Build) *Reason {
+	switch {
+	case b.Path == "command-line-arguments":
+		return because(NoModule, "it was built from files named on the command line, which are not recorded")
+	case b.Main == nil && (b.Path == "cmd" || strings.HasPrefix(b.Path, "cmd/")):
+		return because(Distribution, "%s is a part of the Go distribution", text(b.Path))
+	case b.Main == nil || b.Path == "":
+		return because(NoModule, "there is no main module in its build information")
+	case b.Main.Replace != nil:
+		return because(LocalReplace, "the main module is replaced")
+	}
+	if err := module.CheckPath(b.Main.Path); err != nil {
+		return because(NotPublic, "the main module is called %s, which no module proxy can have", text(b.Main.Path))
+	}
+	if err := module.CheckImportPath(b.Path); err != nil || b.Path != b.Main.Path && !strings.HasPrefix(b.Path, b.Main.Path+"/") {
+		return because(NoModule, "package %s is not in module %s", text(b.Path), b.Main.Path)
+	}
+	c.pkg, c.main.Path, c.sum = b.Path, b.Main.Path, b.Main.Sum
+	if c.sum != "" && !sumRE.MatchString(c.sum) {
+		return because(Unreadable, "%s is no hash of a module", text(c.sum))
+	}
+	c.install = c.sum != ""
+	summed := 0
+	for _, d := range b.Deps {
+		m, r := dependency(d)
+		if r != nil {
+			return r
+		}
+		if m.Sum != "" {
+			summed++
+		}
+		c.deps = append(c.deps, m)
+	}
+	slices.SortFunc(c.deps, func(a, b recipe.Module) int { return strings.Compare(a.Path, b.Path) })
+	for i := 1; i < len(c.deps); i++ {
+		if c.deps[i].Path == c.deps[i-1].Path {
+			return because(Unreadable, "module %s is in it twice", c.deps[i].Path)
+		}
+	}
+	c.vendored = summed == 0 && len(c.deps) > 0
+	if !c.vendored && summed < len(c.deps) {
+		return because(LocalReplace, "%d of %d dependencies have no hash: they were folders of the builder", len(c.deps)-summed, len(c.deps))
+	}
+	if c.vendored && c.install {
+		return because(Unreadable, "the main module has a hash, and no dependency has one")
+	}
+	return nil
+}
+
+// dependency reads a module that packages came from.
+func dependency(d inspect.Module) (recipe.Module, *Reason) {
+	m := recipe.Module{Path: d.Path, Version: d.Version, Sum: d.Sum}
+	check := func(p, v string) *Reason {
+		if err := module.Check(p, v); err != nil {
+			return because(LocalReplace, "dependency %s at %s is not a version of a published module", text(p), text(v))
+		}
+		return nil
+	}
+	if d.Replace != nil {
+		if d.Replace.Replace != nil || d.Replace.Version == "" || d.Replace.Version == "(devel)" {
+			return m, because(LocalReplace, "dependency %s was replaced by a folder of the builder, %s", text(d.Path), text(d.Replace.Path))
+		}
+		if r := check(d.Replace.Path, d.Replace.Version); r != nil {
+			return m, r
+		}
+		m.Replace, m.Sum = d.Replace.Path+"@"+d.Replace.Version, d.Replace.Sum
+		// What is replaced need not exist, only be a name.
+		if module.CheckImportPath(d.Path) != nil || d.Version != "" && module.CanonicalVersion(d.Version) != d.Version {
+			return m, because(LocalReplace, "dependency %s at %s is not a version of a module", text(d.Path), text(d.Version))
+		}
+	} else if r := check(d.Path, d.Version); r != nil {
+		return m, r
+	}
+	if m.Sum != "" && !sumRE.MatchString(m.Sum) {
+		return m, because(Unreadable, "%s is no hash of a module", text(m.Sum))
+	}
+	return m, nil
+}
+
+// settings reads the settings, of which every one must be known.
+func (c *claim) settings(b *inspect.Build) *Reason {
+	get := func(key string) string { v, _ := b.Setting(key); return v }
+	goos, goarch := get("GOOS"), get("GOARCH")
+	archVariable := ""
+	if t, err := matrix.ParseTarget(goos + "/" + goarch); err == nil {
+		for _, kv := range t.Env() {
+			if name, _, _ := strings.Cut(kv, "="); name != "GOOS" && name != "GOARCH" {
+				archVariable = name
+			}
+		}
+	}
+	name := goos + "/" + goarch
+	if v := get(archVariable); archVariable != "" && v != "" {
+		name += "/" + v
+	}
+	var err error
+	if c.target, err = matrix.ParseTarget(name); err != nil {
+		return because(UnknownPlatform, "its platform is %s: %s", text(name), text(err.Error()))
+	}
+	env := c.target.Env()
+	if v := get(archVariable); archVariable != "" && v != "" {
+		// As it was written, since that is recorded.
+		i := slices.IndexFunc(env, func(kv string) bool { return strings.HasPrefix(kv, archVariable+"=") })
+		env[i] = archVariable + "=" + v
+	}
+	experiments, fips := "", "off"
+	var vcs, revision, when, modified string
+	for _, s := range b.Settings {
+		v := s.Value
+		refuse := func() *Reason { return because(Setting, "it was built with %s=%s", text(s.Key), text(v)) }
+		switch s.Key {
+		case "GOOS", "GOARCH", archVariable:
+		case "DefaultGODEBUG": // go.mod and the source decide
+		case "-compiler":
+			if v != "gc" {
+				return because(UnknownToolchain, "it was made by the compiler %s, not by Go's own", text(v))
+			}
+		case "-buildmode":
+			switch v {
+			case "exe":
+			case "pie":
+				c.flags = append(c.flags, "-buildmode=pie")
+			default:
+				return refuse()
+			}
+		case "-trimpath":
+			if v != "true" {
+				return refuse()
+			}
+			c.trimpath = true
+			c.flags = append(c.flags, "-trimpath")
+		case "-tags":
+			if !tagsRE.MatchString(v) {
+				return refuse()
+			}
+			c.flags = append(c.flags, "-tags="+v)
+		case "-gcflags":
+			if !compilerFlags(v, knownGCFlags) {
+				return refuse()
+			}
+			c.flags = append(c.flags, "-gcflags="+v)
+		case "-asmflags":
+			if !compilerFlags(v, knownASMFlags) {
+				return refuse()
+			}
+			c.flags = append(c.flags, "-asmflags="+v)
+		case "-ldflags":
+			args, err := linkerFlags(v)
+			if err != nil {
+				return because(Setting, "it was linked with %s, of which %s", text(v), err)
+			}
+			c.ldflags = args
+		case "-pgo":
+			if path.Base(strings.ReplaceAll(v, `\`, "/")) != "default.pgo" {
+				return because(Setting, "it was built with the profile %s, which is not recorded", text(v))
+			}
+			c.pgo = true
+		case "-race", "-msan", "-asan":
+			return because(Cgo, "it was built with %s, which takes C libraries", s.Key)
+		case "CGO_ENABLED":
+			if v != "0" && v != "1" {
+				return refuse()
+			}
+			c.cgo = v == "1"
+		case "CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_CXXFLAGS", "CGO_LDFLAGS":
+			if v != "" {
+				return because(Cgo, "it was built with %s=%s", s.Key, text(v))
+			}
+		case "GOEXPERIMENT":
+			if !experimentRE.MatchString(v) {
+				return refuse()
+			}
+			experiments = v
+		case "GOFIPS140":
+			if !fipsRE.MatchString(v) {
+				return refuse()
+			}
+			fips = v
+		case "vcs":
+			vcs = v
+		case "vcs.revision":
+			revision = v
+		case "vcs.time":
+			when = v
+		case "vcs.modified":
+			modified = v
+		default:
+			// An unknown key is an unknown influence: another distribution of Go
+			// ("microsoft_toolset_version"), or a newer one.
+			return because(Setting, "its setting %s is not one of Go's up to 1.26: another distribution of Go, or a newer one", text(s.Key))
+		}
+	}
+	if _, ok := b.Setting("CGO_ENABLED"); !ok {
+		return because(Unreadable, "the setting CGO_ENABLED is missing")
+	}
+	// Without -trimpath all linker flags are recorded; with it none is.
+	if _, ok := b.Setting("-ldflags"); ok && c.trimpath {
+		return because(Unreadable, "-ldflags is recorded beside -trimpath, which Go does not do")
+	}
+	c.ldflagsKnown = !c.trimpath
+	cgo := "0"
+	if c.cgo {
+		cgo = "1"
+		// It is not needed, or this would not be tried.
+		env = append(env, "CC=no-c-compiler", "CXX=no-c-compiler", "FC=no-c-compiler")
+	}
+	c.env = append(env, "CGO_ENABLED="+cgo, "GOEXPERIMENT="+experiments, "GOFIPS140="+fips)
+	return c.stamp(vcs, revision, when, modified)
+}
+
+// stamp reads what is recorded of version control.
+func (c *claim) stamp(vcs, revision, when, modified string) *Reason {
+	switch {
+	case modified == "true":
+		return because(Dirty, "it was built from a work tree with uncommitted changes")
+	case vcs+revision+when+modified == "":
+		return nil
+	case vcs != "git":
+		return because(Setting, "it was built from a repository of %s", text(vcs))
+	case modified != "false" || !revisionRE.MatchString(revision):
+		return because(Unreadable, "its stamp of version control is not as Go writes it")
+	}
+	t, err := time.Parse(time.RFC3339, when)
+	if err != nil || t.Nanosecond() != 0 || t.Unix() < 0 || t.UTC().Format(time.RFC3339) != when {
+		return because(Unreadable, "its stamp of version control has the time %s", text(when))
+	}
+	c.vcs = &stamp{revision, t}
+	return nil
+}
+
+// stampsVersions is the first release that makes the main module's version from
+// version control.
+const stampsVersions = "go1.24"
+
+// origin reads the version of the main module.
+func (c *claim) origin(b *inspect.Build) *Reason {
+	v := b.Main.Version
+	switch {
+	case strings.HasSuffix(v, "+dirty"), strings.HasSuffix(v, "+incompatible.dirty"):
+		return because(Dirty, "it was built from a work tree with uncommitted changes")
+	case v == "(devel)" && c.install:
+		return because(Unreadable, "the main module has a hash and no version")
+	case v == "(devel)":
+		c.stray = c.vcs != nil && version.Compare(c.goVersion, stampsVersions) >= 0
+		return nil
+	case module.Check(c.main.Path, v) != nil || module.CanonicalVersion(v) != v:
+		return because(Unreadable, "%s is no version of %s", text(v), c.main.Path)
+	case !c.install && c.vcs == nil:
+		return because(Unreadable, "the main module has version %s, and neither a hash, as an installed one, nor a stamp of version control", v)
+	case !c.install && version.Compare(c.goVersion, stampsVersions) < 0:
+		return because(Unreadable, "%s makes no version from version control, and %s is one without a hash", c.goVersion, v)
+	case c.install && c.vcs != nil:
+		return because(Unreadable, "the main module has a hash and a stamp of version control, of which Go writes one")
+	}
+	c.main.Version = v
+	return nil
+}
+
+// local is the argument that names the main package in its own module.
+func (c *claim) local() string {
+	if c.pkg == c.main.Path {
+		return "."
+	}
+	return "./" + strings.TrimPrefix(c.pkg, c.main.Path+"/")
+}
+
+// binary is the file name that the go command gives the binary.
+func (c *claim) binary() string {
+	name := path.Base(c.pkg)
+	if prefix, major, ok := module.SplitPathVersion(c.pkg); ok && strings.HasPrefix(major, "/v") {
+		name = path.Base(prefix)
+	}
+	return name + c.target.Exe()
+}
+
+// recipe returns the recipe of the claim with some arguments for the linker, for
+// a source that is known by now.
+func (c *claim) recipe(src recipe.Source, tc recipe.Toolchain, link linking, pgoOff bool) (recipe.Recipe, error) {
+	env := slices.Concat(recipe.Closed(), c.env)
+	slices.Sort(env)
+	r := recipe.Recipe{
+		Schema: recipe.Schema, Binary: c.binary(), Target: c.target, Env: env,
+		Source: src, Toolchain: tc, Modules: c.deps,
+	}
+	flags := c.flags
+	if link.mode != "" {
+		flags = append([]string{"-buildmode=" + link.mode}, flags...)
+	}
+	if pgoOff {
+		flags = append(slices.Clone(flags), "-pgo=off")
+	}
+	if len(link.args) > 0 {
+		value, err := matrix.Quote(link.args)
+		if err != nil {
+			return r, fmt.Errorf("-ldflags: %w", err)
+		}
+		if c.ldflagsKnown && link.raw != "" {
+			value = link.raw
+		}
+		flags = append(slices.Clone(flags), "-ldflags="+value)
+	}
+	if c.install {
+		r.Argv = slices.Concat([]string{"go", "install"}, flags, []string{c.pkg + "@" + c.main.Version})
+	} else {
+		mod := "-mod=readonly"
+		if c.vendored {
+			mod = "-mod=vendor"
+		}
+		r.Argv = slices.Concat([]string{"go", "build", mod, fmt.Sprintf("-buildvcs=%t", c.vcs != nil)}, flags, []string{c.local()})
+	}
+	_, err := r.Encode()
+	return r, err
+}

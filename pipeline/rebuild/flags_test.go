@@ -1,0 +1,326 @@
+package rebuild
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"golang.org/x/mod/module"
+
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/inspect"
+)
+
+func TestLinkerFlags(t *testing.T) {
+	for value, want := range map[string][]string{
+		"":                                 nil,
+		" -s  -w ":                         {"-s", "-w"},
+		"-s=true -w=0":                     {"-s=true", "-w=0"},
+		"--s":                              {"--s"},
+		"-X main.v=1 -X=main.w=2":          {"-X", "main.v=1", "-X=main.w=2"},
+		"-X 'main.v=a b' -s":               {"-X", "main.v=a b", "-s"},
+		`-X "example.com/a-b/c.V=it's"`:    {"-X", "example.com/a-b/c.V=it's"},
+		"-X main.v=":                       {"-X", "main.v="},
+		"-X main.v=-o=/tmp/x":              {"-X", "main.v=-o=/tmp/x"},
+		"-buildid=":                        {"-buildid="},
+		"-buildid x":                       {"-buildid", "x"},
+		"-B gobuildid":                     {"-B", "gobuildid"},
+		"-B=0x00ff":                        {"-B=0x00ff"},
+		"-extldflags -static":              {"-extldflags", "-static"},
+		`-s -w -extldflags "-static"`:      {"-s", "-w", "-extldflags", "-static"},
+		"-X example.com/x/v2/y%20z.V=1 -s": nil, // % is no part of a name
+	} {
+		got, err := linkerFlags(value)
+		if strings.Contains(value, "%") {
+			if err == nil {
+				t.Errorf("%q: accepted", value)
+			}
+			continue
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %q, %v; want %q", value, got, err, want)
+		}
+	}
+	for _, value := range []string{
+		"-o=x", "-o x", "--o=x", "-s -o x", "-X", "-X main.v", "-X =1", "-X main.1=2", "-X -s=1", "-X main.v=1 x", "x", "-", "--", "-=", "-s=x", "-w=/tmp",
+		"-B", "-B 1", "-B=0x", "-B=/tmp/x", "-buildid", "-extldflags=-static -o", "'-extldflags=-static -o x'", "-extldflags -fplugin=x", "-extldflags", "-extld=x",
+		"-linkmode=external", "-linkmode internal", "-cpuprofile=x", "-memprofile=x", "-benchmark=mem", "-benchmarkprofile=x", "-dumpdep", "-c", "-V", "-h", "-help",
+		"-I x", "-r x", "-L x", "-k x", "-T 1", "-E main", "-H windowsgui", "-race", "-msan", "-asan", "-plugin=x", "-installsuffix=x", "-tmpdir=x", "-v", "-n",
+		"-capturehostobjs=x", "-extar=x", "-fipso=x", "-importcfg=x", "-buildmode=pie", "-linkshared", "-libgcc=x", "-pruneweakmap=false", "-randlayout=1", "-d",
+		"'-s", `"-w`, "-X 'main.v=\n'", "-X main.v=\x00", "@x", "-s;-w", "-s -\u200bw",
+	} {
+		if args, err := linkerFlags(value); err == nil {
+			t.Errorf("%q: accepted as %q", value, args)
+		}
+	}
+	if err := checkLinkerFlags(slices.Repeat([]string{"-s"}, 2000)); err == nil {
+		t.Error("2000 flags: accepted")
+	}
+}
+
+func TestCompilerFlags(t *testing.T) {
+	for value, want := range map[string]bool{
+		"": true, "-N -l": true, "all=-N -l": true, "all=-l=4": true, "example.com/...=-B": true, "std=-spectre=all": true, "-dwarf=false": true, "all=": true,
+		"all": false, "=-N": false, "-o=x": false, "all=-o x": false, "-N x": false, "../x=-N": false, "/etc/...=-N": false, "-d=panic": false, "-cpuprofile=x": false,
+		"all=-trimpath=/x": false, "-l=99": false, "-N\x00": false, "'-N": false, "./x=-N": false, "-importcfg=x": false, "-asmhdr=x": false, "-linkobj=x": false,
+		"all=-N all=-o=x": false, "all=all=-o=x": false,
+	} {
+		if got := compilerFlags(value, knownGCFlags); got != want {
+			t.Errorf("%q: %v, want %v", value, got, want)
+		}
+	}
+}
+
+// hashTrace is what the go command prints of a link.
+func hashTrace(pkg string, pieces ...string) (trace, action string) {
+	var b strings.Builder
+	all := strings.Join(pieces, "")
+	sum := sha256.Sum256([]byte(all))
+	fmt.Fprintf(&b, "HASH[build runtime]\nHASH[build runtime]: %q\nHASH[link %s]\n", "go1.26.8", pkg)
+	for i, p := range pieces {
+		fmt.Fprintf(&b, "HASH[link %s]: %q\n", pkg, p)
+		if i == 0 {
+			fmt.Fprintf(&b, "HASH[link %s/other]: %q\nsome warning\n", pkg, "elsewhere\n")
+		}
+	}
+	fmt.Fprintf(&b, "HASH[link %s]: %s\nHASH[build after]\n", pkg, hex.EncodeToString(sum[:]))
+	return b.String(), linkID([]byte(all))
+}
+
+func linkPieces(mode string, flags ...string) []string {
+	return []string{"go1.26.8", "link\n", "buildmode " + mode + " goos linux goarch amd64\n", "import \"p\"\n", "trimpath\n",
+		"link link version go1.26.8 \"\" exe\n", fmt.Sprintf("linkflags %q\n", flags), "GOAMD64=v1\n", "packagefile p=x\n"}
+}
+
+func TestOracle(t *testing.T) {
+	trace, action := hashTrace("example.com/p", linkPieces("default")...)
+	o, err := newOracle(trace, "example.com/p", action)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []linking{{}, {args: []string{"-s", "-w"}}, {args: []string{"-X", `main.v=]"`}}, {args: []string{"-s"}, mode: "exe"}} {
+		mode := "default"
+		if x.mode != "" {
+			mode = x.mode
+		}
+		if _, want := hashTrace("example.com/p", linkPieces(mode, x.args...)...); o.action(x, mode) != want {
+			t.Errorf("%+v: %s, want %s", x, o.action(x, mode), want)
+		}
+	}
+
+	// What was linked with -X is found, with the order and form of its flags.
+	f := inspect.Facts{Findings: []inspect.Finding{{Name: "-s", Is: inspect.Yes}, {Name: "-w", Is: inspect.Yes}}}
+	vals := []string{"v1.2.3", rev, "2026-02-01T12:00:00Z"}
+	names := []string{"main.commit", "main.date", "main.version", "example.com/p/other.Name"}
+	for _, args := range [][]string{
+		{}, {"-s"}, {"-w", "-s"}, {"-s", "-w"},
+		{"-s", "-w", "-extldflags", "-static"},
+		{"-s", "-w", "-X", "main.version=v1.2.3", "-X", "main.commit=" + rev, "-X", "main.date=2026-02-01T12:00:00Z"},
+		{"-X=main.version=v1.2.3", "-s", "-w"},
+		{"-w", "-s", "-X", "main.date=2026-02-01T12:00:00Z"},
+	} {
+		_, want := hashTrace("example.com/p", linkPieces("exe", args...)...)
+		got, mode, _, ok := o.search(context.Background(), want, []string{"default", "exe"}, guesses(f, sets(names, nil, vals)))
+		if !ok || mode != "exe" || !slices.Equal(got.args, args) {
+			t.Errorf("%q: found %q, %s, %v", args, got.args, mode, ok)
+		}
+	}
+	// What is not among the guesses is not found, in bounded time.
+	if got, _, tried, ok := o.search(context.Background(), strings.Repeat("x", 20), []string{"default"}, guesses(f, sets(names, nil, vals))); ok || tried < 100 {
+		t.Errorf("found %+v after %d", got, tried)
+	}
+
+	for name, x := range map[string][2]string{
+		"empty":             {"", action},
+		"another package":   {strings.ReplaceAll(trace, "example.com/p]", "example.com/q]"), action},
+		"another action":    {trace, strings.Repeat("x", 20)},
+		"a changed piece":   {strings.Replace(trace, "GOAMD64=v1", "GOAMD64=v2", 1), action},
+		"no sum":            {trace[:strings.LastIndex(trace, "HASH[link")], action},
+		"a piece unquoted":  {strings.Replace(trace, `"trimpath\n"`, `"trimpath`, 1), action},
+		"without its start": {strings.Replace(trace, "HASH[link example.com/p]\n", "", 1), action},
+	} {
+		if _, err := newOracle(x[0], "example.com/p", x[1]); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	odd, action := hashTrace("example.com/p", "go9.9", "link\n", "flags first []\n")
+	if _, err := newOracle(odd, "example.com/p", action); err == nil {
+		t.Error("another form: accepted")
+	}
+}
+
+func TestVariables(t *testing.T) {
+	tree := fstest.MapFS{
+		"go.mod":               {Data: []byte("module example.com/m\n")},
+		"cmd/x/main.go":        {Data: []byte("package main\n\nvar (\n\tversion string\n\tcommit, date = \"none\", \"\"\n\tnumber = 1\n\tcall = f()\n\tother string\n\tx, y string\n\t_ = \"a\"\n)\n\nfunc f() string { return \"\" }\n")},
+		"cmd/x/main_test.go":   {Data: []byte("package main\n\nvar testVersion string\n")},
+		"internal/v/v.go":      {Data: []byte("package v\n\nvar Version = \"dev\"\nvar Name string\nconst Build = \"\"\n")},
+		"broken.go":            {Data: []byte("package\n")},
+		"vendor/a/a.go":        {Data: []byte("package a\n\nvar Version string\n")},
+		".goreleaser.yaml":     {Data: []byte("ldflags:\n - -s -w -X main.version={{.Version}} -X=example.com/m/internal/v.Version=x -X 'main.date={{.Date}}'\n")},
+		"Makefile":             {Data: []byte("build:\n\tgo build -ldflags \"-X main.version=$(V) -X $(PKG).Foo=1 -X ../evil.X=1\"\n")},
+		"testdata/Makefile":    {Data: []byte("-X main.poison=1\n")},
+		"docs/version/file.go": {Data: []byte(strings.Repeat("x", maxGoFile+1))},
+	}
+	names, hinted := variables(tree, "example.com/m", "example.com/m/cmd/x")
+	if want := []string{"main.version", "main.commit", "main.date", "main.other", "main.x", "main.y", "example.com/m/internal/v.Version"}; !slices.Equal(names, want) {
+		t.Errorf("names %q, want %q", names, want)
+	}
+	if want := []string{"main.version", "example.com/m/internal/v.Version", "main.date"}; !slices.Equal(hinted, want) {
+		t.Errorf("hinted %q, want %q", hinted, want)
+	}
+}
+
+// TestSets: every set that is yielded fits, none comes twice, and the first is
+// nothing.
+func TestSets(t *testing.T) {
+	seen := map[string]bool{}
+	n := 0
+	for set := range sets([]string{"main.version", "main.commit", "main.by"}, []string{"main.commit", "main.version"}, []string{"1.2.3", rev[:7], "goreleaser"}) {
+		if n++; n == 1 && len(set) > 0 {
+			t.Errorf("first %v", set)
+		}
+		if key := fmt.Sprint(set); seen[key] {
+			t.Errorf("%s twice", key)
+		} else {
+			seen[key] = true
+		}
+		for _, a := range set {
+			if !fits(a.name, a.value) {
+				t.Errorf("%v does not fit", a)
+			}
+		}
+	}
+	if !seen[fmt.Sprint([]assignment{{"main.commit", rev[:7]}, {"main.version", "1.2.3"}})] {
+		t.Errorf("%v", seen)
+	}
+}
+
+func TestProxiesOnly(t *testing.T) {
+	for list, want := range map[string]string{
+		"": "", "direct": "", "off": "", "https://a": "https://a", "https://a,direct": "https://a", "direct,https://a": "https://a", "https://a|direct": "https://a",
+		"https://a|https://b,direct": "https://a|https://b", "https://a,direct|https://b": "https://a,https://b", "https://a,off,https://b": "https://a", " https://a , direct ": "https://a",
+		"noproxy": "",
+	} {
+		if got := proxiesOnly(list); got != want {
+			t.Errorf("%q: %q, want %q", list, got, want)
+		}
+	}
+}
+
+// TestGit: git answers as git does, of the claim alone.
+func TestGit(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("takes a shell")
+	}
+	dir := t.TempDir()
+	c := &claim{main: module.Version{Path: "example.com/m", Version: "v1.2.3"}, vcs: &stamp{rev, time.Unix(1700000000, 0)}}
+	if err := writeGit(dir, c); err != nil {
+		t.Fatal(err)
+	}
+	tree := t.TempDir()
+	if err := os.WriteFile(filepath.Join(tree, "go.mod"), []byte("module example.com/m\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	git := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command(filepath.Join(dir, "git"), args...)
+		cmd.Dir = tree
+		out, err := cmd.Output()
+		if err != nil {
+			return "error"
+		}
+		return string(out)
+	}
+	for _, x := range []struct {
+		want string
+		args []string
+	}{
+		{"", []string{"status", "--porcelain"}},
+		{rev + ":1700000000\n", []string{"-c", "log.showsignature=false", "log", "-1", "--format=%H:%ct"}},
+		{rev + ":1700000000\n", []string{"-c", "log.showsignature=false", "show", "-s", "--format=%H:%ct"}},
+		{rev + " 1700000000 tag: v1.2.3\n", []string{"-c", "log.showsignature=false", "log", "--no-decorate", "-n1", "--format=format:%H %ct %D", "--end-of-options", rev, "--"}},
+		{"error", []string{"config", "extensions.objectformat"}},
+		{"v1.2.3\n", []string{"tag", "-l"}},
+		{"refs/tags/v1.2.3\n", []string{"for-each-ref", "--format=%(refname)", "--merged=" + rev}},
+		{"module example.com/m\n", []string{"cat-file", "--end-of-options", "blob", rev + ":go.mod"}},
+		{"error", []string{"cat-file", "--end-of-options", "blob", rev + ":main.go"}},
+		{"error", []string{"fetch", "evil"}},
+	} {
+		if got := git(x.args...); got != x.want {
+			t.Errorf("git %q: %q, want %q", x.args, got, x.want)
+		}
+	}
+	c.main.Version = "v1.2.4-0.20260201120000-0123456789ab"
+	if s, err := gitScript(c); err != nil || !strings.Contains(s, "'refs/tags/v1.2.3'") || strings.Contains(s, "tag: ") {
+		t.Errorf("%v\n%s", err, s)
+	}
+	c.vcs.revision = "';evil;'"
+	if _, err := gitScript(c); err == nil {
+		t.Error("a revision with a quote: accepted")
+	}
+	c.vcs.revision, c.main.Version = rev, "v1.2.3';evil;'"
+	if _, err := gitScript(c); err == nil {
+		t.Error("a version with a quote: accepted")
+	}
+}
+
+func TestSourceRoot(t *testing.T) {
+	tree := fstest.MapFS{"main.go": {}, "cmd/x/main.go": {}, "internal/v/v.go": {}}
+	files := []string{"/usr/local/go/src/runtime/main.go", "/home/ada/mod/example.com/d@v1.0.0/main.go", "/home/ada/tool/cmd/x/main.go", "/home/ada/tool/internal/v/v.go", "<autogenerated>"}
+	if got := sourceRoot(files, placed("/usr/local/go", "/home/ada/mod"), tree); got != "/home/ada/tool" {
+		t.Errorf("%q", got)
+	}
+	if got := sourceRoot(files[:2], placed("/usr/local/go", "/home/ada/mod"), tree); got != "" {
+		t.Errorf("of no file: %q", got)
+	}
+}
+
+func TestDocument(t *testing.T) {
+	results := []*Result{
+		{Name: "bin/tool", Verdict: "reproduced", Digest: "sha256:" + "00000000000000000000000000000000000000000000000000000000000000ff", Source: "example.com/tool@v1.2.3", GoVersion: "go1.26.8",
+			RestsOn: []Ground{{"module zip", "checksum database"}}, Recovered: []Ground{{"-ldflags=-s", "link action ID"}}, Claimed: []Ground{{"vcs.time", "its word"}}, Command: "go install example.com/tool@v1.2.3"},
+		{Name: "evil\x1b[31m\u202e", Verdict: "undetermined", Reason: because(NoBuildInfo, "none").hint("try"), Notes: []string{"\x1b]0;x\a"}, Content: inspect.ContentChanged},
+		{Name: "other", Verdict: "differs", Reason: because(BytesDiffer, "the bytes differ")},
+	}
+	d := NewDocument(results...)
+	if d.Verdict != "differs" || NewDocument(results[:2]...).Verdict != "undetermined" || NewDocument(results[0]).Verdict != "reproduced" || NewDocument().Verdict != "undetermined" {
+		t.Errorf("%s", d.Verdict)
+	}
+	var b strings.Builder
+	if err := d.Fprint(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"bin/tool\n  reproduced   sha256:000000000000  example.com/tool@v1.2.3 with go1.26.8\n", "  rests on     module zip (checksum database)\n", "  recovered    -ldflags=-s (link action ID)\n",
+		"  as claimed   vcs.time (its word)\n", "  hint         try\n", "3 files: 1 reproduced, 1 undetermined, 1 differs\n"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, b.String())
+		}
+	}
+	json, err := d.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{b.String(), string(json)} {
+		if i := strings.IndexFunc(text, func(r rune) bool { return r != '\n' && (r < ' ' || r > '~') }); i >= 0 {
+			t.Errorf("%q", text[i:min(len(text), i+20)])
+		}
+	}
+}
+
+func TestBinaryName(t *testing.T) {
+	c := &claim{pkg: "example.com/m/cmd/tool/v2", target: matrix.Target{OS: "windows", Arch: "amd64"}}
+	if got := c.binary(); got != "tool.exe" {
+		t.Errorf("%q", got)
+	}
+}

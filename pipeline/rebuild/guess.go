@@ -1,0 +1,125 @@
+package rebuild
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/twicebuild/twice/pipeline/inspect"
+)
+
+// assignment is a variable and the value that -X gives it.
+type assignment struct{ name, value string }
+
+// guesses yields the arguments of the linker that may have made a file without
+// (no -X among them) or with some -X, the likely ones first. What can be seen
+// decides about -s and -w; how they are written and in which order is guessed.
+func guesses(f inspect.Facts, sets iter.Seq[[]assignment]) iter.Seq[linking] {
+	strips := stripForms(f)
+	return func(yield func(linking) bool) {
+		for set := range sets {
+			for _, strip := range strips {
+				for args := range arrangements(strip, set) {
+					if !yield(linking{args: args}) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// stripForms are the ways to write what was stripped.
+func stripForms(f inspect.Facts) [][]string {
+	noSymbols, noDWARF := f.Finding("-s").Is == inspect.Yes, f.Finding("-w").Is != inspect.No
+	switch {
+	case noSymbols && noDWARF:
+		return [][]string{{"-s", "-w"}, {"-w", "-s"}, {"-s"}, {"-w"}, {"-s", "-w=true"}, {"-s=true", "-w=true"}, {"--s", "--w"}, {}}
+	case noSymbols:
+		return [][]string{{"-s", "-w=0"}, {"-w=0", "-s"}, {"-s", "-w=false"}, {"-w=false", "-s"}, {"-s"}}
+	case noDWARF:
+		return [][]string{{"-w"}, {}, {"-w=true"}}
+	}
+	return [][]string{{}, {"-w=0"}, {"-w=false"}}
+}
+
+// maxOrdered is the largest number of -X whose every order is tried.
+const maxOrdered = 6
+
+// arrangements yields the ways to write strip flags and -X, which may stand in
+// any order.
+func arrangements(strip []string, set []assignment) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		for _, ext := range [][]string{nil, {"-extldflags", "-static"}, {"-extldflags=-static"}} {
+			for order := range permutations(set) {
+				for _, joined := range []bool{false, true} {
+					if joined && len(set) == 0 {
+						break
+					}
+					var stamps [][]string
+					for _, a := range order {
+						if joined {
+							stamps = append(stamps, []string{"-X=" + a.name + "=" + a.value})
+						} else {
+							stamps = append(stamps, []string{"-X", a.name + "=" + a.value})
+						}
+					}
+					for args := range placements(strip, stamps, ext) {
+						if !yield(args) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// placements yields strip flags before, behind and among the stamps, with ext at
+// either end.
+func placements(strip []string, stamps [][]string, ext []string) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		places := []int{0, len(stamps)}
+		for i := 1; i < len(stamps); i++ {
+			places = append(places, i)
+		}
+		if len(strip) == 0 || len(stamps) == 0 {
+			places = places[:1]
+		}
+		for _, at := range places {
+			args := slices.Concat(slices.Concat(stamps[:at]...), strip, slices.Concat(stamps[at:]...))
+			if !yield(slices.Concat(args, ext)) {
+				return
+			}
+			if len(ext) > 0 && len(args) > 0 && !yield(slices.Concat(ext, args)) {
+				return
+			}
+		}
+	}
+}
+
+// permutations yields every order of a short list, and of a long one its own and
+// the reverse.
+func permutations[T any](list []T) iter.Seq[[]T] {
+	return func(yield func([]T) bool) {
+		if len(list) > maxOrdered {
+			reversed := slices.Clone(list)
+			slices.Reverse(reversed)
+			_ = yield(list) && yield(reversed)
+			return
+		}
+		var extend func(done, left []T) bool
+		extend = func(done, left []T) bool {
+			if len(left) == 0 {
+				return yield(slices.Clone(done))
+			}
+			for i := range left {
+				rest := slices.Concat(left[:i], left[i+1:])
+				if !extend(append(slices.Clip(done), left[i]), rest) {
+					return false
+				}
+			}
+			return true
+		}
+		extend(nil, list)
+	}
+}

@@ -1,0 +1,418 @@
+package rebuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/recipe"
+)
+
+// built is what one build gave.
+type built struct {
+	link  linking
+	file  artifact.Artifact
+	facts inspect.Facts
+	trace string
+}
+
+// rebuild builds with the linker flags that are known or likely, recovers those
+// that the file was linked with, and judges.
+func (j *job) rebuild(ctx context.Context) error {
+	first := j.firstLinking()
+	j.cfg.Stage("build")
+	b, err := j.build(ctx, first)
+	if err != nil {
+		return err
+	}
+	if b.file.Digest != j.res.Digest {
+		link, err := j.recoverFlags(ctx, b)
+		if err != nil {
+			return err
+		}
+		if link != nil {
+			j.cfg.Stage("build")
+			if b, err = j.build(ctx, *link); err != nil {
+				return err
+			}
+		}
+	} else if j.claim.trimpath && len(first.args) > 0 && j.cfg.LDFlags == nil {
+		j.flagsFound(first, "the bytes")
+	}
+	return j.judge(b)
+}
+
+// firstLinking is what to try first.
+func (j *job) firstLinking() linking {
+	c := j.claim
+	switch {
+	case j.cfg.LDFlags != nil:
+		j.ground(&j.res.Claimed, "-ldflags="+*j.cfg.LDFlags, "you said so")
+		return linking{args: j.ldflags}
+	case c.ldflagsKnown:
+		j.known = true
+		raw, _ := j.facts.Build.Setting("-ldflags")
+		return linking{args: c.ldflags, raw: raw}
+	}
+	args := slices.Clone(stripForms(j.facts)[0])
+	if j.facts.BuildID == nil {
+		// With an empty build ID, -B is what may give a UUID all the same.
+		args = append([]string{"-buildid="}, args...)
+		if h := j.facts.HostID; h != nil && hostIDRE.MatchString("0x"+h.Value) {
+			args = append(args, "-B=0x"+h.Value)
+		}
+	}
+	return linking{args: args}
+}
+
+func (j *job) flagsFound(l linking, how string) {
+	what := "-ldflags=" + strings.Join(l.args, " ")
+	if len(l.args) == 0 {
+		what = "no -ldflags"
+	}
+	if l.mode != "" {
+		what += ", -buildmode=" + l.mode
+	}
+	j.ground(&j.res.Recovered, what, "%s", how)
+}
+
+// build builds once.
+func (j *job) build(ctx context.Context, l linking) (*built, error) {
+	c := j.claim
+	r, err := c.recipe(j.source, recipe.Toolchain{Version: c.goVersion}, l, j.pgoOff)
+	if err != nil {
+		return nil, because(Setting, "no command line can say how it was built: %s", err)
+	}
+	digest, err := r.Digest()
+	if err != nil {
+		return nil, err
+	}
+	j.res.Recipe, j.res.RecipeDigest, j.res.Command = &r, digest, c.command(r)
+	res, err := j.session.Build(ctx, build.Job{
+		Binaries: []build.Binary{{Recipe: r, ImportPath: r.Argv[len(r.Argv)-1]}},
+		Share:    j.share(),
+		Trace:    true,
+	})
+	if failed := (*build.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
+		return nil, because(BuildFailed, "the source does not build as the file says it was built: %s: %s", failed.What, failed.Complaint())
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := &built{link: l, file: res.Artifacts[0], trace: res.Log}
+	j.res.Rebuilt, j.res.RebuiltSize = b.file.Digest, b.file.Size
+	f, err := j.store.Open(b.file.Digest)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	read, err := inspect.Read(ctx, "rebuilt", f, b.file.Size)
+	if err != nil {
+		return nil, fmt.Errorf("what was rebuilt cannot be read: %w", err)
+	}
+	b.facts = read.Binaries[0]
+	return b, nil
+}
+
+// share is a build's part of the machine.
+func (j *job) share() build.Share {
+	cpus := max(1, j.cfg.CPUs)
+	s := build.Share{Processes: cpus, Memory: max(350<<20, j.cfg.Memory/int64(cpus))}
+	if s.Memory >= 700<<20 {
+		s.GOGC = 400 // less processor time: see e2e/bench
+	}
+	return s
+}
+
+// sameMain tells whether the parts of the build IDs about package main agree, and
+// whether there are such parts.
+func (j *job) sameMain(b *built) (same, known bool) {
+	x, y := j.facts.BuildID, b.facts.BuildID
+	if x == nil || y == nil || x.LinkAction == "" || y.LinkAction == "" {
+		return false, false
+	}
+	return x.MainAction == y.MainAction && x.MainContent == y.MainContent, true
+}
+
+// recoverFlags looks for the linker flags that give the file's link action. It
+// returns nil if the ones of b do, or none is found.
+func (j *job) recoverFlags(ctx context.Context, b *built) (*linking, error) {
+	same, known := j.sameMain(b)
+	if !known || !same {
+		return nil, nil // there is nothing to ask, or the answer is no
+	}
+	want := j.facts.BuildID.LinkAction
+	if b.facts.BuildID.LinkAction == want {
+		j.known = true
+		if !j.claim.ldflagsKnown && j.cfg.LDFlags == nil {
+			j.flagsFound(b.link, "link action ID")
+		}
+		return nil, nil
+	}
+	o, err := newOracle(b.trace, j.claim.pkg, b.facts.BuildID.LinkAction)
+	if err != nil {
+		j.note("the linker's flags cannot be found out: %v", err)
+		return nil, nil
+	}
+	j.cfg.Stage("recover the linker's flags")
+	modes := []string{"default", "exe"}
+	if slices.Contains(j.claim.flags, "-buildmode=pie") {
+		modes = []string{"pie"}
+	}
+	list := func(yield func(linking) bool) { yield(b.link) }
+	if !j.claim.ldflagsKnown && j.cfg.LDFlags == nil {
+		vs, ns, hs, err := j.stamps(b)
+		if err != nil {
+			return nil, err
+		}
+		list = guesses(j.facts, sets(ns, hs, j.claim.likelyValues(vs)))
+	}
+	found, mode, tried, ok := o.search(ctx, want, modes, list)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if !ok {
+		if !j.claim.ldflagsKnown {
+			j.note("%d guesses of the linker's flags did not give the link action of its build ID", tried)
+		}
+		return nil, nil
+	}
+	if mode == "exe" {
+		found.mode = mode
+	}
+	j.known = true
+	j.flagsFound(found, fmt.Sprintf("link action ID, guess %d", tried))
+	return &found, nil
+}
+
+// stamps returns what -X may have set: values, names, and the names that the
+// project's own files mention.
+func (j *job) stamps(b *built) (vals, names, hinted []string, err error) {
+	f, err := j.store.Open(b.file.Digest)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer f.Close()
+	if vals, err = values(j.file, f, j.facts.Sections, b.facts.Sections); err != nil {
+		return nil, nil, nil, err
+	}
+	names, hinted = variables(j.treeFS, j.claim.main.Path, j.claim.pkg)
+	if list, ok := named(j.file, j.facts); ok && len(list) > 0 {
+		// Those that the program never reads leave no name.
+		names, hinted = unique(append(list, hinted...)), list
+	}
+	return vals, names, hinted, nil
+}
+
+// judge compares the file with the last build.
+func (j *job) judge(b *built) error {
+	own := artifact.Artifact{Name: j.res.Name, Kind: artifact.Binary, Digest: j.res.Digest, Size: j.res.Size, Executable: true}
+	j.cfg.Stage("compare")
+	res, err := compare.Files(own, b.file, j.store.Open)
+	if err != nil {
+		return err
+	}
+	if res.Verdict.Pass() {
+		j.res.Verdict = res.Verdict
+		return nil
+	}
+	if ok, err := j.equivalent(b); ok || err != nil {
+		return err
+	}
+	j.res.Explanation = res.Explanation
+	if why := j.certain(b); why != "" {
+		j.res.Verdict, j.res.Reason = compare.Differs, because(BytesDiffer, "%s: %s", res.Reason, why)
+		if j.res.Content == inspect.ContentChanged {
+			j.res.Reason.Text += "; its own build ID tells that it was changed after it was linked"
+		}
+		return nil
+	}
+	// Nothing rules out that it is the flags alone that differ.
+	kind, what := Flags, "the linker's flags are not recorded, and could not be recovered"
+	if j.facts.BuildID == nil {
+		what = "the linker's flags are not recorded, and without a build ID they cannot be recovered"
+	} else if j.res.Content == inspect.ContentChanged {
+		kind = Changed
+	}
+	explanation := j.res.Explanation
+	j.undetermined(because(kind, "%s; so it cannot be told why %s", what, res.Reason).hint("name them with --ldflags, as the project's build scripts or release notes have them"))
+	j.res.Explanation = explanation
+	return nil
+}
+
+// normalizations are the combinations that are tried, the least first.
+var normalizations = [][]inspect.Normalization{
+	{inspect.WithoutSignature},
+	{inspect.WithoutBuildID},
+	{inspect.WithoutSignature, inspect.WithoutBuildID},
+}
+
+// equivalent tells whether nothing differs after a normalization.
+func (j *job) equivalent(b *built) (bool, error) {
+	f, err := j.store.Open(b.file.Digest)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	other, err := inspect.Open(f, b.file.Size)
+	if err != nil {
+		return false, err
+	}
+	for _, list := range normalizations {
+		x, err := j.bin.Normal(list...)
+		if err != nil {
+			continue // then it is not made equal by that
+		}
+		y, err := other.Normal(list...)
+		if err != nil {
+			continue
+		}
+		if x.Same(y) {
+			j.res.Verdict, j.res.Normalizations, j.res.Uncovered = compare.Equivalent, list, x.Uncovered
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// certain says why a difference is not for want of knowledge of the linker's
+// flags, or nothing if it may be.
+func (j *job) certain(b *built) string {
+	if len(j.against) == 0 {
+		j.against = contradictions(j.facts.Build, b.facts.Build)
+	}
+	if len(j.against) > 0 {
+		return strings.Join(j.against[:min(3, len(j.against))], "; ")
+	}
+	if j.known && b.facts.BuildID != nil && j.facts.BuildID != nil && b.facts.BuildID.LinkAction == j.facts.BuildID.LinkAction && b.facts.BuildID.LinkAction != "" {
+		return "source, toolchain and flags are those that the file names, as the build ID confirms, and they give other bytes"
+	}
+	if same, known := j.sameMain(b); known && !same {
+		return "package main was compiled from something else than the file names: another source, dependency or toolchain"
+	}
+	if j.known {
+		return "source, toolchain and flags are those that the file names, and they give other bytes"
+	}
+	if x, y := textSize(j.facts), textSize(b.facts); x != y && x > 0 && y > 0 {
+		return fmt.Sprintf("its machine code takes %d bytes and that of the source %d, which no flag of the linker changes", x, y)
+	}
+	if j.cfg.LDFlags != nil && j.facts.BuildID == nil {
+		return "the source gives other bytes with the linker flags that you named"
+	}
+	return ""
+}
+
+// textSize is the number of bytes of functions.
+func textSize(f inspect.Facts) int64 {
+	if f.Code == nil {
+		return 0
+	}
+	return f.Code.Text
+}
+
+// contradictions lists what a file says of its making and the source does not.
+func contradictions(a, b *inspect.Build) []string {
+	if a == nil || b == nil {
+		return nil
+	}
+	var list []string
+	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	if a.Main != nil && b.Main != nil && moduleText(*a.Main) != moduleText(*b.Main) {
+		add("the file says that its main module is %s, and it is %s", moduleText(*a.Main), moduleText(*b.Main))
+	}
+	have := map[string]string{}
+	for _, d := range b.Deps {
+		have[d.Path] = moduleText(d)
+	}
+	for _, d := range a.Deps {
+		other, ok := have[d.Path]
+		switch x := moduleText(d); {
+		case !ok:
+			add("the file says that it has %s in it, and the source asks for no such module", x)
+		case other != x:
+			add("the file says that it has %s in it, and the source asks for %s", x, other)
+		}
+		delete(have, d.Path)
+	}
+	for _, d := range b.Deps {
+		if other, ok := have[d.Path]; ok {
+			add("the source asks for %s, and the file does not name it", other)
+		}
+	}
+	for _, s := range a.Settings {
+		if v, _ := b.Setting(s.Key); v != s.Value {
+			add("the file says %s=%s, and the source gives %s", text(s.Key), text(s.Value), text(v))
+		}
+	}
+	for _, s := range b.Settings {
+		if _, ok := a.Setting(s.Key); !ok {
+			add("the source gives %s=%s, which the file does not say", text(s.Key), text(s.Value))
+		}
+	}
+	return list
+}
+
+func moduleText(m inspect.Module) string {
+	s := strings.TrimSpace(text(m.Path) + " " + m.Version + " " + m.Sum)
+	if m.Replace != nil {
+		s += " => " + moduleText(*m.Replace)
+	}
+	return s
+}
+
+// command is a recipe as a person would type it.
+func (c *claim) command(r recipe.Recipe) string {
+	var b strings.Builder
+	env := []string{"GOTOOLCHAIN=" + c.goVersion, "GOFLAGS=", "GOWORK=off"}
+	for _, kv := range c.env {
+		name, value, _ := strings.Cut(kv, "=")
+		switch {
+		case name == "CC" || name == "CXX" || name == "FC":
+		case name == "GOEXPERIMENT" && value == "", name == "GOFIPS140" && value == "off":
+		default:
+			env = append(env, kv)
+		}
+	}
+	args := slices.Clone(r.Argv)
+	if !c.install {
+		args = slices.Insert(args, 2, "-o", c.binary())
+		switch {
+		case r.Source.Commit != "":
+			fmt.Fprintf(&b, "# in a clone at commit %s\n", r.Source.Commit)
+		case c.vcs != nil:
+			fmt.Fprintf(&b, "# in a clone of %s at commit %s\n", c.main.Path, c.vcs.revision)
+		default:
+			fmt.Fprintf(&b, "cp -R \"$(go mod download -json %s | sed -n 's/^.*\"Dir\": \"\\(.*\\)\".*/\\1/p')\" src && chmod -R u+w src && cd src\n", word(r.Source.Name()))
+		}
+	}
+	if !c.trimpath {
+		b.WriteString("# with the folders where the file has them, since its paths are not trimmed\n")
+	}
+	for i, w := range append(env, args...) {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(word(w))
+	}
+	return b.String()
+}
+
+// word quotes a word for a POSIX shell.
+func word(s string) string {
+	plain := s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@%+=:,./-", r))
+	})
+	if plain {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// Error returns the text, so that a reason can be passed up as an error.
+func (r *Reason) Error() string { return r.Text }

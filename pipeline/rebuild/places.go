@@ -1,0 +1,111 @@
+package rebuild
+
+import (
+	"io/fs"
+	"path"
+	"strings"
+
+	"golang.org/x/mod/module"
+
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/inspect"
+)
+
+// places finds out where a build that did not trim paths had its folders, from
+// the paths of the source files in the binary. tree is the main module's source;
+// it is nil for an installed module, which lies in the module cache.
+func (c *claim) places(b *inspect.Binary, tree fs.FS) (*build.Foreign, *Reason) {
+	f := &build.Foreign{}
+	cached := c.cached()
+	var files []string
+	for name, err := range b.SourceFiles() {
+		if err != nil || len(files) == maxSourceFiles {
+			return nil, because(Place, "it holds the paths of its build, which cannot be read")
+		}
+		files = append(files, name)
+	}
+	for _, name := range files {
+		if strings.Contains(name, `\`) || len(name) > 2 && name[1] == ':' {
+			return nil, because(Place, "it was built without -trimpath on Windows (%s), where alone a folder can have that path", text(name))
+		}
+		if root, ok := strings.CutSuffix(name, "/src/runtime/proc.go"); ok && f.GOROOT == "" {
+			f.GOROOT = root
+		}
+		for _, dir := range cached {
+			if i := strings.Index(name, dir); i > 0 && f.ModCache == "" {
+				f.ModCache = name[:i]
+			}
+		}
+	}
+	if f.GOROOT == "" {
+		return nil, because(Place, "it holds the paths of its build, and the toolchain's is not among them")
+	}
+	if f.ModCache == "" && len(cached) > 0 && (c.install || len(c.deps) > 0) && !c.vendored {
+		return nil, because(Place, "it holds the paths of its build, and the module cache's is not among them")
+	}
+	if tree == nil {
+		return f, nil
+	}
+	f.Source = sourceRoot(files, f, tree)
+	if f.Source == "" {
+		return nil, because(Place, "it holds the paths of its build, and none of them is that of a file of %s", c.main.Path)
+	}
+	return f, nil
+}
+
+const maxSourceFiles = 200_000
+
+// cached returns the folders of modules in a module cache.
+func (c *claim) cached() []string {
+	var list []string
+	add := func(p, v string) {
+		p, err := module.EscapePath(p)
+		if err != nil {
+			return
+		}
+		if v, err = module.EscapeVersion(v); err == nil {
+			list = append(list, "/"+p+"@"+v+"/")
+		}
+	}
+	if c.install {
+		add(c.main.Path, c.main.Version)
+	}
+	for _, d := range c.deps {
+		p, v := d.Path, d.Version
+		if d.Replace != "" {
+			p, v, _ = strings.Cut(d.Replace, "@")
+		}
+		add(p, v)
+	}
+	return list
+}
+
+// sourceRoot returns the folder that most of the files lie in at the same place as
+// files of tree do, the toolchain's and the module cache's aside.
+func sourceRoot(files []string, f *build.Foreign, tree fs.FS) string {
+	byName := map[string][]string{}
+	fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && strings.HasSuffix(name, ".go") {
+			byName[path.Base(name)] = append(byName[path.Base(name)], name)
+		}
+		return nil // what cannot be read has no functions in the binary
+	})
+	votes := map[string]int{}
+	for _, name := range files {
+		if strings.HasPrefix(name, f.GOROOT+"/") || f.ModCache != "" && strings.HasPrefix(name, f.ModCache+"/") {
+			continue
+		}
+		for _, rel := range byName[path.Base(name)] {
+			if root, ok := strings.CutSuffix(name, "/"+rel); ok {
+				votes[root]++
+			}
+		}
+	}
+	best := ""
+	for root, n := range votes {
+		if n > votes[best] || n == votes[best] && root < best {
+			best = root
+		}
+	}
+	return best
+}

@@ -1,0 +1,804 @@
+// Package rebuild is the reverse flow: from a Go binary that somebody published
+// to a verdict on whether its public source compiles to it.
+//
+//	file -> inspect (evidence) -> claim -> toolchain, source, modules
+//	    -> recipe.Recipe -> build -> compare -> verdict
+//
+// [Open] prepares what all files share, [Rebuilder.File] judges one.
+//
+// # What is believed
+//
+// Nothing that the file says. What it says chooses a recipe, and only if the
+// bytes that the recipe gives are those of the file is the choice known to be
+// right. The source is the module's zip and the toolchain is the published one,
+// both as the checksum database has them, so a pass means that the file is what
+// that source compiles to. [Result.RestsOn] lists that, and [Result.Claimed] what
+// has an influence on the bytes and cannot be checked against anything: the
+// revision and the time that version control left in the file, where its history
+// is not at hand.
+//
+// # What is hidden
+//
+// With -trimpath the go command does not record the linker's flags. They are
+// recovered by trial, with the first part of the build ID as an oracle: see
+// oracle and sets. Every recovery is listed in [Result.Recovered], and in the
+// end the bytes decide, not the oracle.
+//
+// # A stranger's input
+//
+// The file, the source and the dependencies may be made to do harm. Every word of
+// the build information passes an allow-list (read); a setting that is not on it
+// is a reason for Undetermined. Modules come from the module proxy alone. Cgo is
+// off, so nothing is executed but the go command, the compiler, the assembler and
+// the linker of a proved toolchain. They run as the passes of a release do,
+// confined and without network, in bounded time and space.
+//
+// # Verdicts
+//
+// Reproduced: every byte is the same. Equivalent: so it is after one or more
+// [inspect.Normalization], which are named; bytes that these leave out are counted.
+// Differs: the recipe is known to be the file's, or the file contradicts its
+// source, and the bytes are others. Undetermined: there is no answer, and a
+// [Reason] says why.
+package rebuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/modules"
+	"github.com/twicebuild/twice/pipeline/recipe"
+	"github.com/twicebuild/twice/pipeline/source"
+	"github.com/twicebuild/twice/pipeline/toolchain"
+)
+
+// Config is what a Rebuilder may use. Nothing else comes in from the outside.
+type Config struct {
+	// Env is the user's environment, for the module proxy, its credentials and
+	// git. No build sees it.
+	Env []string
+	// Path are the folders where programs are looked for.
+	Path []string
+	// Go and Git are the absolute paths of the commands. Git is needed only with
+	// Options.SourceDir.
+	Go, Git string
+	// Cache is the absolute path of a folder that outlives the run.
+	Cache string
+	// HostEnv is what every process of this system needs.
+	HostEnv []string
+	// HostOS and HostArch are this host's GOOS and GOARCH, CPUs its processors.
+	HostOS, HostArch string
+	CPUs             int
+	// Memory is how much memory a build may use, in bytes. It is a soft limit.
+	Memory int64
+	// Timeout bounds the work on one file, 0 means 30 minutes. MaxDisk bounds what
+	// it writes, in bytes, and 0 means 16 GiB.
+	Timeout time.Duration
+	MaxDisk int64
+	// Many tells that several files are to come, for which the standard library
+	// is compiled once where they have a toolchain and a target in common.
+	Many bool
+	// Now is the clock.
+	Now func() time.Time
+	// Stage is told what begins, for people; it may be nil.
+	Stage func(what string)
+	Options
+}
+
+// Options are what the user knows, where the files do not say it.
+type Options struct {
+	// Main is "path@version": the version of the main module.
+	Main string
+	// SourceDir is a folder in a clean git repository, whose commit is the source.
+	SourceDir string
+	// LDFlags are the linker's arguments, as the value of -ldflags; nil leaves it
+	// to be found out. They pass the same allow-list as those in a file.
+	LDFlags *string
+}
+
+// OptionError is a fault in Options.
+type OptionError struct{ Err error }
+
+// Error returns the fault.
+func (e *OptionError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *OptionError) Unwrap() error { return e.Err }
+
+// Subject is a file to be judged.
+type Subject struct {
+	// Name is what people call it.
+	Name string
+	// Digest is what the file must have, or empty.
+	Digest artifact.Digest
+	// Open opens it. What it returns is read once.
+	Open func() (io.ReadCloser, error)
+}
+
+// maxSubject bounds a file, in bytes.
+const maxSubject = 2 << 30
+
+// Rebuilder judges files. Its methods are not to be called concurrently.
+type Rebuilder struct {
+	cfg     Config
+	ldflags []string
+	work    *workspace
+	client  *client
+	confine build.Confinement
+	store   *artifact.Store
+	// toolchains are those that were proved in this run, by version.
+	toolchains map[string]toolchain.Toolchain
+	standards  map[string]*standard
+	files      int
+}
+
+// Open prepares what all files share. The caller must Close the Rebuilder.
+func Open(ctx context.Context, cfg Config) (_ *Rebuilder, err error) {
+	r := &Rebuilder{cfg: cfg, toolchains: map[string]toolchain.Toolchain{}, standards: map[string]*standard{}}
+	if r.cfg.Timeout == 0 {
+		r.cfg.Timeout = 30 * time.Minute
+	}
+	if r.cfg.MaxDisk == 0 {
+		r.cfg.MaxDisk = 16 << 30
+	}
+	if cfg.Stage == nil {
+		r.cfg.Stage = func(string) {}
+	}
+	if cfg.Main != "" {
+		modPath, version, _ := strings.Cut(cfg.Main, "@")
+		if err := module.Check(modPath, version); err != nil || module.CanonicalVersion(version) != version {
+			return nil, &OptionError{hint.Add(fmt.Errorf("main module %q: want path@version", cfg.Main), "write it as github.com/owner/project@v1.2.3")}
+		}
+		if cfg.SourceDir != "" {
+			return nil, &OptionError{errors.New("a main module and a folder with the source exclude each other")}
+		}
+	}
+	if cfg.LDFlags != nil {
+		if r.ldflags, err = linkerFlags(*cfg.LDFlags); err != nil {
+			return nil, &OptionError{fmt.Errorf("linker flags: %w", err)}
+		}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Close())
+		}
+	}()
+	if r.client, err = newClient(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if r.work, err = newWorkspace(ctx, cfg.Cache); err != nil {
+		return nil, err
+	}
+	probe, err := r.work.sub("probe")
+	if err != nil {
+		return nil, err
+	}
+	if r.confine, err = build.Probe(ctx, probe); err != nil {
+		return nil, err
+	}
+	store, err := r.work.sub("store")
+	if err != nil {
+		return nil, err
+	}
+	r.store = artifact.NewStore(store)
+	return r, nil
+}
+
+// Close removes the workspace.
+func (r *Rebuilder) Close() error {
+	if r.work == nil {
+		return nil
+	}
+	var errs []error
+	for _, s := range r.standards {
+		if s.session != nil {
+			errs = append(errs, s.session.Close())
+		}
+	}
+	return errors.Join(append(errs, r.work.close())...)
+}
+
+// The causes of a context that ends by a limit.
+var (
+	errTimeout = errors.New("the time for one file is over")
+	errDisk    = errors.New("the space for one file is used up")
+)
+
+// File judges a file. An error is the context's; whatever else keeps the file from
+// a verdict is in the Result, whose verdict then is Undetermined.
+func (r *Rebuilder) File(ctx context.Context, s Subject) (*Result, error) {
+	start := r.cfg.Now()
+	r.files++
+	j := &job{Rebuilder: r, dir: filepath.Join(r.work.dir, fmt.Sprintf("file-%d", r.files)), res: &Result{Name: s.Name, Digest: s.Digest, Verdict: compare.Undetermined}}
+	within, stop := context.WithTimeoutCause(ctx, r.cfg.Timeout, errTimeout)
+	defer stop()
+	within, cancel := context.WithCancelCause(within)
+	defer cancel(nil)
+	watched := r.watch(within, cancel, j.dir)
+	err := j.run(within, s)
+	cause := context.Cause(within)
+	cancel(nil)
+	watched.Wait()
+	if ctx.Err() != nil {
+		return nil, errors.Join(context.Cause(ctx), build.RemoveAll(j.dir))
+	}
+	if err == nil {
+		err = build.RemoveAll(j.dir)
+	} else if rerr := build.RemoveAll(j.dir); rerr != nil {
+		j.note("the workspace could not be removed: %v", rerr)
+	}
+	var reason *Reason
+	switch {
+	case err == nil:
+	case errors.Is(cause, errTimeout) || errors.Is(cause, errDisk):
+		j.undetermined(because(Limits, "%s", cause))
+	case errors.As(err, &reason):
+		j.undetermined(reason)
+	default:
+		j.undetermined(because(Unavailable, "%s", err).hint(hint.Of(err)))
+	}
+	j.res.Seconds = r.cfg.Now().Sub(start).Seconds()
+	return j.res, nil
+}
+
+// watch cancels a context when the files below dir take too much space. The
+// returned group ends with the context.
+func (r *Rebuilder) watch(ctx context.Context, cancel context.CancelCauseFunc, dir string) *sync.WaitGroup {
+	var group sync.WaitGroup
+	group.Go(func() {
+		tick := time.NewTicker(2 * time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			total := int64(0)
+			filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+				if ctx.Err() != nil {
+					return fs.SkipAll
+				}
+				if err == nil && d.Type().IsRegular() {
+					if info, err := d.Info(); err == nil {
+						total += info.Size()
+					}
+				}
+				return nil // what was removed meanwhile takes no space
+			})
+			if total > r.cfg.MaxDisk {
+				cancel(errDisk)
+				return
+			}
+		}
+	})
+	return &group
+}
+
+// job is the work on one file.
+type job struct {
+	*Rebuilder
+	dir   string
+	res   *Result
+	file  *os.File // in the store
+	facts inspect.Facts
+	bin   *inspect.Binary
+	claim *claim
+
+	toolchain toolchain.Toolchain
+	pinned    gocmd.Go
+	source    recipe.Source
+	tree      string // the source, for reading; empty if it lies in the module cache
+	treeFS    fs.FS
+	modCache  string
+	pgoOff    bool
+	session   build.Session
+	// known tells that the linker's flags are known to be the file's.
+	known bool
+	// against is what in the file contradicts its source.
+	against []string
+}
+
+func (j *job) note(format string, args ...any) {
+	j.res.Notes = append(j.res.Notes, j.summary(fmt.Sprintf(format, args...)))
+}
+
+// summary is a message for the result: one line, without the paths of the
+// workspace, which no other run has.
+func (j *job) summary(message string) string {
+	message = strings.ReplaceAll(message, j.dir, "workspace")
+	message = strings.ReplaceAll(message, j.work.dir, "workspace")
+	message = strings.Join(strings.Fields(message), " ")
+	return text(message)
+}
+
+func (j *job) undetermined(r *Reason) {
+	r.Text = j.summary(r.Text)
+	j.res.Verdict, j.res.Reason, j.res.Explanation = compare.Undetermined, r, nil
+	if j.res.Content == inspect.ContentChanged {
+		r.Text += "; and it was changed after it was linked"
+	}
+}
+
+func (j *job) run(ctx context.Context, s Subject) (err error) {
+	if err := os.MkdirAll(j.dir, 0o755); err != nil {
+		return err
+	}
+	if err := j.inspect(ctx, s); err != nil {
+		return err
+	}
+	defer j.file.Close()
+	var reason *Reason
+	if j.claim, reason = read(j.facts); reason != nil {
+		return reason
+	}
+	j.describe()
+	j.cfg.Stage("source")
+	if err := j.openSource(ctx); err != nil {
+		return err
+	}
+	j.cfg.Stage("toolchain " + j.claim.goVersion)
+	if err := j.obtain(ctx); err != nil {
+		return err
+	}
+	j.cfg.Stage("modules")
+	if err := j.fill(ctx); err != nil {
+		return err
+	}
+	if err := j.open(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.session.Close()) }()
+	return j.rebuild(ctx)
+}
+
+// inspect takes the file into the store and reads what it says. Whether it is as
+// it was linked is known from then on.
+func (j *job) inspect(ctx context.Context, s Subject) error {
+	in, err := s.Open()
+	if err != nil {
+		return because(Unavailable, "%s", err)
+	}
+	limited := &io.LimitedReader{R: in, N: maxSubject + 1}
+	d, size, err := j.store.Put(limited)
+	if err := errors.Join(err, in.Close()); err != nil {
+		return because(Unavailable, "%s", err)
+	}
+	if size > maxSubject {
+		return because(Limits, "it has more than %d bytes", maxSubject)
+	}
+	if s.Digest != "" && d != s.Digest {
+		return because(Unavailable, "its digest is %s, want %s", d, s.Digest)
+	}
+	j.res.Digest, j.res.Size = d, size
+	if j.file, err = j.store.Open(d); err != nil {
+		return err
+	}
+	f, err := inspect.Read(ctx, s.Name, j.file, size)
+	if err == nil && f.Format == inspect.Universal {
+		err = because(Universal, "it is a Universal file of %d binaries", len(f.Binaries)).hint("take each out with lipo -thin, and rebuild that")
+	}
+	if err == nil {
+		j.bin, err = inspect.Open(j.file, size)
+	}
+	if err != nil {
+		j.file.Close()
+		reason := (*Reason)(nil)
+		if ctx.Err() != nil || errors.As(err, &reason) {
+			return err
+		}
+		return because(NotExecutable, "%s", err)
+	}
+	j.facts = f.Binaries[0]
+	j.res.GoVersion = j.facts.GoVersion
+	j.res.Content = inspect.ContentUnknown
+	if c := j.facts.Content; c != nil {
+		j.res.Content = c.State
+		if c.State == inspect.ContentChanged {
+			j.cfg.Stage("it was changed after it was linked, as its build ID tells")
+		}
+	}
+	return nil
+}
+
+// describe says what the file claims to be.
+func (j *job) describe() {
+	c := j.claim
+	j.res.Package, j.res.Target, j.res.GoVersion = c.pkg, c.target.String(), c.goVersion
+	j.res.Source = c.main.Path
+	if c.main.Version != "" {
+		j.res.Source += "@" + c.main.Version
+	}
+}
+
+func (j *job) ground(list *[]Ground, what, why string, args ...any) {
+	*list = append(*list, Ground{what, fmt.Sprintf(why, args...)})
+}
+
+// openSource settles on a source and lays it out for reading.
+func (j *job) openSource(ctx context.Context) error {
+	c := j.claim
+	if j.cfg.SourceDir != "" {
+		return j.openFolder(ctx)
+	}
+	// What earlier files of this run have downloaded need not come again.
+	g := j.client.in(filepath.Join(j.work.dir, "downloads"), j.client.modCache)
+	if j.cfg.Main != "" {
+		p, v, _ := strings.Cut(j.cfg.Main, "@")
+		switch {
+		case p != c.main.Path:
+			return because(NotPublic, "its main module is %s, not %s", c.main.Path, p)
+		case c.main.Version != "" && c.main.Version != v:
+			return because(NoVersion, "the version is %s, as the file says, not %s", c.main.Version, v)
+		}
+		if c.main.Version == "" {
+			j.ground(&j.res.Claimed, j.cfg.Main+" is the source", "you said so")
+		}
+		return j.openModule(ctx, g, v)
+	}
+	if c.main.Version != "" {
+		return j.openModule(ctx, g, c.main.Version)
+	}
+	if c.vcs == nil {
+		return because(NoVersion, "it does not say which version of %s it is: it was built in a work tree, without a stamp of version control", c.main.Path).
+			hint("name the version with --main " + c.main.Path + "@VERSION, or a repository with --source DIR")
+	}
+	r, err := j.client.resolve(ctx, g, c.main.Path, c.vcs.revision, filepath.Join(j.dir, "resolve"))
+	if err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		return because(NotPublic, "the module proxy has no revision %s of %s: %s", c.vcs.revision, c.main.Path, err).
+			hint("name the version with --main " + c.main.Path + "@VERSION, or a repository with --source DIR")
+	}
+	j.ground(&j.res.Recovered, c.main.Path+"@"+r.Version, "the version that the module proxy gives to revision %s", c.vcs.revision[:12])
+	return j.openModule(ctx, g, r.Version)
+}
+
+// openModule takes the source from the module proxy.
+func (j *job) openModule(ctx context.Context, g gocmd.Go, v string) error {
+	c := j.claim
+	m, err := source.OpenModule(ctx, g, c.main.Path+"@"+v, filepath.Join(j.dir, "scratch"))
+	if err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		return because(NotPublic, "the source cannot be had: %s", err).hint("is there a network? For a module that no proxy has, name a repository with --source DIR")
+	}
+	j.source = m.Source()
+	name := c.main.Path + "@" + v
+	j.res.Source = name
+	j.ground(&j.res.RestsOn, "module zip "+name+" "+j.source.Sum, "%s", j.client.vouched(c.main.Path))
+	if c.sum != "" && c.sum != j.source.Sum {
+		j.against = append(j.against, fmt.Sprintf("the file says that %s is %s, and it is %s", name, c.sum, j.source.Sum))
+	}
+	if c.vcs != nil {
+		j.claimStamp(ctx, g, v)
+	}
+	j.tree = filepath.Join(j.dir, "tree")
+	if err := m.Checkout(ctx, j.tree, source.Sorted); err != nil {
+		return err
+	}
+	j.treeFS = os.DirFS(j.tree)
+	if c.install {
+		return nil
+	}
+	// The go command would take the modules from there, and a module's zip has at
+	// most a list of what would be in it.
+	if err := os.RemoveAll(filepath.Join(j.tree, "vendor")); err != nil {
+		return err
+	}
+	for _, file := range []string{"go.work", "go.work.sum"} {
+		if err := os.RemoveAll(filepath.Join(j.tree, file)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claimStamp says how far the stamp of version control can be relied upon.
+func (j *job) claimStamp(ctx context.Context, g gocmd.Go, v string) {
+	s := j.claim.vcs
+	why := "the file's own word: no history was at hand"
+	r, err := j.client.resolve(ctx, g, j.claim.main.Path, v, filepath.Join(j.dir, "resolve"))
+	switch {
+	case err != nil || r.Origin == nil || r.Origin.Hash == "":
+	case r.Origin.Hash == s.revision:
+		why = "the file's own word, and the module proxy says the same of the revision; nobody has signed that"
+	default:
+		why = fmt.Sprintf("the file's own word, and the module proxy says that %s is revision %s", v, r.Origin.Hash)
+	}
+	j.ground(&j.res.Claimed, "vcs.revision "+s.revision+", vcs.time "+s.time.Format(time.RFC3339), "%s", why)
+}
+
+// openFolder takes the source from a repository that the user names.
+func (j *job) openFolder(ctx context.Context) error {
+	c := j.claim
+	if c.install {
+		return because(NotPublic, "it was installed from the module proxy, not built in a repository").hint("leave --source out")
+	}
+	if j.cfg.Git == "" {
+		return hint.Add(errors.New("there is no git in PATH"), "install git 2.32 or newer")
+	}
+	scratch := filepath.Join(j.dir, "scratch")
+	if err := os.MkdirAll(scratch, 0o755); err != nil {
+		return err
+	}
+	if err := checkModule(j.cfg.SourceDir, c.main.Path); err != nil {
+		return because(NotPublic, "%s", err)
+	}
+	repo, err := source.Open(ctx, source.Git{Path: j.cfg.Git, Env: j.cfg.HostEnv, User: j.cfg.Env}, j.cfg.SourceDir, source.Options{Scratch: scratch})
+	if err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		return because(NotPublic, "the source cannot be had: %s", err).hint(hint.Of(err))
+	}
+	j.source = repo.Source()
+	if c.vcs != nil && c.vcs.revision != j.source.Commit {
+		return because(NotPublic, "the repository is at commit %s, and the file was built from %s", j.source.Commit[:12], c.vcs.revision[:12]).
+			hint("git checkout " + c.vcs.revision)
+	}
+	j.ground(&j.res.RestsOn, "commit "+j.source.Commit+" of your repository", "its objects were hashed")
+	j.tree = filepath.Join(j.dir, "tree")
+	if err := repo.Checkout(ctx, j.tree, source.Sorted); err != nil {
+		return err
+	}
+	j.treeFS = os.DirFS(filepath.Join(j.tree, filepath.FromSlash(j.source.Dir)))
+	return nil
+}
+
+// obtain gets the toolchain and has it proved.
+func (j *job) obtain(ctx context.Context) error {
+	v := j.claim.goVersion
+	tc, ok := j.toolchains[v]
+	if !ok {
+		var err error
+		if tc, err = toolchain.Obtain(ctx, j.client.Go, v, toolchain.Options{
+			Installed: []string{j.client.goroot}, CacheDir: filepath.Join(j.cfg.Cache, "toolchains"),
+			HostOS: j.cfg.HostOS, HostArch: j.cfg.HostArch,
+		}); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			return because(UnknownToolchain, "%s", err).hint(hint.Of(err))
+		}
+		j.toolchains[v] = tc
+	}
+	j.toolchain = tc
+	exe := ""
+	if runtime.GOOS == "windows" {
+		exe = ".exe"
+	}
+	j.pinned = gocmd.Go{Path: filepath.Join(tc.Dir, "bin", "go"+exe), Env: j.client.Env}.With("GOROOT=" + tc.Dir)
+	j.ground(&j.res.RestsOn, "toolchain "+v+" "+tc.Sum, "checksum database")
+	return nil
+}
+
+// fill downloads the modules, with the go command of the toolchain and the
+// network.
+func (j *job) fill(ctx context.Context) (err error) {
+	c := j.claim
+	j.modCache = filepath.Join(j.dir, "modules")
+	if err := os.MkdirAll(j.modCache, 0o755); err != nil {
+		return err
+	}
+	if c.install {
+		err = j.fillInstalled(ctx)
+	} else {
+		err = j.fillLocal(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		return because(NotPublic, "the modules cannot be had, or the source does not go with %s: %s", c.goVersion, err).hint(hint.Of(err))
+	}
+	if err == nil && len(c.deps) > 0 {
+		why := "go.sum of the source"
+		if c.install {
+			why = "checksum database"
+			if j.client.sumDB == "off" || j.client.noSumDB != "" {
+				why += ", but for what GOSUMDB and GONOSUMDB exempt"
+			}
+		}
+		j.ground(&j.res.RestsOn, fmt.Sprintf("%d dependencies", len(c.deps)), "%s", why)
+	}
+	return err
+}
+
+// fillInstalled has go install resolve the package: with -n it downloads what it
+// would build, and builds nothing.
+func (j *job) fillInstalled(ctx context.Context) error {
+	scratch := filepath.Join(j.dir, "install")
+	if err := os.MkdirAll(scratch, 0o755); err != nil {
+		return err
+	}
+	c := j.claim
+	g := gocmd.Go{Path: j.pinned.Path, Env: slices.Concat(recipe.Closed(), c.env, j.client.in(j.modCache, filepath.Join(j.work.dir, "downloads"), j.client.modCache).Env)}.
+		With("GO111MODULE=on", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GOROOT="+j.toolchain.Dir, "GOPATH="+filepath.Join(j.dir, "gopath"), "GOBIN=", "GOCACHE="+filepath.Join(j.dir, "list-cache"))
+	args := slices.Concat([]string{"install", "-n"}, c.flags, []string{"--", c.pkg + "@" + c.main.Version})
+	_, err := g.Run(ctx, scratch, args...)
+	return err
+}
+
+// fillLocal asks what the main package is made of, and downloads it on the way.
+func (j *job) fillLocal(ctx context.Context) error {
+	c := j.claim
+	dir := filepath.Join(j.tree, filepath.FromSlash(j.source.Dir))
+	if c.vendored && j.source.Module != "" {
+		// A module's zip has no vendor folder; its go.sum says what was in it.
+		g := gocmd.Go{Path: j.pinned.Path, Env: j.client.in(filepath.Join(j.dir, "vendored"), j.client.modCache).Env}.
+			With("GO111MODULE=on", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GOROOT="+j.toolchain.Dir)
+		if _, err := g.Run(ctx, dir, "mod", "vendor"); err != nil {
+			return err
+		}
+		j.ground(&j.res.Recovered, "-mod=vendor", "no dependency has a hash")
+	}
+	cache, err := modules.Fill(ctx, modules.Config{Go: j.pinned, SourceDir: dir, Dir: j.modCache, Reuse: j.client.modCache, Lazy: true})
+	if err != nil {
+		return err
+	}
+	if cache.Vendored != c.vendored {
+		return errors.New("the source has a vendor folder, and the file's dependencies have hashes")
+	}
+	mod := "-mod=readonly"
+	if c.vendored {
+		mod = "-mod=vendor"
+	}
+	flags := append([]string{mod}, slices.DeleteFunc(slices.Clone(c.flags), func(f string) bool {
+		return !strings.HasPrefix(f, "-tags=") && !strings.HasPrefix(f, "-buildmode=")
+	})...)
+	home := filepath.Join(j.dir, "home")
+	if err := build.NoTelemetry(home); err != nil {
+		return err
+	}
+	mains, err := modules.Describe(ctx, modules.Query{
+		Go: gocmd.Go{Path: j.pinned.Path, Env: slices.Concat(j.cfg.HostEnv, []string{
+			"HOME=" + home, "AppData=" + home, "LocalAppData=" + home, "USERPROFILE=" + home,
+		}, recipe.Closed(), c.env, cache.Env, []string{
+			"GOROOT=" + j.toolchain.Dir, "GOCACHE=" + filepath.Join(j.dir, "list-cache"), "GOPATH=" + filepath.Join(home, "go"),
+			"PATH=" + strings.Join(j.cfg.Path, string(filepath.ListSeparator)),
+		})},
+		Tree: j.tree, Dir: dir, Flags: flags, Packages: []string{c.local()},
+	})
+	if err != nil {
+		return err
+	}
+	main := mains[0]
+	if main.ImportPath != c.pkg {
+		return fmt.Errorf("the package is called %s in the source, and %s in the file", main.ImportPath, c.pkg)
+	}
+	if len(main.Cgo) > 0 {
+		return fmt.Errorf("package %s takes a C compiler", main.Cgo[0])
+	}
+	return nil
+}
+
+// open sets up the confined workspace.
+func (j *job) open(ctx context.Context) error {
+	c := j.claim
+	f := &build.Foreign{}
+	if !c.trimpath {
+		tree := j.treeFS
+		if c.install {
+			tree = nil
+		}
+		var reason *Reason
+		if f, reason = c.places(j.bin, tree); reason != nil {
+			return reason
+		}
+		// The toolchain may lie in the module cache, which is read-only there.
+		if rel, ok := strings.CutPrefix(f.GOROOT, f.ModCache+"/"); ok && f.ModCache != "" {
+			if !filepath.IsLocal(filepath.FromSlash(rel)) {
+				return because(Place, "the toolchain was at %s", text(f.GOROOT))
+			}
+			if err := os.MkdirAll(filepath.Join(j.modCache, filepath.FromSlash(rel)), 0o755); err != nil {
+				return err
+			}
+		}
+		what := "GOROOT " + f.GOROOT
+		if f.ModCache != "" {
+			what += ", GOMODCACHE " + f.ModCache
+		}
+		if f.Source != "" {
+			what += ", source " + f.Source
+		}
+		j.ground(&j.res.Recovered, what, "the paths of source files")
+	}
+	f.MaxFile = min(j.cfg.MaxDisk, 8<<30)
+	moduleDir := j.source.Dir
+	if c.stray {
+		moduleDir = "module"
+		if f.Source != "" {
+			return because(Place, "its repository's root is not its module's, and paths were not trimmed")
+		}
+	}
+	stamped := c.vcs != nil && j.source.Module != ""
+	if stamped {
+		f.Programs = filepath.Join(j.dir, "programs")
+		if err := writeGit(f.Programs, c); err != nil {
+			return err
+		}
+	}
+	if !c.pgo {
+		// A profile in the main package's folder is used unless it was refused.
+		if _, err := fs.Stat(j.treeFS, path.Join(c.local(), "default.pgo")); err == nil {
+			j.pgoOff = true
+			j.ground(&j.res.Recovered, "-pgo=off", "there is a default.pgo, and the file was built without it")
+		}
+	}
+	passes := filepath.Join(j.dir, "pass")
+	if err := os.MkdirAll(passes, 0o755); err != nil {
+		return err
+	}
+	local := &build.Local{
+		Dir: passes, Store: j.store, ModuleDir: moduleDir, ConfigDir: ".",
+		Checkout: func(ctx context.Context, dest string, _ bool) error { return j.checkout(dest, moduleDir, stamped) },
+		GOROOT:   j.toolchain.Dir, ModCache: j.modCache,
+		Path: j.cfg.Path, HostEnv: j.cfg.HostEnv, Confinement: j.confine,
+		Now: j.cfg.Now, Log: io.Discard, Foreign: f,
+	}
+	for _, m := range j.confine.Missing {
+		j.note("not confined: %s", m)
+	}
+	err := j.warm(ctx, f)
+	if err != nil {
+		return err
+	}
+	j.session, err = local.Open(ctx, build.A)
+	if place := (*build.PlaceError)(nil); errors.As(err, &place) {
+		return because(Place, "the build must have its folders where the file says: %s", place)
+	}
+	return err
+}
+
+// checkout lays the source out for the build.
+func (j *job) checkout(dest, moduleDir string, stamped bool) error {
+	if err := os.MkdirAll(dest, 0o755); err != nil {
+		return err
+	}
+	if j.claim.install {
+		return nil
+	}
+	at := dest
+	if j.source.Module != "" {
+		at = filepath.Join(dest, filepath.FromSlash(moduleDir))
+	}
+	if err := os.CopyFS(at, os.DirFS(j.tree)); err != nil {
+		return err
+	}
+	if stamped {
+		return os.MkdirAll(filepath.Join(dest, ".git"), 0o755)
+	}
+	return nil
+}
+
+// checkModule fails if dir is not the folder of a module.
+func checkModule(dir, path string) error {
+	data, err := readSmall(os.DirFS(dir), "go.mod")
+	if err != nil {
+		return fmt.Errorf("%s is no folder of a module: %w", dir, err)
+	}
+	if got := modfile.ModulePath(data); got != path {
+		return fmt.Errorf("%s is the folder of module %s, and the file's is %s", dir, text(got), path)
+	}
+	return nil
+}

@@ -1,0 +1,302 @@
+package rebuild
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/recipe"
+)
+
+// SchemaName is the value of Document.Schema.
+const SchemaName = "twice.rebuild/v1"
+
+// Document is what was found about some files. Its JSON has ASCII characters
+// alone, the others escaped, so that it can be shown on a terminal. Within a
+// schema version members may be added and are never removed or given another
+// meaning.
+type Document struct {
+	Schema string `json:"schema"`
+	// Verdict is that on all files: the worst of theirs.
+	Verdict compare.Verdict `json:"verdict"`
+	Files   []Result        `json:"files"`
+}
+
+// NewDocument returns the document of some results.
+func NewDocument(results ...*Result) Document {
+	d := Document{Schema: SchemaName, Verdict: compare.Undetermined, Files: []Result{}}
+	worst := -1
+	for _, r := range results {
+		d.Files = append(d.Files, *r)
+		if n := slices.Index(worse, r.Verdict); n > worst {
+			worst, d.Verdict = n, r.Verdict
+		}
+	}
+	return d
+}
+
+// worse lists the verdicts; a later one stands for a document that has an
+// earlier one, too.
+var worse = []compare.Verdict{compare.Reproduced, compare.Equivalent, compare.Undetermined, compare.Differs}
+
+// MarshalJSON implements [json.Marshaler].
+func (d Document) MarshalJSON() ([]byte, error) {
+	type plain Document
+	data, err := json.Marshal(plain(d))
+	if err != nil {
+		return nil, err
+	}
+	// Outside of strings JSON is ASCII.
+	var b strings.Builder
+	for _, r := range string(data) {
+		switch {
+		case ' ' <= r && r <= '~':
+			b.WriteRune(r)
+		case r < 0x10000:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			r -= 0x10000
+			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
+		}
+	}
+	return []byte(b.String()), nil
+}
+
+// Result is what was found about a file.
+type Result struct {
+	Name   string          `json:"name"`
+	Digest artifact.Digest `json:"digest"`
+	Size   int64           `json:"size"`
+	// Verdict is Reproduced, Equivalent, Differs, or Undetermined.
+	Verdict compare.Verdict `json:"verdict"`
+	// Reason is why the verdict is not a pass, nil if it is one.
+	Reason *Reason `json:"reason,omitempty"`
+	// Normalizations are what had to be left out for an Equivalent, and Uncovered
+	// the bytes of the file that nothing is said about therefore.
+	Normalizations []inspect.Normalization `json:"normalizations,omitempty"`
+	Uncovered      int64                   `json:"uncovered,omitempty"`
+
+	// Source is "path@version" of the module and GoVersion the toolchain, after
+	// what the file says; Package is the main package.
+	Source    string `json:"source,omitempty"`
+	Package   string `json:"package,omitempty"`
+	GoVersion string `json:"goVersion,omitempty"`
+	Target    string `json:"target,omitempty"`
+	// Content tells whether the file is as it was linked, after its own build ID.
+	Content inspect.Content `json:"content"`
+
+	// RestsOn lists what was verified without the file, Recovered what was found
+	// out by trial, and Claimed what the file alone says.
+	RestsOn   []Ground `json:"restsOn,omitempty"`
+	Recovered []Ground `json:"recovered,omitempty"`
+	Claimed   []Ground `json:"claimed,omitempty"`
+
+	// Recipe is how it was rebuilt, with the digest that names it, and Command the
+	// same as a line for a shell.
+	Recipe       *recipe.Recipe  `json:"recipe,omitempty"`
+	RecipeDigest artifact.Digest `json:"recipeDigest,omitempty"`
+	Command      string          `json:"command,omitempty"`
+	// Rebuilt and RebuiltSize name what that gave.
+	Rebuilt     artifact.Digest `json:"rebuilt,omitempty"`
+	RebuiltSize int64           `json:"rebuiltSize,omitempty"`
+	// Explanation says where the file (A) and what was rebuilt (B) differ.
+	Explanation *compare.Explanation `json:"explanation,omitempty"`
+	// Notes are what else a reader should know.
+	Notes []string `json:"notes,omitempty"`
+	// Seconds is how long it took.
+	Seconds float64 `json:"seconds"`
+}
+
+// Ground is a thing that a verdict rests on, and why it can or cannot be relied
+// upon.
+type Ground struct {
+	What string `json:"what"`
+	Why  string `json:"why"`
+}
+
+// Reason is why a file was not reproduced.
+type Reason struct {
+	Kind Kind `json:"kind"`
+	// Text is for people.
+	Text string `json:"text"`
+	// Hint is what would help, if something would.
+	Hint string `json:"hint,omitempty"`
+}
+
+// Kind is the kind of a Reason.
+type Kind string
+
+// Reasons why a verdict is Undetermined.
+const (
+	NotExecutable    Kind = "no executable"
+	Universal        Kind = "universal file"       // of which each slice is a binary
+	Unreadable       Kind = "unreadable"           // what it says contradicts itself, or no Go writes it
+	NoBuildInfo      Kind = "no build information" // as by rules_go
+	NoModule         Kind = "no module"
+	Distribution     Kind = "part of Go"
+	UnknownToolchain Kind = "unknown toolchain"
+	UnknownPlatform  Kind = "unknown platform"
+	Cgo              Kind = "cgo"
+	NotPublic        Kind = "not public"    // the source cannot be had
+	NoVersion        Kind = "no version"    // (devel)
+	Dirty            Kind = "dirty"         // uncommitted changes
+	LocalReplace     Kind = "local module"  // folders of the builder
+	Setting          Kind = "setting"       // one that is not honoured, or not known
+	Place            Kind = "place"         // paths that cannot be given to a build here
+	Flags            Kind = "linker flags"  // they could not be recovered
+	Changed          Kind = "changed"       // it was changed after it was linked, and no more is known
+	BuildFailed      Kind = "build failed"  // the recipe does not build
+	Limits           Kind = "limits"        // of time or space
+	Unavailable      Kind = "not available" // the network, or the machine
+	NotConfined      Kind = "not confined"  // this host cannot confine a stranger's build
+)
+
+// Reasons why a verdict is Differs.
+const (
+	BytesDiffer Kind = "bytes differ"
+)
+
+// because makes a Reason.
+func because(kind Kind, format string, args ...any) *Reason {
+	return &Reason{Kind: kind, Text: fmt.Sprintf(format, args...)}
+}
+
+func (r *Reason) hint(s string) *Reason {
+	r.Hint = s
+	return r
+}
+
+// text quotes a stranger's words where they are not plain ASCII, and cuts them.
+func text(s string) string {
+	const limit = 300
+	if len(s) > limit {
+		s = s[:limit] + "..."
+	}
+	if q := strconv.QuoteToASCII(s); q[1:len(q)-1] != s || s == "" || strings.TrimSpace(s) != s {
+		return q
+	}
+	return s
+}
+
+// Fprint writes the results for people: a paragraph each and, of several, a table
+// at the end. It returns the writer's error.
+func (d Document) Fprint(w io.Writer) error {
+	b := bufio.NewWriter(w)
+	for i, r := range d.Files {
+		if i > 0 {
+			fmt.Fprintln(b)
+		}
+		r.print(b)
+	}
+	if len(d.Files) > 1 {
+		d.table(b)
+	}
+	return b.Flush()
+}
+
+// maxRows bounds the lines of each kind in a paragraph.
+const maxRows = 12
+
+func (r Result) print(w io.Writer) {
+	row := func(label, format string, args ...any) {
+		fmt.Fprintf(w, "  %-13s%s\n", label, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintln(w, text(r.Name))
+	verdict := string(r.Verdict)
+	what := r.Digest.Short()
+	if r.Source != "" {
+		what += "  " + text(r.Source)
+	}
+	if r.GoVersion != "" {
+		what += " with " + text(r.GoVersion)
+	}
+	if r.Target != "" {
+		what += " for " + r.Target
+	}
+	row(verdict, "%s", "sha256:"+what)
+	if r.Reason != nil {
+		row("because", "%s", r.Reason.Text)
+		if r.Reason.Hint != "" {
+			row("hint", "%s", r.Reason.Hint)
+		}
+	}
+	if len(r.Normalizations) > 0 {
+		var list []string
+		for _, n := range r.Normalizations {
+			list = append(list, string(n))
+		}
+		row("but for", "%s: nothing else differs; of %d bytes nothing is said", strings.Join(list, ", "), r.Uncovered)
+	}
+	switch r.Content {
+	case inspect.ContentChanged:
+		row("content", "changed after it was linked, as its build ID tells")
+	case inspect.ContentSigned:
+		row("content", "as it was linked, and signed since (the signature was not verified)")
+	}
+	grounds := func(label string, list []Ground) {
+		for i, g := range list {
+			if i == maxRows {
+				row("", "and %d more", len(list)-i)
+				break
+			}
+			line := text(g.What)
+			if g.Why != "" {
+				line += " (" + text(g.Why) + ")"
+			}
+			row(label, "%s", line)
+			label = ""
+		}
+	}
+	grounds("rests on", r.RestsOn)
+	grounds("recovered", r.Recovered)
+	grounds("as claimed", r.Claimed)
+	if r.Command != "" {
+		row("by hand", "%s", strings.ReplaceAll(printable(r.Command), "\n", "\n"+strings.Repeat(" ", 15)))
+	}
+	for _, n := range r.Notes {
+		row("note", "%s", text(n))
+	}
+	if r.Explanation != nil {
+		fmt.Fprintf(w, "  A is the file, B what was built from the source:\n    %s\n", strings.ReplaceAll(r.Explanation.String(), "\n", "\n    "))
+	}
+}
+
+// printable escapes what is not ASCII text of some lines.
+func printable(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		q := strconv.QuoteToASCII(l)
+		if plain := strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(q[1 : len(q)-1]); plain == l {
+			continue
+		}
+		lines[i] = q
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (d Document) table(w io.Writer) {
+	fmt.Fprintln(w)
+	counts := map[compare.Verdict]int{}
+	for _, r := range d.Files {
+		counts[r.Verdict]++
+		why := r.Source
+		if r.Reason != nil {
+			why = string(r.Reason.Kind)
+		}
+		fmt.Fprintf(w, "%-13s %s  %s  %s\n", r.Verdict, r.Digest.Short(), text(r.Name), text(why))
+	}
+	var sum []string
+	for _, v := range worse {
+		if counts[v] > 0 {
+			sum = append(sum, fmt.Sprintf("%d %s", counts[v], v))
+		}
+	}
+	fmt.Fprintf(w, "%d files: %s\n", len(d.Files), strings.Join(sum, ", "))
+}

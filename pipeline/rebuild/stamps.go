@@ -1,0 +1,389 @@
+package rebuild
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"iter"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/module"
+
+	"github.com/twicebuild/twice/pipeline/inspect"
+)
+
+// A value that -X sets is a text of its own in the read-only data, with a zero at
+// its end. The texts that a file has and a build of the same source without -X
+// has not are therefore the values, with some chance finds; which variable has
+// which is found by asking the oracle. Variables are those of the source, or, if
+// the file has its symbols, those named in it: the text of main.version is called
+// main.version.str.
+
+// Limits of what is searched for stamps.
+const (
+	minValue  = 4 // shorter ones are mostly addresses
+	maxValue  = 200
+	maxValues = 24
+	maxTexts  = 1 << 21
+	maxNames  = 40
+	maxSource = 4000 // files that are parsed
+	maxGoFile = 1 << 20
+	maxSet    = 5 // variables that are set
+)
+
+// readOnlyData tells whether a section has the values of -X.
+func readOnlyData(name string) bool {
+	return name == ".rodata" || name == ".rdata" || strings.HasSuffix(name, ",__rodata") || name == ".data.rel.ro" || name == "(data)"
+}
+
+// texts calls found with each run of printable bytes in the sections that ends
+// with a zero, until it returns false.
+func texts(r io.ReaderAt, sections []inspect.Section, in func(name string) bool, found func(string) bool) error {
+	for _, s := range sections {
+		if !in(s.Name) {
+			continue
+		}
+		br := bufio.NewReaderSize(io.NewSectionReader(r, s.Offset, s.Size), 256<<10)
+		var run []byte
+		long := false
+		for {
+			c, err := br.ReadByte()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				return fmt.Errorf("read section %s: %w", text(s.Name), err)
+			}
+			switch {
+			case ' ' <= c && c != 0x7f:
+				if len(run) == maxValue {
+					long = true
+					run = run[:0]
+				}
+				run = append(run, c)
+			case c == 0 && len(run) >= minValue && !long:
+				if !found(string(run)) {
+					return nil
+				}
+				fallthrough
+			default:
+				run, long = run[:0], false
+			}
+		}
+	}
+	return nil
+}
+
+// values returns the texts that may be values of -X: those in file a that b lacks.
+func values(a, b io.ReaderAt, sectionsA, sectionsB []inspect.Section) ([]string, error) {
+	known := map[string]bool{}
+	if err := texts(b, sectionsB, readOnlyData, func(s string) bool {
+		known[s] = true
+		return len(known) < maxTexts
+	}); err != nil || len(known) == maxTexts {
+		return nil, err
+	}
+	var list []string
+	err := texts(a, sectionsA, readOnlyData, func(s string) bool {
+		if !known[s] && likely(s) > 0 {
+			known[s] = true
+			list = append(list, s)
+		}
+		return len(list) < 10_000
+	})
+	slices.SortStableFunc(list, func(x, y string) int { return cmp.Compare(likely(y), likely(x)) })
+	return list[:min(len(list), maxValues)], err
+}
+
+var (
+	versionLike = regexp.MustCompile(`^[vV]?\d+(\.\d+)+([-+.~][0-9A-Za-z.+~-]*)?$`)
+	hexLike     = regexp.MustCompile(`^[0-9a-f]{7,64}$`)
+	timeLike    = regexp.MustCompile(`^(\d{4}-\d\d-\d\d.*|1[5-9]\d{8}|2\d{7}([-T]?\d{6}Z?)?|[A-Z][a-z][a-z] .*\d{4}.*)$`)
+	wordLike    = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z ._/:@+,=()-]*$`)
+)
+
+// likely rates a text as a value; 0 is out of the question.
+func likely(s string) int {
+	switch {
+	case versionLike.MatchString(s), hexLike.MatchString(s) && len(s) >= 7, timeLike.MatchString(s):
+		return 3
+	case wordLike.MatchString(s) && len(s) >= 6:
+		return 2
+	case wordLike.MatchString(s):
+		return 1
+	}
+	return 0
+}
+
+// fits tells whether a variable of that name may have the value.
+func fits(name, value string) bool {
+	n := strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(n, w) })
+	}
+	switch {
+	case has("date", "time", "when"):
+		return timeLike.MatchString(value)
+	case has("by", "user", "host"):
+		return !versionLike.MatchString(value) && !timeLike.MatchString(value)
+	case has("commit", "sha", "hash", "rev"):
+		return hexLike.MatchString(strings.TrimPrefix(strings.TrimSuffix(value, "-dirty"), "g"))
+	case has("version", "tag", "release"):
+		return strings.ContainsAny(value, "0123456789") && !timeLike.MatchString(value)
+	}
+	return true
+}
+
+// telling are the names of variables that are set by -X outside of package main.
+var telling = regexp.MustCompile(`(?i)version|commit|rev|sha|hash|date|time|build|built|branch|tag|release`)
+
+// variables returns the names of string variables of a module that -X can set, as
+// the linker knows them, the likely ones first. hinted are those that a file of
+// the project names in a flag -X, in the order of that file.
+func variables(tree fs.FS, mod, pkg string) (names, hinted []string) {
+	files := 0
+	var others []string
+	fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return nil // what cannot be read gives no hint
+		case d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), "_") || d.Name() == "testdata" || d.Name() == "vendor" || d.Name() == ".git"):
+			return fs.SkipDir
+		case d.IsDir() || !d.Type().IsRegular():
+			return nil
+		case hints(name):
+			hinted = append(hinted, stampsIn(tree, name, pkg)...)
+		case !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+		case files == maxSource:
+			return fs.SkipAll
+		default:
+			files++
+			importPath := path.Join(mod, path.Dir(name))
+			for _, v := range stringVariables(tree, name) {
+				switch {
+				case importPath == pkg:
+					names = append(names, "main."+v)
+				case telling.MatchString(v):
+					others = append(others, importPath+"."+v)
+				}
+			}
+		}
+		return nil
+	})
+	slices.SortStableFunc(names, func(a, b string) int {
+		ta, tb := telling.MatchString(a[5:]), telling.MatchString(b[5:])
+		switch {
+		case ta && !tb:
+			return -1
+		case tb && !ta:
+			return 1
+		}
+		return 0
+	})
+	names = append(names, others...)
+	hinted = unique(hinted)
+	return names[:min(len(names), maxNames)], hinted[:min(len(hinted), maxOrdered)]
+}
+
+func unique(list []string) []string {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(list, func(s string) bool {
+		again := seen[s]
+		seen[s] = true
+		return again
+	})
+}
+
+// stringVariables returns the variables at package level of a file that have type
+// string and no initial value, or a literal.
+func stringVariables(tree fs.FS, name string) []string {
+	data, err := readSmall(tree, name)
+	if err != nil {
+		return nil
+	}
+	f, err := parser.ParseFile(token.NewFileSet(), "", data, parser.SkipObjectResolution)
+	if err != nil {
+		return nil
+	}
+	var list []string
+	for _, decl := range f.Decls {
+		g, ok := decl.(*ast.GenDecl)
+		if !ok || g.Tok != token.VAR {
+			continue
+		}
+		for _, spec := range g.Specs {
+			s := spec.(*ast.ValueSpec)
+			typ, typed := s.Type.(*ast.Ident)
+			for i, id := range s.Names {
+				var value *ast.BasicLit
+				if i < len(s.Values) {
+					if value, ok = s.Values[i].(*ast.BasicLit); !ok || value.Kind != token.STRING {
+						continue
+					}
+				}
+				if (typed && typ.Name == "string" || s.Type == nil && value != nil) && id.Name != "_" {
+					list = append(list, id.Name)
+				}
+			}
+		}
+	}
+	return list
+}
+
+// hints tells whether a file may say how the project is built.
+func hints(name string) bool {
+	base := path.Base(name)
+	ext := path.Ext(base)
+	return strings.HasPrefix(base, ".goreleaser") || strings.HasPrefix(base, "goreleaser") || strings.HasPrefix(base, "Makefile") || strings.HasSuffix(base, ".mk") ||
+		strings.HasPrefix(base, "Dockerfile") || base == "justfile" || base == "Justfile" || strings.HasPrefix(base, "Taskfile") || ext == ".sh" ||
+		strings.HasPrefix(name, ".github/workflows/")
+}
+
+var stampRE = regexp.MustCompile(`-X[ =]+["']?([\pL\d_~.+/{}$()-]{1,300}\.[\pL_][\pL\d_]{0,100})=`)
+
+// stampsIn returns the variables in flags -X of a file. Of a path with a
+// variable of the shell or of make in it, the end counts.
+func stampsIn(tree fs.FS, name, pkg string) []string {
+	data, err := readSmall(tree, name)
+	if err != nil {
+		return nil
+	}
+	var list []string
+	for _, m := range stampRE.FindAllSubmatch(data, 100) {
+		v := string(m[1])
+		if importPath := v[:strings.LastIndexByte(v, '.')]; importPath == "main" || module.CheckImportPath(importPath) == nil && importPath != pkg {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+func readSmall(tree fs.FS, name string) ([]byte, error) {
+	f, err := tree.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxGoFile+1))
+	if err == nil && len(data) > maxGoFile {
+		err = fmt.Errorf("%s: more than %d bytes", name, maxGoFile)
+	}
+	return data, err
+}
+
+// named returns the variables whose values have a name in the symbol table: those
+// that -X has set. has tells whether there is a symbol table to say so.
+func named(r io.ReaderAt, f inspect.Facts) (list []string, has bool) {
+	if f.Finding("-s").Is != inspect.No || f.Format != inspect.ELF && f.Format != inspect.MachO {
+		return nil, false
+	}
+	err := texts(r, f.Sections, func(name string) bool { return name == ".strtab" || name == "(string table)" }, func(s string) bool {
+		s, ok := strings.CutSuffix(s, ".str")
+		if f.Format == inspect.MachO {
+			s = strings.TrimPrefix(s, "_")
+		}
+		// The linker escapes dots in the last element of a path.
+		s = strings.ReplaceAll(s, "%2e", ".")
+		if ok && variableRE.MatchString(s) && !strings.HasPrefix(s, "runtime.") {
+			list = append(list, s)
+		}
+		return len(list) < maxOrdered
+	})
+	return unique(list), err == nil
+}
+
+// sets yields what -X may have set, nothing first.
+func sets(names, hinted, values []string) iter.Seq[[]assignment] {
+	return func(yield func([]assignment) bool) {
+		if !yield(nil) {
+			return
+		}
+		seen := map[string]bool{}
+		each := func(list []string) bool {
+			return assign(list, values, func(set []assignment) bool {
+				key := fmt.Sprint(set)
+				if seen[key] {
+					return true
+				}
+				if len(seen) < 1<<20 {
+					seen[key] = true
+				}
+				return yield(slices.Clone(set))
+			})
+		}
+		for n := len(hinted); n > 0; n-- {
+			for list := range combinations(hinted, n) {
+				if !each(list) {
+					return
+				}
+			}
+		}
+		for n := 1; n <= min(maxSet, len(names)); n++ {
+			for list := range combinations(names, n) {
+				if !each(list) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// assign calls found with each way to give the names values that fit.
+func assign(names, values []string, found func([]assignment) bool) bool {
+	var next func(set []assignment) bool
+	next = func(set []assignment) bool {
+		if len(set) == len(names) {
+			return found(set)
+		}
+		for _, v := range values {
+			if fits(names[len(set)], v) && !next(append(set, assignment{names[len(set)], v})) {
+				return false
+			}
+		}
+		return true
+	}
+	return next(nil)
+}
+
+// combinations yields the ways to choose n of a list, in its order.
+func combinations(list []string, n int) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		var choose func(done, left []string) bool
+		choose = func(done, left []string) bool {
+			if len(done) == n {
+				return yield(done)
+			}
+			for i := range left {
+				if n-len(done) > len(left)-i {
+					break
+				}
+				if !choose(append(slices.Clip(done), left[i]), left[i+1:]) {
+					return false
+				}
+			}
+			return true
+		}
+		choose(nil, list)
+	}
+}
+
+// likelyValues adds to values what projects stamp: the version and the commit.
+func (c *claim) likelyValues(values []string) []string {
+	add := []string{c.main.Version, strings.TrimPrefix(c.main.Version, "v")}
+	if s := c.vcs; s != nil {
+		add = append(add, s.revision, s.revision[:7], s.revision[:8], s.revision[:12], s.time.Format("2006-01-02T15:04:05Z"), s.time.Format("2006-01-02"))
+	}
+	add = append(add, "goreleaser")
+	return unique(slices.DeleteFunc(slices.Concat(values, add), func(s string) bool {
+		return s == "" || bytes.ContainsAny([]byte(s), "\x00\n\r")
+	}))
+}

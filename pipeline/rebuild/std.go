@@ -1,0 +1,125 @@
+package rebuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/recipe"
+)
+
+// standard compiles packages of the standard library for all files of one
+// toolchain and target, in a workspace where nothing else is ever compiled: no
+// stranger's source comes near it, but for the names of the packages. What is
+// compiled there, by a proved toolchain and in this run, is copied to the
+// workspace of each file before its build, so that no file's build can change
+// what another one begins with. The go command finds in it what its own hash of
+// source, flags and toolchain names, and compiles the rest.
+type standard struct {
+	session build.Session
+	cache   string // the folder with the caches of the targets
+	err     error  // why it cannot be used
+}
+
+var stdPackageRE = regexp.MustCompile(`^[a-z][a-z0-9]*(/[a-z][a-z0-9]*)*$`)
+
+// stdPackages are the packages of the standard library that a file has functions
+// of and that a program may import.
+func (j *job) stdPackages() []string {
+	if j.facts.Code == nil {
+		return nil
+	}
+	var list []string
+	for _, p := range j.facts.Code.Packages {
+		elements := strings.Split(p.Path, "/")
+		if p.Module != "std" || !stdPackageRE.MatchString(p.Path) || slices.Contains(elements, "internal") || slices.Contains(elements, "vendor") || elements[0] == "cmd" || p.Path == "runtime/cgo" || p.Path == "main" {
+			continue
+		}
+		// A name in a stranger's file is nothing to rely on.
+		if info, err := os.Stat(filepath.Join(j.toolchain.Dir, "src", filepath.FromSlash(p.Path))); err == nil && info.IsDir() {
+			list = append(list, p.Path)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// warm gives the build of a file a cache with the standard library in it. It is of
+// use only where other files will want the same, and does no harm where it fails.
+func (j *job) warm(ctx context.Context, f *build.Foreign) error {
+	c := j.claim
+	packages := j.stdPackages()
+	if !j.cfg.Many || c.pgo || len(packages) == 0 { // with a profile all packages are compiled anew
+		return nil
+	}
+	key := c.goVersion + " " + f.GOROOT
+	s := j.standards[key]
+	if s == nil {
+		s = j.newStandard(ctx, f.GOROOT)
+		j.standards[key] = s
+	}
+	if s.err != nil {
+		return ctx.Err()
+	}
+	var main strings.Builder
+	main.WriteString("package main\n\nimport (\n")
+	for _, p := range packages {
+		fmt.Fprintf(&main, "\t_ %q\n", p)
+	}
+	main.WriteString(")\n\nfunc main() {}\n")
+	if err := os.WriteFile(filepath.Join(s.session.Tree(), "main.go"), []byte(main.String()), 0o644); err != nil {
+		return err
+	}
+	j.cfg.Stage("standard library")
+	env := slices.Concat(recipe.Closed(), c.env)
+	slices.Sort(env)
+	_, err := s.session.Build(ctx, build.Job{
+		Binaries: []build.Binary{{Recipe: recipe.Recipe{
+			Argv:   slices.Concat([]string{"go", "build", "-buildvcs=false"}, c.flags, []string{"."}),
+			Binary: "std", Env: env, Target: c.target,
+		}}},
+		Share: j.share(),
+	})
+	if err != nil {
+		return ctx.Err() // the file's own build will tell what is wrong
+	}
+	slug := c.target.Slug()
+	f.Cache = filepath.Join(j.dir, "cache")
+	return os.CopyFS(filepath.Join(f.Cache, slug), os.DirFS(filepath.Join(s.cache, slug)))
+}
+
+// newStandard sets up the workspace for one toolchain at a path.
+func (j *job) newStandard(ctx context.Context, goroot string) *standard {
+	r := j.Rebuilder
+	s := &standard{}
+	dir, err := r.work.sub(fmt.Sprintf("standard-%d", len(r.standards)))
+	if err != nil {
+		s.err = err
+		return s
+	}
+	empty := filepath.Join(dir, "modules")
+	s.cache = filepath.Join(dir, "cache")
+	if s.err = errors.Join(os.MkdirAll(empty, 0o755), os.MkdirAll(filepath.Join(dir, "pass"), 0o755)); s.err != nil {
+		return s
+	}
+	local := &build.Local{
+		Dir: filepath.Join(dir, "pass"), Store: r.store, ModuleDir: ".", ConfigDir: ".",
+		Checkout: func(_ context.Context, dest string, _ bool) error {
+			if err := os.MkdirAll(dest, 0o755); err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(dest, "go.mod"), []byte("module standard.invalid\n\ngo 1.20\n"), 0o644)
+		},
+		GOROOT: j.toolchain.Dir, ModCache: empty, Path: r.cfg.Path, HostEnv: r.cfg.HostEnv, Confinement: r.confine,
+		Now: r.cfg.Now, Log: io.Discard, Foreign: &build.Foreign{GOROOT: goroot, Cache: s.cache},
+	}
+	s.session, s.err = local.Open(ctx, build.A)
+	return s
+}
