@@ -59,20 +59,20 @@ func hasContent(h *tar.Header) bool {
 // nextTar returns what comes after the end of an archive and the zeros there,
 // nil if nothing does.
 func nextTar(r io.Reader) (io.Reader, error) {
-	block := make([]byte, blockSize)
 	for {
-		n, err := io.ReadFull(r, block)
-		zero := len(bytes.Trim(block[:n], "\x00")) == 0
+		// Not ReadFull, whose error at the end would be the one of a compressed
+		// stream that is cut off.
+		block, err := io.ReadAll(io.LimitReader(r, blockSize))
+		zero := len(bytes.Trim(block, "\x00")) == 0
 		switch {
-		case err == nil && !zero:
-			return io.MultiReader(bytes.NewReader(block), r), nil
-		case err == nil:
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && zero:
-			return nil, nil
-		case errors.Is(err, io.ErrUnexpectedEOF):
-			return nil, errors.New("something that is no archive follows its end")
-		default:
+		case err != nil:
 			return nil, err
+		case zero && len(block) < blockSize:
+			return nil, nil
+		case !zero && len(block) < blockSize:
+			return nil, errors.New("something that is no archive follows its end")
+		case !zero:
+			return io.MultiReader(bytes.NewReader(block), r), nil
 		}
 	}
 }
