@@ -54,17 +54,20 @@ func TestURL(t *testing.T) {
 		"https://example.com/moved":          redirect("https://cdn.example/y?sig=s3cr"),
 		"https://cdn.example/y?sig=s3cr":     func(w http.ResponseWriter, r *http.Request) { seen = r.Header.Clone(); serve(tgz)(w, r) },
 		"https://example.com/page":           serve("<!doctype html>"),
-		"https://example.com/short":          func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Length", "1"); serve(program('s'))(w, r) },
-		"https://example.com/plain":          redirect("http://cdn.example/y"),
-		"https://example.com/local":          redirect("http://127.0.0.1/y"),
-		"https://example.com/metadata":       redirect("https://169.254.169.254/latest"),
-		"https://example.com/private":        redirect("https://10.0.0.7/y"),
-		"https://example.com/v6":             redirect("https://[::1]/y"),
-		"https://example.com/file":           redirect("file:///etc/passwd"),
-		"http://127.0.0.1/up":                redirect("https://example.com/dl/tool"),
-		"http://127.0.0.1/tool":              serve(program('l')),
-		"https://example.com/down":           redirect("https://127.0.0.1/x"),
-		"http://127.0.0.1/out":               redirect("http://example.com/dl/tool"),
+		"https://example.com/short": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Length", "1")
+			serve(program('s'))(w, r)
+		},
+		"https://example.com/plain":    redirect("http://cdn.example/y"),
+		"https://example.com/local":    redirect("http://127.0.0.1/y"),
+		"https://example.com/metadata": redirect("https://169.254.169.254/latest"),
+		"https://example.com/private":  redirect("https://10.0.0.7/y"),
+		"https://example.com/v6":       redirect("https://[::1]/y"),
+		"https://example.com/file":     redirect("file:///etc/passwd"),
+		"http://127.0.0.1/up":          redirect("https://example.com/dl/tool"),
+		"http://127.0.0.1/tool":        serve(program('l')),
+		"https://example.com/down":     redirect("https://127.0.0.1/x"),
+		"http://127.0.0.1/out":         redirect("http://example.com/dl/tool"),
 	}
 	for i := range 8 {
 		pages[fmt.Sprintf("https://example.com/hop%d", i)] = redirect(fmt.Sprintf("https://example.com/hop%d", i+1))

@@ -102,7 +102,7 @@ func isText(head []byte) bool {
 	if offset <= int64(len(head)-4) {
 		return string(head[offset:offset+4]) != "PE\x00\x00"
 	}
-	return offset > 1<<28
+	return offset >= 1<<28 // Windows loads no such file
 }
 
 // isTar tells whether the checksum of a tar header fits, as bytes or as signed

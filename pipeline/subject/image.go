@@ -29,8 +29,8 @@ const (
 	attempts = 3
 )
 
-// registry is the repository that an image comes from.
-type registry struct {
+// repository is where an image comes from.
+type repository struct {
 	o      *opening
 	puller *remote.Puller
 	repo   name.Repository
@@ -42,7 +42,7 @@ func (o *opening) image(ref string) error {
 	if err != nil {
 		return err
 	}
-	r, err := o.registry(top.Repository)
+	r, err := o.repository(top.Repository)
 	if err != nil {
 		return err
 	}
@@ -118,13 +118,13 @@ func choose(list []publish.Platform, want []matrix.Platform) ([]publish.Platform
 	return chosen, nil
 }
 
-// registry prepares to read blobs of a repository.
-func (o *opening) registry(repository string) (*registry, error) {
+// repository prepares to read the blobs of a repository, which has its full name.
+func (o *opening) repository(full string) (*repository, error) {
 	var options []name.Option
 	if o.cfg.Registry.Insecure {
 		options = append(options, name.Insecure)
 	}
-	repo, err := name.NewRepository(repository, options...)
+	repo, err := name.NewRepository(full, options...)
 	if err != nil {
 		return nil, err
 	}
@@ -139,12 +139,12 @@ func (o *opening) registry(repository string) (*registry, error) {
 		list = append(list, remote.WithAuthFromKeychain(o.cfg.Registry.Keychain))
 	}
 	puller, err := remote.NewPuller(list...)
-	return &registry{o, puller, repo}, err
+	return &repository{o, puller, repo}, err
 }
 
 // manifest reads an image for one platform, which must be one of want unless
 // that is empty.
-func (r *registry) manifest(at place, m *publish.Manifest, want []matrix.Platform) error {
+func (r *repository) manifest(at place, m *publish.Manifest, want []matrix.Platform) error {
 	// Resolve has seen to it that this can be read in one way.
 	var doc v1.Manifest
 	if err := json.Unmarshal(m.Raw, &doc); err != nil {
@@ -199,7 +199,7 @@ func suits(platform string, want []matrix.Platform) error {
 }
 
 // config fetches the configuration of an image.
-func (r *registry) config(desc v1.Descriptor) (*v1.ConfigFile, error) {
+func (r *repository) config(desc v1.Descriptor) (*v1.ConfigFile, error) {
 	if desc.Size > maxConfig {
 		return nil, fmt.Errorf("more than %d bytes: %w", maxConfig, ErrLimit)
 	}
@@ -221,7 +221,7 @@ func (r *registry) config(desc v1.Descriptor) (*v1.ConfigFile, error) {
 }
 
 // blob fetches what desc names, unless it is there.
-func (r *registry) blob(desc v1.Descriptor) (blob, error) {
+func (r *repository) blob(desc v1.Descriptor) (blob, error) {
 	digest := artifact.Digest(desc.Digest.String())
 	if _, err := artifact.ParseDigest(string(digest)); err != nil {
 		return blob{}, err
@@ -244,7 +244,7 @@ func (r *registry) blob(desc v1.Descriptor) (blob, error) {
 
 // said returns an error of the registry without the URL, which may have a token,
 // and without what else it sent.
-func (r *registry) said(err error) error {
+func (r *repository) said(err error) error {
 	if err == nil || r.o.ctx.Err() != nil {
 		return r.o.cause(err)
 	}
@@ -255,7 +255,7 @@ func (r *registry) said(err error) error {
 }
 
 // fetch fetches a blob once.
-func (r *registry) fetch(desc v1.Descriptor) (blob, error) {
+func (r *repository) fetch(desc v1.Descriptor) (blob, error) {
 	layer, err := r.puller.Layer(r.o.ctx, r.repo.Digest(desc.Digest.String()))
 	if err != nil {
 		return blob{}, err
@@ -269,7 +269,7 @@ func (r *registry) fetch(desc v1.Descriptor) (blob, error) {
 }
 
 // layer reads a layer into t.
-func (r *registry) layer(t *tree, desc v1.Descriptor, diffID v1.Hash) error {
+func (r *repository) layer(t *tree, desc v1.Descriptor, diffID v1.Hash) error {
 	kind := formatUnknown
 	switch desc.MediaType {
 	case types.OCILayer, types.DockerLayer:
