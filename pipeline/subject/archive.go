@@ -117,11 +117,11 @@ func (o *opening) zipped(at place, f *zip.File, whole *meter) error {
 	case !f.Mode().IsRegular():
 		return nil
 	case f.Flags&encrypted != 0:
-		return o.skip(at, f.Name, "it is encrypted")
+		return o.skip(at, at.name(f.Name), "it is encrypted")
 	}
 	rc, err := f.Open()
 	if errors.Is(err, zip.ErrAlgorithm) {
-		return o.skip(at, f.Name, fmt.Sprintf("it is compressed with method %d, which is not known", f.Method))
+		return o.skip(at, at.name(f.Name), fmt.Sprintf("it is compressed with method %d, which is not known", f.Method))
 	}
 	if err != nil {
 		return fmt.Errorf("member %s: %w", printable(f.Name, true), err)

@@ -243,7 +243,7 @@ func TestHostileTar(t *testing.T) {
 		{what: "executables", content: tarOf(a, member{name: "b", body: program('b')}), limits: Limits{Executables: 1}, say: "more than 1 executables"},
 		{what: "damaged programs", content: tarOf(member{name: "e", body: "\x7fELF"}, a), want: []string{"a a"}},
 		{what: "archive in archive", content: tarOf(member{name: "i.tgz", body: gz(tarOf(a))}), say: "archives such as i.tgz"},
-		{what: "nothing", content: tarOf(member{name: "t", body: "text"}), say: "no executables in 1 members"},
+		{what: "nothing", content: tarOf(member{name: "t", body: "text"}), say: "no executables (members: 1)"},
 	} {
 		for _, pack := range []func(string) string{func(s string) string { return s }, gz, zst} {
 			content := pack(c.content)
@@ -371,7 +371,7 @@ func TestHostileZip(t *testing.T) {
 		{what: "two of a name", content: zipOf(a, member{name: "a", body: program('b')}), want: []string{"a a", "a b"}},
 		{what: "symbolic link", content: zipOf(member{name: "l", body: "/etc/passwd", flag: tar.TypeSymlink}, member{name: "m", body: program('m'), flag: tar.TypeSymlink}, a), want: []string{"a a"}},
 		{what: "truncated", content: plain[:len(plain)-10], say: "not a valid zip file"},
-		{what: "no members", content: zipOf(), say: "no executables in 0 members"},
+		{what: "no members", content: zipOf(), say: "no executables (members: 0)"},
 		{what: "members", content: plain, limits: Limits{Members: 1}, say: "more than 1 members"},
 		{what: "size", content: plain, limits: Limits{File: 3}, say: "member a: more than 3 bytes"},
 		{what: "unpacked", content: plain, limits: Limits{Unpacked: 20}, say: "bytes unpacked"},

@@ -208,7 +208,7 @@ func (o *opening) archive(at place, c Container, name string, kind format, r *io
 // stream opens what is compressed: a tar archive, or one file.
 func (o *opening) stream(at place, c Container, name string, kind format, r io.Reader) error {
 	fail := func(err error) error { return fmt.Errorf("%s: %w", c.Format, err) }
-	packed := &counter{r: r}
+	packed := &counter{r: o.reader(r)} // a stream can go on without an output
 	plain, err := decompress(kind, packed)
 	if err != nil {
 		return fail(err)

@@ -295,7 +295,7 @@ func (r *repository) layer(t *tree, desc v1.Descriptor, diffID v1.Hash) error {
 
 // layer reads a layer, which unpacked must have the digest diffID, into t.
 func (o *opening) layer(t *tree, c Container, kind format, r io.Reader, diffID artifact.Digest) error {
-	packed := &counter{r: r}
+	packed := &counter{r: o.reader(r)}
 	m := &meter{o: o, r: packed}
 	if kind.compressed() {
 		plain, err := decompress(kind, packed)

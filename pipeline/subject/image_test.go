@@ -297,7 +297,7 @@ func TestHostileImage(t *testing.T) {
 			m.Config.MediaType = "application/vnd.cncf.helm.config.v1+json"
 		}, say: "no image of a container"},
 		{what: "many layers", layers: slices.Repeat([]layerOf{a}, 128), say: "more than 127 layers"},
-		{what: "no layers", say: "no executables in 0 members"},
+		{what: "no layers", say: "no executables (members: 0)"},
 		{what: "members", layers: []layerOf{a, other}, limits: Limits{Members: 1}, say: "more than 1 members"},
 		{what: "unpacked", layers: []layerOf{a, other}, limits: Limits{Unpacked: 3000}, say: "bytes unpacked"},
 		{what: "spool", layers: []layerOf{a, other}, limits: Limits{Spool: 300}, say: "beyond the limit"},

@@ -334,10 +334,10 @@ func (o *opening) nothing() error {
 		s := o.subject.Skipped[0]
 		return fmt.Errorf("%w that can be read: %s: %s", ErrNoExecutables, printable(s.Name, true), printable(s.Reason, false))
 	case o.inner > 0:
-		return hint.Add(fmt.Errorf("%w in %d members, but archives such as %s", ErrNoExecutables, o.members, printable(o.innerName, true)),
+		return hint.Add(fmt.Errorf("%w (members: %d), but archives such as %s", ErrNoExecutables, o.members, printable(o.innerName, true)),
 			"archives in archives and folders are not opened: unpack it and name that one")
 	}
-	return fmt.Errorf("%w in %d members", ErrNoExecutables, o.members)
+	return fmt.Errorf("%w (members: %d)", ErrNoExecutables, o.members)
 }
 
 // withoutSecrets returns a reference without what must not get into a report:

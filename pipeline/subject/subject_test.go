@@ -219,7 +219,7 @@ func TestReferences(t *testing.T) {
 		"release.json":                      "a JSON document",
 		"tool.rpm":                          "rpm packages",
 		"tool.apk":                          "version 3",
-		"none":                              "no executables in 0 members",
+		"none":                              "no executables (members: 0)",
 		".":                                 "no executables that can be read: MZ:",
 	} {
 		_, err := opened(t, ref, Config{WorkDir: dir})
