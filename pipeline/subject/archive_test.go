@@ -294,7 +294,7 @@ func TestTruncatedStreams(t *testing.T) {
 }
 
 func TestBombs(t *testing.T) {
-	zeros := make([]byte, 100<<20)
+	zeros := make([]byte, 24<<20)
 	var packed bytes.Buffer
 	gw, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
 	if err != nil {
@@ -318,7 +318,7 @@ func TestBombs(t *testing.T) {
 	if _, err = openedFile(t, "x.tar.gz", bomb, Limits{Ratio: 2000}); !errors.Is(err, ErrNoExecutables) {
 		t.Errorf("%v", err)
 	}
-	_, err = openedFile(t, "x.tar.gz", bomb, Limits{Ratio: 2000, Unpacked: 50 << 20})
+	_, err = openedFile(t, "x.tar.gz", bomb, Limits{Ratio: 2000, Unpacked: 20 << 20})
 	refused(t, err, "bytes unpacked")
 
 	var z bytes.Buffer

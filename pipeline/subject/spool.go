@@ -19,7 +19,7 @@ import (
 const maxName = 4096
 
 // freeRatio is how many bytes an archive may always unpack to.
-const freeRatio = 64 << 20
+const freeRatio = 16 << 20
 
 // opening is one call of Open.
 type opening struct {

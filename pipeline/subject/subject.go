@@ -114,7 +114,7 @@ type Limits struct {
 	// 64 GiB.
 	Unpacked int64
 	// Ratio is how many times larger what comes out of an archive may be than the
-	// archive, as soon as that is more than 64 MiB. The default is 100.
+	// archive, as soon as that is more than 16 MiB. The default is 100.
 	Ratio int64
 }
 
