@@ -46,6 +46,9 @@ var depsRules = map[string]string{
 	// The record holds what the stages found, as they say it.
 	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/recipe",
 
+	// The reverse flow begins with what somebody names.
+	"pipeline/subject": "matrix pipeline/artifact pipeline/hint pipeline/inspect pipeline/process pipeline/publish pipeline/report",
+
 	// What is said of a release, and who says it.
 	"attest/slsa":   "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/report",
 	"attest/policy": "attest/intoto attest/slsa matrix pipeline/artifact",

@@ -1,0 +1,247 @@
+package subject
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+)
+
+// tar reads archives that follow each other in r, to its end. A tool that stops
+// at the end of the first, and one that goes on, would see different files; here
+// all are seen.
+func (o *opening) tar(at place, r io.Reader) error {
+	for r != nil {
+		tr := tar.NewReader(r)
+		for {
+			h, err := tr.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+				return err
+			}
+			if err := o.count(h.Name); err != nil {
+				return err
+			}
+			if hasContent(h) {
+				if err := o.file(at, h.Name, tr); err != nil {
+					return err
+				}
+			}
+		}
+		var err error
+		if r, err = nextTar(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasContent tells whether a tool would make a file of the member: of a type that
+// is not known, too
+// (https://www.gnu.org/software/tar/manual/html_node/Standard.html).
+func hasContent(h *tar.Header) bool {
+	switch h.Typeflag {
+	case tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo, tar.TypeXGlobalHeader:
+		return false
+	}
+	return true
+}
+
+// nextTar returns what comes after the end of an archive and the zeros there,
+// nil if nothing does.
+func nextTar(r io.Reader) (io.Reader, error) {
+	for {
+		// Not ReadFull, whose error at the end would be the one of a compressed
+		// stream that is cut off.
+		block, err := io.ReadAll(io.LimitReader(r, blockSize))
+		zero := len(bytes.Trim(block, "\x00")) == 0
+		switch {
+		case err != nil:
+			return nil, err
+		case zero && len(block) < blockSize:
+			return nil, nil
+		case !zero && len(block) < blockSize:
+			return nil, errors.New("something that is no archive follows its end")
+		case !zero:
+			return io.MultiReader(bytes.NewReader(block), r), nil
+		}
+	}
+}
+
+const (
+	// maxDirectory bounds the list of members of a zip file in bytes, since all
+	// of it is read at once.
+	maxDirectory = 32 << 20
+	// maxZip bounds a zip file in bytes, since memory is reserved by the number
+	// of members that it may have room for.
+	maxZip = 4 << 30
+)
+
+// zip reads the members that the list at the end of the archive has.
+func (o *opening) zip(at place, r *io.SectionReader) error {
+	if r.Size() > maxZip {
+		return fmt.Errorf("more than %d bytes: %w", int64(maxZip), ErrLimit)
+	}
+	limited := &readerAt{r: r, left: maxDirectory}
+	zr, err := zip.NewReader(limited, r.Size())
+	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
+		return err
+	}
+	limited.left = -1
+	whole := &meter{o: o, packed: r.Size}
+	for _, f := range zr.File {
+		if err := o.count(f.Name); err != nil {
+			return err
+		}
+		if err := o.zipped(at, f, whole); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// zipped looks at a member. What members unpack to is added up in whole, as they
+// may share their bytes.
+func (o *opening) zipped(at place, f *zip.File, whole *meter) error {
+	const encrypted = 1
+	switch {
+	case !f.Mode().IsRegular():
+		return nil
+	case f.Flags&encrypted != 0:
+		return o.skip(at, at.name(f.Name), "it is encrypted")
+	}
+	rc, err := f.Open()
+	if errors.Is(err, zip.ErrAlgorithm) {
+		return o.skip(at, at.name(f.Name), fmt.Sprintf("it is compressed with method %d, which is not known", f.Method))
+	}
+	if err != nil {
+		return fmt.Errorf("member %s: %w", printable(f.Name, true), err)
+	}
+	defer rc.Close()
+	whole.r = rc
+	return o.file(at, f.Name, whole)
+}
+
+// readerAt reads at most left bytes, unless left is negative.
+type readerAt struct {
+	r    io.ReaderAt
+	left int64
+}
+
+func (l *readerAt) ReadAt(p []byte, offset int64) (int, error) {
+	if l.left >= 0 {
+		if int64(len(p)) > l.left {
+			return 0, fmt.Errorf("a list of members of more than %d bytes: %w", maxDirectory, ErrLimit)
+		}
+		l.left -= int64(len(p))
+	}
+	return l.r.ReadAt(p, offset)
+}
+
+// deb reads a Debian package (https://manpages.debian.org/deb.5): an ar archive
+// of the members debian-binary, control.tar and data.tar, the last two
+// compressed as their names say. Others may begin with an underscore.
+func (o *opening) deb(at place, r *io.SectionReader) error {
+	members, err := readAr(r)
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for i, m := range members {
+		if err := o.count(m.name); err != nil {
+			return err
+		}
+		part, _, isTar := strings.Cut(m.name, ".tar")
+		switch {
+		case i == 0:
+			version, err := readBounded(m.body, 64)
+			if m.name != "debian-binary" || err != nil || !bytes.HasPrefix(version, []byte("2.")) {
+				return errors.New("not a Debian package of version 2")
+			}
+			continue
+		case strings.HasPrefix(m.name, "_"):
+			continue
+		case !isTar || part != "control" && part != "data" || seen[part]:
+			return fmt.Errorf("member %s: not what a Debian package has there", printable(m.name, true))
+		}
+		seen[part] = true
+		if err := o.inDeb(at, m); err != nil {
+			return fmt.Errorf("%s: %w", printable(m.name, true), err)
+		}
+	}
+	if !seen["data"] {
+		return errors.New("no data.tar in it")
+	}
+	return nil
+}
+
+// inDeb reads an archive in a Debian package.
+func (o *opening) inDeb(at place, m arMember) error {
+	h := artifact.NewHasher(io.Discard)
+	if _, err := io.Copy(h, o.reader(m.body)); err != nil {
+		return err
+	}
+	if _, err := m.body.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	head, _, err := peek(m.body)
+	if err != nil {
+		return err
+	}
+	kind := sniff(head)
+	if kind != formatTar && !kind.compressed() {
+		return errors.New("not an archive")
+	}
+	return o.archive(at, Container{Kind: Member, Name: m.name, Digest: h.Digest(), Size: h.Size()}, m.name, kind, m.body)
+}
+
+const (
+	arMagic   = "!<arch>\n"
+	arHeader  = 60
+	arMembers = 100 // a Debian package has three
+)
+
+// arMember is a member of an ar archive.
+type arMember struct {
+	name string
+	body *io.SectionReader
+}
+
+// readAr lists an ar archive, in the common format without long names
+// (https://manpages.debian.org/deb.5#FORMAT).
+func readAr(r *io.SectionReader) ([]arMember, error) {
+	var members []arMember
+	header := make([]byte, arHeader)
+	if _, err := r.ReadAt(header[:len(arMagic)], 0); err != nil || string(header[:len(arMagic)]) != arMagic {
+		return nil, errors.New("not an ar archive")
+	}
+	for at := int64(len(arMagic)); at < r.Size(); {
+		if len(members) == arMembers {
+			return nil, fmt.Errorf("more than %d members: %w", arMembers, ErrLimit)
+		}
+		if _, err := r.ReadAt(header, at); err != nil {
+			return nil, fmt.Errorf("the header at %d is cut off: %w", at, fs.ErrInvalid)
+		}
+		name := strings.TrimSuffix(strings.TrimRight(string(header[:16]), " "), "/")
+		size, err := strconv.ParseUint(strings.TrimRight(string(header[48:58]), " "), 10, 63)
+		if err != nil || string(header[58:]) != "`\n" {
+			return nil, fmt.Errorf("the header at %d is damaged: %w", at, fs.ErrInvalid)
+		}
+		at += arHeader
+		if int64(size) > r.Size()-at {
+			return nil, fmt.Errorf("member %s: it says %d bytes, and there are %d", printable(name, true), size, r.Size()-at)
+		}
+		members = append(members, arMember{name, io.NewSectionReader(r, at, int64(size))})
+		at += int64(size) + int64(size)&1
+	}
+	return members, nil
+}

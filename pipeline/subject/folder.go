@@ -1,0 +1,157 @@
+package subject
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+// recordName is the release record in a dist folder.
+const recordName = "release.json"
+
+// folder opens a folder of this machine: a dist of ours, or one with executables
+// somewhere in it.
+func (o *opening) folder(ref, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if f, err := openIn(root, recordName); err == nil {
+		ours, err := isRecord(f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("%s: %w", recordName, err)
+		}
+		if ours {
+			return o.dist(dir, recordName, ref)
+		}
+	}
+	o.subject.Kind = Folder
+	at := place{}.in(Container{Kind: Folder, Name: ref})
+	return fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		if name == "." {
+			return err
+		}
+		if err := o.count(name); err != nil {
+			return err
+		}
+		if err != nil {
+			if err := o.skip(at, name, reason(err)); err != nil || !e.IsDir() {
+				return err
+			}
+			return fs.SkipDir
+		}
+		if !e.Type().IsRegular() {
+			return nil
+		}
+		f, err := openIn(root, name)
+		if err != nil {
+			return o.skip(at, name, reason(err))
+		}
+		defer f.Close()
+		return o.file(at, name, f)
+	})
+}
+
+// reason returns what an error of the file system says, without the path.
+func reason(err error) string {
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+// openIn opens a regular file in root, where no link leads out.
+func openIn(root *os.Root, name string) (*os.File, error) {
+	return openRegular(func() (*os.File, error) { return root.Open(name) }, func() (fs.FileInfo, error) { return root.Lstat(name) })
+}
+
+// recordStart is how every release record begins, since [report.Decode] takes no
+// other layout.
+const recordStart = "{\n  \"schema\": \"twice.release/"
+
+// isRecord tells whether f, which it reads from its beginning and then rewinds,
+// says that it is a release record of ours.
+func isRecord(f io.ReadSeeker) (bool, error) {
+	head, err := io.ReadAll(io.LimitReader(f, int64(len(recordStart))))
+	return string(head) == recordStart, errors.Join(err, rewind(f))
+}
+
+func rewind(f io.Seeker) error {
+	_, err := f.Seek(0, io.SeekStart)
+	return err
+}
+
+// dist opens the binaries that a release record in dir lists.
+func (o *opening) dist(dir, record, ref string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	f, err := root.Open(record) // the user may have named a link
+	if err != nil {
+		return err
+	}
+	data, err := readBounded(o.reader(f), report.MaxSize)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	rec, err := report.Decode(data)
+	if err != nil {
+		return err
+	}
+	c := Container{Kind: Dist, Name: ref, Digest: artifact.Of(data), Size: int64(len(data))}
+	o.subject.Kind, o.subject.Digest, o.subject.Record = Dist, c.Digest, rec
+	if !rec.Verdict.Pass() {
+		return fmt.Errorf("%s: its verdict is %q, so there is nothing of it to ship", recordName, rec.Verdict)
+	}
+	for i := range rec.Binaries {
+		b := &rec.Binaries[i]
+		if err := o.ofRecord(root, place{}.in(c), rec, b); err != nil {
+			return fmt.Errorf("%s for %s: %w", printable(b.Name, true), b.Target, err)
+		}
+	}
+	return nil
+}
+
+// ofRecord keeps one binary of a record, and holds it against that.
+func (o *opening) ofRecord(root *os.Root, at place, rec *report.Record, b *report.Binary) error {
+	file := path.Join("bin", b.Target.Slug(), b.Name)
+	for _, a := range rec.Artifacts {
+		if a.Name != file {
+			continue
+		}
+		if a.Kind != artifact.Binary || a.Digest != b.A {
+			return fmt.Errorf("%s contradicts itself about %s", recordName, printable(file, true))
+		}
+		if err := o.count(file); err != nil {
+			return err
+		}
+		f, err := openIn(root, file)
+		if err != nil {
+			return hint.Add(fmt.Errorf("%s: %s", printable(file, true), reason(err)), "release.json must be in the folder that twice made, with all that is in it")
+		}
+		defer f.Close()
+		got, err := o.spool(f, o.limits.File)
+		if err != nil {
+			return err
+		}
+		if got.digest != a.Digest || got.size != a.Size {
+			return fmt.Errorf("%s is %s with %d bytes, and %s says %s with %d", printable(file, true), got.digest, got.size, recordName, a.Digest, a.Size)
+		}
+		found, err := o.keep(at, file, got, b)
+		if err == nil && !found {
+			err = fmt.Errorf("%s is no executable", printable(file, true))
+		}
+		return err
+	}
+	return fmt.Errorf("%s does not list %s", recordName, printable(file, true))
+}

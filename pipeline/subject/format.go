@@ -1,0 +1,302 @@
+package subject
+
+import (
+	"bytes"
+	"compress/bzip2"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/therootcompany/xz"
+
+	"github.com/twicebuild/twice/pipeline/hint"
+)
+
+// format is what the first bytes of a file say that it is.
+type format string
+
+const (
+	formatUnknown    format = ""
+	formatExecutable format = "executable"
+	formatTar        format = "tar"
+	formatGzip       format = "gz"
+	formatZstd       format = "zst"
+	formatXZ         format = "xz"
+	formatBzip2      format = "bz2"
+	formatZip        format = "zip"
+	formatAr         format = "ar"
+	formatRPM        format = "rpm"
+	formatApk3       format = "apk, version 3"
+	formatJSON       format = "JSON"
+)
+
+// isArchive tells whether a file of the format may have executables in it.
+func (f format) isArchive() bool {
+	return f != formatUnknown && f != formatExecutable && f != formatJSON
+}
+
+// compressed tells whether it is one stream.
+func (f format) compressed() bool {
+	return f == formatGzip || f == formatZstd || f == formatXZ || f == formatBzip2
+}
+
+// blockSize is that of tar, and as much as sniff needs.
+const blockSize = 512
+
+var magics = []struct {
+	prefix string
+	format format
+}{
+	// What package inspect knows.
+	{"\x7fELF", formatExecutable},
+	{"\xce\xfa\xed\xfe", formatExecutable},
+	{"\xcf\xfa\xed\xfe", formatExecutable},
+	{"\xca\xfe\xba\xbe", formatExecutable},
+	{"\xca\xfe\xba\xbf", formatExecutable},
+	{"\x00asm", formatExecutable},
+	{"MZ", formatExecutable},
+
+	{"\x1f\x8b", formatGzip},
+	{"\x28\xb5\x2f\xfd", formatZstd},
+	{"\xfd7zXZ\x00", formatXZ},
+	{"BZh", formatBzip2},
+	{"PK\x03\x04", formatZip},
+	{"PK\x05\x06", formatZip}, // an empty one
+	{arMagic, formatAr},
+	{"\xed\xab\xee\xdb", formatRPM},
+	{"ADB", formatApk3}, // followed by d, . or c
+	{"{", formatJSON},
+}
+
+// sniff returns the format of a file that begins with head. A tar archive begins
+// with the name of its first member, so it can look like anything else, and the
+// checksum of its header decides; but what can be executed is not hidden by such
+// a checksum.
+func sniff(head []byte) format {
+	found := formatUnknown
+	for _, m := range magics {
+		if bytes.HasPrefix(head, []byte(m.prefix)) {
+			found = m.format
+			break
+		}
+	}
+	if isTar(head) && (found != formatExecutable || isText(head)) {
+		return formatTar
+	}
+	return found
+}
+
+// isText tells whether a block that begins with MZ is not the beginning of a PE
+// file but the name of a tar archive's member: the offset of the PE header would
+// be in the middle of that.
+func isText(head []byte) bool {
+	if !bytes.HasPrefix(head, []byte("MZ")) {
+		return false
+	}
+	offset := int64(binary.LittleEndian.Uint32(head[0x3c:]))
+	if offset <= int64(len(head)-4) {
+		return string(head[offset:offset+4]) != "PE\x00\x00"
+	}
+	return offset >= 1<<28 // Windows loads no such file
+}
+
+// isTar tells whether the checksum of a tar header fits, as bytes or as signed
+// bytes, which some programs of old have added up.
+func isTar(head []byte) bool {
+	if len(head) < blockSize {
+		return false
+	}
+	field := strings.Trim(string(head[148:156]), " \x00")
+	want, err := strconv.ParseInt(field, 8, 32)
+	if err != nil {
+		return false
+	}
+	var sum, signed int64
+	for i, c := range head[:blockSize] {
+		if 148 <= i && i < 156 {
+			c = ' '
+		}
+		sum += int64(c)
+		signed += int64(int8(c))
+	}
+	return want == sum || want == signed
+}
+
+// peek returns the first bytes of r, at most a block, and a reader of all of it.
+func peek(r io.Reader) ([]byte, io.Reader, error) {
+	// ReadFull's error would not tell the end of a file from that of a member
+	// which is cut off.
+	head, err := io.ReadAll(io.LimitReader(r, blockSize))
+	return head, io.MultiReader(bytes.NewReader(head), r), err
+}
+
+// top opens a file that is in the store: an executable, or an archive. name is
+// what it is called without its folder.
+func (o *opening) top(b blob, c Container, name string) error {
+	f, err := o.store.Open(b.digest)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	section := io.NewSectionReader(f, 0, b.size)
+	head, _, err := peek(section)
+	if err != nil {
+		return err
+	}
+	c.Digest, c.Size = b.digest, b.size
+	switch kind := sniff(head); kind {
+	case formatExecutable:
+		o.members++
+		at := place{}
+		if c.Kind == File {
+			name = c.Name
+		} else {
+			at = at.in(c)
+		}
+		found, err := o.keep(at, name, b, nil)
+		if err == nil && !found {
+			err = errNothingKnown
+		}
+		return err
+	case formatUnknown:
+		return errNothingKnown
+	default:
+		return o.archive(place{first: c.Kind == Package}, c, name, kind, section)
+	}
+}
+
+var errNothingKnown = hint.Add(errors.New("neither an executable nor an archive that is known"),
+	"these can be opened: ELF, Mach-O, PE and WebAssembly files; tar, zip, deb and apk, and what is compressed with gzip, zstd, xz or bzip2")
+
+// archive opens an archive, which is c itself.
+func (o *opening) archive(at place, c Container, name string, kind format, r *io.SectionReader) error {
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	c.Format = string(kind)
+	var err error
+	switch {
+	case kind == formatTar:
+		err = o.tar(at.in(c), &meter{o: o, r: r})
+	case kind.compressed():
+		return o.stream(at, c, name, kind, r)
+	case kind == formatZip:
+		err = o.zip(at.in(c), r)
+	case kind == formatAr:
+		c.Format = "deb"
+		err = o.deb(at.in(c), r)
+	case kind == formatRPM:
+		return hint.Add(errors.New("rpm packages cannot be opened"), "rpm2archive makes a .tgz of one, which can")
+	case kind == formatApk3:
+		return hint.Add(errors.New("apk packages of version 3 cannot be opened"), "apk extract makes a folder of one, which can")
+	case kind == formatJSON:
+		return hint.Add(errors.New("a JSON document, and not a release.json of twice"), "name the binary that it is about")
+	default:
+		return errNothingKnown
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Format, err)
+	}
+	return nil
+}
+
+// stream opens what is compressed: a tar archive, or one file.
+func (o *opening) stream(at place, c Container, name string, kind format, r io.Reader) error {
+	fail := func(err error) error { return fmt.Errorf("%s: %w", c.Format, err) }
+	packed := &counter{r: o.reader(r)} // a stream can go on without an output
+	plain, err := decompress(kind, packed)
+	if err != nil {
+		return fail(err)
+	}
+	defer plain.Close()
+	head, unpacked, err := peek(&meter{o: o, r: plain, packed: func() int64 { return packed.n }})
+	if err != nil {
+		return fail(err)
+	}
+	if sniff(head) == formatTar {
+		c.Format = "tar." + string(kind)
+		if err := o.tar(at.in(c), unpacked); err != nil {
+			return fail(err)
+		}
+		return nil
+	}
+	name = strings.TrimSuffix(name, "."+string(kind))
+	if err := o.count(name); err != nil {
+		return fail(err)
+	}
+	at.first = false
+	before := len(o.subject.Executables) + len(o.subject.Skipped)
+	if err := o.file(at.in(c), name, unpacked); err != nil {
+		return fail(err)
+	}
+	if len(o.subject.Executables)+len(o.subject.Skipped) == before {
+		return fail(errNothingKnown)
+	}
+	return nil
+}
+
+// maxWindow bounds the memory of a decompressor in bytes. The usual tools refuse
+// more than that of zstd too, and xz -9 takes 64 MiB.
+const maxWindow = 128 << 20
+
+// decompress returns what is compressed in r, to the end of r.
+func decompress(kind format, r io.Reader) (io.ReadCloser, error) {
+	switch kind {
+	case formatGzip:
+		return gzip.NewReader(r)
+	case formatZstd:
+		zr, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return nil, err
+		}
+		return zr.IOReadCloser(), nil
+	case formatXZ:
+		return newXZ(r)
+	case formatBzip2:
+		return io.NopCloser(bzip2.NewReader(r)), nil
+	}
+	return nil, fmt.Errorf("compression %q: unknown", kind)
+}
+
+// newXZ returns what is compressed in r. The library is XZ Embedded in Go: small,
+// bounded in memory whatever a header asks for, and finished rather than
+// developed. So it is not trusted never to panic.
+func newXZ(r io.Reader) (rc io.ReadCloser, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			rc, err = nil, errXZ
+		}
+	}()
+	zr, err := xz.NewReader(r, maxWindow)
+	if err != nil {
+		return nil, err
+	}
+	return &xzReader{zr: zr}, nil
+}
+
+var errXZ = errors.New("xz: the decoder failed on damaged data")
+
+type xzReader struct {
+	zr  *xz.Reader
+	err error
+}
+
+func (x *xzReader) Read(p []byte) (n int, err error) {
+	if x.err != nil {
+		return 0, x.err
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			x.err = errXZ
+			n, err = 0, x.err
+		}
+	}()
+	return x.zr.Read(p)
+}
+
+func (x *xzReader) Close() error { return nil }

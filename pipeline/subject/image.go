@@ -1,0 +1,326 @@
+package subject
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/publish"
+)
+
+const (
+	maxConfig = 8 << 20
+	maxLayers = 127 // what runtimes can stack
+	// attempts is how often a blob is fetched before that is an error.
+	attempts = 3
+)
+
+// repository is where an image comes from.
+type repository struct {
+	o      *opening
+	puller *remote.Puller
+	repo   name.Repository
+}
+
+// image opens an image: of an index, the manifests for the platforms.
+func (o *opening) image(ref string) error {
+	top, err := publish.Resolve(o.ctx, ref, o.cfg.Registry)
+	if err != nil {
+		return err
+	}
+	r, err := o.repository(top.Repository)
+	if err != nil {
+		return err
+	}
+	o.subject.Kind, o.subject.Digest = Image, top.Digest
+	at := place{}.in(Container{Kind: Image, Name: ref, Digest: top.Digest, Size: top.Size})
+	if types.MediaType(top.MediaType).IsImage() {
+		return r.manifest(at, top, o.cfg.Platforms)
+	}
+	chosen, err := choose(top.Platforms, o.cfg.Platforms)
+	if err != nil {
+		return err
+	}
+	for _, p := range chosen {
+		m, err := publish.Resolve(o.ctx, top.Repository+"@"+string(p.Digest), o.cfg.Registry)
+		if err != nil {
+			return err
+		}
+		if !types.MediaType(m.MediaType).IsImage() || m.MediaType != p.MediaType || m.Size != p.Size {
+			return fmt.Errorf("%s: not the image of %d bytes that the index says is for %s", p.Digest, p.Size, printable(p.Name, true))
+		}
+		at := at.in(Container{Kind: System, Name: p.Name, Digest: p.Digest, Size: p.Size})
+		at.platform = p.Name
+		if err := r.manifest(at, m, nil); err != nil {
+			return fmt.Errorf("%s: %w", printable(p.Name, true), err)
+		}
+	}
+	return nil
+}
+
+// choose returns the manifests of an index for the platforms, all for linux if
+// none is given. What has no platform, or is no image, is not chosen: an
+// attestation says that it is for unknown/unknown.
+func choose(list []publish.Platform, want []matrix.Platform) ([]publish.Platform, error) {
+	found := map[matrix.Platform][]publish.Platform{}
+	var have []string
+	for _, p := range list {
+		platform, err := matrix.ParsePlatform(p.Name)
+		if err != nil || !types.MediaType(p.MediaType).IsImage() {
+			continue
+		}
+		if found[platform] == nil {
+			have = append(have, platform.String())
+		}
+		found[platform] = append(found[platform], p)
+	}
+	missing := func(what string) error {
+		return fmt.Errorf("no image for %s (there are: %s)", what, strings.Join(have, ", "))
+	}
+	var chosen []publish.Platform
+	add := func(p matrix.Platform) bool {
+		for _, c := range found[p] { // more than one of a platform: any of them can be what somebody runs
+			if !slices.ContainsFunc(chosen, func(o publish.Platform) bool { return o.Digest == c.Digest }) {
+				chosen = append(chosen, c)
+			}
+		}
+		return len(found[p]) > 0
+	}
+	if len(want) == 0 {
+		for _, p := range slices.SortedFunc(maps.Keys(found), matrix.Platform.Compare) {
+			if p.OS == "linux" {
+				add(p)
+			}
+		}
+		if len(chosen) == 0 {
+			return nil, missing("linux")
+		}
+	}
+	for _, p := range want {
+		if !slices.ContainsFunc(p.Fallbacks(), add) {
+			return nil, missing(p.String())
+		}
+	}
+	return chosen, nil
+}
+
+// repository prepares to read the blobs of a repository, which has its full name.
+func (o *opening) repository(full string) (*repository, error) {
+	var options []name.Option
+	if o.cfg.Registry.Insecure {
+		options = append(options, name.Insecure)
+	}
+	repo, err := name.NewRepository(full, options...)
+	if err != nil {
+		return nil, err
+	}
+	list := []remote.Option{
+		remote.WithTransport(o.gate(repo.RegistryStr(), o.cfg.Registry.Insecure)),
+		remote.WithUserAgent("twice"),
+		// The library's own repetitions would go on after the context's end.
+		remote.WithRetryPredicate(func(error) bool { return false }),
+		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
+	}
+	if o.cfg.Registry.Keychain != nil {
+		list = append(list, remote.WithAuthFromKeychain(o.cfg.Registry.Keychain))
+	}
+	puller, err := remote.NewPuller(list...)
+	return &repository{o, puller, repo}, err
+}
+
+// manifest reads an image for one platform, which must be one of want unless
+// that is empty.
+func (r *repository) manifest(at place, m *publish.Manifest, want []matrix.Platform) error {
+	// Resolve has seen to it that this can be read in one way.
+	var doc v1.Manifest
+	if err := json.Unmarshal(m.Raw, &doc); err != nil {
+		return err
+	}
+	if t := doc.Config.MediaType; t != types.OCIConfigJSON && t != types.DockerConfigJSON {
+		return fmt.Errorf("a configuration of type %.200q: no image of a container", t)
+	}
+	if len(doc.Layers) > maxLayers {
+		return fmt.Errorf("more than %d layers: %w", maxLayers, ErrLimit)
+	}
+	config, err := r.config(doc.Config)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	ids := config.RootFS.DiffIDs
+	if len(ids) != len(doc.Layers) {
+		return fmt.Errorf("the configuration has %d layers, the manifest %d", len(ids), len(doc.Layers))
+	}
+	if at.platform == "" {
+		at.platform = strings.TrimSuffix(config.OS+"/"+config.Architecture+"/"+config.Variant, "/")
+		if err := suits(at.platform, want); err != nil {
+			return err
+		}
+		at = at.in(Container{Kind: System, Name: at.platform, Digest: m.Digest, Size: m.Size})
+	}
+	t := newTree()
+	for i, desc := range doc.Layers {
+		if err := r.layer(t, desc, ids[i]); err != nil {
+			return fmt.Errorf("layer %s: %w", desc.Digest, err)
+		}
+	}
+	return t.walk(func(p string, n *node) error {
+		if n.file == nil {
+			return nil
+		}
+		_, err := r.o.keep(at.in(n.file.layer), p, n.file.blob, nil)
+		return err
+	})
+}
+
+// suits tells whether an image without an index is for one of the platforms.
+func suits(platform string, want []matrix.Platform) error {
+	own, err := matrix.ParsePlatform(platform)
+	if err == nil && (len(want) == 0 || slices.ContainsFunc(want, func(p matrix.Platform) bool { return slices.Contains(p.Fallbacks(), own) })) {
+		return nil
+	}
+	if err != nil && len(want) == 0 {
+		return fmt.Errorf("the configuration says that it is for %s", printable(platform, true))
+	}
+	return fmt.Errorf("no image for %s: there is no index, and the configuration says %s", want[0], printable(platform, true))
+}
+
+// config fetches the configuration of an image.
+func (r *repository) config(desc v1.Descriptor) (*v1.ConfigFile, error) {
+	if desc.Size > maxConfig {
+		return nil, fmt.Errorf("more than %d bytes: %w", maxConfig, ErrLimit)
+	}
+	b, err := r.blob(desc)
+	if err != nil {
+		return nil, err
+	}
+	f, err := r.o.store.Open(b.digest)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := readBounded(f, maxConfig)
+	if err != nil {
+		return nil, err
+	}
+	var c v1.ConfigFile
+	return &c, json.Unmarshal(data, &c)
+}
+
+// blob fetches what desc names, unless it is there.
+func (r *repository) blob(desc v1.Descriptor) (blob, error) {
+	digest := artifact.Digest(desc.Digest.String())
+	if _, err := artifact.ParseDigest(string(digest)); err != nil {
+		return blob{}, err
+	}
+	if size, there := r.o.spooled[digest]; there {
+		return blob{digest: digest, size: size}, nil
+	}
+	for attempt := 1; ; attempt++ {
+		b, err := r.fetch(desc)
+		if err == nil && (b.size != desc.Size || b.digest != digest) {
+			return blob{}, fmt.Errorf("the registry sent %d bytes with digest %s, and not the %d that were asked for", b.size, b.digest, desc.Size)
+		}
+		var status *transport.Error
+		final := err == nil || errors.Is(err, ErrLimit) || r.o.ctx.Err() != nil || errors.As(err, &status) && status.StatusCode < 500
+		if final || attempt == attempts {
+			return b, r.said(err)
+		}
+	}
+}
+
+// said returns an error of the registry without the URL, which may have a token,
+// and without what else it sent.
+func (r *repository) said(err error) error {
+	if err == nil || r.o.ctx.Err() != nil {
+		return r.o.cause(err)
+	}
+	if status := (*transport.Error)(nil); errors.As(err, &status) {
+		return fmt.Errorf("the registry says %d %s", status.StatusCode, http.StatusText(status.StatusCode))
+	}
+	return cause(err)
+}
+
+// fetch fetches a blob once.
+func (r *repository) fetch(desc v1.Descriptor) (blob, error) {
+	layer, err := r.puller.Layer(r.o.ctx, r.repo.Digest(desc.Digest.String()))
+	if err != nil {
+		return blob{}, err
+	}
+	rc, err := layer.Compressed()
+	if err != nil {
+		return blob{}, err
+	}
+	b, err := r.o.spool(rc, desc.Size)
+	return b, errors.Join(err, rc.Close())
+}
+
+// layer reads a layer into t.
+func (r *repository) layer(t *tree, desc v1.Descriptor, diffID v1.Hash) error {
+	kind := formatUnknown
+	switch desc.MediaType {
+	case types.OCILayer, types.DockerLayer:
+		kind = formatGzip
+	case types.OCILayerZStd:
+		kind = formatZstd
+	case types.OCIUncompressedLayer, types.DockerUncompressedLayer:
+	default:
+		return fmt.Errorf("of type %.200q, which is not known", desc.MediaType)
+	}
+	b, err := r.blob(desc)
+	if err != nil {
+		return err
+	}
+	f, err := r.o.store.Open(b.digest)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	c := Container{Kind: Layer, Name: string(b.digest), Format: strings.TrimSuffix("tar."+string(kind), "."), Digest: b.digest, Size: b.size}
+	return r.o.layer(t, c, kind, f, artifact.Digest(diffID.String()))
+}
+
+// layer reads a layer, which unpacked must have the digest diffID, into t.
+func (o *opening) layer(t *tree, c Container, kind format, r io.Reader, diffID artifact.Digest) error {
+	packed := &counter{r: o.reader(r)}
+	m := &meter{o: o, r: packed}
+	if kind.compressed() {
+		plain, err := decompress(kind, packed)
+		if err != nil {
+			return err
+		}
+		defer plain.Close()
+		m.r, m.packed = plain, func() int64 { return packed.n }
+	}
+	h := artifact.NewHasher(io.Discard)
+	unpacked := io.TeeReader(m, h)
+	if err := o.apply(t, c, unpacked); err != nil {
+		return err
+	}
+	// What follows the end of the archive is part of the bytes, and runtimes do
+	// not look at it.
+	if _, err := io.Copy(io.Discard, unpacked); err != nil {
+		return err
+	}
+	if h.Digest() != diffID {
+		return fmt.Errorf("unpacked it is %s, and the configuration says %s", h.Digest(), printable(string(diffID), true))
+	}
+	return nil
+}
+
+// clean returns the absolute path that a name in a layer means. It cannot lead
+// out of the root, whatever it says.
+func clean(name string) string { return path.Clean("/" + name) }

@@ -1,0 +1,288 @@
+package subject
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+// maxName bounds the name of a member in bytes: what Linux takes for a path.
+const maxName = 4096
+
+// freeRatio is how many bytes an archive may always unpack to.
+const freeRatio = 16 << 20
+
+// opening is one call of Open.
+type opening struct {
+	ctx     context.Context
+	cfg     Config
+	limits  Limits
+	store   *artifact.Store
+	subject *Subject
+
+	members  int
+	unpacked int64
+	stored   int64
+	spooled  map[artifact.Digest]int64
+	// named are the digests of the executables with a name in a container.
+	named map[string][]artifact.Digest
+	// inner counts archives that are not opened; innerName is one.
+	inner     int
+	innerName string
+}
+
+// blob is bytes in the store.
+type blob struct {
+	digest artifact.Digest
+	size   int64
+	// fresh tells that it was not there before.
+	fresh bool
+}
+
+// reader returns r, until the context ends.
+func (o *opening) reader(r io.Reader) io.Reader { return &contextReader{o.ctx, r} }
+
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.r.Read(p)
+}
+
+// spool stores r, of at most limit bytes.
+func (o *opening) spool(r io.Reader, limit int64) (blob, error) {
+	limit = min(limit, o.limits.Spool-o.stored)
+	digest, size, err := o.store.Put(o.reader(io.LimitReader(r, limit+1)))
+	if err != nil {
+		return blob{}, err
+	}
+	b := blob{digest: digest, size: size}
+	if _, there := o.spooled[digest]; !there {
+		b.fresh = true
+		o.spooled[digest] = size
+		o.stored += size
+	}
+	if size > limit {
+		return blob{}, fmt.Errorf("more than %d bytes: %w", limit, ErrLimit)
+	}
+	return b, nil
+}
+
+// drop forgets b, if nothing else uses it.
+func (o *opening) drop(b blob) error {
+	if !b.fresh {
+		return nil
+	}
+	delete(o.spooled, b.digest)
+	o.stored -= b.size
+	return os.Remove(filepath.Join(o.subject.dir, b.digest.Hex()))
+}
+
+// place is where members are found.
+type place struct {
+	containers []Container
+	platform   string
+	// first tells that the first element of names is not part of them.
+	first bool
+}
+
+// name returns the name of a member as it is reported.
+func (p place) name(s string) string {
+	if p.first {
+		if _, rest, ok := strings.Cut(strings.TrimPrefix(s, "./"), "/"); ok {
+			return rest
+		}
+		return s
+	}
+	for strings.HasPrefix(s, "./") && len(s) > 2 {
+		s = s[2:]
+	}
+	return s
+}
+
+// in returns the place within another container.
+func (p place) in(c Container) place {
+	p.containers = append(slices.Clip(p.containers), c)
+	return p
+}
+
+// count counts a member.
+func (o *opening) count(name string) error {
+	if o.members++; o.members > o.limits.Members {
+		return fmt.Errorf("more than %d members: %w", o.limits.Members, ErrLimit)
+	}
+	if len(name) > maxName {
+		return fmt.Errorf("%.80q...: a name of %d bytes, and at most %d: %w", name, len(name), maxName, ErrLimit)
+	}
+	if o.ctx.Err() != nil {
+		return context.Cause(o.ctx)
+	}
+	return nil
+}
+
+// file looks at a member, which count has counted, and keeps it if it is an
+// executable. It need not read all of r.
+func (o *opening) file(at place, name string, r io.Reader) error {
+	b, found, err := o.candidate(name, r)
+	if err != nil || !found {
+		return err
+	}
+	if found, err = o.keep(at, name, b, nil); err != nil || found {
+		return err
+	}
+	return o.drop(b)
+}
+
+// candidate stores a member if it begins as executables do.
+func (o *opening) candidate(name string, r io.Reader) (b blob, found bool, err error) {
+	fail := func(err error) (blob, bool, error) {
+		return blob{}, false, fmt.Errorf("member %s: %w", printable(name, true), err)
+	}
+	head, r, err := peek(r)
+	if err != nil {
+		return fail(err)
+	}
+	switch f := sniff(head); {
+	case f == formatExecutable:
+	case f.isArchive():
+		if o.inner++; o.inner == 1 {
+			o.innerName = name
+		}
+		return blob{}, false, nil
+	default:
+		return blob{}, false, nil
+	}
+	if b, err = o.spool(r, o.limits.File); err != nil {
+		return fail(err)
+	}
+	return b, true, nil
+}
+
+// keep adds b to the subject, as something to be examined or skipped, unless it is
+// no executable.
+func (o *opening) keep(at place, name string, b blob, stated *report.Binary) (found bool, err error) {
+	name = at.name(name)
+	isGo, err := o.inspect(b)
+	switch {
+	case errors.Is(err, inspect.ErrFormat):
+		return false, nil
+	case err != nil:
+		return true, o.skip(at, name, err.Error())
+	}
+	var key strings.Builder
+	for _, c := range at.containers {
+		fmt.Fprintf(&key, "%q %s ", c.Name, c.Digest)
+	}
+	key.WriteString(name)
+	same := o.named[key.String()]
+	if slices.Contains(same, b.digest) {
+		return true, nil
+	}
+	o.named[key.String()] = append(same, b.digest)
+	if len(o.subject.Executables) == o.limits.Executables {
+		return false, fmt.Errorf("more than %d executables: %w", o.limits.Executables, ErrLimit)
+	}
+	o.subject.Executables = append(o.subject.Executables, Executable{
+		Name: name, Nth: len(same) + 1, Digest: b.digest, Size: b.size, Go: isGo,
+		Platform: at.platform, Containers: at.containers, Stated: stated, store: o.store,
+	})
+	return true, nil
+}
+
+// inspect tells whether b may be a Go program. The error is that of the store or
+// of [inspect.Open].
+func (o *opening) inspect(b blob) (isGo bool, err error) {
+	f, err := o.store.Open(b.digest)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	bin, err := inspect.Open(f, b.size)
+	if err != nil {
+		return false, err
+	}
+	return mayBeGo(bin), nil
+}
+
+// skip notes what cannot be examined.
+func (o *opening) skip(at place, name, reason string) error {
+	if len(o.subject.Skipped) == o.limits.Executables {
+		return fmt.Errorf("more than %d files that cannot be examined: %w", o.limits.Executables, ErrLimit)
+	}
+	o.subject.Skipped = append(o.subject.Skipped, Skipped{Name: name, Platform: at.platform, Containers: at.containers, Reason: reason})
+	return nil
+}
+
+// mayBeGo is false if nothing of Go is in b.
+func mayBeGo(b *inspect.Binary) bool {
+	if b.Format == inspect.Universal {
+		for _, s := range b.Slices {
+			if part, err := b.OpenSlice(s); err == nil && mayBeGo(part) {
+				return true
+			}
+		}
+		return false
+	}
+	// Any other error means that there is something, if damaged.
+	if _, err := b.BuildInfo(); !errors.Is(err, inspect.ErrNoBuildInfo) {
+		return true
+	}
+	if _, err := b.BuildID(); !errors.Is(err, inspect.ErrNoBuildID) {
+		return true
+	}
+	for _, err := range b.Functions() {
+		return !errors.Is(err, inspect.ErrNoFunctions)
+	}
+	return false
+}
+
+// meter counts what comes out of an archive, of which packed bytes went in so
+// far.
+type meter struct {
+	o      *opening
+	r      io.Reader
+	packed func() int64 // nil: not compressed
+	out    int64
+}
+
+func (m *meter) Read(p []byte) (int, error) {
+	if m.o.ctx.Err() != nil {
+		return 0, context.Cause(m.o.ctx)
+	}
+	n, err := m.r.Read(p)
+	m.out += int64(n)
+	m.o.unpacked += int64(n)
+	if m.o.unpacked > m.o.limits.Unpacked {
+		return 0, fmt.Errorf("more than %d bytes unpacked: %w", m.o.limits.Unpacked, ErrLimit)
+	}
+	if m.packed != nil && m.out > freeRatio && m.out/m.o.limits.Ratio > m.packed() {
+		return 0, fmt.Errorf("unpacked it is more than %d times larger: %w", m.o.limits.Ratio, ErrLimit)
+	}
+	return n, err
+}
+
+// counter counts what is read.
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}

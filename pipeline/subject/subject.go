@@ -1,0 +1,411 @@
+// Package subject turns what somebody names into the executables to be examined,
+// as hostile input.
+//
+// [Open] takes one of these references:
+//
+//	PATH                 an executable, an archive, a folder, a dist folder or a release.json of twice
+//	https://HOST/PATH    an executable or an archive; http:// for this machine alone
+//	npm:NAME@VERSION     a package of a registry that the npm client knows
+//	HOST/NAME:TAG        an image in a registry, also HOST/NAME@sha256:DIGEST
+//
+// What a file is, its first bytes say, not its name. These are archives:
+//
+//   - tar (https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html), also
+//     compressed with gzip (RFC 1952), zstd (RFC 8878), xz
+//     (https://tukaani.org/xz/xz-file-format.txt) or bzip2. Several in a row are one, and what
+//     follows the end of one is read too, so Alpine's .apk files, of version 2, are
+//     such archives (https://wiki.alpinelinux.org/wiki/Apk_spec).
+//   - zip (https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT)
+//   - .deb (deb(5)): both the control and the data archive in it are read.
+//   - one file compressed with gzip, zstd, xz or bzip2
+//
+// There is no well-kept small library for .rpm files and for .apk files of
+// version 3, so these are refused with a way out. Archives in archives are not
+// opened, except in a .deb.
+//
+// # Hostile input
+//
+// No name from an archive, a registry or a package is ever made a path: bytes are
+// stored under their digests, in a folder that [Subject.Close] removes. Links
+// are not followed and devices are ignored; in an image links count as they do
+// when it runs, inside of it. [Limits] bound members, bytes and the ratio of
+// compression. What is truncated, contradicts its checksum or breaks its format is
+// an error, and nothing of it is yielded. Of several members with one name each
+// is yielded, whichever of them a tool would unpack.
+//
+// Names are returned as they are and may hold any bytes; the String methods
+// escape them.
+//
+// Nothing is executed but the npm client, and that with --ignore-scripts.
+package subject
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/publish"
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+// ErrLimit is wrapped by the error about a subject that exceeds [Limits].
+var ErrLimit = errors.New("beyond the limit")
+
+// ErrNoExecutables is wrapped by the error about a subject that can be read and
+// has no executables in it.
+var ErrNoExecutables = errors.New("no executables")
+
+// Config is what Open needs of the world.
+type Config struct {
+	// Dir is an existing folder. Open makes a folder of its own in it.
+	Dir string
+	// WorkDir is what relative paths in references count from. Empty is the
+	// process's own folder.
+	WorkDir string
+	// Limits bound the subject. Where it is zero, a field has its default.
+	Limits Limits
+	// Platforms are those of an image to read: for each the manifest that is for
+	// it, or else the best of [matrix.Platform.Fallbacks]. Empty is all of linux.
+	Platforms []matrix.Platform
+	// Registry is how registries are reached. Transport and Timeout are those of
+	// URLs, too.
+	Registry publish.Options
+	// NPM is the npm client. Without a Path there is none.
+	NPM NPM
+}
+
+// NPM is an npm command and the environment to run it with, which holds the
+// user's settings of it: HOME, PATH for node, npm_config_*.
+type NPM struct {
+	// Path is the absolute path of the command.
+	Path string
+	// Env is the complete environment, as NAME=value pairs.
+	Env []string
+}
+
+// Limits bound a subject. They are counted over everything that one reference
+// names: all layers of all platforms, all members.
+type Limits struct {
+	// Members is the number of entries of archives, folders and layers. The
+	// default is 500,000.
+	Members int
+	// Executables is how many may be found. The default is 20,000.
+	Executables int
+	// File is the size of an executable in bytes. The default is 2 GiB.
+	File int64
+	// Spool is how many bytes may be stored: the archives or layers, and the
+	// executables. The default is 16 GiB. What the npm client stores by itself
+	// before it is looked at does not count.
+	Spool int64
+	// Unpacked is how many bytes may come out of all archives. The default is
+	// 64 GiB.
+	Unpacked int64
+	// Ratio is how many times larger what comes out of an archive may be than the
+	// archive, as soon as that is more than 16 MiB. The default is 100.
+	Ratio int64
+}
+
+func (l Limits) withDefaults() Limits {
+	set(&l.Members, 500_000)
+	set(&l.Executables, 20_000)
+	set(&l.File, 2<<30)
+	set(&l.Spool, 16<<30)
+	set(&l.Unpacked, 64<<30)
+	set(&l.Ratio, 100)
+	return l
+}
+
+func set[T int | int64](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// Kind says what a reference names, or what a [Container] is.
+type Kind string
+
+// Kinds of subjects, and of containers.
+const (
+	File    Kind = "file"   // an executable or an archive on this machine
+	Folder  Kind = "folder" // a folder on this machine; it has no digest
+	Dist    Kind = "dist"   // a release that twice made; the digest is that of its release.json
+	URL     Kind = "url"    // an executable or an archive
+	Package Kind = "npm"    // an archive that the npm client fetched
+	Image   Kind = "image"  // the digest is that of the index, or of the manifest if there is no index
+	Member  Kind = "member" // an archive in an archive
+	System  Kind = "system" // the manifest of an image for one platform
+	Layer   Kind = "layer"  // a layer of an image
+)
+
+// Container is something that executables are in.
+type Container struct {
+	Kind Kind
+	// Name is what the reference calls it, without credentials and query; a
+	// member's name in the container around it; the platform; a layer's digest.
+	Name string
+	// Format is "tar.gz", "zip" and the like, empty for what is no archive.
+	Format string
+	Digest artifact.Digest
+	// Size is in bytes.
+	Size int64
+	// Integrity is the digest that npm's lock files have ("sha512-" and base64).
+	Integrity string
+}
+
+// Executable is a file that package inspect can read.
+type Executable struct {
+	// Name is its path in the innermost container: without a leading "./", in a
+	// package of npm without the first element, in an image from the root. For an
+	// executable that is no container's, it is the reference.
+	Name string
+	// Nth counts the different files of this name in the container, from 1.
+	Nth    int
+	Digest artifact.Digest
+	Size   int64
+	// Go is false if nothing of Go was found in it: no build information, no
+	// build ID, no function table.
+	Go bool
+	// Platform is that of the image it is in, as the index or the image says.
+	Platform string
+	// Containers are what it is in, the outermost first.
+	Containers []Container
+	// Stated is what the release record says of it, in a Dist alone.
+	Stated *report.Binary
+
+	store *artifact.Store
+}
+
+// Open returns the bytes, until the subject is closed. They are those that Digest
+// names unless somebody else writes to the folder.
+func (e *Executable) Open() (*os.File, error) { return e.store.Open(e.Digest) }
+
+// String returns the reference, the platform and the name with two spaces
+// between, escaped where need be.
+func (e *Executable) String() string {
+	return line(e.Containers, e.Platform, e.Name, e.Nth)
+}
+
+// Skipped is a file that begins as an executable does, or that may be one, and
+// cannot be examined.
+type Skipped struct {
+	Name       string
+	Platform   string
+	Containers []Container
+	// Reason may quote the file. String escapes it.
+	Reason string
+}
+
+// String returns a line like [Executable.String], with the reason.
+func (s *Skipped) String() string {
+	return line(s.Containers, s.Platform, s.Name, 1) + ": " + printable(s.Reason, false)
+}
+
+func line(containers []Container, platform, name string, nth int) string {
+	var parts []string
+	if len(containers) > 0 {
+		parts = append(parts, printable(containers[0].Name, true))
+	}
+	if platform != "" {
+		parts = append(parts, printable(platform, true))
+	}
+	parts = append(parts, printable(name, true))
+	if nth > 1 {
+		parts = append(parts, fmt.Sprintf("(number %d of this name)", nth))
+	}
+	return strings.Join(parts, "  ")
+}
+
+// printable returns s as it is if a terminal shows it so, and else quoted as Go
+// does. As a word it is quoted also if it is empty or has a space or a quote.
+func printable(s string, word bool) string {
+	odd := func(r rune) bool { return !unicode.IsPrint(r) || word && (r == ' ' || r == '"') }
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, odd) || word && s == "" {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// Subject is what a reference named when it was opened.
+type Subject struct {
+	// Ref is the reference, without credentials and query.
+	Ref  string
+	Kind Kind
+	// Digest is that of the file, archive, record or index; a Folder has none.
+	Digest artifact.Digest
+	// Executables are in the order in which they were found.
+	Executables []Executable
+	// Skipped are what somebody should know of who thinks that Executables are
+	// everything.
+	Skipped []Skipped
+	// Record is the release record of a Dist. It is not verified: somebody's
+	// signature may do that.
+	Record *report.Record
+
+	dir string
+}
+
+// Close removes what was stored.
+func (s *Subject) Close() error { return os.RemoveAll(s.dir) }
+
+// Open finds the executables in what ref names. The error is about the whole
+// subject: a limit ([ErrLimit]), a format, the network, or [ErrNoExecutables]. The
+// caller closes the subject.
+func Open(ctx context.Context, ref string, cfg Config) (*Subject, error) {
+	s, err := open(ctx, ref, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", printable(withoutSecrets(ref), false), err)
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, ref string, cfg Config) (*Subject, error) {
+	dir, err := os.MkdirTemp(cfg.Dir, "subject-")
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Registry.Timeout == 0 {
+		cfg.Registry.Timeout = 2 * time.Minute
+	}
+	o := &opening{
+		ctx: ctx, cfg: cfg, limits: cfg.Limits.withDefaults(), store: artifact.NewStore(dir),
+		subject: &Subject{Ref: withoutSecrets(ref), dir: dir},
+		spooled: map[artifact.Digest]int64{}, named: map[string][]artifact.Digest{},
+	}
+	err = o.run(ref)
+	if err == nil && len(o.subject.Executables) == 0 {
+		err = o.nothing()
+	}
+	if err != nil {
+		return nil, errors.Join(err, o.subject.Close())
+	}
+	return o.subject, nil
+}
+
+// run finds out what ref names.
+func (o *opening) run(ref string) error {
+	const forms = "name a file, a folder, an https:// URL, npm:NAME@VERSION, or an image as HOST/NAME:TAG"
+	scheme, rest, hasScheme := strings.Cut(ref, ":")
+	switch {
+	case hasScheme && scheme == "npm":
+		return o.npm(rest)
+	case hasScheme && scheme == "toolchain":
+		return hint.Add(errors.New("toolchains cannot be opened yet"), forms)
+	case strings.Contains(ref, "://"):
+		return o.url(ref)
+	case ref == "":
+		return hint.Add(errors.New("nothing is named"), forms)
+	}
+	file := ref
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(o.cfg.WorkDir, file)
+	}
+	info, err := os.Stat(file) // the user may name a link
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, rerr := matrix.ParseReference(ref); rerr == nil {
+			return o.image(ref)
+		}
+		return hint.Add(errors.New("there is no such file, and this is no other reference"), forms)
+	case err != nil:
+		return err
+	case info.IsDir():
+		return o.folder(ref, file)
+	}
+	return o.localFile(ref, file)
+}
+
+// nothing is the error about a subject without executables.
+func (o *opening) nothing() error {
+	switch {
+	case len(o.subject.Skipped) > 0:
+		s := o.subject.Skipped[0]
+		return fmt.Errorf("%w that can be read: %s: %s", ErrNoExecutables, printable(s.Name, true), printable(s.Reason, false))
+	case o.inner > 0:
+		return hint.Add(fmt.Errorf("%w (members: %d), but archives such as %s", ErrNoExecutables, o.members, printable(o.innerName, true)),
+			"archives in archives and folders are not opened: unpack it and name that one")
+	}
+	return fmt.Errorf("%w (members: %d)", ErrNoExecutables, o.members)
+}
+
+// withoutSecrets returns a reference without what must not get into a report:
+// the credentials and the query of a URL.
+func withoutSecrets(ref string) string {
+	if !strings.Contains(ref, "://") {
+		return ref
+	}
+	u, err := url.Parse(ref)
+	if err != nil {
+		scheme, _, _ := strings.Cut(ref, "://")
+		return scheme + "://..."
+	}
+	u.User, u.Fragment, u.RawFragment = nil, "", ""
+	if u.RawQuery != "" {
+		u.RawQuery = "..."
+	}
+	return u.String()
+}
+
+// localFile opens a file on this machine.
+func (o *opening) localFile(ref, file string) error {
+	f, err := openRegular(func() (*os.File, error) { return os.Open(file) }, func() (fs.FileInfo, error) { return os.Stat(file) })
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if ours, err := isRecord(f); err != nil {
+		return err
+	} else if ours {
+		return o.dist(filepath.Dir(file), filepath.Base(file), ref)
+	}
+	b, err := o.spool(f, o.limits.Spool)
+	if err != nil {
+		return err
+	}
+	o.subject.Kind, o.subject.Digest = File, b.digest
+	return o.top(b, Container{Kind: File, Name: ref}, filepath.Base(file))
+}
+
+// openRegular opens a file if it is a regular one, before it is opened (a named
+// pipe would not open) and after.
+func openRegular(open func() (*os.File, error), stat func() (fs.FileInfo, error)) (*os.File, error) {
+	info, err := stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("not a regular file (%s)", info.Mode().Type())
+	}
+	f, err := open()
+	if err != nil {
+		return nil, err
+	}
+	if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it was replaced while it was opened")
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// readBounded reads at most limit bytes.
+func readBounded(r io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("more than %d bytes: %w", limit, ErrLimit)
+	}
+	return data, err
+}
