@@ -167,6 +167,9 @@ func newProvenance(rec *report.Record, run Run) (intoto.Statement, error) {
 			Uncommitted: rec.Source.Dirty, Version: rec.Source.Version,
 		},
 	}
+	if rec.Source.Module != "" { // the version is all that there is
+		ext.Source = Source{Module: rec.Source.Module, Version: rec.Source.Version}
+	}
 	if rec.Epoch != rec.Source.Time.Unix() {
 		ext.SourceDateEpoch = &rec.Epoch
 	}

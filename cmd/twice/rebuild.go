@@ -5,28 +5,36 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/rebuild"
+	"github.com/twicebuild/twice/pipeline/subject"
 )
 
 // rebuildFlags are what the user adds to what files say.
 type rebuildFlags struct {
 	main, source, ldflags string
 	timeout               time.Duration
+	platforms             []string
+	insecure              bool
 }
 
 func (a *app) rebuildCmd() *cobra.Command {
 	var flags rebuildFlags
 	c := &cobra.Command{
-		Use:   "rebuild FILE...",
+		Use:   "rebuild SUBJECT...",
 		Short: "Rebuild published Go binaries from their public source, and compare",
-		Long: `Rebuild works out how each binary was made, builds it anew from what the checksum
+		Long: `A subject is a file, an archive (tar, zip, deb, apk), a folder, dist or a
+release.json of twice, an https:// URL, npm:NAME@VERSION, or an image in a
+registry; every Go binary in it counts. Rebuild works out how each binary was made, builds it anew from what the checksum
 database vouches for, and compares. Nothing that a binary says is believed: it
 chooses the recipe, and the bytes decide whether it was the right one. The build
 is confined and has no network.
@@ -36,7 +44,7 @@ normalization, such as removing a code signature), with 1 if something differs, 
 with 3 if there is no answer, for which it gives the reason.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError{errors.New("name a file to rebuild")}
+				return usageError{errors.New("name a file, an archive, a URL, a package or an image to rebuild")}
 			}
 			var ldflags *string
 			if c.Flags().Changed("ldflags") {
@@ -49,6 +57,8 @@ with 3 if there is no answer, for which it gives the reason.`,
 	c.Flags().StringVar(&flags.source, "source", "", "take the source from the commit of the git repository in `DIR`")
 	c.Flags().StringVar(&flags.ldflags, "ldflags", "", "the linker's `FLAGS`, which are not recorded with -trimpath, instead of finding them out")
 	c.Flags().DurationVar(&flags.timeout, "timeout", 30*time.Minute, "the time for each file")
+	c.Flags().StringArrayVar(&flags.platforms, "platform", nil, "of an image only `PLATFORM`, such as linux/arm64 (may be repeated; default: all of linux)")
+	insecureFlag(c, &flags.insecure)
 	c.Flags().StringVar(&a.cache, "cache", "", "the `DIR` for toolchains and workspaces (default: twice in the user's cache folder)")
 	return c
 }
@@ -58,7 +68,12 @@ func (a *app) rebuild(ctx context.Context, files []string, flags rebuildFlags, l
 	if err != nil {
 		return err
 	}
-	cfg.Many = len(files) > 1
+	subjects, err := a.subjects(ctx, cfg.Cache, files, flags)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, subjects.close()) }()
+	cfg.Many = len(subjects.list) > 1
 	r, err := rebuild.Open(ctx, cfg)
 	if option := (*rebuild.OptionError)(nil); errors.As(err, &option) {
 		return usageError{err}
@@ -68,8 +83,8 @@ func (a *app) rebuild(ctx context.Context, files []string, flags rebuildFlags, l
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	var results []*rebuild.Result
-	for _, name := range files {
-		res, err := r.File(ctx, rebuild.Subject{Name: name, Open: func() (io.ReadCloser, error) { return openRegular(a.at(name)) }})
+	for _, s := range subjects.list {
+		res, err := r.File(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -86,6 +101,69 @@ func (a *app) rebuild(ctx context.Context, files []string, flags rebuildFlags, l
 		return err
 	}
 	return rebuildError(doc)
+}
+
+// found are the binaries in what the user named.
+type found struct {
+	list   []rebuild.Subject
+	opened []*subject.Subject
+}
+
+func (f *found) close() error {
+	var errs []error
+	for _, s := range f.opened {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// subjects finds the Go binaries in what args name. What cannot be read becomes a
+// subject that cannot be opened, so that it does not keep the others from a
+// verdict.
+func (a *app) subjects(ctx context.Context, cache string, args []string, flags rebuildFlags) (*found, error) {
+	env := environment(a.env)
+	cfg := subject.Config{Dir: filepath.Join(cache, "subjects"), WorkDir: a.dir, Registry: a.registry(flags.insecure)}
+	for _, p := range flags.platforms {
+		platform, err := matrix.ParsePlatform(p)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--platform: %w", err)}
+		}
+		cfg.Platforms = append(cfg.Platforms, platform)
+	}
+	if npm, err := find("npm", absolute(filepath.SplitList(env["PATH"]))); err == nil {
+		cfg.NPM = subject.NPM{Path: npm, Env: a.env}
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	f := &found{}
+	for _, arg := range args {
+		a.progress.Stage("reading " + clean(arg))
+		s, err := subject.Open(ctx, arg, cfg)
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, errors.Join(cause, f.close())
+		}
+		if err != nil {
+			f.list = append(f.list, rebuild.Subject{Name: arg, Open: func() (io.ReadCloser, error) {
+				if file, ferr := openRegular(a.at(arg)); ferr == nil {
+					return file, nil // which is no archive, or an empty one: its bytes say why
+				}
+				return nil, err
+			}})
+			continue
+		}
+		f.opened = append(f.opened, s)
+		for _, skipped := range s.Skipped {
+			a.progress.Line("passed over: %s", skipped.String())
+		}
+		goes := slices.ContainsFunc(s.Executables, func(e subject.Executable) bool { return e.Go })
+		for _, e := range s.Executables {
+			if e.Go || !goes {
+				f.list = append(f.list, rebuild.Subject{Name: e.String(), Digest: e.Digest, Open: func() (io.ReadCloser, error) { return e.Open() }})
+			}
+		}
+	}
+	return f, nil
 }
 
 // rebuildConfig turns flags and the environment into what package rebuild takes.
