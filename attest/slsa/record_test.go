@@ -110,7 +110,7 @@ func seal(t testing.TB, rec *report.Record) *report.Record {
 func releases(t testing.TB) map[string]*report.Record {
 	module := release(t)
 	module.Source.Source = recipe.Source{Dir: ".", Module: "example.com/Hello", Sum: h1(4), Version: "v1.2.3"}
-	module.Tag, module.Varying.Repository, module.Files = "", "", nil
+	module.Varying.Repository, module.Files = "", nil // the tag is the version
 
 	// Uncommitted changes on a host with a toolchain and habits of its own.
 	snapshot := release(t)
