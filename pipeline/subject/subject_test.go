@@ -309,6 +309,9 @@ func TestDropped(t *testing.T) {
 	write(t, filepath.Join(dir, "e"), program('e'))
 	s, err := opened(t, dir, Config{Limits: Limits{Spool: 200}})
 	want(t, s, err, "e e")
+	if err != nil {
+		return
+	}
 	if list, err := os.ReadDir(s.dir); err != nil || len(list) != 1 {
 		t.Errorf("stored: %v, %v", list, err)
 	}
