@@ -476,3 +476,17 @@ func TestXZMemory(t *testing.T) {
 	_, err := openedFile(t, "x.tar.xz", string(content), Limits{})
 	refused(t, err, "dictionary size exceeds max")
 }
+
+// Nor is a window of 256 MiB, which the library would take.
+func TestZstdMemory(t *testing.T) {
+	// A frame header without a content size, its window (RFC 8878, section
+	// 3.1.1.1.2), and a last block of raw bytes.
+	frame := func(window byte) string {
+		block := binary.LittleEndian.AppendUint32(nil, uint32(len(program('z'))<<3|1))[:3]
+		return "\x28\xb5\x2f\xfd\x00" + string([]byte{window}) + string(block) + program('z')
+	}
+	s, err := openedFile(t, "x.zst", frame(10<<3), Limits{}) // 1 MiB
+	want(t, s, err, "x z")
+	_, err = openedFile(t, "x.zst", frame(18<<3), Limits{})
+	refused(t, err, "window")
+}

@@ -33,12 +33,17 @@ func fakeNPM(t *testing.T, script string, files map[string]string) NPM {
 		t.Skip(err)
 	}
 	here := t.TempDir()
+	grep, err := exec.LookPath("grep")
+	if err != nil {
+		t.Skip(err)
+	}
 	for name, content := range files {
 		write(t, filepath.Join(here, name), content)
 	}
 	prologue := "#!" + sh + "\nhere=" + here + `
 printf '%s\n' "$@" >"$here/args"
 pwd >"$here/pwd"
+grep -q '^{}' package.json || exit 9 # or npm looks for a project upwards
 for arg; do
 	case $arg in --pack-destination=*) out=${arg#*=};; esac
 	spec=$arg
@@ -48,7 +53,7 @@ done
 	if err := os.WriteFile(path, []byte(prologue+script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return NPM{Path: path, Env: []string{"PATH=" + filepath.Dir(cp) + string(filepath.ListSeparator) + filepath.Dir(sh), "here=" + here}}
+	return NPM{Path: path, Env: []string{"PATH=" + strings.Join([]string{filepath.Dir(cp), filepath.Dir(sh), filepath.Dir(grep)}, ":"), "here=" + here}}
 }
 
 func sri(content string) string {

@@ -300,6 +300,23 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// What turns out to be no executable does not stay.
+func TestDropped(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b", "c", "d"} {
+		write(t, filepath.Join(dir, name), "\xca\xfe\xba\xbe\x00\x00\x00\x41 a class of Java: "+strings.Repeat(name, 100))
+	}
+	write(t, filepath.Join(dir, "e"), program('e'))
+	s, err := opened(t, dir, Config{Limits: Limits{Spool: 200}})
+	want(t, s, err, "e e")
+	if err != nil {
+		return
+	}
+	if list, err := os.ReadDir(s.dir); err != nil || len(list) != 1 {
+		t.Errorf("stored: %v, %v", list, err)
+	}
+}
+
 // Files that nobody can read are told, and not passed over.
 func TestUnreadable(t *testing.T) {
 	if runtime.GOOS == "windows" || os.Getuid() == 0 {
