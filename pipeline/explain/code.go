@@ -32,7 +32,7 @@ func (p *codePair) compare(a, b []byte, fa, fb *function) state {
 		same = p.x86(a, b, p.a.text+fa.start, p.b.text+fb.start)
 	case "wasm":
 	default:
-		same = p.words(a, b, p.a.text+fa.start, p.b.text+fb.start)
+		same = p.fixed(a, b, p.a.text+fa.start, p.b.text+fb.start)
 	}
 	if same {
 		return stateSame
@@ -97,43 +97,85 @@ func (p *codePair) operand(a, b []byte, at int, startA, startB uint64) bool {
 	return p.a.arch == "386" && p.sameTarget(uint64(va), uint64(vb))
 }
 
-// words compares instructions of four bytes each.
-func (p *codePair) words(a, b []byte, startA, startB uint64) bool {
-	whole := len(a) &^ 3
-	if !bytes.Equal(a[whole:], b[whole:]) {
-		return false
-	}
-	mask := masks[p.a.arch]
+// fixed compares instructions of the other machines, which have two, four or six
+// bytes.
+func (p *codePair) fixed(a, b []byte, startA, startB uint64) bool {
+	o := p.a.order
+	m, paired := pairs[p.a.arch]
 	var pages [32]int // arm64: where each register was last given the address of a page
 	for i := range pages {
 		pages[i] = -1000
 	}
-	previous := uint32(0)
-	for i := 0; i < whole; i += 4 {
-		wa, wb := p.a.order.Uint32(a[i:]), p.b.order.Uint32(b[i:])
-		same := wa == wb
+	high := 0 // how many instructions from here may have the lower half of an address
+	for i := 0; i < len(a); {
+		n := length(p.a.arch, a[i:])
+		if n > len(a)-i {
+			return bytes.Equal(a[i:], b[i:])
+		}
+		same := bytes.Equal(a[i:i+n], b[i:i+n])
 		addrA, addrB := startA+uint64(i), startB+uint64(i)
+		var wa, wb uint32
+		if n == 4 {
+			wa, wb = o.Uint32(a[i:]), o.Uint32(b[i:])
+		}
 		switch {
+		case p.a.arch == "s390x":
+			same = same || n == 6 && p.s390x(a[i:i+n], b[i:i+n], addrA, addrB)
+		case n != 4:
 		case p.a.arch == "arm64":
 			if wa&0x9f000000 == 0x90000000 { // ADRP
 				pages[wa&31] = i
 			}
 			same = same || p.arm64(wa, wb, addrA, addrB, i, &pages)
-		case same:
-		case p.a.arch == "arm" && wa>>24 == wb>>24 && wa>>25&7 == 5: // B, BL
+		case p.a.arch == "arm" && !same && wa>>24 == wb>>24 && wa>>25&7 == 5: // B, BL
 			branch := func(w uint32, at uint64) uint64 { return at + 8 + uint64(int64(int32(w<<8)>>6)) }
 			same = p.sameTarget(branch(wa, addrA), branch(wb, addrB))
 		case p.a.arch == "arm": // constants stand between the instructions
-			same = p.sameTarget(uint64(wa), uint64(wb))
-		case mask != nil:
-			same = (wa^wb)&^mask(wa, previous) == 0
+			same = same || p.sameTarget(uint64(wa), uint64(wb))
+		case paired:
+			mask, first := m.high(wa)
+			if !first && mask == 0 && high > 0 {
+				mask = m.low(wa)
+			}
+			same = (wa^wb)&^mask == 0
+			if high--; first {
+				high = m.distance
+			}
 		}
 		if !same {
 			return false
 		}
-		previous = wa
+		i += n
 	}
 	return true
+}
+
+// length returns the number of bytes of an instruction.
+func length(arch string, p []byte) int {
+	switch arch {
+	case "riscv64": // https://docs.riscv.org/reference/isa/unpriv/intro.html: compressed ones have two
+		if p[0]&3 != 3 {
+			return 2
+		}
+	case "s390x": // Principles of Operation, "Instruction Formats"
+		return [4]int{2, 4, 4, 6}[p[0]>>6]
+	}
+	return 4
+}
+
+// s390x tells whether two instructions of six bytes with a relative operand
+// (LARL, BRASL, BRCL; loads, stores and compares) refer to the same thing.
+func (p *codePair) s390x(a, b []byte, addrA, addrB uint64) bool {
+	switch op, sub := a[0], a[1]&15; {
+	case op == 0xc0 && (sub == 0 || sub == 4 || sub == 5), op == 0xc4, op == 0xc6:
+	default:
+		return false
+	}
+	if a[0] != b[0] || a[1] != b[1] {
+		return false
+	}
+	to := func(p []byte, at uint64) uint64 { return at + uint64(2*int64(int32(binary.BigEndian.Uint32(p[2:])))) }
+	return p.sameTarget(to(a, addrA), to(b, addrB))
 }
 
 // arm64 tells whether two instructions refer to the same thing.
@@ -166,74 +208,73 @@ func (p *codePair) arm64(wa, wb uint32, addrA, addrB uint64, at int, pages *[32]
 	return false
 }
 
-// masks return the bits of an instruction that refer to something, by machine:
-// operands of calls, and of pairs of instructions that make an address. The
-// second argument is the instruction before.
-var masks = map[string]func(w, previous uint32) uint32{
-	"riscv64": func(w, previous uint32) uint32 {
+// pairing says which bits of instructions refer to something: operands of calls,
+// and of pairs of instructions that make an address.
+type pairing struct {
+	// high returns the bits of a call or of the first of a pair, and whether it is
+	// the latter.
+	high func(w uint32) (mask uint32, first bool)
+	// low returns those of the second of a pair, which is at most distance
+	// instructions further on.
+	low      func(w uint32) uint32
+	distance int
+}
+
+var pairs = map[string]pairing{
+	"riscv64": {func(w uint32) (uint32, bool) {
 		switch w & 0x7f {
-		case 0x6f, 0x17: // JAL, AUIPC
-			return 0xfffff000
+		case 0x6f: // JAL
+			return 0xfffff000, false
+		case 0x17: // AUIPC
+			return 0xfffff000, true
 		}
-		if previous&0x7f != 0x17 {
-			return 0
-		}
-		if w&0x7f == 0x23 || w&0x7f == 0x27 { // stores
+		return 0, false
+	}, func(w uint32) uint32 {
+		switch w & 0x7f {
+		case 0x23, 0x27: // stores
 			return 0xfe000f80
+		case 0x03, 0x07, 0x13, 0x1b, 0x67: // loads, ADDI, ADDIW, JALR
+			return 0xfff00000
 		}
-		return 0xfff00000
-	},
-	"ppc64":   ppc64Mask,
-	"ppc64le": ppc64Mask,
-	"loong64": func(w, previous uint32) uint32 {
+		return 0
+	}, 1},
+	"ppc64": ppc64, "ppc64le": ppc64,
+	"loong64": {func(w uint32) (uint32, bool) {
 		switch {
 		case w>>26 == 0x14, w>>26 == 0x15: // B, BL
-			return 0x03ffffff
+			return 0x03ffffff, false
 		case w>>25 == 0x0d: // PCALAU12I
-			return 0x01ffffe0
-		case previous>>25 == 0x0d:
-			return 0x003ffc00
+			return 0x01ffffe0, true
 		}
-		return 0
-	},
-	"mips": mipsMask, "mipsle": mipsMask, "mips64": mipsMask, "mips64le": mipsMask,
-	// Instructions have two, four or six bytes; six in those with an address
-	// (LARL, BRASL and kin), so that the operand begins in the middle of a word.
-	"s390x": func(w, previous uint32) uint32 {
-		relative := func(op uint32) bool { return op>>8 == 0xc0 || op>>8 == 0xc4 || op>>8 == 0xc6 }
-		switch {
-		case relative(w >> 16):
-			return 0x0000ffff
-		case relative(previous >> 16):
-			return 0xffff0000
-		case relative(previous & 0xffff):
-			return 0xffffffff
-		}
-		return 0
-	},
+		return 0, false
+	}, func(uint32) uint32 { return 0x003ffc00 }, 1},
+	"mips": mips, "mipsle": mips, "mips64": mips, "mips64le": mips,
 }
 
-func ppc64Mask(w, previous uint32) uint32 {
-	switch {
-	case w>>26 == 18: // B, BL
-		return 0x03fffffc
-	case w>>26 == 15: // ADDIS
-		return 0x0000ffff
-	case previous>>26 == 15:
-		return 0x0000ffff
+var ppc64 = pairing{func(w uint32) (uint32, bool) {
+	switch w >> 26 {
+	case 18: // B, BL
+		return 0x03fffffc, false
+	case 15: // ADDIS
+		return 0x0000ffff, true
 	}
-	return 0
-}
+	return 0, false
+}, func(uint32) uint32 { return 0x0000ffff }, 1}
 
-func mipsMask(w, previous uint32) uint32 {
-	switch {
-	case w>>26 == 2, w>>26 == 3: // J, JAL
-		return 0x03ffffff
-	case w>>26 == 15, previous>>26 == 15: // LUI
-		return 0x0000ffff
+var mips = pairing{func(w uint32) (uint32, bool) {
+	switch w >> 26 {
+	case 2, 3: // J, JAL
+		return 0x03ffffff, false
+	case 15: // LUI
+		return 0x0000ffff, true
 	}
-	return 0
-}
+	return 0, false
+}, func(w uint32) uint32 {
+	if w>>26 == 0 { // an addition in between
+		return 0
+	}
+	return 0x0000ffff
+}, 2}
 
 // wasmCode returns the instructions of a function without the operands of calls
 // and without constants of 4096 and more, which may be addresses

@@ -729,7 +729,7 @@ func (p *pairOf) constants(mainDiffers bool) {
 		p.cause("source", Possible, Cause{Text: "the source differs, but no function does"})
 		return
 	}
-	if a, b := idText(p.fa), idText(p.fb); a != b {
+	if a, b := idText(p.fa), idText(p.fb); a != b && len(p.c.Causes) == p.first {
 		p.cause("build-id-only", Likely, Cause{Text: "the build ID, and nothing else that was compared", A: a, B: b})
 	}
 }
