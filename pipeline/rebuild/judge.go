@@ -45,7 +45,48 @@ func (j *job) rebuild(ctx context.Context) error {
 	} else if j.claim.trimpath && len(first.args) > 0 && j.cfg.LDFlags == nil {
 		j.flagsFound(first, "the bytes")
 	}
+	for _, link := range j.fallbacks {
+		j.cfg.Stage("build")
+		try, err := j.build(ctx, link)
+		if err != nil {
+			return err
+		}
+		if ok, err := j.equivalent(try); err != nil {
+			return err
+		} else if ok {
+			j.flagsFound(link, "the bytes; the file was linked with more flags, which have no effect but on its build ID")
+			return nil
+		}
+	}
 	return j.judge(b)
+}
+
+// maxFallbacks bounds the builds that are made without the oracle's word.
+const maxFallbacks = 6
+
+// withoutOracle returns likely flags that the oracle does not confirm, because
+// others beside them are not known: the linker ignores -X for a variable that the
+// program does not have, and then its value is nowhere in the file. Such a build
+// differs in the build ID alone.
+func (j *job) withoutOracle(names, hinted, vals []string) []linking {
+	if len(vals) == 0 {
+		return nil
+	}
+	var list []linking
+	strip := stripForms(j.facts)[0]
+	for set := range sets(names, hinted, vals) {
+		if len(set) == 0 {
+			continue
+		}
+		args := slices.Clone(strip)
+		for _, a := range set {
+			args = append(args, "-X", a.name+"="+a.value)
+		}
+		if list = append(list, linking{args: args}); len(list) == maxFallbacks {
+			break
+		}
+	}
+	return list
 }
 
 // firstLinking is what to try first.
@@ -166,19 +207,21 @@ func (j *job) recoverFlags(ctx context.Context, b *built) (*linking, error) {
 		modes = []string{"pie"}
 	}
 	list := func(yield func(linking) bool) { yield(b.link) }
-	if !j.claim.ldflagsKnown && j.cfg.LDFlags == nil {
-		vs, ns, hs, err := j.stamps(b)
-		if err != nil {
+	hidden := !j.claim.ldflagsKnown && j.cfg.LDFlags == nil
+	var vals, names, hinted []string
+	if hidden {
+		if vals, names, hinted, err = j.stamps(b); err != nil {
 			return nil, err
 		}
-		list = guesses(j.facts, sets(ns, hs, j.claim.likelyValues(vs)))
+		list = guesses(j.facts, sets(names, hinted, j.claim.likelyValues(vals)))
 	}
 	found, mode, tried, ok := o.search(ctx, want, modes, list)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	if !ok {
-		if !j.claim.ldflagsKnown {
+		if hidden {
+			j.fallbacks = j.withoutOracle(names, hinted, vals)
 			j.note("%d guesses of the linker's flags did not give the link action of its build ID", tried)
 		}
 		return nil, nil

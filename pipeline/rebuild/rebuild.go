@@ -229,7 +229,8 @@ var (
 func (r *Rebuilder) File(ctx context.Context, s Subject) (*Result, error) {
 	start := r.cfg.Now()
 	r.files++
-	j := &job{Rebuilder: r, dir: filepath.Join(r.work.dir, fmt.Sprintf("file-%d", r.files)), res: &Result{Name: s.Name, Digest: s.Digest, Verdict: compare.Undetermined}}
+	j := &job{Rebuilder: r, dir: filepath.Join(r.work.dir, fmt.Sprintf("file-%d", r.files)),
+		res: &Result{Name: s.Name, Digest: s.Digest, Verdict: compare.Undetermined, Content: inspect.ContentUnknown}}
 	within, stop := context.WithTimeoutCause(ctx, r.cfg.Timeout, errTimeout)
 	defer stop()
 	within, cancel := context.WithCancelCause(within)
@@ -313,6 +314,8 @@ type job struct {
 	modCache  string
 	pgoOff    bool
 	session   build.Session
+	// fallbacks are flags to try that the oracle does not confirm.
+	fallbacks []linking
 	// known tells that the linker's flags are known to be the file's.
 	known bool
 	// against is what in the file contradicts its source.
@@ -619,7 +622,11 @@ func (j *job) fill(ctx context.Context) (err error) {
 				why += ", but for what GOSUMDB and GONOSUMDB exempt"
 			}
 		}
-		j.ground(&j.res.RestsOn, fmt.Sprintf("%d dependencies", len(c.deps)), "%s", why)
+		what := "1 dependency"
+		if len(c.deps) > 1 {
+			what = fmt.Sprintf("%d dependencies", len(c.deps))
+		}
+		j.ground(&j.res.RestsOn, what, "%s", why)
 	}
 	return err
 }
