@@ -32,7 +32,7 @@ It exits with 0 if the files are equal and with 1 if they differ.`,
 			for i, arg := range args {
 				name := a.at(arg)
 				if info, err := os.Stat(name); err == nil && info.IsDir() {
-					return usageError{hint.Add(fmt.Errorf("%s is a folder", arg), "name a file in each of the folders")}
+					return hint.Add(usageError{fmt.Errorf("%s is a folder", arg)}, "name a file in each of the folders")
 				}
 				f, err := openRegular(name)
 				if err != nil {

@@ -257,7 +257,7 @@ func (e *explainer) compare(a, b input, top bool) (*Comparison, error) {
 		c.tokens(a, whole(a), b, whole(b), nil, nil)
 		// Bytes that mean nothing look like user@host now and then.
 		c.Strings = slices.DeleteFunc(c.Strings, func(s StringDifference) bool { return s.Kind == KindUser })
-		c.stampCauses()
+		c.stampCauses(false)
 	}
 	c.finish()
 	return c, nil

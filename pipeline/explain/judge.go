@@ -50,7 +50,7 @@ func (p *pairOf) judge() {
 	p.embeddedCauses()
 	p.later()
 	p.linked()
-	p.c.stampCauses()
+	p.c.stampCauses(p.code)
 	p.compiled()
 }
 
@@ -600,31 +600,30 @@ func (p *pairOf) hidden() {
 			evidence = append(evidence, "-X sets "+cut(n))
 		}
 	}
+	name := onlyOne(namesA, namesB)
 	for _, s := range p.c.Strings {
-		if s.Kind != KindText && s.Kind != KindTime {
-			continue
-		}
-		if !known && len(namesA)+len(namesB) == 0 {
-			if p.c.caused(stamps...) || s.Kind == KindTime {
-				return // which say it better
-			}
-			// A constant of the source looks the same.
-			p.cause("ldflags-x", Possible, Cause{Text: "the value that -X gives to a variable, or a constant of the source", A: s.A, B: s.B, Evidence: evidence})
-			return
-		}
 		if s.Kind == KindTime && s.A != "" && shape(s.A) == shape(s.B) {
+			if !known && name == "" {
+				return // it may be a constant of the source
+			}
 			text := "a time, set by -X"
-			if name := onlyOne(namesA, namesB); name != "" {
+			if name != "" {
 				text = "a time in " + cut(name) + ", set by -X"
 			}
 			p.cause("time-stamp", Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: evidence})
 			return
 		}
+	}
+	if s, ok := p.c.bestText(); ok {
 		text := "the value that -X gives to a variable"
-		if name := onlyOne(namesA, namesB); name != "" {
-			text = "the value that -X gives to " + cut(name)
+		switch {
+		case name != "":
+			p.cause("ldflags-x", Likely, Cause{Text: "the value that -X gives to " + cut(name), A: s.A, B: s.B, Evidence: evidence})
+		case known || len(namesA)+len(namesB) > 0:
+			p.cause("ldflags-x", Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: evidence})
+		case !p.c.caused(stamps...): // which say it better
+			p.cause("ldflags-x", Possible, Cause{Text: text + ", or a constant of the source", A: s.A, B: s.B, Evidence: evidence})
 		}
-		p.cause("ldflags-x", Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: evidence})
 		return
 	}
 	if known {
@@ -714,10 +713,7 @@ func (p *pairOf) constants(mainDiffers bool) {
 		"path-of-build-folder", "path-of-goroot", "path-of-module-cache", "compiler-output", "linker-output") {
 		return
 	}
-	for _, s := range p.c.Strings {
-		if s.Kind != KindText {
-			continue
-		}
+	if s, ok := p.c.bestText(); ok {
 		sure := Possible
 		if mainDiffers {
 			sure = Likely

@@ -49,9 +49,10 @@ var timePattern = regexp.MustCompile(`(?:19|20)\d\d[-/][01]\d[-/][0-3]\d(?:[T _]
 	`|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ 0-3]\d (?:20\d\d|[0-2]\d:[0-5]\d(?::[0-5]\d)?(?: [A-Z]+)?(?: 20\d\d)?)` +
 	`|1[5-9]\d{8}(?:\d{3}){0,3}`)
 
-// userPattern matches a user and a host, as in an address. A version follows
-// the @ of a module.
-var userPattern = regexp.MustCompile(`[A-Za-z_][\w.-]{1,31}@[A-Za-z][\w-]+(?:\.[\w-]+)*`)
+// userPattern matches a user and a host of three characters and more, as in an
+// address: names of fields are followed by addresses of the program, of which 64
+// is a frequent byte. A version follows the @ of a module.
+var userPattern = regexp.MustCompile(`[A-Za-z_][\w.-]{1,31}@[A-Za-z][\w-]{2,}(?:\.[\w-]+)*`)
 
 var versionPattern = regexp.MustCompile(`@v\d`)
 
@@ -354,15 +355,35 @@ func shape(s string) string {
 	}, s)
 }
 
-// stampCauses adds causes for the strings that were found.
-func (c *Comparison) stampCauses() {
+// bestText returns the text that tells most: a long one of words. A name of a
+// type, which an address follows, is another text whenever that moves.
+func (c *Comparison) bestText() (best StringDifference, ok bool) {
+	most := -1
+	for _, d := range c.Strings {
+		if d.Kind != KindText {
+			continue
+		}
+		score := 2 * min(len(d.A)+len(d.B), 80)
+		if strings.ContainsAny(d.A+d.B, "`@^~|{}\\") {
+			score /= 3
+		}
+		if score > most {
+			best, most, ok = d, score, true
+		}
+	}
+	return best, ok
+}
+
+// stampCauses adds causes for the strings that were found, which are no more
+// than possible where something else makes nearly all strings differ.
+func (c *Comparison) stampCauses(others bool) {
 	for _, s := range c.Strings {
 		var evidence []string
 		if s.Section != "" {
 			evidence = []string{"in section " + cut(s.Section)}
 		}
 		sure := Likely
-		if s.A == "" || s.B == "" {
+		if s.A == "" || s.B == "" || others {
 			sure = Possible
 		}
 		switch s.Kind {
@@ -491,7 +512,7 @@ func (c *Comparison) texts(a, b input) {
 		}
 	}
 	c.tokens(a, whole(a), b, whole(b), nil, nil)
-	c.stampCauses()
+	c.stampCauses(false)
 	pa, pb := pathsOf(c.Text.A), pathsOf(c.Text.B)
 	if pa != pb && pa != "" && pb != "" {
 		c.addString(StringDifference{Kind: KindPath, A: pa, B: pb})
