@@ -158,18 +158,6 @@ func compact(data []byte) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// errorWithHint is an error whose remedy is told apart.
-type errorWithHint struct {
-	error
-	hint string
-}
-
-// Unwrap returns the error without its hint.
-func (e errorWithHint) Unwrap() error { return e.error }
-
-// Hint returns the remedy, one sentence in lower case.
-func (e errorWithHint) Hint() string { return e.hint }
-
 // body is that of an answer, which ends its request's context when closed.
 type body struct {
 	io.ReadCloser

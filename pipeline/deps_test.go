@@ -52,11 +52,11 @@ var depsRules = map[string]string{
 	// What is said of a release, and who says it.
 	"attest/slsa":   "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/report",
 	"attest/policy": "attest/intoto attest/slsa matrix pipeline/artifact",
-	"attest/key":    "pipeline/artifact pipeline/process",
-	"attest":        "attest/intoto pipeline/artifact",
+	"attest/key":    "pipeline/artifact pipeline/hint pipeline/process",
+	"attest":        "attest/intoto pipeline/artifact pipeline/hint",
 
 	// Where the tokens come from, and a stand-in for the servers in tests.
-	"attest/identity":   "",
+	"attest/identity":   "pipeline/hint",
 	"attest/attesttest": "",
 
 	// The forward flow.

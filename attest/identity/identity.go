@@ -25,6 +25,8 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+
+	"github.com/twicebuild/twice/pipeline/hint"
 )
 
 // Audience is whom tokens are for.
@@ -71,9 +73,9 @@ func Ambient(env map[string]string, client *http.Client) (Token, error) {
 			return token, nil
 		}, nil
 	case env["GITHUB_ACTIONS"] == "true":
-		return nil, errorWithHint{errors.New("this GitHub Actions job may not have an identity token"), "give it permissions: id-token: write"}
+		return nil, hint.Add(errors.New("this GitHub Actions job may not have an identity token"), "give it permissions: id-token: write")
 	case env["GITLAB_CI"] == "true":
-		return nil, errorWithHint{errors.New("this GitLab job has no identity token"), "declare id_tokens: SIGSTORE_ID_TOKEN: aud: sigstore"}
+		return nil, hint.Add(errors.New("this GitLab job has no identity token"), "declare id_tokens: SIGSTORE_ID_TOKEN: aud: sigstore")
 	}
 	return nil, ErrNone
 }
@@ -244,15 +246,3 @@ func accept(ctx context.Context, provider *oidc.Provider, config oauth2.Config, 
 	}
 	return raw, nil
 }
-
-// errorWithHint is an error whose remedy is told apart.
-type errorWithHint struct {
-	error
-	hint string
-}
-
-// Unwrap returns the error without its hint.
-func (e errorWithHint) Unwrap() error { return e.error }
-
-// Hint returns the remedy, one sentence in lower case.
-func (e errorWithHint) Hint() string { return e.hint }

@@ -19,6 +19,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
+
+	"github.com/twicebuild/twice/pipeline/hint"
 )
 
 // Algorithm is a kind of key that [Generate] makes.
@@ -118,14 +120,14 @@ func marshal(key crypto.PrivateKey) (*pem.Block, error) {
 // encrypt turns block into cosign's encrypted form.
 func encrypt(ctx context.Context, block *pem.Block, passphrase func(context.Context) ([]byte, error)) error {
 	if passphrase == nil {
-		return errorWithHint{errors.New("no passphrase"), "give one, or ask for an unencrypted key"}
+		return hint.Add(errors.New("no passphrase"), "give one, or ask for an unencrypted key")
 	}
 	pass, err := passphrase(ctx)
 	if err != nil {
 		return fmt.Errorf("passphrase: %w", err)
 	}
 	if len(pass) == 0 {
-		return errorWithHint{errors.New("the passphrase is empty"), "give one, or ask for an unencrypted key"}
+		return hint.Add(errors.New("the passphrase is empty"), "give one, or ask for an unencrypted key")
 	}
 	der, err := encrypted.Encrypt(block.Bytes, pass)
 	if err != nil {
@@ -142,7 +144,7 @@ type newFile struct {
 }
 
 func exists(path string) error {
-	return errorWithHint{fmt.Errorf("%s: %w", path, fs.ErrExist), "move it away, or take another name"}
+	return hint.Add(fmt.Errorf("%s: %w", path, fs.ErrExist), "move it away, or take another name")
 }
 
 // writeNew writes all files, none of which may exist, or leaves none of them.
@@ -225,7 +227,7 @@ func development(ctx context.Context, dir string) (_ *Private, err error) {
 	}
 	private, err := loadFile(ctx, path, Options{})
 	if err != nil {
-		return nil, errorWithHint{fmt.Errorf("%s: %w", path, err), "remove it; the next run makes a new one"}
+		return nil, hint.Add(fmt.Errorf("%s: %w", path, err), "remove it; the next run makes a new one")
 	}
 	// For twice verify --key. It follows from the key, so it may be written again.
 	pub := filepath.Join(dir, "development.pub")

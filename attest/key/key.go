@@ -57,6 +57,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/options"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/hint"
 )
 
 // Options is what loading a key may need besides its reference. The zero value
@@ -227,20 +228,10 @@ func kindOf(key crypto.PublicKey) (string, error) {
 }
 
 func refused(kind string) error {
-	return errorWithHint{fmt.Errorf("a key of kind %s is not accepted", kind),
-		"take ECDSA P-256 (twice keygen makes one); P-384, Ed25519, and RSA 2048, 3072 and 4096 are accepted too"}
+	return hint.Add(fmt.Errorf("a key of kind %s is not accepted", kind),
+		"take ECDSA P-256 (twice keygen makes one); P-384, Ed25519, and RSA 2048, 3072 and 4096 are accepted too")
+
 }
-
-// errorWithHint is an error whose remedy is told apart.
-type errorWithHint struct {
-	error
-	hint string
-}
-
-func (e errorWithHint) Unwrap() error { return e.error }
-
-// Hint returns what the user can do about it.
-func (e errorWithHint) Hint() string { return e.hint }
 
 // Load returns the key that ref names: a path of a PEM file, or scheme://id.
 //

@@ -20,6 +20,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/kms/cliplugin/common"
 	"github.com/sigstore/sigstore/pkg/signature/kms/cliplugin/encoding"
 
+	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/process"
 )
 
@@ -86,11 +87,11 @@ func findPlugin(scheme string, folders []string) (string, error) {
 			return path, nil
 		}
 	}
-	hint := "install the plugin of that KMS for Sigstore: an executable " + name + " in a folder of PATH"
+	remedy := "install the plugin of that KMS for Sigstore: an executable " + name + " in a folder of PATH"
 	if slices.Contains(schemes, scheme) {
-		hint = "go install github.com/twicebuild/twice/cmd/kms/" + name + "@latest, into a folder of PATH"
+		remedy = "go install github.com/twicebuild/twice/cmd/kms/" + name + "@latest, into a folder of PATH"
 	}
-	return "", errorWithHint{fmt.Errorf("there is no executable %s in PATH", name), hint}
+	return "", hint.Add(fmt.Errorf("there is no executable %s in PATH", name), remedy)
 }
 
 func deadline(ctx context.Context) *common.RPCOptions {
@@ -137,8 +138,9 @@ func (p *plugin) SignMessage(message io.Reader, opts ...signature.SignOption) ([
 	}
 	if err := p.public.Verify(data, answer.SignMessage.Signature); err != nil {
 		flag, _ := signature.FormatSignatureAlgorithmFlag(p.public.algorithm.GetSignatureAlgorithm())
-		return nil, errorWithHint{fmt.Errorf("%s: returned a signature that its key does not verify: %w", p.name, err),
-			"the key in the KMS must be one for " + flag + ", and must not have been rotated meanwhile"}
+		return nil, hint.Add(fmt.Errorf("%s: returned a signature that its key does not verify: %w", p.name, err),
+			"the key in the KMS must be one for "+flag+", and must not have been rotated meanwhile")
+
 	}
 	return answer.SignMessage.Signature, nil
 }
