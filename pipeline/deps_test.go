@@ -29,8 +29,9 @@ var depsRules = map[string]string{
 	"pipeline/image":   "matrix pipeline/artifact",
 	"pipeline/process": "",
 	"pipeline/gocmd":   "pipeline/process",
-	"pipeline/inspect": "",
-	"pipeline/explain": "pipeline/inspect",
+	"pipeline/ascii":   "",
+	"pipeline/inspect": "pipeline/ascii",
+	"pipeline/explain": "pipeline/ascii pipeline/inspect",
 
 	// Stages.
 	"pipeline/source":    "pipeline/gocmd pipeline/hint pipeline/process pipeline/recipe",
@@ -64,7 +65,7 @@ var depsRules = map[string]string{
 		pipeline/hint pipeline/image pipeline/modules pipeline/oci pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain`,
 
 	// The reverse flow.
-	"pipeline/rebuild": `matrix pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd pipeline/hint pipeline/inspect pipeline/modules
+	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/build pipeline/compare pipeline/gocmd pipeline/hint pipeline/inspect pipeline/modules
 		pipeline/recipe pipeline/source pipeline/toolchain`,
 
 	// Wiring. Of the stages it sees no more than what a record or an error of

@@ -40,7 +40,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -48,6 +47,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twicebuild/twice/pipeline/ascii"
 	"github.com/twicebuild/twice/pipeline/inspect"
 )
 
@@ -143,24 +143,7 @@ type Value struct {
 // MarshalJSON implements [json.Marshaler].
 func (r Report) MarshalJSON() ([]byte, error) {
 	type plain Report
-	text, err := json.Marshal(plain(r))
-	if err != nil {
-		return nil, err
-	}
-	// Outside of strings JSON is ASCII.
-	var b strings.Builder
-	for _, r := range string(text) {
-		switch {
-		case ' ' <= r && r <= '~':
-			b.WriteRune(r)
-		case r < 0x10000:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			r -= 0x10000
-			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-		}
-	}
-	return []byte(b.String()), nil
+	return ascii.JSON(plain(r))
 }
 
 const (

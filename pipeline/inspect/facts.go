@@ -5,12 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/twicebuild/twice/pipeline/ascii"
 )
 
 // SchemaName is the value of Document.Schema.
@@ -32,24 +33,7 @@ func NewDocument(files ...File) Document {
 // MarshalJSON implements [json.Marshaler].
 func (d Document) MarshalJSON() ([]byte, error) {
 	type plain Document
-	text, err := json.Marshal(plain(d))
-	if err != nil {
-		return nil, err
-	}
-	// Outside of strings JSON is ASCII.
-	var b strings.Builder
-	for _, r := range string(text) {
-		switch {
-		case ' ' <= r && r <= '~':
-			b.WriteRune(r)
-		case r < 0x10000:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			r -= 0x10000
-			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-		}
-	}
-	return []byte(b.String()), nil
+	return ascii.JSON(plain(d))
 }
 
 // File is what is known of a file.

@@ -2,7 +2,6 @@ package rebuild
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/ascii"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/recipe"
@@ -49,24 +49,7 @@ var worse = []compare.Verdict{compare.Reproduced, compare.Equivalent, compare.Un
 // MarshalJSON implements [json.Marshaler].
 func (d Document) MarshalJSON() ([]byte, error) {
 	type plain Document
-	data, err := json.Marshal(plain(d))
-	if err != nil {
-		return nil, err
-	}
-	// Outside of strings JSON is ASCII.
-	var b strings.Builder
-	for _, r := range string(data) {
-		switch {
-		case ' ' <= r && r <= '~':
-			b.WriteRune(r)
-		case r < 0x10000:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			r -= 0x10000
-			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-		}
-	}
-	return []byte(b.String()), nil
+	return ascii.JSON(plain(d))
 }
 
 // Result is what was found about a file.
