@@ -317,7 +317,7 @@ func reason(err error) string {
 // without the path of the workspace, which no other run has.
 func (p *Plan) summary(message string) string {
 	line, _, _ := strings.Cut(message, "\n")
-	return strings.ReplaceAll(line, p.work.dir, "workspace")
+	return strings.ReplaceAll(line, p.work.Dir, "workspace")
 }
 
 // compareGraphs reads and compares the action graphs of a target.

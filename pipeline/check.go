@@ -8,6 +8,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/toolchain"
+	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
 // Checked is what [Check] found in order.
@@ -29,7 +30,7 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	if err := p.readFile(); err != nil {
 		return nil, err
 	}
-	if p.work, err = newWorkspace(ctx, cfg.Cache); err != nil {
+	if p.work, err = workspace.New(ctx, filepath.Join(cfg.Cache, "work")); err != nil {
 		return nil, err
 	}
 	user, err := userGo(ctx, cfg)

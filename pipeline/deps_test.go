@@ -38,6 +38,7 @@ var depsRules = map[string]string{
 	"pipeline/toolchain": "pipeline/gocmd pipeline/hint",
 	"pipeline/modules":   "pipeline/gocmd pipeline/hint pipeline/recipe",
 	"pipeline/build":     "pipeline/artifact pipeline/process pipeline/recipe",
+	"pipeline/workspace": "pipeline/build",
 	"pipeline/compare":   "pipeline/artifact pipeline/inspect",
 	"pipeline/archive":   "pipeline/artifact",
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
@@ -62,11 +63,11 @@ var depsRules = map[string]string{
 
 	// The forward flow.
 	"pipeline": `attest/intoto attest/slsa matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd
-		pipeline/hint pipeline/image pipeline/modules pipeline/oci pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain`,
+		pipeline/hint pipeline/image pipeline/modules pipeline/oci pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
 
 	// The reverse flow.
 	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/build pipeline/compare pipeline/gocmd pipeline/hint pipeline/inspect pipeline/modules
-		pipeline/recipe pipeline/source pipeline/toolchain`,
+		pipeline/recipe pipeline/source pipeline/toolchain pipeline/workspace`,
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.

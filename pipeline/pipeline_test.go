@@ -162,42 +162,9 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// A workspace whose run lives is left alone, the others are removed.
-func TestWorkspace(t *testing.T) {
+// Of two runs that write to one place the second is told so.
+func TestLockOut(t *testing.T) {
 	cache := t.TempDir()
-	first, err := newWorkspace(t.Context(), cache)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if dir, err := first.sub("x/y"); err != nil {
-		t.Fatal(err)
-	} else if err := os.Chmod(dir, 0o555); err != nil {
-		t.Fatal(err)
-	}
-	second, err := newWorkspace(t.Context(), cache)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(first.dir); err != nil {
-		t.Errorf("a live workspace: %v", err)
-	}
-	// As a killed process leaves it: unlocked, and there.
-	if err := first.lock.Close(); err != nil {
-		t.Fatal(err)
-	}
-	third, err := newWorkspace(t.Context(), cache)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(first.dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a dead workspace: %v", err)
-	}
-	for _, w := range []*workspace{second, third} {
-		if err := w.close(); err != nil {
-			t.Error(err)
-		}
-	}
-
 	lock, err := lockOut(cache, "/x/dist")
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/source"
 	"github.com/twicebuild/twice/pipeline/toolchain"
+	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
 // Plan is everything that is known before the passes: inputs that were pinned
@@ -58,7 +59,7 @@ type Plan struct {
 	started   time.Time
 	lock      *flock.Flock
 	staged    bool // there is a staging folder, which is ours
-	work      *workspace
+	work      *workspace.Workspace
 	store     *artifact.Store
 	local     *build.Local
 	passA     build.Session // set up already where there are hooks
@@ -102,7 +103,7 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	if err := checkOut(cfg.Out); err != nil {
 		return nil, err
 	}
-	if p.work, err = newWorkspace(ctx, cfg.Cache); err != nil {
+	if p.work, err = workspace.New(ctx, filepath.Join(cfg.Cache, "work")); err != nil {
 		return nil, err
 	}
 	user, err := userGo(ctx, cfg)
@@ -130,7 +131,7 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 		return nil, err
 	}
 	cfg.Progress.Stage("modules")
-	cacheDir, err := p.work.sub("modules")
+	cacheDir, err := p.work.Sub("modules")
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +188,7 @@ func (p *Plan) Close() error {
 		errs = append(errs, p.passA.Close())
 	}
 	if p.work != nil {
-		errs = append(errs, p.work.close())
+		errs = append(errs, p.work.Close())
 	}
 	if p.lock != nil {
 		errs = append(errs, p.lock.Close())
@@ -238,7 +239,7 @@ func userGo(ctx context.Context, cfg Config) (settings, error) {
 
 // openSource finds the commit or the module version.
 func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
-	scratch, err := p.work.sub("source")
+	scratch, err := p.work.Sub("source")
 	if err != nil {
 		return err
 	}
@@ -287,7 +288,7 @@ func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
 
 // layOut makes a checkout that only the coordinator reads.
 func (p *Plan) layOut(ctx context.Context) (string, error) {
-	tree := filepath.Join(p.work.dir, "inputs")
+	tree := filepath.Join(p.work.Dir, "inputs")
 	return tree, p.Source.Checkout(ctx, tree, source.Sorted)
 }
 
@@ -316,7 +317,7 @@ func (p *Plan) obtainToolchain(ctx context.Context, user settings, tree string) 
 
 // ports asks the toolchain for the ports that it has.
 func (p *Plan) ports(ctx context.Context, goCmd gocmd.Go) ([]matrix.Port, error) {
-	out, err := goCmd.Run(ctx, p.work.dir, "tool", "dist", "list", "-json")
+	out, err := goCmd.Run(ctx, p.work.Dir, "tool", "dist", "list", "-json")
 	if err != nil {
 		return nil, err
 	}
@@ -406,7 +407,7 @@ func chosen(builds []matrix.Build, globs []string) ([]matrix.Build, error) {
 func (p *Plan) setUp(ctx context.Context) error {
 	dirs := map[string]string{}
 	for _, name := range []string{"store", "passes", "probe"} {
-		dir, err := p.work.sub(name)
+		dir, err := p.work.Sub(name)
 		if err != nil {
 			return err
 		}
@@ -500,7 +501,7 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 		}
 		queries[key].of = append(queries[key].of, i)
 	}
-	home := filepath.Join(p.work.dir, "home")
+	home := filepath.Join(p.work.Dir, "home")
 	if err := build.NoTelemetry(home); err != nil {
 		return nil, err
 	}
@@ -520,7 +521,7 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 					"HOME=" + home, "AppData=" + home, "LocalAppData=" + home, "USERPROFILE=" + home,
 				}, q.env, p.Modules.Env, []string{
 					"GOROOT=" + p.Toolchain.Dir,
-					"GOCACHE=" + filepath.Join(p.work.dir, "list-cache"),
+					"GOCACHE=" + filepath.Join(p.work.Dir, "list-cache"),
 					"GOPATH=" + filepath.Join(home, "go"),
 					"PATH=" + strings.Join(p.cfg.Path, string(filepath.ListSeparator)),
 				})},
@@ -544,7 +545,7 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 func (p *Plan) compiler(ctx context.Context, pinned gocmd.Go, b matrix.Build) (string, error) {
 	cc, ok := recipe.Lookup(b.Env, "CC")
 	if !ok {
-		out, err := pinned.With(append(b.Target.Env(), "CGO_ENABLED=1")...).Run(ctx, p.work.dir, "env", "CC")
+		out, err := pinned.With(append(b.Target.Env(), "CGO_ENABLED=1")...).Run(ctx, p.work.Dir, "env", "CC")
 		if err != nil {
 			return "", err
 		}

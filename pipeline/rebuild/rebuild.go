@@ -70,6 +70,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/source"
 	"github.com/twicebuild/twice/pipeline/toolchain"
+	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
 // Config is what a Rebuilder may use. Nothing else comes in from the outside.
@@ -142,7 +143,7 @@ const maxSubject = 2 << 30
 type Rebuilder struct {
 	cfg     Config
 	ldflags []string
-	work    *workspace
+	work    *workspace.Workspace
 	client  *client
 	confine build.Confinement
 	store   *artifact.Store
@@ -186,17 +187,17 @@ func Open(ctx context.Context, cfg Config) (_ *Rebuilder, err error) {
 	if r.client, err = newClient(ctx, cfg); err != nil {
 		return nil, err
 	}
-	if r.work, err = newWorkspace(ctx, cfg.Cache); err != nil {
+	if r.work, err = workspace.New(ctx, filepath.Join(cfg.Cache, "rebuild")); err != nil {
 		return nil, err
 	}
-	probe, err := r.work.sub("probe")
+	probe, err := r.work.Sub("probe")
 	if err != nil {
 		return nil, err
 	}
 	if r.confine, err = build.Probe(ctx, probe); err != nil {
 		return nil, err
 	}
-	store, err := r.work.sub("store")
+	store, err := r.work.Sub("store")
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +216,7 @@ func (r *Rebuilder) Close() error {
 			errs = append(errs, s.session.Close())
 		}
 	}
-	return errors.Join(append(errs, r.work.close())...)
+	return errors.Join(append(errs, r.work.Close())...)
 }
 
 // The causes of a context that ends by a limit.
@@ -229,7 +230,7 @@ var (
 func (r *Rebuilder) File(ctx context.Context, s Subject) (*Result, error) {
 	start := r.cfg.Now()
 	r.files++
-	j := &job{Rebuilder: r, dir: filepath.Join(r.work.dir, fmt.Sprintf("file-%d", r.files)),
+	j := &job{Rebuilder: r, dir: filepath.Join(r.work.Dir, fmt.Sprintf("file-%d", r.files)),
 		res: &Result{Name: s.Name, Digest: s.Digest, Verdict: compare.Undetermined, Content: inspect.ContentUnknown}}
 	within, stop := context.WithTimeoutCause(ctx, r.cfg.Timeout, errTimeout)
 	defer stop()
@@ -330,7 +331,7 @@ func (j *job) note(format string, args ...any) {
 // workspace, which no other run has.
 func (j *job) summary(message string) string {
 	message = strings.ReplaceAll(message, j.dir, "workspace")
-	message = strings.ReplaceAll(message, j.work.dir, "workspace")
+	message = strings.ReplaceAll(message, j.work.Dir, "workspace")
 	message = strings.Join(strings.Fields(message), " ")
 	return text(message)
 }
@@ -445,7 +446,7 @@ func (j *job) openSource(ctx context.Context) error {
 		return j.openFolder(ctx)
 	}
 	// What earlier files of this run have downloaded need not come again.
-	g := j.client.in(filepath.Join(j.work.dir, "downloads"), j.client.modCache)
+	g := j.client.in(filepath.Join(j.work.Dir, "downloads"), j.client.modCache)
 	if j.cfg.Main != "" {
 		p, v, _ := strings.Cut(j.cfg.Main, "@")
 		switch {
@@ -639,7 +640,7 @@ func (j *job) fillInstalled(ctx context.Context) error {
 		return err
 	}
 	c := j.claim
-	g := gocmd.Go{Path: j.pinned.Path, Env: slices.Concat(recipe.Closed(), c.env, j.client.in(j.modCache, filepath.Join(j.work.dir, "downloads"), j.client.modCache).Env)}.
+	g := gocmd.Go{Path: j.pinned.Path, Env: slices.Concat(recipe.Closed(), c.env, j.client.in(j.modCache, filepath.Join(j.work.Dir, "downloads"), j.client.modCache).Env)}.
 		With("GO111MODULE=on", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GOROOT="+j.toolchain.Dir, "GOPATH="+filepath.Join(j.dir, "gopath"), "GOBIN=", "GOCACHE="+filepath.Join(j.dir, "list-cache"))
 	args := slices.Concat([]string{"install", "-n"}, c.flags, []string{"--", c.pkg + "@" + c.main.Version})
 	_, err := g.Run(ctx, scratch, args...)

@@ -99,7 +99,7 @@ func (j *job) warm(ctx context.Context, f *build.Foreign) error {
 func (j *job) newStandard(ctx context.Context, goroot string) *standard {
 	r := j.Rebuilder
 	s := &standard{}
-	dir, err := r.work.sub(fmt.Sprintf("standard-%d", len(r.standards)))
+	dir, err := r.work.Sub(fmt.Sprintf("standard-%d", len(r.standards)))
 	if err != nil {
 		s.err = err
 		return s

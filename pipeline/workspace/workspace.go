@@ -1,4 +1,6 @@
-package rebuild
+// Package workspace gives a run a folder to work in that nobody else uses, and
+// that a later run removes if this one is killed.
+package workspace
 
 import (
 	"context"
@@ -13,17 +15,19 @@ import (
 	"github.com/twicebuild/twice/pipeline/build"
 )
 
-// workspace is the folder that a Rebuilder works in. It is locked for as long as
-// that lives, which is how a later one knows what a killed one has left.
-type workspace struct {
-	dir  string
+// Workspace is the folder that one run works in. It is locked for as long as
+// the run lives, and that is how a later run knows one that was killed.
+type Workspace struct {
+	// Dir is its path.
+	Dir  string
 	lock *flock.Flock
 }
 
-// newWorkspace makes a workspace below cache, after removing those whose
-// processes are gone.
-func newWorkspace(ctx context.Context, cache string) (_ *workspace, err error) {
-	base := filepath.Join(cache, "rebuild")
+const prefix = "run-"
+
+// New makes a workspace below base, a folder for workspaces alone, which it
+// makes too, after removing those whose runs are gone.
+func New(ctx context.Context, base string) (_ *Workspace, err error) {
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, err
 	}
@@ -34,7 +38,7 @@ func newWorkspace(ctx context.Context, cache string) (_ *workspace, err error) {
 		return nil, fmt.Errorf("lock %s: %w", gate.Path(), err)
 	}
 	defer func() { err = errors.Join(err, gate.Close()) }()
-	old, err := filepath.Glob(filepath.Join(base, "run-*"))
+	old, err := filepath.Glob(filepath.Join(base, prefix+"*"))
 	if err != nil {
 		return nil, err
 	}
@@ -48,21 +52,24 @@ func newWorkspace(ctx context.Context, cache string) (_ *workspace, err error) {
 			return nil, fmt.Errorf("remove what an earlier run left: %w", err)
 		}
 	}
-	dir, err := os.MkdirTemp(base, "run-")
+	dir, err := os.MkdirTemp(base, prefix)
 	if err != nil {
 		return nil, err
 	}
-	w := &workspace{dir: dir, lock: flock.New(filepath.Join(dir, "lock"))}
+	w := &Workspace{Dir: dir, lock: flock.New(filepath.Join(dir, "lock"))}
 	if _, err := w.lock.TryLock(); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	return w, nil
 }
 
-// sub makes an empty folder in the workspace.
-func (w *workspace) sub(name string) (string, error) {
-	dir := filepath.Join(w.dir, name)
+// Sub makes a folder in the workspace and returns its path.
+func (w *Workspace) Sub(name string) (string, error) {
+	dir := filepath.Join(w.Dir, name)
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
-func (w *workspace) close() error { return errors.Join(w.lock.Close(), build.RemoveAll(w.dir)) }
+// Close removes the workspace.
+func (w *Workspace) Close() error {
+	return errors.Join(w.lock.Close(), build.RemoveAll(w.Dir))
+}
