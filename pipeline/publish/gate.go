@@ -106,7 +106,7 @@ func (g *gate) allow(in *http.Request) error {
 	default:
 		return refuse("a request with scheme %q: refused", in.URL.Scheme)
 	}
-	if host != registryHost && internal(host) && !internal(registryHost) {
+	if host != registryHost && Internal(host) && !Internal(registryHost) {
 		return refuse("%s sends us to %s, an address of this network: refused", g.registry, host)
 	}
 	hops := 0
@@ -145,9 +145,9 @@ func Loopback(host string) bool {
 	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
-// internal tells whether host is an address that means something else on every
+// Internal tells whether host is an address that means something else on every
 // network. Names are not looked up.
-func internal(host string) bool {
+func Internal(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
 		return Loopback(host)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"path"
 	"time"
@@ -140,7 +139,7 @@ func (g *gate) allow(in *http.Request) error {
 	case !publish.Loopback(host) && (!g.insecure || in.URL.Host != g.host):
 		return fmt.Errorf("plain HTTP to %s: refused", printable(in.URL.Host, false))
 	}
-	if own := (&url.URL{Host: g.host}).Hostname(); host != own && internal(host) && !internal(own) {
+	if own := (&url.URL{Host: g.host}).Hostname(); host != own && publish.Internal(host) && !publish.Internal(own) {
 		return fmt.Errorf("%s sends us to %s, an address of this network: refused", g.host, printable(host, false))
 	}
 	hops := 0
@@ -153,17 +152,6 @@ func (g *gate) allow(in *http.Request) error {
 		}
 	}
 	return nil
-}
-
-// internal tells whether host is an address that means something else on every
-// network. Names are not looked up.
-func internal(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return publish.Loopback(host)
-	}
-	addr = addr.Unmap()
-	return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsMulticast() || addr.IsUnspecified()
 }
 
 func stalled(ctx context.Context, err error) error {
