@@ -156,17 +156,15 @@ func (o *Outcome) writeImages(ctx context.Context, dir string, rec *report.Recor
 		return nil
 	}
 	p.cfg.Progress.Stage("images")
-	var err error
-	in, err := o.imageInput(build.A)
+	in, err := o.imageInput()
 	if err != nil {
 		return err
 	}
+	in.Binaries = o.imageBinaries(build.A)
 	if rec.Images, err = oci.Write(ctx, dir, in); err != nil {
 		return configError(err)
 	}
-	if in, err = o.imageInput(build.B); err != nil {
-		return err
-	}
+	in.Binaries = o.imageBinaries(build.B)
 	// Nor may it matter in which order things are given, or done.
 	slices.Reverse(in.Binaries)
 	in.Jobs = 1
@@ -183,30 +181,38 @@ func (o *Outcome) writeImages(ctx context.Context, dir string, rec *report.Recor
 	return nil
 }
 
-// imageInput gathers what a pass made, and what else goes into images.
-func (o *Outcome) imageInput(pass build.Pass) (oci.Input, error) {
+// imageBinaries are what a pass made.
+func (o *Outcome) imageBinaries(pass build.Pass) []oci.Binary {
+	var list []oci.Binary
+	for _, b := range o.Binaries {
+		digest := b.A
+		if pass == build.B {
+			digest = b.B
+		}
+		list = append(list, oci.Binary{Target: b.Target, Name: b.Name, Content: o.stored(digest, b.Size)})
+	}
+	return list
+}
+
+// stored is the content of what is in the store.
+func (o *Outcome) stored(d artifact.Digest, size int64) oci.Content {
+	return oci.Content{Digest: d, Size: size, Open: func() (oci.Reader, error) { return o.plan.store.Open(d) }}
+}
+
+// imageInput gathers what goes into images beside the binaries.
+func (o *Outcome) imageInput() (oci.Input, error) {
 	p := o.plan
 	in := oci.Input{
 		Images: p.images, Bases: p.bases, Files: map[string]oci.Content{},
 		Title: p.File.Project, Revision: p.Vars.Commit, Version: p.Vars.Version,
 		Created: p.mtime(), Jobs: max(1, p.cfg.Host.CPUs),
 	}
-	stored := func(d artifact.Digest, size int64) oci.Content {
-		return oci.Content{Digest: d, Size: size, Open: func() (oci.Reader, error) { return p.store.Open(d) }}
-	}
-	for _, b := range o.Binaries {
-		digest := b.A
-		if pass == build.B {
-			digest = b.B
-		}
-		in.Binaries = append(in.Binaries, oci.Binary{Target: b.Target, Name: b.Name, Content: stored(digest, b.Size)})
-	}
 	zones := false
 	for _, img := range p.images {
 		zones = zones || img.Timezones
 		for _, f := range img.Files {
 			a := o.files[f.Source]
-			in.Files[f.Source] = stored(a.Digest, a.Size)
+			in.Files[f.Source] = o.stored(a.Digest, a.Size)
 		}
 	}
 	if zones {
