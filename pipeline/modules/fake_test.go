@@ -36,7 +36,7 @@ func newWorld(t testing.TB) *world {
 	home := t.TempDir()
 	// A telemetry process would go on writing there while the test cleans up.
 	write(t, filepath.Join(home, ".config", "go", "telemetry", "mode"), "off")
-	proxy, err := fileProxy(w.proxy)
+	proxy, err := FileProxy(w.proxy)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,7 +137,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	if cfg.Reuse != "" {
-		proxy, err := fileProxy(cfg.Reuse)
+		proxy, err := FileProxy(cfg.Reuse)
 		if err != nil {
 			return nil, err
 		}
@@ -202,9 +202,9 @@ func settingsOf(ctx context.Context, g gocmd.Go, dir string) (s settings, err er
 	return s, nil
 }
 
-// fileProxy returns the URL under which a GOMODCACHE is a module proxy:
-// https://go.dev/ref/mod#module-cache.
-func fileProxy(cache string) (string, error) {
+// FileProxy returns the URL under which a GOMODCACHE is a module proxy:
+// https://go.dev/ref/mod#module-cache. A relative path is an error.
+func FileProxy(cache string) (string, error) {
 	if !filepath.IsAbs(cache) {
 		return "", fmt.Errorf("module cache %q: want an absolute path", cache)
 	}

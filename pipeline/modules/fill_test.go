@@ -284,7 +284,7 @@ func TestFillErrors(t *testing.T) {
 }
 
 func TestFileProxy(t *testing.T) {
-	if _, err := fileProxy("relative"); err == nil {
+	if _, err := FileProxy("relative"); err == nil {
 		t.Error("a relative path was accepted")
 	}
 	if runtime.GOOS == "windows" {
@@ -292,13 +292,13 @@ func TestFileProxy(t *testing.T) {
 			`C:\Users\a b\mod`:   "file:///C:/Users/a%20b/mod/cache/download",
 			`\\server\share\mod`: "file://server/share/mod/cache/download",
 		} {
-			if got, err := fileProxy(in); err != nil || got != want {
+			if got, err := FileProxy(in); err != nil || got != want {
 				t.Errorf("%s: %s, %v", in, got, err)
 			}
 		}
 		return
 	}
-	if got, err := fileProxy("/home/a, b|c%/mod"); err != nil || got != "file:///home/a%2C%20b%7Cc%25/mod/cache/download" {
+	if got, err := FileProxy("/home/a, b|c%/mod"); err != nil || got != "file:///home/a%2C%20b%7Cc%25/mod/cache/download" {
 		t.Errorf("%s, %v", got, err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
@@ -98,8 +98,8 @@ func proxiesOnly(list string) string {
 func (c *client) in(cache string, others ...string) gocmd.Go {
 	proxies := ""
 	for _, o := range others {
-		if filepath.IsAbs(o) {
-			proxies += fileProxy(o) + ","
+		if proxy, err := modules.FileProxy(o); err == nil { // not for one without a place
+			proxies += proxy + ","
 		}
 	}
 	own, _ := recipe.Lookup(reversed(c.Env), "GOPROXY")
@@ -111,17 +111,6 @@ func reversed(env []string) []string {
 	env = slices.Clone(env)
 	slices.Reverse(env)
 	return env
-}
-
-// fileProxy returns the URL under which a GOMODCACHE is a module proxy:
-// https://go.dev/ref/mod#module-cache.
-func fileProxy(cache string) string {
-	p := filepath.ToSlash(filepath.Join(cache, "cache", "download"))
-	if !strings.HasPrefix(p, "/") {
-		p = "/" + p // C:/Users
-	}
-	u := url.URL{Scheme: "file", Path: p}
-	return strings.NewReplacer(",", "%2C", "|", "%7C").Replace(u.String())
 }
 
 // vouched says who vouches for the content of a module.
