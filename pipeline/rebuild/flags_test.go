@@ -130,13 +130,13 @@ func TestOracle(t *testing.T) {
 		{"-w", "-s", "-X", "main.date=2026-02-01T12:00:00Z"},
 	} {
 		_, want := hashTrace("example.com/p", linkPieces("exe", args...)...)
-		got, mode, _, ok := o.search(context.Background(), want, []string{"default", "exe"}, guesses(f, sets(names, nil, vals)))
+		got, mode, _, ok := o.search(context.Background(), want, []string{"default", "exe"}, guesses(f, candidates{values: vals, names: names}.sets()))
 		if !ok || mode != "exe" || !slices.Equal(got.args, args) {
 			t.Errorf("%q: found %q, %s, %v", args, got.args, mode, ok)
 		}
 	}
 	// What is not among the guesses is not found, in bounded time.
-	if got, _, tried, ok := o.search(context.Background(), strings.Repeat("x", 20), []string{"default"}, guesses(f, sets(names, nil, vals))); ok || tried < 100 {
+	if got, _, tried, ok := o.search(context.Background(), strings.Repeat("x", 20), []string{"default"}, guesses(f, candidates{values: vals, names: names}.sets())); ok || tried < 100 {
 		t.Errorf("found %+v after %d", got, tried)
 	}
 
@@ -186,7 +186,7 @@ func TestVariables(t *testing.T) {
 func TestSets(t *testing.T) {
 	seen := map[string]bool{}
 	n := 0
-	for set := range sets([]string{"main.version", "main.commit", "main.by"}, []string{"main.commit", "main.version"}, []string{"1.2.3", rev[:7], "goreleaser"}) {
+	for set := range (candidates{values: []string{"1.2.3", rev[:7], "goreleaser"}, names: []string{"main.version", "main.commit", "main.by"}, hinted: []string{"main.commit", "main.version"}}).sets() {
 		if n++; n == 1 && len(set) > 0 {
 			t.Errorf("first %v", set)
 		}
@@ -200,6 +200,12 @@ func TestSets(t *testing.T) {
 				t.Errorf("%v does not fit", a)
 			}
 		}
+	}
+	for set := range (candidates{values: []string{"anything"}, hinted: []string{"main.version"}, certain: true}).sets() {
+		seen[fmt.Sprint(set)] = true
+	}
+	if !seen["[{main.version anything}]"] {
+		t.Error("a name that is certain must fit")
 	}
 	if !seen[fmt.Sprint([]assignment{{"main.commit", rev[:7]}, {"main.version", "1.2.3"}})] {
 		t.Errorf("%v", seen)

@@ -16,6 +16,19 @@ type assignment struct{ name, value string }
 func guesses(f inspect.Facts, sets iter.Seq[[]assignment]) iter.Seq[linking] {
 	strips := stripForms(f)
 	return func(yield func(linking) bool) {
+		// As release tools write them: the strip flags, then -X in an order that
+		// names have by themselves.
+		for set := range sets {
+			for _, strip := range strips[:min(2, len(strips))] {
+				args := slices.Clone(strip)
+				for _, a := range set {
+					args = append(args, "-X", a.name+"="+a.value)
+				}
+				if !yield(linking{args: args}) {
+					return
+				}
+			}
+		}
 		for set := range sets {
 			for _, strip := range strips {
 				for args := range arrangements(strip, set) {

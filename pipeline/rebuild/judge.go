@@ -68,13 +68,13 @@ const maxFallbacks = 6
 // others beside them are not known: the linker ignores -X for a variable that the
 // program does not have, and then its value is nowhere in the file. Such a build
 // differs in the build ID alone.
-func (j *job) withoutOracle(names, hinted, vals []string) []linking {
-	if len(vals) == 0 {
+func (j *job) withoutOracle(c candidates) []linking {
+	if len(c.values) == 0 {
 		return nil
 	}
 	var list []linking
 	strip := stripForms(j.facts)[0]
-	for set := range sets(names, hinted, vals) {
+	for set := range c.sets() {
 		if len(set) == 0 {
 			continue
 		}
@@ -208,12 +208,14 @@ func (j *job) recoverFlags(ctx context.Context, b *built) (*linking, error) {
 	}
 	list := func(yield func(linking) bool) { yield(b.link) }
 	hidden := !j.claim.ldflagsKnown && j.cfg.LDFlags == nil
-	var vals, names, hinted []string
+	var stamps candidates
 	if hidden {
-		if vals, names, hinted, err = j.stamps(b); err != nil {
+		if stamps, err = j.stamps(b); err != nil {
 			return nil, err
 		}
-		list = guesses(j.facts, sets(names, hinted, j.claim.likelyValues(vals)))
+		more := stamps
+		more.values = j.claim.likelyValues(stamps.values)
+		list = guesses(j.facts, more.sets())
 	}
 	found, mode, tried, ok := o.search(ctx, want, modes, list)
 	if ctx.Err() != nil {
@@ -221,7 +223,7 @@ func (j *job) recoverFlags(ctx context.Context, b *built) (*linking, error) {
 	}
 	if !ok {
 		if hidden {
-			j.fallbacks = j.withoutOracle(names, hinted, vals)
+			j.fallbacks = j.withoutOracle(stamps)
 			j.note("%d guesses of the linker's flags did not give the link action of its build ID", tried)
 		}
 		return nil, nil
@@ -234,23 +236,23 @@ func (j *job) recoverFlags(ctx context.Context, b *built) (*linking, error) {
 	return &found, nil
 }
 
-// stamps returns what -X may have set: values, names, and the names that the
-// project's own files mention.
-func (j *job) stamps(b *built) (vals, names, hinted []string, err error) {
+// stamps returns what -X may have set.
+func (j *job) stamps(b *built) (candidates, error) {
+	var c candidates
 	f, err := j.store.Open(b.file.Digest)
 	if err != nil {
-		return nil, nil, nil, err
+		return c, err
 	}
 	defer f.Close()
-	if vals, err = values(j.file, f, j.facts.Sections, b.facts.Sections); err != nil {
-		return nil, nil, nil, err
+	if c.values, err = values(j.file, f, j.facts.Sections, b.facts.Sections); err != nil {
+		return c, err
 	}
-	names, hinted = variables(j.treeFS, j.claim.main.Path, j.claim.pkg)
+	c.names, c.hinted = variables(j.treeFS, j.claim.main.Path, j.claim.pkg)
 	if list, ok := named(j.file, j.facts); ok && len(list) > 0 {
 		// Those that the program never reads leave no name.
-		names, hinted = unique(append(list, hinted...)), list
+		c.names, c.hinted, c.certain = unique(slices.Concat(list, c.hinted)), list, true
 	}
-	return vals, names, hinted, nil
+	return c, nil
 }
 
 // judge compares the file with the last build.

@@ -179,19 +179,24 @@ func variables(tree fs.FS, mod, pkg string) (names, hinted []string) {
 		}
 		return nil
 	})
-	slices.SortStableFunc(names, func(a, b string) int {
-		ta, tb := telling.MatchString(a[5:]), telling.MatchString(b[5:])
-		switch {
-		case ta && !tb:
-			return -1
-		case tb && !ta:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
 	names = append(names, others...)
 	hinted = unique(hinted)
 	return names[:min(len(names), maxNames)], hinted[:min(len(hinted), maxOrdered)]
+}
+
+// rank puts names in the order in which release tools write them.
+func rank(name string) int {
+	n := strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])
+	for i, word := range []string{"version", "tag", "commit", "sha", "rev", "hash", "date", "time", "by"} {
+		if strings.Contains(n, word) {
+			return i
+		}
+	}
+	if telling.MatchString(n) {
+		return 50
+	}
+	return 100
 }
 
 func unique(list []string) []string {
@@ -301,15 +306,28 @@ func named(r io.ReaderAt, f inspect.Facts) (list []string, has bool) {
 	return unique(list), err == nil
 }
 
+// candidates are what -X may have set.
+type candidates struct {
+	// values are texts, names are variables, and hinted the variables that a file
+	// of the project names, or, if certain, the file itself.
+	values, names, hinted []string
+	certain               bool
+}
+
+// fits tells whether a variable may have a value.
+func (c candidates) fits(name, value string) bool {
+	return c.certain && slices.Contains(c.hinted, name) || fits(name, value)
+}
+
 // sets yields what -X may have set, nothing first.
-func sets(names, hinted, values []string) iter.Seq[[]assignment] {
+func (c candidates) sets() iter.Seq[[]assignment] {
 	return func(yield func([]assignment) bool) {
 		if !yield(nil) {
 			return
 		}
 		seen := map[string]bool{}
 		each := func(list []string) bool {
-			return assign(list, values, func(set []assignment) bool {
+			return c.assign(list, func(set []assignment) bool {
 				key := fmt.Sprint(set)
 				if seen[key] {
 					return true
@@ -320,15 +338,15 @@ func sets(names, hinted, values []string) iter.Seq[[]assignment] {
 				return yield(slices.Clone(set))
 			})
 		}
-		for n := len(hinted); n > 0; n-- {
-			for list := range combinations(hinted, n) {
+		for n := len(c.hinted); n > 0; n-- {
+			for list := range combinations(c.hinted, n) {
 				if !each(list) {
 					return
 				}
 			}
 		}
-		for n := 1; n <= min(maxSet, len(names)); n++ {
-			for list := range combinations(names, n) {
+		for n := 1; n <= min(maxSet, len(c.names)); n++ {
+			for list := range combinations(c.names, n) {
 				if !each(list) {
 					return
 				}
@@ -338,14 +356,14 @@ func sets(names, hinted, values []string) iter.Seq[[]assignment] {
 }
 
 // assign calls found with each way to give the names values that fit.
-func assign(names, values []string, found func([]assignment) bool) bool {
+func (c candidates) assign(names []string, found func([]assignment) bool) bool {
 	var next func(set []assignment) bool
 	next = func(set []assignment) bool {
 		if len(set) == len(names) {
 			return found(set)
 		}
-		for _, v := range values {
-			if fits(names[len(set)], v) && !next(append(set, assignment{names[len(set)], v})) {
+		for _, v := range c.values {
+			if c.fits(names[len(set)], v) && !next(append(set, assignment{names[len(set)], v})) {
 				return false
 			}
 		}
