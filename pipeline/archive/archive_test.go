@@ -181,6 +181,9 @@ func TestWrite(t *testing.T) {
 
 // TestDeterminism varies what must not matter.
 func TestDeterminism(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses much")
+	}
 	files := corpus()
 	for i, f := range files {
 		r, err := f.Open()
@@ -526,6 +529,9 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 // TestMemory writes files of 4 and of 24 MiB; what is allocated in between
 // must not grow with them.
 func TestMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compresses much")
+	}
 	allocated := func(f Format, size int64) uint64 {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
