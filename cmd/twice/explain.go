@@ -3,7 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -15,18 +18,28 @@ import (
 var errDiffer = errors.New("differ")
 
 func (a *app) explainCmd() *cobra.Command {
-	return &cobra.Command{
+	var page string
+	c := &cobra.Command{
 		Use:   "explain A B",
 		Short: "Say what differs between two files, and why",
 		Long: `Explain reads two executables or archives, as a stranger's bytes and without
 running them, and says what differs and why: causes first, the most important one
 first, then headers, sections, build information, functions and embedded files.
-Of archives it explains the members that differ.
+Of archives it explains the members that differ. With --html it also writes a page
+with a map of both files, which is complete in itself and loads nothing.
 
 It exits with 0 if the files are equal and with 1 if they differ.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return usageError{errors.New("name two files to explain")}
+			}
+			if c.Flags().Changed("html") {
+				if page == "" {
+					return usageError{errors.New("--html: no name of a file")}
+				}
+				if err := checkPage(a.at(page), args, a.at); err != nil {
+					return err
+				}
 			}
 			var files [2]explain.File
 			for i, arg := range args {
@@ -49,6 +62,11 @@ It exits with 0 if the files are equal and with 1 if they differ.`,
 			if err != nil {
 				return err
 			}
+			if page != "" {
+				if err := writePage(a.at(page), report.HTML); err != nil {
+					return fmt.Errorf("write %s: %w", page, err)
+				}
+			}
 			if a.json {
 				err = printJSON(a.document(), report)
 			} else {
@@ -60,4 +78,55 @@ It exits with 0 if the files are equal and with 1 if they differ.`,
 			return err
 		},
 	}
+	c.Flags().StringVar(&page, "html", "", "also write a page to `FILE`")
+	return c
+}
+
+// checkPage refuses to put a page where something else is: before there is
+// anything to write, so that nobody waits for it in vain.
+func checkPage(page string, files []string, at func(string) string) error {
+	info, err := os.Lstat(page)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		info, err = os.Stat(filepath.Dir(page))
+		if err != nil {
+			return usageError{fmt.Errorf("--html: %w", err)}
+		}
+		if !info.IsDir() {
+			return usageError{fmt.Errorf("--html: %s is no folder", filepath.Dir(page))}
+		}
+		return nil
+	case err != nil:
+		return usageError{fmt.Errorf("--html: %w", err)}
+	case info.IsDir():
+		return hint.Add(usageError{fmt.Errorf("--html: %s is a folder", page)}, "name a file in it")
+	case !info.Mode().IsRegular():
+		return usageError{fmt.Errorf("--html: %s is there, and no regular file", page)}
+	}
+	for _, name := range files {
+		if other, err := os.Stat(at(name)); err == nil && os.SameFile(info, other) {
+			return usageError{fmt.Errorf("--html: %s is one of the files to explain", page)}
+		}
+	}
+	return nil
+}
+
+// writePage writes a file in one step: there is all of it or what was there
+// before. The file is made in a folder beside it, with the permissions that the
+// user's umask leaves.
+func writePage(page string, write func(io.Writer) error) (err error) {
+	dir, err := os.MkdirTemp(filepath.Dir(page), ".twice-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	temp := filepath.Join(dir, "page")
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(f), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp, page)
 }

@@ -34,6 +34,8 @@ type Binary struct {
 	Functions *Functions `json:"functions,omitempty"`
 	// Embedded are embedded files that differ: Value.A and B are SHA-256 sums.
 	Embedded []Value `json:"embedded,omitempty"`
+
+	drawn *fileMap
 }
 
 // Section is a section of two executables.
@@ -52,6 +54,8 @@ type Section struct {
 	// "shifted" or "changed".
 	First     int64 `json:"first,omitempty"`
 	Differing int64 `json:"differing,omitempty"`
+
+	slots []bool // in which parts of slotSize bytes it differs
 }
 
 // IDPart is a part of the build ID.
@@ -166,6 +170,10 @@ func (e *explainer) binary(c *Comparison, a, b input, binA, binB *inspect.Binary
 		p.x.Functions = c.compareFunctions(imageA, imageB, &fa)
 		p.shifted(imageA, imageB)
 	}
+	if p.x.Functions == nil {
+		imageA, imageB = nil, nil
+	}
+	p.x.drawn = p.fileMap(imageA, imageB)
 	p.judge()
 	c.Binaries = append(c.Binaries, *p.x)
 }
@@ -223,13 +231,13 @@ func (p *pairOf) sections() {
 			p.c.noteText("sections overlap too often, some were not compared")
 			break
 		}
-		first, n64, err := differing(p.a, p.b, sa, sb)
+		first, n64, where, err := differing(p.a, p.b, sa, sb)
 		switch {
 		case err != nil:
 			p.c.note(err)
 			continue
 		case n64 > 0:
-			s.State, s.First, s.Differing = "changed", first, n64
+			s.State, s.First, s.Differing, s.slots = "changed", first, n64, where
 		case sa.Offset != sb.Offset || sa.Address != sb.Address:
 			s.State = "moved"
 		}
@@ -244,29 +252,36 @@ func (p *pairOf) sections() {
 	}
 }
 
-// differing returns the first difference of two sections and the number of bytes
-// that differ.
-func differing(a, b input, sa, sb inspect.Section) (first, n int64, err error) {
+// differing returns the first difference of two sections, the number of bytes
+// that differ, and in which slots they are.
+func differing(a, b input, sa, sb inspect.Section) (first, n int64, where []bool, err error) {
 	size := max(sa.Size, sb.Size)
 	bufA, bufB := make([]byte, min(bufferSize, sa.Size)), make([]byte, min(bufferSize, sb.Size))
 	first = -1
+	fail := func(err error) (int64, int64, []bool, error) {
+		return 0, 0, nil, fmt.Errorf("compare sections: %w", err)
+	}
 	for at := int64(0); at < size; at += bufferSize {
 		pa := bufA[:max(0, min(bufferSize, sa.Size-at))]
 		pb := bufB[:max(0, min(bufferSize, sb.Size-at))]
 		if k, err := a.ReadAt(pa, sa.Offset+at); k < len(pa) {
-			return 0, 0, fmt.Errorf("compare sections: %w", err)
+			return fail(err)
 		}
 		if k, err := b.ReadAt(pb, sb.Offset+at); k < len(pb) {
-			return 0, 0, fmt.Errorf("compare sections: %w", err)
+			return fail(err)
 		}
-		if f, k := differ(pa, pb); k > 0 {
-			if first < 0 {
-				first = at + int64(f)
-			}
-			n += int64(k)
+		f, k := differ(pa, pb)
+		if k == 0 {
+			continue
 		}
+		if first < 0 {
+			first = at + int64(f)
+			where = make([]bool, slots)
+		}
+		n += int64(k)
+		mark(where, slotSize(size), at, pa, pb)
 	}
-	return max(first, 0), n, nil
+	return max(first, 0), n, where, nil
 }
 
 // buildInfo compares the build information line by line.

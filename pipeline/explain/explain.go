@@ -117,6 +117,8 @@ type Comparison struct {
 	Strings []StringDifference `json:"strings,omitempty"`
 	// Notes say what could not be looked at, and why.
 	Notes []string `json:"notes,omitempty"`
+
+	drawn *fileMap // of files without sections
 }
 
 // Side is one of the two files.
@@ -303,6 +305,7 @@ func (e *explainer) scan(c *Comparison, a, b input) ([]Hint, error) {
 		s := &sides[i]
 		s.hash, s.count, s.buf = sha256.New(), newCounter(words), make([]byte, bufferSize)
 	}
+	size, where := newMap(a.size, b.size).size, make([]bool, cells)
 	for at := int64(0); at < max(a.size, b.size); at += bufferSize {
 		for i := range sides {
 			s := &sides[i]
@@ -318,8 +321,11 @@ func (e *explainer) scan(c *Comparison, a, b input) ([]Hint, error) {
 				c.Offset = at + int64(first)
 			}
 			c.Differing += int64(n)
+			both := min(len(sides[0].p), len(sides[1].p))
+			mark(where, size, at, sides[0].p[:both], sides[1].p[:both])
 		}
 	}
+	c.drawn = plainMap(a.size, b.size, where)
 	c.A.SHA256, c.B.SHA256 = hex.EncodeToString(sides[0].hash.Sum(nil)), hex.EncodeToString(sides[1].hash.Sum(nil))
 	c.Equal = c.Offset < 0
 	var found []Hint

@@ -15,9 +15,11 @@ const (
 )
 
 // escape makes s safe to show, whatever it contains, and cuts it.
-func escape(s string) string {
-	if len(s) > maxShown {
-		s = s[:maxShown] + "..."
+func escape(s string) string { return escapeTo(s, maxShown) }
+
+func escapeTo(s string, most int) string {
+	if len(s) > most {
+		s = s[:most] + "..."
 	}
 	q := strconv.QuoteToASCII(s)
 	q = q[1 : len(q)-1]
