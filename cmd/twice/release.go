@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -84,6 +85,10 @@ func (a *app) makeRelease(c *cobra.Command, snapshot bool, sign *signFlags, push
 		return err
 	}
 	a.verdicts(out)
+	if err := out.Bisect(c.Context()); err != nil {
+		return err
+	}
+	a.bisections(out)
 	rec, err := out.Write(c.Context(), pkg)
 	a.progress.Close() // stdout may be the same terminal
 	if rec == nil {
@@ -153,19 +158,17 @@ func (a *app) verdicts(o *pipeline.Outcome) {
 		if b.Explanation != nil {
 			a.progress.Line("    %s", strings.ReplaceAll(b.Explanation.String(), "\n", "\n    "))
 		}
-		if g := b.Compilations; b.Verdict == compare.Differs {
-			if b.Explanation != nil && len(b.Explanation.Causes) == 0 {
-				a.progress.Line("    no cause was recognized: nothing that was varied, and no time, was found in the bytes that differ")
-			}
-			a.progress.Line("    %d of %d package compilations were reproduced", g.Reproduced, g.Packages)
-			if len(g.Culprits) > 0 {
-				a.progress.Line("    first packages that differ: %s", strings.Join(g.Culprits[:min(5, len(g.Culprits))], ", "))
-			}
+		if b.Verdict == compare.Differs {
+			a.compilations(b.Compilations)
 		}
 	}
 	for _, f := range o.Files {
-		if !f.Verdict.Pass() {
-			a.progress.Line("%-12s %s: %s", f.Verdict, f.Name, f.Reason)
+		if f.Verdict.Pass() {
+			continue
+		}
+		a.progress.Line("%-12s %s: %s", f.Verdict, f.Name, f.Reason)
+		if f.Explanation != nil {
+			a.progress.Line("    %s", strings.ReplaceAll(f.Explanation.String(), "\n", "\n    "))
 		}
 	}
 	// The first failure is the error of the run; the others are told here.
@@ -173,6 +176,39 @@ func (a *app) verdicts(o *pipeline.Outcome) {
 		var failed *build.CommandError
 		if i > 0 && errors.As(err, &failed) {
 			a.progress.Line("%s\n  %s", err, strings.ReplaceAll(strings.TrimSpace(failed.Output), "\n", "\n  "))
+		}
+	}
+}
+
+// compilations names the first packages that differ, and how.
+func (a *app) compilations(g compare.GraphResult) {
+	a.progress.Line("    %d of %d package compilations were reproduced", g.Reproduced, g.Packages)
+	var same, other []string
+	for _, name := range g.Culprits {
+		if slices.Contains(g.ContentDiffers, name) {
+			same = append(same, name)
+		} else {
+			other = append(other, name)
+		}
+	}
+	if len(same) > 0 {
+		a.progress.Line("    first package that was compiled from equal inputs to something else: %s", strings.Join(same[:min(5, len(same))], ", "))
+	}
+	if len(other) > 0 {
+		a.progress.Line("    first package whose inputs differ: %s", strings.Join(other[:min(5, len(other))], ", "))
+	}
+}
+
+// bisections tells which variations made what differ.
+func (a *app) bisections(o *pipeline.Outcome) {
+	for _, b := range o.Binaries {
+		if b.Bisection != nil {
+			a.progress.Line("%s %s %s", b.Target, b.Name, b.Bisection)
+		}
+	}
+	for _, f := range o.Files {
+		if f.Bisection != nil {
+			a.progress.Line("%s %s", f.Name, f.Bisection)
 		}
 	}
 }
