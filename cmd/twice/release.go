@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
@@ -84,7 +85,7 @@ func (a *app) makeRelease(c *cobra.Command, snapshot bool, sign *signFlags, push
 	if err != nil {
 		return err
 	}
-	a.verdicts(out)
+	a.verdicts(plan, out)
 	if err := out.Bisect(c.Context()); err != nil {
 		return err
 	}
@@ -148,9 +149,10 @@ func targets(p *pipeline.Plan) map[string]bool {
 	return set
 }
 
-// verdicts tells what was not reproduced, and how.
-func (a *app) verdicts(o *pipeline.Outcome) {
-	for _, b := range o.Binaries {
+// verdicts tells what was not reproduced, and why.
+func (a *app) verdicts(p *pipeline.Plan, o *pipeline.Outcome) {
+	counted := map[matrix.Target]bool{}
+	for i, b := range o.Binaries {
 		if b.Verdict.Pass() {
 			continue
 		}
@@ -159,7 +161,11 @@ func (a *app) verdicts(o *pipeline.Outcome) {
 			a.progress.Line("    %s", strings.ReplaceAll(b.Explanation.String(), "\n", "\n    "))
 		}
 		if b.Verdict == compare.Differs {
-			a.compilations(b.Compilations)
+			a.compilations(b, p.Recipes[i].ImportPath)
+			if g := b.Compilations; !counted[b.Target] {
+				a.progress.Line("    %d of %d package compilations for %s were reproduced", g.Reproduced, g.Packages, b.Target)
+				counted[b.Target] = true
+			}
 		}
 	}
 	for _, f := range o.Files {
@@ -180,23 +186,28 @@ func (a *app) verdicts(o *pipeline.Outcome) {
 	}
 }
 
-// compilations names the first packages that differ, and how.
-func (a *app) compilations(g compare.GraphResult) {
-	a.progress.Line("    %d of %d package compilations were reproduced", g.Reproduced, g.Packages)
-	var same, other []string
-	for _, name := range g.Culprits {
-		if slices.Contains(g.ContentDiffers, name) {
-			same = append(same, name)
-		} else {
-			other = append(other, name)
+// compilations names the first packages that differ, and how. The action graphs
+// are those of a target: where the main package of the binary is among the first,
+// the others are for other binaries.
+func (a *app) compilations(b report.Binary, main string) {
+	g := b.Compilations
+	first := g.Culprits
+	if slices.Contains(first, main) {
+		first = []string{main}
+	}
+	list := func(what string, keep bool) {
+		var names []string
+		for _, name := range first {
+			if slices.Contains(g.ContentDiffers, name) == keep {
+				names = append(names, name)
+			}
+		}
+		if len(names) > 0 {
+			a.progress.Line("    %s: %s", what, strings.Join(names[:min(5, len(names))], ", "))
 		}
 	}
-	if len(same) > 0 {
-		a.progress.Line("    first package that was compiled from equal inputs to something else: %s", strings.Join(same[:min(5, len(same))], ", "))
-	}
-	if len(other) > 0 {
-		a.progress.Line("    first package whose inputs differ: %s", strings.Join(other[:min(5, len(other))], ", "))
-	}
+	list("first package that was compiled from equal inputs to something else", true)
+	list("first package whose inputs differ", false)
 }
 
 // bisections tells which variations made what differ.
