@@ -114,7 +114,7 @@ func (o *Outcome) items() []item {
 		list = append(list, item{
 			name: fmt.Sprintf("%s %s", b.Target, b.Name), recipe: i,
 			a: state(artifact.Artifact{Digest: b.A, Executable: true}), b: state(artifact.Artifact{Digest: b.B, Executable: true}),
-			guess: guesses(b.Explanation.Varied), steady: len(b.Compilations.ContentDiffers) == 0,
+			guess: guesses(b.Explanation.Shows), steady: len(b.Compilations.ContentDiffers) == 0,
 			found: func(x *report.Bisection) { b.Bisection = x },
 		})
 	}
@@ -123,7 +123,7 @@ func (o *Outcome) items() []item {
 		if f.Verdict == compare.Differs {
 			list = append(list, item{
 				name: f.Name, recipe: -1, file: f.Name, a: state(o.files[f.Name]), b: state(o.filesB[f.Name]),
-				guess: guesses(f.Explanation.Varied), steady: true,
+				guess: guesses(f.Explanation.Shows), steady: true,
 				found: func(x *report.Bisection) { f.Bisection = x },
 			})
 		}

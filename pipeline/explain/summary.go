@@ -44,12 +44,10 @@ func (c *Comparison) Summary() *Summary {
 	}
 }
 
-// Varied tells whether a hint that has these values is a cause. A nil summary
-// has no causes.
-func (s *Summary) Varied(a, b string) bool {
-	return s != nil && slices.ContainsFunc(s.Causes, func(c Cause) bool {
-		return c.ID == "varied" && c.A == a && c.B == b
-	})
+// Shows tells whether a hint with these values was found, in whatever cause. A
+// nil summary shows nothing.
+func (s *Summary) Shows(a, b string) bool {
+	return s != nil && slices.ContainsFunc(s.Causes, func(c Cause) bool { return c.A == a && c.B == b })
 }
 
 // String returns the summary as lines for a person, escaped and without a final
