@@ -19,6 +19,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -33,8 +34,10 @@ type Outcome struct {
 
 	plan       *Plan
 	files      map[string]artifact.Artifact // by name, from pass A
+	filesB     map[string]artifact.Artifact // and from pass B
 	variations []build.Variation
 	jobs       []report.Job
+	took       time.Duration // that the passes took
 }
 
 // pack is an archive to be made.
@@ -101,15 +104,20 @@ func (p *Plan) Build(ctx context.Context) (*Outcome, error) {
 		return nil, err
 	}
 	o := &Outcome{plan: p}
+	start := p.cfg.Now()
 	jobs, err := p.runJobs(ctx, sessions)
 	if err != nil {
 		return nil, err
 	}
+	o.took = p.cfg.Now().Sub(start)
 	o.variations = build.Variations(sessions[build.A].Witness(), sessions[build.B].Witness(), p.confine.Reasons())
 	for _, pair := range jobs {
-		p.judge(o, pair)
+		p.judge(ctx, o, pair)
 	}
-	return o, p.compareFiles(sessions, o)
+	if err := p.compareFiles(ctx, sessions, o); err != nil {
+		return nil, err
+	}
+	return o, context.Cause(ctx)
 }
 
 // open sets up the passes, A before B.
@@ -238,7 +246,7 @@ func (p *Plan) runJobs(ctx context.Context, sessions map[build.Pass]build.Sessio
 var errSkipped = errors.New("not built")
 
 // judge compares what the passes made of a target's binaries.
-func (p *Plan) judge(o *Outcome, pair pair) {
+func (p *Plan) judge(ctx context.Context, o *Outcome, pair pair) {
 	var failed error
 	for _, j := range []*job{pair.a, pair.b} {
 		if j.err != nil && !errors.Is(j.err, errSkipped) && failed == nil {
@@ -252,7 +260,6 @@ func (p *Plan) judge(o *Outcome, pair pair) {
 	if failed == nil {
 		graphs, failed = compareGraphs(pair.a.result.Graphs, pair.b.result.Graphs)
 	}
-	hints := o.hints()
 	for k, i := range pair.a.of {
 		r := p.Recipes[i]
 		b := report.Binary{
@@ -265,17 +272,10 @@ func (p *Plan) judge(o *Outcome, pair pair) {
 		artA, artB := pair.a.artifact(k), pair.b.artifact(k)
 		b.A, b.B, b.Size = artA.Digest, artB.Digest, artA.Size
 		if failed == nil {
-			res, err := compare.Files(artA, artB, p.store.Open, hints...)
-			b.Verdict, b.Reason, b.Explanation = res.Verdict, res.Reason, res.Explanation
-			failed = err
+			b.Verdict, b.Reason, b.Explanation, failed = o.compare(ctx, artA, artB)
 		}
 		if failed != nil {
 			b.Verdict, b.Reason = compare.Undetermined, p.summary(reason(failed))
-		}
-		if e := b.Explanation; e != nil {
-			for n := range e.Notes {
-				e.Notes[n] = p.summary(e.Notes[n])
-			}
 		}
 		o.Binaries = append(o.Binaries, b)
 	}
@@ -292,13 +292,31 @@ func (j *job) artifact(k int) artifact.Artifact {
 	return artifact.Artifact{}
 }
 
+// compare gives the verdict on what the passes made of one thing and, if the
+// bytes differ, explains why.
+func (o *Outcome) compare(ctx context.Context, a, b artifact.Artifact) (compare.Verdict, string, *explain.Summary, error) {
+	p := o.plan
+	res, err := compare.Files(a, b)
+	if err != nil || a.Digest == b.Digest {
+		return res.Verdict, res.Reason, nil, err
+	}
+	sum, err := explain.Artifacts(ctx, p.store, a, b, explain.Options{Hints: o.hints(), TempDir: p.work.Dir})
+	if err != nil {
+		return compare.Undetermined, "", nil, fmt.Errorf("%s: %w", a.Name, err)
+	}
+	for n := range sum.Notes {
+		sum.Notes[n] = p.summary(sum.Notes[n])
+	}
+	return res.Verdict, res.Reason, sum, nil
+}
+
 // hints are the values that differed between the passes on purpose, to be
 // looked for where binaries differ.
-func (o *Outcome) hints() []compare.Hint {
-	var hints []compare.Hint
+func (o *Outcome) hints() []explain.Hint {
+	var hints []explain.Hint
 	for _, v := range o.variations {
 		if v.Varied {
-			hints = append(hints, compare.Hint{Name: v.Name, A: v.A, B: v.B})
+			hints = append(hints, explain.Hint{Name: v.Name, A: v.A, B: v.B})
 		}
 	}
 	return hints
@@ -387,19 +405,15 @@ func literal(name string) string {
 
 // compareFiles collects what archives hold beside the binaries from both
 // passes: hooks may have written it.
-func (p *Plan) compareFiles(sessions map[build.Pass]build.Session, o *Outcome) error {
+func (p *Plan) compareFiles(ctx context.Context, sessions map[build.Pass]build.Session, o *Outcome) error {
 	found := map[build.Pass]map[string]artifact.Artifact{}
 	for pass, s := range sessions {
-		list, err := s.Files(p.globs)
-		if err != nil {
+		var err error
+		if found[pass], err = p.filesOf(s); err != nil {
 			return fmt.Errorf("archive.files: pass %s: %w", pass, err)
 		}
-		found[pass] = map[string]artifact.Artifact{}
-		for _, f := range list {
-			found[pass][f.Name] = f
-		}
 	}
-	o.files = found[build.A]
+	o.files, o.filesB = found[build.A], found[build.B]
 	for _, name := range names(found[build.A], found[build.B]) {
 		a, okA := found[build.A][name]
 		b, okB := found[build.B][name]
@@ -408,15 +422,27 @@ func (p *Plan) compareFiles(sessions map[build.Pass]build.Session, o *Outcome) e
 		case !okA || !okB:
 			f.Reason = "only one pass has it"
 		default:
-			res, err := compare.Files(a, b, p.store.Open)
-			if err != nil {
+			var err error
+			if f.Verdict, f.Reason, f.Explanation, err = o.compare(ctx, a, b); err != nil {
 				return err
 			}
-			f.Verdict, f.Reason = res.Verdict, res.Reason
 		}
 		o.Files = append(o.Files, f)
 	}
 	return nil
+}
+
+// filesOf stores what archives hold beside the binaries, by name.
+func (p *Plan) filesOf(s build.Session) (map[string]artifact.Artifact, error) {
+	list, err := s.Files(p.globs)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]artifact.Artifact{}
+	for _, f := range list {
+		files[f.Name] = f
+	}
+	return files, nil
 }
 
 func names(maps ...map[string]artifact.Artifact) []string {

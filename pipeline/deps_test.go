@@ -31,7 +31,7 @@ var depsRules = map[string]string{
 	"pipeline/gocmd":   "pipeline/process",
 	"pipeline/ascii":   "",
 	"pipeline/inspect": "pipeline/ascii",
-	"pipeline/explain": "pipeline/ascii pipeline/inspect",
+	"pipeline/explain": "pipeline/artifact pipeline/ascii pipeline/inspect",
 
 	// Stages.
 	"pipeline/source":    "pipeline/gocmd pipeline/hint pipeline/process pipeline/recipe",
@@ -39,14 +39,14 @@ var depsRules = map[string]string{
 	"pipeline/modules":   "pipeline/gocmd pipeline/hint pipeline/recipe",
 	"pipeline/build":     "pipeline/artifact pipeline/process pipeline/recipe",
 	"pipeline/workspace": "pipeline/build",
-	"pipeline/compare":   "pipeline/artifact pipeline/inspect",
+	"pipeline/compare":   "pipeline/artifact",
 	"pipeline/archive":   "pipeline/artifact",
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
 	"pipeline/oci":       "matrix pipeline/artifact pipeline/hint pipeline/image",
 	"pipeline/publish":   "pipeline/artifact pipeline/hint",
 
 	// The record holds what the stages found, as they say it.
-	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/recipe",
+	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/explain pipeline/image pipeline/recipe",
 
 	// The reverse flow begins with what somebody names.
 	"pipeline/subject": "matrix pipeline/artifact pipeline/hint pipeline/inspect pipeline/process pipeline/publish pipeline/report",
@@ -62,11 +62,11 @@ var depsRules = map[string]string{
 	"attest/attesttest": "",
 
 	// The forward flow.
-	"pipeline": `attest/intoto attest/slsa matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/gocmd
+	"pipeline": `attest/intoto attest/slsa matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/explain pipeline/gocmd
 		pipeline/hint pipeline/image pipeline/modules pipeline/oci pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
 
 	// The reverse flow.
-	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/build pipeline/compare pipeline/gocmd pipeline/hint pipeline/inspect pipeline/modules
+	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/hint pipeline/inspect pipeline/modules
 		pipeline/recipe pipeline/source pipeline/toolchain pipeline/workspace`,
 
 	// Wiring. Of the stages it sees no more than what a record or an error of

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
@@ -83,7 +85,11 @@ func (a *app) makeRelease(c *cobra.Command, snapshot bool, sign *signFlags, push
 	if err != nil {
 		return err
 	}
-	a.verdicts(out)
+	a.verdicts(plan, out)
+	if err := out.Bisect(c.Context()); err != nil {
+		return err
+	}
+	a.bisections(out)
 	rec, err := out.Write(c.Context(), pkg)
 	a.progress.Close() // stdout may be the same terminal
 	if rec == nil {
@@ -143,9 +149,10 @@ func targets(p *pipeline.Plan) map[string]bool {
 	return set
 }
 
-// verdicts tells what was not reproduced, and how.
-func (a *app) verdicts(o *pipeline.Outcome) {
-	for _, b := range o.Binaries {
+// verdicts tells what was not reproduced, and why.
+func (a *app) verdicts(p *pipeline.Plan, o *pipeline.Outcome) {
+	counted := map[matrix.Target]bool{}
+	for i, b := range o.Binaries {
 		if b.Verdict.Pass() {
 			continue
 		}
@@ -153,19 +160,21 @@ func (a *app) verdicts(o *pipeline.Outcome) {
 		if b.Explanation != nil {
 			a.progress.Line("    %s", strings.ReplaceAll(b.Explanation.String(), "\n", "\n    "))
 		}
-		if g := b.Compilations; b.Verdict == compare.Differs {
-			if b.Explanation != nil && len(b.Explanation.Causes) == 0 {
-				a.progress.Line("    no cause was recognized: nothing that was varied, and no time, was found in the bytes that differ")
-			}
-			a.progress.Line("    %d of %d package compilations were reproduced", g.Reproduced, g.Packages)
-			if len(g.Culprits) > 0 {
-				a.progress.Line("    first packages that differ: %s", strings.Join(g.Culprits[:min(5, len(g.Culprits))], ", "))
+		if b.Verdict == compare.Differs {
+			a.compilations(b, p.Recipes[i].ImportPath)
+			if g := b.Compilations; !counted[b.Target] {
+				a.progress.Line("    %d of %d package compilations for %s were reproduced", g.Reproduced, g.Packages, b.Target)
+				counted[b.Target] = true
 			}
 		}
 	}
 	for _, f := range o.Files {
-		if !f.Verdict.Pass() {
-			a.progress.Line("%-12s %s: %s", f.Verdict, f.Name, f.Reason)
+		if f.Verdict.Pass() {
+			continue
+		}
+		a.progress.Line("%-12s %s: %s", f.Verdict, f.Name, f.Reason)
+		if f.Explanation != nil {
+			a.progress.Line("    %s", strings.ReplaceAll(f.Explanation.String(), "\n", "\n    "))
 		}
 	}
 	// The first failure is the error of the run; the others are told here.
@@ -173,6 +182,44 @@ func (a *app) verdicts(o *pipeline.Outcome) {
 		var failed *build.CommandError
 		if i > 0 && errors.As(err, &failed) {
 			a.progress.Line("%s\n  %s", err, strings.ReplaceAll(strings.TrimSpace(failed.Output), "\n", "\n  "))
+		}
+	}
+}
+
+// compilations names the first packages that differ, and how. The action graphs
+// are those of a target: where the main package of the binary is among the first,
+// the others are for other binaries.
+func (a *app) compilations(b report.Binary, main string) {
+	g := b.Compilations
+	first := g.Culprits
+	if slices.Contains(first, main) {
+		first = []string{main}
+	}
+	list := func(what string, keep bool) {
+		var names []string
+		for _, name := range first {
+			if slices.Contains(g.ContentDiffers, name) == keep {
+				names = append(names, name)
+			}
+		}
+		if len(names) > 0 {
+			a.progress.Line("    %s: %s", what, strings.Join(names[:min(5, len(names))], ", "))
+		}
+	}
+	list("first package that was compiled from equal inputs to something else", true)
+	list("first package whose inputs differ", false)
+}
+
+// bisections tells which variations made what differ.
+func (a *app) bisections(o *pipeline.Outcome) {
+	for _, b := range o.Binaries {
+		if b.Bisection != nil {
+			a.progress.Line("%s %s %s", b.Target, b.Name, b.Bisection)
+		}
+	}
+	for _, f := range o.Files {
+		if f.Bisection != nil {
+			a.progress.Line("%s %s", f.Name, f.Bisection)
 		}
 	}
 }

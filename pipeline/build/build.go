@@ -37,10 +37,12 @@ import (
 // Pass names one of the two executions of a recipe.
 type Pass string
 
-// The passes: A is plain, B is varied.
+// The passes: A is plain, B is varied. A Trial has some of B's variations, to find
+// out which of them matters.
 const (
-	A Pass = "A"
-	B Pass = "B"
+	A     Pass = "A"
+	B     Pass = "B"
+	Trial Pass = "trial"
 )
 
 // Binary is one binary to build.

@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -190,6 +191,58 @@ func TestConfinementFails(t *testing.T) {
 			}
 			if _, err := os.Stat(ran); err == nil {
 				t.Error("the command was run")
+			}
+		})
+	}
+}
+
+// A trial has the circumstances of pass A, but for those variations that are
+// asked for, and these as they are in pass B.
+func TestTrial(t *testing.T) {
+	for tier, c := range tiers(t) {
+		t.Run(tier, func(t *testing.T) {
+			l := newLocal(t, c, map[string]string{"x": "x"}, []string{"sh", "-c", "umask > mask; uname -n > host"})
+			look := func(s Session, err error) Witness {
+				t.Helper()
+				if err != nil {
+					t.Fatal(err)
+				}
+				w := s.Witness()
+				if mask, err := os.ReadFile(filepath.Join(s.Tree(), "mask")); err != nil || strings.TrimSpace(string(mask)) != w[umask] {
+					t.Errorf("the hook saw the umask %q, the witness says %q (%v)", mask, w[umask], err)
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				delete(w, clock)
+				if left, _ := os.ReadDir(l.Dir); len(left) > 0 {
+					t.Errorf("left: %v", left)
+				}
+				return w
+			}
+			a, b := look(l.Open(t.Context(), A)), look(l.Open(t.Context(), B))
+			if got := look(l.OpenTrial(t.Context(), nil, "")); !maps.Equal(got, a) {
+				t.Errorf("with no variation %v, pass A %v", got, a)
+			}
+			if got := look(l.OpenTrial(t.Context(), names, t.TempDir())); !maps.Equal(got, b) {
+				t.Errorf("with all variations %v, pass B %v", got, b)
+			}
+			for _, v := range Variations(a, b, nil) {
+				if !v.Varied {
+					continue
+				}
+				for name, got := range look(l.OpenTrial(t.Context(), []string{v.Name}, "")) {
+					want := a[name]
+					if name == v.Name {
+						want = b[name]
+					}
+					// PATH begins with the toolchain's folder, and a variable holds HOME.
+					follows := name == pathOrder && v.Name == gorootPath || name == environment && v.Name == homePath ||
+						name == v.Name && (name == pathOrder || name == environment)
+					if got != want && !follows {
+						t.Errorf("with %s varied, %s is %q, want %q", v.Name, name, got, want)
+					}
+				}
 			}
 		})
 	}

@@ -69,10 +69,13 @@ type place struct {
 // local is a Session of Local.
 type local struct {
 	*Local
-	pass Pass
+	pass   Pass
+	varied func(variation string) bool // whether it is as in pass B
 	// host is where things are for this process, seen for the commands.
 	host, seen place
-	root       string // mount point of the new root
+	root       string   // mount point of the new root
+	dirs       []string // all that the session has on disk
+	keepCache  bool
 
 	mu      sync.Mutex
 	witness Witness
@@ -80,9 +83,26 @@ type local struct {
 
 // Open sets up a pass: it lays out the source, runs the hooks and returns the
 // session, in which jobs can be built. On an error the workspace is removed.
-func (l *Local) Open(ctx context.Context, pass Pass) (_ Session, err error) {
-	s := &local{Local: l, pass: pass, witness: Witness{}}
-	s.placeAt(filepath.Join(l.Dir, map[Pass]string{A: "a", B: "b-second-pass"}[pass]))
+func (l *Local) Open(ctx context.Context, pass Pass) (Session, error) {
+	return l.open(ctx, pass, func(string) bool { return pass == B }, "")
+}
+
+// OpenTrial sets up a pass that is like pass A, but for the variations of the
+// given names, in which it is like pass B. So without any it repeats pass A, and
+// with all pass B. It has their folders, so no other session may be open. cache
+// is a folder for what jobs compile, which is kept for the next trial; it serves
+// where compiling is known to depend on its inputs alone, and only in a root of
+// its own, as it would be another path elsewhere. It may be empty.
+func (l *Local) OpenTrial(ctx context.Context, varied []string, cache string) (Session, error) {
+	return l.open(ctx, Trial, func(name string) bool { return slices.Contains(varied, name) }, cache)
+}
+
+func (l *Local) open(ctx context.Context, pass Pass, varied func(string) bool, cache string) (_ Session, err error) {
+	s := &local{Local: l, pass: pass, varied: varied, witness: Witness{}}
+	s.place()
+	if cache != "" && l.Confinement.Namespaces {
+		s.host.cache, s.keepCache = cache, true
+	}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -96,17 +116,19 @@ func (l *Local) Open(ctx context.Context, pass Pass) (_ Session, err error) {
 			return nil, err
 		}
 	}
-	if err := l.Checkout(ctx, s.host.source, pass == B); err != nil {
+	if err := l.Checkout(ctx, s.host.source, varied(fileOrder)); err != nil {
 		return nil, fmt.Errorf("lay out the source of pass %s: %w", pass, err)
 	}
 	if err := s.settings(); err != nil {
 		return nil, err
 	}
-	if !l.Confinement.Namespaces && pass == B {
-		// Without a mount namespace another path means another copy.
+	// Without a mount namespace another path means another copy.
+	if s.host.goroot != l.GOROOT {
 		if err := os.CopyFS(s.host.goroot, os.DirFS(l.GOROOT)); err != nil {
 			return nil, fmt.Errorf("copy the toolchain for pass %s: %w", pass, err)
 		}
+	}
+	if s.host.modcache != l.ModCache {
 		if err := os.CopyFS(s.host.modcache, os.DirFS(l.ModCache)); err != nil {
 			return nil, fmt.Errorf("copy the module cache for pass %s: %w", pass, err)
 		}
@@ -114,8 +136,8 @@ func (l *Local) Open(ctx context.Context, pass Pass) (_ Session, err error) {
 	s.note(Witness{
 		sourcePath: s.seen.source, gorootPath: s.seen.goroot, modulePath: s.seen.modcache,
 		cachePath: s.seen.cache, homePath: s.seen.home, tempPath: s.seen.temp,
-		fileOrder: map[Pass]string{A: "sorted", B: "reversed"}[pass],
-		grouping:  map[Pass]string{A: "all that a recipe allows", B: "one"}[pass],
+		fileOrder: choose(varied(fileOrder), "sorted", "reversed"),
+		grouping:  choose(varied(grouping), "all that a recipe allows", "one"),
 		clock:     l.Now().UTC().Format(time.RFC3339),
 	})
 	for i, argv := range l.Hooks {
@@ -131,42 +153,71 @@ func (l *Local) Open(ctx context.Context, pass Pass) (_ Session, err error) {
 	return s, nil
 }
 
-// placeAt decides on the paths, names and ids of the pass below dir. Those of
-// pass B differ in every component and in length.
-func (s *local) placeAt(dir string) {
-	s.root = filepath.Join(dir, "root")
-	under := func(base string, names ...string) place {
-		p := make([]string, len(names))
-		for i, n := range names {
-			p[i] = filepath.Join(base, filepath.FromSlash(n))
+// choose returns what a pass has: a as in pass A, b where it is varied.
+func choose[T any](varied bool, a, b T) T {
+	if varied {
+		return b
+	}
+	return a
+}
+
+// Where things are in the two passes. The paths differ in every component and in
+// length.
+var (
+	placeA = place{
+		source: "src", goroot: "go", modcache: "mod", cache: "cache", home: "home", temp: "tmp", out: "out",
+		user: 1000, group: 1000, host: "twice-a", domain: "first.invalid",
+	}
+	placeB = place{
+		source: "work/tree-of-the-second-pass", goroot: "toolchain/golang", modcache: "module-downloads", cache: "compiled/objects",
+		home: "users/second", temp: "scratch", out: "results",
+		user: 4242, group: 2424, host: "the-host-of-pass-b", domain: "second.invalid",
+	}
+)
+
+// place decides on the paths, names and ids of the pass.
+func (s *local) place() {
+	dirA, dirB := filepath.Join(s.Dir, "a"), filepath.Join(s.Dir, "b-second-pass")
+	switch s.pass {
+	case A:
+		s.dirs = []string{dirA}
+	case B:
+		s.dirs = []string{dirB}
+	default:
+		s.dirs = []string{dirA, dirB}
+	}
+	s.root = filepath.Join(s.dirs[0], "root")
+	below := func(a, b string) place {
+		at := func(name, inA, inB string) string {
+			return choose(s.varied(name), filepath.Join(a, inA), filepath.Join(b, filepath.FromSlash(inB)))
 		}
-		return place{source: p[0], goroot: p[1], modcache: p[2], cache: p[3], home: p[4], temp: p[5], out: p[6]}
+		return place{
+			source: at(sourcePath, placeA.source, placeB.source), goroot: at(gorootPath, placeA.goroot, placeB.goroot),
+			modcache: at(modulePath, placeA.modcache, placeB.modcache), cache: at(cachePath, placeA.cache, placeB.cache),
+			home: at(homePath, placeA.home, placeB.home), temp: at(tempPath, placeA.temp, placeB.temp),
+			out: at(tempPath, placeA.out, placeB.out),
+		}
 	}
-	if s.pass == A {
-		s.host = under(dir, "src", "go", "mod", "cache", "home", "tmp", "out")
-	} else {
-		s.host = under(dir, "work/tree-of-the-second-pass", "toolchain/golang", "module-downloads", "compiled/objects", "users/second", "scratch", "results")
-	}
+	s.host = below(dirA, dirB)
 	if !s.Confinement.Namespaces {
-		if s.pass == A {
-			s.host.goroot, s.host.modcache = s.GOROOT, s.ModCache
+		if !s.varied(gorootPath) {
+			s.host.goroot = s.GOROOT
+		}
+		if !s.varied(modulePath) {
+			s.host.modcache = s.ModCache
 		}
 		s.seen = s.host
 		return
 	}
 	s.host.goroot, s.host.modcache = s.GOROOT, s.ModCache
-	if s.pass == A {
-		s.seen = under("/a", "src", "go", "mod", "cache", "home", "tmp", "out")
-		s.seen.user, s.seen.group, s.seen.host, s.seen.domain = 1000, 1000, "twice-a", "first.invalid"
-	} else {
-		s.seen = under("/var/lib/second-pass", "work/tree-of-the-second-pass", "toolchain/golang", "module-downloads", "compiled/objects", "users/second", "scratch", "results")
-		s.seen.user, s.seen.group, s.seen.host, s.seen.domain = 4242, 2424, "the-host-of-pass-b", "second.invalid"
-	}
+	s.seen = below("/a", "/var/lib/second-pass")
+	s.seen.user, s.seen.group = choose(s.varied(userName), placeA.user, placeB.user), choose(s.varied(groupName), placeA.group, placeB.group)
+	s.seen.host, s.seen.domain = choose(s.varied(hostName), placeA.host, placeB.host), choose(s.varied(domainName), placeA.domain, placeB.domain)
 }
 
 // settings writes what a go command finds in its user's home folder.
 func (s *local) settings() error {
-	if err := NoTelemetry(s.host.home); err != nil || s.pass == A {
+	if err := NoTelemetry(s.host.home); err != nil || !s.varied(environment) {
 		return err
 	}
 	// A go command that read its user's settings would fail on these.
@@ -212,7 +263,13 @@ func (s *local) Witness() Witness {
 
 // Close implements [Session]. What cannot be removed at once, because a module
 // cache or a hook made it read-only, is made writable first.
-func (s *local) Close() error { return RemoveAll(filepath.Dir(s.root)) }
+func (s *local) Close() error {
+	var errs []error
+	for _, dir := range s.dirs {
+		errs = append(errs, RemoveAll(dir))
+	}
+	return errors.Join(errs...)
+}
 
 // RemoveAll removes dir and all below it, read-only folders included.
 func RemoveAll(dir string) error {
@@ -237,7 +294,7 @@ func (s *local) Build(ctx context.Context, job Job) (res Result, err error) {
 	cacheHost := filepath.Join(s.host.cache, slug)
 	// What was compiled for one target serves no other: giving each its own
 	// cache and dropping it at once bounds the space on disk.
-	if s.Foreign == nil {
+	if s.Foreign == nil && !s.keepCache {
 		defer RemoveAll(cacheHost)
 	}
 	defer RemoveAll(outHost)
@@ -308,7 +365,7 @@ func (s *local) moduleDir() string {
 // processes is what -p gets: pass B has one more.
 func (s *local) processes(share Share) int {
 	n := max(1, share.Processes)
-	if s.pass == B {
+	if s.varied(parallel) {
 		n++
 	}
 	return n
@@ -322,7 +379,7 @@ func (s *local) groups(list []Binary) [][]int {
 	var groups [][]int
 	for i, b := range list {
 		j := slices.IndexFunc(groups, func(g []int) bool {
-			if s.pass == B || s.Foreign != nil || !sameBuild(list[g[0]].Recipe, b.Recipe) {
+			if s.varied(grouping) || s.Foreign != nil || !sameBuild(list[g[0]].Recipe, b.Recipe) {
 				return false
 			}
 			return !slices.ContainsFunc(g, func(k int) bool { return execName(list[k].ImportPath) == execName(b.ImportPath) })
@@ -425,17 +482,23 @@ func (s *local) cell(r run) (cell, Witness) {
 	if s.Confinement.Namespaces {
 		dirs = visible(dirs)
 	}
-	threads, zone, lang := 1, zoneName("Etc/GMT+12", "<-12>12"), "C"
+	threads := choose(s.varied(gomaxprocs), 1, 2)
+	lang := choose(s.varied(locale), "C", "C.UTF-8")
+	zone := zoneName("Etc/GMT+12", "<-12>12")
+	if s.varied(timeZone) {
+		zone = zoneName("Pacific/Kiritimati", "<+14>-14")
+	}
 	noise := []string{"EDITOR=ed"}
-	if s.pass == B {
-		threads, zone, lang = 2, zoneName("Pacific/Kiritimati", "<+14>-14"), "C.UTF-8"
+	if s.varied(environment) {
 		noise = []string{"EDITOR=vi", "COLUMNS=132", "CI=false", "TERM=vt220", "MAKEFLAGS=-j9", "LANGUAGE=tr:de", "XDG_CACHE_HOME=" + filepath.Join(s.seen.home, "elsewhere")}
+	}
+	if s.varied(pathOrder) {
 		dirs = slices.Clone(dirs)
 		slices.Reverse(dirs)
 	}
 	bin := filepath.Join(s.seen.goroot, "bin")
 	pathVar := strings.Join(slices.Concat([]string{bin}, s.programs(), dirs), string(filepath.ListSeparator))
-	user := map[Pass]string{A: "first", B: "second-user"}[s.pass]
+	user := choose(s.varied(userName), "first", "second-user")
 	modcache := s.seen.modcache
 	if modcache == "" { // vendored: the go command insists on a path
 		modcache = filepath.Join(s.seen.home, "mod")
@@ -463,12 +526,10 @@ func (s *local) cell(r run) (cell, Witness) {
 	}
 	env = once(env)
 	c := cell{
-		Umask: 0o022, LeaveOut: -1, Landlock: s.Confinement.Landlock,
+		Umask: choose(s.varied(umask), 0o022, 0o002), LeaveOut: choose(s.varied(processors), -1, r.slot), Landlock: s.Confinement.Landlock,
 		Dir: r.dir, Argv: r.argv, Env: env, Host: s.seen.host, Domain: s.seen.domain,
+		FixedMap: s.varied(addressSpace), OldName: s.varied(kernel),
 		Writable: []string{s.seen.source, s.seen.cache, s.seen.home, s.seen.temp, s.seen.out},
-	}
-	if s.pass == B {
-		c.Umask, c.LeaveOut, c.FixedMap, c.OldName = 0o002, r.slot, true, true
 	}
 	if s.Confinement.Namespaces {
 		s.furnish(&c, user)

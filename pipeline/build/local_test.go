@@ -16,8 +16,8 @@ func TestOnce(t *testing.T) {
 // wins over what the pass makes up.
 func TestCellEnv(t *testing.T) {
 	for _, pass := range []Pass{A, B} {
-		s := &local{Local: &Local{GOROOT: "/go"}, pass: pass}
-		s.placeAt("/work")
+		s := &local{Local: &Local{GOROOT: "/go"}, pass: pass, varied: func(string) bool { return pass == B }}
+		s.place()
 		c, _ := s.cell(run{dir: "/work", argv: []string{"go"}, env: []string{"CI=mine", "EDITOR=mine"}, cache: "x"})
 		for _, want := range []string{"CI=mine", "EDITOR=mine"} {
 			if !slices.Contains(c.Env, want) {

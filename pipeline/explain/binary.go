@@ -146,6 +146,9 @@ func (e *explainer) binary(c *Comparison, a, b input, binA, binB *inspect.Binary
 	fa, fb := binA.Facts(), binB.Facts()
 	p := &pairOf{c: c, a: a, b: b, binA: binA, binB: binB, fa: &fa, fb: &fb, x: &Binary{Slice: slice}, where: slice, first: len(c.Causes)}
 	for _, n := range slices.Concat(fa.Notes, fb.Notes) {
+		if n == inspect.ErrNoBuildID.Error() && fa.BuildID == nil && fb.BuildID == nil {
+			continue // both were linked so
+		}
 		c.noteText(cut(n))
 	}
 	p.x.Facts = facts(&fa, &fb)

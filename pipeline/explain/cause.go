@@ -191,6 +191,13 @@ func (c *Comparison) finish() {
 		}
 		c.cause("unknown", Possible, Cause{Text: text})
 	}
+	// A path that is known for what it is needs no other name.
+	all := slices.Clone(c.Causes)
+	c.Causes = slices.DeleteFunc(c.Causes, func(x Cause) bool {
+		return x.ID == "varied" && slices.ContainsFunc(all, func(o Cause) bool {
+			return o.ID != "varied" && o.Where == "" && o.Confidence == Certain && o.A == x.A && o.B == x.B
+		})
+	})
 	rank := func(x Cause) int {
 		n := kindIndex(x.ID)
 		if x.Confidence == Possible {

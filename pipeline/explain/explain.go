@@ -100,6 +100,9 @@ type Comparison struct {
 	// Offset is where the first difference is: the size of the shorter file if
 	// that is the beginning of the other, -1 if they are equal.
 	Offset int64 `json:"offset"`
+	// Section is the section of the executable that Offset lies in, in A's layout
+	// or, behind A's end, in B's; empty if in none.
+	Section string `json:"section,omitempty"`
 	// Differing is the number of offsets at which they differ, of which those that
 	// only the longer file has are a part.
 	Differing int64 `json:"differing"`
@@ -223,6 +226,10 @@ func (e *explainer) compare(a, b input, top bool) (*Comparison, error) {
 		}
 	}
 	c.prefix()
+	c.Section = sectionAt(binA, c.Offset)
+	if c.Offset >= a.size {
+		c.Section = sectionAt(binB, c.Offset)
+	}
 	for _, h := range hints {
 		c.Strings = append(c.Strings, StringDifference{Kind: KindHint, Name: h.Name, A: h.A, B: h.B})
 		c.cause("varied", Likely, Cause{Text: fmt.Sprintf("the %s, which was another on purpose, is in the file", h.Name), A: h.A, B: h.B})
@@ -246,6 +253,15 @@ func (e *explainer) compare(a, b input, top bool) (*Comparison, error) {
 	}
 	c.finish()
 	return c, nil
+}
+
+// sectionAt names the section of b, which may be nil, that offset lies in.
+func sectionAt(b *inspect.Binary, offset int64) string {
+	if b == nil {
+		return ""
+	}
+	s, _ := b.SectionAt(offset)
+	return s.Name
 }
 
 func (c *Comparison) note(err error) { c.noteText(err.Error()) }

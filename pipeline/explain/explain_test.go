@@ -128,6 +128,25 @@ func TestHiddenFlags(t *testing.T) {
 	}
 }
 
+// TestChangedLater shows that a byte of code that was changed after linking is not
+// taken for another source as well: the build ID says that the same was compiled.
+func TestChangedLater(t *testing.T) {
+	a := build(t, plain)
+	b := slices.Clone(a)
+	b[functionAt(t, b, "main.work").Offset+3] ^= 0x10
+	r := explainBytes(t, a, b, Options{})
+	if len(r.Causes) != 1 || top(r) != "changed-after-linking" || r.Binaries[0].Functions.Changed != 1 {
+		t.Errorf("%+v, functions %+v", r.Causes, r.Binaries[0].Functions)
+	}
+	// The same of another build: that is another source, and a change.
+	c := build(t, program{args: args(), files: map[string]string{"main.go": strings.Replace(mainGo, "i * 7", "i * 9", 1)}})
+	c[functionAt(t, c, "runtime.printnl").Offset+3] ^= 0x10
+	r = explainBytes(t, a, c, Options{})
+	if !slices.ContainsFunc(r.Causes, func(x Cause) bool { return x.ID == "source" }) {
+		t.Errorf("%+v", r.Causes)
+	}
+}
+
 // TestMember shows how a member of an archive is told from the archive.
 func TestMember(t *testing.T) {
 	files := tarFiles()

@@ -38,6 +38,13 @@ func (p *pairOf) caused(ids ...string) bool {
 	})
 }
 
+// has tells whether this pair has a cause of a kind that is as sure as that.
+func (p *pairOf) has(sure Confidence, id string) bool {
+	return slices.ContainsFunc(p.c.Causes[p.first:], func(o Cause) bool {
+		return o.Where == cut(p.where) && o.ID == id && o.Confidence == sure
+	})
+}
+
 // judge finds the causes, those that explain others first.
 func (p *pairOf) judge() {
 	p.packed()
@@ -649,6 +656,9 @@ func (p *pairOf) compiled() {
 	f := p.x.Functions
 	main, known := p.idPart("main action")
 	content, _ := p.idPart("main content")
+	if p.has(Certain, "changed-after-linking") || known && main && content && p.caused("changed-after-linking") {
+		return // the same was compiled: whatever differs was done later
+	}
 	if known && main && !content {
 		p.cause("compiler-output", Likely, Cause{Text: "package main was compiled from the same inputs to something else"})
 	}

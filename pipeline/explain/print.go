@@ -123,8 +123,13 @@ func (p page) comparison(c *Comparison, member string) {
 
 func (p page) causes(c *Comparison) {
 	p.line("")
-	p.rows(len(c.Causes), 0, func(i int) {
-		x := c.Causes[i]
+	p.list(c.Causes)
+}
+
+// list writes causes, numbered.
+func (p page) list(causes []Cause) {
+	p.rows(len(causes), 0, func(i int) {
+		x := causes[i]
 		where := ""
 		if x.Where != "" {
 			where = ", in " + x.Where

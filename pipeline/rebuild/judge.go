@@ -10,6 +10,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
@@ -58,7 +59,7 @@ func (j *job) rebuild(ctx context.Context) error {
 			return nil
 		}
 	}
-	return j.judge(b)
+	return j.judge(ctx, b)
 }
 
 // maxFallbacks bounds the builds that are made without the oracle's word.
@@ -256,10 +257,10 @@ func (j *job) stamps(b *built) (candidates, error) {
 }
 
 // judge compares the file with the last build.
-func (j *job) judge(b *built) error {
+func (j *job) judge(ctx context.Context, b *built) error {
 	own := artifact.Artifact{Name: j.res.Name, Kind: artifact.Binary, Digest: j.res.Digest, Size: j.res.Size, Executable: true}
 	j.cfg.Stage("compare")
-	res, err := compare.Files(own, b.file, j.store.Open)
+	res, err := compare.Files(own, b.file)
 	if err != nil {
 		return err
 	}
@@ -270,7 +271,11 @@ func (j *job) judge(b *built) error {
 	if ok, err := j.equivalent(b); ok || err != nil {
 		return err
 	}
-	j.res.Explanation = res.Explanation
+	explanation, err := explain.Artifacts(ctx, j.store, own, b.file, explain.Options{TempDir: j.dir})
+	if err != nil {
+		return err
+	}
+	j.res.Explanation = explanation
 	if why := j.certain(b); why != "" {
 		j.res.Verdict, j.res.Reason = compare.Differs, because(BytesDiffer, "%s: %s", res.Reason, why)
 		if j.res.Content == inspect.ContentChanged {
@@ -285,7 +290,6 @@ func (j *job) judge(b *built) error {
 	} else if j.res.Content == inspect.ContentChanged {
 		kind = Changed
 	}
-	explanation := j.res.Explanation
 	j.undetermined(because(kind, "%s; so it cannot be told why %s", what, res.Reason).hint("name them with --ldflags, as the project's build scripts or release notes have them"))
 	j.res.Explanation = explanation
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/ascii"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
@@ -90,7 +91,7 @@ type Result struct {
 	Rebuilt     artifact.Digest `json:"rebuilt,omitempty"`
 	RebuiltSize int64           `json:"rebuiltSize,omitempty"`
 	// Explanation says where the file (A) and what was rebuilt (B) differ.
-	Explanation *compare.Explanation `json:"explanation,omitempty"`
+	Explanation *explain.Summary `json:"explanation,omitempty"`
 	// Notes are what else a reader should know.
 	Notes []string `json:"notes,omitempty"`
 	// Seconds is how long it took.

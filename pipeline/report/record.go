@@ -14,8 +14,10 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -26,6 +28,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
@@ -106,8 +109,12 @@ type Binary struct {
 	A artifact.Digest `json:"a,omitempty"`
 	B artifact.Digest `json:"b,omitempty"`
 	// Size is that of A in bytes.
-	Size        int64                `json:"size,omitempty"`
-	Explanation *compare.Explanation `json:"explanation,omitempty"`
+	Size int64 `json:"size,omitempty"`
+	// Explanation says where A and B differ, and why, nil unless their bytes do.
+	Explanation *explain.Summary `json:"explanation,omitempty"`
+	// Bisection is what repeating the build told of a difference, nil where that
+	// was not tried.
+	Bisection *Bisection `json:"bisection,omitempty"`
 	// Compilations compares the action graphs of the passes for the target,
 	// which all its binaries share.
 	Compilations compare.GraphResult `json:"compilations"`
@@ -126,6 +133,49 @@ type File struct {
 	Reason  string          `json:"reason,omitempty"`
 	A       artifact.Digest `json:"a,omitempty"`
 	B       artifact.Digest `json:"b,omitempty"`
+	// Explanation and Bisection are as those of a Binary.
+	Explanation *explain.Summary `json:"explanation,omitempty"`
+	Bisection   *Bisection       `json:"bisection,omitempty"`
+}
+
+// Bisection is what was found out about a difference by repeating pass A with some
+// of the variations of pass B.
+type Bisection struct {
+	// Variations are those that make the difference, by the names that
+	// Varying.Variations has. Each list is a set that is needed together; of several
+	// lists each makes a difference of its own.
+	Variations [][]string `json:"variations,omitempty"`
+	// Itself tells that a pass that was repeated, with nothing else varied, gave
+	// something else than it had: no variation explains that.
+	Itself bool `json:"itself"`
+	// Reason says why the answer is not complete, empty if it is.
+	Reason string `json:"reason,omitempty"`
+	// Trials is how many builds it took.
+	Trials int `json:"trials"`
+}
+
+// String says it in a line.
+func (b *Bisection) String() string {
+	var parts []string
+	for _, set := range b.Variations {
+		names := "`" + strings.Join(set, "` and `") + "`"
+		if len(set) == 1 {
+			parts = append(parts, "when "+names+" differs")
+		} else {
+			parts = append(parts, "when "+names+" differ together")
+		}
+	}
+	if b.Itself {
+		parts = append(parts, "from itself: not a variation, but something such as randomness or the clock")
+	}
+	s := "which variation it is was not found"
+	if len(parts) > 0 {
+		s = "differs " + strings.Join(parts, ", and ")
+	}
+	if b.Reason != "" {
+		s += " (" + b.Reason + ")"
+	}
+	return s
 }
 
 // Varying is what may differ when the same release is made elsewhere.
@@ -257,7 +307,7 @@ func (r *Record) check() error {
 		pass = pass && b.Verdict.Pass()
 	}
 	for i, f := range r.Files {
-		if err := checkVerdict(f.Verdict, f.A, f.B); err != nil {
+		if err := cmp.Or(checkVerdict(f.Verdict, f.A, f.B), checkBisection(f.Verdict, f.Bisection)); err != nil {
 			return fmt.Errorf("files[%d]: %w", i, err)
 		}
 		pass = pass && f.Verdict.Pass()
@@ -302,7 +352,25 @@ func (b Binary) check() error {
 	case b.Name != b.Recipe.Binary || b.Target != b.Recipe.Target:
 		return fmt.Errorf("%s for %s: the recipe is for another binary", b.Name, b.Target)
 	}
+	if err := checkBisection(b.Verdict, b.Bisection); err != nil {
+		return err
+	}
 	return checkVerdict(b.Verdict, b.A, b.B)
+}
+
+// checkBisection holds what was found out about a difference against the verdict.
+func checkBisection(v compare.Verdict, b *Bisection) error {
+	switch {
+	case b == nil:
+		return nil
+	case v != compare.Differs:
+		return fmt.Errorf("bisection: there is one, but the verdict is %q", v)
+	case slices.ContainsFunc(b.Variations, func(set []string) bool { return len(set) == 0 }):
+		return errors.New("bisection: an empty list of variations")
+	case !b.Itself && len(b.Variations) == 0 && b.Reason == "":
+		return errors.New("bisection: no variation, and no reason")
+	}
+	return nil
 }
 
 // checkVerdict holds a verdict against the digests that it is about.

@@ -16,6 +16,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
@@ -78,13 +79,17 @@ func rejected(t testing.TB) *Record {
 	r.Source.Source = b.Recipe.Source
 	b.RecipeDigest, _ = b.Recipe.Digest()
 	b.Verdict, b.Reason, b.B = compare.Differs, "the bytes differ", digestB
-	b.Explanation = &compare.Explanation{
-		Offset: 5, Differing: 1, Section: ".rdata", A: "x", B: "y",
-		Sections:  []compare.SectionDifference{{Name: ".rdata", SizeA: 3, SizeB: -1, Offset: -1, A: "x", B: "y"}},
-		BuildInfo: []compare.LineDifference{{A: "x", B: "y"}},
-		Causes:    []compare.Cause{{Name: "source path", A: "/a", B: "/b", Section: ".rdata", Note: "-trimpath is off"}},
-		Notes:     []string{"a note"},
+	b.Explanation = &explain.Summary{
+		Offset: 5, Section: ".rdata", Differing: 1,
+		Causes: []explain.Cause{{
+			ID: "varied", Text: "the source path", Confidence: explain.Likely, A: "/a", B: "/b\u202e",
+			Where: "slice", Evidence: []string{"seen"}, Remedy: "-trimpath",
+		}},
+		Notes: []string{"a note"},
 	}
+	b.Bisection = &Bisection{Variations: [][]string{{"source path"}, {"umask", "user"}}, Reason: "enough", Trials: 7}
+	r.Files[0].Explanation = &explain.Summary{Offset: -1, Notes: []string{"no explanation"}}
+	r.Files[0].Bisection = &Bisection{Itself: true, Trials: 1}
 	p := []string{"example.com/tool"}
 	b.Compilations = compare.GraphResult{Packages: 3, Reproduced: 2, InputsDiffer: p, ContentDiffers: p, OnlyA: p, OnlyB: p, NotCompiled: p, Culprits: p}
 	return r
@@ -206,6 +211,8 @@ func TestSchemaCloses(t *testing.T) {
 		{"binaries.0.size", json.Number("7.5")},
 		{"binaries.0.reason", ""},
 		{"binaries.0.explanation", map[string]any{}},
+		{"binaries.0.bisection", map[string]any{"itself": true}},
+		{"files.0.bisection", map[string]any{"itself": false, "trials": json.Number("1"), "variations": []any{[]any{}}}},
 		{"binaries.0.compilations.reproduced", json.Number("-1")},
 		{"binaries.0.stamps.0.value", nil},
 		{"files.0.verdict", "Reproduced"},
@@ -406,6 +413,8 @@ func TestEncodeRefuses(t *testing.T) {
 		"another schema":                func(r *Record) { r.Schema = "twice.release/v2" },
 		"no config":                     func(r *Record) { r.Source.Config = "" },
 		"no binaries":                   func(r *Record) { r.Binaries = nil },
+		"bisection of what is the same": func(r *Record) { r.Binaries[0].Bisection = &Bisection{Itself: true} },
+		"bisection of a file":           func(r *Record) { r.Files[0].Bisection = &Bisection{Itself: true} },
 		"no verdict":                    func(r *Record) { r.Verdict = "" },
 		"verdict of no kind":            func(r *Record) { r.Verdict, r.Artifacts, r.Binaries[0].Verdict = "fine", nil, "fine" },
 		"a binary differs, release not": func(r *Record) { r.Binaries[0].Verdict = compare.Differs },

@@ -1,0 +1,327 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+// Bounds of a search for the variations that matter. A single one of 22 is found
+// in 8 trials: one without any, one with all, five that halve them, and one with
+// the one alone. Trials that several searches need are made once.
+const (
+	maxTrials   = 12 // of one search
+	maxSearches = 8
+	minSearch   = 2 * time.Minute // for all of them, or what the passes took three times
+)
+
+// item is something that differs: a binary, or a file that archives hold.
+type item struct {
+	name   string // for people
+	recipe int    // index of Plan.Recipes, -1 for a file
+	file   string
+	a, b   string   // what the passes made, see state
+	guess  []string // variations whose values are in it
+	steady bool     // compiling it depends on its inputs alone
+	found  func(*report.Bisection)
+}
+
+// state is what is compared of an artifact; that of none is empty.
+func state(a artifact.Artifact) string {
+	if a.Digest == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s %t", a.Digest, a.Executable)
+}
+
+// Bisect finds out which variation made the passes differ, by building what
+// differs again, hooks included: as pass A did, but with some of the variations of
+// pass B. Of binaries of one name that differ in the same packages, the first
+// target's is built. What it finds is written to Binaries and Files. The error is
+// the context's: what fails otherwise is the reason why nothing was found. The
+// passes cannot be used after it.
+func (o *Outcome) Bisect(ctx context.Context) error {
+	p := o.plan
+	items := o.items()
+	if len(items) == 0 || p.passA == nil {
+		return nil
+	}
+	if err := p.passA.Close(); err != nil { // a trial has its folders
+		return err
+	}
+	p.passA = nil
+	local := *p.local
+	local.Log = io.Discard // the hooks have been heard
+	t := &trials{
+		plan: p, local: &local, items: items, results: map[string]trial{},
+		end: p.cfg.Now().Add(max(minSearch, 3*o.took)),
+	}
+	for _, v := range o.variations {
+		if v.Varied {
+			t.names = append(t.names, v.Name)
+		}
+	}
+	if !slices.ContainsFunc(items, func(i item) bool { return !i.steady }) {
+		var err error
+		if t.cache, err = p.work.Sub("trials"); err != nil {
+			return err
+		}
+	}
+	p.cfg.Progress.Line("repeating what differs, to find out which variation it is")
+	for i, x := range items {
+		t.first, t.left = i, maxTrials
+		before := t.made
+		b := search(x.a, x.b, t.names, x.guess, func(varied []string) (string, error) { return t.run(ctx, varied) })
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		b.Trials = t.made - before
+		b.Reason = p.summary(b.Reason) // without the output of a hook
+		x.found(b)
+	}
+	return nil
+}
+
+// items are the things to find the reason of.
+func (o *Outcome) items() []item {
+	var list []item
+	seen := map[string]bool{}
+	guesses := func(caused func(a, b string) bool) (names []string) {
+		for _, v := range o.variations {
+			if v.Varied && caused(v.A, v.B) {
+				names = append(names, v.Name)
+			}
+		}
+		return names
+	}
+	for i := range o.Binaries {
+		b := &o.Binaries[i]
+		like := strings.Join(append([]string{b.Name}, b.Compilations.Culprits...), "\n")
+		if b.Verdict != compare.Differs || seen[like] {
+			continue
+		}
+		seen[like] = true
+		list = append(list, item{
+			name: fmt.Sprintf("%s %s", b.Target, b.Name), recipe: i,
+			a: state(artifact.Artifact{Digest: b.A, Executable: true}), b: state(artifact.Artifact{Digest: b.B, Executable: true}),
+			guess: guesses(b.Explanation.Shows), steady: len(b.Compilations.ContentDiffers) == 0,
+			found: func(x *report.Bisection) { b.Bisection = x },
+		})
+	}
+	for i := range o.Files {
+		f := &o.Files[i]
+		if f.Verdict == compare.Differs {
+			list = append(list, item{
+				name: f.Name, recipe: -1, file: f.Name, a: state(o.files[f.Name]), b: state(o.filesB[f.Name]),
+				guess: guesses(f.Explanation.Shows), steady: true,
+				found: func(x *report.Bisection) { f.Bisection = x },
+			})
+		}
+	}
+	return list[:min(len(list), maxSearches)]
+}
+
+// trials are builds with some of the variations. Each builds all items that are
+// not done yet.
+type trials struct {
+	plan    *Plan
+	local   *build.Local
+	names   []string // of all variations
+	items   []item
+	first   int // the item that is searched for, those before it are done
+	results map[string]trial
+	cache   string
+	made    int // trials
+	left    int // trials that the search may make
+	end     time.Time
+}
+
+// trial is what a trial gave: the state of each item, or why there is none.
+type trial struct {
+	states []string
+	err    error
+}
+
+// errEnough ends a search.
+var errEnough = errors.New("not within the time or the number of builds that are spent on it")
+
+// run returns what becomes of the item with the variations of these names.
+func (t *trials) run(ctx context.Context, varied []string) (string, error) {
+	key := strings.Join(slices.Sorted(slices.Values(varied)), "\n")
+	if r, ok := t.results[key]; ok {
+		return r.of(t.first)
+	}
+	left := t.end.Sub(t.plan.cfg.Now())
+	if t.left == 0 || left <= 0 {
+		return "", errEnough
+	}
+	t.left--
+	t.made++
+	what := "nothing"
+	if len(varied) > 0 {
+		what = strings.Join(varied[:min(len(varied), 3)], ", ")
+	}
+	if len(varied) > 3 {
+		what += fmt.Sprintf(" and %d more", len(varied)-3)
+	}
+	t.plan.cfg.Progress.Stage(fmt.Sprintf("build %d to find out why: varied is %s", t.made, what))
+	within, cancel := context.WithTimeoutCause(ctx, left, errEnough)
+	defer cancel()
+	var r trial
+	r.states, r.err = t.build(within, varied)
+	if r.err != nil && within.Err() != nil {
+		return "", context.Cause(within)
+	}
+	t.results[key] = r
+	return r.of(t.first)
+}
+
+func (r trial) of(item int) (string, error) {
+	if r.err != nil {
+		return "", fmt.Errorf("it could not be repeated: %w", r.err)
+	}
+	return r.states[item], nil
+}
+
+// build makes a trial and returns the state of each item.
+func (t *trials) build(ctx context.Context, varied []string) (_ []string, err error) {
+	s, err := t.local.OpenTrial(ctx, varied, t.cache)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	files, err := t.plan.filesOf(s)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]string, len(t.items))
+	jobs := map[string][]int{} // items, by target
+	for i, x := range t.items {
+		if x.recipe < 0 {
+			results[i] = state(files[x.file])
+		} else if i >= t.first {
+			target := t.plan.Recipes[x.recipe].Build.Target.String()
+			jobs[target] = append(jobs[target], i)
+		}
+	}
+	_, share := t.plan.share(1)
+	for _, target := range slices.Sorted(maps.Keys(jobs)) {
+		job := build.Job{Share: share}
+		for _, i := range jobs[target] {
+			r := t.plan.Recipes[t.items[i].recipe]
+			job.Binaries = append(job.Binaries, build.Binary{Recipe: r.Recipe, ImportPath: r.ImportPath})
+		}
+		made, err := s.Build(ctx, job)
+		if err != nil {
+			return nil, err
+		}
+		for k, i := range jobs[target] {
+			results[i] = state(made.Artifacts[k])
+		}
+	}
+	return results, nil
+}
+
+// search finds the variations that turn a, which pass A made, into b, which pass
+// B made with all of names. run tells what becomes of it with some of them, and
+// is trusted only as far as it gives a and b again. guess are those to try first.
+func search(a, b string, names, guess []string, run func([]string) (string, error)) *report.Bisection {
+	r := &report.Bisection{}
+	fail := func(err error) *report.Bisection {
+		r.Reason = err.Error()
+		return r
+	}
+	got, err := run(nil)
+	if err != nil {
+		return fail(err)
+	}
+	if got != a {
+		r.Itself = true
+		return r
+	}
+	var known []string // what is found, which makes of a what is now
+	now, settled := a, false
+	for now != b {
+		set, next, err := one(known, now, guess, run)
+		if err == nil && set == nil && !settled {
+			// Is it the variations at all?
+			var got string
+			if got, err = run(names); err == nil && got != b {
+				r.Itself = true
+				return r
+			}
+			settled = err == nil
+		}
+		if err == nil && set == nil {
+			set, next, err = least(known, now, without(names, known), run)
+		}
+		if err != nil {
+			return fail(err)
+		}
+		r.Variations = append(r.Variations, set)
+		known = slices.Concat(known, set)
+		guess = without(guess, set)
+		now = next
+		if len(known) == len(names) && now != b {
+			r.Itself = true // all are varied, and it is not what pass B made
+			return r
+		}
+	}
+	return r
+}
+
+// one finds one of guess that by itself changes now, which known makes.
+func one(known []string, now string, guess []string, run func([]string) (string, error)) (set []string, next string, err error) {
+	for _, g := range guess {
+		if next, err = run(slices.Concat(known, []string{g})); err != nil || next != now {
+			return []string{g}, next, err
+		}
+	}
+	return nil, "", nil
+}
+
+// least finds a smallest set of rest that changes now, which known makes and which
+// all of rest change. It looks for the first of rest that is needed with those
+// before it, and then for what it needs of these.
+func least(known []string, now string, rest []string, run func([]string) (string, error)) (set []string, next string, err error) {
+	for {
+		next, err := run(slices.Concat(known, set))
+		if err != nil || len(set) > 0 && next != now {
+			slices.Reverse(set)
+			return set, next, err
+		}
+		if len(rest) == 0 {
+			return nil, "", errors.New("the same build does not always give the same")
+		}
+		low, high := 0, len(rest) // the first low ones do not change it, the first high ones do
+		for high-low > 1 {
+			mid := (low + high) / 2
+			got, err := run(slices.Concat(known, set, rest[:mid]))
+			if err != nil {
+				return nil, "", err
+			}
+			if got == now {
+				low = mid
+			} else {
+				high = mid
+			}
+		}
+		set = append(set, rest[high-1])
+		rest = rest[:high-1]
+	}
+}
+
+// without returns the names that are not in others.
+func without(names, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(others, n) })
+}
