@@ -1,0 +1,209 @@
+package lint
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/build"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/matrix"
+)
+
+func stampNoEffect(f *facts) []Finding {
+	if f.Tree == nil {
+		return nil
+	}
+	var names []string
+	for _, b := range f.Builds {
+		for _, s := range b.Stamps {
+			if !slices.Contains(names, s.Name) {
+				names = append(names, s.Name)
+			}
+		}
+	}
+	var list []Finding
+	for _, name := range names {
+		for _, severity := range []Severity{Error, Warning} {
+			found := f.eachBuild(func(b matrix.Build) (string, string) {
+				if !slices.ContainsFunc(b.Stamps, func(s matrix.Stamp) bool { return s.Name == name }) {
+					return "", ""
+				}
+				why, sure := f.sources().stamp(b, name)
+				if why == "" || sure != (severity == Error) {
+					return "", ""
+				}
+				return f.File.Origin(b, "stamps", name), why
+			})
+			for i := range found {
+				found[i].Severity = severity
+			}
+			list = append(list, found...)
+		}
+	}
+	return list
+}
+
+// stamp says why -X has no effect on a variable, and whether that is sure; "" where
+// it has one and where only the toolchain can tell. It is what modules.CheckStamps
+// says, as far as the main module's own source goes.
+func (s *sources) stamp(b matrix.Build, name string) (why string, sure bool) {
+	dot := strings.LastIndexByte(name, '.')
+	importPath, variable := name[:dot], name[dot+1:]
+	packages := s.closure(b)
+	main := packages[0]
+	p := main
+	if importPath != "main" {
+		dir, own := s.folder(importPath)
+		if !own {
+			return "", false // of another module
+		}
+		if dir == main.Dir {
+			return "the linker knows the main package as main, so this is main." + variable, true
+		}
+		if i := slices.IndexFunc(packages, func(p *build.Package) bool { return p.Dir == dir }); i >= 0 {
+			p = packages[i]
+		} else {
+			// Another module may import it, or a file that a hook writes.
+			return fmt.Sprintf("package %s is no part of %s", importPath, b.Binary), len(s.foreign) == 0 && len(s.Hooks) == 0
+		}
+	}
+	files := slices.Concat(p.GoFiles, p.CgoFiles, s.unsure(p))
+	if len(files) == 0 {
+		return "", false // the compiler will tell, or a hook write some
+	}
+	return s.declared(p, files, variable), true
+}
+
+var errNotFollowed = errors.New("imports are not followed")
+
+// noImports is a types.Importer that knows nothing.
+type noImports struct{}
+
+func (noImports) Import(string) (*types.Package, error) { return nil, errNotFollowed }
+
+// declared judges the declaration of a variable in the files of a package.
+func (s *sources) declared(p *build.Package, names []string, variable string) string {
+	fset := token.NewFileSet()
+	var files []*ast.File
+	for _, name := range names {
+		data, _ := s.file(path.Join(p.Dir, name))
+		file, err := parser.ParseFile(fset, name, data, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return "" // the compiler will tell
+		}
+		files = append(files, file)
+	}
+	config := types.Config{
+		Importer: noImports{}, FakeImportC: true, IgnoreFuncBodies: true, DisableUnusedImportCheck: true,
+		Error: func(error) {}, // such as the imports
+	}
+	info := &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}
+	scope := types.NewScope(nil, 0, 0, "")
+	if checked, _ := config.Check(p.ImportPath, fset, files, info); checked != nil {
+		scope = checked.Scope()
+	}
+	switch obj := scope.Lookup(variable).(type) {
+	case nil:
+		if len(s.Hooks) > 0 {
+			return "" // a hook may write it
+		}
+		return "there is no such variable" + stringsIn(scope)
+	case *types.Const:
+		return "is a constant"
+	case *types.Func:
+		return "is a function"
+	case *types.TypeName:
+		return "is a type"
+	case *types.Var:
+		return judgeVar(files, obj, info)
+	}
+	return ""
+}
+
+// judgeVar says why -X has no effect on a variable of the package.
+func judgeVar(files []*ast.File, obj *types.Var, info *types.Info) string {
+	typ := types.Unalias(obj.Type())
+	if typ != types.Typ[types.String] && typ != types.Typ[types.Invalid] {
+		return "has type " + types.TypeString(obj.Type(), func(p *types.Package) string { return "" }) + ", not string"
+	}
+	spec, value, embed := declaration(files, obj)
+	switch {
+	case spec == nil:
+		return ""
+	case embed:
+		return "is filled by go:embed"
+	case len(spec.Values) == 0:
+		return ""
+	case value == nil:
+		return "is initialised by a call, so the linker ignores -X" // a, b = f()
+	case info.Types[value].Value != nil:
+		return ""
+	}
+	calls := false
+	ast.Inspect(value, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		calls = calls || ok && !info.Types[call.Fun].IsType()
+		return true
+	})
+	switch {
+	case calls:
+		return "is initialised by a call, so the linker ignores -X"
+	case info.Types[value].Type == types.Typ[types.Invalid] || info.Types[value].Type == nil:
+		return "" // it may be a constant of another package
+	}
+	return "is initialised by an expression that is not constant, so the linker ignores -X"
+}
+
+// declaration finds where obj is declared, its own initial value, and whether
+// go:embed fills it.
+func declaration(files []*ast.File, obj *types.Var) (spec *ast.ValueSpec, value ast.Expr, embed bool) {
+	for _, file := range files {
+		if obj.Pos() < file.FileStart || obj.Pos() > file.FileEnd {
+			continue
+		}
+		for _, decl := range file.Decls {
+			gen, ok := decl.(*ast.GenDecl)
+			if !ok || gen.Tok != token.VAR {
+				continue
+			}
+			for _, s := range gen.Specs {
+				s := s.(*ast.ValueSpec)
+				for i, id := range s.Names {
+					if id.Pos() != obj.Pos() {
+						continue
+					}
+					if len(s.Values) == len(s.Names) {
+						value = s.Values[i]
+					}
+					return s, value, embeds(gen.Doc) || embeds(s.Doc)
+				}
+			}
+		}
+	}
+	return nil, nil, false
+}
+
+// embeds tells whether a comment is a go:embed directive.
+func embeds(doc *ast.CommentGroup) bool {
+	return doc != nil && slices.ContainsFunc(doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
+}
+
+// stringsIn tells of the variables that could have been meant.
+func stringsIn(scope *types.Scope) string {
+	var names []string
+	for _, name := range scope.Names() {
+		if v, ok := scope.Lookup(name).(*types.Var); ok && types.Unalias(v.Type()) == types.Typ[types.String] {
+			names = append(names, name)
+		}
+	}
+	if names == nil {
+		return ""
+	}
+	return " (variables of type string there: " + few(names, 6) + ")"
+}
