@@ -11,8 +11,15 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// gomod returns the main module's go.mod, nil where there is none.
+// gomod reads the main module's go.mod, once; nil where there is none.
 func (f *facts) gomod() *modfile.File {
+	if !f.modRead {
+		f.modRead, f.mod = true, f.readMod()
+	}
+	return f.mod
+}
+
+func (f *facts) readMod() *modfile.File {
 	if f.Tree == nil {
 		return nil
 	}
@@ -59,7 +66,7 @@ func replaceLocal(f *facts) []Finding {
 		case isAbs(dir) || !fs.ValidPath(inside):
 			finding.Message = fmt.Sprintf("%s is replaced by %s, outside of the source tree", r.Old.Path, r.New.Path)
 		case err != nil && len(f.Hooks) == 0:
-			finding.Message = fmt.Sprintf("%s is replaced by %s, and there is no go.mod in the source tree", r.Old.Path, path.Join(r.New.Path, "go.mod"))
+			finding.Message = fmt.Sprintf("%s is replaced by %s, which has no go.mod in the source tree", r.Old.Path, r.New.Path)
 		default:
 			needed = false
 		}

@@ -25,6 +25,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/mod/modfile"
+
 	"github.com/twicebuild/twice/matrix"
 )
 
@@ -250,9 +252,11 @@ func sorted(list []Finding, release string) []Finding {
 // facts is an Input and what the lints have found out about it together.
 type facts struct {
 	Input
-	errs  []error
-	hooks *[]use
-	src   *sources
+	errs    []error
+	mod     *modfile.File
+	modRead bool
+	hooks   *[]use
+	src     *sources
 }
 
 // fail remembers why the source could not be read. What is not there is no

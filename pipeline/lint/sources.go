@@ -27,6 +27,7 @@ type sources struct {
 	files    map[string][]byte
 	packages map[string]*build.Package // by setting and folder
 	nested   map[string]bool           // by folder: in another module
+	meant    map[string]string         // by stamp: a hint
 }
 
 // sources reads the packages of every build, once.
@@ -34,7 +35,7 @@ func (f *facts) sources() *sources {
 	if f.src != nil {
 		return f.src
 	}
-	s := &sources{facts: f, files: map[string][]byte{}, packages: map[string]*build.Package{}, nested: map[string]bool{}}
+	s := &sources{facts: f, files: map[string][]byte{}, packages: map[string]*build.Package{}, nested: map[string]bool{}, meant: map[string]string{}}
 	f.src = s
 	if mod := f.gomod(); mod != nil {
 		s.module = mod.Module.Mod.Path

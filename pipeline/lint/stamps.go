@@ -41,7 +41,7 @@ func stampNoEffect(f *facts) []Finding {
 				return f.File.Origin(b, "stamps", name), why
 			})
 			for i := range found {
-				found[i].Severity = severity
+				found[i].Severity, found[i].Hint = severity, f.sources().meant[name]
 			}
 			list = append(list, found...)
 		}
@@ -77,7 +77,7 @@ func (s *sources) stamp(b matrix.Build, name string) (why string, sure bool) {
 	if len(files) == 0 {
 		return "", false // the compiler will tell, or a hook write some
 	}
-	return s.declared(p, files, variable), true
+	return s.declared(p, files, name), true
 }
 
 var errNotFollowed = errors.New("imports are not followed")
@@ -87,13 +87,13 @@ type noImports struct{}
 
 func (noImports) Import(string) (*types.Package, error) { return nil, errNotFollowed }
 
-// declared judges the declaration of a variable in the files of a package.
-func (s *sources) declared(p *build.Package, names []string, variable string) string {
+// declared judges the declaration of a stamp's variable in the files of a package.
+func (s *sources) declared(p *build.Package, names []string, name string) string {
 	fset := token.NewFileSet()
 	var files []*ast.File
-	for _, name := range names {
-		data, _ := s.file(path.Join(p.Dir, name))
-		file, err := parser.ParseFile(fset, name, data, parser.ParseComments|parser.SkipObjectResolution)
+	for _, file := range names {
+		data, _ := s.file(path.Join(p.Dir, file))
+		file, err := parser.ParseFile(fset, file, data, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return "" // the compiler will tell
 		}
@@ -108,12 +108,13 @@ func (s *sources) declared(p *build.Package, names []string, variable string) st
 	if checked, _ := config.Check(p.ImportPath, fset, files, info); checked != nil {
 		scope = checked.Scope()
 	}
-	switch obj := scope.Lookup(variable).(type) {
+	switch obj := scope.Lookup(name[strings.LastIndexByte(name, '.')+1:]).(type) {
 	case nil:
 		if len(s.Hooks) > 0 {
 			return "" // a hook may write it
 		}
-		return "there is no such variable" + stringsIn(scope)
+		s.suggest(name, files, scope, info)
+		return "there is no such variable"
 	case *types.Const:
 		return "is a constant"
 	case *types.Func:
@@ -194,16 +195,15 @@ func embeds(doc *ast.CommentGroup) bool {
 	return doc != nil && slices.ContainsFunc(doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
 }
 
-// stringsIn tells of the variables that could have been meant.
-func stringsIn(scope *types.Scope) string {
+// suggest remembers the variables that could have been meant by a stamp.
+func (s *sources) suggest(stamp string, files []*ast.File, scope *types.Scope, info *types.Info) {
 	var names []string
 	for _, name := range scope.Names() {
-		if v, ok := scope.Lookup(name).(*types.Var); ok && types.Unalias(v.Type()) == types.Typ[types.String] {
+		if v, ok := scope.Lookup(name).(*types.Var); ok && judgeVar(files, v, info) == "" {
 			names = append(names, name)
 		}
 	}
-	if names == nil {
-		return ""
+	if names != nil && s.meant[stamp] == "" {
+		s.meant[stamp] = "variables that can be set there: " + few(names, 6)
 	}
-	return " (variables of type string there: " + few(names, 6) + ")"
 }
