@@ -257,3 +257,11 @@ func TestShown(t *testing.T) {
 		}
 	}
 }
+
+func mapFS(files map[string]string) fs.FS {
+	tree := fstest.MapFS{}
+	for name, text := range files {
+		tree[name] = &fstest.MapFile{Data: []byte(text), Mode: 0o644}
+	}
+	return tree
+}

@@ -99,6 +99,11 @@ func (r *shellReader) commands(closing byte, depth int) {
 				words = append(words, file)
 			}
 		default:
+			if strings.HasPrefix(r.s[r.pos:], "\\\n") {
+				r.pos += 2
+				r.line++
+				continue
+			}
 			if len(words) == 0 {
 				at = r.line
 			}

@@ -27,6 +27,7 @@ type sources struct {
 	files    map[string][]byte
 	packages map[string]*build.Package // by setting and folder
 	nested   map[string]bool           // by folder: in another module
+	declared map[string]*declarations  // by folder and files
 	meant    map[string]string         // by stamp: a hint
 }
 
@@ -35,7 +36,7 @@ func (f *facts) sources() *sources {
 	if f.src != nil {
 		return f.src
 	}
-	s := &sources{facts: f, files: map[string][]byte{}, packages: map[string]*build.Package{}, nested: map[string]bool{}, meant: map[string]string{}}
+	s := &sources{facts: f, files: map[string][]byte{}, packages: map[string]*build.Package{}, nested: map[string]bool{}, declared: map[string]*declarations{}, meant: map[string]string{}}
 	f.src = s
 	if mod := f.gomod(); mod != nil {
 		s.module = mod.Module.Mod.Path

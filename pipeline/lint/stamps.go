@@ -77,7 +77,7 @@ func (s *sources) stamp(b matrix.Build, name string) (why string, sure bool) {
 	if len(files) == 0 {
 		return "", false // the compiler will tell, or a hook write some
 	}
-	return s.declared(p, files, name), true
+	return s.variable(p, files, name), true
 }
 
 var errNotFollowed = errors.New("imports are not followed")
@@ -87,33 +87,18 @@ type noImports struct{}
 
 func (noImports) Import(string) (*types.Package, error) { return nil, errNotFollowed }
 
-// declared judges the declaration of a stamp's variable in the files of a package.
-func (s *sources) declared(p *build.Package, names []string, name string) string {
-	fset := token.NewFileSet()
-	var files []*ast.File
-	for _, file := range names {
-		data, _ := s.file(path.Join(p.Dir, file))
-		file, err := parser.ParseFile(fset, file, data, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
-			return "" // the compiler will tell
-		}
-		files = append(files, file)
+// variable judges the declaration of a stamp's variable in the files of a package.
+func (s *sources) variable(p *build.Package, names []string, name string) string {
+	d := s.declarations(p, names)
+	if d == nil {
+		return "" // the compiler will tell
 	}
-	config := types.Config{
-		Importer: noImports{}, FakeImportC: true, IgnoreFuncBodies: true, DisableUnusedImportCheck: true,
-		Error: func(error) {}, // such as the imports
-	}
-	info := &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}
-	scope := types.NewScope(nil, 0, 0, "")
-	if checked, _ := config.Check(p.ImportPath, fset, files, info); checked != nil {
-		scope = checked.Scope()
-	}
-	switch obj := scope.Lookup(name[strings.LastIndexByte(name, '.')+1:]).(type) {
+	switch obj := d.scope.Lookup(name[strings.LastIndexByte(name, '.')+1:]).(type) {
 	case nil:
 		if len(s.Hooks) > 0 {
 			return "" // a hook may write it
 		}
-		s.suggest(name, files, scope, info)
+		s.suggest(name, d)
 		return "there is no such variable"
 	case *types.Const:
 		return "is a constant"
@@ -122,18 +107,53 @@ func (s *sources) declared(p *build.Package, names []string, name string) string
 	case *types.TypeName:
 		return "is a type"
 	case *types.Var:
-		return judgeVar(files, obj, info)
+		return d.judge(obj)
 	}
 	return ""
 }
 
-// judgeVar says why -X has no effect on a variable of the package.
-func judgeVar(files []*ast.File, obj *types.Var, info *types.Info) string {
+// declarations are those of some files of a package.
+type declarations struct {
+	files []*ast.File
+	scope *types.Scope
+	info  *types.Info
+}
+
+// declarations reads them, once; nil if the text is no Go.
+func (s *sources) declarations(p *build.Package, names []string) *declarations {
+	key := p.Dir + "\x00" + strings.Join(names, "\x00")
+	if d, known := s.declared[key]; known {
+		return d
+	}
+	s.declared[key] = nil
+	fset := token.NewFileSet()
+	d := &declarations{info: &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}}
+	for _, name := range names {
+		data, _ := s.file(path.Join(p.Dir, name))
+		file, err := parser.ParseFile(fset, name, data, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return nil
+		}
+		d.files = append(d.files, file)
+	}
+	config := types.Config{
+		Importer: noImports{}, FakeImportC: true, IgnoreFuncBodies: true, DisableUnusedImportCheck: true,
+		Error: func(error) {}, // such as the imports
+	}
+	if checked, _ := config.Check(p.ImportPath, fset, d.files, d.info); checked != nil {
+		d.scope = checked.Scope()
+		s.declared[key] = d
+	}
+	return s.declared[key]
+}
+
+// judge says why -X has no effect on a variable of the package.
+func (d *declarations) judge(obj *types.Var) string {
 	typ := types.Unalias(obj.Type())
 	if typ != types.Typ[types.String] && typ != types.Typ[types.Invalid] {
 		return "has type " + types.TypeString(obj.Type(), func(p *types.Package) string { return "" }) + ", not string"
 	}
-	spec, value, embed := declaration(files, obj)
+	spec, value, embed := d.find(obj)
 	switch {
 	case spec == nil:
 		return ""
@@ -143,28 +163,28 @@ func judgeVar(files []*ast.File, obj *types.Var, info *types.Info) string {
 		return ""
 	case value == nil:
 		return "is initialised by a call, so the linker ignores -X" // a, b = f()
-	case info.Types[value].Value != nil:
+	case d.info.Types[value].Value != nil:
 		return ""
 	}
 	calls := false
 	ast.Inspect(value, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
-		calls = calls || ok && !info.Types[call.Fun].IsType()
+		calls = calls || ok && !d.info.Types[call.Fun].IsType()
 		return true
 	})
 	switch {
 	case calls:
 		return "is initialised by a call, so the linker ignores -X"
-	case info.Types[value].Type == types.Typ[types.Invalid] || info.Types[value].Type == nil:
+	case d.info.Types[value].Type == types.Typ[types.Invalid] || d.info.Types[value].Type == nil:
 		return "" // it may be a constant of another package
 	}
 	return "is initialised by an expression that is not constant, so the linker ignores -X"
 }
 
-// declaration finds where obj is declared, its own initial value, and whether
+// find returns where obj is declared, its own initial value, and whether
 // go:embed fills it.
-func declaration(files []*ast.File, obj *types.Var) (spec *ast.ValueSpec, value ast.Expr, embed bool) {
-	for _, file := range files {
+func (d *declarations) find(obj *types.Var) (spec *ast.ValueSpec, value ast.Expr, embed bool) {
+	for _, file := range d.files {
 		if obj.Pos() < file.FileStart || obj.Pos() > file.FileEnd {
 			continue
 		}
@@ -196,10 +216,10 @@ func embeds(doc *ast.CommentGroup) bool {
 }
 
 // suggest remembers the variables that could have been meant by a stamp.
-func (s *sources) suggest(stamp string, files []*ast.File, scope *types.Scope, info *types.Info) {
+func (s *sources) suggest(stamp string, d *declarations) {
 	var names []string
-	for _, name := range scope.Names() {
-		if v, ok := scope.Lookup(name).(*types.Var); ok && judgeVar(files, v, info) == "" {
+	for _, name := range d.scope.Names() {
+		if v, ok := d.scope.Lookup(name).(*types.Var); ok && d.judge(v) == "" {
 			names = append(names, name)
 		}
 	}
