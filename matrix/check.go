@@ -69,6 +69,11 @@ func (p *parser) check() {
 			p.reject("checksum.file", "", "%q is the name of something else in dist", f.Checksum.File)
 		}
 	}
+	for i, id := range f.Check.Silence {
+		if k := at("check.silence", i); p.ok(k) && slices.Index(f.Check.Silence, id) < i {
+			p.reject(k, "", "%q is listed twice", id)
+		}
+	}
 	p.images()
 	for i, h := range f.Before {
 		key := join(at("before", i), "run")

@@ -30,7 +30,8 @@ type field struct {
 }
 
 // fields returns the keys of a struct type, in its order, embedded structs
-// included. The tag is toml:"key", with ",required" and ",enum=a|b" after it.
+// included. The tag is toml:"key", with ",required" and ",enum=a|b" after it;
+// ",enum=@lint" stands for [Lints].
 func fields(t reflect.Type) []field {
 	var list []field
 	for _, sf := range reflect.VisibleFields(t) {
@@ -46,6 +47,9 @@ func fields(t reflect.Type) []field {
 			}
 			if e, ok := strings.CutPrefix(p, "enum="); ok {
 				f.enum = strings.Split(e, "|")
+				if e == "@lint" {
+					f.enum = Lints
+				}
 			}
 		}
 		list = append(list, f)
@@ -128,11 +132,14 @@ func (p *parser) value(path string, enum []string, src any, dst reflect.Value) {
 		case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
 			p.reject(path, "", "not text: it holds a NUL or no UTF-8")
 		case enum != nil && !slices.Contains(enum, s):
-			hint := ""
+			what, hint := fmt.Sprintf("unknown value %q (%s)", s, orList(enum)), ""
+			if slices.Equal(enum, Lints) {
+				what, hint = fmt.Sprintf("unknown lint %q", s), "twice check --explain all lists them"
+			}
 			if c := closest(s, enum); c != "" {
 				hint = fmt.Sprintf("did you mean %q?", c)
 			}
-			p.reject(path, hint, "unknown value %q (%s)", s, orList(enum))
+			p.reject(path, hint, "%s", what)
 		}
 		dst.SetString(s)
 	case reflect.Slice:

@@ -155,6 +155,11 @@ func TestParseErrors(t *testing.T) {
 > release.toml:8: matrix.format: unknown key
 > release.toml:9: chcksum: unknown key
 > release.toml:12: binary[1]."a.b": unknown key`},
+		{"lints", minimal + "[check]\nsilence = [\"hook-clok\",\n\"nonsense\", \"pie-loader\", \"pie-loader\"]\nsilent = true\n" + `
+> release.toml:8: check.silence[0]: unknown lint "hook-clok"
+> release.toml:9: check.silence[1]: unknown lint "nonsense"
+> release.toml:9: check.silence[3]: "pie-loader" is listed twice
+> release.toml:10: check.silent: unknown key`},
 		{"wrong types", `project = 1
 binary = "x"
 version = ["auto"]
@@ -916,8 +921,9 @@ func TestSchema(t *testing.T) {
 		Properties map[string]struct {
 			Type       string
 			Properties map[string]struct {
-				Type string
-				Enum []string
+				Type  string
+				Enum  []string
+				Items struct{ Enum []string }
 			}
 			Items struct{ Properties map[string]any }
 		}
@@ -928,7 +934,8 @@ func TestSchema(t *testing.T) {
 	}
 	if !slices.Equal(s.Required, []string{"project", "binary", "matrix"}) || s.AdditionalProperties ||
 		!slices.Equal(s.Properties["build"].Properties["pie"].Enum, []string{"auto", "on", "off"}) ||
-		s.Properties["override"].Items.Properties["trimpath"] == nil || len(s.Properties) != 13 ||
+		!slices.Equal(s.Properties["check"].Properties["silence"].Items.Enum, Lints) || !slices.IsSorted(Lints) ||
+		s.Properties["override"].Items.Properties["trimpath"] == nil || len(s.Properties) != 14 ||
 		s.Properties["image"].Items.Properties["file"] == nil {
 		t.Errorf("schema: %s", Schema())
 	}

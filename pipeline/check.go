@@ -1,30 +1,41 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/lint"
+	"github.com/twicebuild/twice/pipeline/oci"
+	"github.com/twicebuild/twice/pipeline/recipe"
+	"github.com/twicebuild/twice/pipeline/source"
 	"github.com/twicebuild/twice/pipeline/toolchain"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
-// Checked is what [Check] found in order.
+// Checked is what [Check] found.
 type Checked struct {
 	Builds []matrix.Build
 	// Toolchain is the version that a release would use.
 	Toolchain string
-	Warnings  []string
+	// Findings are those of the lints, sorted, and Silenced the ones of them that
+	// the release file does not want to be told of.
+	Findings, Silenced []lint.Finding
 }
 
 // Check holds the release file against itself and against the source: it
-// expands the matrix, looks for the main packages and pins the version of Go.
-// It builds nothing, downloads nothing (unless cfg.Module is set) and proves
-// no toolchain; ports are those of the Go release that twice was written for.
+// expands the matrix, looks for the main packages, pins the version of Go, and
+// runs the lints. It builds nothing, downloads nothing (unless cfg.Module is
+// set) and proves no toolchain; ports are those of the Go release that twice was
+// written for.
 func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
-	cfg.Trial = true // what a release refuses is a warning here
+	cfg.Trial = true // what a release refuses is a finding here
 	p := &Plan{cfg: cfg}
 	defer func() { err = errors.Join(err, p.Close()) }()
 	if err := p.readFile(); err != nil {
@@ -37,7 +48,10 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.openSource(ctx, user.client); err != nil {
+	if err := p.openSource(ctx, user.client); errors.Is(err, source.ErrShallow) {
+		// Without history there is no version, and so nothing more to look at.
+		return p.lint(lint.Input{Repository: &lint.Repository{Shallow: true}})
+	} else if err != nil {
 		return nil, err
 	}
 	tree, err := p.layOut(ctx)
@@ -47,24 +61,102 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	if err := p.expand(nil, tree); err != nil {
 		return nil, err
 	}
-	c := &Checked{Toolchain: p.File.Toolchain.Version, Warnings: p.Warnings}
-	if c.Toolchain == "go.mod" {
-		data, err := os.ReadFile(filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir), "go.mod"))
+	in := lint.Input{Hooks: p.hooks, Toolchain: p.File.Toolchain.Version, LockName: oci.LockName}
+	for _, r := range p.Recipes {
+		in.Builds = append(in.Builds, r.Build)
+	}
+	in.ModuleDir = path.Clean(p.Source.Source().Dir)
+	in.ConfigDir = path.Dir(p.configRel)
+	if in.Toolchain == "go.mod" {
+		data, err := os.ReadFile(filepath.Join(tree, filepath.FromSlash(in.ModuleDir), "go.mod"))
 		if err != nil {
 			return nil, err
 		}
-		if c.Toolchain, err = toolchain.ExactVersion(data); err != nil {
+		if in.Toolchain, err = toolchain.ExactVersion(data); err != nil {
 			return nil, &ConfigError{Err: err}
 		}
 	}
-	if p.Source.Tag() == "" && p.File.Version == "auto" && cfg.Module == "" {
-		c.Warnings = append(c.Warnings, "HEAD has no version tag: only a snapshot can be made of it")
+	lock, err := p.readLock(tree)
+	if err != nil {
+		return nil, err
 	}
-	for _, r := range p.Recipes {
-		if !r.Build.Options.Trimpath {
-			c.Warnings = append(c.Warnings, r.Build.Target.String()+": "+r.Build.Binary+": trimpath is off, so the binary holds the paths of the build and the passes will differ")
+	if lock != nil {
+		for _, img := range lock.Images {
+			in.Locked = append(in.Locked, img.Reference)
 		}
-		c.Builds = append(c.Builds, r.Build)
+	}
+	// Roots, since a tree may have symbolic links that lead out of it.
+	root, err := os.OpenRoot(tree)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	in.Tree = root.FS()
+	if repo, ok := p.Source.(*source.Repo); ok {
+		work, openErr := os.OpenRoot(repo.Root())
+		if openErr != nil {
+			return nil, openErr
+		}
+		defer func() { err = errors.Join(err, work.Close()) }()
+		in.Work = work.FS()
+		in.Repository = &lint.Repository{
+			Modified: repo.Modified(), Untracked: repo.Untracked(), Linked: repo.Linked(),
+			Tags: repo.TagsAtHead(), Tag: repo.Tag(), Before: repo.Before(),
+		}
+		if in.Machine, err = machine(cfg, user, filepath.Join(repo.Root(), filepath.FromSlash(in.ModuleDir))); err != nil {
+			return nil, err
+		}
+	}
+	return p.lint(in)
+}
+
+// lint runs the lints on what is known.
+func (p *Plan) lint(in lint.Input) (*Checked, error) {
+	in.File = p.File
+	c := &Checked{Builds: in.Builds, Toolchain: in.Toolchain}
+	var err error
+	if c.Findings, c.Silenced, err = lint.Run(in); err != nil {
+		return nil, &ConfigError{Err: err}
 	}
 	return c, nil
+}
+
+// maxSettings bounds the go command's own settings file, in bytes.
+const maxSettings = 1 << 20
+
+// machine gathers the settings around that a go build in folder dir would heed.
+func machine(cfg Config, user settings, dir string) (lint.Machine, error) {
+	m := lint.Machine{Env: cfg.Env, GoVersion: user.version}
+	work, _ := recipe.Lookup(cfg.Env, "GOWORK")
+	if user.goenv != "" && user.goenv != "off" {
+		info, err := os.Stat(user.goenv)
+		if err == nil && info.Mode().IsRegular() && info.Size() <= maxSettings {
+			m.GoEnvFile = user.goenv
+			if m.GoEnv, err = os.ReadFile(user.goenv); err != nil {
+				return m, err
+			}
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return m, err
+		}
+		own, _ := recipe.Lookup(strings.Split(string(m.GoEnv), "\n"), "GOWORK")
+		work = cmp.Or(work, strings.TrimSpace(own))
+	}
+	if work != "" && work != "auto" {
+		if work != "off" {
+			m.GoWork = work
+		}
+		return m, nil
+	}
+	for {
+		name := filepath.Join(dir, "go.work")
+		if info, err := os.Stat(name); err == nil && !info.IsDir() {
+			m.GoWork = name
+			return m, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return m, nil
+		}
+		dir = parent
+	}
 }

@@ -44,6 +44,7 @@ var depsRules = map[string]string{
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
 	"pipeline/oci":       "matrix pipeline/artifact pipeline/hint pipeline/image",
 	"pipeline/publish":   "pipeline/artifact pipeline/hint",
+	"pipeline/lint":      "matrix pipeline/recipe",
 
 	// The record holds what the stages found, as they say it.
 	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/explain pipeline/image pipeline/recipe",
@@ -62,8 +63,8 @@ var depsRules = map[string]string{
 	"attest/attesttest": "",
 
 	// The forward flow.
-	"pipeline": `attest/intoto attest/slsa matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/explain pipeline/gocmd
-		pipeline/hint pipeline/image pipeline/modules pipeline/oci pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
+	"pipeline": `attest/intoto attest/slsa matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/explain
+		pipeline/gocmd pipeline/hint pipeline/image pipeline/lint pipeline/modules pipeline/oci pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
 
 	// The reverse flow.
 	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/hint pipeline/inspect pipeline/modules
@@ -72,7 +73,7 @@ var depsRules = map[string]string{
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
 	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/slsa matrix pipeline pipeline/artifact
-		pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/hint pipeline/inspect pipeline/oci pipeline/publish
+		pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/hint pipeline/inspect pipeline/lint pipeline/oci pipeline/publish
 		pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/subject`,
 
 	// Black boxes: they run the command.

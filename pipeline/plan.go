@@ -200,6 +200,9 @@ func (p *Plan) Close() error {
 type settings struct {
 	client           gocmd.Go
 	goroot, modCache string
+	// version is what the go command says of itself, and goenv the path of the
+	// file with its settings, if it heeds one.
+	version, goenv string
 }
 
 // userGo asks the user's go command for its settings about modules, which are
@@ -220,7 +223,7 @@ func userGo(ctx context.Context, cfg Config) (settings, error) {
 	}
 	client := gocmd.Go{Path: cfg.Go, Env: own}.With("GOTOOLCHAIN=local", "GOWORK=off")
 	// An empty GOEXPERIMENT would leave the one of the user's go/env file.
-	out, err := client.With("GOEXPERIMENT=none").Run(ctx, filepath.Dir(cfg.Go), append([]string{"env", "-json"}, asked...)...)
+	out, err := client.With("GOEXPERIMENT=none").Run(ctx, filepath.Dir(cfg.Go), append([]string{"env", "-json", "GOVERSION", "GOENV"}, asked...)...)
 	if err != nil {
 		return settings{}, err
 	}
@@ -228,7 +231,7 @@ func userGo(ctx context.Context, cfg Config) (settings, error) {
 	if err := json.Unmarshal(out, &env); err != nil {
 		return settings{}, fmt.Errorf("go env: %w", err)
 	}
-	s := settings{client: client.With("GOENV=off"), goroot: env["GOROOT"], modCache: env["GOMODCACHE"]}
+	s := settings{client: client.With("GOENV=off"), goroot: env["GOROOT"], modCache: env["GOMODCACHE"], version: env["GOVERSION"], goenv: env["GOENV"]}
 	for _, name := range asked {
 		if v := env[name]; v != "" && name != "GOROOT" {
 			s.client = s.client.With(name + "=" + v)

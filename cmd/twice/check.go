@@ -3,22 +3,29 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/lint"
 )
 
-// checkDoc is what `twice check --json` prints.
+// checkDoc is what `twice check --json` prints. OK tells that the exit status
+// is 0. Errors are what makes a release file unusable; where there are none, Findings
+// are what the lints found, and Silenced what of it the release file does not
+// want to be told of.
 type checkDoc struct {
 	Schema    string       `json:"schema"` // "twice.check/v1"
 	OK        bool         `json:"ok"`
 	Toolchain string       `json:"toolchain,omitempty"`
 	Targets   []string     `json:"targets,omitempty"`
 	Errors    []checkFault `json:"errors,omitempty"`
-	Warnings  []string     `json:"warnings,omitempty"`
+	Findings  []findingDoc `json:"findings,omitempty"`
+	Silenced  []findingDoc `json:"silenced,omitempty"`
 }
 
 type checkFault struct {
@@ -29,48 +36,201 @@ type checkFault struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
+// findingDoc is a fault that a lint found.
+type findingDoc struct {
+	Lint     string        `json:"lint"`
+	Severity lint.Severity `json:"severity"` // "note", "warning" or "error"
+	checkFault
+}
+
+// lintsDoc is what `twice check --explain ID --json` prints.
+type lintsDoc struct {
+	Schema string    `json:"schema"` // "twice.lints/v1"
+	Lints  []lintDoc `json:"lints"`
+}
+
+type lintDoc struct {
+	ID       string        `json:"id"`
+	Severity lint.Severity `json:"severity"`
+	Summary  string        `json:"summary"`
+	Why      string        `json:"why"`
+	Remedy   string        `json:"remedy"`
+	Silence  string        `json:"silence"` // what to write into release.toml
+}
+
 func (a *app) checkCmd() *cobra.Command {
-	return a.sourceFlags(&cobra.Command{
+	var strict bool
+	var explain string
+	c := a.sourceFlags(&cobra.Command{
 		Use:   "check",
-		Short: "Validate release.toml; builds nothing",
+		Short: "Validate release.toml and look for known causes of difference; builds nothing",
+		Long: `Check holds release.toml against itself and against the source, and looks for
+what is known to make two builds differ, or a release other than it was meant.
+It builds nothing and uses no network.
+
+An error is what a release stops at: the exit status is 2. A warning is worth
+a look, and with --strict the exit status is then 1. A note is good to know.
+Each has the identifier of its lint in brackets: --explain ID tells why it
+matters, what to do, and how to silence it; --explain all tells of every lint.`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("explain") {
+				return a.explainLint(explain)
+			}
 			cfg, err := a.pipelineConfig()
 			if err != nil {
 				return err
 			}
 			found, err := pipeline.Check(c.Context(), cfg)
+			fault := err
+			if err == nil {
+				fault = judged(found.Findings, strict)
+			}
 			if a.json {
-				if jerr := printJSON(a.document(), newCheckDoc(found, err)); jerr != nil {
-					return jerr
+				if err := printJSON(a.document(), newCheckDoc(found, fault)); err != nil {
+					return err
 				}
-				return err
+				return fault
 			}
 			if err != nil {
 				return err
 			}
-			for _, w := range found.Warnings {
-				fmt.Fprintln(a.stderr, "warning: "+w)
+			printFindings(a.stderr, "", found.Findings)
+			if a.verbose {
+				printFindings(a.stderr, "silenced: ", found.Silenced)
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s: ok: %s, %s, %s\n", a.config, count(len(targetsOf(found.Builds)), "target"), count(len(found.Builds), "binary"), found.Toolchain)
-			return err
+			if errors.As(fault, new(*pipeline.ConfigError)) {
+				return fault
+			}
+			fmt.Fprintf(a.stdout, "%s: ok: %s, %s, %s%s\n", a.config, count(len(targetsOf(found.Builds)), "target"), count(len(found.Builds), "binary"), found.Toolchain, tally(found))
+			return fault
 		},
 	})
+	c.Flags().BoolVar(&strict, "strict", false, "exit with status 1 if there are warnings")
+	c.Flags().StringVar(&explain, "explain", "", "tell about the lint `ID`, or about all of them")
+	// Only the name of the flag is fixed, so this cannot fail.
+	_ = c.RegisterFlagCompletionFunc("explain", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return append([]string{"all"}, matrix.Lints...), cobra.ShellCompDirectiveNoFileComp
+	})
+	return c
+}
+
+// judged is what findings come to: the error that ends the verb, or nil.
+func judged(findings []lint.Finding, strict bool) error {
+	n := tallyOf(findings)
+	switch {
+	case n[lint.Error] > 0:
+		return &pipeline.ConfigError{Err: fmt.Errorf("no release can be made: %s", count(n[lint.Error], "error"))}
+	case n[lint.Warning] > 0 && strict:
+		return fmt.Errorf("--strict: %s: %w", count(n[lint.Warning], "warning"), errRefused)
+	}
+	return nil
+}
+
+func tallyOf(findings []lint.Finding) map[lint.Severity]int {
+	n := map[lint.Severity]int{}
+	for _, f := range findings {
+		n[f.Severity]++
+	}
+	return n
+}
+
+// tally ends the line of a good release file.
+func tally(found *pipeline.Checked) string {
+	s := ""
+	if n := tallyOf(found.Findings)[lint.Warning]; n > 0 {
+		s += ", " + count(n, "warning")
+	}
+	if n := len(found.Silenced); n > 0 {
+		s += fmt.Sprintf(", %d silenced", n)
+	}
+	return s
+}
+
+// printFindings prints each finding on a line, with its remedy on another unless
+// the one before has the same.
+func printFindings(w io.Writer, prefix string, findings []lint.Finding) {
+	for i, f := range findings {
+		fmt.Fprintln(w, prefix+f.String())
+		if i+1 == len(findings) || findings[i+1].Hint != f.Hint {
+			fmt.Fprintln(w, "  hint: "+f.Hint)
+		}
+	}
+}
+
+// explainLint prints what is to say about a lint, or about all of them.
+func (a *app) explainLint(id string) error {
+	lints := lint.All()
+	if id != "all" {
+		l, ok := lint.ByID(id)
+		if !ok {
+			return usageError{hint.Add(fmt.Errorf("--explain %s: no such lint", id), "the lints are all, "+strings.Join(matrix.Lints, ", "))}
+		}
+		lints = []lint.Lint{l}
+	}
+	doc := lintsDoc{Schema: "twice.lints/v1"}
+	for _, l := range lints {
+		doc.Lints = append(doc.Lints, lintDoc{l.ID, l.Severity, l.Summary, strings.Join(strings.Fields(l.Why), " "), l.Remedy, silencing(l.ID)})
+	}
+	if a.json {
+		return printJSON(a.document(), doc)
+	}
+	for i, l := range doc.Lints {
+		if i > 0 {
+			fmt.Fprintln(a.stdout)
+		}
+		fmt.Fprintf(a.stdout, "%s (%s)\n%s.\n\n%s\n\n%s\n\nTo silence it, once you have looked at it, write into release.toml:\n\n    %s\n",
+			l.ID, l.Severity, capital(l.Summary), wrap(l.Why, 80), wrap("Remedy: "+l.Remedy+".", 80), strings.ReplaceAll(l.Silence, "\n", "\n    "))
+	}
+	return nil
+}
+
+func silencing(id string) string { return fmt.Sprintf("[check]\nsilence = [%q]", id) }
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+// wrap breaks text between words into lines of at most width bytes.
+func wrap(text string, width int) string {
+	var b strings.Builder
+	column := 0
+	for _, word := range strings.Fields(text) {
+		switch {
+		case column == 0:
+		case column+1+len(word) > width:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	return b.String()
 }
 
 func newCheckDoc(found *pipeline.Checked, err error) checkDoc {
 	doc := checkDoc{Schema: "twice.check/v1", OK: err == nil}
 	var faults matrix.Errors
 	switch {
+	case found != nil:
+		doc.Toolchain, doc.Targets = found.Toolchain, targetsOf(found.Builds)
+		doc.Findings, doc.Silenced = findingDocs(found.Findings), findingDocs(found.Silenced)
 	case errors.As(err, &faults):
 		for _, f := range faults {
 			doc.Errors = append(doc.Errors, checkFault{f.File, f.Line, f.Key, f.Msg, f.Hint})
 		}
 	case err != nil:
 		doc.Errors = append(doc.Errors, checkFault{Message: err.Error(), Hint: hint.Of(err)})
-	default:
-		doc.Toolchain, doc.Warnings, doc.Targets = found.Toolchain, found.Warnings, targetsOf(found.Builds)
 	}
 	return doc
+}
+
+func findingDocs(list []lint.Finding) []findingDoc {
+	var docs []findingDoc
+	for _, f := range list {
+		docs = append(docs, findingDoc{f.ID, f.Severity, checkFault{f.File, f.Line, f.Key, f.Message, f.Hint}})
+	}
+	return docs
 }
 
 func targetsOf(builds []matrix.Build) []string {

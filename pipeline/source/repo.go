@@ -44,6 +44,7 @@ type Repo struct {
 	top                 *repository
 	source              recipe.Source
 	tag, base           string // the tag at the commit; the highest version before it
+	at                  []string
 	time                time.Time
 	remote              string
 	modified, untracked []string
@@ -90,6 +91,9 @@ const gitlink = "160000"
 
 // maxDepth bounds submodules in submodules.
 const maxDepth = 8
+
+// ErrShallow is what [Open] says of a repository whose history is cut off.
+var ErrShallow = errors.New("a shallow clone")
 
 var oidForm = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
@@ -149,7 +153,7 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 		return nil, err
 	}
 	if top.shallow {
-		return nil, hinted("git fetch --unshallow", "%s: a shallow clone: its history, which decides about versions, is cut off", top.root)
+		return nil, hinted("git fetch --unshallow", "%s: %w: its history, which decides about versions, is cut off", top.root, ErrShallow)
 	}
 	for _, p := range o.ignore {
 		if _, ok := within(p, top.root); ok {
@@ -184,6 +188,7 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 	if err != nil {
 		return nil, err
 	}
+	r.at = at
 	r.tag, _ = pickTag(at, module)
 	_, r.base = pickTag(merged, module)
 	if r.Dirty() {
@@ -216,6 +221,22 @@ func (r *Repo) Time() time.Time { return r.time }
 
 // Dirty reports whether the content differs from the commit's.
 func (r *Repo) Dirty() bool { return r.top.dirty }
+
+// TagsAtHead are the names of all tags at HEAD, sorted, whatever they look like
+// and whether or not the content is that of the commit.
+func (r *Repo) TagsAtHead() []string { return slices.Clone(r.at) }
+
+// Before is the highest version, such as "v1.2.3", that a tag at the commit or
+// at one before it gives to the module; "" if there is none.
+func (r *Repo) Before() string { return r.base }
+
+// Linked reports whether the work tree has no .git folder of its own: that of
+// git worktree add and that of a submodule have a file instead, which says where
+// the repository is.
+func (r *Repo) Linked() bool {
+	info, err := os.Stat(filepath.Join(r.top.root, ".git"))
+	return err != nil || !info.IsDir()
+}
 
 // Modified and Untracked list what is in a snapshot and differs from the
 // commit, and what was left out of it; ten names at most, with slashes,

@@ -603,6 +603,26 @@ func TestLFSPointers(t *testing.T) {
 	wantErr(t, err, "a.bin", "LFS", "commit it")
 }
 
+// TestTagsAtHead has tags that release nothing.
+func TestTagsAtHead(t *testing.T) {
+	u := newUser(t).module()
+	u.git("tag", "v1.0")
+	u.git("tag", "nightly")
+	u.git("tag", "v0.9.0")
+	r := u.mustOpen(Options{})
+	if got := strings.Join(r.TagsAtHead(), " "); got != strings.Join(strings.Fields(u.git("tag", "--points-at=HEAD")), " ") || !strings.Contains(got, "v1.0") || r.Tag() != "v0.9.0" || r.Before() != "v0.9.0" {
+		t.Errorf("tags %s, of which %s; before %s", got, r.Tag(), r.Before())
+	}
+	u.write("main.go", "package main\n")
+	if r = u.mustOpen(Options{Snapshot: true}); r.Tag() != "" || len(r.TagsAtHead()) < 3 || r.Before() != "v0.9.0" {
+		t.Errorf("dirty: tags %q, of which %q; before %q", r.TagsAtHead(), r.Tag(), r.Before())
+	}
+	u.commit("main.go")
+	if r = u.mustOpen(Options{}); len(r.TagsAtHead()) != 0 || r.Before() != "v0.9.0" {
+		t.Errorf("after the tag: tags %q; before %q", r.TagsAtHead(), r.Before())
+	}
+}
+
 func TestWorktreeAndDetached(t *testing.T) {
 	u := newUser(t).module()
 	u.git("tag", "v0.1.0")
@@ -612,8 +632,11 @@ func TestWorktreeAndDetached(t *testing.T) {
 	u.write("untracked", "only here")
 	w := u.in(linked)
 	r := w.mustOpen(Options{})
-	if r.Tag() != "v0.1.0" || r.Root() != linked {
-		t.Errorf("tag %q root %q", r.Tag(), r.Root())
+	if r.Tag() != "v0.1.0" || r.Root() != linked || !r.Linked() {
+		t.Errorf("tag %q root %q linked %v", r.Tag(), r.Root(), r.Linked())
+	}
+	if m := u.mustOpen(Options{Snapshot: true}); m.Linked() {
+		t.Error("the main work tree is called linked")
 	}
 	d := u.checkout(r, Sorted)
 	d.wantFiles(w.content())

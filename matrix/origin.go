@@ -1,0 +1,56 @@
+package matrix
+
+import (
+	"reflect"
+	"slices"
+)
+
+// Name is what errors call the file: the name that was given to [Parse], or the
+// path given to [Load].
+func (f *File) Name() string { return f.name }
+
+// Line returns the line, from 1, where the key with the given path stands, such
+// as `matrix.include[2]`; for one that the file does not have, that of what is
+// nearest around it.
+func (f *File) Line(key string) int { return f.lines.find(key) }
+
+// Origin returns the path of the key that decided something about b, one of the
+// builds that f comes to: a key of [build] such as "trimpath", or with a second
+// name an entry of a table, such as "stamps" and "main.version". It is the last
+// [[override]] for b that has the key, or else its [[binary]], or [build]; and
+// where none of them has, so that the default applies, it is the table [[binary]].
+func (f *File) Origin(b Build, key string, entry ...string) string {
+	has := func(path string, table any) (string, bool) {
+		v := reflect.ValueOf(table).Elem()
+		for _, fd := range fields(v.Type()) {
+			if fd.key != key {
+				continue
+			}
+			v = v.FieldByIndex(fd.index)
+			path = join(path, key)
+			if len(entry) == 0 {
+				return path, !v.IsZero()
+			}
+			return join(path, entry[0]), v.Kind() == reflect.Map && v.MapIndex(reflect.ValueOf(entry[0])).IsValid()
+		}
+		return "", false
+	}
+	for _, over := range slices.Backward(f.overridesFor(b.Target)) {
+		if path, ok := has(over.key, over.Override); ok && segment(over.Binary, b.Binary) {
+			return path
+		}
+	}
+	own := ""
+	for i := range f.Binaries {
+		if f.Binaries[i].Name == b.Binary {
+			own = at("binary", i)
+			if path, ok := has(own, &f.Binaries[i]); ok {
+				return path
+			}
+		}
+	}
+	if path, ok := has("build", &f.Build); ok {
+		return path
+	}
+	return own
+}

@@ -1,0 +1,118 @@
+package lint
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// maxEmbedded bounds the files that are listed for one pattern.
+const maxEmbedded = 10_000
+
+func embedIgnored(f *facts) []Finding {
+	if f.Tree == nil || len(f.Hooks) > 0 {
+		return nil // hooks may write what is embedded
+	}
+	var list []Finding
+	seen := map[string]bool{}
+	for _, b := range f.Builds {
+		for _, p := range f.sources().closure(b) {
+			for _, pattern := range p.EmbedPatterns {
+				at := p.EmbedPatternPos[pattern][0]
+				if key := at.String() + pattern; seen[key] {
+					continue
+				} else {
+					seen[key] = true
+				}
+				clean, err := embedded(f.Tree, p.Dir, pattern)
+				f.fail(err)
+				var more []string
+				if f.Work != nil {
+					// A work tree may hold anything; what cannot be read is not embedded.
+					work, _ := embedded(f.Work, p.Dir, pattern)
+					for _, name := range work {
+						if _, committed := slices.BinarySearch(clean, name); !committed {
+							more = append(more, name)
+						}
+					}
+				}
+				finding := Finding{File: f.shown(at.Filename), Line: at.Line}
+				switch {
+				case len(more) > 0 && len(clean) == 0:
+					finding.Message = fmt.Sprintf("go:embed %s matches files that git does not track, and no others: %s", pattern, few(more, 3))
+				case len(more) > 0:
+					finding.Severity = Warning
+					finding.Message = fmt.Sprintf("go:embed %s also matches files that git does not track, which a build by hand embeds and a release does not: %s", pattern, few(more, 3))
+				case len(clean) == 0:
+					finding.Message = fmt.Sprintf("go:embed %s matches no file", pattern)
+				default:
+					continue
+				}
+				list = append(list, finding)
+			}
+		}
+	}
+	return list
+}
+
+// embedded lists the files that a pattern of go:embed in folder dir stands for,
+// sorted, by the rules of https://pkg.go.dev/embed. Folders that cannot be read
+// are passed over; the error is that of the last one.
+func embedded(tree fs.FS, dir, pattern string) (names []string, err error) {
+	glob, all := strings.CutPrefix(pattern, "all:")
+	sub, err := fs.Sub(tree, dir)
+	if err != nil {
+		return nil, err
+	}
+	matches, err := fs.Glob(sub, glob)
+	if err != nil {
+		return nil, nil // a bad pattern, which the compiler tells
+	}
+	for _, match := range matches {
+		if inModule(sub, path.Dir(match)) {
+			continue
+		}
+		walkErr := fs.WalkDir(sub, match, func(name string, d fs.DirEntry, failed error) error {
+			switch base := path.Base(name); {
+			case failed != nil:
+				err = failed
+				return fs.SkipDir
+			case d.IsDir() && slices.Contains([]string{".git", ".hg", ".svn", ".bzr"}, base):
+				return fs.SkipDir
+			case name != match && !all && (base[0] == '.' || base[0] == '_'):
+				if d.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
+			case d.IsDir():
+				if _, err := fs.Stat(sub, path.Join(name, "go.mod")); err == nil && name != "." {
+					return fs.SkipDir
+				}
+				return nil
+			case !d.Type().IsRegular():
+				return nil
+			}
+			if names = append(names, name); len(names) >= maxEmbedded {
+				return fs.SkipAll
+			}
+			return nil
+		})
+		err = errors.Join(err, walkErr)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), err
+}
+
+// inModule tells whether folder dir below the package's is, or lies in, another
+// module.
+func inModule(sub fs.FS, dir string) bool {
+	for ; dir != "."; dir = path.Dir(dir) {
+		if _, err := fs.Stat(sub, path.Join(dir, "go.mod")); err == nil {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,149 @@
+package lint
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+)
+
+// gomod reads the main module's go.mod, once; nil where there is none.
+func (f *facts) gomod() *modfile.File {
+	if !f.modRead {
+		f.modRead, f.mod = true, f.readMod()
+	}
+	return f.mod
+}
+
+func (f *facts) readMod() *modfile.File {
+	if f.Tree == nil {
+		return nil
+	}
+	name := path.Join(f.ModuleDir, "go.mod")
+	data, ok := f.read(name)
+	if !ok {
+		return nil
+	}
+	mod, err := modfile.Parse(f.shown(name), data, nil)
+	if err != nil {
+		f.fail(err)
+		return nil
+	}
+	if mod.Module == nil {
+		return nil // the go command will tell
+	}
+	return mod
+}
+
+// vendored tells whether the go command takes modules from the vendor folder.
+func (f *facts) vendored() bool {
+	_, err := fs.Stat(f.Tree, path.Join(f.ModuleDir, "vendor", "modules.txt"))
+	return err == nil
+}
+
+func replaceLocal(f *facts) []Finding {
+	mod := f.gomod()
+	if mod == nil {
+		return nil
+	}
+	var list []Finding
+	for _, r := range mod.Replace {
+		if r.New.Version != "" {
+			continue
+		}
+		needed := !f.vendored() && slices.ContainsFunc(mod.Require, func(q *modfile.Require) bool {
+			return q.Mod.Path == r.Old.Path && (r.Old.Version == "" || r.Old.Version == q.Mod.Version)
+		})
+		dir := strings.ReplaceAll(r.New.Path, `\`, "/")
+		finding := Finding{File: mod.Syntax.Name, Line: r.Syntax.Start.Line, Severity: Warning}
+		finding.Message = fmt.Sprintf("%s is replaced by the folder %s, so the build info has no hash of it, and go install %s@version refuses the module", r.Old.Path, r.New.Path, mod.Module.Mod.Path)
+		inside := path.Join(f.ModuleDir, dir)
+		switch _, err := fs.Stat(f.Tree, path.Join(inside, "go.mod")); {
+		case isAbs(dir) || !fs.ValidPath(inside):
+			finding.Message = fmt.Sprintf("%s is replaced by %s, outside of the source tree", r.Old.Path, r.New.Path)
+		case err != nil && len(f.Hooks) == 0:
+			finding.Message = fmt.Sprintf("%s is replaced by %s, which has no go.mod in the source tree", r.Old.Path, r.New.Path)
+		default:
+			needed = false
+		}
+		if needed {
+			finding.Severity = Error
+		}
+		list = append(list, finding)
+	}
+	return list
+}
+
+func gosumIncomplete(f *facts) []Finding {
+	mod := f.gomod()
+	if mod == nil || len(mod.Require) == 0 || f.vendored() {
+		return nil
+	}
+	name := path.Join(f.ModuleDir, "go.sum")
+	data, _ := f.read(name)
+	sums := map[module.Version]bool{}
+	for line := range strings.Lines(string(data)) {
+		if fields := strings.Fields(line); len(fields) == 3 {
+			sums[module.Version{Path: fields[0], Version: fields[1]}] = true
+		}
+	}
+	var certain, likely []string
+	for _, q := range mod.Require {
+		content := replaced(mod, q.Mod)
+		if content.Version == "" || sums[content] {
+			continue
+		}
+		gomod := module.Version{Path: content.Path, Version: content.Version + "/go.mod"}
+		switch {
+		case f.imported(q.Mod.Path, mod):
+			certain = append(certain, content.String())
+		case q.Indirect && sums[gomod]:
+			// Its packages may not be needed.
+		default:
+			likely = append(likely, content.String())
+		}
+	}
+	lacks := func(names []string) string {
+		return "lacks the hash of " + few(names, 3)
+	}
+	var list []Finding
+	if len(certain) > 0 {
+		list = append(list, Finding{File: f.shown(name), Message: lacks(certain) + ": without it the go command refuses the module"})
+	}
+	if len(likely) > 0 {
+		list = append(list, Finding{File: f.shown(name), Severity: Warning, Message: lacks(likely) + ": the go command refuses a binary that has a package of it"})
+	}
+	return list
+}
+
+// replaced returns where the content of m comes from; a folder has no version.
+func replaced(mod *modfile.File, m module.Version) module.Version {
+	content := m
+	for _, r := range mod.Replace {
+		if r.Old.Path == m.Path && (r.Old.Version == m.Version || r.Old.Version == "" && content == m) {
+			content = r.New
+		}
+	}
+	return content
+}
+
+// imported tells whether the main module's own packages in some binary import a
+// package of that required module.
+func (f *facts) imported(modulePath string, mod *modfile.File) bool {
+	for _, path := range f.sources().foreign {
+		owner := ""
+		for _, q := range mod.Require {
+			if p := q.Mod.Path; (path == p || strings.HasPrefix(path, p+"/")) && len(p) > len(owner) {
+				owner = p
+			}
+		}
+		if owner == modulePath {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,314 @@
+package lint
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// What hooks must not depend on, by the lint that looks for it.
+const (
+	onClock  = "hook-clock"
+	onHost   = "hook-host"
+	onRandom = "hook-random"
+	onGit    = "hook-git"
+)
+
+func hookClock(f *facts) []Finding  { return f.hookFindings(onClock) }
+func hookHost(f *facts) []Finding   { return f.hookFindings(onHost) }
+func hookRandom(f *facts) []Finding { return f.hookFindings(onRandom) }
+func hookGit(f *facts) []Finding    { return f.hookFindings(onGit) }
+
+// use is one thing in a hook that makes it depend on something.
+type use struct {
+	id, what string
+	file     string // with line, in the source; else at key
+	line     int
+	key      string
+}
+
+func (f *facts) hookFindings(id string) []Finding {
+	var list []Finding
+	for _, u := range f.uses() {
+		if u.id == id {
+			list = append(list, Finding{File: u.file, Line: u.line, Key: u.key, Message: u.what})
+		}
+	}
+	return list
+}
+
+// uses reads all hooks, once.
+func (f *facts) uses() []use {
+	if f.hooks != nil {
+		return *f.hooks
+	}
+	r := hookReader{facts: f, seen: map[string]bool{}}
+	for i, argv := range f.Hooks {
+		r.hook(argv, fmt.Sprintf("before[%d].run", i))
+	}
+	f.hooks = &r.list
+	return r.list
+}
+
+// hookReader follows a hook into the scripts and directives that it runs.
+type hookReader struct {
+	*facts
+	list []use
+	seen map[string]bool // files
+}
+
+// shells are the programs whose scripts readShell reads.
+var shells = []string{"sh", "bash", "dash", "ash", "ksh", "zsh"}
+
+// hook judges the argv that stands at key.
+func (r *hookReader) hook(argv []string, key string) {
+	note := func(id, what string, _ int) { r.list = append(r.list, use{id: id, what: what, key: key}) }
+	r.run(argv, r.ModuleDir, note)
+}
+
+// run judges a command that runs in folder dir of the tree.
+func (r *hookReader) run(argv []string, dir string, note func(id, what string, line int)) {
+	if argv = afterPrefixes(argv); len(argv) == 0 {
+		return
+	}
+	name := path.Base(argv[0])
+	switch {
+	case slices.Contains(shells, name):
+		args := argv[1:]
+		for len(args) > 0 && len(args[0]) > 1 && (args[0][0] == '-' || args[0][0] == '+') {
+			if args[0][1] != '-' && strings.HasSuffix(args[0], "c") && len(args) > 1 {
+				judgeScript(args[1], 0, note)
+				return
+			}
+			args = args[1:]
+		}
+		if len(args) > 0 {
+			r.script(path.Join(dir, args[0]))
+		}
+	case name == "go" && len(argv) > 1 && argv[1] == "generate":
+		r.generate()
+	case strings.Contains(argv[0], "/") && !path.IsAbs(argv[0]):
+		r.script(path.Join(dir, argv[0]))
+	}
+	judgeCommand(command{argv, 0}, note)
+}
+
+// script judges a shell script of the tree.
+func (r *hookReader) script(name string) {
+	if r.Tree == nil || !fs.ValidPath(name) || r.seen[name] {
+		return
+	}
+	r.seen[name] = true
+	data, ok := r.read(name)
+	if !ok {
+		return
+	}
+	if line, _, _ := bytes.Cut(data, []byte("\n")); bytes.HasPrefix(line, []byte("#!")) {
+		interpreter := strings.Fields(string(line[2:]))
+		if !slices.ContainsFunc(interpreter, func(s string) bool { return slices.Contains(shells, path.Base(s)) }) {
+			return
+		}
+	} else if bytes.IndexByte(data, 0) >= 0 {
+		return // a program
+	}
+	judgeScript(string(data), 1, r.in(name))
+}
+
+// in notes what is found in a file of the tree.
+func (r *hookReader) in(name string) func(id, what string, line int) {
+	return func(id, what string, line int) {
+		r.list = append(r.list, use{id: id, what: what, file: r.shown(name), line: line})
+	}
+}
+
+// generate judges the directives of go generate in the whole module, whichever
+// packages the hook names.
+func (r *hookReader) generate() {
+	if r.Tree == nil || r.seen["go:generate"] {
+		return
+	}
+	r.seen["go:generate"] = true
+	err := fs.WalkDir(r.Tree, r.ModuleDir, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != r.ModuleDir && (strings.HasPrefix(d.Name(), ".") || strings.HasPrefix(d.Name(), "_") || slices.Contains([]string{"testdata", "vendor"}, d.Name())):
+			return fs.SkipDir
+		case d.IsDir() || !strings.HasSuffix(name, ".go"):
+			return nil
+		}
+		data, ok := r.read(name)
+		if !ok || !bytes.Contains(data, []byte("//go:generate ")) {
+			return nil
+		}
+		line := 0
+		for text := range strings.Lines(string(data)) {
+			line++
+			if args, ok := strings.CutPrefix(strings.TrimSpace(text), "//go:generate "); ok && strings.HasPrefix(text, "//") {
+				note := r.in(name)
+				r.run(directive(args), path.Dir(name), func(id, what string, _ int) { note(id, what, line) })
+			}
+		}
+		return nil
+	})
+	r.fail(err)
+}
+
+// directive splits the arguments of a go:generate line, as go generate does:
+// at spaces, where a word that begins with a double quote is a Go string.
+func directive(s string) []string {
+	var words []string
+	for s = strings.TrimLeft(s, " \t"); s != ""; s = strings.TrimLeft(s, " \t") {
+		if prefix, err := strconv.QuotedPrefix(s); err == nil && s[0] == '"' {
+			word, _ := strconv.Unquote(prefix)
+			words, s = append(words, word), s[len(prefix):]
+			continue
+		}
+		n := strings.IndexAny(s, " \t")
+		if n < 0 {
+			n = len(s)
+		}
+		words, s = append(words, s[:n]), s[n:]
+	}
+	return words
+}
+
+// judgeScript judges a script that begins at line.
+func judgeScript(script string, line int, note func(id, what string, line int)) {
+	commands, variables := readShell(script, line)
+	for _, c := range commands {
+		judgeCommand(c, note)
+	}
+	for _, v := range variables {
+		if id := hookVariables[v.name]; id != "" {
+			note(id, "$"+v.name+" "+meaning[id], v.line)
+		}
+	}
+}
+
+// meaning says what is wrong about a dependence.
+var meaning = map[string]string{
+	onClock:  "is another in every run",
+	onHost:   "tells of the machine, and pass B is made to look like another one",
+	onRandom: "is another in every run",
+	onGit:    "depends on the clone and not on the commit alone",
+}
+
+var hookVariables = map[string]string{
+	"EPOCHSECONDS": onClock, "EPOCHREALTIME": onClock, "SECONDS": onClock,
+	"HOSTNAME": onHost, "HOSTTYPE": onHost, "MACHTYPE": onHost, "OSTYPE": onHost, "USER": onHost, "LOGNAME": onHost, "UID": onHost, "EUID": onHost,
+	"RANDOM": onRandom, "SRANDOM": onRandom,
+}
+
+// hookCommands are those whose output is never the same, whatever their
+// arguments.
+var hookCommands = map[string]string{
+	"gdate": onClock, "uptime": onClock, "hwclock": onClock,
+	"hostname": onHost, "hostnamectl": onHost, "dnsdomainname": onHost, "whoami": onHost, "uname": onHost, "id": onHost, "logname": onHost,
+	"who": onHost, "users": onHost, "groups": onHost, "nproc": onHost, "lscpu": onHost, "lsb_release": onHost, "sw_vers": onHost,
+	"ifconfig": onHost, "locale": onHost,
+	"uuidgen": onRandom, "shuf": onRandom, "pwgen": onRandom,
+}
+
+// hookFiles are files whose content is never the same.
+var hookFiles = map[string]string{
+	"/etc/hostname": onHost, "/etc/machine-id": onHost, "/etc/os-release": onHost, "/etc/passwd": onHost,
+	"/proc/version": onHost, "/proc/cpuinfo": onHost, "/proc/sys/kernel/hostname": onHost,
+	"/proc/uptime": onClock,
+	"/dev/urandom": onRandom, "/dev/random": onRandom, "/proc/sys/kernel/random/uuid": onRandom,
+}
+
+// judgeCommand notes what a single command depends on.
+func judgeCommand(c command, note func(id, what string, line int)) {
+	name, args := path.Base(c.words[0]), c.words[1:]
+	has := func(options ...string) bool {
+		return slices.ContainsFunc(args, func(a string) bool { return slices.Contains(options, a) })
+	}
+	id := hookCommands[name]
+	switch name {
+	case "date":
+		if !fixedDate(args) {
+			id = onClock
+		}
+	case "printf":
+		if slices.ContainsFunc(args, func(a string) bool { return strings.Contains(a, "%(") && strings.Contains(a, ")T") }) {
+			id = onClock
+		}
+	case "openssl":
+		if has("rand") {
+			id = onRandom
+		}
+	case "sort":
+		if has("-R", "--random-sort") {
+			id = onRandom
+		}
+	case "git":
+		if verb, rest := gitVerb(args); unsteadyGit(verb, rest) {
+			name, id = "git "+verb, onGit
+		}
+	}
+	if id != "" {
+		note(id, name+" "+meaning[id], c.line)
+	}
+	for _, a := range args {
+		if id := hookFiles[strings.TrimLeft(a, "@")]; id != "" {
+			note(id, a+" "+meaning[id], c.line)
+		}
+	}
+}
+
+// fixedDate tells whether date is asked about a time that it is given.
+func fixedDate(args []string) bool {
+	for i, a := range args {
+		value := ""
+		switch {
+		case (a == "-d" || a == "--date" || a == "-r") && i+1 < len(args):
+			value = args[i+1]
+		case strings.HasPrefix(a, "--date="):
+			value = a[len("--date="):]
+		case strings.HasPrefix(a, "-d"), strings.HasPrefix(a, "-r"):
+			value = a[2:]
+		case strings.Contains(a, "SOURCE_DATE_EPOCH"):
+			return true
+		}
+		// A count of seconds, or of a variable or command that is judged itself.
+		if value = strings.TrimPrefix(value, "@"); value != "" && strings.IndexByte("0123456789$`", value[0]) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// gitVerb skips the options before git's verb.
+func gitVerb(args []string) (string, []string) {
+	for i := 0; i < len(args); i++ {
+		switch a := args[i]; {
+		case slices.Contains([]string{"-C", "-c", "--git-dir", "--work-tree", "--namespace"}, a):
+			i++
+		case !strings.HasPrefix(a, "-"):
+			return a, args[i+1:]
+		}
+	}
+	return "", nil
+}
+
+// unsteadyGit tells whether the answer of git depends on more than the commit:
+// on tags and branches, on how many objects there are (the length of an
+// abbreviated name), on remotes and settings.
+func unsteadyGit(verb string, args []string) bool {
+	switch verb {
+	case "describe", "status", "branch", "symbolic-ref", "name-rev", "remote", "var", "tag":
+		return true
+	case "rev-parse":
+		return slices.ContainsFunc(args, func(a string) bool { return a == "--short" || a == "--abbrev-ref" })
+	case "log", "show":
+		return slices.ContainsFunc(args, func(a string) bool {
+			return a == "--oneline" || a == "--decorate" || strings.Contains(a, "%h") || strings.Contains(a, "%d") || strings.Contains(a, "%D")
+		})
+	}
+	return false
+}

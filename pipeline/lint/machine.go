@@ -1,0 +1,88 @@
+package lint
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/recipe"
+)
+
+// fetching are the variables that say how modules and toolchains are fetched.
+// The go command that does this for a release heeds them.
+var fetching = []string{"GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS"}
+
+// ambient returns the settings, of NAME=value pairs, that would have a say in a
+// build by hand and have none here, for a message.
+func (f *facts) ambient(pairs []string) string {
+	cgo := slices.ContainsFunc(f.Builds, func(b matrix.Build) bool { return b.Options.Cgo })
+	var names []string
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		known := slices.ContainsFunc(recipe.Known, func(v recipe.Variable) bool {
+			decides := v.Role == recipe.Fixed || v.Role == recipe.Chosen || v.Role == recipe.CgoOnly && cgo
+			return v.Name == name && decides
+		})
+		if !known || value == "" || slices.Contains(fetching, name) {
+			continue
+		}
+		switch {
+		case name == "GOWORK" && value != "off", name == "GOENV" && value != "off":
+			continue // see ambient-gowork and ambient-goenv
+		case name == "GOWORK", name == "GOENV", name == "GO111MODULE" && (value == "on" || value == "auto"):
+			continue // as twice has it
+		}
+		if len(value) > 40 {
+			value = value[:40] + "..."
+		}
+		if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
+			value = fmt.Sprintf("%q", value)
+		}
+		names = append(names, name+"="+value)
+	}
+	slices.Sort(names)
+	return few(slices.Compact(names), 6)
+}
+
+func ambientEnvironment(f *facts) []Finding {
+	settings := f.ambient(f.Machine.Env)
+	if settings == "" {
+		return nil
+	}
+	return []Finding{{Message: "the environment has " + settings + ", which twice does not heed"}}
+}
+
+func ambientGoEnv(f *facts) []Finding {
+	var pairs []string
+	for line := range strings.Lines(string(f.Machine.GoEnv)) {
+		pairs = append(pairs, strings.TrimSpace(line))
+	}
+	settings := f.ambient(pairs)
+	if settings == "" {
+		return nil
+	}
+	return []Finding{{Message: f.Machine.GoEnvFile + " has " + settings + ", which twice does not heed"}}
+}
+
+func ambientGoWork(f *facts) []Finding {
+	if f.Machine.GoWork == "" {
+		return nil
+	}
+	return []Finding{{Message: f.Machine.GoWork + " takes no part: twice builds the module as its go.mod has it"}}
+}
+
+// publishedGo is what a published Go says of itself.
+var publishedGo = regexp.MustCompile(`^go1\.[0-9]+(\.[0-9]+|rc[0-9]+|beta[0-9]+)?$`)
+
+func patchedGo(f *facts) []Finding {
+	v := f.Machine.GoVersion
+	switch {
+	case v == "" || publishedGo.MatchString(v):
+		return nil
+	case f.File.Toolchain.Unpublished:
+		return []Finding{{Key: "toolchain.unpublished", Message: fmt.Sprintf("the installed Go calls itself %q, which nobody published, and is accepted here", v)}}
+	}
+	return []Finding{{Severity: Note, Message: fmt.Sprintf("the installed Go calls itself %q, which nobody published: twice fetches %s", v, f.Toolchain)}}
+}

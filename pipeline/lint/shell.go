@@ -1,0 +1,316 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+)
+
+// command is a simple command of a shell script: its words, without quotes, and
+// with variables and substitutions as they are written.
+type command struct {
+	words []string
+	line  int
+}
+
+// variable is a use of a shell variable.
+type variable struct {
+	name string
+	line int
+}
+
+// maxNesting bounds substitutions within each other.
+const maxNesting = 20
+
+// readShell lists the simple commands of a shell script and the variables that
+// it uses, also within $( ), ` ` and double quotes. It understands as much of
+// the language (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html)
+// as it takes to tell a command from a word and from a comment, and never fails:
+// what it does not understand it passes over. Line numbers begin at line.
+func readShell(script string, line int) ([]command, []variable) {
+	r := &shellReader{s: script, line: line}
+	r.commands(0, 0)
+	return r.found, r.vars
+}
+
+type shellReader struct {
+	s     string
+	pos   int
+	line  int
+	found []command
+	vars  []variable
+	docs  []heredoc // announced on this line
+	ticks bool      // within ` `, where the next one ends it
+}
+
+type heredoc struct {
+	end    string
+	tabs   bool // <<-
+	quoted bool // nothing in it is expanded
+}
+
+// prefixes are words after which a command begins.
+var prefixes = []string{
+	"if", "then", "else", "elif", "while", "until", "do", "!", "{", "time", "exec", "command", "builtin", "eval", "env", "sudo", "nohup", "nice", "xargs",
+}
+
+// commands reads up to the end, or to close at the level where it was opened.
+func (r *shellReader) commands(closing byte, depth int) {
+	var words []string
+	at := r.line
+	end := func() {
+		if words = afterPrefixes(words); len(words) > 0 {
+			r.found = append(r.found, command{words, at})
+		}
+		words = nil
+	}
+	defer func() { end() }()
+	for r.pos < len(r.s) {
+		switch c := r.s[r.pos]; c {
+		case closing:
+			if closing != 0 {
+				r.pos++
+				return
+			}
+			fallthrough
+		case 0:
+			r.pos++
+		case '\n':
+			end()
+			r.pos++
+			r.line++
+			r.heredocs(depth)
+		case ' ', '\t', '\r':
+			r.pos++
+		case ';', '&', '|', ')':
+			end()
+			r.pos++
+		case '(':
+			end()
+			r.pos++
+			if depth < maxNesting {
+				r.within(')', depth)
+			}
+		case '#':
+			for r.pos < len(r.s) && r.s[r.pos] != '\n' {
+				r.pos++
+			}
+		case '<', '>':
+			if file := r.redirection(depth); file != "" && len(words) > 0 {
+				words = append(words, file)
+			}
+		default:
+			if strings.HasPrefix(r.s[r.pos:], "\\\n") {
+				r.pos += 2
+				r.line++
+				continue
+			}
+			if len(words) == 0 {
+				at = r.line
+			}
+			words = append(words, r.word(depth))
+		}
+	}
+}
+
+// afterPrefixes drops what stands before the name of a command.
+func afterPrefixes(words []string) []string {
+	for i := 0; i < len(words); i++ {
+		name, _, assigns := strings.Cut(words[i], "=")
+		switch {
+		case assigns && isName(name), slices.Contains(prefixes, words[i]):
+		case i > 0 && strings.HasPrefix(words[i], "-"): // an option of env, nice, xargs
+		default:
+			return words[i:]
+		}
+	}
+	return nil
+}
+
+func isName(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if !isNameByte(s[i]) || i == 0 && '0' <= s[i] && s[i] <= '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isNameByte(c byte) bool {
+	return c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// redirection reads < and > and returns the file, or remembers the here-document
+// of <<.
+func (r *shellReader) redirection(depth int) string {
+	rest := r.s[r.pos:]
+	r.pos++
+	switch {
+	case strings.HasPrefix(rest[1:], "("):
+		return "" // a command in its place
+	case strings.HasPrefix(rest, "<<<"):
+		r.pos += 2
+	case strings.HasPrefix(rest, "<<"):
+		r.pos++
+		d := heredoc{tabs: r.accept('-')}
+		r.blank()
+		start := r.pos
+		d.end = r.word(depth)
+		d.quoted = strings.ContainsAny(r.s[start:r.pos], `'"\`)
+		r.docs = append(r.docs, d)
+		return ""
+	default:
+		if !r.accept('>') && !r.accept('&') {
+			r.accept('|')
+		}
+	}
+	r.blank()
+	if r.pos == len(r.s) || strings.IndexByte("\n;&|()<>", r.s[r.pos]) >= 0 {
+		return ""
+	}
+	return r.word(depth)
+}
+
+func (r *shellReader) blank() {
+	for r.accept(' ') || r.accept('\t') {
+	}
+}
+
+func (r *shellReader) accept(c byte) bool {
+	if r.pos < len(r.s) && r.s[r.pos] == c {
+		r.pos++
+		return true
+	}
+	return false
+}
+
+// heredocs reads the documents that the line before announced.
+func (r *shellReader) heredocs(depth int) {
+	docs := r.docs
+	r.docs = nil
+	for _, d := range docs {
+		for r.pos < len(r.s) {
+			text, _, more := strings.Cut(r.s[r.pos:], "\n")
+			mark := text
+			if d.tabs {
+				mark = strings.TrimLeft(mark, "\t")
+			}
+			stop := r.pos + len(text)
+			if !d.quoted && mark != d.end {
+				for r.pos < stop {
+					r.expansion(depth)
+				}
+			}
+			r.pos = max(r.pos, stop)
+			if more && r.accept('\n') {
+				r.line++
+			}
+			if mark == d.end {
+				break
+			}
+		}
+	}
+}
+
+// word reads one word, with at least one byte of the script.
+func (r *shellReader) word(depth int) string {
+	var b strings.Builder
+	for start := r.pos; r.pos < len(r.s); {
+		switch c := r.s[r.pos]; c {
+		case '\'':
+			text, _, closed := strings.Cut(r.s[r.pos+1:], "'")
+			b.WriteString(text)
+			r.line += strings.Count(text, "\n")
+			r.pos += 1 + len(text)
+			if closed {
+				r.pos++
+			}
+		case '"':
+			r.pos++
+			for r.pos < len(r.s) && r.s[r.pos] != '"' {
+				b.WriteString(r.expansion(depth))
+			}
+			r.accept('"')
+		case '`':
+			if r.ticks {
+				if r.pos == start {
+					r.pos++
+				}
+				return b.String()
+			}
+			b.WriteString(r.expansion(depth))
+		case '\\', '$':
+			b.WriteString(r.expansion(depth))
+		case ' ', '\t', '\r', '\n', ';', '&', '|', '(', ')', '<', '>':
+			if r.pos == start {
+				r.pos++ // where a word had to be
+			}
+			return b.String()
+		default:
+			b.WriteByte(c)
+			r.pos++
+		}
+	}
+	return b.String()
+}
+
+// expansion reads one character, or one $ or ` with what belongs to it, and
+// returns it as it is written.
+func (r *shellReader) expansion(depth int) string {
+	start := r.pos
+	c := r.s[r.pos]
+	r.pos++
+	rest := r.s[r.pos:]
+	switch {
+	case c == '\n':
+		r.line++
+	case c == '\\' && rest != "":
+		r.pos++
+		if rest[0] == '\n' {
+			r.line++
+			return ""
+		}
+		return rest[:1]
+	case depth >= maxNesting:
+	case c == '`':
+		r.within('`', depth)
+	case c == '$' && strings.HasPrefix(rest, "("):
+		r.pos++
+		arithmetic := r.accept('(') // read like a list of commands
+		r.within(')', depth)
+		if arithmetic {
+			r.accept(')')
+		}
+	case c == '$' && strings.HasPrefix(rest, "{"):
+		r.pos++
+		for r.pos < len(r.s) && strings.IndexByte("#!", r.s[r.pos]) >= 0 {
+			r.pos++
+		}
+		r.name()
+		for r.pos < len(r.s) && r.s[r.pos] != '}' && r.s[r.pos] != '\n' {
+			r.expansion(depth + 1)
+		}
+		r.accept('}')
+	case c == '$':
+		r.name()
+	}
+	return r.s[start:r.pos]
+}
+
+// within reads commands up to closing.
+func (r *shellReader) within(closing byte, depth int) {
+	ticks := r.ticks
+	r.ticks = closing == '`'
+	r.commands(closing, depth+1)
+	r.ticks = ticks
+}
+
+// name reads the name of a variable.
+func (r *shellReader) name() {
+	start := r.pos
+	for r.pos < len(r.s) && isNameByte(r.s[r.pos]) {
+		r.pos++
+	}
+	if name := r.s[start:r.pos]; isName(name) {
+		r.vars = append(r.vars, variable{name, r.line})
+	}
+}

@@ -1,0 +1,229 @@
+package lint
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/build"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/matrix"
+)
+
+func stampNoEffect(f *facts) []Finding {
+	if f.Tree == nil {
+		return nil
+	}
+	var names []string
+	for _, b := range f.Builds {
+		for _, s := range b.Stamps {
+			if !slices.Contains(names, s.Name) {
+				names = append(names, s.Name)
+			}
+		}
+	}
+	var list []Finding
+	for _, name := range names {
+		for _, severity := range []Severity{Error, Warning} {
+			found := f.eachBuild(func(b matrix.Build) (string, string) {
+				if !slices.ContainsFunc(b.Stamps, func(s matrix.Stamp) bool { return s.Name == name }) {
+					return "", ""
+				}
+				why, sure := f.sources().stamp(b, name)
+				if why == "" || sure != (severity == Error) {
+					return "", ""
+				}
+				return f.File.Origin(b, "stamps", name), why
+			})
+			for i := range found {
+				found[i].Severity, found[i].Hint = severity, f.sources().meant[name]
+			}
+			list = append(list, found...)
+		}
+	}
+	return list
+}
+
+// stamp says why -X has no effect on a variable, and whether that is sure; "" where
+// it has one and where only the toolchain can tell. It is what modules.CheckStamps
+// says, as far as the main module's own source goes.
+func (s *sources) stamp(b matrix.Build, name string) (why string, sure bool) {
+	dot := strings.LastIndexByte(name, '.')
+	importPath, variable := name[:dot], name[dot+1:]
+	packages := s.closure(b)
+	main := packages[0]
+	p := main
+	if importPath != "main" {
+		dir, own := s.folder(importPath)
+		if !own {
+			return "", false // of another module
+		}
+		if dir == main.Dir {
+			return "the linker knows the main package as main, so this is main." + variable, true
+		}
+		if i := slices.IndexFunc(packages, func(p *build.Package) bool { return p.Dir == dir }); i >= 0 {
+			p = packages[i]
+		} else {
+			// Another module may import it, or a file that a hook writes.
+			return fmt.Sprintf("package %s is no part of %s", importPath, b.Binary), len(s.foreign) == 0 && len(s.Hooks) == 0
+		}
+	}
+	files := slices.Concat(p.GoFiles, p.CgoFiles, s.unsure(p))
+	if len(files) == 0 {
+		return "", false // the compiler will tell, or a hook write some
+	}
+	return s.variable(p, files, name), true
+}
+
+var errNotFollowed = errors.New("imports are not followed")
+
+// noImports is a types.Importer that knows nothing.
+type noImports struct{}
+
+func (noImports) Import(string) (*types.Package, error) { return nil, errNotFollowed }
+
+// variable judges the declaration of a stamp's variable in the files of a package.
+func (s *sources) variable(p *build.Package, names []string, name string) string {
+	d := s.declarations(p, names)
+	if d == nil {
+		return "" // the compiler will tell
+	}
+	switch obj := d.scope.Lookup(name[strings.LastIndexByte(name, '.')+1:]).(type) {
+	case nil:
+		if len(s.Hooks) > 0 {
+			return "" // a hook may write it
+		}
+		s.suggest(name, d)
+		return "there is no such variable"
+	case *types.Const:
+		return "is a constant"
+	case *types.Func:
+		return "is a function"
+	case *types.TypeName:
+		return "is a type"
+	case *types.Var:
+		return d.judge(obj)
+	}
+	return ""
+}
+
+// declarations are those of some files of a package.
+type declarations struct {
+	files []*ast.File
+	scope *types.Scope
+	info  *types.Info
+}
+
+// declarations reads them, once; nil if the text is no Go.
+func (s *sources) declarations(p *build.Package, names []string) *declarations {
+	key := p.Dir + "\x00" + strings.Join(names, "\x00")
+	if d, known := s.declared[key]; known {
+		return d
+	}
+	s.declared[key] = nil
+	fset := token.NewFileSet()
+	d := &declarations{info: &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}}
+	for _, name := range names {
+		data, _ := s.file(path.Join(p.Dir, name))
+		file, err := parser.ParseFile(fset, name, data, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return nil
+		}
+		d.files = append(d.files, file)
+	}
+	config := types.Config{
+		Importer: noImports{}, FakeImportC: true, IgnoreFuncBodies: true, DisableUnusedImportCheck: true,
+		Error: func(error) {}, // such as the imports
+	}
+	if checked, _ := config.Check(p.ImportPath, fset, d.files, d.info); checked != nil {
+		d.scope = checked.Scope()
+		s.declared[key] = d
+	}
+	return s.declared[key]
+}
+
+// judge says why -X has no effect on a variable of the package.
+func (d *declarations) judge(obj *types.Var) string {
+	typ := types.Unalias(obj.Type())
+	if typ != types.Typ[types.String] && typ != types.Typ[types.Invalid] {
+		return "has type " + types.TypeString(obj.Type(), func(p *types.Package) string { return "" }) + ", not string"
+	}
+	spec, value, embed := d.find(obj)
+	switch {
+	case spec == nil:
+		return ""
+	case embed:
+		return "is filled by go:embed"
+	case len(spec.Values) == 0:
+		return ""
+	case value == nil:
+		return "is initialised by a call, so the linker ignores -X" // a, b = f()
+	case d.info.Types[value].Value != nil:
+		return ""
+	}
+	calls := false
+	ast.Inspect(value, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		calls = calls || ok && !d.info.Types[call.Fun].IsType()
+		return true
+	})
+	switch {
+	case calls:
+		return "is initialised by a call, so the linker ignores -X"
+	case d.info.Types[value].Type == types.Typ[types.Invalid] || d.info.Types[value].Type == nil:
+		return "" // it may be a constant of another package
+	}
+	return "is initialised by an expression that is not constant, so the linker ignores -X"
+}
+
+// find returns where obj is declared, its own initial value, and whether
+// go:embed fills it.
+func (d *declarations) find(obj *types.Var) (spec *ast.ValueSpec, value ast.Expr, embed bool) {
+	for _, file := range d.files {
+		if obj.Pos() < file.FileStart || obj.Pos() > file.FileEnd {
+			continue
+		}
+		for _, decl := range file.Decls {
+			gen, ok := decl.(*ast.GenDecl)
+			if !ok || gen.Tok != token.VAR {
+				continue
+			}
+			for _, s := range gen.Specs {
+				s := s.(*ast.ValueSpec)
+				for i, id := range s.Names {
+					if id.Pos() != obj.Pos() {
+						continue
+					}
+					if len(s.Values) == len(s.Names) {
+						value = s.Values[i]
+					}
+					return s, value, embeds(gen.Doc) || embeds(s.Doc)
+				}
+			}
+		}
+	}
+	return nil, nil, false
+}
+
+// embeds tells whether a comment is a go:embed directive.
+func embeds(doc *ast.CommentGroup) bool {
+	return doc != nil && slices.ContainsFunc(doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
+}
+
+// suggest remembers the variables that could have been meant by a stamp.
+func (s *sources) suggest(stamp string, d *declarations) {
+	var names []string
+	for _, name := range d.scope.Names() {
+		if v, ok := d.scope.Lookup(name).(*types.Var); ok && d.judge(v) == "" {
+			names = append(names, name)
+		}
+	}
+	if names != nil && s.meant[stamp] == "" {
+		s.meant[stamp] = "variables that can be set there: " + few(names, 6)
+	}
+}
