@@ -140,19 +140,35 @@ func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) 
 		if err != nil {
 			return nil, err
 		}
-		m := bootgoRE.FindSubmatch(script)
-		if m == nil {
-			return nil, because(Setting, "make.bash of %s does not say which Go can build it", d.Version)
+		between, reason := before(d.Version, from, script)
+		if reason != nil {
+			return nil, reason
 		}
-		oldest := "go" + string(m[1])
-		if version.Compare(from, oldest) >= 0 {
+		if between == "" {
 			return chain, nil
 		}
-		if err := parseRelease(oldest); err != nil || version.Compare(oldest, d.Version) >= 0 || len(chain) == maxSteps {
-			return nil, because(UnknownToolchain, "%s is built by %s or newer, and that is not published as a module", d.Version, oldest).hint("begin with a newer release")
+		if len(chain) == maxSteps {
+			return nil, because(UnknownToolchain, "from %s to %s it takes more than %d steps", from, w.Version, maxSteps)
 		}
-		d = Toolchain{oldest, w.cfg.HostOS, w.cfg.HostArch}
+		d = Toolchain{between, w.cfg.HostOS, w.cfg.HostArch}
 	}
+}
+
+// before returns the release that builds another one, whose make.bash is at hand:
+// nothing if from can do it, and else the oldest that can.
+func before(v, from string, script []byte) (string, *Reason) {
+	m := bootgoRE.FindAllSubmatch(script, -1)
+	if len(m) != 1 {
+		return "", because(Setting, "make.bash of %s does not say which Go can build it", v)
+	}
+	oldest := "go" + string(m[0][1])
+	if version.Compare(from, oldest) >= 0 {
+		return "", nil
+	}
+	if err := parseRelease(oldest); err != nil || version.Compare(oldest, v) >= 0 {
+		return "", because(UnknownToolchain, "it takes %s or newer to build %s, %s is older, and %s is not published as a module", oldest, v, from, oldest).hint("begin with a newer release")
+	}
+	return oldest, nil
 }
 
 // download has the go command fetch a zip, and returns its path.

@@ -149,6 +149,7 @@ func (r *Rebuilder) Toolchain(ctx context.Context, d Toolchain, o ToolchainOptio
 	start := r.cfg.Now()
 	r.files++
 	w := &distribution{Rebuilder: r, Toolchain: d, options: o, dir: filepath.Join(r.work.Dir, fmt.Sprintf("file-%d", r.files)), last: start}
+	w.open = w.pass
 	within, stop := context.WithTimeoutCause(ctx, r.cfg.Timeout, errTimeout)
 	defer stop()
 	within, cancel := context.WithCancelCause(within)
@@ -190,6 +191,8 @@ type distribution struct {
 	results             []*Result
 	notes               []string
 	last                time.Time
+	// open sets up the pass that tools are built in.
+	open func(context.Context) (build.Session, error)
 }
 
 // giveUp makes every result that has no verdict one that gives the reason.
@@ -443,10 +446,10 @@ func (w *distribution) command(r recipe.Recipe) string {
 	return strings.Join(words, " ")
 }
 
-// open sets up the confined workspace: a GOROOT with the source of the
+// pass sets up the confined workspace: a GOROOT with the source of the
 // distribution and the tools of this host, and an empty module, in which cmd/dist
 // builds the tools of a release, too.
-func (w *distribution) open(ctx context.Context) (build.Session, error) {
+func (w *distribution) pass(ctx context.Context) (build.Session, error) {
 	goroot := w.compiler.Dir
 	if w.cross() {
 		goroot = filepath.Join(w.dir, "goroot")
@@ -694,13 +697,26 @@ func object(name string, head []byte) bool {
 	return slices.ContainsFunc(magics, func(m string) bool { return bytes.HasPrefix(head, []byte(m)) })
 }
 
+// foreignObjects are the folders of objects that come from other projects and go
+// into programs alone that are built with -race or with
+// GOEXPERIMENT=boringcrypto, which no tool is.
+var foreignObjects = []string{"src/runtime/race/", "src/crypto/internal/boring/syso/"}
+
 // account says what in the zip is no source and has no result.
 func (w *distribution) account(s surveyed) {
-	if len(s.objects) > 0 {
-		w.note("not judged, since the source has them as they are and no tool is made of them: %s", strings.Join(s.objects, ", "))
+	var known, others []string
+	for _, name := range s.objects {
+		if slices.ContainsFunc(foreignObjects, func(dir string) bool { return strings.HasPrefix(name, dir) }) {
+			known = append(known, name)
+		} else {
+			others = append(others, name)
+		}
 	}
-	if len(s.testdata) > 0 {
-		w.note("not judged: %d executables and objects in folders for test data", len(s.testdata))
+	w.note("of its %d files %d are tools, %d objects that the source has as they are, %d executables and objects in folders for test data; the rest is source and data", s.files, len(s.tools), len(s.objects), len(s.testdata))
+	if len(known) > 0 {
+		w.note("not judged, since other projects made them; they are linked into programs with -race or GOEXPERIMENT=boringcrypto, and into no tool: %s", strings.Join(known, ", "))
 	}
-	w.note("%d files in all, of which %d are tools", s.files, len(s.tools))
+	if len(others) > 0 {
+		w.note("not judged, and perhaps linked into what was built here, too: %s", strings.Join(others, ", "))
+	}
 }
