@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,8 @@ type rebuildFlags struct {
 	timeout               time.Duration
 	platforms             []string
 	insecure              bool
+	bootstrap             string
+	only                  []string
 }
 
 func (a *app) rebuildCmd() *cobra.Command {
@@ -34,7 +37,8 @@ func (a *app) rebuildCmd() *cobra.Command {
 		Short: "Rebuild published Go binaries from their public source, and compare",
 		Long: `A subject is a file, an archive (tar, zip, deb, apk), a folder, dist or a
 release.json of twice, an https:// URL, npm:NAME@VERSION, or an image in a
-registry; every Go binary in it counts. Rebuild works out how each binary was made, builds it anew from what the checksum
+registry; every Go binary in it counts. toolchain:VERSION[/GOOS-GOARCH] is a
+published Go toolchain, whose tools are built from its own source. Rebuild works out how each binary was made, builds it anew from what the checksum
 database vouches for, and compares. Nothing that a binary says is believed: it
 chooses the recipe, and the bytes decide whether it was the right one. The build
 is confined and has no network.
@@ -50,21 +54,30 @@ with 3 if there is no answer, for which it gives the reason.`,
 			if c.Flags().Changed("ldflags") {
 				ldflags = &flags.ldflags
 			}
+			if flags.bootstrap != "" && !c.Flags().Changed("timeout") {
+				flags.timeout = bootstrapTime
+			}
 			return a.rebuild(c.Context(), args, flags, ldflags)
 		},
 	}
 	c.Flags().StringVar(&flags.main, "main", "", "the version of the main module, `PATH@VERSION`, of a binary that does not say it")
 	c.Flags().StringVar(&flags.source, "source", "", "take the source from the commit of the git repository in `DIR`")
 	c.Flags().StringVar(&flags.ldflags, "ldflags", "", "the linker's `FLAGS`, which are not recorded with -trimpath, instead of finding them out")
-	c.Flags().DurationVar(&flags.timeout, "timeout", 30*time.Minute, "the time for each file")
+	c.Flags().DurationVar(&flags.timeout, "timeout", 30*time.Minute, "the time for each file or toolchain, which is 4h with --bootstrap")
+	c.Flags().StringVar(&flags.bootstrap, "bootstrap", "", "build a toolchain by way of an older `RELEASE`, such as go1.24.6, and compare all of it")
+	c.Flags().StringArrayVar(&flags.only, "only", nil, "of a toolchain only the tools that match `GLOB`, such as bin/gofmt (may be repeated)")
 	c.Flags().StringArrayVar(&flags.platforms, "platform", nil, "of an image only `PLATFORM`, such as linux/arm64 (may be repeated; default: all of linux)")
 	insecureFlag(c, &flags.insecure)
 	c.Flags().StringVar(&a.cache, "cache", "", "the `DIR` for toolchains and workspaces (default: twice in the user's cache folder)")
 	return c
 }
 
-func (a *app) rebuild(ctx context.Context, files []string, flags rebuildFlags, ldflags *string) (err error) {
+func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, ldflags *string) (err error) {
 	cfg, err := a.rebuildConfig(flags, ldflags)
+	if err != nil {
+		return err
+	}
+	files, toolchains, err := splitToolchains(args, flags, ldflags)
 	if err != nil {
 		return err
 	}
@@ -90,8 +103,20 @@ func (a *app) rebuild(ctx context.Context, files []string, flags rebuildFlags, l
 		}
 		results = append(results, res)
 	}
+	var notes []string
+	for _, t := range toolchains {
+		list, about, err := r.Toolchain(ctx, t, rebuild.ToolchainOptions{Bootstrap: flags.bootstrap, Only: flags.only})
+		if option := (*rebuild.OptionError)(nil); errors.As(err, &option) {
+			return usageError{err}
+		}
+		if err != nil {
+			return err
+		}
+		results, notes = append(results, list...), append(notes, about...)
+	}
 	a.progress.Close() // stdout may be the same terminal
 	doc := rebuild.NewDocument(results...)
+	doc.Notes = notes
 	if a.json {
 		err = printJSON(a.document(), doc)
 	} else {
@@ -101,6 +126,33 @@ func (a *app) rebuild(ctx context.Context, files []string, flags rebuildFlags, l
 		return err
 	}
 	return rebuildError(doc)
+}
+
+// bootstrapTime is the time for a toolchain by way of others: each of them takes a
+// quarter of an hour on a fast machine.
+const bootstrapTime = 4 * time.Hour
+
+// splitToolchains takes the toolchains out of what the user named.
+func splitToolchains(args []string, flags rebuildFlags, ldflags *string) (files []string, toolchains []rebuild.Toolchain, err error) {
+	for _, arg := range args {
+		name, ok := strings.CutPrefix(arg, "toolchain:")
+		if !ok {
+			files = append(files, arg)
+			continue
+		}
+		t, err := rebuild.ParseToolchain(name, runtime.GOOS, runtime.GOARCH)
+		if err != nil {
+			return nil, nil, usageError{fmt.Errorf("toolchain: %w", err)}
+		}
+		toolchains = append(toolchains, t)
+	}
+	switch {
+	case len(toolchains) == 0 && (flags.bootstrap != "" || len(flags.only) > 0):
+		return nil, nil, usageError{errors.New("--bootstrap and --only are for toolchains, such as toolchain:go1.26.8")}
+	case len(files) == 0 && (flags.main != "" || flags.source != "" || ldflags != nil):
+		return nil, nil, usageError{errors.New("--main, --source and --ldflags say nothing about a toolchain")}
+	}
+	return files, toolchains, nil
 }
 
 // found are the binaries in what the user named.

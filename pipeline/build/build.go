@@ -99,6 +99,11 @@ type Usage struct {
 type Session interface {
 	// Build runs one job. It is safe to call from many goroutines.
 	Build(context.Context, Job) (Result, error)
+	// Run runs a command that is no build of a recipe, with Share.Processes
+	// processors, and returns what it printed, bounded.
+	Run(context.Context, Command) (string, error)
+	// Places tells where commands see things.
+	Places() Places
 	// Tree is a folder of this machine that holds the source tree as the hooks
 	// left it. Only read from it.
 	Tree() string

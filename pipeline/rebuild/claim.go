@@ -142,7 +142,11 @@ func (c *claim) modules(b *inspect.Build) *Reason {
 	case b.Path == "command-line-arguments":
 		return because(NoModule, "it was built from files named on the command line, which are not recorded")
 	case b.Main == nil && (b.Path == "cmd" || strings.HasPrefix(b.Path, "cmd/")):
-		return because(Distribution, "%s is a part of the Go distribution", text(b.Path))
+		r := because(Distribution, "%s is a part of the Go distribution", text(b.Path))
+		if parseRelease(c.goVersion) == nil {
+			r.Hint = "rebuild the release that it is from: twice rebuild toolchain:" + c.goVersion
+		}
+		return r
 	case b.Main == nil || b.Path == "":
 		return because(NoModule, "there is no main module in its build information")
 	case b.Main.Replace != nil:

@@ -28,6 +28,8 @@ type Document struct {
 	// Verdict is that on all files: the worst of theirs.
 	Verdict compare.Verdict `json:"verdict"`
 	Files   []Result        `json:"files"`
+	// Notes are what a reader should know of subjects as wholes.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // NewDocument returns the document of some results.
@@ -181,6 +183,9 @@ func (d Document) Fprint(w io.Writer) error {
 	}
 	if len(d.Files) > 1 {
 		d.table(b)
+	}
+	for _, n := range d.Notes {
+		fmt.Fprintf(b, "note: %s\n", printable(n))
 	}
 	return b.Flush()
 }

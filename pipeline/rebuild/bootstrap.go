@@ -1,0 +1,530 @@
+package rebuild
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/version"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/sumdb/dirhash"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/toolchain"
+)
+
+// MembersAlone is a normalization of a zip: its members are compared by name and
+// content, as the hashes of the checksum database name them, and neither their
+// compression nor what the zip says about them.
+const MembersAlone inspect.Normalization = "members of the zip, by content"
+
+// maxSteps bounds a chain of toolchains. Each release of Go can be built by those of
+// about a year before, so this is half a life.
+const maxSteps = 16
+
+// bootstrap rebuilds the whole zip of a distribution with a compiler that comes
+// from an older release.
+//
+//	FROM          the published toolchain, proved
+//	FROM -> V1    cmd/dist of V1's zip, compiled and run by FROM: makes V1's compiler with
+//	              FROM's, V1 with that, and packs the zip
+//	V1 -> V2      the same with what was built
+//	... -> target
+//
+// The steps between are the releases that each source names as the oldest one that
+// can build it (bootgo in make.bash), where FROM is older than that. Each zip is
+// compared with the published one; those of the steps between are made for this
+// host. What is left to believe is FROM: a compiler that spoils compilers is
+// found out unless FROM has been spoilt, too, in a way that lasts all the chain.
+//
+// What runs is what make.bash runs (https://go.dev/doc/install/source), without a
+// shell and without a C compiler in reach: go build of cmd/dist, then dist bootstrap
+// -a -distpack.
+func (w *distribution) bootstrap(ctx context.Context) error {
+	downloads := filepath.Join(w.dir, "downloads")
+	client := w.client.in(downloads, downloads, w.client.modCache)
+	from := w.options.Bootstrap
+	chain, err := w.chain(ctx, client, from)
+	if err != nil {
+		return err
+	}
+	w.cfg.Stage("toolchain " + from)
+	if w.compiler, err = w.prove(ctx, client, from, w.cfg.HostOS, w.cfg.HostArch, true); err != nil {
+		return err
+	}
+	builder, rests := w.compiler.Dir, []Ground{{"toolchain " + from + " for " + w.compiler.Host + " " + w.compiler.Sum, "checksum database"}}
+	for i, s := range chain {
+		final := i == len(chain)-1
+		s.rests = slices.Concat([]Ground{{"module zip " + s.name() + " " + s.published.Sum, "checksum database"}}, rests)
+		if final {
+			listed, err := survey(ctx, s.published.Dir)
+			if err != nil {
+				return err
+			}
+			w.account(listed)
+			w.published = s.published
+			if w.target, err = w.buildTarget(); err != nil {
+				return err
+			}
+		}
+		by := from
+		if i > 0 {
+			by = "the rebuilt " + chain[i-1].Version
+		}
+		w.cfg.Stage(fmt.Sprintf("build %s by %s (step %d of %d)", s.Version, by, i+1, len(chain)))
+		if builder, err = w.step(ctx, s, builder, final); err != nil {
+			return err
+		}
+		rests = append(rests, Ground{s.Version + " for " + w.compiler.Host + ", built here by " + by, "source in " + s.name() + " " + s.published.Sum})
+	}
+	return nil
+}
+
+// step is one link of a chain: a release, and its published zip.
+type step struct {
+	Toolchain
+	published toolchain.Toolchain
+	zip       string
+	rests     []Ground
+}
+
+func (s *step) name() string { return distributionPath + "@" + s.module() }
+
+var bootgoRE = regexp.MustCompile(`(?m)^bootgo=(1\.\d{1,3}(?:\.\d{1,3})?)$`)
+
+// chain finds out what it takes to get from a release to the distribution, and
+// has all of it at hand.
+func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) ([]*step, error) {
+	var chain []*step
+	d := w.Toolchain
+	for {
+		s := &step{Toolchain: d}
+		w.cfg.Stage("toolchain " + d.Version)
+		var err error
+		if s.zip, err = w.download(ctx, client, d); err != nil {
+			return nil, err
+		}
+		// Not the installed one, whose go.env may be another.
+		if s.published, err = w.prove(ctx, client, d.Version, d.OS, d.Arch, false); err != nil {
+			return nil, err
+		}
+		sum, err := dirhash.HashZip(s.zip, dirhash.Hash1)
+		if err != nil {
+			return nil, err
+		}
+		if sum != s.published.Sum {
+			return nil, because(UnknownToolchain, "the zip %s that the module proxy gives has the hash %s, and the checksum database says %s", s.name(), sum, s.published.Sum)
+		}
+		if _, err := toolFlags(s.published.Dir); err != nil {
+			return nil, err
+		}
+		chain = append([]*step{s}, chain...)
+		script, err := readSmall(os.DirFS(s.published.Dir), "src/make.bash")
+		if err != nil {
+			return nil, err
+		}
+		between, reason := before(d.Version, from, script)
+		if reason != nil {
+			return nil, reason
+		}
+		if between == "" {
+			return chain, nil
+		}
+		if len(chain) == maxSteps {
+			return nil, because(UnknownToolchain, "from %s to %s it takes more than %d steps", from, w.Version, maxSteps)
+		}
+		d = Toolchain{between, w.cfg.HostOS, w.cfg.HostArch}
+	}
+}
+
+// before returns the release that builds another one, whose make.bash is at hand:
+// nothing if from can do it, and else the oldest that can.
+func before(v, from string, script []byte) (string, *Reason) {
+	m := bootgoRE.FindAllSubmatch(script, -1)
+	if len(m) != 1 {
+		return "", because(Setting, "make.bash of %s does not say which Go can build it", v)
+	}
+	oldest := "go" + string(m[0][1])
+	if version.Compare(from, oldest) >= 0 {
+		return "", nil
+	}
+	if err := parseRelease(oldest); err != nil || version.Compare(oldest, v) >= 0 {
+		return "", because(UnknownToolchain, "it takes %s or newer to build %s, %s is older, and %s is not published as a module", oldest, v, from, oldest).hint("begin with a newer release")
+	}
+	return oldest, nil
+}
+
+// download has the go command fetch a zip, and returns its path.
+func (w *distribution) download(ctx context.Context, client gocmd.Go, d Toolchain) (string, error) {
+	scratch := filepath.Join(w.dir, "client")
+	if err := os.MkdirAll(scratch, 0o755); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(scratch, "go.mod"), []byte("module client\n\ngo 1.21\n"), 0o644); err != nil {
+		return "", err
+	}
+	out, err := client.With("GO111MODULE=on", "GOWORK=off", "GOTOOLCHAIN=local").Run(ctx, scratch, "mod", "download", "-json", distributionPath+"@"+d.module())
+	if err != nil && ctx.Err() != nil {
+		return "", err
+	}
+	var answer struct{ Zip, Dir, Error string }
+	if json.Unmarshal(out, &answer) == nil && answer.Error != "" {
+		err = errors.New(answer.Error)
+	}
+	if err == nil && (answer.Zip == "" || answer.Dir == "") {
+		err = errors.New("go mod download names no zip")
+	}
+	if err != nil {
+		return "", because(NotPublic, "%s cannot be had: %s", distributionPath+"@"+d.module(), err).hint("is there a network, and is this a release of Go, published since " + oldestToolchain + "?")
+	}
+	// It unpacks the zip, too, which is of no use here.
+	return answer.Zip, build.RemoveAll(answer.Dir)
+}
+
+// step builds a release by the toolchain at builder, judges its zip, and returns
+// the GOROOT that was built.
+func (w *distribution) step(ctx context.Context, s *step, builder string, final bool) (goroot string, err error) {
+	dir := filepath.Join(w.dir, s.Version)
+	passes, modCache, programs := filepath.Join(dir, "pass"), filepath.Join(dir, "modules"), filepath.Join(dir, "programs")
+	for _, d := range []string{passes, modCache, programs} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return "", err
+		}
+	}
+	if err := w.uname(programs); err != nil {
+		return "", err
+	}
+	local := &build.Local{
+		Dir: passes, Store: w.store, ModuleDir: "src", ConfigDir: ".",
+		Checkout: func(ctx context.Context, dest string, _ bool) error { return layOut(ctx, s.published.Dir, dest) },
+		GOROOT:   builder, ModCache: modCache, Path: w.cfg.Path, HostEnv: w.cfg.HostEnv, Confinement: w.confine,
+		Now: w.cfg.Now, Log: io.Discard, Foreign: &build.Foreign{Programs: programs, MaxFile: min(w.cfg.MaxDisk, 8<<30)},
+	}
+	session, err := local.Open(ctx, build.A)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, session.Close()) }()
+	if err := w.dist(ctx, session, s); err != nil {
+		return "", err
+	}
+	w.cfg.Stage("compare " + s.Version)
+	built := filepath.Join(session.Tree(), "pkg", "distpack", s.module()+".zip")
+	if err := w.judgeZip(ctx, s, built, final); err != nil {
+		return "", err
+	}
+	for _, scratch := range []string{"pkg/distpack", "pkg/obj", "pkg/bootstrap"} {
+		if err := build.RemoveAll(filepath.Join(session.Tree(), filepath.FromSlash(scratch))); err != nil {
+			return "", err
+		}
+	}
+	goroot = filepath.Join(dir, "goroot")
+	return goroot, os.Rename(session.Tree(), goroot)
+}
+
+// dist does what make.bash does.
+func (w *distribution) dist(ctx context.Context, session build.Session, s *step) error {
+	exe := ""
+	if runtime.GOOS == "windows" {
+		exe = ".exe"
+	}
+	seen := session.Places()
+	share := (&job{Rebuilder: w.Rebuilder}).share()
+	common := []string{"GOENV=off", "GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off", "GOFLAGS=", "PATH=" + seen.Programs}
+	commands := []build.Command{{
+		What: "go build cmd/dist of " + s.Version, Dir: "src", Share: share,
+		Argv: []string{filepath.Join(seen.GOROOT, "bin", "go"+exe), "build", "-o", filepath.Join("cmd", "dist", "dist"+exe), "./cmd/dist"},
+		Env:  slices.Concat(common, []string{"GOROOT=" + seen.GOROOT, "GO111MODULE=off", "CGO_ENABLED=0"}),
+	}, {
+		What: "dist bootstrap of " + s.Version, Dir: "src", Share: share,
+		Argv: []string{filepath.Join(seen.Source, "src", "cmd", "dist", "dist"+exe), "bootstrap", "-a", "-distpack"},
+		Env: slices.Concat(common, []string{
+			"GOROOT=" + seen.Source, "GOROOT_BOOTSTRAP=" + seen.GOROOT, "GOHOSTARCH=" + w.cfg.HostArch, "GOOS=" + s.OS, "GOARCH=" + s.Arch,
+		}, w.variant(s)),
+	}}
+	for _, c := range commands {
+		_, err := session.Run(ctx, c)
+		if failed := (*build.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
+			return because(BuildFailed, "%s: %s", failed.What, lastLine(failed.Output))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// variant is the environment that a distribution of another architecture's variant
+// was built with.
+func (w *distribution) variant(s *step) []string {
+	if s.Toolchain != w.Toolchain || w.target.Variant == "" {
+		return nil
+	}
+	return slices.DeleteFunc(w.target.Env(), func(kv string) bool {
+		return strings.HasPrefix(kv, "GOOS=") || strings.HasPrefix(kv, "GOARCH=")
+	})
+}
+
+// lastLine is where cmd/dist says what is wrong.
+func lastLine(output string) string {
+	lines := strings.Split(strings.TrimSpace(output), "\n")
+	return strings.TrimSpace(strings.Join(lines[max(0, len(lines)-3):], " "))
+}
+
+// uname puts the one program that cmd/dist asks for its host into a folder.
+func (w *distribution) uname(dir string) error {
+	for _, d := range w.cfg.Path {
+		name := filepath.Join(d, "uname")
+		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
+			return os.Symlink(name, filepath.Join(dir, "uname"))
+		}
+	}
+	return nil // cmd/dist will tell
+}
+
+// layOut makes a GOROOT of the source in a distribution: without its tools and
+// without what cmd/dist has generated, so that nothing but source has a part in what
+// is built.
+func layOut(ctx context.Context, published, dest string) error {
+	var generated error
+	err := copyTree(ctx, published, dest, func(name string) bool {
+		if name == "bin" || name == "pkg" {
+			return false
+		}
+		if base := path.Base(name); !strings.HasPrefix(base, "z") || path.Ext(base) != ".go" {
+			return true
+		}
+		head, err := readHead(filepath.Join(published, filepath.FromSlash(name)))
+		if err != nil && generated == nil {
+			generated = err
+		}
+		return !bytes.Contains(head, []byte("generated by go tool dist; DO NOT EDIT"))
+	})
+	return errors.Join(err, generated)
+}
+
+func readHead(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, 1000))
+}
+
+// member is a file in a zip.
+type member struct {
+	sum  [sha256.Size]byte
+	file *zip.File
+}
+
+// Bounds of a zip of Go: that of 1.26 has 11,500 files of 215 MB.
+const (
+	maxMembers  = 100_000
+	maxUnpacked = 4 << 30
+)
+
+// members reads a zip, whose names all begin with prefix, and hashes what is in
+// it.
+func members(ctx context.Context, z *zip.Reader, prefix string) (map[string]member, error) {
+	if len(z.File) > maxMembers {
+		return nil, fmt.Errorf("zip: %d members, more than %d", len(z.File), maxMembers)
+	}
+	list := map[string]member{}
+	room := int64(maxUnpacked)
+	for _, f := range z.File {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		name, ok := strings.CutPrefix(f.Name, prefix)
+		if _, twice := list[name]; !ok || twice || !fs.ValidPath(name) || !f.Mode().IsRegular() {
+			return nil, fmt.Errorf("zip: bad member %q", f.Name)
+		}
+		r, err := f.Open()
+		if err != nil {
+			return nil, fmt.Errorf("zip: %s: %w", f.Name, err)
+		}
+		h := sha256.New()
+		n, err := io.Copy(h, io.LimitReader(r, room+1))
+		if err := errors.Join(err, r.Close()); err != nil {
+			return nil, fmt.Errorf("zip: %s: %w", f.Name, err)
+		}
+		if room -= n; room < 0 {
+			return nil, fmt.Errorf("zip: more than %d bytes", int64(maxUnpacked))
+		}
+		m := member{file: f}
+		h.Sum(m.sum[:0])
+		list[name] = m
+	}
+	return list, nil
+}
+
+// judgeZip compares a published zip with one that was built: as wholes and, for the
+// target of the chain, tool by tool.
+func (w *distribution) judgeZip(ctx context.Context, s *step, built string, final bool) error {
+	whole := &Result{
+		Name: s.String() + "  (zip)", Verdict: compare.Undetermined, Content: inspect.ContentUnknown,
+		Source: s.name(), GoVersion: s.Version, Target: s.OS + "/" + s.Arch, RestsOn: s.rests,
+		Claimed: []Ground{w.beginning()}, Command: w.byHand(s),
+	}
+	if final {
+		whole.Target = w.target.String()
+	}
+	var results []*Result
+	err := w.compareZips(ctx, s, built, whole, final, &results)
+	w.clock(whole)
+	w.results = append(w.results, append(results, whole)...)
+	return err
+}
+
+// beginning is what a chain rests on and does not show.
+func (w *distribution) beginning() Ground {
+	v := w.options.Bootstrap
+	return Ground{"the compiler of " + v + " is what its source says", "the chain begins with it; name an older release to begin earlier"}
+}
+
+func (w *distribution) compareZips(ctx context.Context, s *step, built string, whole *Result, final bool, results *[]*Result) error {
+	var zips [2]*zip.Reader
+	var lists [2]map[string]member
+	for i, name := range []string{s.zip, built} {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		h := artifact.NewHasher(io.Discard)
+		if _, err := io.Copy(h, f); err != nil {
+			return err
+		}
+		if i == 0 {
+			whole.Digest, whole.Size = h.Digest(), h.Size()
+		} else {
+			whole.Rebuilt, whole.RebuiltSize = h.Digest(), h.Size()
+		}
+		if zips[i], err = zip.NewReader(f, info.Size()); err != nil {
+			return fmt.Errorf("zip: %w", err)
+		}
+		if lists[i], err = members(ctx, zips[i], s.name()+"/"); err != nil {
+			return err
+		}
+	}
+	var differ, signed []string
+	framing := whole.Size
+	for _, name := range slices.Sorted(maps.Keys(lists[0])) {
+		a := lists[0][name]
+		framing -= int64(a.file.CompressedSize64)
+		b, ok := lists[1][name]
+		tool := strings.HasPrefix(name, "bin/") || strings.HasPrefix(name, "pkg/tool/")
+		switch {
+		case !ok:
+			differ = append(differ, name+" (is not built)")
+		case final && tool, a.sum != b.sum && tool:
+			res, err := w.member(s, name, a, b)
+			if err != nil {
+				return err
+			}
+			if final {
+				*results = append(*results, res)
+			}
+			switch res.Verdict {
+			case compare.Differs:
+				differ = append(differ, name)
+			case compare.Equivalent:
+				signed = append(signed, name)
+				whole.Uncovered += res.Uncovered
+			}
+		case a.sum != b.sum:
+			differ = append(differ, name)
+		}
+		if !ok && tool && final {
+			res := w.memberResult(s, name)
+			res.Digest, res.Size = artifact.Digest(fmt.Sprintf("sha256:%x", a.sum)), int64(a.file.UncompressedSize64)
+			res.Verdict, res.Reason = compare.Differs, because(BytesDiffer, "the source in the zip does not give this file")
+			*results = append(*results, res)
+		}
+		delete(lists[1], name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(lists[1])) {
+		differ = append(differ, name+" (is not published)")
+	}
+	switch {
+	case len(differ) > 0:
+		whole.Verdict = compare.Differs
+		more := ""
+		if n := len(differ); n > maxRows {
+			differ, more = differ[:maxRows], fmt.Sprintf(" and %d more", n-maxRows)
+		}
+		whole.Reason = because(BytesDiffer, "of its %d files differ: %s%s", len(lists[0]), text(strings.Join(differ, ", ")), more)
+	case whole.Digest == whole.Rebuilt:
+		whole.Verdict = compare.Reproduced
+	default:
+		whole.Verdict, whole.Normalizations = compare.Equivalent, []inspect.Normalization{MembersAlone}
+		whole.Uncovered += framing
+		if len(signed) > 0 {
+			whole.Normalizations = append(whole.Normalizations, inspect.WithoutSignature)
+		}
+	}
+	return nil
+}
+
+func (w *distribution) memberResult(s *step, name string) *Result {
+	return &Result{
+		Name: w.String() + "  " + name, Verdict: compare.Undetermined, Content: inspect.ContentUnknown,
+		Source: s.name(), Package: "cmd/" + toolName(name), GoVersion: s.Version, Target: w.target.String(),
+		RestsOn: s.rests, Claimed: []Ground{w.beginning()}, Command: w.byHand(s),
+	}
+}
+
+// member judges a tool in a zip.
+func (w *distribution) member(s *step, name string, a, b member) (*Result, error) {
+	res := w.memberResult(s, name)
+	var list [2]artifact.Artifact
+	for i, m := range []member{a, b} {
+		r, err := m.file.Open()
+		if err != nil {
+			return nil, err
+		}
+		d, size, err := w.store.Put(io.LimitReader(r, maxSubject))
+		if err := errors.Join(err, r.Close()); err != nil {
+			return nil, err
+		}
+		list[i] = artifact.Artifact{Name: name, Kind: artifact.Binary, Digest: d, Size: size, Executable: true}
+	}
+	res.Digest, res.Size = list[0].Digest, list[0].Size
+	w.content(res)
+	err := judgeTool(w.store, res, list[1])
+	w.clock(res)
+	return res, err
+}
+
+// byHand is the same for a person, in the source of the zip, without its bin and
+// pkg and with go.mod for each _go.mod.
+func (w *distribution) byHand(s *step) string {
+	platform := ""
+	if s.OS != w.cfg.HostOS || s.Arch != w.cfg.HostArch {
+		platform = "GOOS=" + s.OS + " GOARCH=" + s.Arch + " "
+	}
+	return "# in src of " + s.name() + ", without its bin and pkg, and with each _go.mod renamed to go.mod\n" +
+		platform + "GOROOT_BOOTSTRAP=\"$(GOTOOLCHAIN=" + w.options.Bootstrap + " go env GOROOT)\" ./make.bash -distpack"
+}

@@ -1,0 +1,722 @@
+package rebuild
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"go/version"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/recipe"
+	"github.com/twicebuild/twice/pipeline/toolchain"
+)
+
+// Toolchain is a published Go toolchain as a subject: the module
+// golang.org/toolchain at v0.0.1-VERSION.OS-ARCH (https://go.dev/doc/toolchain),
+// which holds the tools and the source that they were made of.
+type Toolchain struct {
+	// Version is a release, such as "go1.26.8".
+	Version string
+	// OS and Arch are the platform that its tools run on.
+	OS, Arch string
+}
+
+// oldestToolchain is the first release that is published as a module.
+const oldestToolchain = "go1.21"
+
+// ParseToolchain reads VERSION or VERSION/OS-ARCH, such as
+// "go1.26.8/darwin-arm64". Without a platform it is that of the host.
+func ParseToolchain(s, hostOS, hostArch string) (Toolchain, error) {
+	v, platform, given := strings.Cut(s, "/")
+	if err := parseRelease(v); err != nil {
+		return Toolchain{}, err
+	}
+	d := Toolchain{v, hostOS, hostArch}
+	if given {
+		var ok bool
+		if d.OS, d.Arch, ok = strings.Cut(platform, "-"); !ok {
+			return Toolchain{}, hint.Add(fmt.Errorf("platform %s: want GOOS-GOARCH", text(platform)), "write it as "+v+"/linux-amd64")
+		}
+	}
+	if _, err := d.target(""); err != nil {
+		return Toolchain{}, fmt.Errorf("platform %s: %s", text(d.OS+"-"+d.Arch), text(err.Error()))
+	}
+	return d, nil
+}
+
+// parseRelease accepts the name of a release that is published as a module.
+func parseRelease(v string) error {
+	if !releaseRE.MatchString(v) {
+		return hint.Add(fmt.Errorf("%s is no release of Go", text(v)), "write the exact version, such as go1.26.8")
+	}
+	if version.Compare(v, oldestToolchain) < 0 {
+		return hint.Add(fmt.Errorf("%s is older than %s", v, oldestToolchain), "Go publishes its toolchains as modules since "+oldestToolchain)
+	}
+	if _, err := toolchain.ParseVersion(v); err != nil {
+		return err
+	}
+	return nil
+}
+
+// target is the platform, with a variant where it is given.
+func (d Toolchain) target(variant string) (matrix.Target, error) {
+	name := d.OS + "/" + d.Arch
+	if strings.ContainsAny(d.OS+d.Arch, "/-") {
+		return matrix.Target{}, errors.New("want GOOS-GOARCH")
+	}
+	if variant != "" {
+		name += "/" + variant
+	}
+	return matrix.ParseTarget(name)
+}
+
+const distributionPath = "golang.org/toolchain"
+
+// module is the version of the module.
+func (d Toolchain) module() string {
+	return "v0.0.1-" + d.Version + "." + d.OS + "-" + d.Arch
+}
+
+// String returns what people call it.
+func (d Toolchain) String() string { return "toolchain:" + d.Version + "/" + d.OS + "-" + d.Arch }
+
+// ToolchainOptions say how to judge a Toolchain.
+type ToolchainOptions struct {
+	// Bootstrap is the older release that the compiler is built from, in as many
+	// steps as it takes, such as "go1.24.6". If it is empty the distribution's own
+	// compiler does the work.
+	Bootstrap string
+	// Only are patterns ([path.Match]) for the names of tools, "bin/gofmt", or
+	// for their last elements; nil means all. A bootstrap builds all, whatever is
+	// asked for.
+	Only []string
+}
+
+// checkToolchain returns an OptionError.
+func checkToolchain(d Toolchain, o ToolchainOptions) error {
+	for _, glob := range o.Only {
+		if _, err := path.Match(glob, "x"); err != nil {
+			return &OptionError{fmt.Errorf("pattern %q: %w", glob, err)}
+		}
+	}
+	if o.Bootstrap == "" {
+		return nil
+	}
+	if err := parseRelease(o.Bootstrap); err != nil {
+		return &OptionError{hint.Add(fmt.Errorf("bootstrap: %w", err), hint.Of(err))}
+	}
+	if version.Compare(o.Bootstrap, d.Version) >= 0 {
+		return &OptionError{hint.Add(fmt.Errorf("bootstrap from %s: it is not older than %s", o.Bootstrap, d.Version), "name an older release")}
+	}
+	if len(o.Only) > 0 {
+		return &OptionError{errors.New("a bootstrap builds all tools, so it cannot be told to build only some")}
+	}
+	return nil
+}
+
+// Toolchain judges a published Go toolchain. It returns a result for each tool
+// in it, and with a bootstrap one for the whole zip, and notes on the executables
+// in it that are no tools.
+//
+// Without a bootstrap the tools are built from the source in the zip, by the
+// release itself: that of this host, if the distribution is another platform's.
+// It shows that source and tools belong together. A compiler that adds something
+// to what it compiles, to itself above all, would do so again
+// (https://dl.acm.org/doi/10.1145/358198.358210). With one, see bootstrap.
+//
+// An error is the context's or an [OptionError]; whatever else keeps a tool from a
+// verdict is in its Result.
+func (r *Rebuilder) Toolchain(ctx context.Context, d Toolchain, o ToolchainOptions) ([]*Result, []string, error) {
+	if err := checkToolchain(d, o); err != nil {
+		return nil, nil, err
+	}
+	start := r.cfg.Now()
+	r.files++
+	w := &distribution{Rebuilder: r, Toolchain: d, options: o, dir: filepath.Join(r.work.Dir, fmt.Sprintf("file-%d", r.files)), last: start}
+	w.open = w.pass
+	within, stop := context.WithTimeoutCause(ctx, r.cfg.Timeout, errTimeout)
+	defer stop()
+	within, cancel := context.WithCancelCause(within)
+	defer cancel(nil)
+	watched := r.watch(within, cancel, w.dir)
+	err := w.run(within)
+	cause := context.Cause(within)
+	cancel(nil)
+	watched.Wait()
+	removed := build.RemoveAll(w.dir)
+	if ctx.Err() != nil {
+		return nil, nil, errors.Join(context.Cause(ctx), removed)
+	}
+	if err == nil {
+		err = removed
+	}
+	if err != nil {
+		reason := (*Reason)(nil)
+		switch {
+		case errors.Is(cause, errTimeout) || errors.Is(cause, errDisk):
+			reason = because(Limits, "%s", cause)
+		case !errors.As(err, &reason):
+			reason = because(Unavailable, "%s", err).hint(hint.Of(err))
+		}
+		w.giveUp(reason)
+	}
+	return w.results, w.notes, nil
+}
+
+// distribution is the work on one Toolchain.
+type distribution struct {
+	*Rebuilder
+	Toolchain
+	options ToolchainOptions
+	dir     string
+	// published is what is judged, and compiler what this host compiles with.
+	published, compiler toolchain.Toolchain
+	target              matrix.Target
+	results             []*Result
+	notes               []string
+	last                time.Time
+	// open sets up the pass that tools are built in.
+	open func(context.Context) (build.Session, error)
+}
+
+// giveUp makes every result that has no verdict one that gives the reason.
+func (w *distribution) giveUp(reason *Reason) {
+	reason.Text = w.summary(reason.Text)
+	if len(w.results) == 0 {
+		w.results = append(w.results, &Result{Name: w.String(), Verdict: compare.Undetermined, Content: inspect.ContentUnknown})
+	}
+	for _, res := range w.results {
+		if res.Verdict == compare.Undetermined && res.Reason == nil {
+			res.Reason = reason
+		}
+	}
+}
+
+// summary is a message for a result: one line, without the paths of the
+// workspace.
+func (w *distribution) summary(message string) string {
+	message = strings.ReplaceAll(message, w.dir, "workspace")
+	message = strings.ReplaceAll(message, w.work.Dir, "workspace")
+	return text(strings.Join(strings.Fields(message), " "))
+}
+
+func (w *distribution) note(format string, args ...any) {
+	w.notes = append(w.notes, w.String()+": "+fmt.Sprintf(format, args...))
+}
+
+func (w *distribution) run(ctx context.Context) error {
+	if err := os.MkdirAll(w.dir, 0o755); err != nil {
+		return err
+	}
+	for _, m := range w.confine.Missing {
+		w.note("not confined: %s", m)
+	}
+	if w.options.Bootstrap != "" {
+		return w.bootstrap(ctx)
+	}
+	w.cfg.Stage("toolchain " + w.Version)
+	var err error
+	if w.compiler, err = w.prove(ctx, w.client.Go, w.Version, w.cfg.HostOS, w.cfg.HostArch, true); err != nil {
+		return err
+	}
+	w.published = w.compiler
+	if w.cross() {
+		w.cfg.Stage("toolchain " + w.Version + " for " + w.OS + "-" + w.Arch)
+		if w.published, err = w.prove(ctx, w.client.Go, w.Version, w.OS, w.Arch, false); err != nil {
+			return err
+		}
+	}
+	return w.tools(ctx)
+}
+
+// cross tells whether the distribution is for another platform than this one.
+func (w *distribution) cross() bool { return w.OS != w.cfg.HostOS || w.Arch != w.cfg.HostArch }
+
+// prove gets a toolchain and has it proved. An installed one may have another
+// go.env.
+func (r *Rebuilder) prove(ctx context.Context, client gocmd.Go, v, goos, goarch string, installed bool) (toolchain.Toolchain, error) {
+	o := toolchain.Options{CacheDir: filepath.Join(r.cfg.Cache, "toolchains"), HostOS: goos, HostArch: goarch}
+	if installed {
+		o.Installed = []string{r.client.goroot}
+	}
+	tc, err := toolchain.Obtain(ctx, client, v, o)
+	if err != nil && ctx.Err() == nil {
+		return tc, because(UnknownToolchain, "%s", err).hint(hint.Of(err))
+	}
+	return tc, err
+}
+
+// tools rebuilds the tools of w.published with w.compiler, and judges each.
+func (w *distribution) tools(ctx context.Context) (err error) {
+	listed, err := survey(ctx, w.published.Dir)
+	if err != nil {
+		return err
+	}
+	w.account(listed)
+	flags, err := toolFlags(w.published.Dir)
+	if err != nil {
+		return err
+	}
+	if w.target, err = w.buildTarget(); err != nil {
+		return err
+	}
+	tools, left := chosen(listed.tools, w.options.Only)
+	if len(left) > 0 {
+		w.note("left out, as you asked for others alone: %s", strings.Join(left, ", "))
+	}
+	if len(tools) == 0 {
+		return because(Unavailable, "no tool has a name that matches %s", text(strings.Join(w.options.Only, " ")))
+	}
+	for _, name := range tools {
+		if err := w.take(name); err != nil {
+			return err
+		}
+	}
+	session, err := w.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, session.Close()) }()
+	for i, name := range tools {
+		w.cfg.Stage(fmt.Sprintf("build %s (%d of %d)", name, i+1, len(tools)))
+		if err := w.tool(ctx, session, w.results[i], name, flags); err != nil {
+			reason := (*Reason)(nil)
+			if ctx.Err() != nil || !errors.As(err, &reason) {
+				return err
+			}
+			reason.Text = w.summary(reason.Text)
+			w.results[i].Reason = reason
+		}
+		w.clock(w.results[i])
+	}
+	return nil
+}
+
+// clock says how long the work on a result took.
+func (w *distribution) clock(res *Result) {
+	now := w.cfg.Now()
+	res.Seconds = now.Sub(w.last).Seconds()
+	w.last = now
+}
+
+// take makes the result of a tool and puts its bytes into the store.
+func (w *distribution) take(name string) error {
+	f, err := os.Open(filepath.Join(w.published.Dir, filepath.FromSlash(name)))
+	if err != nil {
+		return err
+	}
+	d, size, err := w.store.Put(io.LimitReader(f, maxSubject))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	res := &Result{
+		Name: w.String() + "  " + name, Digest: d, Size: size, Verdict: compare.Undetermined, Content: inspect.ContentUnknown,
+		Source: distributionPath + "@" + w.module(), Package: "cmd/" + toolName(name), GoVersion: w.Version, Target: w.target.String(),
+		RestsOn: []Ground{{"module zip " + distributionPath + "@" + w.module() + " " + w.published.Sum, "checksum database"}},
+	}
+	w.content(res)
+	w.results = append(w.results, res)
+	return nil
+}
+
+// content finds out whether a tool is as it was linked.
+func (w *distribution) content(res *Result) {
+	f, err := w.store.Open(res.Digest)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if bin, err := inspect.Open(f, res.Size); err == nil {
+		if c, err := bin.CheckContent(); err == nil {
+			res.Content = c.State
+		}
+	}
+}
+
+// selfMade is what nothing here shows.
+func (w *distribution) selfMade(v string) Ground {
+	return Ground{"the compiler of " + v + " is what its source says", "it is what compiled it: name an older release with --bootstrap"}
+}
+
+// tool builds one tool and judges it.
+func (w *distribution) tool(ctx context.Context, session build.Session, res *Result, name string, flags []string) error {
+	if w.cross() {
+		res.RestsOn = append(res.RestsOn, Ground{"toolchain " + w.Version + " for " + w.compiler.Host + " " + w.compiler.Sum, "checksum database"})
+	}
+	res.Claimed = append(res.Claimed, w.selfMade(w.Version))
+	pkg := "cmd/" + toolName(name)
+	if info, err := os.Stat(filepath.Join(w.published.Dir, "src", filepath.FromSlash(pkg))); err != nil || !info.IsDir() {
+		return because(NotPublic, "the source in the zip has no %s", pkg)
+	}
+	env := slices.Concat(recipe.Closed(), w.target.Env(), []string{"CGO_ENABLED=0", "GOEXPERIMENT=", "GOFIPS140=off"})
+	slices.Sort(env)
+	r := recipe.Recipe{
+		Schema: recipe.Schema, Binary: path.Base(name), Target: w.target, Env: env,
+		Argv:      slices.Concat([]string{"go", "build"}, flags, []string{pkg}),
+		Source:    recipe.Source{Module: distributionPath, Version: w.module(), Sum: w.published.Sum, Dir: "src/cmd"},
+		Toolchain: recipe.Toolchain{Version: w.Version},
+	}
+	var err error
+	if res.RecipeDigest, err = r.Digest(); err != nil {
+		return err
+	}
+	res.Recipe, res.Command = &r, w.command(r)
+	share := (&job{Rebuilder: w.Rebuilder}).share()
+	built, err := session.Build(ctx, build.Job{Binaries: []build.Binary{{Recipe: r, ImportPath: pkg}}, Share: share})
+	if failed := (*build.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
+		return because(BuildFailed, "the source in the zip does not build: %s: %s", failed.What, failed.Complaint())
+	}
+	if err != nil {
+		return err
+	}
+	return judgeTool(w.store, res, built.Artifacts[0])
+}
+
+// judgeTool compares a published tool with what was built, in any way, from its
+// source.
+func judgeTool(store *artifact.Store, res *Result, built artifact.Artifact) error {
+	res.Rebuilt, res.RebuiltSize = built.Digest, built.Size
+	own := artifact.Artifact{Name: res.Name, Kind: artifact.Binary, Digest: res.Digest, Size: res.Size, Executable: true}
+	c, err := compare.Files(own, built, store.Open)
+	if err != nil {
+		return err
+	}
+	if c.Verdict.Pass() {
+		res.Verdict = c.Verdict
+		return nil
+	}
+	if n, ok := unsigned(store, own, built); ok {
+		res.Verdict, res.Normalizations, res.Uncovered = compare.Equivalent, []inspect.Normalization{inspect.WithoutSignature}, n
+		return nil
+	}
+	res.Verdict, res.Explanation = compare.Differs, c.Explanation
+	res.Reason = because(BytesDiffer, "%s: source, toolchain and flags are those of the release, and they give other bytes", c.Reason)
+	if res.Content == inspect.ContentChanged {
+		res.Reason.Text += "; its own build ID tells that it was changed after it was linked"
+	}
+	return nil
+}
+
+// unsigned tells whether nothing but a code signature differs, and how many bytes
+// that leaves out.
+func unsigned(store *artifact.Store, a, b artifact.Artifact) (int64, bool) {
+	var list [2]inspect.Normal
+	for i, art := range []artifact.Artifact{a, b} {
+		f, err := store.Open(art.Digest)
+		if err != nil {
+			return 0, false
+		}
+		defer f.Close()
+		bin, err := inspect.Open(f, art.Size)
+		if err != nil {
+			return 0, false
+		}
+		if list[i], err = bin.Normal(inspect.WithoutSignature); err != nil {
+			return 0, false
+		}
+	}
+	return list[0].Uncovered, list[0].Same(list[1])
+}
+
+// command is the same for a person. The release's own source is where its go
+// command looks for package cmd.
+func (w *distribution) command(r recipe.Recipe) string {
+	words := []string{"GOTOOLCHAIN=" + w.Version, "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0"}
+	words = append(words, w.target.Env()...)
+	words = append(words, slices.Insert(slices.Clone(r.Argv), 2, "-o", r.Binary)...)
+	for i, s := range words {
+		words[i] = word(s)
+	}
+	return strings.Join(words, " ")
+}
+
+// pass sets up the confined workspace: a GOROOT with the source of the
+// distribution and the tools of this host, and an empty module, in which cmd/dist
+// builds the tools of a release, too.
+func (w *distribution) pass(ctx context.Context) (build.Session, error) {
+	goroot := w.compiler.Dir
+	if w.cross() {
+		goroot = filepath.Join(w.dir, "goroot")
+		if err := w.compose(ctx, goroot); err != nil {
+			return nil, err
+		}
+	}
+	passes, modCache := filepath.Join(w.dir, "pass"), filepath.Join(w.dir, "modules")
+	if err := errors.Join(os.MkdirAll(passes, 0o755), os.MkdirAll(modCache, 0o755)); err != nil {
+		return nil, err
+	}
+	local := &build.Local{
+		Dir: passes, Store: w.store, ModuleDir: ".", ConfigDir: ".",
+		Checkout: func(_ context.Context, dest string, _ bool) error {
+			if err := os.MkdirAll(dest, 0o755); err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(dest, "go.mod"), []byte("module bootstrap\n\ngo "+language(w.Version)+"\n"), 0o644)
+		},
+		GOROOT: goroot, ModCache: modCache, Path: w.cfg.Path, HostEnv: w.cfg.HostEnv, Confinement: w.confine,
+		Now: w.cfg.Now, Log: io.Discard, Foreign: &build.Foreign{MaxFile: min(w.cfg.MaxDisk, 8<<30)},
+	}
+	return local.Open(ctx, build.A)
+}
+
+// language is the version of the language that a release has: "1.26".
+func language(v string) string { return strings.TrimPrefix(version.Lang(v), "go") }
+
+// compose lays out the distribution with the tools of this host's in place of its
+// own, which do not run here.
+func (w *distribution) compose(ctx context.Context, dest string) error {
+	err := copyTree(ctx, w.published.Dir, dest, func(name string) bool {
+		return name != "bin" && name != "pkg/tool" && !slices.Contains(notPublished, name)
+	})
+	if err != nil {
+		return err
+	}
+	for _, dir := range []string{"bin", "pkg/tool"} {
+		if err := copyTree(ctx, filepath.Join(w.compiler.Dir, filepath.FromSlash(dir)), filepath.Join(dest, filepath.FromSlash(dir)), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyTree copies the regular files below src for whose names, and those of their
+// folders, keep does not say no.
+func copyTree(ctx context.Context, src, dest string, keep func(name string) bool) error {
+	return filepath.WalkDir(src, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(src, p)
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(dest, rel)
+		switch {
+		case rel != "." && keep != nil && !keep(filepath.ToSlash(rel)):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case d.IsDir():
+			return os.MkdirAll(to, 0o755)
+		case !d.Type().IsRegular():
+			return fmt.Errorf("%s is no regular file", p)
+		}
+		return copyFile(p, to)
+	})
+}
+
+func copyFile(src, dest string) error {
+	in, err := os.Open(src)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(dest, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644|info.Mode().Perm()&0o111)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// buildTarget is what the tools were built for. The variant of the architecture
+// is the one that cmd/dist has written down as the default of this distribution,
+// which had it from the environment of the build: linux-arm has another one than
+// a build for linux/arm elsewhere.
+func (w *distribution) buildTarget() (matrix.Target, error) {
+	t, err := w.Toolchain.target("")
+	if err != nil {
+		return t, err
+	}
+	data, err := readSmall(os.DirFS(w.published.Dir), "src/internal/buildcfg/zbootstrap.go")
+	if err != nil {
+		return t, because(Setting, "the zip does not say what it was built for: %s", err)
+	}
+	for _, kv := range t.Env() {
+		name, _, _ := strings.Cut(kv, "=")
+		if name == "GOOS" || name == "GOARCH" {
+			continue
+		}
+		m := regexp.MustCompile("(?m)^const [dD]efault"+name+" = `([^`\n]{1,40})`$").FindAllSubmatch(data, -1)
+		if len(m) != 1 {
+			return t, because(Setting, "the zip does not say which %s it was built for", name)
+		}
+		if t, err = w.Toolchain.target(string(m[0][1])); err != nil {
+			return t, because(Setting, "the zip was built for %s=%s: %s", name, text(string(m[0][1])), text(err.Error()))
+		}
+	}
+	return t, nil
+}
+
+// releaseFlags are the flags of the go command that all releases so far have built
+// their tools with (toolenv in cmd/dist/build.go).
+var releaseFlags = []string{"-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false"}
+
+var goflagsRE = regexp.MustCompile(`"GOFLAGS=(-[^"\n]*)"`)
+
+// toolFlags returns the flags that the release's own cmd/dist builds the tools
+// with. They are an error where they are not the known ones: a source decides
+// nothing here that was not thought of.
+func toolFlags(goroot string) ([]string, error) {
+	data, err := readSmall(os.DirFS(goroot), "src/cmd/dist/build.go")
+	if err != nil {
+		return nil, because(Setting, "the zip does not say how its tools were built: %s", err)
+	}
+	m := goflagsRE.FindAllSubmatch(data, -1)
+	if len(m) != 1 || string(m[0][1]) != strings.Join(releaseFlags, " ") {
+		return nil, because(Setting, "its cmd/dist does not build tools with %s, as that of the releases up to go1.26 does", strings.Join(releaseFlags, " "))
+	}
+	return releaseFlags, nil
+}
+
+// toolName is the last element of the package that a tool is built from.
+func toolName(name string) string { return strings.TrimSuffix(path.Base(name), ".exe") }
+
+// chosen splits tools into those that match one of some patterns and the others.
+func chosen(tools, only []string) (in, out []string) {
+	for _, name := range tools {
+		match := len(only) == 0
+		for _, glob := range only {
+			full, _ := path.Match(glob, name)
+			last, _ := path.Match(glob, path.Base(name))
+			match = match || full || last
+		}
+		if match {
+			in = append(in, name)
+		} else {
+			out = append(out, name)
+		}
+	}
+	return in, out
+}
+
+// notPublished are the folders of an installed Go that its zip has not.
+var notPublished = []string{"api", "doc", "misc", "test"}
+
+// surveyed are the files of a distribution that a machine executes, or links.
+type surveyed struct {
+	// tools are all files below bin and pkg/tool.
+	tools []string
+	// objects are the others, and testdata those in folders of that name.
+	objects  []string
+	testdata []string
+	files    int
+}
+
+// survey looks at every file of a GOROOT.
+func survey(ctx context.Context, goroot string) (surveyed, error) {
+	var s surveyed
+	head := make([]byte, 16)
+	err := filepath.WalkDir(goroot, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(goroot, p)
+		if err != nil {
+			return err
+		}
+		name := filepath.ToSlash(rel)
+		if d.IsDir() {
+			if slices.Contains(notPublished, name) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		s.files++
+		if strings.HasPrefix(name, "bin/") || strings.HasPrefix(name, "pkg/tool/") {
+			s.tools = append(s.tools, name)
+			return nil
+		}
+		f, err := os.Open(p)
+		if err != nil {
+			return err
+		}
+		n, err := io.ReadFull(f, head)
+		if err := errors.Join(f.Close(), short(err)); err != nil {
+			return err
+		}
+		switch {
+		case !object(name, head[:n]):
+		case strings.Contains(name, "/testdata/"):
+			s.testdata = append(s.testdata, name)
+		default:
+			s.objects = append(s.objects, name)
+		}
+		return nil
+	})
+	return s, err
+}
+
+func short(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	return err
+}
+
+// magics are the beginnings of executables, objects and libraries: ELF, Mach-O in
+// both orders and universal, PE, WebAssembly, ar, and Go's own objects.
+var magics = []string{
+	"\x7fELF", "\xcf\xfa\xed\xfe", "\xce\xfa\xed\xfe", "\xfe\xed\xfa\xcf", "\xfe\xed\xfa\xce", "\xca\xfe\xba\xbe", "MZ", "\x00asm", "!<arch>\n", "!<bigaf>\n", "go object ",
+}
+
+// object tells whether a file is one that is executed or linked. Objects of COFF
+// and XCOFF have no magic to speak of, so their names count.
+func object(name string, head []byte) bool {
+	switch path.Ext(name) {
+	case ".syso", ".o", ".obj", ".a", ".lib", ".so", ".dll", ".dylib", ".exe":
+		return true
+	}
+	return slices.ContainsFunc(magics, func(m string) bool { return bytes.HasPrefix(head, []byte(m)) })
+}
+
+// foreignObjects are the folders of objects that come from other projects and go
+// into programs alone that are built with -race or with
+// GOEXPERIMENT=boringcrypto, which no tool is.
+var foreignObjects = []string{"src/runtime/race/", "src/crypto/internal/boring/syso/"}
+
+// account says what in the zip is no source and has no result.
+func (w *distribution) account(s surveyed) {
+	var known, others []string
+	for _, name := range s.objects {
+		if slices.ContainsFunc(foreignObjects, func(dir string) bool { return strings.HasPrefix(name, dir) }) {
+			known = append(known, name)
+		} else {
+			others = append(others, name)
+		}
+	}
+	w.note("of its %d files %d are tools, %d objects that the source has as they are, %d executables and objects in folders for test data; the rest is source and data", s.files, len(s.tools), len(s.objects), len(s.testdata))
+	if len(known) > 0 {
+		w.note("not judged, since other projects made them; they are linked into programs with -race or GOEXPERIMENT=boringcrypto, and into no tool: %s", strings.Join(known, ", "))
+	}
+	if len(others) > 0 {
+		w.note("not judged, and perhaps linked into what was built here, too: %s", strings.Join(others, ", "))
+	}
+}
