@@ -440,7 +440,7 @@ func (w *distribution) compareZips(ctx context.Context, s *step, built string, w
 		case !ok:
 			differ = append(differ, name+" (is not built)")
 		case final && tool, a.sum != b.sum && tool:
-			res, err := w.member(s, name, a, b)
+			res, err := w.member(ctx, s, name, a, b)
 			if err != nil {
 				return err
 			}
@@ -497,7 +497,7 @@ func (w *distribution) memberResult(s *step, name string) *Result {
 }
 
 // member judges a tool in a zip.
-func (w *distribution) member(s *step, name string, a, b member) (*Result, error) {
+func (w *distribution) member(ctx context.Context, s *step, name string, a, b member) (*Result, error) {
 	res := w.memberResult(s, name)
 	var list [2]artifact.Artifact
 	for i, m := range []member{a, b} {
@@ -513,7 +513,7 @@ func (w *distribution) member(s *step, name string, a, b member) (*Result, error
 	}
 	res.Digest, res.Size = list[0].Digest, list[0].Size
 	w.content(res)
-	err := judgeTool(w.store, res, list[1])
+	err := judgeTool(ctx, w.store, w.work.Dir, res, list[1])
 	w.clock(res)
 	return res, err
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/inspect"
@@ -385,15 +386,15 @@ func (w *distribution) tool(ctx context.Context, session build.Session, res *Res
 	if err != nil {
 		return err
 	}
-	return judgeTool(w.store, res, built.Artifacts[0])
+	return judgeTool(ctx, w.store, w.work.Dir, res, built.Artifacts[0])
 }
 
 // judgeTool compares a published tool with what was built, in any way, from its
 // source.
-func judgeTool(store *artifact.Store, res *Result, built artifact.Artifact) error {
+func judgeTool(ctx context.Context, store *artifact.Store, tempDir string, res *Result, built artifact.Artifact) error {
 	res.Rebuilt, res.RebuiltSize = built.Digest, built.Size
 	own := artifact.Artifact{Name: res.Name, Kind: artifact.Binary, Digest: res.Digest, Size: res.Size, Executable: true}
-	c, err := compare.Files(own, built, store.Open)
+	c, err := compare.Files(own, built)
 	if err != nil {
 		return err
 	}
@@ -405,7 +406,10 @@ func judgeTool(store *artifact.Store, res *Result, built artifact.Artifact) erro
 		res.Verdict, res.Normalizations, res.Uncovered = compare.Equivalent, []inspect.Normalization{inspect.WithoutSignature}, n
 		return nil
 	}
-	res.Verdict, res.Explanation = compare.Differs, c.Explanation
+	if res.Explanation, err = explain.Artifacts(ctx, store, own, built, explain.Options{TempDir: tempDir}); err != nil {
+		return err
+	}
+	res.Verdict = compare.Differs
 	res.Reason = because(BytesDiffer, "%s: source, toolchain and flags are those of the release, and they give other bytes", c.Reason)
 	if res.Content == inspect.ContentChanged {
 		res.Reason.Text += "; its own build ID tells that it was changed after it was linked"

@@ -256,7 +256,7 @@ func TestJudgeTool(t *testing.T) {
 		res.Digest, res.Size = put(c.published)
 		d, n := put(data)
 		w.content(res)
-		if err := judgeTool(w.store, res, artifact.Artifact{Name: "x", Kind: artifact.Binary, Digest: d, Size: n, Executable: true}); err != nil {
+		if err := judgeTool(t.Context(), w.store, t.TempDir(), res, artifact.Artifact{Name: "x", Kind: artifact.Binary, Digest: d, Size: n, Executable: true}); err != nil {
 			t.Fatal(err)
 		}
 		if res.Verdict != c.want || res.Content != c.content || (res.Reason == nil) != (c.want == compare.Reproduced) || (res.Explanation == nil) != (c.want == compare.Reproduced) {
