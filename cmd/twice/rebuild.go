@@ -159,11 +159,20 @@ func (a *app) subjects(ctx context.Context, cache string, args []string, flags r
 		goes := slices.ContainsFunc(s.Executables, func(e subject.Executable) bool { return e.Go })
 		for _, e := range s.Executables {
 			if e.Go || !goes {
-				f.list = append(f.list, rebuild.Subject{Name: e.String(), Digest: e.Digest, Open: func() (io.ReadCloser, error) { return e.Open() }})
+				f.list = append(f.list, rebuild.Subject{Name: e.String(), Digest: e.Digest, Hints: hints(e.Versions), Open: func() (io.ReadCloser, error) { return e.Open() }})
 			}
 		}
 	}
 	return f, nil
+}
+
+// hints are the versions that are around a file.
+func hints(versions []subject.Version) []rebuild.Hint {
+	var list []rebuild.Hint
+	for _, v := range versions {
+		list = append(list, rebuild.Hint{Version: v.Version, From: v.From})
+	}
+	return list
 }
 
 // rebuildConfig turns flags and the environment into what package rebuild takes.

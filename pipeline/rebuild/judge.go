@@ -1,6 +1,7 @@
 package rebuild
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -214,7 +215,7 @@ func (j *job) recoverFlags(ctx context.Context, b *built) (*linking, error) {
 			return nil, err
 		}
 		more := stamps
-		more.values = j.claim.likelyValues(stamps.values)
+		more.values = j.claim.likelyValues(cmp.Or(j.claim.main.Version, j.source.Version), stamps.values)
 		list = guesses(j.facts, more.sets())
 	}
 	found, mode, tried, ok := o.search(ctx, want, modes, list)
@@ -270,8 +271,15 @@ func (j *job) judge(b *built) error {
 	if ok, err := j.equivalent(b); ok || err != nil {
 		return err
 	}
+	why := ""
+	switch same, _ := j.sameMain(b); {
+	case j.choice.guess == "" || j.confirms(b):
+		why = j.certain(b)
+	case !same:
+		return &wrongGuess{res.Reason}
+	}
 	j.res.Explanation = res.Explanation
-	if why := j.certain(b); why != "" {
+	if why != "" {
 		j.res.Verdict, j.res.Reason = compare.Differs, because(BytesDiffer, "%s: %s", res.Reason, why)
 		if j.res.Content == inspect.ContentChanged {
 			j.res.Reason.Text += "; its own build ID tells that it was changed after it was linked"
@@ -324,6 +332,13 @@ func (j *job) equivalent(b *built) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// confirms tells whether the file's build ID names all that b was linked from, so
+// that a guess of its version is none any more.
+func (j *job) confirms(b *built) bool {
+	x, y := j.facts.BuildID, b.facts.BuildID
+	return x != nil && y != nil && x.LinkAction != "" && x.LinkAction == y.LinkAction
 }
 
 // certain says why a difference is not for want of knowledge of the linker's

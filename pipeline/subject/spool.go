@@ -35,6 +35,8 @@ type opening struct {
 	spooled  map[artifact.Digest]int64
 	// named are the digests of the executables with a name in a container.
 	named map[string][]artifact.Digest
+	// stated are the versions that packages and images say they have, by platform.
+	stated map[string][]Version
 	// inner counts archives that are not opened; innerName is one.
 	inner     int
 	innerName string

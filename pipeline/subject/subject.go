@@ -182,6 +182,9 @@ type Executable struct {
 	Platform string
 	// Containers are what it is in, the outermost first.
 	Containers []Container
+	// Versions are the versions that what is around it has, at most 8, the more
+	// telling ones first. Nothing vouches for them.
+	Versions []Version
 	// Stated is what the release record says of it, in a Dist alone.
 	Stated *report.Binary
 
@@ -282,9 +285,13 @@ func open(ctx context.Context, ref string, cfg Config) (*Subject, error) {
 	o := &opening{
 		ctx: ctx, cfg: cfg, limits: cfg.Limits.withDefaults(), store: artifact.NewStore(dir),
 		subject: &Subject{Ref: withoutSecrets(ref), dir: dir},
-		spooled: map[artifact.Digest]int64{}, named: map[string][]artifact.Digest{},
+		spooled: map[artifact.Digest]int64{}, named: map[string][]artifact.Digest{}, stated: map[string][]Version{},
 	}
 	err = o.run(ref)
+	for i := range o.subject.Executables {
+		e := &o.subject.Executables[i]
+		e.Versions = o.versions(e)
+	}
 	if err == nil && len(o.subject.Executables) == 0 {
 		err = o.nothing()
 	}
