@@ -360,7 +360,7 @@ func (j *job) run(ctx context.Context, s Subject) error {
 	defer j.file.Close()
 	var reason *Reason
 	if j.claim, reason = read(j.facts); reason != nil {
-		return reason
+		return j.silent(reason)
 	}
 	j.describe()
 	choices, err := j.choose(ctx, s.Hints)
@@ -417,6 +417,30 @@ func (j *job) inspect(ctx context.Context, s Subject) error {
 		}
 	}
 	return nil
+}
+
+// silent adds to the reason about a file without build information which release of
+// Go a text in it names: the linker writes runtime.buildVersion as it does what -X
+// sets. Nothing more can be done with that, for it is no word about the source.
+func (j *job) silent(r *Reason) error {
+	if r.Kind != NoBuildInfo || j.facts.GoVersion != "" || j.facts.BuildID == nil && j.facts.Code == nil {
+		return r
+	}
+	var list []string
+	if err := texts(j.file, j.facts.Sections, readOnlyData, func(s string) bool {
+		if releaseRE.MatchString(s) {
+			list = append(list, s)
+		}
+		return len(list) < 100
+	}); err != nil {
+		return errors.Join(r, err)
+	}
+	if list = unique(list); len(list) != 1 {
+		return r
+	}
+	j.res.GoVersion = list[0]
+	r.Text += fmt.Sprintf(", and it is a Go program, of %s by a text in it: a linker that leaves the information out made it, or somebody took it out", list[0])
+	return r
 }
 
 // describe says what the file claims to be.

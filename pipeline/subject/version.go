@@ -35,7 +35,7 @@ const (
 // versionRE finds a version in a text such as "tool_1.2.3-rc.1_linux_amd64.tar.gz",
 // "1:1.2.3~rc1-2" of Debian or "1.2.3_rc1-r0" of Alpine. Of what may follow the
 // numbers only the usual names of pre-releases are taken for a part of it.
-var versionRE = regexp.MustCompile(`(?:^|[^0-9A-Za-z.]|v)(\d{1,9}\.\d{1,9}\.\d{1,9})(?:[-~_]((?:alpha|beta|rc|pre|preview|dev)(?:[.-]?\d{1,9}){0,4}))?(?:$|[^0-9A-Za-z.]|\.[A-Za-z])`)
+var versionRE = regexp.MustCompile(`(?:^|[^0-9A-Za-z.]|v)(\d{1,9}\.\d{1,9}\.\d{1,9})(?:[-~_]((?:alpha|beta|rc|pre|preview|dev)(?:[.-]?\d{1,9}(?:\.\d{1,9}){0,3})?))?(?:$|[^0-9A-Za-z.]|\.[A-Za-z])`)
 
 var plainPreRE = regexp.MustCompile(`^([a-z]+)(\d+)$`)
 
