@@ -43,6 +43,8 @@ func (j *job) rebuild(ctx context.Context) error {
 				return err
 			}
 		}
+	} else if j.stated != nil {
+		j.flagsFound(first, j.stated.String()+"; the bytes confirm it")
 	} else if j.claim.trimpath && len(first.args) > 0 && j.cfg.LDFlags == nil {
 		j.flagsFound(first, "the bytes")
 	}
@@ -101,6 +103,10 @@ func (j *job) firstLinking() linking {
 		j.known = true
 		raw, _ := j.facts.Build.Setting("-ldflags")
 		return linking{args: c.ldflags, raw: raw}
+	}
+	if j.stated != nil {
+		j.known = j.stated.Verified
+		return j.statedFlags
 	}
 	args := slices.Clone(stripForms(j.facts)[0])
 	if j.facts.BuildID == nil {
@@ -193,7 +199,11 @@ func (j *job) recoverFlags(ctx context.Context, b *built) (*linking, error) {
 	if b.facts.BuildID.LinkAction == want {
 		j.known = true
 		if !j.claim.ldflagsKnown && j.cfg.LDFlags == nil {
-			j.flagsFound(b.link, "link action ID")
+			how := "link action ID"
+			if j.stated != nil {
+				how = j.stated.String() + "; the link action ID confirms it"
+			}
+			j.flagsFound(b.link, how)
 		}
 		return nil, nil
 	}
@@ -355,6 +365,9 @@ func (j *job) certain(b *built) string {
 	}
 	if same, known := j.sameMain(b); known && !same {
 		return "package main was compiled from something else than the file names: another source, dependency or toolchain"
+	}
+	if j.known && j.stated != nil {
+		return fmt.Sprintf("source, toolchain and flags are those of %s, and they give other bytes", j.stated)
 	}
 	if j.known {
 		return "source, toolchain and flags are those that the file names, and they give other bytes"

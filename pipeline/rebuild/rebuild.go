@@ -135,6 +135,8 @@ type Subject struct {
 	// Hints are what is around the file, the more telling first. They are a
 	// stranger's words, of which at most 32 are looked at.
 	Hints []Hint
+	// Stated is how somebody says that the file was made, or nil.
+	Stated *Stated
 	// Open opens it. What it returns is read once.
 	Open func() (io.ReadCloser, error)
 }
@@ -309,6 +311,10 @@ type job struct {
 	facts inspect.Facts
 	bin   *inspect.Binary
 	claim *claim
+	// stated is a recipe that is used, and statedFlags are its arguments of the
+	// linker.
+	stated      *Stated
+	statedFlags linking
 	// missing is why the file's word is not enough to find its source.
 	missing *Reason
 	// choice is the source that is tried, and all below belong to the attempt.
@@ -363,7 +369,12 @@ func (j *job) run(ctx context.Context, s Subject) error {
 		return j.silent(reason)
 	}
 	j.describe()
-	choices, err := j.choose(ctx, s.Hints)
+	if s.Stated != nil {
+		if err := j.heed(*s.Stated); err != nil {
+			return err
+		}
+	}
+	choices, err := j.choose(ctx, slices.Concat(j.stated.hints(), s.Hints))
 	if err != nil {
 		return err
 	}
