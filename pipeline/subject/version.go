@@ -138,7 +138,7 @@ func (o *opening) versions(e *Executable) []Version {
 	}
 	where := "its path in the archive"
 	switch {
-	case len(e.Containers) == 0:
+	case len(e.Containers) == 0 || e.Containers[0].Kind == Universal:
 		where = "the file's path"
 	case e.Platform != "":
 		where = "its path in the image"
