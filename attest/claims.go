@@ -17,6 +17,8 @@ type Claim struct {
 	PredicateType string
 	// Subjects are the digests of what it is about.
 	Subjects []artifact.Digest
+	// Payload is the statement, as it is in the bundle.
+	Payload []byte
 }
 
 // About tells whether d is among the subjects.
@@ -54,7 +56,7 @@ func ReadClaim(data []byte) (c Claim) {
 	if json.Unmarshal(b.Envelope.Payload, &s) != nil {
 		return c
 	}
-	c.PredicateType = s.PredicateType
+	c.PredicateType, c.Payload = s.PredicateType, b.Envelope.Payload
 	for _, subject := range s.Subject {
 		add(subject.Digest["sha256"])
 	}

@@ -3,7 +3,9 @@
 //
 // The tests need go, git, gcc and sha256sum, and the module proxy through the go
 // command. The large ones run with TWICE_E2E=all and are reported as skipped
-// otherwise; CI sets it.
+// otherwise; CI sets it. A few more of the same kind, for which CI has no time, run
+// with TWICE_E2E=everything, which stands for all and them; they too are reported
+// as skipped otherwise, one by one.
 package e2e
 
 import (
@@ -69,8 +71,17 @@ func run(m *testing.M) int {
 // large skips a test that takes minutes, unless all were asked for.
 func large(t *testing.T) {
 	t.Helper()
-	if os.Getenv("TWICE_E2E") != "all" {
+	if e := os.Getenv("TWICE_E2E"); e != "all" && e != "everything" {
 		t.Skip("takes minutes: runs with TWICE_E2E=all, as in CI")
+	}
+}
+
+// largest skips a test that takes minutes and is like another one that is large,
+// unless everything was asked for.
+func largest(t *testing.T) {
+	t.Helper()
+	if os.Getenv("TWICE_E2E") != "everything" {
+		t.Skip("takes minutes and is like another test: runs with TWICE_E2E=everything, and not in CI")
 	}
 }
 

@@ -15,15 +15,20 @@ import (
 // rebuilt is what these tests rely on in the document of twice rebuild.
 type rebuilt struct {
 	Schema, Verdict string
-	Files           []struct {
-		Name, Verdict, Source, Content, Command string
-		Reason                                  struct{ Kind, Text string }
-		Normalizations                          []string
-		RestsOn, Recovered, Claimed             []struct{ What, Why string }
-		Recipe                                  struct{ Argv []string }
-		Seconds                                 float64
-	}
+	Files           []rebuiltFile
 }
+
+type rebuiltFile struct {
+	Name, Verdict, Source, Content, Command string
+	Digest, GoVersion                       string
+	Reason                                  struct{ Kind, Text string }
+	Normalizations                          []string
+	RestsOn, Recovered, Claimed             []ground
+	Recipe                                  struct{ Argv []string }
+	Seconds                                 float64
+}
+
+type ground struct{ What, Why string }
 
 // rebuild runs twice rebuild and returns its document and its exit status.
 func rebuild(t *testing.T, args ...string) (rebuilt, int) {
@@ -127,5 +132,99 @@ func TestRebuildPublic(t *testing.T) {
 	}
 	if status != 0 || d.Files[0].Verdict != "reproduced" {
 		t.Errorf("status %d, %+v", status, d.Files[0])
+	}
+}
+
+// published is a package that somebody else has published, and what is known of
+// it: the positive cases were rebuilt by hand, too.
+type published struct {
+	subject string
+	// files are the names in it, each with the beginning of its digest in
+	// hexadecimal. Others in it are an error.
+	files map[string]string
+	// source and goVersion are those of each file, if verdict is reproduced.
+	source, goVersion, verdict string
+	// kind and says are the reason, if it is undetermined: says is a part of it.
+	kind, says string
+}
+
+// TestRebuildPublished rebuilds what others have published with other tools and for
+// other reasons, and says why where it cannot.
+func TestRebuildPublished(t *testing.T) {
+	large(t)
+	if _, err := exec.LookPath("npm"); err != nil {
+		t.Skip("needs npm")
+	}
+	const reproduced, undetermined = "reproduced", "undetermined"
+	esbuild := func(platform, file, digest string) published {
+		return published{subject: "npm:@esbuild/" + platform + "@0.25.0", files: map[string]string{file: digest}, source: "github.com/evanw/esbuild@v0.25.0", goVersion: "go1.23.5", verdict: reproduced}
+	}
+	t.Run("few", func(t *testing.T) {
+		rebuildPublished(t,
+			esbuild("linux-x64", "bin/esbuild", "98f635ee88526a7d"),
+			// Bazel's rules_go records neither modules nor settings.
+			published{subject: "npm:@bazel/bazelisk@1.28.0", files: map[string]string{
+				"bazelisk-darwin_amd64": "", "bazelisk-darwin_arm64": "", "bazelisk-linux_amd64": "", "bazelisk-linux_arm64": "", "bazelisk-windows_amd64.exe": "", "bazelisk-windows_arm64.exe": "",
+			}, goVersion: "go1.24.0", verdict: undetermined, kind: "no build information", says: "rules_go"},
+			// The publisher's linker writes no build information.
+			published{subject: "npm:@esbuild/linux-x64@0.27.0", files: map[string]string{"bin/esbuild": "e4d41ef34045"}, goVersion: "go1.25.4", verdict: undetermined, kind: "no build information", says: "go1.25.4"},
+			// A fork of Go, and uncommitted changes.
+			published{subject: "npm:@typescript/native-preview-linux-x64@7.0.0-dev.20260707.2", files: map[string]string{"lib/tsgo": ""}, verdict: undetermined, kind: "setting", says: "another distribution of Go"},
+		)
+	})
+	t.Run("more", func(t *testing.T) {
+		largest(t)
+		rebuildPublished(t,
+			esbuild("darwin-arm64", "bin/esbuild", "9e297058"),
+			esbuild("win32-x64", "esbuild.exe", "8c048a37"),
+			// No stamp of version control, and no version.
+			published{subject: "npm:@bufbuild/buf-linux-x64@1.47.2", files: map[string]string{"bin/buf": "3a0c4da8d46eea81", "bin/protoc-gen-buf-lint": "029531c7b2d40913", "bin/protoc-gen-buf-breaking": ""},
+				source: "github.com/bufbuild/buf@v1.47.2", goVersion: "go1.22.9", verdict: reproduced},
+		)
+	})
+}
+
+// rebuildPublished rebuilds packages in one run, and holds the result against what
+// is known.
+func rebuildPublished(t *testing.T, list ...published) {
+	t.Helper()
+	var subjects []string
+	files := 0
+	for _, p := range list {
+		subjects = append(subjects, p.subject)
+		files += len(p.files)
+	}
+	d, status := rebuild(t, subjects...)
+	want := 0
+	for _, p := range list {
+		if p.verdict != "reproduced" {
+			want = 3
+		}
+	}
+	if status != want || len(d.Files) != files {
+		t.Errorf("status %d, want %d; %d files, want %d", status, want, len(d.Files), files)
+	}
+	for _, p := range list {
+		for name, digest := range p.files {
+			i := slices.IndexFunc(d.Files, func(f rebuiltFile) bool {
+				return f.Name == p.subject+"  "+name
+			})
+			if i < 0 {
+				t.Errorf("%s  %s is missing", p.subject, name)
+				continue
+			}
+			f := d.Files[i]
+			if f.Verdict != p.verdict || !strings.HasPrefix(f.Digest, "sha256:"+digest) || f.GoVersion != p.goVersion && p.goVersion != "" || f.Reason.Kind != p.kind || !strings.Contains(f.Reason.Text, p.says) {
+				t.Errorf("%s: %s, %s, %s, %+v", f.Name, f.Verdict, f.Digest, f.GoVersion, f.Reason)
+			}
+			if p.verdict != "reproduced" {
+				continue
+			}
+			// The proxy may know the revision, and then nothing is guessed.
+			guessed := slices.ContainsFunc(f.Recovered, func(g ground) bool { return g.What == p.source })
+			if f.Source != p.source || f.Content != "intact" || len(f.Normalizations) > 0 || !guessed || f.RestsOn[0].Why != "checksum database" {
+				t.Errorf("%+v", f)
+			}
+		}
 	}
 }

@@ -28,6 +28,7 @@ type rebuildFlags struct {
 	insecure              bool
 	bootstrap             string
 	only                  []string
+	trust                 trustFlags // whose provenance counts
 }
 
 func (a *app) rebuildCmd() *cobra.Command {
@@ -36,8 +37,9 @@ func (a *app) rebuildCmd() *cobra.Command {
 		Use:   "rebuild SUBJECT...",
 		Short: "Rebuild published Go binaries from their public source, and compare",
 		Long: `A subject is a file, an archive (tar, zip, deb, apk), a folder, dist or a
-release.json of twice, an https:// URL, npm:NAME@VERSION, or an image in a
-registry; every Go binary in it counts. toolchain:VERSION[/GOOS-GOARCH] is a
+release.json of twice, an https:// URL, npm:NAME@VERSION, an image in a
+registry, or a *.sigstore.json with provenance, which stands for the files beside it
+that it is about; every Go binary in it counts. toolchain:VERSION[/GOOS-GOARCH] is a
 published Go toolchain, whose tools are built from its own source. Rebuild works out how each binary was made, builds it anew from what the checksum
 database vouches for, and compares. Nothing that a binary says is believed: it
 chooses the recipe, and the bytes decide whether it was the right one. The build
@@ -68,6 +70,7 @@ with 3 if there is no answer, for which it gives the reason.`,
 	c.Flags().StringArrayVar(&flags.only, "only", nil, "of a toolchain only the tools that match `GLOB`, such as bin/gofmt (may be repeated)")
 	c.Flags().StringArrayVar(&flags.platforms, "platform", nil, "of an image only `PLATFORM`, such as linux/arm64 (may be repeated; default: all of linux)")
 	insecureFlag(c, &flags.insecure)
+	flags.trust.addForProvenance(c)
 	c.Flags().StringVar(&a.cache, "cache", "", "the `DIR` for toolchains and workspaces (default: twice in the user's cache folder)")
 	return c
 }
@@ -188,34 +191,77 @@ func (a *app) subjects(ctx context.Context, cache string, args []string, flags r
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return nil, err
 	}
+	said, err := a.newTestimony(ctx, flags.trust)
+	if err != nil {
+		return nil, err
+	}
 	f := &found{}
 	for _, arg := range args {
 		a.progress.Stage("reading " + clean(arg))
-		s, err := subject.Open(ctx, arg, cfg)
-		if cause := context.Cause(ctx); cause != nil {
-			return nil, errors.Join(cause, f.close())
-		}
+		names, bundle, err := said.subjectsOf(ctx, arg)
 		if err != nil {
-			f.list = append(f.list, rebuild.Subject{Name: arg, Open: func() (io.ReadCloser, error) {
-				if file, ferr := openRegular(a.at(arg)); ferr == nil {
-					return file, nil // which is no archive, or an empty one: its bytes say why
-				}
-				return nil, err
-			}})
+			f.list = append(f.list, rebuild.Subject{Name: arg, Open: func() (io.ReadCloser, error) { return nil, err }})
 			continue
 		}
-		f.opened = append(f.opened, s)
-		for _, skipped := range s.Skipped {
-			a.progress.Line("passed over: %s", skipped.String())
+		if !bundle {
+			names = []string{arg}
 		}
-		goes := slices.ContainsFunc(s.Executables, func(e subject.Executable) bool { return e.Go })
-		for _, e := range s.Executables {
-			if e.Go || !goes {
-				f.list = append(f.list, rebuild.Subject{Name: e.String(), Digest: e.Digest, Open: func() (io.ReadCloser, error) { return e.Open() }})
+		before := len(f.list)
+		for _, name := range names {
+			s, err := subject.Open(ctx, name, cfg)
+			if cause := context.Cause(ctx); cause != nil {
+				return nil, errors.Join(cause, f.close())
 			}
+			if err != nil && bundle { // it is about other things than binaries, too
+				a.progress.Line("passed over: %s", clean(err.Error()))
+				continue
+			}
+			if err != nil {
+				f.list = append(f.list, rebuild.Subject{Name: arg, Open: func() (io.ReadCloser, error) {
+					if file, ferr := openRegular(a.at(arg)); ferr == nil {
+						return file, nil // which is no archive, or an empty one: its bytes say why
+					}
+					return nil, err
+				}})
+				continue
+			}
+			f.opened = append(f.opened, s)
+			f.add(a, s, said, said.near(name), before, bundle)
+		}
+		if bundle && len(f.list) == before {
+			f.list = append(f.list, rebuild.Subject{Name: arg, Open: func() (io.ReadCloser, error) {
+				return nil, errors.New("nothing that it is about is an executable")
+			}})
 		}
 	}
 	return f, nil
+}
+
+// add adds the executables of s. With once, one that is among the list from there
+// on is not added again.
+func (f *found) add(a *app, s *subject.Subject, said *testimony, bundles []foundBundle, from int, once bool) {
+	for _, skipped := range s.Skipped {
+		a.progress.Line("passed over: %s", skipped.String())
+	}
+	goes := slices.ContainsFunc(s.Executables, func(e subject.Executable) bool { return e.Go })
+	for _, e := range s.Executables {
+		again := once && slices.ContainsFunc(f.list[from:], func(o rebuild.Subject) bool { return o.Digest == e.Digest })
+		if again || goes && !e.Go {
+			continue
+		}
+		r := rebuild.Subject{Name: e.String(), Digest: e.Digest, Hints: hints(e.Versions), Open: func() (io.ReadCloser, error) { return e.Open() }}
+		said.about(&r, &e, bundles)
+		f.list = append(f.list, r)
+	}
+}
+
+// hints are the versions that are around a file.
+func hints(versions []subject.Version) []rebuild.Hint {
+	var list []rebuild.Hint
+	for _, v := range versions {
+		list = append(list, rebuild.Hint{Version: v.Version, From: v.From})
+	}
+	return list
 }
 
 // rebuildConfig turns flags and the environment into what package rebuild takes.

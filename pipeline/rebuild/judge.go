@@ -1,6 +1,7 @@
 package rebuild
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,8 @@ func (j *job) rebuild(ctx context.Context) error {
 				return err
 			}
 		}
+	} else if j.stated != nil {
+		j.flagsFound(first, j.stated.String()+"; the bytes confirm it")
 	} else if j.claim.trimpath && len(first.args) > 0 && j.cfg.LDFlags == nil {
 		j.flagsFound(first, "the bytes")
 	}
@@ -101,6 +104,10 @@ func (j *job) firstLinking() linking {
 		j.known = true
 		raw, _ := j.facts.Build.Setting("-ldflags")
 		return linking{args: c.ldflags, raw: raw}
+	}
+	if j.stated != nil {
+		j.known = j.stated.Verified
+		return j.statedFlags
 	}
 	args := slices.Clone(stripForms(j.facts)[0])
 	if j.facts.BuildID == nil {
@@ -193,7 +200,11 @@ func (j *job) recoverFlags(ctx context.Context, b *built) (*linking, error) {
 	if b.facts.BuildID.LinkAction == want {
 		j.known = true
 		if !j.claim.ldflagsKnown && j.cfg.LDFlags == nil {
-			j.flagsFound(b.link, "link action ID")
+			how := "link action ID"
+			if j.stated != nil {
+				how = j.stated.String() + "; the link action ID confirms it"
+			}
+			j.flagsFound(b.link, how)
 		}
 		return nil, nil
 	}
@@ -215,7 +226,7 @@ func (j *job) recoverFlags(ctx context.Context, b *built) (*linking, error) {
 			return nil, err
 		}
 		more := stamps
-		more.values = j.claim.likelyValues(stamps.values)
+		more.values = j.claim.likelyValues(cmp.Or(j.claim.main.Version, j.source.Version), stamps.values)
 		list = guesses(j.facts, more.sets())
 	}
 	found, mode, tried, ok := o.search(ctx, want, modes, list)
@@ -271,12 +282,19 @@ func (j *job) judge(ctx context.Context, b *built) error {
 	if ok, err := j.equivalent(b); ok || err != nil {
 		return err
 	}
+	why := ""
+	switch same, _ := j.sameMain(b); {
+	case j.choice.guess == "" || j.confirms(b):
+		why = j.certain(b)
+	case !same:
+		return &wrongGuess{res.Reason}
+	}
 	explanation, err := explain.Artifacts(ctx, j.store, own, b.file, explain.Options{TempDir: j.dir})
 	if err != nil {
 		return err
 	}
 	j.res.Explanation = explanation
-	if why := j.certain(b); why != "" {
+	if why != "" {
 		j.res.Verdict, j.res.Reason = compare.Differs, because(BytesDiffer, "%s: %s", res.Reason, why)
 		if j.res.Content == inspect.ContentChanged {
 			j.res.Reason.Text += "; its own build ID tells that it was changed after it was linked"
@@ -330,6 +348,13 @@ func (j *job) equivalent(b *built) (bool, error) {
 	return false, nil
 }
 
+// confirms tells whether the file's build ID names all that b was linked from, so
+// that a guess of its version is none any more.
+func (j *job) confirms(b *built) bool {
+	x, y := j.facts.BuildID, b.facts.BuildID
+	return x != nil && y != nil && x.LinkAction != "" && x.LinkAction == y.LinkAction
+}
+
 // certain says why a difference is not for want of knowledge of the linker's
 // flags, or nothing if it may be.
 func (j *job) certain(b *built) string {
@@ -344,6 +369,9 @@ func (j *job) certain(b *built) string {
 	}
 	if same, known := j.sameMain(b); known && !same {
 		return "package main was compiled from something else than the file names: another source, dependency or toolchain"
+	}
+	if j.known && j.stated != nil {
+		return fmt.Sprintf("source, toolchain and flags are those of %s, and they give other bytes", j.stated)
 	}
 	if j.known {
 		return "source, toolchain and flags are those that the file names, and they give other bytes"

@@ -132,6 +132,11 @@ type Subject struct {
 	Name string
 	// Digest is what the file must have, or empty.
 	Digest artifact.Digest
+	// Hints are what is around the file, the more telling first. They are a
+	// stranger's words, of which at most 32 are looked at.
+	Hints []Hint
+	// Stated is how somebody says that the file was made, or nil.
+	Stated *Stated
 	// Open opens it. What it returns is read once.
 	Open func() (io.ReadCloser, error)
 }
@@ -237,7 +242,7 @@ func (r *Rebuilder) File(ctx context.Context, s Subject) (*Result, error) {
 	within, cancel := context.WithCancelCause(within)
 	defer cancel(nil)
 	watched := r.watch(within, cancel, j.dir)
-	err := j.run(within, s)
+	err := j.run(within, s) // which may have had folders below j.dir, and is back
 	cause := context.Cause(within)
 	cancel(nil)
 	watched.Wait()
@@ -306,7 +311,14 @@ type job struct {
 	facts inspect.Facts
 	bin   *inspect.Binary
 	claim *claim
-
+	// stated is a recipe that is used, and statedFlags are its arguments of the
+	// linker.
+	stated      *Stated
+	statedFlags linking
+	// missing is why the file's word is not enough to find its source.
+	missing *Reason
+	// choice is the source that is tried, and all below belong to the attempt.
+	choice    choice
 	toolchain toolchain.Toolchain
 	pinned    gocmd.Go
 	source    recipe.Source
@@ -344,7 +356,7 @@ func (j *job) undetermined(r *Reason) {
 	}
 }
 
-func (j *job) run(ctx context.Context, s Subject) (err error) {
+func (j *job) run(ctx context.Context, s Subject) error {
 	if err := os.MkdirAll(j.dir, 0o755); err != nil {
 		return err
 	}
@@ -354,26 +366,19 @@ func (j *job) run(ctx context.Context, s Subject) (err error) {
 	defer j.file.Close()
 	var reason *Reason
 	if j.claim, reason = read(j.facts); reason != nil {
-		return reason
+		return j.silent(reason)
 	}
 	j.describe()
-	j.cfg.Stage("source")
-	if err := j.openSource(ctx); err != nil {
+	if s.Stated != nil {
+		if err := j.heed(*s.Stated); err != nil {
+			return err
+		}
+	}
+	choices, err := j.choose(ctx, slices.Concat(j.stated.hints(), s.Hints))
+	if err != nil {
 		return err
 	}
-	j.cfg.Stage("toolchain " + j.claim.goVersion)
-	if err := j.obtain(ctx); err != nil {
-		return err
-	}
-	j.cfg.Stage("modules")
-	if err := j.fill(ctx); err != nil {
-		return err
-	}
-	if err := j.open(ctx); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, j.session.Close()) }()
-	return j.rebuild(ctx)
+	return j.tryEach(ctx, choices)
 }
 
 // inspect takes the file into the store and reads what it says. Whether it is as
@@ -425,6 +430,30 @@ func (j *job) inspect(ctx context.Context, s Subject) error {
 	return nil
 }
 
+// silent adds to the reason about a file without build information which release of
+// Go a text in it names: the linker writes runtime.buildVersion as it does what -X
+// sets. Nothing more can be done with that, for it is no word about the source.
+func (j *job) silent(r *Reason) error {
+	if r.Kind != NoBuildInfo || j.facts.GoVersion != "" || j.facts.BuildID == nil && j.facts.Code == nil {
+		return r
+	}
+	var list []string
+	if err := texts(j.file, j.facts.Sections, readOnlyData, func(s string) bool {
+		if releaseRE.MatchString(s) {
+			list = append(list, s)
+		}
+		return len(list) < 100
+	}); err != nil {
+		return errors.Join(r, err)
+	}
+	if list = unique(list); len(list) != 1 {
+		return r
+	}
+	j.res.GoVersion = list[0]
+	r.Text += fmt.Sprintf(", and it is a Go program, of %s by a text in it: a linker that leaves the information out made it, or somebody took it out", list[0])
+	return r
+}
+
 // describe says what the file claims to be.
 func (j *job) describe() {
 	c := j.claim
@@ -437,46 +466,6 @@ func (j *job) describe() {
 
 func (j *job) ground(list *[]Ground, what, why string, args ...any) {
 	*list = append(*list, Ground{what, fmt.Sprintf(why, args...)})
-}
-
-// openSource settles on a source and lays it out for reading.
-func (j *job) openSource(ctx context.Context) error {
-	c := j.claim
-	if j.cfg.SourceDir != "" {
-		return j.openFolder(ctx)
-	}
-	// What earlier files of this run have downloaded need not come again.
-	g := j.client.in(filepath.Join(j.work.Dir, "downloads"), j.client.modCache)
-	if j.cfg.Main != "" {
-		p, v, _ := strings.Cut(j.cfg.Main, "@")
-		switch {
-		case p != c.main.Path:
-			return because(NotPublic, "its main module is %s, not %s", c.main.Path, p)
-		case c.main.Version != "" && c.main.Version != v:
-			return because(NoVersion, "the version is %s, as the file says, not %s", c.main.Version, v)
-		}
-		if c.main.Version == "" {
-			j.ground(&j.res.Claimed, j.cfg.Main+" is the source", "you said so")
-		}
-		return j.openModule(ctx, g, v)
-	}
-	if c.main.Version != "" {
-		return j.openModule(ctx, g, c.main.Version)
-	}
-	if c.vcs == nil {
-		return because(NoVersion, "it does not say which version of %s it is: it was built in a work tree, without a stamp of version control", c.main.Path).
-			hint("name the version with --main " + c.main.Path + "@VERSION, or a repository with --source DIR")
-	}
-	r, err := j.client.resolve(ctx, g, c.main.Path, c.vcs.revision, filepath.Join(j.dir, "resolve"))
-	if err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		return because(NotPublic, "the module proxy has no revision %s of %s: %s", c.vcs.revision, c.main.Path, err).
-			hint("name the version with --main " + c.main.Path + "@VERSION, or a repository with --source DIR")
-	}
-	j.ground(&j.res.Recovered, c.main.Path+"@"+r.Version, "the version that the module proxy gives to revision %s", c.vcs.revision[:12])
-	return j.openModule(ctx, g, r.Version)
 }
 
 // openModule takes the source from the module proxy.
@@ -497,7 +486,9 @@ func (j *job) openModule(ctx context.Context, g gocmd.Go, v string) error {
 		j.against = append(j.against, fmt.Sprintf("the file says that %s is %s, and it is %s", name, c.sum, j.source.Sum))
 	}
 	if c.vcs != nil {
-		j.claimStamp(ctx, g, v)
+		if err := j.claimStamp(ctx, g, v); err != nil {
+			return err
+		}
 	}
 	j.tree = filepath.Join(j.dir, "tree")
 	if err := m.Checkout(ctx, j.tree, source.Sorted); err != nil {
@@ -520,8 +511,9 @@ func (j *job) openModule(ctx context.Context, g gocmd.Go, v string) error {
 	return nil
 }
 
-// claimStamp says how far the stamp of version control can be relied upon.
-func (j *job) claimStamp(ctx context.Context, g gocmd.Go, v string) {
+// claimStamp says how far the stamp of version control can be relied upon. A guess
+// that it contradicts is wrong.
+func (j *job) claimStamp(ctx context.Context, g gocmd.Go, v string) error {
 	s := j.claim.vcs
 	why := "the file's own word: no history was at hand"
 	r, err := j.client.resolve(ctx, g, j.claim.main.Path, v, filepath.Join(j.dir, "resolve"))
@@ -529,10 +521,13 @@ func (j *job) claimStamp(ctx context.Context, g gocmd.Go, v string) {
 	case err != nil || r.Origin == nil || r.Origin.Hash == "":
 	case r.Origin.Hash == s.revision:
 		why = "the file's own word, and the module proxy says the same of the revision; nobody has signed that"
+	case j.choice.guess != "":
+		return &wrongGuess{fmt.Sprintf("the module proxy says that it is revision %s, and the file that it is %s", text(r.Origin.Hash), s.revision)}
 	default:
 		why = fmt.Sprintf("the file's own word, and the module proxy says that %s is revision %s", v, r.Origin.Hash)
 	}
 	j.ground(&j.res.Claimed, "vcs.revision "+s.revision+", vcs.time "+s.time.Format(time.RFC3339), "%s", why)
+	return nil
 }
 
 // openFolder takes the source from a repository that the user names.
@@ -612,7 +607,7 @@ func (j *job) fill(ctx context.Context) (err error) {
 	} else {
 		err = j.fillLocal(ctx)
 	}
-	if err != nil && ctx.Err() == nil {
+	if guess := (*wrongGuess)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &guess) {
 		return because(NotPublic, "the modules cannot be had, or the source does not go with %s: %s", c.goVersion, err).hint(hint.Of(err))
 	}
 	if err == nil && len(c.deps) > 0 {
@@ -697,7 +692,7 @@ func (j *job) fillLocal(ctx context.Context) error {
 	if len(main.Cgo) > 0 {
 		return fmt.Errorf("package %s takes a C compiler", main.Cgo[0])
 	}
-	return nil
+	return j.doubt(main)
 }
 
 // open sets up the confined workspace.

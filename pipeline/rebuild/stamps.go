@@ -395,8 +395,8 @@ func combinations(list []string, n int) iter.Seq[[]string] {
 }
 
 // likelyValues adds to values what projects stamp: the version and the commit.
-func (c *claim) likelyValues(values []string) []string {
-	add := []string{c.main.Version, strings.TrimPrefix(c.main.Version, "v")}
+func (c *claim) likelyValues(version string, values []string) []string {
+	add := []string{version, strings.TrimPrefix(version, "v")}
 	if s := c.vcs; s != nil {
 		add = append(add, s.revision, s.revision[:7], s.revision[:8], s.revision[:12], s.time.Format("2006-01-02T15:04:05Z"), s.time.Format("2006-01-02"))
 	}

@@ -32,7 +32,11 @@ func (o *opening) tar(at place, r io.Reader) error {
 				return err
 			}
 			if hasContent(h) {
-				if err := o.file(at, h.Name, tr); err != nil {
+				content, err := o.control(at, h.Name, tr)
+				if err != nil {
+					return err
+				}
+				if err := o.file(at, h.Name, content); err != nil {
 					return err
 				}
 			}

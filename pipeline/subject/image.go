@@ -142,6 +142,10 @@ func (o *opening) repository(full string) (*repository, error) {
 	return &repository{o, puller, repo}, err
 }
 
+// versionLabel is where an image says which version of its program it has
+// (https://github.com/opencontainers/image-spec/blob/v1.1.1/annotations.md).
+const versionLabel = "org.opencontainers.image.version"
+
 // manifest reads an image for one platform, which must be one of want unless
 // that is empty.
 func (r *repository) manifest(at place, m *publish.Manifest, want []matrix.Platform) error {
@@ -171,6 +175,8 @@ func (r *repository) manifest(at place, m *publish.Manifest, want []matrix.Platf
 		}
 		at = at.in(Container{Kind: System, Name: at.platform, Digest: m.Digest, Size: m.Size})
 	}
+	o := r.o
+	o.state(at.platform, config.Config.Labels[versionLabel], "the image's label "+versionLabel)
 	t := newTree()
 	for i, desc := range doc.Layers {
 		if err := r.layer(t, desc, ids[i]); err != nil {
@@ -181,7 +187,7 @@ func (r *repository) manifest(at place, m *publish.Manifest, want []matrix.Platf
 		if n.file == nil {
 			return nil
 		}
-		_, err := r.o.keep(at.in(n.file.layer), p, n.file.blob, nil)
+		_, err := o.keep(at.in(n.file.layer), p, n.file.blob, nil)
 		return err
 	})
 }

@@ -1,6 +1,7 @@
 package subject
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,8 @@ type opening struct {
 	spooled  map[artifact.Digest]int64
 	// named are the digests of the executables with a name in a container.
 	named map[string][]artifact.Digest
+	// stated are the versions that packages and images say they have, by platform.
+	stated map[string][]Version
 	// inner counts archives that are not opened; innerName is one.
 	inner     int
 	innerName string
@@ -175,13 +178,21 @@ func (o *opening) candidate(name string, r io.Reader) (b blob, found bool, err e
 // keep adds b to the subject, as something to be examined or skipped, unless it is
 // no executable.
 func (o *opening) keep(at place, name string, b blob, stated *report.Binary) (found bool, err error) {
-	name = at.name(name)
-	isGo, err := o.inspect(b)
+	return o.keepNamed(at, at.name(name), b, stated)
+}
+
+// keepNamed is keep for a name as it is reported.
+func (o *opening) keepNamed(at place, name string, b blob, stated *report.Binary) (found bool, err error) {
+	isGo, parts, err := o.inspect(b)
 	switch {
 	case errors.Is(err, inspect.ErrFormat):
 		return false, nil
 	case err != nil:
 		return true, o.skip(at, name, err.Error())
+	case parts != nil && at.inUniversal():
+		return true, o.skip(at, name, "a universal file within one")
+	case parts != nil:
+		return true, o.universal(at, name, b, parts)
 	}
 	var key strings.Builder
 	for _, c := range at.containers {
@@ -203,19 +214,63 @@ func (o *opening) keep(at place, name string, b blob, stated *report.Binary) (fo
 	return true, nil
 }
 
-// inspect tells whether b may be a Go program. The error is that of the store or
-// of [inspect.Open].
-func (o *opening) inspect(b blob) (isGo bool, err error) {
+// inspect tells whether b may be a Go program, and which slices it has if it is
+// a universal file. The error is that of the store or of [inspect.Open].
+func (o *opening) inspect(b blob) (isGo bool, parts []inspect.Section, err error) {
 	f, err := o.store.Open(b.digest)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	defer f.Close()
 	bin, err := inspect.Open(f, b.size)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
-	return mayBeGo(bin), nil
+	if bin.Format == inspect.Universal {
+		return false, bin.Slices, nil
+	}
+	return mayBeGo(bin), nil, nil
+}
+
+// inUniversal tells whether the place is in a universal file.
+func (p place) inUniversal() bool {
+	return len(p.containers) > 0 && p.containers[len(p.containers)-1].Kind == Universal
+}
+
+// universal keeps the slices of a universal Mach-O file, each of which a system
+// runs as if it were a file of its own. Slices that share bytes are refused: no tool
+// makes them, and they could be many times the size of the file.
+func (o *opening) universal(at place, name string, b blob, parts []inspect.Section) error {
+	byOffset := slices.SortedFunc(slices.Values(parts), func(a, b inspect.Section) int { return cmp.Compare(a.Offset, b.Offset) })
+	for i, s := range byOffset[1:] {
+		if before := byOffset[i]; before.Offset+before.Size > s.Offset {
+			return o.skip(at, name, "its slices overlap")
+		}
+	}
+	f, err := o.store.Open(b.digest)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	in := at.in(Container{Kind: Universal, Name: name, Format: string(inspect.Universal), Digest: b.digest, Size: b.size})
+	for _, s := range parts {
+		if err := o.count(name); err != nil {
+			return err
+		}
+		part, err := o.spool(io.NewSectionReader(f, s.Offset, s.Size), o.limits.File)
+		if err != nil {
+			return err
+		}
+		slice := name + " (" + s.Name + ")"
+		found, err := o.keepNamed(in, slice, part, nil)
+		if err == nil && !found {
+			err = errors.Join(o.skip(in, slice, "it is no executable"), o.drop(part))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // skip notes what cannot be examined.
@@ -229,14 +284,6 @@ func (o *opening) skip(at place, name, reason string) error {
 
 // mayBeGo is false if nothing of Go is in b.
 func mayBeGo(b *inspect.Binary) bool {
-	if b.Format == inspect.Universal {
-		for _, s := range b.Slices {
-			if part, err := b.OpenSlice(s); err == nil && mayBeGo(part) {
-				return true
-			}
-		}
-		return false
-	}
 	// Any other error means that there is something, if damaged.
 	if _, err := b.BuildInfo(); !errors.Is(err, inspect.ErrNoBuildInfo) {
 		return true

@@ -19,6 +19,8 @@
 //   - .deb (deb(5)): both the control and the data archive in it are read.
 //   - one file compressed with gzip, zstd, xz or bzip2
 //
+// A universal Mach-O file is taken apart: each slice is an executable.
+//
 // There is no well-kept small library for .rpm files and for .apk files of
 // version 3, so these are refused with a way out. Archives in archives are not
 // opened, except in a .deb.
@@ -148,6 +150,9 @@ const (
 	Member  Kind = "member" // an archive in an archive
 	System  Kind = "system" // the manifest of an image for one platform
 	Layer   Kind = "layer"  // a layer of an image
+	// Universal is a Mach-O file for several architectures. Its slices are the
+	// executables.
+	Universal Kind = "universal"
 )
 
 // Container is something that executables are in.
@@ -169,7 +174,8 @@ type Container struct {
 type Executable struct {
 	// Name is its path in the innermost container: without a leading "./", in a
 	// package of npm without the first element, in an image from the root. For an
-	// executable that is no container's, it is the reference.
+	// executable that is no container's, it is the reference. A slice of a universal
+	// file has the name of that file and its architecture: "tool (arm64)".
 	Name string
 	// Nth counts the different files of this name in the container, from 1.
 	Nth    int
@@ -182,6 +188,9 @@ type Executable struct {
 	Platform string
 	// Containers are what it is in, the outermost first.
 	Containers []Container
+	// Versions are the versions that what is around it has, at most 8, the more
+	// telling ones first. Nothing vouches for them.
+	Versions []Version
 	// Stated is what the release record says of it, in a Dist alone.
 	Stated *report.Binary
 
@@ -215,7 +224,7 @@ func (s *Skipped) String() string {
 
 func line(containers []Container, platform, name string, nth int) string {
 	var parts []string
-	if len(containers) > 0 {
+	if len(containers) > 0 && containers[0].Kind != Universal { // a slice has its name
 		parts = append(parts, printable(containers[0].Name, true))
 	}
 	if platform != "" {
@@ -282,9 +291,13 @@ func open(ctx context.Context, ref string, cfg Config) (*Subject, error) {
 	o := &opening{
 		ctx: ctx, cfg: cfg, limits: cfg.Limits.withDefaults(), store: artifact.NewStore(dir),
 		subject: &Subject{Ref: withoutSecrets(ref), dir: dir},
-		spooled: map[artifact.Digest]int64{}, named: map[string][]artifact.Digest{},
+		spooled: map[artifact.Digest]int64{}, named: map[string][]artifact.Digest{}, stated: map[string][]Version{},
 	}
 	err = o.run(ref)
+	for i := range o.subject.Executables {
+		e := &o.subject.Executables[i]
+		e.Versions = o.versions(e)
+	}
 	if err == nil && len(o.subject.Executables) == 0 {
 		err = o.nothing()
 	}

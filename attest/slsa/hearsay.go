@@ -1,0 +1,157 @@
+package slsa
+
+import (
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Predicate types of older provenance, which is not made any more and is still
+// around (https://slsa.dev/spec/v0.2/provenance, https://slsa.dev/spec/v0.1/provenance).
+const (
+	provenanceType02 = "https://slsa.dev/provenance/v0.2"
+	provenanceType01 = "https://slsa.dev/provenance/v0.1"
+)
+
+var commitRE = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+
+// maxHearsay bounds a text from a provenance, in bytes.
+const maxHearsay = 1024
+
+// Hearsay returns what an encoded statement says of the source: the URL of its
+// repository, the commit, the tag. It is for guesses, not for judgement: nothing is
+// verified, any subjects will do, versions 0.1, 0.2 and 1 of provenance are read, and
+// what cannot be understood is left out. It reads what GitHub's workflows, the SLSA
+// generators and the npm client write, and provenance of ours. ok tells that
+// something was found.
+func Hearsay(statement []byte) (s Source, ok bool) {
+	var doc struct {
+		PredicateType string          `json:"predicateType"`
+		Predicate     json.RawMessage `json:"predicate"`
+	}
+	if json.Unmarshal(statement, &doc) != nil {
+		return s, false
+	}
+	switch doc.PredicateType {
+	case ProvenanceType:
+		s = hearsay1(doc.Predicate)
+	case provenanceType01, provenanceType02:
+		s = hearsay0(doc.Predicate)
+	}
+	return s, s != Source{}
+}
+
+// hearsay1 reads a predicate of version 1.
+func hearsay1(predicate []byte) (s Source) {
+	var p struct {
+		BuildDefinition struct {
+			ExternalParameters struct {
+				Workflow struct {
+					Repository string `json:"repository"`
+					Ref        string `json:"ref"`
+				} `json:"workflow"`
+				Source json.RawMessage `json:"source"`
+			} `json:"externalParameters"`
+			ResolvedDependencies []material `json:"resolvedDependencies"`
+		} `json:"buildDefinition"`
+	}
+	if json.Unmarshal(predicate, &p) != nil {
+		return s
+	}
+	ext := p.BuildDefinition.ExternalParameters
+	var own struct {
+		Commit, Repository, Tag string
+	}
+	if json.Unmarshal(ext.Source, &own) == nil && own.Commit+own.Repository != "" { // ours
+		s.add(own.Repository, "", own.Commit)
+		s.Tag = bounded(own.Tag)
+		return s
+	}
+	var uri string // of other generators: git+https://HOST/OWNER/NAME@REF
+	if json.Unmarshal(ext.Source, &uri) == nil {
+		s.addURI(uri, "")
+	}
+	s.add(ext.Workflow.Repository, ext.Workflow.Ref, "")
+	for _, m := range p.BuildDefinition.ResolvedDependencies[:min(16, len(p.BuildDefinition.ResolvedDependencies))] {
+		if repository, _ := splitURI(m.URI); s.Repository == "" || repository == s.Repository {
+			s.addURI(m.URI, m.commit())
+		}
+	}
+	return s
+}
+
+// hearsay0 reads a predicate of version 0.1 or 0.2.
+func hearsay0(predicate []byte) (s Source) {
+	var p struct {
+		Invocation struct {
+			ConfigSource material `json:"configSource"`
+		} `json:"invocation"`
+		Recipe struct {
+			DefinedInMaterial *int `json:"definedInMaterial"`
+		} `json:"recipe"`
+		Materials []material `json:"materials"`
+	}
+	if json.Unmarshal(predicate, &p) != nil {
+		return s
+	}
+	config := p.Invocation.ConfigSource
+	if i := p.Recipe.DefinedInMaterial; config.URI == "" && i != nil && *i >= 0 && *i < len(p.Materials) {
+		config = p.Materials[*i]
+	}
+	s.addURI(config.URI, config.commit())
+	return s
+}
+
+// material is a thing that went into a build.
+type material struct {
+	URI    string            `json:"uri"`
+	Digest map[string]string `json:"digest"`
+}
+
+func (m material) commit() string {
+	for _, algorithm := range []string{"gitCommit", "sha1"} {
+		if c := m.Digest[algorithm]; c != "" {
+			return c
+		}
+	}
+	return ""
+}
+
+// splitURI splits git+https://HOST/OWNER/NAME@REF.
+func splitURI(uri string) (repository, ref string) {
+	uri, git := strings.CutPrefix(uri, "git+")
+	if !git && !strings.HasPrefix(uri, "https://") {
+		return "", ""
+	}
+	repository, ref, _ = strings.Cut(uri, "@")
+	return repository, ref
+}
+
+func (s *Source) addURI(uri, commit string) {
+	if repository, ref := splitURI(uri); repository != "" {
+		s.add(repository, ref, commit)
+	}
+}
+
+// add adds what fits, where nothing is there yet.
+func (s *Source) add(repository, ref, commit string) {
+	if u, err := url.Parse(repository); s.Repository == "" && err == nil && u.Scheme == "https" && u.User == nil {
+		s.Repository = bounded(repository)
+	}
+	if tag, ok := strings.CutPrefix(ref, "refs/tags/"); ok && s.Tag == "" {
+		s.Tag = bounded(tag)
+	}
+	if s.Commit == "" && commitRE.MatchString(commit) {
+		s.Commit = commit
+	}
+}
+
+// bounded returns a text of one line, or nothing.
+func bounded(s string) string {
+	if len(s) > maxHearsay || slices.ContainsFunc([]byte(s), func(c byte) bool { return c < ' ' || c == 0x7f }) {
+		return ""
+	}
+	return s
+}

@@ -1,0 +1,242 @@
+package rebuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/module"
+
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/modules"
+)
+
+// Many a file does not say which version of its module it was built from: it says
+// "(devel)", and the revision in its stamp, if it has one, is one that a module
+// proxy may refuse to look up. What is around the file often has a version: the
+// package, the image, the name of the archive. So that is tried, and the bytes
+// tell whether it was right. A guess that was not right says nothing about the
+// file: the verdict then is Undetermined, never Differs.
+
+// Hint is a version or a commit that something around a file suggests. Nothing
+// vouches for it, and nothing rests on it.
+type Hint struct {
+	// Version is a canonical version such as "v1.2.3". If it is empty, Revision is
+	// the full hash of a git commit.
+	Version, Revision string
+	// From is whose version or commit it is, in English: "the npm package".
+	From string
+}
+
+const (
+	maxHints   = 32 // that are looked at
+	maxGuesses = 4  // that are asked of the module proxy
+)
+
+// choice is a source that the file may have been built from.
+type choice struct {
+	// version is the main module's; empty stands for the user's repository.
+	version string
+	// recovered and claimed say how it is known where the file does not say it.
+	recovered, claimed []Ground
+	// guess is whose version it is, if nothing but that speaks for it.
+	guess string
+}
+
+// wrongGuess is why a guess is not the source of the file.
+type wrongGuess struct{ why string }
+
+func (e *wrongGuess) Error() string { return e.why }
+
+// downloads is the module cache of this run: what earlier files needed does not
+// come again.
+func (j *job) downloads() gocmd.Go {
+	return j.client.in(filepath.Join(j.work.Dir, "downloads"), j.client.modCache)
+}
+
+// choose lists what the file may have been built from. If there are several, they
+// are guesses, and j.missing says what the file lacks.
+func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
+	c := j.claim
+	switch {
+	case j.cfg.SourceDir != "":
+		return []choice{{}}, nil
+	case j.cfg.Main != "":
+		p, v, _ := strings.Cut(j.cfg.Main, "@")
+		switch {
+		case p != c.main.Path:
+			return nil, because(NotPublic, "its main module is %s, not %s", c.main.Path, p)
+		case c.main.Version != "" && c.main.Version != v:
+			return nil, because(NoVersion, "the version is %s, as the file says, not %s", c.main.Version, v)
+		}
+		ch := choice{version: v}
+		if c.main.Version == "" {
+			j.ground(&ch.claimed, j.cfg.Main+" is the source", "you said so")
+		}
+		return []choice{ch}, nil
+	case c.main.Version != "":
+		return []choice{{version: c.main.Version}}, nil
+	}
+	help := "name the version with --main " + c.main.Path + "@VERSION, or a repository with --source DIR"
+	if c.vcs == nil {
+		j.missing = because(NoVersion, "it does not say which version of %s it is: it was built in a work tree, without a stamp of version control", c.main.Path).hint(help)
+	} else {
+		r, err := j.client.resolve(ctx, j.downloads(), c.main.Path, c.vcs.revision, filepath.Join(j.dir, "resolve"))
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		if err == nil {
+			ch := choice{version: r.Version}
+			j.ground(&ch.recovered, c.main.Path+"@"+r.Version, "the version that the module proxy gives to revision %s", c.vcs.revision[:12])
+			return []choice{ch}, nil
+		}
+		j.missing = because(NotPublic, "the module proxy has no revision %s of %s: %s", c.vcs.revision, c.main.Path, err).hint(help)
+	}
+	guesses, err := j.guesses(ctx, hints)
+	if err == nil && len(guesses) == 0 {
+		err = j.missing
+	}
+	return guesses, err
+}
+
+// guesses are the hints that name a version of the file's module.
+func (j *job) guesses(ctx context.Context, hints []Hint) ([]choice, error) {
+	c := j.claim
+	var list []choice
+	for _, h := range hints[:min(len(hints), maxHints)] {
+		if len(list) == maxGuesses {
+			break
+		}
+		v := h.Version
+		if v == "" {
+			if !revisionRE.MatchString(h.Revision) || c.vcs != nil { // then its own was asked for
+				continue
+			}
+			r, err := j.client.resolve(ctx, j.downloads(), c.main.Path, h.Revision, filepath.Join(j.dir, "resolve"))
+			if ctx.Err() != nil {
+				return nil, err
+			}
+			if err != nil {
+				j.note("%s has commit %s, and the module proxy has none of %s: %v", h.From, h.Revision, c.main.Path, err)
+				continue
+			}
+			v = r.Version
+		}
+		if module.Check(c.main.Path, v) != nil || module.CanonicalVersion(v) != v || slices.ContainsFunc(list, func(ch choice) bool { return ch.version == v }) {
+			continue
+		}
+		list = append(list, choice{version: v, guess: h.From})
+	}
+	return list, nil
+}
+
+// tryEach rebuilds from each choice, until one of them is the file's source.
+func (j *job) tryEach(ctx context.Context, choices []choice) error {
+	dir, before := j.dir, *j.res
+	defer func() { j.dir = dir }()
+	var wrong []string
+	for i, ch := range choices {
+		*j.res = before
+		j.res.Notes = slices.Clone(before.Notes)
+		j.res.Recovered, j.res.Claimed = slices.Clone(ch.recovered), slices.Clone(ch.claimed)
+		j.choice = ch
+		j.known, j.against, j.fallbacks, j.pgoOff = false, nil, nil, false
+		j.dir = filepath.Join(dir, fmt.Sprintf("try-%d", i+1))
+		err := j.try(ctx)
+		if ch.guess == "" || ctx.Err() != nil {
+			return err
+		}
+		why := j.wrong(err)
+		if why == "" {
+			how := "the bytes confirm it"
+			switch j.res.Verdict {
+			case compare.Differs:
+				how = "its build ID confirms it"
+			case compare.Undetermined:
+				how = "its build ID names the same package main"
+			}
+			if err == nil {
+				j.res.Recovered = slices.Insert(j.res.Recovered, 0, Ground{j.claim.main.Path + "@" + ch.version, "a guess, after the version of " + ch.guess + "; " + how})
+			}
+			return err
+		}
+		wrong = append(wrong, j.summary(fmt.Sprintf("%s (after %s): %s", ch.version, ch.guess, why)))
+		if err := build.RemoveAll(j.dir); err != nil {
+			return err
+		}
+	}
+	*j.res = before
+	for _, w := range wrong {
+		j.note("a guess that was wrong: %s", w)
+	}
+	return j.missing
+}
+
+// wrong says why a guess is not the source of the file, or nothing if it is, or if
+// the reason has nothing to do with the guess.
+func (j *job) wrong(err error) string {
+	var guess *wrongGuess
+	var reason *Reason
+	switch {
+	case errors.As(err, &guess):
+		return guess.why
+	case errors.As(err, &reason) && (reason.Kind == NotPublic || reason.Kind == BuildFailed):
+		return reason.Text
+	}
+	return ""
+}
+
+// try rebuilds from one choice.
+func (j *job) try(ctx context.Context) (err error) {
+	j.cfg.Stage("source")
+	if err := j.openSource(ctx); err != nil {
+		return err
+	}
+	j.cfg.Stage("toolchain " + j.claim.goVersion)
+	if err := j.obtain(ctx); err != nil {
+		return err
+	}
+	j.cfg.Stage("modules")
+	if err := j.fill(ctx); err != nil {
+		return err
+	}
+	if err := j.open(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.session.Close()) }()
+	return j.rebuild(ctx)
+}
+
+// openSource lays the chosen source out for reading.
+func (j *job) openSource(ctx context.Context) error {
+	if j.choice.version == "" {
+		return j.openFolder(ctx)
+	}
+	return j.openModule(ctx, j.downloads(), j.choice.version)
+}
+
+// doubt ends a guess that is certain to be wrong before anything is built: the
+// source asks for other modules than the file has in it.
+func (j *job) doubt(main *modules.Main) error {
+	if j.choice.guess == "" {
+		return nil
+	}
+	have := map[string]string{}
+	for _, m := range main.Modules {
+		have[m.Path] = m.Version + " " + m.Replace
+	}
+	for _, d := range j.claim.deps {
+		if v, ok := have[d.Path]; !ok || v != d.Version+" "+d.Replace {
+			return &wrongGuess{fmt.Sprintf("the file has %s %s in it, and that source asks for another", d.Path, d.Version)}
+		}
+	}
+	if len(have) > len(j.claim.deps) {
+		return &wrongGuess{"that source asks for modules that the file does not have"}
+	}
+	return nil
+}
