@@ -53,7 +53,8 @@ var depsRules = map[string]string{
 
 	// What is said of a release, and who says it.
 	"attest/slsa":   "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/report",
-	"attest/policy": "attest/intoto attest/slsa matrix pipeline/artifact",
+	"attest/rebuilt": "attest/intoto matrix pipeline/artifact pipeline/compare pipeline/inspect pipeline/purl pipeline/recipe",
+	"attest/policy":  "attest/intoto attest/rebuilt attest/slsa matrix pipeline/artifact pipeline/compare",
 	"attest/key":    "pipeline/artifact pipeline/hint pipeline/process",
 	"attest":        "attest/intoto pipeline/artifact pipeline/hint",
 
@@ -71,7 +72,7 @@ var depsRules = map[string]string{
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
-	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/slsa matrix pipeline pipeline/artifact
+	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix pipeline pipeline/artifact
 		pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/hint pipeline/inspect pipeline/oci pipeline/publish
 		pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/subject`,
 
