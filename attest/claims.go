@@ -15,6 +15,8 @@ import (
 type Claim struct {
 	// PredicateType is that of the statement, and empty for a file's signature.
 	PredicateType string
+	// Predicate is what is said, as it stands there.
+	Predicate json.RawMessage
 	// Subjects are the digests of what it is about.
 	Subjects []artifact.Digest
 }
@@ -46,7 +48,8 @@ func ReadClaim(data []byte) (c Claim) {
 		add(hex.EncodeToString(d))
 	}
 	var s struct {
-		PredicateType string `json:"predicateType"`
+		PredicateType string          `json:"predicateType"`
+		Predicate     json.RawMessage `json:"predicate"`
 		Subject       []struct {
 			Digest map[string]string `json:"digest"`
 		} `json:"subject"`
@@ -54,7 +57,7 @@ func ReadClaim(data []byte) (c Claim) {
 	if json.Unmarshal(b.Envelope.Payload, &s) != nil {
 		return c
 	}
-	c.PredicateType = s.PredicateType
+	c.PredicateType, c.Predicate = s.PredicateType, s.Predicate
 	for _, subject := range s.Subject {
 		add(subject.Digest["sha256"])
 	}

@@ -74,7 +74,7 @@ var depsRules = map[string]string{
 	// theirs says.
 	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix pipeline pipeline/artifact
 		pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/hint pipeline/inspect pipeline/oci pipeline/publish
-		pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/subject`,
+		pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/subject`,
 
 	// Black boxes: they run the command.
 	"e2e": "",

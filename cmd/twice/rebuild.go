@@ -29,6 +29,7 @@ type rebuildFlags struct {
 
 func (a *app) rebuildCmd() *cobra.Command {
 	var flags rebuildFlags
+	var attesting attestFlags
 	c := &cobra.Command{
 		Use:   "rebuild SUBJECT...",
 		Short: "Rebuild published Go binaries from their public source, and compare",
@@ -41,7 +42,12 @@ is confined and has no network.
 
 It exits with 0 if everything was reproduced (or is equivalent after a named
 normalization, such as removing a code signature), with 1 if something differs, and
-with 3 if there is no answer, for which it gives the reason.`,
+with 3 if there is no answer, for which it gives the reason.
+
+With --attest it signs a statement of each result, for twice verify --policy and
+cosign, beside which nothing of the publisher is needed; a result without an answer
+gives none. The key's passphrase comes from --passphrase-file, from TWICE_PASSPHRASE
+or COSIGN_PASSWORD in the environment, or from the terminal.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError{errors.New("name a file, an archive, a URL, a package or an image to rebuild")}
@@ -50,7 +56,10 @@ with 3 if there is no answer, for which it gives the reason.`,
 			if c.Flags().Changed("ldflags") {
 				ldflags = &flags.ldflags
 			}
-			return a.rebuild(c.Context(), args, flags, ldflags)
+			if err := attesting.check(c); err != nil {
+				return err
+			}
+			return a.rebuild(c.Context(), args, flags, attesting, ldflags)
 		},
 	}
 	c.Flags().StringVar(&flags.main, "main", "", "the version of the main module, `PATH@VERSION`, of a binary that does not say it")
@@ -59,12 +68,17 @@ with 3 if there is no answer, for which it gives the reason.`,
 	c.Flags().DurationVar(&flags.timeout, "timeout", 30*time.Minute, "the time for each file")
 	c.Flags().StringArrayVar(&flags.platforms, "platform", nil, "of an image only `PLATFORM`, such as linux/arm64 (may be repeated; default: all of linux)")
 	insecureFlag(c, &flags.insecure)
+	attesting.add(c)
 	c.Flags().StringVar(&a.cache, "cache", "", "the `DIR` for toolchains and workspaces (default: twice in the user's cache folder)")
 	return c
 }
 
-func (a *app) rebuild(ctx context.Context, files []string, flags rebuildFlags, ldflags *string) (err error) {
+func (a *app) rebuild(ctx context.Context, files []string, flags rebuildFlags, attesting attestFlags, ldflags *string) (err error) {
 	cfg, err := a.rebuildConfig(flags, ldflags)
+	if err != nil {
+		return err
+	}
+	attester, err := a.attester(ctx, attesting) // before anything is built
 	if err != nil {
 		return err
 	}
@@ -73,6 +87,9 @@ func (a *app) rebuild(ctx context.Context, files []string, flags rebuildFlags, l
 		return err
 	}
 	defer func() { err = errors.Join(err, subjects.close()) }()
+	if err := attester.free(subjects); err != nil {
+		return err
+	}
 	cfg.Many = len(subjects.list) > 1
 	r, err := rebuild.Open(ctx, cfg)
 	if option := (*rebuild.OptionError)(nil); errors.As(err, &option) {
@@ -90,6 +107,7 @@ func (a *app) rebuild(ctx context.Context, files []string, flags rebuildFlags, l
 		}
 		results = append(results, res)
 	}
+	unsigned := attester.attest(ctx, subjects, results) // does not change what was found
 	a.progress.Close() // stdout may be the same terminal
 	doc := rebuild.NewDocument(results...)
 	if a.json {
@@ -100,13 +118,15 @@ func (a *app) rebuild(ctx context.Context, files []string, flags rebuildFlags, l
 	if err != nil {
 		return err
 	}
-	return rebuildError(doc)
+	return errors.Join(rebuildError(doc), unsigned)
 }
 
 // found are the binaries in what the user named.
 type found struct {
 	list   []rebuild.Subject
 	opened []*subject.Subject
+	// origins are where those of list come from.
+	origins []origin
 }
 
 func (f *found) close() error {
@@ -144,6 +164,7 @@ func (a *app) subjects(ctx context.Context, cache string, args []string, flags r
 			return nil, errors.Join(cause, f.close())
 		}
 		if err != nil {
+			f.origins = append(f.origins, origin{name: filepath.Base(arg)})
 			f.list = append(f.list, rebuild.Subject{Name: arg, Open: func() (io.ReadCloser, error) {
 				if file, ferr := openRegular(a.at(arg)); ferr == nil {
 					return file, nil // which is no archive, or an empty one: its bytes say why
@@ -159,6 +180,7 @@ func (a *app) subjects(ctx context.Context, cache string, args []string, flags r
 		goes := slices.ContainsFunc(s.Executables, func(e subject.Executable) bool { return e.Go })
 		for _, e := range s.Executables {
 			if e.Go || !goes {
+				f.origins = append(f.origins, originOf(s, e))
 				f.list = append(f.list, rebuild.Subject{Name: e.String(), Digest: e.Digest, Open: func() (io.ReadCloser, error) { return e.Open() }})
 			}
 		}
