@@ -157,7 +157,7 @@ func (at *attester) free(f *found) error {
 			continue
 		}
 		if file := at.fileName(f.origins[i], s.Digest, taken); exists(file) {
-			return usageError{errThere(file)}
+			return asUsage(errThere(file))
 		}
 	}
 	return nil
@@ -168,16 +168,17 @@ func exists(file string) bool {
 	return err == nil
 }
 
-// attest signs the results and writes the statements, all or none, and says in the
-// results where they are, or why there is none.
+// attest signs the results, then writes the statements, and says in the results
+// where they are, or why there is none.
 func (at *attester) attest(ctx context.Context, f *found, results []*rebuild.Result) error {
 	if at == nil {
 		return nil
 	}
 	at.app.progress.Stage("sign")
 	taken := map[string]artifact.Digest{}
-	var files []string
 	bundles := map[string][]byte{}
+	var files []string
+	about := map[string][]*rebuild.Result{} // by file: the same bytes may be there twice
 	for i, res := range results {
 		said, err := at.result(f.origins[i], res)
 		if err != nil {
@@ -192,25 +193,21 @@ func (at *attester) attest(ctx context.Context, f *found, results []*rebuild.Res
 			return fmt.Errorf("%s: %w", clean(res.Name), err)
 		}
 		file := at.fileName(f.origins[i], res.Digest, taken)
-		if bundles[file] == nil {
-			if bundles[file], err = at.signer.Sign(ctx, s); err != nil {
-				return err
-			}
-			files = append(files, file)
+		about[file] = append(about[file], res)
+		if bundles[file] != nil {
+			continue
 		}
-		res.Statement = short(file)
-	}
-	for i, file := range files {
-		if err := writeNew(file, bundles[file]); err != nil {
-			// Those before are whole. What was not written must not be said to be.
-			for _, res := range results {
-				for _, missing := range files[i:] {
-					if res.Statement == short(missing) {
-						res.Statement = ""
-					}
-				}
-			}
+		if bundles[file], err = at.signer.Sign(ctx, s); err != nil {
 			return err
+		}
+		files = append(files, file)
+	}
+	for _, file := range files {
+		if err := writeNew(file, bundles[file]); err != nil {
+			return err
+		}
+		for _, res := range about[file] {
+			res.Statement = short(file)
 		}
 	}
 	return nil
