@@ -267,6 +267,33 @@ func TestParseRefuses(t *testing.T) {
 		{"[source]\nrepository = 'https://example.com'", "want the address of a repository"},
 		{"[source]\nmodule = 'example.com/x'", "p:2: source.module: "},
 		{"x = 2026-01-01", "unknown key"},
+		{"rebuilds = 2", "p:1: rebuilds: want a table, not a number"},
+		{"[[rebuilds]]\natLeast = 1", "p:1: rebuilds: want a table, not a list"},
+		{"[rebuilds]\natLeast = 1", "p:1: rebuilds: without by"},
+		{"\n[rebuilds]\nmodule = 'example.com/x@v1.0.0'", "without atLeast"},
+		{"rebuilds = { by = [{name='a', key='a.pub'}] }", "p:1: rebuilds: without atLeast"},
+		{"rebuilds = { atLeast = 0, by = [{name='a', key='a.pub'}] }", "p:1: rebuilds.atLeast: want a number from 1"},
+		{"rebuilds = { atLeast = -1, by = [{name='a', key='a.pub'}] }", "rebuilds.atLeast: want a number"},
+		{"rebuilds = { atLeast = 1.5, by = [{name='a', key='a.pub'}] }", "rebuilds.atLeast: want a number"},
+		{"rebuilds = { atLeast = '1', by = [{name='a', key='a.pub'}] }", "rebuilds.atLeast: want a number"},
+		{"[rebuilds]\natLeast = 2\nby = [{name='a', key='a.pub'}]", "p:2: rebuilds.atLeast: 2, and only 1 in by: it can never be met"},
+		{"[rebuilds]\natLeast = 1\nby = []", "p:3: rebuilds.by: 0 of them: want 1 to 100"},
+		{"[rebuilds]\natLeast = 1\nby = ['a.pub']", "p:3: rebuilds.by: [0]: want a table"},
+		{"[rebuilds]\natLeast = 1\nby = 'a.pub'", "want a list of tables, not a string"},
+		{"[rebuilds]\natLeast = 1\nby = [{key='a.pub'}]", "rebuilds.by: [0]: without a name"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a'}]", "[0]: a: want a key, or an identity and its issuer"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', identity='a@example.com'}]", "want a key, or an identity and its issuer"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', issuer='https://a.example'}]", "want a key, or an identity and its issuer"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', key='a.pub', issuer='https://a.example'}]", "key and identity exclude each other"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', key='a.pub', email='a'}]", "email: unknown key; there are identity, issuer, key, name, trustedRoot"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', Key='a.pub'}]", "Key: unknown key"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', key=''}]", "key: empty"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', key=['a.pub']}]", "key: want a string, not a list"},
+		{"[rebuilds]\natLeast = 1\nby = [{name=\"a\\u001b[2J\", key='a.pub'}]", "cannot be printed"},
+		{"[rebuilds]\natLeast = 1\n[[rebuilds.by]]\nname='a'\nkey='a.pub'\n[[rebuilds.by]]\nname='a'\nkey='b.pub'", `[1]: name: "a" is there twice`},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', key='a.pub'}]\nreproduced = false", "p:4: rebuilds.reproduced: false expects nothing"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', key='a.pub'}]\nmodule = 'example.com/x'", "p:4: rebuilds.module: "},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', key='a.pub'}]\natMost = 3", "p:4: rebuilds.atMost: unknown key"},
 		{strings.Repeat("#\n", 600), "more than"},
 		{strings.Repeat("#", MaxSize), "nothing is expected"},
 		{strings.Repeat("#", MaxSize+1), "more than"},
@@ -307,6 +334,8 @@ p:13: build.double: false expects nothing: leave the key out`
 func FuzzParse(f *testing.F) {
 	f.Add(read(f, "../../configs/policy.toml"))
 	f.Add([]byte("builder = ['https://a.example']\n[build]\ndouble = 7\nx = [\n[[1]]]\n"))
+	f.Add([]byte("[rebuilds]\natLeast = 2\nby = [{name='a', key='a.pub'},\n{name='b', identity='b', issuer='c', trustedRoot='d'}]\nmodule='example.com/x@v1.0.0'"))
+	f.Add([]byte("rebuilds = 1\n[[rebuilds.by]]"))
 	f.Add([]byte("\"a\".'b' = {c = 1}\r\n[source]\r\n\"tag\" = 'v1'"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := Parse("p", data)
