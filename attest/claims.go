@@ -15,6 +15,8 @@ import (
 type Claim struct {
 	// PredicateType is that of the statement, and empty for a file's signature.
 	PredicateType string
+	// Predicate is what is said, as it stands there.
+	Predicate json.RawMessage
 	// Subjects are the digests of what it is about.
 	Subjects []artifact.Digest
 	// Payload is the statement, as it is in the bundle.
@@ -48,7 +50,8 @@ func ReadClaim(data []byte) (c Claim) {
 		add(hex.EncodeToString(d))
 	}
 	var s struct {
-		PredicateType string `json:"predicateType"`
+		PredicateType string          `json:"predicateType"`
+		Predicate     json.RawMessage `json:"predicate"`
 		Subject       []struct {
 			Digest map[string]string `json:"digest"`
 		} `json:"subject"`
@@ -56,7 +59,7 @@ func ReadClaim(data []byte) (c Claim) {
 	if json.Unmarshal(b.Envelope.Payload, &s) != nil {
 		return c
 	}
-	c.PredicateType, c.Payload = s.PredicateType, b.Envelope.Payload
+	c.PredicateType, c.Predicate, c.Payload = s.PredicateType, s.Predicate, b.Envelope.Payload
 	for _, subject := range s.Subject {
 		add(subject.Digest["sha256"])
 	}

@@ -141,6 +141,19 @@ func whole(exact, expr string) (*regexp.Regexp, error) {
 	return regexp.Compile(`\A(?:` + expr + `)\z`)
 }
 
+// Names tells whether s, which is a verified signature, is one of the key or the
+// identity that t trusts, whatever else t asks for: a log that must know it, or
+// certain certificate authorities.
+func (t Trust) Names(s Signature) bool {
+	switch id := t.identity; {
+	case t.key != nil:
+		return s.Key == t.key.fingerprint
+	case id != nil && s.Certificate != nil:
+		return id.name.MatchString(s.Certificate.Name) && id.issuer.MatchString(s.Certificate.Issuer)
+	}
+	return false
+}
+
 // Root holds certificate authorities, logs and time stamp authorities that are
 // trusted.
 type Root struct{ material root.TrustedMaterial }

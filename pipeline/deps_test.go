@@ -53,10 +53,11 @@ var depsRules = map[string]string{
 	"pipeline/subject": "matrix pipeline/artifact pipeline/hint pipeline/inspect pipeline/process pipeline/publish pipeline/report",
 
 	// What is said of a release, and who says it.
-	"attest/slsa":   "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/report",
-	"attest/policy": "attest/intoto attest/slsa matrix pipeline/artifact",
-	"attest/key":    "pipeline/artifact pipeline/hint pipeline/process",
-	"attest":        "attest/intoto pipeline/artifact pipeline/hint",
+	"attest/slsa":    "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/report",
+	"attest/rebuilt": "attest/intoto matrix pipeline/artifact pipeline/compare pipeline/inspect pipeline/purl pipeline/recipe",
+	"attest/policy":  "attest/intoto attest/rebuilt attest/slsa matrix pipeline/artifact pipeline/compare",
+	"attest/key":     "pipeline/artifact pipeline/hint pipeline/process",
+	"attest":         "attest/intoto pipeline/artifact pipeline/hint",
 
 	// Where the tokens come from, and a stand-in for the servers in tests.
 	"attest/identity":   "pipeline/hint",
@@ -72,9 +73,8 @@ var depsRules = map[string]string{
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
-	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/slsa matrix pipeline pipeline/artifact
-		pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/hint pipeline/inspect pipeline/lint pipeline/oci pipeline/publish
-		pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/subject`,
+	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix pipeline pipeline/artifact
+		pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/hint pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/subject`,
 
 	// Black boxes: they run the command.
 	"e2e": "",

@@ -110,11 +110,11 @@ func (s Statement) Encode() ([]byte, error) {
 	for _, sub := range s.Subjects {
 		doc.Subject = append(doc.Subject, subject{sub.Name, map[string]string{"sha256": sub.Digest.Hex()}})
 	}
-	data, err := marshal(doc)
+	data, err := Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("statement: %w", err)
 	}
-	// marshal has seen that the predicate is JSON; that it can be read in one way
+	// Marshal has seen that the predicate is JSON; that it can be read in one way
 	// only, and how large and deep all is, shows now.
 	if err := checkJSON(data); err != nil {
 		return nil, fmt.Errorf("statement: %w", err)
@@ -234,13 +234,13 @@ func checkText(s string) error {
 	return nil
 }
 
-// marshal is json.Marshal without escapes for HTML and without a final newline.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+// CompactPredicate returns the predicate without white space. What a Statement
+// must not be, with members that are there twice for one, is an error.
+func (s Statement) CompactPredicate() ([]byte, error) {
+	if _, err := s.Encode(); err != nil {
 		return nil, err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	var b bytes.Buffer
+	err := json.Compact(&b, s.Predicate)
+	return b.Bytes(), err
 }

@@ -184,7 +184,7 @@ func TestDescriptor(t *testing.T) {
 			t.Errorf("%s: %v", doc, err)
 			continue
 		}
-		if again, err := marshal(d); err != nil || string(again) != doc {
+		if again, err := Marshal(d); err != nil || string(again) != doc {
 			t.Errorf("%s: %s, %v", doc, again, err)
 		}
 	}

@@ -183,3 +183,61 @@ func isHex(s string) bool {
 	}
 	return len(s) >= 40 && len(s)%2 == 0
 }
+
+// Marshal is [json.Marshal] without escapes for HTML: the form in which this
+// module's predicates are written.
+func Marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Exact decodes what [Marshal] makes of v and nothing else: no unknown, absent or
+// additional member, no other order, no other case, no white space.
+func Exact(data []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the value")
+	}
+	again, err := Marshal(v)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(again, data) {
+		at := 0
+		for at < min(len(again), len(data)) && again[at] == data[at] {
+			at++
+		}
+		near := func(b []byte) []byte { return b[max(0, min(at-30, len(b))):min(at+30, len(b))] }
+		return fmt.Errorf("not as twice writes it: %q instead of %q", near(data), near(again))
+	}
+	return nil
+}
+
+// Annotations makes a Descriptor's annotations of a struct.
+func Annotations(v any) (map[string]json.RawMessage, error) {
+	data, err := Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var m map[string]json.RawMessage
+	return m, json.Unmarshal(data, &m)
+}
+
+// FromAnnotations is the reverse, and as strict as [Exact]. The fields of v are in
+// the order of their names, as encoding/json writes the members of a map.
+func FromAnnotations(m map[string]json.RawMessage, v any) error {
+	data, err := Marshal(m)
+	if err != nil {
+		return err
+	}
+	return Exact(data, v)
+}

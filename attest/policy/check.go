@@ -32,12 +32,18 @@ type Finding struct {
 	Outcome     Outcome `json:"outcome"`
 	// Reason says why it was not met.
 	Reason string `json:"reason,omitempty"`
+	// By are those who show it, where several can: the names of rebuilders.
+	By []string `json:"by,omitempty"`
 }
 
 // String returns the finding on one line.
 func (f Finding) String() string {
 	if f.Outcome == Met {
-		return f.Expectation + ": met"
+		met := f.Expectation + ": met"
+		if len(f.By) > 0 {
+			met += " by " + strings.Join(f.By, ", ")
+		}
+		return met
 	}
 	return fmt.Sprintf("%s: %s: %s", f.Expectation, f.Outcome, f.Reason)
 }
@@ -80,7 +86,10 @@ type expectation struct {
 // met by one statement and the next one by another that contradicts it. A
 // statement of such a kind that cannot be read fails what it could have shown.
 // Other kinds are ignored, and so are results of other tests.
-func (p *Policy) Check(subject artifact.Digest, statements ...intoto.Statement) Findings {
+//
+// What is expected of rebuilders is shown by rebuilds alone, and nothing else is
+// shown by them.
+func (p *Policy) Check(subject artifact.Digest, statements []intoto.Statement, rebuilds ...Rebuilt) Findings {
 	var provenances []*slsa.Provenance
 	var tests []*slsa.TestResult
 	var badProvenance, badTest error
@@ -117,6 +126,9 @@ func (p *Policy) Check(subject artifact.Digest, statements ...intoto.Statement) 
 			f.Outcome, f.Reason = every(tests, badTest, "result of a double build", e.test)
 		}
 		all = append(all, f)
+	}
+	if p.Rebuilds != nil {
+		all = append(all, p.Rebuilds.check(subject, rebuilds))
 	}
 	return all
 }

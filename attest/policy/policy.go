@@ -20,6 +20,15 @@
 //	double = true                       # the double build passed
 //	variations = ["source path", "user"] # and these were varied
 //
+//	[rebuilds]
+//	atLeast = 2                         # of these rebuilt it, and got the same
+//	by = [
+//	    { name = "ada", key = "ada.pub" },
+//	    { name = "ci", identity = "https://ci.example.com/rebuild", issuer = "https://issuer.example.com" },
+//	]
+//	module = "filippo.io/age@v1.3.2"    # from this source
+//	reproduced = true                   # byte for byte
+//
 // [Policy] says what each of them means. Reading is strict: an unknown key, a
 // wrong type and a value that cannot be meant are errors, all of them told at
 // once with their lines. Lists are not empty.
@@ -33,6 +42,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 	"golang.org/x/mod/module"
@@ -68,6 +79,41 @@ type Policy struct {
 	// Variations are names of things that were seen to differ between the two
 	// builds (build.variations), as in release.json.
 	Variations []string
+	// Rebuilds are what people who are no part of the release found out (rebuilds).
+	Rebuilds *Rebuilds
+}
+
+// Rebuilds expects that people have rebuilt the file from its source.
+type Rebuilds struct {
+	// AtLeast is how many of By have to have rebuilt it (rebuilds.atLeast). Two that
+	// turn out to be one signer count once, and the signer whose word the rest of
+	// the policy rests on does not count. That one of By says the file differs is
+	// never outweighed by others.
+	AtLeast int
+	// By are those whose word counts (rebuilds.by).
+	By []Rebuilder
+	// Module is path@version of the module that it has to be rebuilt from
+	// (rebuilds.module). If it is empty, any source will do that gives the file.
+	Module string
+	// Reproduced: it is not enough that the file is equivalent after a
+	// normalization (rebuilds.reproduced = true).
+	Reproduced bool
+}
+
+// Rebuilder is somebody whose statements about rebuilds count. It has a key, or an
+// identity and its issuer.
+type Rebuilder struct {
+	// Name is how messages call them. No two have the same.
+	Name string
+	// Key is the file of a public key, or the reference of one in a KMS.
+	Key string
+	// Identity is who a certificate must be for, exactly: an email address, or the
+	// URL of a CI job's definition. Issuer is the URL of the OIDC issuer that
+	// vouched for it.
+	Identity, Issuer string
+	// TrustedRoot is the file that describes the Sigstore instance that an identity
+	// is of, or that has to have logged what a key signed. It may be empty.
+	TrustedRoot string
 }
 
 const (
@@ -94,8 +140,11 @@ func Parse(name string, data []byte) (*Policy, error) {
 	}
 	p := &Policy{}
 	r.table(nil, tree, p.keys())
+	if p.Rebuilds != nil && len(r.list) == 0 {
+		r.rebuilds(p.Rebuilds)
+	}
 	if len(tree) == 0 || len(r.list) == 0 && p.empty() {
-		r.add(nil, "write builder, or a key of [source] or [build]", "nothing is expected, so anything would pass")
+		r.add(nil, "write builder, or a key of [source], [build] or [rebuilds]", "nothing is expected, so anything would pass")
 	}
 	if len(r.list) > 0 {
 		slices.SortStableFunc(r.list, func(a, b *matrix.Error) int { return a.Line - b.Line })
@@ -104,7 +153,24 @@ func Parse(name string, data []byte) (*Policy, error) {
 	return p, nil
 }
 
-func (p *Policy) empty() bool { return len(p.expectations()) == 0 }
+func (p *Policy) empty() bool { return p.Rebuilds == nil && len(p.expectations()) == 0 }
+
+// OnlyRebuilds tells whether nothing is expected but of people who rebuilt the
+// file, so that it does not matter who published it.
+func (p *Policy) OnlyRebuilds() bool { return p.Rebuilds != nil && len(p.expectations()) == 0 }
+
+// rebuilds holds the keys of [rebuilds] against each other.
+func (r *reader) rebuilds(b *Rebuilds) {
+	at := []string{"rebuilds"}
+	switch {
+	case b.AtLeast == 0:
+		r.add(at, "how many of them have to have rebuilt it?", "without atLeast")
+	case len(b.By) == 0:
+		r.add(at, `whose word counts? Such as by = [{ name = "ada", key = "ada.pub" }]`, "without by")
+	case b.AtLeast > len(b.By):
+		r.add(append(at, "atLeast"), "", "%d, and only %d in by: it can never be met", b.AtLeast, len(b.By))
+	}
+}
 
 // keys says how each key is read. A key that begins with a table's name and a dot
 // belongs into that table.
@@ -133,10 +199,7 @@ func (p *Policy) keys() map[string]func(any) error {
 			})
 		},
 		"source.module": func(v any) error {
-			return text(v, &p.Module, func(s string) error {
-				path, version, _ := strings.Cut(s, "@")
-				return module.Check(path, version)
-			})
+			return text(v, &p.Module, checkModule)
 		},
 		"build.toolchain": func(v any) error {
 			return text(v, &p.Toolchain, func(s string) error {
@@ -151,7 +214,102 @@ func (p *Policy) keys() map[string]func(any) error {
 		"build.variations": func(v any) error {
 			return list(v, &p.Variations, func(string) error { return nil })
 		},
+		"rebuilds.atLeast": func(v any) error {
+			n, ok := v.(int64)
+			if !ok || n < 1 || n > maxRebuilders {
+				return fmt.Errorf("want a number from 1 to %d", maxRebuilders)
+			}
+			p.rebuilds().AtLeast = int(n)
+			return nil
+		},
+		"rebuilds.by": func(v any) error { return rebuilders(v, &p.rebuilds().By) },
+		"rebuilds.module": func(v any) error {
+			return text(v, &p.rebuilds().Module, checkModule)
+		},
+		"rebuilds.reproduced": func(v any) error { return only(true, v, &p.rebuilds().Reproduced) },
 	}
+}
+
+// maxRebuilders bounds rebuilds.by.
+const maxRebuilders = 100
+
+// rebuilds returns p.Rebuilds, which is there as soon as one of its keys is.
+func (p *Policy) rebuilds() *Rebuilds {
+	if p.Rebuilds == nil {
+		p.Rebuilds = &Rebuilds{}
+	}
+	return p.Rebuilds
+}
+
+func checkModule(s string) error {
+	path, version, _ := strings.Cut(s, "@")
+	return module.Check(path, version)
+}
+
+// rebuilders reads rebuilds.by.
+func rebuilders(v any, to *[]Rebuilder) error {
+	var tables []map[string]any
+	switch v := v.(type) {
+	case []map[string]any: // [[rebuilds.by]]
+		tables = v
+	case []any:
+		for i, e := range v {
+			t, ok := e.(map[string]any)
+			if !ok {
+				return fmt.Errorf("[%d]: want a table with a name and a key, or with a name, an identity and an issuer, not %s", i, kind(e))
+			}
+			tables = append(tables, t)
+		}
+	default:
+		return fmt.Errorf("want a list of tables, not %s", kind(v))
+	}
+	if len(tables) == 0 || len(tables) > maxRebuilders {
+		return fmt.Errorf("%d of them: want 1 to %d", len(tables), maxRebuilders)
+	}
+	for i, t := range tables {
+		r, err := rebuilder(t)
+		if err == nil && slices.ContainsFunc(*to, func(other Rebuilder) bool { return other.Name == r.Name }) {
+			err = fmt.Errorf("name: %q is there twice", r.Name)
+		}
+		if err != nil {
+			return fmt.Errorf("[%d]: %w", i, err)
+		}
+		*to = append(*to, r)
+	}
+	return nil
+}
+
+func rebuilder(t map[string]any) (Rebuilder, error) {
+	var r Rebuilder
+	members := map[string]*string{"name": &r.Name, "key": &r.Key, "identity": &r.Identity, "issuer": &r.Issuer, "trustedRoot": &r.TrustedRoot}
+	for _, name := range slices.Sorted(maps.Keys(t)) {
+		to, ok := members[name]
+		if !ok {
+			return r, fmt.Errorf("%s: unknown key; there are %s", name, strings.Join(slices.Sorted(maps.Keys(members)), ", "))
+		}
+		if err := text(t[name], to, printable); err != nil {
+			return r, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	byIdentity := r.Identity != "" && r.Issuer != ""
+	switch {
+	case r.Name == "":
+		return r, errors.New("without a name")
+	case r.Key != "" && r.Identity+r.Issuer != "":
+		return r, fmt.Errorf("%s: key and identity exclude each other: a signature is a key's or a certificate's", r.Name)
+	case r.Key == "" && !byIdentity:
+		return r, fmt.Errorf("%s: want a key, or an identity and its issuer", r.Name)
+	}
+	return r, nil
+}
+
+// printable refuses what a terminal does not show as it is.
+func printable(s string) error {
+	const limit = 1000
+	if len(s) > limit || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fmt.Errorf("%.100q: longer than %d bytes, or a character that cannot be printed", s, limit)
+	}
+	return nil
 }
 
 // only reads a boolean that expects something with one of its values. The other

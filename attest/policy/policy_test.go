@@ -59,7 +59,7 @@ func TestExample(t *testing.T) {
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("%+v", p)
 	}
-	findings := p.Check(subject, statements...)
+	findings := p.Check(subject, statements)
 	if err := findings.Err(); err != nil {
 		t.Error(err)
 	}
@@ -108,7 +108,7 @@ func TestNotShown(t *testing.T) {
 		"other kinds beside ours": {subject, append(slices.Clone(all), other, unit), 9, 0},
 		"the same twice":          {subject, append(slices.Clone(all), all...), 9, 0},
 	} {
-		fs := p.Check(c.subject, c.statements...)
+		fs := p.Check(c.subject, c.statements)
 		if count(fs, Met) != c.met || count(fs, NotShown) != c.notShown || len(fs) != 9 {
 			t.Errorf("%s: %v", what, fs)
 		}
@@ -116,7 +116,7 @@ func TestNotShown(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if err := (&Policy{}).Check(subject, all...).Err(); err == nil {
+	if err := (&Policy{}).Check(subject, all).Err(); err == nil {
 		t.Error("a policy without expectations passes")
 	}
 	if err := (Findings{{Expectation: "x"}}).Err(); err == nil {
@@ -153,7 +153,7 @@ func TestRefuses(t *testing.T) {
 			continue
 		}
 		got := ""
-		if err := p.Check(subject, all...).Err(); err != nil {
+		if err := p.Check(subject, all).Err(); err != nil {
 			got = err.Error()
 		}
 		if want == "" && got != "" || !strings.Contains(got, want) {
@@ -184,7 +184,7 @@ func TestOtherReleases(t *testing.T) {
 		}
 		s := statement(t, c.file)
 		got := ""
-		if err := p.Check(s.Subjects[0].Digest, s).Err(); err != nil {
+		if err := p.Check(s.Subjects[0].Digest, []intoto.Statement{s}).Err(); err != nil {
 			got = err.Error()
 		}
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
@@ -202,7 +202,7 @@ build.toolchain = "go1.20"`))
 		t.Fatal(err)
 	}
 	var got []Outcome
-	for _, f := range p.Check(foreign.Subjects[0].Digest, foreign) {
+	for _, f := range p.Check(foreign.Subjects[0].Digest, []intoto.Statement{foreign}) {
 		got = append(got, f.Outcome)
 	}
 	if !slices.Equal(got, []Outcome{Met, NotShown, NotShown, NotShown}) {
@@ -233,7 +233,7 @@ func TestContradiction(t *testing.T) {
 		"less variation":       {second(1, `{"name":"user","varied":true}`, `{"name":"user","reason":"why not","varied":false}`), "build.variations: user: failed"},
 	} {
 		for _, list := range [][]intoto.Statement{append(slices.Clone(all), c.s), append([]intoto.Statement{c.s}, all...)} {
-			if err := p.Check(subject, list...).Err(); err == nil || !strings.Contains(err.Error(), c.want) {
+			if err := p.Check(subject, list).Err(); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
@@ -267,6 +267,33 @@ func TestParseRefuses(t *testing.T) {
 		{"[source]\nrepository = 'https://example.com'", "want the address of a repository"},
 		{"[source]\nmodule = 'example.com/x'", "p:2: source.module: "},
 		{"x = 2026-01-01", "unknown key"},
+		{"rebuilds = 2", "p:1: rebuilds: want a table, not a number"},
+		{"[[rebuilds]]\natLeast = 1", "p:1: rebuilds: want a table, not a list"},
+		{"[rebuilds]\natLeast = 1", "p:1: rebuilds: without by"},
+		{"\n[rebuilds]\nmodule = 'example.com/x@v1.0.0'", "without atLeast"},
+		{"rebuilds = { by = [{name='a', key='a.pub'}] }", "p:1: rebuilds: without atLeast"},
+		{"rebuilds = { atLeast = 0, by = [{name='a', key='a.pub'}] }", "p:1: rebuilds.atLeast: want a number from 1"},
+		{"rebuilds = { atLeast = -1, by = [{name='a', key='a.pub'}] }", "rebuilds.atLeast: want a number"},
+		{"rebuilds = { atLeast = 1.5, by = [{name='a', key='a.pub'}] }", "rebuilds.atLeast: want a number"},
+		{"rebuilds = { atLeast = '1', by = [{name='a', key='a.pub'}] }", "rebuilds.atLeast: want a number"},
+		{"[rebuilds]\natLeast = 2\nby = [{name='a', key='a.pub'}]", "p:2: rebuilds.atLeast: 2, and only 1 in by: it can never be met"},
+		{"[rebuilds]\natLeast = 1\nby = []", "p:3: rebuilds.by: 0 of them: want 1 to 100"},
+		{"[rebuilds]\natLeast = 1\nby = ['a.pub']", "p:3: rebuilds.by: [0]: want a table"},
+		{"[rebuilds]\natLeast = 1\nby = 'a.pub'", "want a list of tables, not a string"},
+		{"[rebuilds]\natLeast = 1\nby = [{key='a.pub'}]", "rebuilds.by: [0]: without a name"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a'}]", "[0]: a: want a key, or an identity and its issuer"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', identity='a@example.com'}]", "want a key, or an identity and its issuer"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', issuer='https://a.example'}]", "want a key, or an identity and its issuer"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', key='a.pub', issuer='https://a.example'}]", "key and identity exclude each other"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', key='a.pub', email='a'}]", "email: unknown key; there are identity, issuer, key, name, trustedRoot"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', Key='a.pub'}]", "Key: unknown key"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', key=''}]", "key: empty"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', key=['a.pub']}]", "key: want a string, not a list"},
+		{"[rebuilds]\natLeast = 1\nby = [{name=\"a\\u001b[2J\", key='a.pub'}]", "cannot be printed"},
+		{"[rebuilds]\natLeast = 1\n[[rebuilds.by]]\nname='a'\nkey='a.pub'\n[[rebuilds.by]]\nname='a'\nkey='b.pub'", `[1]: name: "a" is there twice`},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', key='a.pub'}]\nreproduced = false", "p:4: rebuilds.reproduced: false expects nothing"},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', key='a.pub'}]\nmodule = 'example.com/x'", "p:4: rebuilds.module: "},
+		{"[rebuilds]\natLeast = 1\nby = [{name='a', key='a.pub'}]\natMost = 3", "p:4: rebuilds.atMost: unknown key"},
 		{strings.Repeat("#\n", 600), "more than"},
 		{strings.Repeat("#", MaxSize), "nothing is expected"},
 		{strings.Repeat("#", MaxSize+1), "more than"},
@@ -294,7 +321,7 @@ double = false
 `))
 	want := `p:2: builder: "nowhere": not a URI with a scheme
 p:7: more: unknown key
-  hint: the keys are build.double, build.snapshot, build.toolchain, build.variations, builder, source.commit, source.module, source.repository, source.tag
+  hint: the keys are build.double, build.snapshot, build.toolchain, build.variations, builder, rebuilds.atLeast, rebuilds.by, rebuilds.module, rebuilds.reproduced, source.commit, source.module, source.repository, source.tag
 p:12: build.toolchain: "one": want a version of Go, such as go1.26.5
 p:13: build.double: false expects nothing: leave the key out`
 	if err == nil || err.Error() != want {
@@ -307,6 +334,8 @@ p:13: build.double: false expects nothing: leave the key out`
 func FuzzParse(f *testing.F) {
 	f.Add(read(f, "../../configs/policy.toml"))
 	f.Add([]byte("builder = ['https://a.example']\n[build]\ndouble = 7\nx = [\n[[1]]]\n"))
+	f.Add([]byte("[rebuilds]\natLeast = 2\nby = [{name='a', key='a.pub'},\n{name='b', identity='b', issuer='c', trustedRoot='d'}]\nmodule='example.com/x@v1.0.0'"))
+	f.Add([]byte("rebuilds = 1\n[[rebuilds.by]]"))
 	f.Add([]byte("\"a\".'b' = {c = 1}\r\n[source]\r\n\"tag\" = 'v1'"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := Parse("p", data)
@@ -322,7 +351,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if fs := p.Check("sha256:"); len(fs) == 0 || fs.Err() == nil {
+		if fs := p.Check("sha256:", nil); len(fs) == 0 || fs.Err() == nil {
 			t.Errorf("accepts anything: %+v", p)
 		}
 	})

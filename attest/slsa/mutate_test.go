@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/twicebuild/twice/attest/intoto"
 )
 
 // node is a JSON value whose members keep their order: kind is {, [ or " for
@@ -26,7 +28,7 @@ func parse(t *testing.T, dec *json.Decoder) *node {
 	}
 	open, ok := token.(json.Delim)
 	if !ok {
-		text, err := marshal(token)
+		text, err := intoto.Marshal(token)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +65,7 @@ func (n *node) write(b *bytes.Buffer) {
 			b.WriteByte(',')
 		}
 		if n.kind == '{' {
-			name, _ := marshal(v.name)
+			name, _ := intoto.Marshal(v.name)
 			b.Write(name)
 			b.WriteByte(':')
 		}

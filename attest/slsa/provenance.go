@@ -187,7 +187,7 @@ func newProvenance(rec *report.Record, run Run) (intoto.Statement, error) {
 			passDescriptor(fileName(build.B, f.Name), f.B, f.Verdict))
 	}
 	ext.Targets = in.targets()
-	notes, err := annotations(circumstances(rec))
+	notes, err := intoto.Annotations(circumstances(rec))
 	if err != nil {
 		return intoto.Statement{}, err
 	}
@@ -218,14 +218,14 @@ func newProvenance(rec *report.Record, run Run) (intoto.Statement, error) {
 			Byproducts: byproducts,
 		},
 	}
-	if p.BuildDefinition.ExternalParameters, err = marshal(ext); err != nil {
+	if p.BuildDefinition.ExternalParameters, err = intoto.Marshal(ext); err != nil {
 		return intoto.Statement{}, err
 	}
-	if p.BuildDefinition.InternalParameters, err = marshal(in); err != nil {
+	if p.BuildDefinition.InternalParameters, err = intoto.Marshal(in); err != nil {
 		return intoto.Statement{}, err
 	}
 	s := intoto.Statement{Subjects: subjects(rec), PredicateType: ProvenanceType}
-	if s.Predicate, err = marshal(p); err != nil {
+	if s.Predicate, err = intoto.Marshal(p); err != nil {
 		return intoto.Statement{}, err
 	}
 	// Whoever reads it will be strict, so be so now.
@@ -274,7 +274,7 @@ func toolchainOf(rec *report.Record) (intoto.Descriptor, error) {
 	if d.Digest, err = dirHash(tc.Sum); err != nil {
 		return d, err
 	}
-	d.Annotations, err = annotations(toolchainNotes{
+	d.Annotations, err = intoto.Annotations(toolchainNotes{
 		Arch: rec.Varying.Host.Arch, From: tc.From, GoEnv: tc.GoEnv, OS: rec.Varying.Host.OS,
 		Published: tc.Published, Version: rec.Toolchain.Version,
 	})
@@ -287,7 +287,7 @@ func toolchainOf(rec *report.Record) (intoto.Descriptor, error) {
 // checkToolchain holds d, which is as toolchainOf makes it, against the recipes.
 func checkToolchain(d intoto.Descriptor, in *InternalParameters) error {
 	var notes toolchainNotes
-	if err := fromAnnotations(d.Annotations, &notes); err != nil {
+	if err := intoto.FromAnnotations(d.Annotations, &notes); err != nil {
 		return err
 	}
 	want := intoto.Descriptor{Name: "toolchain", Digest: map[string]string{"dirHash": d.Digest["dirHash"]}, Annotations: d.Annotations}
@@ -428,7 +428,7 @@ func decodeProvenance(s intoto.Statement) (*Provenance, error) {
 	if s.PredicateType != ProvenanceType {
 		return nil, fmt.Errorf("predicateType %.200q: want %q", s.PredicateType, ProvenanceType)
 	}
-	predicate, err := compact(s)
+	predicate, err := s.CompactPredicate()
 	if err != nil {
 		return nil, err
 	}
@@ -437,14 +437,14 @@ func decodeProvenance(s intoto.Statement) (*Provenance, error) {
 		return p, err
 	}
 	p = &Provenance{}
-	if err := strict(predicate, p); err != nil {
+	if err := intoto.Exact(predicate, p); err != nil {
 		return nil, err
 	}
 	p.External, p.Internal = &ExternalParameters{}, &InternalParameters{}
-	if err := strict(p.BuildDefinition.ExternalParameters, p.External); err != nil {
+	if err := intoto.Exact(p.BuildDefinition.ExternalParameters, p.External); err != nil {
 		return nil, fmt.Errorf("externalParameters: %w", err)
 	}
-	if err := strict(p.BuildDefinition.InternalParameters, p.Internal); err != nil {
+	if err := intoto.Exact(p.BuildDefinition.InternalParameters, p.Internal); err != nil {
 		return nil, fmt.Errorf("internalParameters: %w", err)
 	}
 	return p, p.check(s)
@@ -559,7 +559,7 @@ func (d *RunDetails) check(p *Provenance, s intoto.Statement) error {
 		return fmt.Errorf("byproducts: want %s and its sha256 at the end", recordName)
 	}
 	p.Circumstances = &Circumstances{}
-	if err := fromAnnotations(rest[0].Annotations, p.Circumstances); err != nil {
+	if err := intoto.FromAnnotations(rest[0].Annotations, p.Circumstances); err != nil {
 		return fmt.Errorf("byproducts: %s: %w", recordName, err)
 	}
 	if err := p.Circumstances.check(); err != nil {
@@ -600,11 +600,11 @@ func same(got, want []intoto.Descriptor) error {
 		case i >= len(want):
 			return fmt.Errorf("[%d]: %.200q: unknown", i, got[i].Name)
 		}
-		g, err := marshal(got[i])
+		g, err := intoto.Marshal(got[i])
 		if err != nil {
 			return err
 		}
-		w, err := marshal(want[i])
+		w, err := intoto.Marshal(want[i])
 		if err != nil {
 			return err
 		}

@@ -14,13 +14,11 @@
 package slsa
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -129,74 +127,6 @@ func (c Circumstances) check() error {
 		return fmt.Errorf("confinement: landlock %d, network cut %.200q", c.Confinement.Landlock, c.Confinement.NetworkCut)
 	}
 	return nil
-}
-
-// annotations makes a Descriptor's annotations of a struct.
-func annotations(v any) (map[string]json.RawMessage, error) {
-	data, err := marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	var m map[string]json.RawMessage
-	return m, json.Unmarshal(data, &m)
-}
-
-// fromAnnotations is the reverse, and strict. The fields of v are in the order of
-// their names, as encoding/json writes the members of a map.
-func fromAnnotations(m map[string]json.RawMessage, v any) error {
-	data, err := marshal(m)
-	if err != nil {
-		return err
-	}
-	return strict(data, v)
-}
-
-// strict decodes what marshal makes of v and nothing else: no unknown, absent or
-// additional member, no other order, no other case.
-func strict(data []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the value")
-	}
-	again, err := marshal(v)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(again, data) {
-		at := 0
-		for at < min(len(again), len(data)) && again[at] == data[at] {
-			at++
-		}
-		near := func(b []byte) []byte { return b[max(0, min(at-30, len(b))):min(at+30, len(b))] }
-		return fmt.Errorf("not as twice writes it: %q instead of %q", near(data), near(again))
-	}
-	return nil
-}
-
-// compact returns the predicate of s without white space. What a Statement must
-// not be, with members that are there twice for one, is an error.
-func compact(s intoto.Statement) ([]byte, error) {
-	if _, err := s.Encode(); err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	err := json.Compact(&b, s.Predicate)
-	return b.Bytes(), err
-}
-
-// marshal is json.Marshal without escapes for HTML.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // sha256Set is a DigestSet of one SHA-256.

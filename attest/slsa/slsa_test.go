@@ -518,7 +518,7 @@ func FuzzProvenance(f *testing.F) {
 				t.Error(err)
 			}
 			if p.External != nil {
-				if again, err := marshal(p); err != nil || !bytes.Equal(again, s.Predicate) {
+				if again, err := intoto.Marshal(p); err != nil || !bytes.Equal(again, s.Predicate) {
 					t.Errorf("%v: %s and %s", err, s.Predicate, again)
 				}
 			}

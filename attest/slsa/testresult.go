@@ -118,10 +118,10 @@ func newTestResult(rec *report.Record, url string) (intoto.Statement, error) {
 		return intoto.Statement{}, ErrNothingBuilt
 	}
 	var err error
-	if t.Configuration[0].Annotations, err = annotations(t.Notes); err != nil {
+	if t.Configuration[0].Annotations, err = intoto.Annotations(t.Notes); err != nil {
 		return intoto.Statement{}, err
 	}
-	if s.Predicate, err = marshal(t); err != nil {
+	if s.Predicate, err = intoto.Marshal(t); err != nil {
 		return intoto.Statement{}, err
 	}
 	_, err = DecodeTestResult(s)
@@ -148,7 +148,7 @@ func DecodeTestResult(s intoto.Statement) (*TestResult, error) {
 	if s.PredicateType != TestResultType {
 		return nil, fmt.Errorf("test result: predicateType %.200q: want %q", s.PredicateType, TestResultType)
 	}
-	predicate, err := compact(s)
+	predicate, err := s.CompactPredicate()
 	if err != nil {
 		return nil, fmt.Errorf("test result: %w", err)
 	}
@@ -156,7 +156,7 @@ func DecodeTestResult(s intoto.Statement) (*TestResult, error) {
 		return nil, ErrOtherTest
 	}
 	t := &TestResult{}
-	if err := strict(predicate, t); err != nil {
+	if err := intoto.Exact(predicate, t); err != nil {
 		return nil, fmt.Errorf("test result: %w", err)
 	}
 	if err := t.check(); err != nil {
@@ -184,7 +184,7 @@ func (t *TestResult) check() error {
 	if err := same(t.Configuration[:1], []intoto.Descriptor{want}); err != nil {
 		return fmt.Errorf("configuration%w", err)
 	}
-	if err := fromAnnotations(t.Configuration[0].Annotations, &t.Notes); err != nil {
+	if err := intoto.FromAnnotations(t.Configuration[0].Annotations, &t.Notes); err != nil {
 		return fmt.Errorf("configuration[0]: %w", err)
 	}
 	if err := t.Notes.check(); err != nil {

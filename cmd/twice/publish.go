@@ -181,7 +181,7 @@ func (a *app) checkBase(ctx context.Context, t matrix.BaseTrust, reference strin
 	if err != nil {
 		return err
 	}
-	v := &verifier{app: a, trust: trust, registry: a.registry(false)}
+	v := &verifier{app: a, trust: &trust, registry: a.registry(false)}
 	if doc := v.image(ctx, reference); doc.Verdict != verified {
 		return hint.Add(fmt.Errorf("its signature: %s", doc.Problems[0].Error), doc.Problems[0].Hint)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -33,6 +34,7 @@ type rebuildFlags struct {
 
 func (a *app) rebuildCmd() *cobra.Command {
 	var flags rebuildFlags
+	var attesting attestFlags
 	c := &cobra.Command{
 		Use:   "rebuild SUBJECT...",
 		Short: "Rebuild published Go binaries from their public source, and compare",
@@ -47,7 +49,12 @@ is confined and has no network.
 
 It exits with 0 if everything was reproduced (or is equivalent after a named
 normalization, such as removing a code signature), with 1 if something differs, and
-with 3 if there is no answer, for which it gives the reason.`,
+with 3 if there is no answer, for which it gives the reason.
+
+With --attest it signs a statement of each result, for twice verify --policy and
+cosign, beside which nothing of the publisher is needed; a result without an answer
+gives none. The key's passphrase comes from --passphrase-file, from TWICE_PASSPHRASE
+or COSIGN_PASSWORD in the environment, or from the terminal.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError{errors.New("name a file, an archive, a URL, a package or an image to rebuild")}
@@ -56,10 +63,13 @@ with 3 if there is no answer, for which it gives the reason.`,
 			if c.Flags().Changed("ldflags") {
 				ldflags = &flags.ldflags
 			}
+			if err := attesting.check(c); err != nil {
+				return err
+			}
 			if flags.bootstrap != "" && !c.Flags().Changed("timeout") {
 				flags.timeout = bootstrapTime
 			}
-			return a.rebuild(c.Context(), args, flags, ldflags)
+			return a.rebuild(c.Context(), args, flags, attesting, ldflags)
 		},
 	}
 	c.Flags().StringVar(&flags.main, "main", "", "the version of the main module, `PATH@VERSION`, of a binary that does not say it")
@@ -71,11 +81,12 @@ with 3 if there is no answer, for which it gives the reason.`,
 	c.Flags().StringArrayVar(&flags.platforms, "platform", nil, "of an image only `PLATFORM`, such as linux/arm64 (may be repeated; default: all of linux)")
 	insecureFlag(c, &flags.insecure)
 	flags.trust.addForProvenance(c)
+	attesting.add(c)
 	c.Flags().StringVar(&a.cache, "cache", "", "the `DIR` for toolchains and workspaces (default: twice in the user's cache folder)")
 	return c
 }
 
-func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, ldflags *string) (err error) {
+func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, attesting attestFlags, ldflags *string) (err error) {
 	cfg, err := a.rebuildConfig(flags, ldflags)
 	if err != nil {
 		return err
@@ -84,11 +95,18 @@ func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, ld
 	if err != nil {
 		return err
 	}
+	attester, err := a.attester(ctx, attesting) // before anything is built
+	if err != nil {
+		return err
+	}
 	subjects, err := a.subjects(ctx, cfg.Cache, files, flags)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, subjects.close()) }()
+	if err := attester.free(subjects); err != nil {
+		return err
+	}
 	cfg.Many = len(subjects.list) > 1
 	r, err := rebuild.Open(ctx, cfg)
 	if option := (*rebuild.OptionError)(nil); errors.As(err, &option) {
@@ -98,13 +116,13 @@ func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, ld
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	var results []*rebuild.Result
+	var results []result
 	for _, s := range subjects.list {
-		res, err := r.File(ctx, s)
+		res, err := r.File(ctx, s.Subject)
 		if err != nil {
 			return err
 		}
-		results = append(results, res)
+		results = append(results, result{s.origin, res})
 	}
 	var notes []string
 	for _, t := range toolchains {
@@ -115,10 +133,18 @@ func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, ld
 		if err != nil {
 			return err
 		}
-		results, notes = append(results, list...), append(notes, about...)
+		for _, res := range list {
+			results = append(results, result{origin{name: path.Base(res.Name)}, res})
+		}
+		notes = append(notes, about...)
 	}
-	a.progress.Close() // stdout may be the same terminal
-	doc := rebuild.NewDocument(results...)
+	unsigned := attester.attest(ctx, results) // does not change what was found
+	a.progress.Close()                        // stdout may be the same terminal
+	var all []*rebuild.Result
+	for _, res := range results {
+		all = append(all, res.Result)
+	}
+	doc := rebuild.NewDocument(all...)
 	doc.Notes = notes
 	if a.json {
 		err = printJSON(a.document(), doc)
@@ -128,7 +154,7 @@ func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, ld
 	if err != nil {
 		return err
 	}
-	return rebuildError(doc)
+	return errors.Join(rebuildError(doc), unsigned)
 }
 
 // bootstrapTime is the time for a toolchain by way of others: each of them takes a
@@ -158,10 +184,27 @@ func splitToolchains(args []string, flags rebuildFlags, ldflags *string) (files 
 	return files, toolchains, nil
 }
 
+// A binary is to be rebuilt, and a result is what came of that.
+type (
+	binary struct {
+		rebuild.Subject
+		origin
+	}
+	result struct {
+		origin
+		*rebuild.Result
+	}
+)
+
 // found are the binaries in what the user named.
 type found struct {
-	list   []rebuild.Subject
+	list   []binary
 	opened []*subject.Subject
+}
+
+// unreadable adds what cannot be opened, or holds no binary, under its name.
+func (f *found) unreadable(arg string, open func() (io.ReadCloser, error)) {
+	f.list = append(f.list, binary{rebuild.Subject{Name: arg, Open: open}, origin{name: filepath.Base(arg)}})
 }
 
 func (f *found) close() error {
@@ -200,7 +243,7 @@ func (a *app) subjects(ctx context.Context, cache string, args []string, flags r
 		a.progress.Stage("reading " + clean(arg))
 		names, bundle, err := said.subjectsOf(ctx, arg)
 		if err != nil {
-			f.list = append(f.list, rebuild.Subject{Name: arg, Open: func() (io.ReadCloser, error) { return nil, err }})
+			f.unreadable(arg, func() (io.ReadCloser, error) { return nil, err })
 			continue
 		}
 		if !bundle {
@@ -217,21 +260,21 @@ func (a *app) subjects(ctx context.Context, cache string, args []string, flags r
 				continue
 			}
 			if err != nil {
-				f.list = append(f.list, rebuild.Subject{Name: arg, Open: func() (io.ReadCloser, error) {
+				f.unreadable(arg, func() (io.ReadCloser, error) {
 					if file, ferr := openRegular(a.at(arg)); ferr == nil {
 						return file, nil // which is no archive, or an empty one: its bytes say why
 					}
 					return nil, err
-				}})
+				})
 				continue
 			}
 			f.opened = append(f.opened, s)
 			f.add(a, s, said, said.near(name), before, bundle)
 		}
 		if bundle && len(f.list) == before {
-			f.list = append(f.list, rebuild.Subject{Name: arg, Open: func() (io.ReadCloser, error) {
+			f.unreadable(arg, func() (io.ReadCloser, error) {
 				return nil, errors.New("nothing that it is about is an executable")
-			}})
+			})
 		}
 	}
 	return f, nil
@@ -245,13 +288,13 @@ func (f *found) add(a *app, s *subject.Subject, said *testimony, bundles []found
 	}
 	goes := slices.ContainsFunc(s.Executables, func(e subject.Executable) bool { return e.Go })
 	for _, e := range s.Executables {
-		again := once && slices.ContainsFunc(f.list[from:], func(o rebuild.Subject) bool { return o.Digest == e.Digest })
+		again := once && slices.ContainsFunc(f.list[from:], func(o binary) bool { return o.Digest == e.Digest })
 		if again || goes && !e.Go {
 			continue
 		}
 		r := rebuild.Subject{Name: e.String(), Digest: e.Digest, Hints: hints(e.Versions), Open: func() (io.ReadCloser, error) { return e.Open() }}
 		said.about(&r, &e, bundles)
-		f.list = append(f.list, r)
+		f.list = append(f.list, binary{r, originOf(s, e)})
 	}
 }
 

@@ -43,12 +43,7 @@ func (f *signFlags) add(c *cobra.Command) {
 
 // settle adds what the release file says, whose paths are relative to its folder dir.
 func (f signFlags) settle(file matrix.Sign, dir string) signFlags {
-	here := func(name string) string {
-		if name == "" || filepath.IsAbs(name) || strings.Contains(name, "://") {
-			return name
-		}
-		return filepath.Join(dir, filepath.FromSlash(name))
-	}
+	here := func(name string) string { return beside(dir, name) }
 	if f.Key == "" && !f.Keyless {
 		f.Key, f.Keyless = here(file.Key), file.Keyless
 	}
@@ -59,6 +54,14 @@ func (f signFlags) settle(file matrix.Sign, dir string) signFlags {
 		f.Builder = file.Builder
 	}
 	return f
+}
+
+// beside is a file, or the reference of a KMS key, that a file in dir names.
+func beside(dir, name string) string {
+	if name == "" || filepath.IsAbs(name) || strings.Contains(name, "://") {
+		return name
+	}
+	return filepath.Join(dir, filepath.FromSlash(name))
 }
 
 // signer returns who signs, which it tells. Nobody signs a release by accident:

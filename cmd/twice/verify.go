@@ -20,6 +20,7 @@ import (
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/key"
 	"github.com/twicebuild/twice/attest/policy"
+	"github.com/twicebuild/twice/attest/rebuilt"
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
@@ -124,10 +125,17 @@ type (
 		Bundles []bundleDoc `json:"bundles"`
 		// Problems are what speaks against the file.
 		Problems []problemDoc `json:"problems"`
+		// Rebuilds are statements of rebuilds by those whom the policy lists. Which of
+		// them count is in Policy.
+		Rebuilds []rebuildStatementDoc `json:"rebuilds,omitempty"`
+		// NotCounted are bundles that were found and passed over: they speak neither
+		// for nor against the file.
+		NotCounted []problemDoc `json:"notCounted,omitempty"`
 		// Policy is what came of the policy's expectations.
 		Policy policy.Findings `json:"policy,omitempty"`
 
 		statements []intoto.Statement
+		rebuilt    []policy.Rebuilt
 	}
 	bundleDoc struct {
 		Name string `json:"name"`
@@ -137,10 +145,16 @@ type (
 		Predicate     json.RawMessage  `json:"predicate,omitempty"`
 		Signature     attest.Signature `json:"signature"`
 	}
+	rebuildStatementDoc struct {
+		// By is the rebuilder's name in the policy.
+		By string `json:"by"`
+		bundleDoc
+	}
 	problemDoc struct {
 		Bundle string `json:"bundle,omitempty"`
-		// Reason is one of attest.Reason, or: unsigned, failed double build,
-		// statement, policy, unreadable.
+		// Reason is one of attest.Reason, or: unsigned, failed double build, failed
+		// rebuild, statement, policy, unreadable, and of what is not counted: nobody
+		// asked.
 		Reason string `json:"reason"`
 		Error  string `json:"error"`
 		Hint   string `json:"hint,omitempty"`
@@ -166,6 +180,8 @@ about each file, and that it is about these bytes. Bundles are found by themselv
 in the file's folder and the two above it, as *.sigstore.json; every one that says
 it is about the file has to be good. A folder is verified with all files in it. Of an
 image (registry/name:tag or @digest) they are what is attached to it.
+With a policy that asks for rebuilds, the statements of those whom it lists
+count beside; if it asks for nothing else, nobody else's signature is needed.
 Else the network is used only to learn what the public Sigstore instance trusts, when
 an identity is given and no --trusted-root, and to ask a KMS for its key.
 
@@ -176,7 +192,6 @@ not be determined.`,
 				return usageError{errors.New("name a file or a folder to verify")}
 			}
 			v := &verifier{app: a, known: map[string][]foundBundle{}, registry: a.registry(insecure)}
-			var err error
 			if policyFile != "" {
 				data, err := readBounded(a.at(policyFile), policy.MaxSize+1)
 				if err == nil {
@@ -186,7 +201,7 @@ not be determined.`,
 					return usageError{err}
 				}
 			}
-			if v.trust, err = a.trust(c.Context(), trust); err != nil {
+			if err := v.whom(c.Context(), trust, policyFile); err != nil {
 				return err
 			}
 			for _, name := range bundles {
@@ -208,12 +223,15 @@ not be determined.`,
 
 // verifier verifies files.
 type verifier struct {
-	app      *app
-	trust    attest.Trust
-	policy   *policy.Policy
-	given    []foundBundle
-	known    map[string][]foundBundle // by folder
-	registry publish.Options
+	app *app
+	// trust is whom the publisher has to be, nil if it does not matter.
+	trust  *attest.Trust
+	policy *policy.Policy
+	// rebuilders are the trusts of those whom the policy lists, in its order.
+	rebuilders []attest.Trust
+	given      []foundBundle
+	known      map[string][]foundBundle // by folder
+	registry   publish.Options
 	// layouts are folders with OCI images.
 	layouts []string
 	// folders are all those below the arguments.
@@ -432,44 +450,40 @@ func unreadable(name string, err error) fileDoc {
 // good, and holds what they say against the policy.
 func (v *verifier) judge(name string, about attest.Artifact, candidates []foundBundle) fileDoc {
 	doc := fileDoc{Name: name, Digest: about.Digest, Verdict: refused, Bundles: []bundleDoc{}, Problems: []problemDoc{}}
-	problem := func(bundle, reason string, err error) {
-		doc.Problems = append(doc.Problems, problemDoc{bundle, reason, err.Error(), hint.Of(err)})
-	}
-	cannotTell := false
 	for _, b := range candidates {
-		opened, err := attest.Open(b.data, v.trust, about)
-		if err != nil {
-			var failed *attest.Error
-			reason := "unreadable"
-			if errors.As(err, &failed) {
-				reason = string(failed.Reason)
+		switch {
+		case v.asksRebuilders(b):
+			v.judgeRebuild(&doc, about, b)
+		case v.trust == nil:
+			doc.NotCounted = append(doc.NotCounted, problemDoc{short(b.name), nobodyAsked, "the policy asks for rebuilds alone, and this says something else", ""})
+		default:
+			opened, err := attest.Open(b.data, *v.trust, about)
+			if err != nil {
+				doc.unopened(b, err)
+				continue
 			}
-			cannotTell = cannotTell || reason == string(attest.Undetermined) || failed == nil
-			problem(short(b.name), reason, err)
-			continue
+			doc.published(b, opened)
 		}
-		said := bundleDoc{Name: short(b.name), Signature: opened.Signature()}
-		if s, ok := opened.Statement(); ok {
-			said.PredicateType, said.Predicate = s.PredicateType, s.Predicate
-			doc.statements = append(doc.statements, s)
-			if reason, err := contradiction(s); err != nil {
-				problem(said.Name, reason, err)
-			}
-		}
-		doc.Bundles = append(doc.Bundles, said)
 	}
-	if len(doc.Bundles) == 0 && len(doc.Problems) == 0 {
-		problem("", "unsigned", hint.Add(fmt.Errorf("unsigned: no bundle here is about %s", about.Digest),
+	if v.trust != nil && len(doc.Bundles)+len(doc.Problems) == 0 {
+		what := "no bundle here is about"
+		if len(candidates) > 0 {
+			what = "nobody whom you trust has signed a bundle here that is about"
+		}
+		doc.problem("", "unsigned", hint.Add(fmt.Errorf("unsigned: %s %s", what, about.Digest),
 			"fetch the *.sigstore.json files that were published with it into the same folder, or name one with --bundle"))
 	}
-	if v.policy != nil && len(doc.Bundles) > 0 {
-		doc.Policy = v.policy.Check(about.Digest, doc.statements...)
+	if v.policy != nil && (len(doc.Bundles) > 0 || v.policy.Rebuilds != nil) {
+		doc.Policy = v.policy.Check(about.Digest, doc.statements, doc.rebuilt...)
 		for _, f := range doc.Policy {
 			if f.Outcome != policy.Met {
-				problem("", "policy", errors.New("policy: "+f.String()))
+				doc.problem("", "policy", errors.New("policy: "+f.String()))
 			}
 		}
 	}
+	cannotTell := slices.ContainsFunc(doc.Problems, func(p problemDoc) bool {
+		return p.Reason == string(attest.Undetermined) || p.Reason == unreadableBundle
+	})
 	switch {
 	case len(doc.Problems) == 0:
 		doc.Verdict = verified
@@ -479,12 +493,57 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []foundB
 	return doc
 }
 
+// Reasons of a problem beside those of package attest.
+const (
+	unreadableBundle = "unreadable"
+	nobodyAsked      = "nobody asked"
+)
+
+func (doc *fileDoc) problem(bundle, reason string, err error) {
+	doc.Problems = append(doc.Problems, problemDoc{bundle, reason, err.Error(), hint.Of(err)})
+}
+
+// unopened notes that a bundle is not good.
+func (doc *fileDoc) unopened(b foundBundle, err error) {
+	reason := unreadableBundle
+	if failed := (*attest.Error)(nil); errors.As(err, &failed) {
+		reason = string(failed.Reason)
+	}
+	doc.problem(short(b.name), reason, err)
+}
+
+// published notes what the publisher says.
+func (doc *fileDoc) published(b foundBundle, opened *attest.Verified) {
+	said := bundleOf(b, opened)
+	if s, ok := opened.Statement(); ok {
+		doc.statements = append(doc.statements, s)
+		if reason, err := contradiction(s); err != nil {
+			doc.problem(said.Name, reason, err)
+		}
+	}
+	doc.Bundles = append(doc.Bundles, said)
+}
+
+func bundleOf(b foundBundle, opened *attest.Verified) bundleDoc {
+	said := bundleDoc{Name: short(b.name), Signature: opened.Signature()}
+	if s, ok := opened.Statement(); ok {
+		said.PredicateType, said.Predicate = s.PredicateType, s.Predicate
+	}
+	return said
+}
+
 // contradiction tells of a statement that cannot stand beside a good verdict.
 func contradiction(s intoto.Statement) (reason string, err error) {
-	switch s.PredicateType {
-	case slsa.ProvenanceType:
+	switch {
+	case rebuilt.Is(s.PredicateType, s.Predicate):
+		r, err := rebuilt.Decode(s)
+		if err == nil && !r.Pass() {
+			return "failed rebuild", fmt.Errorf("it was rebuilt, and differs from what its source compiles to: %.500s", r.Reason.Text)
+		}
+		return "statement", err
+	case s.PredicateType == slsa.ProvenanceType:
 		_, err = slsa.DecodeProvenance(s)
-	case slsa.TestResultType:
+	case s.PredicateType == slsa.TestResultType:
 		t, err := slsa.DecodeTestResult(s)
 		if errors.Is(err, slsa.ErrOtherTest) {
 			return "", nil
@@ -643,6 +702,9 @@ func (v *verifier) print(doc verifyDoc) {
 		if f.Digest != "" && (v.app.verbose || len(doc.Files) == 1) {
 			fmt.Fprintf(out, "              %s\n", f.Digest)
 		}
+		if len(f.Rebuilds) > 0 {
+			kinds = append(kinds, count(len(f.Rebuilds), "rebuild"))
+		}
 		if len(kinds) > 0 && f.Verdict == verified {
 			fmt.Fprintf(out, "              %s\n", clean(strings.Join(kinds, ", ")))
 		}
@@ -661,6 +723,14 @@ func (v *verifier) print(doc verifyDoc) {
 		}
 		for _, b := range f.Bundles {
 			describeSigner(b.Signature, say)
+		}
+		for _, r := range f.rebuilt {
+			if said, err := rebuilt.Decode(r.Statement); err == nil {
+				say("rebuilt by    %s (%s): %s", v.policy.Rebuilds.By[r.By].Name, r.Signer, rebuildLine(said))
+			}
+		}
+		for _, n := range f.NotCounted {
+			say("not counted   %s: %s", n.Bundle, n.Error)
 		}
 		for _, p := range f.Policy {
 			if p.Outcome == policy.Met {
@@ -682,6 +752,8 @@ func kindOf(predicateType string) string {
 		return "provenance"
 	case slsa.TestResultType:
 		return "test result"
+	case rebuilt.SummaryType:
+		return "verification summary"
 	case sbom.CycloneDXPredicateType:
 		return "CycloneDX"
 	case sbom.SPDXPredicateType:
@@ -692,6 +764,10 @@ func kindOf(predicateType string) string {
 
 // describe says what a statement says.
 func describe(s intoto.Statement, say func(string, ...any)) {
+	if r, err := rebuilt.Decode(s); err == nil {
+		say("rebuilt       %s", rebuildLine(r))
+		return
+	}
 	switch s.PredicateType {
 	case slsa.ProvenanceType:
 		p, err := slsa.DecodeProvenance(s)
@@ -726,6 +802,21 @@ func describe(s intoto.Statement, say func(string, ...any)) {
 		}
 		say("double build  %s, %d things varied; not varied: %s", strings.ToLower(string(t.Result)), varied, strings.Join(not, ", "))
 	}
+}
+
+// rebuildLine is what somebody found who rebuilt a file.
+func rebuildLine(r *rebuilt.Result) string {
+	line := string(r.Verdict)
+	if r.Source != "" {
+		line += ", " + r.Source
+	}
+	if r.GoVersion != "" {
+		line += " with " + r.GoVersion
+	}
+	for i, n := range r.Normalizations {
+		line += map[bool]string{true: ", but for ", false: " and "}[i == 0] + string(n)
+	}
+	return line
 }
 
 // sourceName is a source in one line.

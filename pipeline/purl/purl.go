@@ -28,6 +28,35 @@ func Golang(path, version string) string {
 	return url
 }
 
+// NPM returns the package URL of a package of npm, whose name may have a scope:
+// @scope/name
+// (https://github.com/package-url/purl-spec/blob/main/types/npm-definition.json).
+func NPM(name, version string) string {
+	segments := strings.Split(strings.ToLower(name), "/")
+	for i, s := range segments {
+		segments[i] = percent(s)
+	}
+	return "pkg:npm/" + strings.Join(segments, "/") + "@" + percent(version)
+}
+
+// OCI returns the package URL of an image: its repository, with the registry's
+// host, and the digest of its index or manifest
+// (https://github.com/package-url/purl-spec/blob/main/types/oci-definition.json).
+func OCI(repository, digest string) string {
+	segments := strings.Split(strings.ToLower(repository), "/")
+	for i, s := range segments {
+		segments[i] = percent(s)
+	}
+	return "pkg:oci/" + segments[len(segments)-1] + "@" + percent(digest) + "?repository_url=" + strings.Join(segments, "/")
+}
+
+// Generic returns the package URL of a file that nothing but its name and digest
+// is known of
+// (https://github.com/package-url/purl-spec/blob/main/types/generic-definition.json).
+func Generic(name, digest string) string {
+	return "pkg:generic/" + percent(name) + "?checksum=" + percent(digest)
+}
+
 func percent(s string) string {
 	var b strings.Builder
 	for i := range len(s) {

@@ -96,6 +96,9 @@ type Result struct {
 	Explanation *explain.Summary `json:"explanation,omitempty"`
 	// Notes are what else a reader should know.
 	Notes []string `json:"notes,omitempty"`
+	// Statement is the file with a signed statement of the result, if one was
+	// asked for and there is something to state.
+	Statement string `json:"statement,omitempty"`
 	// Seconds is how long it took.
 	Seconds float64 `json:"seconds"`
 }
@@ -251,6 +254,9 @@ func (r Result) print(w io.Writer) {
 	}
 	for _, n := range r.Notes {
 		row("note", "%s", text(n))
+	}
+	if r.Statement != "" {
+		row("statement", "%s", text(r.Statement))
 	}
 	if r.Explanation != nil {
 		fmt.Fprintf(w, "  A is the file, B what was built from the source:\n    %s\n", strings.ReplaceAll(r.Explanation.String(), "\n", "\n    "))

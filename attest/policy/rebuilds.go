@@ -1,0 +1,77 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/attest/rebuilt"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/compare"
+)
+
+// Rebuilt is a statement that was opened under the trust of a rebuilder.
+type Rebuilt struct {
+	// By is the rebuilder: an index of Rebuilds.By. A statement that several of
+	// them could have signed is there once for each.
+	By int
+	// Signer says who signed, as the signature tells it. Equal signers are one,
+	// however often they are listed.
+	Signer string
+	// Publisher tells that it is the signer whose word the rest of the policy rests
+	// on.
+	Publisher bool
+	Statement intoto.Statement
+}
+
+// rebuildsExpectation is the name of the one finding about rebuilds.
+const rebuildsExpectation = "rebuilds"
+
+// check counts who has rebuilt what subject names.
+func (b *Rebuilds) check(subject artifact.Digest, list []Rebuilt) Finding {
+	f := Finding{Expectation: rebuildsExpectation, Outcome: NotShown}
+	var not []string // why some do not count
+	heard := make([]bool, len(b.By))
+	signers := map[string]string{}
+	for _, r := range list {
+		if r.By < 0 || r.By >= len(b.By) || !r.Statement.Has(subject) {
+			continue
+		}
+		name := b.By[r.By].Name
+		said, err := rebuilt.Decode(r.Statement)
+		if err != nil {
+			return Finding{Expectation: rebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s: %v", name, err)}
+		}
+		if !said.Pass() {
+			return Finding{Expectation: rebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s says that it differs from what its source compiles to: %.500s", name, said.Reason.Text)}
+		}
+		heard[r.By] = true
+		first, known := signers[r.Signer]
+		switch {
+		case b.Module != "" && said.Source != b.Module:
+			not = append(not, fmt.Sprintf("%s rebuilt it from %.200s", name, said.Source))
+		case b.Reproduced && said.Verdict != compare.Reproduced:
+			not = append(not, fmt.Sprintf("%s says that it is %s, not reproduced", name, said.Verdict))
+		case r.Publisher:
+			not = append(not, name+" is the publisher, who is no second witness")
+		case known && first != name:
+			not = append(not, fmt.Sprintf("%s is the same signer as %s, and counts once", name, first))
+		case !known:
+			signers[r.Signer] = name
+			f.By = append(f.By, name)
+		}
+	}
+	if len(f.By) >= b.AtLeast {
+		f.Outcome = Met
+		return f
+	}
+	for i, r := range b.By {
+		if !heard[i] {
+			not = append(not, "nothing of "+r.Name)
+		}
+	}
+	slices.Sort(not)
+	f.Reason = fmt.Sprintf("%d of at least %d: %s", len(f.By), b.AtLeast, strings.Join(slices.Compact(not), "; "))
+	return f
+}

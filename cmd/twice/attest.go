@@ -1,0 +1,284 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/twicebuild/twice/attest/rebuilt"
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/purl"
+	"github.com/twicebuild/twice/pipeline/rebuild"
+	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/subject"
+)
+
+// attestFlags say whether the results of a rebuild are signed, by whom, and where
+// the statements go.
+type attestFlags struct {
+	signFlags
+	attest bool
+	out    string
+	sign   *pflag.FlagSet
+}
+
+func (f *attestFlags) add(c *cobra.Command) {
+	c.Flags().BoolVar(&f.attest, "attest", false, "sign a statement of each result")
+	c.Flags().StringVar(&f.out, "attest-out", ".", "write the statements to `DIR`, as NAME_DIGEST.rebuild"+pipeline.BundleSuffix)
+	before := map[string]bool{}
+	c.Flags().VisitAll(func(flag *pflag.Flag) { before[flag.Name] = true })
+	f.signFlags.add(c)
+	c.Flags().Lookup("builder").Usage = "the `URI` in the statement for who rebuilt"
+	f.sign = pflag.NewFlagSet("", pflag.ContinueOnError)
+	c.Flags().VisitAll(func(flag *pflag.Flag) {
+		if !before[flag.Name] {
+			f.sign.AddFlag(flag)
+		}
+	})
+}
+
+// check refuses flags that would do nothing.
+func (f *attestFlags) check(c *cobra.Command) error {
+	if f.attest {
+		return nil
+	}
+	idle := ""
+	if c.Flags().Changed("attest-out") {
+		idle = "attest-out"
+	}
+	f.sign.VisitAll(func(flag *pflag.Flag) {
+		if flag.Changed {
+			idle = flag.Name
+		}
+	})
+	if idle != "" {
+		return usageError{fmt.Errorf("--%s is of no use without --attest", idle)}
+	}
+	return nil
+}
+
+// attester signs statements of results. A nil one signs nothing.
+type attester struct {
+	app    *app
+	signer pipeline.Signer
+	dir    string
+	by     string // the verifier's URI, or empty
+	tool   report.Tool
+}
+
+// attester returns who signs, or nil if nobody is asked to.
+func (a *app) attester(ctx context.Context, f attestFlags) (*attester, error) {
+	if !f.attest {
+		return nil, nil
+	}
+	if f.Key == "" && !f.Keyless {
+		return nil, &pipeline.ConfigError{
+			Err:    errors.New("--attest: nothing says who signs the statements"),
+			Remedy: "name a key with --key (twice keygen makes one), or prove who you are with --keyless",
+		}
+	}
+	signer, err := a.signer(ctx, f.signFlags, false)
+	if err != nil {
+		return nil, err
+	}
+	at := &attester{app: a, signer: signer, dir: a.at(f.out), by: f.Builder, tool: toolVersion()}
+	if err := os.MkdirAll(at.dir, 0o777); err != nil {
+		return nil, usageError{fmt.Errorf("--attest-out: %w", err)}
+	}
+	return at, nil
+}
+
+// origin is what a statement says of where a file comes from.
+type origin struct {
+	// name is the file's own name.
+	name string
+	// resource is a URI, or empty for a file that somebody had.
+	resource string
+}
+
+// originOf tells it of an executable in a subject.
+func originOf(s *subject.Subject, e subject.Executable) origin {
+	o := origin{name: path.Base(filepath.ToSlash(e.Name))}
+	switch s.Kind {
+	case subject.URL:
+		o.resource = s.Ref
+	case subject.Package:
+		spec := strings.TrimPrefix(s.Ref, "npm:")
+		if i := strings.LastIndexByte(spec, '@'); i > 0 {
+			o.resource = purl.NPM(spec[:i], spec[i+1:])
+		}
+	case subject.Image:
+		if ref, err := matrix.ParseReference(s.Ref); err == nil {
+			o.resource = purl.OCI(ref.Repository, string(s.Digest))
+		}
+	}
+	return o
+}
+
+// fileName is where the statement about a file goes: names and digests of
+// different files may be alike at their start, so those that are taken by another
+// file get all of the digest.
+func (at *attester) fileName(o origin, d artifact.Digest, taken map[string]artifact.Digest) string {
+	name := strings.Map(func(r rune) rune {
+		if r < 0x80 && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._+-", r)) {
+			return r
+		}
+		return '_'
+	}, o.name)
+	name = strings.TrimLeft(name[:min(len(name), 80)], ".")
+	file := filepath.Join(at.dir, name+"_"+d.Hex()[:16]+".rebuild"+pipeline.BundleSuffix)
+	if other, ok := taken[file]; ok && other != d {
+		file = filepath.Join(at.dir, name+"_"+d.Hex()+".rebuild"+pipeline.BundleSuffix)
+	}
+	taken[file] = d
+	return file
+}
+
+// free fails if a statement is there already that would be written anew. It is
+// asked before anything is built, as far as the files are known by then.
+func (at *attester) free(f *found) error {
+	if at == nil {
+		return nil
+	}
+	taken := map[string]artifact.Digest{}
+	for _, b := range f.list {
+		if b.Digest == "" {
+			continue
+		}
+		if file := at.fileName(b.origin, b.Digest, taken); exists(file) {
+			return asUsage(errThere(file))
+		}
+	}
+	return nil
+}
+
+func exists(file string) bool {
+	_, err := os.Lstat(file)
+	return err == nil
+}
+
+// attest signs the results, then writes the statements, and says in the results
+// where they are, or why there is none.
+func (at *attester) attest(ctx context.Context, results []result) error {
+	if at == nil {
+		return nil
+	}
+	at.app.progress.Stage("sign")
+	taken := map[string]artifact.Digest{}
+	bundles := map[string][]byte{}
+	var files []string
+	about := map[string][]*rebuild.Result{} // by file: the same bytes may be there twice
+	for _, res := range results {
+		said, err := at.result(res.origin, res.Result)
+		if err != nil {
+			return fmt.Errorf("%s: %w", clean(res.Name), err)
+		}
+		s, err := rebuilt.New(said)
+		if errors.Is(err, rebuilt.ErrUndetermined) {
+			res.Notes = append(res.Notes, "no statement was signed: "+err.Error())
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", clean(res.Name), err)
+		}
+		file := at.fileName(res.origin, res.Digest, taken)
+		about[file] = append(about[file], res.Result)
+		if bundles[file] != nil {
+			continue
+		}
+		if bundles[file], err = at.signer.Sign(ctx, s); err != nil {
+			return err
+		}
+		files = append(files, file)
+	}
+	for _, file := range files {
+		if err := writeNew(file, bundles[file]); err != nil {
+			return err
+		}
+		for _, res := range about[file] {
+			res.Statement = short(file)
+		}
+	}
+	return nil
+}
+
+// result is res as a statement has it.
+func (at *attester) result(o origin, res *rebuild.Result) (rebuilt.Result, error) {
+	name := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			return '_'
+		}
+		return r
+	}, o.name)
+	said := rebuilt.Result{
+		Name: name, Digest: res.Digest, Resource: o.resource,
+		Verifier: at.by, Version: map[string]string{"twice": at.tool.Version, "go": at.tool.Go}, Time: at.app.now(),
+		Evidence: rebuilt.Evidence{
+			Claimed: grounds(res.Claimed), Recovered: grounds(res.Recovered), RestsOn: grounds(res.RestsOn),
+			Content: res.Content, GoVersion: res.GoVersion, Package: res.Package, Source: res.Source, Target: res.Target,
+			Normalizations: res.Normalizations, Uncovered: res.Uncovered, Size: res.Size, Verdict: res.Verdict,
+		},
+	}
+	if res.Reason != nil {
+		said.Reason = &rebuilt.Reason{Kind: string(res.Reason.Kind), Text: res.Reason.Text}
+	}
+	if res.Rebuilt != "" {
+		said.Rebuilt = rebuilt.NewFile(res.Rebuilt, res.RebuiltSize)
+	}
+	if res.Recipe != nil {
+		var err error
+		if said.Recipe, err = rebuilt.NewRecipe(*res.Recipe); err != nil {
+			return said, err
+		}
+	}
+	return said, nil
+}
+
+func grounds(list []rebuild.Ground) []rebuilt.Ground {
+	var out []rebuilt.Ground
+	for _, g := range list {
+		out = append(out, rebuilt.Ground(g))
+	}
+	return out
+}
+
+// errThere says that a file is there already.
+func errThere(file string) error {
+	return hint.Add(fmt.Errorf("%s: is there already, and nothing is overwritten", short(file)), "move it away, or choose another folder with --attest-out")
+}
+
+// writeNew writes a file that is not there yet: all of it or nothing.
+func writeNew(file string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(file), ".twice-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if rerr := os.Remove(f.Name()); !errors.Is(rerr, os.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+	}()
+	_, werr := f.Write(data)
+	if err := errors.Join(werr, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	err = os.Link(f.Name(), file) // which, unlike a rename, overwrites nothing
+	if exists(file) && err != nil {
+		return errThere(file)
+	}
+	if err != nil { // there are no links on this file system
+		err = os.Rename(f.Name(), file)
+	}
+	return err
+}

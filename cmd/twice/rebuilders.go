@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/attest/policy"
+	"github.com/twicebuild/twice/attest/rebuilt"
+)
+
+// whom settles whose word counts: that of the publisher, unless the policy asks
+// for rebuilds and nothing else, and that of each rebuilder whom it lists.
+func (v *verifier) whom(ctx context.Context, f trustFlags, policyFile string) error {
+	if v.policy == nil || !v.policy.OnlyRebuilds() || f.key != "" || f.identity != (attest.Identity{}) {
+		t, err := v.app.trust(ctx, f)
+		if err != nil {
+			return err
+		}
+		v.trust = &t
+	}
+	if v.policy == nil || v.policy.Rebuilds == nil {
+		return nil
+	}
+	dir, err := filepath.Abs(filepath.Dir(v.app.at(policyFile)))
+	if err != nil {
+		return err
+	}
+	root := f.trustedRoot
+	if root != "" {
+		if root, err = filepath.Abs(v.app.at(root)); err != nil {
+			return err
+		}
+	}
+	for _, r := range v.policy.Rebuilds.By {
+		flags := trustFlags{key: beside(dir, r.Key), trustedRoot: beside(dir, r.TrustedRoot), identity: attest.Identity{Name: r.Identity, Issuer: r.Issuer}}
+		if flags.trustedRoot == "" && r.Key == "" {
+			flags.trustedRoot = root
+		}
+		t, err := v.app.trust(ctx, flags)
+		if err != nil {
+			return fmt.Errorf("policy: rebuilds.by: %s: %w", r.Name, err)
+		}
+		v.rebuilders = append(v.rebuilders, t)
+	}
+	return nil
+}
+
+// asksRebuilders tells whether a bundle says that it is about a rebuild, which
+// somebody else than the publisher may have signed. What is said is not verified:
+// it decides who is asked, and a bundle that nobody who is trusted has signed
+// speaks for nothing. A bundle that the user names has to be good, unless there
+// are rebuilders whose it may be.
+func (v *verifier) asksRebuilders(b foundBundle) bool {
+	return (v.given == nil || len(v.rebuilders) > 0) && rebuilt.Is(b.claim.PredicateType, b.claim.Predicate)
+}
+
+// judgeRebuild opens a bundle under everybody's own trust. It is passed over if
+// it is somebody else's; any other fault speaks against the file.
+func (v *verifier) judgeRebuild(doc *fileDoc, about attest.Artifact, b foundBundle) {
+	var faults []error
+	opened := false
+	if v.trust != nil {
+		o, err := attest.Open(b.data, *v.trust, about)
+		if err == nil {
+			opened = true
+			doc.published(b, o)
+		} else {
+			faults = append(faults, err)
+		}
+	}
+	for i, t := range v.rebuilders {
+		o, err := attest.Open(b.data, t, about)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		opened = true
+		said := bundleOf(b, o)
+		doc.Rebuilds = append(doc.Rebuilds, rebuildStatementDoc{v.policy.Rebuilds.By[i].Name, said})
+		s, ok := o.Statement()
+		if !ok || !rebuilt.Is(s.PredicateType, s.Predicate) {
+			doc.problem(said.Name, "statement", errors.New("it is not about a rebuild, and about nothing else is a rebuilder believed"))
+			continue
+		}
+		doc.rebuilt = append(doc.rebuilt, policy.Rebuilt{
+			By: i, Signer: signerName(said.Signature), Publisher: v.trust != nil && v.trust.Names(said.Signature), Statement: s,
+		})
+	}
+	if opened {
+		return
+	}
+	for _, err := range faults {
+		if !somebodyElses(err) {
+			doc.unopened(b, err)
+			return
+		}
+	}
+	doc.NotCounted = append(doc.NotCounted, problemDoc{short(b.name), string(attest.WrongKey), "a rebuild, signed by none of " + v.everybody(), ""})
+}
+
+// somebodyElses tells whether a bundle could not be opened because another signer
+// than the one that is trusted made it.
+func somebodyElses(err error) bool {
+	failed := (*attest.Error)(nil)
+	return errors.As(err, &failed) && slices.Contains([]attest.Reason{attest.WrongKey, attest.WrongIdentity, attest.WrongIssuer}, failed.Reason)
+}
+
+// everybody lists whose word counts.
+func (v *verifier) everybody() string {
+	var names []string
+	if v.trust != nil {
+		names = append(names, "the publisher")
+	}
+	if v.policy != nil && v.policy.Rebuilds != nil {
+		for _, r := range v.policy.Rebuilds.By {
+			names = append(names, r.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// signerName says who made a verified signature: equal names are one signer.
+func signerName(s attest.Signature) string {
+	if c := s.Certificate; c != nil {
+		return c.Name + ", says " + c.Issuer
+	}
+	return "key " + string(s.Key)
+}
