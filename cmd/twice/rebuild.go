@@ -121,17 +121,13 @@ func (f *found) close() error {
 // subject that cannot be opened, so that it does not keep the others from a
 // verdict.
 func (a *app) subjects(ctx context.Context, cache string, args []string, flags rebuildFlags) (*found, error) {
-	env := environment(a.env)
-	cfg := subject.Config{Dir: filepath.Join(cache, "subjects"), WorkDir: a.dir, Registry: a.registry(flags.insecure)}
+	cfg := subject.Config{Dir: filepath.Join(cache, "subjects"), WorkDir: a.dir, Registry: a.registry(flags.insecure), NPM: a.npm()}
 	for _, p := range flags.platforms {
 		platform, err := matrix.ParsePlatform(p)
 		if err != nil {
 			return nil, usageError{fmt.Errorf("--platform: %w", err)}
 		}
 		cfg.Platforms = append(cfg.Platforms, platform)
-	}
-	if npm, err := find("npm", absolute(filepath.SplitList(env["PATH"]))); err == nil {
-		cfg.NPM = subject.NPM{Path: npm, Env: a.env}
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return nil, err
@@ -164,6 +160,15 @@ func (a *app) subjects(ctx context.Context, cache string, args []string, flags r
 		}
 	}
 	return f, nil
+}
+
+// npm is the npm client, if there is one.
+func (a *app) npm() subject.NPM {
+	path, err := find("npm", absolute(filepath.SplitList(environment(a.env)["PATH"])))
+	if err != nil {
+		return subject.NPM{}
+	}
+	return subject.NPM{Path: path, Env: a.env}
 }
 
 // rebuildConfig turns flags and the environment into what package rebuild takes.
