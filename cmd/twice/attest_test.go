@@ -62,7 +62,7 @@ func results(names, contents []string) (*found, []result) {
 			r.Verdict, r.Reason = compare.Undetermined, &rebuild.Reason{Kind: rebuild.Cgo, Text: "cgo"}
 		}
 		from := origin{name: filepath.Base(name)}
-		f.list = append(f.list, binary{rebuild.Subject{Name: name, Digest: d}, from})
+		f.list = append(f.list, candidate{rebuild.Subject{Name: name, Digest: d}, from})
 		list = append(list, result{from, r})
 	}
 	return f, list

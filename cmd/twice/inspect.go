@@ -10,54 +10,131 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/subject"
 )
 
+// inspectFlags say what of an image is meant, and how to reach it.
+type inspectFlags struct {
+	platforms []string
+	insecure  bool
+}
+
 func (a *app) inspectCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:   "inspect {FILE | DIR}...",
+	var flags inspectFlags
+	c := &cobra.Command{
+		Use:   "inspect {FILE | ARCHIVE | DIR | IMAGE | URL}...",
 		Short: "Tell what a Go binary says about its making",
 		Long: `Inspect reads executables, as a stranger's bytes and without running them, and
 tells what is in them: build information, the build ID and whether the file was
 changed after linking, flags implied, sizes, signatures, paths of the machine that
-built it, embedded files, and the command that may have made it. Of a folder it
-reads every executable.`,
+built it, embedded files, and the command that may have made it.
+
+Of a folder, an archive (tar, zip, deb, apk), an image in a registry or an OCI image
+layout, an https:// URL or npm:NAME@VERSION it shows all executables in a table, and with -v each of
+them as it does a single file.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError{errors.New("name a file or a folder to inspect")}
+				return usageError{errors.New("name a file, an archive, a folder or an image to inspect")}
 			}
-			var files []inspect.File
-			for _, arg := range args {
-				found, err := inspectAll(c.Context(), a.at(arg))
-				if err != nil {
-					return err
-				}
-				files = append(files, found...)
-			}
-			doc := inspect.NewDocument(files...)
-			if a.json {
-				return printJSON(a.document(), doc)
-			}
-			return doc.Fprint(a.stdout)
+			return a.inspect(c.Context(), args, flags)
 		},
 	}
+	c.Flags().StringArrayVar(&flags.platforms, "platform", nil, "of an image only `PLATFORM`, such as linux/arm64 (may be repeated; default: all of linux)")
+	insecureFlag(c, &flags.insecure)
+	return c
 }
 
-// inspectAll reads a file, or the executables below a folder.
-func inspectAll(ctx context.Context, root string) ([]inspect.File, error) {
-	info, err := os.Stat(root)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		f, err := inspectFile(ctx, root)
+func (a *app) inspect(ctx context.Context, args []string, flags inspectFlags) error {
+	var platforms []matrix.Platform
+	for _, p := range flags.platforms {
+		platform, err := matrix.ParsePlatform(p)
 		if err != nil {
+			return usageError{fmt.Errorf("--platform: %w", err)}
+		}
+		platforms = append(platforms, platform)
+	}
+	var all []inspect.File
+	var tables []inspectTable
+	for _, arg := range args {
+		list, err := a.inspectAll(ctx, arg, platforms, flags.insecure)
+		if err != nil {
+			return err
+		}
+		for _, t := range list {
+			for i, f := range t.files {
+				if t.names != nil {
+					f.Name = t.names[i]
+				}
+				all = append(all, f)
+			}
+		}
+		tables = append(tables, list...)
+	}
+	a.progress.Close() // stdout may be the same terminal
+	doc := inspect.NewDocument(all...)
+	if a.json {
+		return printJSON(a.document(), doc)
+	}
+	if a.verbose {
+		return doc.Fprint(a.stdout)
+	}
+	for i, t := range tables {
+		if i > 0 {
+			fmt.Fprintln(a.stdout)
+		}
+		doc, write := inspect.NewDocument(t.files...), inspect.Document.Fprint
+		if t.title != "" {
+			fmt.Fprintln(a.stdout, t.title)
+			write = inspect.Document.FprintTable
+		}
+		if err := write(doc, a.stdout); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inspectTable are the executables of one thing that was named.
+type inspectTable struct {
+	// title is what they are in, safe to show; a single file has none, and is not
+	// shown as a table.
+	title string
+	files []inspect.File
+	// names are what the files are called where there is no title above them, nil
+	// if that is the same.
+	names []string
+}
+
+// inspectAll reads an executable, or those in what arg names.
+func (a *app) inspectAll(ctx context.Context, arg string, platforms []matrix.Platform, insecure bool) ([]inspectTable, error) {
+	root := a.at(arg)
+	info, err := os.Stat(root)
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	case err == nil && info.IsDir():
+		if _, err := os.Stat(filepath.Join(root, "oci-layout")); err == nil {
+			break
+		}
+		return a.inspectFolder(ctx, root)
+	case err == nil:
+		f, err := inspectFile(ctx, root)
+		if err == nil {
+			return []inspectTable{{files: []inspect.File{f}}}, nil
+		}
+		if !errors.Is(err, inspect.ErrFormat) {
 			return nil, fmt.Errorf("%s: %w", short(root), err)
 		}
-		return []inspect.File{f}, nil
 	}
-	var files []inspect.File
-	err = filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
+	return a.inspectSubject(ctx, arg, platforms, insecure)
+}
+
+// inspectFolder reads the executables below a folder, where they are.
+func (a *app) inspectFolder(ctx context.Context, root string) ([]inspectTable, error) {
+	t := inspectTable{title: clean(short(root))}
+	err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err
 		}
@@ -65,19 +142,88 @@ func inspectAll(ctx context.Context, root string) ([]inspect.File, error) {
 		if errors.Is(err, inspect.ErrFormat) {
 			return nil
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", short(name), err)
+			a.progress.Line("passed over: %s: %s", clean(short(name)), clean(err.Error()))
+			return nil
 		}
-		if len(files) == maxFiles {
-			return fmt.Errorf("%s: more than %d executables", short(root), maxFiles)
+		if len(t.files) == maxInspected {
+			return fmt.Errorf("%s: more than %d executables", short(root), maxInspected)
 		}
-		files = append(files, f)
+		t.names = append(t.names, f.Name)
+		if rel, err := filepath.Rel(root, name); err == nil {
+			f.Name = rel
+		}
+		t.files = append(t.files, f)
 		return nil
 	})
-	if err == nil && len(files) == 0 {
+	if err == nil && len(t.files) == 0 {
 		err = usageError{fmt.Errorf("%s: there are no executables in it", short(root))}
 	}
-	return files, err
+	return []inspectTable{t}, err
+}
+
+// maxInspected bounds the executables of one thing, all of whose facts are kept.
+const maxInspected = 10_000
+
+// inspectSubject reads the executables of an archive, an image and the like, one
+// table for each platform.
+func (a *app) inspectSubject(ctx context.Context, ref string, platforms []matrix.Platform, insecure bool) (tables []inspectTable, err error) {
+	dir, err := os.MkdirTemp("", "twice-inspect-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	cfg := subject.Config{
+		Dir: dir, WorkDir: a.dir, Platforms: platforms, Registry: a.registry(insecure),
+		NPM: a.npm(), Limits: subject.Limits{Executables: maxInspected},
+	}
+	a.progress.Stage("reading " + clean(ref))
+	s, err := subject.Open(ctx, ref, cfg)
+	if cause := context.Cause(ctx); cause != nil {
+		return nil, cause
+	}
+	if err != nil {
+		if errors.Is(err, subject.ErrNoExecutables) {
+			err = usageError{err}
+		}
+		return nil, err
+	}
+	for _, skipped := range s.Skipped {
+		a.progress.Line("passed over: %s", skipped.String())
+	}
+	for i := range s.Executables {
+		e := &s.Executables[i]
+		title := clean(s.Ref)
+		if e.Platform != "" {
+			title += "  " + clean(e.Platform)
+		}
+		if n := len(tables); n == 0 || tables[n-1].title != title {
+			tables = append(tables, inspectTable{title: title})
+		}
+		t := &tables[len(tables)-1]
+		f, err := inspectExecutable(ctx, e)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e, err)
+		}
+		t.files, t.names = append(t.files, f), append(t.names, e.String())
+	}
+	return tables, nil
+}
+
+func inspectExecutable(ctx context.Context, e *subject.Executable) (inspect.File, error) {
+	f, err := e.Open()
+	if err != nil {
+		return inspect.File{}, err
+	}
+	defer f.Close()
+	name := e.Name
+	if e.Nth > 1 {
+		name += fmt.Sprintf(" (number %d of this name)", e.Nth)
+	}
+	return inspect.Read(ctx, name, f, e.Size)
 }
 
 func inspectFile(ctx context.Context, name string) (inspect.File, error) {

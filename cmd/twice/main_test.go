@@ -23,8 +23,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/mod/module"
@@ -57,6 +60,8 @@ func TestMain(m *testing.M) {
 //	unchanged DIR NAME      fails if a file below DIR is not as remembered
 //	registry                start an empty registry of images, at $REGISTRY
 //	unpack IMAGE PLATFORM DIR  write the files of an image to a folder
+//	pack IMAGE FILE         push an image for linux/amd64 and linux/arm64 that has FILE;
+//	                        as an OCI layout if IMAGE begins with ./
 //
 // and the conditions [confined] (writes and network), [namespaces] and [cgo].
 func TestScript(t *testing.T) {
@@ -96,6 +101,7 @@ func TestScript(t *testing.T) {
 			"unchanged":    cmdUnchanged,
 			"registry":     cmdRegistry,
 			"unpack":       cmdUnpack,
+			"pack":         cmdPack,
 		},
 	})
 }
@@ -400,4 +406,32 @@ func compareTrees(ts *testscript.TestScript, a, b map[string]string) {
 			ts.Fatalf("%s differs", name)
 		}
 	}
+}
+
+func cmdPack(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 2, 2, "pack IMAGE FILE")
+	data := ts.ReadFile(args[1])
+	var packed bytes.Buffer
+	w := tar.NewWriter(&packed)
+	ts.Check(w.WriteHeader(&tar.Header{Name: args[1], Mode: 0o755, Size: int64(len(data))}))
+	_, err := io.WriteString(w, data)
+	ts.Check(errors.Join(err, w.Close()))
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(packed.Bytes())), nil })
+	ts.Check(err)
+	index := v1.ImageIndex(empty.Index)
+	for _, arch := range []string{"amd64", "arm64"} {
+		img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: "linux", Architecture: arch})
+		ts.Check(err)
+		img, err = mutate.AppendLayers(img, layer)
+		ts.Check(err)
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}}})
+	}
+	if strings.HasPrefix(args[0], "./") {
+		_, err := layout.Write(ts.MkAbs(args[0]), index)
+		ts.Check(err)
+		return
+	}
+	ref, err := name.ParseReference(args[0])
+	ts.Check(err)
+	ts.Check(remote.WriteIndex(ref, index))
 }

@@ -184,9 +184,9 @@ func splitToolchains(args []string, flags rebuildFlags, ldflags *string) (files 
 	return files, toolchains, nil
 }
 
-// A binary is to be rebuilt, and a result is what came of that.
+// A candidate is to be rebuilt, and a result is what came of that.
 type (
-	binary struct {
+	candidate struct {
 		rebuild.Subject
 		origin
 	}
@@ -198,13 +198,13 @@ type (
 
 // found are the binaries in what the user named.
 type found struct {
-	list   []binary
+	list   []candidate
 	opened []*subject.Subject
 }
 
 // unreadable adds what cannot be opened, or holds no binary, under its name.
 func (f *found) unreadable(arg string, open func() (io.ReadCloser, error)) {
-	f.list = append(f.list, binary{rebuild.Subject{Name: arg, Open: open}, origin{name: filepath.Base(arg)}})
+	f.list = append(f.list, candidate{rebuild.Subject{Name: arg, Open: open}, origin{name: filepath.Base(arg)}})
 }
 
 func (f *found) close() error {
@@ -219,17 +219,13 @@ func (f *found) close() error {
 // subject that cannot be opened, so that it does not keep the others from a
 // verdict.
 func (a *app) subjects(ctx context.Context, cache string, args []string, flags rebuildFlags) (*found, error) {
-	env := environment(a.env)
-	cfg := subject.Config{Dir: filepath.Join(cache, "subjects"), WorkDir: a.dir, Registry: a.registry(flags.insecure)}
+	cfg := subject.Config{Dir: filepath.Join(cache, "subjects"), WorkDir: a.dir, Registry: a.registry(flags.insecure), NPM: a.npm()}
 	for _, p := range flags.platforms {
 		platform, err := matrix.ParsePlatform(p)
 		if err != nil {
 			return nil, usageError{fmt.Errorf("--platform: %w", err)}
 		}
 		cfg.Platforms = append(cfg.Platforms, platform)
-	}
-	if npm, err := find("npm", absolute(filepath.SplitList(env["PATH"]))); err == nil {
-		cfg.NPM = subject.NPM{Path: npm, Env: a.env}
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return nil, err
@@ -288,13 +284,13 @@ func (f *found) add(a *app, s *subject.Subject, said *testimony, bundles []found
 	}
 	goes := slices.ContainsFunc(s.Executables, func(e subject.Executable) bool { return e.Go })
 	for _, e := range s.Executables {
-		again := once && slices.ContainsFunc(f.list[from:], func(o binary) bool { return o.Digest == e.Digest })
+		again := once && slices.ContainsFunc(f.list[from:], func(o candidate) bool { return o.Digest == e.Digest })
 		if again || goes && !e.Go {
 			continue
 		}
 		r := rebuild.Subject{Name: e.String(), Digest: e.Digest, Hints: hints(e.Versions), Open: func() (io.ReadCloser, error) { return e.Open() }}
 		said.about(&r, &e, bundles)
-		f.list = append(f.list, binary{r, originOf(s, e)})
+		f.list = append(f.list, candidate{r, originOf(s, e)})
 	}
 }
 
@@ -305,6 +301,15 @@ func hints(versions []subject.Version) []rebuild.Hint {
 		list = append(list, rebuild.Hint{Version: v.Version, From: v.From})
 	}
 	return list
+}
+
+// npm is the npm client, if there is one.
+func (a *app) npm() subject.NPM {
+	path, err := find("npm", absolute(filepath.SplitList(environment(a.env)["PATH"])))
+	if err != nil {
+		return subject.NPM{}
+	}
+	return subject.NPM{Path: path, Env: a.env}
 }
 
 // rebuildConfig turns flags and the environment into what package rebuild takes.

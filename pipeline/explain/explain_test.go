@@ -269,6 +269,31 @@ func TestLdflags(t *testing.T) {
 	}
 }
 
+// TestTimes shows that looking for the beginnings of times first loses none.
+func TestTimes(t *testing.T) {
+	parts := []string{"2026-01-02", "T10:11:12", " 10:11:12.123Z", "+02:00", "10:11:12", "20260102", "-101112", "Jan  2 2026", "Mar 12 10:11", "Mar 12 10:11:12 UTC 2026", "1767312000", "1767312000123", "1767312000123456789",
+		"x", " ", "1", "20", "9", "-", "/", ":", "Feb", "2026/1", "19", "@", ".5", "\t"}
+	rng := rand.New(rand.NewPCG(5, 6))
+	found := 0
+	for range 20_000 {
+		var b strings.Builder
+		for range 1 + rng.IntN(8) {
+			b.WriteString(parts[rng.IntN(len(parts))])
+		}
+		var want [][2]int
+		for _, at := range timePattern.FindAllStringIndex(b.String(), -1) {
+			want = append(want, [2]int{at[0], at[1]})
+		}
+		found += len(want)
+		if got := times([]byte(b.String())); !slices.Equal(got, want) {
+			t.Fatalf("%q: %v, want %v", b.String(), got, want)
+		}
+	}
+	if found < 20_000 {
+		t.Errorf("only %d times", found)
+	}
+}
+
 func TestCommonEnd(t *testing.T) {
 	for _, x := range [][3]string{
 		{"/a/b/main.go", "/c/b/main.go", "/b/main.go"},

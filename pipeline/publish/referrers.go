@@ -339,14 +339,25 @@ func Resolve(ctx context.Context, ref string, opt Options) (*Manifest, error) {
 	if o == nil {
 		return nil, fmt.Errorf("%s: %w", r.Name(), ErrNotFound)
 	}
-	parsed, err := parseManifest(o.raw, o.desc.MediaType)
+	m, err := ParseManifest(o.raw, string(o.desc.MediaType))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.Name(), err)
 	}
-	if len(parsed.Manifests) > maxPlatforms {
-		return nil, fmt.Errorf("%s: an index of more than %d manifests", r.Name(), maxPlatforms)
+	m.Repository = r.Context().Name()
+	return m, nil
+}
+
+// ParseManifest reads the manifest of an image, or an index, of a media type. It
+// refuses what two readers could understand in two ways. The Repository is empty.
+func ParseManifest(raw []byte, mediaType string) (*Manifest, error) {
+	parsed, err := parseManifest(raw, types.MediaType(mediaType))
+	if err != nil {
+		return nil, err
 	}
-	m := &Manifest{Repository: r.Context().Name(), Digest: o.digest(), MediaType: string(o.desc.MediaType), Size: o.desc.Size, Raw: o.raw}
+	if len(parsed.Manifests) > maxPlatforms {
+		return nil, fmt.Errorf("an index of more than %d manifests", maxPlatforms)
+	}
+	m := &Manifest{Digest: artifact.Of(raw), MediaType: mediaType, Size: int64(len(raw)), Raw: raw}
 	for _, d := range parsed.Manifests {
 		p := Platform{Digest: artifact.Digest(d.Digest.String()), MediaType: string(d.MediaType), Size: d.Size}
 		if d.Platform != nil {

@@ -16,8 +16,8 @@ import (
 // recordName is the release record in a dist folder.
 const recordName = "release.json"
 
-// folder opens a folder of this machine: a dist of ours, or one with executables
-// somewhere in it.
+// folder opens a folder of this machine: a dist of ours, an image layout, or one
+// with executables somewhere in it.
 func (o *opening) folder(ref, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -32,6 +32,9 @@ func (o *opening) folder(ref, dir string) error {
 		if ours {
 			return o.dist(dir, recordName, ref)
 		}
+	}
+	if isLayout(root) {
+		return o.layout(ref, root)
 	}
 	o.subject.Kind = Folder
 	at := place{}.in(Container{Kind: Folder, Name: ref})

@@ -31,6 +31,14 @@ const (
 
 // repository is where an image comes from.
 type repository struct {
+	o *opening
+	// blob stores what a descriptor names, unless it is there, and has seen to it
+	// that it is that.
+	blob func(v1.Descriptor) (blob, error)
+}
+
+// remoteRepository is a repository of a registry.
+type remoteRepository struct {
 	o      *opening
 	puller *remote.Puller
 	repo   name.Repository
@@ -139,7 +147,7 @@ func (o *opening) repository(full string) (*repository, error) {
 		list = append(list, remote.WithAuthFromKeychain(o.cfg.Registry.Keychain))
 	}
 	puller, err := remote.NewPuller(list...)
-	return &repository{o, puller, repo}, err
+	return &repository{o, (&remoteRepository{o, puller, repo}).blob}, err
 }
 
 // versionLabel is where an image says which version of its program it has
@@ -169,7 +177,7 @@ func (r *repository) manifest(at place, m *publish.Manifest, want []matrix.Platf
 		return fmt.Errorf("the configuration has %d layers, the manifest %d", len(ids), len(doc.Layers))
 	}
 	if at.platform == "" {
-		at.platform = strings.TrimSuffix(config.OS+"/"+config.Architecture+"/"+config.Variant, "/")
+		at.platform = platformOf(config)
 		if err := suits(at.platform, want); err != nil {
 			return err
 		}
@@ -190,6 +198,11 @@ func (r *repository) manifest(at place, m *publish.Manifest, want []matrix.Platf
 		_, err := o.keep(at.in(n.file.layer), p, n.file.blob, nil)
 		return err
 	})
+}
+
+// platformOf returns the platform that a configuration says.
+func platformOf(c *v1.ConfigFile) string {
+	return strings.TrimSuffix(c.OS+"/"+c.Architecture+"/"+c.Variant, "/")
 }
 
 // suits tells whether an image without an index is for one of the platforms.
@@ -227,7 +240,7 @@ func (r *repository) config(desc v1.Descriptor) (*v1.ConfigFile, error) {
 }
 
 // blob fetches what desc names, unless it is there.
-func (r *repository) blob(desc v1.Descriptor) (blob, error) {
+func (r *remoteRepository) blob(desc v1.Descriptor) (blob, error) {
 	digest := artifact.Digest(desc.Digest.String())
 	if _, err := artifact.ParseDigest(string(digest)); err != nil {
 		return blob{}, err
@@ -250,7 +263,7 @@ func (r *repository) blob(desc v1.Descriptor) (blob, error) {
 
 // said returns an error of the registry without the URL, which may have a token,
 // and without what else it sent.
-func (r *repository) said(err error) error {
+func (r *remoteRepository) said(err error) error {
 	if err == nil || r.o.ctx.Err() != nil {
 		return r.o.cause(err)
 	}
@@ -261,7 +274,7 @@ func (r *repository) said(err error) error {
 }
 
 // fetch fetches a blob once.
-func (r *repository) fetch(desc v1.Descriptor) (blob, error) {
+func (r *remoteRepository) fetch(desc v1.Descriptor) (blob, error) {
 	layer, err := r.puller.Layer(r.o.ctx, r.repo.Digest(desc.Digest.String()))
 	if err != nil {
 		return blob{}, err

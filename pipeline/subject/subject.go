@@ -3,7 +3,8 @@
 //
 // [Open] takes one of these references:
 //
-//	PATH                 an executable, an archive, a folder, a dist folder or a release.json of twice
+//	PATH                 an executable, an archive, a folder, a dist folder or a release.json of twice,
+//	                     a folder with an OCI image layout
 //	https://HOST/PATH    an executable or an archive; http:// for this machine alone
 //	npm:NAME@VERSION     a package of a registry that the npm client knows
 //	HOST/NAME:TAG        an image in a registry, also HOST/NAME@sha256:DIGEST

@@ -1,0 +1,79 @@
+package inspect
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// tableFlags are the findings that a table shows where the answer is yes.
+var tableFlags = []string{"-s", "-w", "-trimpath", "pie", "static", "cgo", "-race", "-msan", "-asan"}
+
+// FprintTable writes a line for each file, or for each slice of a universal one,
+// below a line of titles: the name, the version of Go, the main module or, without
+// one, the package, the target, the size in bytes, and what flags it was built
+// with as far as that can be seen ("changed" is none: the file is not what the
+// linker wrote; nor is "signed"). A dash stands for what is unknown. It returns the
+// writer's error.
+func (d Document) FprintTable(w io.Writer) error {
+	rows := [][]string{{"file", "go", "module", "target", "bytes", "flags"}}
+	for _, f := range d.Files {
+		for _, b := range f.Binaries {
+			row := b.row()
+			for i, text := range row {
+				row[i] = escape(text, maxShown)
+			}
+			rows = append(rows, append([]string{escape(f.Name, maxShown)}, row...))
+		}
+	}
+	const number = 4 // the column that stands to the right
+	var width [5]int
+	for _, row := range rows {
+		for i := range width {
+			width[i] = max(width[i], len(row[i]))
+		}
+	}
+	out := bufio.NewWriter(w)
+	for _, row := range rows {
+		var line strings.Builder
+		for i, n := range width {
+			if i != number {
+				n = -n
+			}
+			fmt.Fprintf(&line, "%*s  ", n, row[i])
+		}
+		fmt.Fprintln(out, strings.TrimRight(line.String()+row[5], " "))
+	}
+	return out.Flush()
+}
+
+// row is what a table says of a binary, without the name.
+func (f *Facts) row() []string {
+	module := ""
+	if b := f.Build; b != nil {
+		module = b.Path
+		if b.Main != nil {
+			module = b.Main.Path
+			if b.Main.Version != "" {
+				module += "@" + b.Main.Version
+			}
+		}
+	}
+	var flags []string
+	for _, q := range f.Findings {
+		if q.Is == Yes && slices.Contains(tableFlags, q.Name) {
+			flags = append(flags, q.Name)
+		}
+	}
+	if f.Signature != nil {
+		flags = append(flags, "signed")
+	}
+	if f.Content != nil && f.Content.State == ContentChanged {
+		flags = append(flags, "changed")
+	}
+	target := cmp.Or(f.GOOS, "?") + "/" + cmp.Or(f.GOARCH, "?")
+	return []string{cmp.Or(f.GoVersion, "-"), cmp.Or(module, "-"), target, fmt.Sprint(f.Size), strings.Join(flags, " ")}
+}
