@@ -83,10 +83,10 @@ func FuzzReadShell(f *testing.F) {
 
 func TestDirective(t *testing.T) {
 	for in, want := range map[string][]string{
-		"":                        nil,
-		" go run  ./gen -x ":      {"go", "run", "./gen", "-x"},
+		"":                         nil,
+		" go run  ./gen -x ":       {"go", "run", "./gen", "-x"},
 		`sh -c "date > \"t u\"" x`: {"sh", "-c", `date > "t u"`, "x"},
-		`a "b`:                    {"a", `"b`},
+		`a "b`:                     {"a", `"b`},
 	} {
 		if got := directive(in); !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", in, got, want)
