@@ -54,7 +54,13 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	} else if err != nil {
 		return nil, err
 	}
-	tree, err := p.layOut(ctx)
+	tree := filepath.Join(p.work.Dir, "inputs")
+	repo, _ := p.Source.(*source.Repo)
+	if repo != nil {
+		err = repo.Extract(ctx, tree)
+	} else {
+		err = p.Source.Checkout(ctx, tree, source.Sorted)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +98,7 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	in.Tree = root.FS()
-	if repo, ok := p.Source.(*source.Repo); ok {
+	if repo != nil {
 		work, openErr := os.OpenRoot(repo.Root())
 		if openErr != nil {
 			return nil, openErr

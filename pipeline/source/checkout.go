@@ -63,12 +63,7 @@ func (r *repository) checkout(ctx context.Context, dest string, order Order) err
 	if _, err := p.run(ctx, nil, "read-tree", r.tree); err != nil {
 		return err
 	}
-	var names []string
-	for _, e := range r.entries {
-		if e.mode != gitlink {
-			names = append(names, e.path)
-		}
-	}
+	names := r.names()
 	if err := order.apply(names); err != nil {
 		return err
 	}
@@ -85,6 +80,60 @@ func (r *repository) checkout(ctx context.Context, dest string, order Order) err
 		}
 	}
 	return r.confirm(ctx, p)
+}
+
+// names lists the files of the tree, sorted.
+func (r *repository) names() []string {
+	var names []string
+	for _, e := range r.entries {
+		if e.mode != gitlink {
+			names = append(names, e.path)
+		}
+	}
+	return names
+}
+
+// Extract writes the files of the tree to dest, as Checkout does, and no git
+// folders: for who only reads the source, and so needs no history.
+func (r *Repo) Extract(ctx context.Context, dest string) error {
+	dest, err := filepath.Abs(dest)
+	if err == nil {
+		err = emptyFolder(dest)
+	}
+	if err == nil {
+		dest, err = filepath.EvalSymlinks(dest)
+	}
+	if err == nil {
+		err = r.top.extract(ctx, dest)
+	}
+	if err != nil {
+		return fmt.Errorf("files of %.12s: %w", r.source.Commit, err)
+	}
+	return nil
+}
+
+func (r *repository) extract(ctx context.Context, dest string) error {
+	if _, err := r.prove(ctx); err != nil {
+		return err
+	}
+	p := r.store.with("GIT_WORK_TREE="+dest, "GIT_INDEX_FILE="+filepath.Join(r.scratch, "extract.index"))
+	p.dir = dest
+	if _, err := p.run(ctx, nil, "read-tree", r.tree); err != nil {
+		return r.missing(err)
+	}
+	if _, err := p.run(ctx, zinput(r.names()), "checkout-index", "-z", "--stdin"); err != nil {
+		return r.missing(err)
+	}
+	for _, sub := range r.subs {
+		at, err := realFolder(dest, sub.path)
+		if err == nil {
+			err = sub.extract(ctx, at)
+		}
+		if err != nil {
+			return fmt.Errorf("submodule %s: %w", sub.path, err)
+		}
+	}
+	return nil
 }
 
 // fill puts the objects and the tags into a new git folder.

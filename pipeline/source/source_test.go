@@ -162,7 +162,17 @@ func (u *user) checkout(r *Repo, order Order) *user {
 	if err := r.Checkout(u.t.Context(), dest, order); err != nil {
 		u.t.Fatal(err)
 	}
-	return (&user{u.t, u.t.TempDir(), dest})
+	d := &user{u.t, u.t.TempDir(), dest}
+	// Without git folders it is the same.
+	bare := filepath.Join(u.t.TempDir(), "bare")
+	if err := r.Extract(u.t.Context(), bare); err != nil {
+		u.t.Fatal(err)
+	}
+	u.in(bare).wantFiles(d.content())
+	if _, err := os.Lstat(filepath.Join(bare, ".git")); err == nil {
+		u.t.Error("Extract made a .git")
+	}
+	return d
 }
 
 // content maps a tree's files to "mode content", without git folders.
@@ -759,6 +769,7 @@ func TestForgedObjects(t *testing.T) {
 	}
 	r := u.mustOpen(Options{})
 	wantErr(t, r.Checkout(t.Context(), t.TempDir(), Sorted), "damaged", good)
+	wantErr(t, r.Extract(t.Context(), t.TempDir()), "damaged", good)
 }
 
 // TestHostileRepository has a configuration that names commands wherever it
