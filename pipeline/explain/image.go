@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,6 +55,7 @@ func Image(ctx context.Context, name string, root artifact.Digest, parts Parts) 
 		return t, fmt.Errorf("%s: %w", name, err)
 	}
 	t.Members = r.list
+	slices.SortFunc(t.Members, func(a, b TreeMember) int { return strings.Compare(a.Name, b.Name) })
 	return t, nil
 }
 
@@ -208,23 +210,30 @@ func readDocument(c Content) ([]byte, error) {
 // not what the name says.
 func (l layout) Blob(_ context.Context, d Descriptor) (Content, error) { return l.open(d.Digest) }
 
-// layoutMembers returns the parts of the images of a layout, below its path.
-func layoutMembers(ctx context.Context, fsys fs.FS, dir string) ([]TreeMember, error) {
+// layoutMembers returns the parts of the images of a layout, below its path. A
+// layout by itself with one image, under whatever names, is that image, whose
+// digest is returned.
+func layoutMembers(ctx context.Context, fsys fs.FS, dir string) ([]TreeMember, artifact.Digest, error) {
 	f, err := openIn(fsys, path.Join(dir, "index.json"))
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer f.Close()
 	raw, err := readDocument(f)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var doc document
 	if err := json.Unmarshal(raw, &doc); err != nil {
-		return nil, fmt.Errorf("index.json: %w", err)
+		return nil, "", fmt.Errorf("index.json: %w", err)
 	}
 	if len(doc.Manifests) > maxParts {
-		return nil, fmt.Errorf("index.json: more than %d images", maxParts)
+		return nil, "", fmt.Errorf("index.json: more than %d images", maxParts)
+	}
+	other := func(d Descriptor) bool { return d.Digest != doc.Manifests[0].Digest }
+	if dir == "." && len(doc.Manifests) > 0 && !slices.ContainsFunc(doc.Manifests, other) {
+		t, err := Image(ctx, "image", doc.Manifests[0].Digest, layout{fsys, dir})
+		return t.Members, t.Digest, err
 	}
 	prefix := ""
 	if dir != "." {
@@ -236,8 +245,8 @@ func layoutMembers(ctx context.Context, fsys fs.FS, dir string) ([]TreeMember, e
 	for _, d := range doc.Manifests {
 		name := cmp.Or(cut(d.Annotations["org.opencontainers.image.ref.name"]), "image")
 		if err := r.image(prefix+nth(names, name)+"/", d.Digest, true); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
-	return r.list, nil
+	return r.list, "", nil
 }

@@ -248,14 +248,13 @@ func Folder(ctx context.Context, name string, fsys fs.FS) (Tree, error) {
 		case len(t.Members) >= maxMembers:
 			return errMuch
 		case d.IsDir() && isLayout(fsys, p):
-			if p == "." {
-				t.Kind = KindImage
-			}
-			images, err := layoutMembers(ctx, fsys, p)
+			images, digest, err := layoutMembers(ctx, fsys, p)
 			if err != nil {
 				t.note(p, err) // then its files are looked at
-				t.Kind = KindFolder
 				return nil
+			}
+			if p == "." {
+				t.Kind, t.Digest = KindImage, digest
 			}
 			t.Members = append(t.Members, images...)
 			return fs.SkipDir
