@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/hint"
 )
 
@@ -19,19 +18,24 @@ var errDiffer = errors.New("differ")
 
 func (a *app) explainCmd() *cobra.Command {
 	var page string
+	var insecure bool
 	c := &cobra.Command{
 		Use:   "explain A B",
-		Short: "Say what differs between two files, and why",
+		Short: "Say what differs between two files, folders or images, and why",
 		Long: `Explain reads two executables or archives, as a stranger's bytes and without
 running them, and says what differs and why: causes first, the most important one
 first, then headers, sections, build information, functions and embedded files.
 Of archives it explains the members that differ. With --html it also writes a page
 with a map of both files, which is complete in itself and loads nothing.
 
-It exits with 0 if the files are equal and with 1 if they differ.`,
+A and B may also be two folders, such as dist, two folders with an OCI image
+layout, or two images in registries. Then it lists what one of them alone has, and
+explains what differs; of images only the layers that differ are fetched.
+
+It exits with 0 if they are equal and with 1 if they differ.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return usageError{errors.New("name two files to explain")}
+				return usageError{errors.New("name two files, folders or images to explain")}
 			}
 			if c.Flags().Changed("html") {
 				if page == "" {
@@ -41,24 +45,7 @@ It exits with 0 if the files are equal and with 1 if they differ.`,
 					return err
 				}
 			}
-			var files [2]explain.File
-			for i, arg := range args {
-				name := a.at(arg)
-				if info, err := os.Stat(name); err == nil && info.IsDir() {
-					return hint.Add(usageError{fmt.Errorf("%s is a folder", arg)}, "name a file in each of the folders")
-				}
-				f, err := openRegular(name)
-				if err != nil {
-					return err
-				}
-				defer f.Close()
-				info, err := f.Stat()
-				if err != nil {
-					return err
-				}
-				files[i] = explain.File{Name: short(name), Content: f, Size: info.Size()}
-			}
-			report, err := explain.Files(c.Context(), files[0], files[1], explain.Options{TempDir: os.TempDir()})
+			report, err := a.explain(c.Context(), [2]string(args), a.registry(insecure))
 			if err != nil {
 				return err
 			}
@@ -73,12 +60,13 @@ It exits with 0 if the files are equal and with 1 if they differ.`,
 				err = report.Fprint(a.stdout)
 			}
 			if err == nil && !report.Equal {
-				err = fmt.Errorf("%s and %s %w", files[0].Name, files[1].Name, errDiffer)
+				err = fmt.Errorf("%s and %s %w", report.A.Name, report.B.Name, errDiffer)
 			}
 			return err
 		},
 	}
 	c.Flags().StringVar(&page, "html", "", "also write a page to `FILE`")
+	insecureFlag(c, &insecure)
 	return c
 }
 

@@ -98,7 +98,7 @@ type Comparison struct {
 	B     Side `json:"b"`
 	Equal bool `json:"equal"`
 	// Offset is where the first difference is: the size of the shorter file if
-	// that is the beginning of the other, -1 if they are equal.
+	// that is the beginning of the other, -1 if they are equal or no files.
 	Offset int64 `json:"offset"`
 	// Section is the section of the executable that Offset lies in, in A's layout
 	// or, behind A's end, in B's; empty if in none.
@@ -110,7 +110,7 @@ type Comparison struct {
 	// are equal.
 	Causes []Cause `json:"causes"`
 
-	// Archive is there if both files are archives, Binaries if both are
+	// Archive is there if both are archives, folders or images, Binaries if both are
 	// executables, and Text if both are text.
 	Archive  *Archive `json:"archive,omitempty"`
 	Binaries []Binary `json:"binaries,omitempty"`
@@ -128,10 +128,12 @@ type Comparison struct {
 type Side struct {
 	Name string `json:"name"`
 	Size int64  `json:"size"`
-	// SHA256 is the sum in hexadecimal.
+	// SHA256 is the sum in hexadecimal: of an image, that of its index or manifest;
+	// of a folder, and of a layout with images, empty.
 	SHA256 string `json:"sha256"`
 	// Kind is an archive's format ("tar", "tar+gzip", "tar+zstd", "gzip", "zstd",
-	// "zip"), an executable's (see inspect.Format), "text", "empty" or "data".
+	// "zip"), an executable's (see inspect.Format), a tree's ("folder", "image"),
+	// "text", "empty" or "data".
 	Kind string `json:"kind"`
 }
 
@@ -162,11 +164,7 @@ const (
 // no explanation: the bytes could not be read, or the context ended. That files
 // are damaged, or are no archives or executables, is none.
 func Files(ctx context.Context, a, b File, o Options) (*Report, error) {
-	o.Hints = slices.DeleteFunc(slices.Clone(o.Hints), func(h Hint) bool {
-		return h.A == h.B || min(len(h.A), len(h.B)) < 3 || max(len(h.A), len(h.B)) > maxHint
-	})
-	o.Hints = o.Hints[:min(len(o.Hints), maxHints)]
-	e := &explainer{ctx: ctx, options: o}
+	e := &explainer{ctx: ctx, options: o.checked()}
 	c, err := e.compare(e.input(a), e.input(b), true)
 	if err == nil {
 		err = context.Cause(ctx)
@@ -175,6 +173,15 @@ func Files(ctx context.Context, a, b File, o Options) (*Report, error) {
 		return nil, fmt.Errorf("explain %q and %q: %w", a.Name, b.Name, err)
 	}
 	return &Report{SchemaName, *c}, nil
+}
+
+// checked returns the options with those hints that are looked for.
+func (o Options) checked() Options {
+	o.Hints = slices.DeleteFunc(slices.Clone(o.Hints), func(h Hint) bool {
+		return h.A == h.B || min(len(h.A), len(h.B)) < 3 || max(len(h.A), len(h.B)) > maxHint
+	})
+	o.Hints = o.Hints[:min(len(o.Hints), maxHints)]
+	return o
 }
 
 // explainer is one call of Files.

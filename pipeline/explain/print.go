@@ -84,19 +84,21 @@ func (p page) rows(n, more int, row func(i int)) {
 
 func (p page) comparison(c *Comparison, member string) {
 	if member == "" {
-		p.line("A: %s (%s, %d bytes, sha256 %s)", c.A.Name, c.A.Kind, c.A.Size, c.A.SHA256)
-		p.line("B: %s (%s, %d bytes, sha256 %s)", c.B.Name, c.B.Kind, c.B.Size, c.B.SHA256)
+		p.side("A", c.A)
+		p.side("B", c.B)
 		if c.Equal {
 			p.line("equal: every byte agrees")
 			return
 		}
-		p.line("%d bytes differ, the first at offset %d", c.Differing, c.Offset)
+		if c.Offset >= 0 {
+			p.line("%d bytes differ, the first at offset %d", c.Differing, c.Offset)
+		}
 		p.causes(c)
 	} else {
 		p.line("%d bytes differ, the first at offset %d (A %d bytes, B %d bytes)", c.Differing, c.Offset, c.A.Size, c.B.Size)
 	}
 	if c.Archive != nil {
-		p.archive(c.Archive)
+		p.archive(c.A.Kind, c.Archive)
 	}
 	for _, b := range c.Binaries {
 		p.binary(b)
@@ -119,6 +121,14 @@ func (p page) comparison(c *Comparison, member string) {
 		p.line("")
 		p.rows(len(c.Notes), 0, func(i int) { p.line("note: %s", c.Notes[i]) })
 	}
+}
+
+func (p page) side(name string, s Side) {
+	sum := ""
+	if s.SHA256 != "" {
+		sum = ", sha256 " + s.SHA256
+	}
+	p.line("%s: %s (%s, %d bytes%s)", name, s.Name, s.Kind, s.Size, sum)
 }
 
 func (p page) causes(c *Comparison) {
@@ -167,9 +177,12 @@ func (p page) values(title string, list []Value) {
 	})
 }
 
-func (p page) archive(x *Archive) {
+func (p page) archive(kind string, x *Archive) {
 	p.line("")
-	p.line("archive: %d and %d members", x.A.Members, x.B.Members)
+	if kind != KindFolder && kind != KindImage {
+		kind = "archive"
+	}
+	p.line(kind+": %d and %d members", x.A.Members, x.B.Members)
 	if x.SameContent {
 		p.in().line("uncompressed, every byte agrees")
 	}
