@@ -292,7 +292,7 @@ func archive(t *testing.T, name string, level int, files ...string) {
 // TestCompareZips seeds faults in the zip that a bootstrap builds.
 func TestCompareZips(t *testing.T) {
 	data, _ := preprofile(t)
-	tool := string(data)
+	tool := string(data[:50_000]) // what it is does not matter here
 	changed := tool[:1000] + "?" + tool[1001:]
 	const p = "golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64/"
 	const asm, source = p + "pkg/tool/linux_amd64/asm", p + "src/cmd/asm/main.go"
