@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/mod/module"
+
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
@@ -50,6 +52,26 @@ func TestParseToolchain(t *testing.T) {
 			t.Errorf("%q: %q", s, msg)
 		}
 	}
+}
+
+// FuzzParseToolchain: what is accepted is a name of a module's version and nothing
+// else, and is read again as the same.
+func FuzzParseToolchain(f *testing.F) {
+	for _, s := range []string{"go1.26.8", "go1.26.8/darwin-arm64", "go1.27rc1/linux-arm", "go1.26.8/../x", "go1.26", "go1.21.0/-", "\x00"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		d, err := ParseToolchain(s, "linux", "amd64")
+		if err != nil {
+			return
+		}
+		if again, err := ParseToolchain(strings.TrimPrefix(d.String(), "toolchain:"), "", ""); err != nil || again != d {
+			t.Errorf("%q: %v, then %v, %v", s, d, again, err)
+		}
+		if v := d.module(); module.CanonicalVersion(v) != v || module.Check(distributionPath, v) != nil {
+			t.Errorf("%q: %q is no version", s, v)
+		}
+	})
 }
 
 func TestToolchainOptions(t *testing.T) {
