@@ -106,6 +106,9 @@ type failure struct {
 // usageError is a fault in the command line.
 type usageError struct{ error }
 
+// Unwrap returns the fault, which may have a hint.
+func (e usageError) Unwrap() error { return e.error }
+
 // status prints what went wrong and returns the exit status.
 func (a *app) status(err error) int {
 	if err == nil {

@@ -50,16 +50,19 @@ func ParseToolchain(s, hostOS, hostArch string) (Toolchain, error) {
 	}
 	d := Toolchain{v, hostOS, hostArch}
 	if given {
-		var ok bool
-		if d.OS, d.Arch, ok = strings.Cut(platform, "-"); !ok {
+		m := platformRE.FindStringSubmatch(platform)
+		if m == nil {
 			return Toolchain{}, hint.Add(fmt.Errorf("platform %s: want GOOS-GOARCH", text(platform)), "write it as "+v+"/linux-amd64")
 		}
+		d.OS, d.Arch = m[1], m[2]
 	}
 	if _, err := d.target(""); err != nil {
-		return Toolchain{}, fmt.Errorf("platform %s: %s", text(d.OS+"-"+d.Arch), text(err.Error()))
+		return Toolchain{}, fmt.Errorf("platform %w", err)
 	}
 	return d, nil
 }
+
+var platformRE = regexp.MustCompile(`^([a-z0-9]{1,20})-([a-z0-9]{1,20})$`)
 
 // parseRelease accepts the name of a release that is published as a module.
 func parseRelease(v string) error {
@@ -78,9 +81,6 @@ func parseRelease(v string) error {
 // target is the platform, with a variant where it is given.
 func (d Toolchain) target(variant string) (matrix.Target, error) {
 	name := d.OS + "/" + d.Arch
-	if strings.ContainsAny(d.OS+d.Arch, "/-") {
-		return matrix.Target{}, errors.New("want GOOS-GOARCH")
-	}
 	if variant != "" {
 		name += "/" + variant
 	}

@@ -33,6 +33,13 @@
 // the linker of a proved toolchain. They run as the passes of a release do,
 // confined and without network, in bounded time and space.
 //
+// # Go itself
+//
+// [Rebuilder.Toolchain] takes a published Go toolchain. What its zip says of its
+// making is in its own cmd/dist and make.bash, which are read and held against what
+// releases are known to do, and a compiler that compiled itself is what no such
+// check sees behind: see there, and bootstrap.
+//
 // # Verdicts
 //
 // Reproduced: every byte is the same. Equivalent: so it is after one or more
@@ -268,19 +275,23 @@ func (r *Rebuilder) File(ctx context.Context, s Subject) (*Result, error) {
 	return j.res, nil
 }
 
+// watchPause is how long watch waits between two looks, at least.
+const watchPause = 2 * time.Second
+
 // watch cancels a context when the files below dir take too much space. The
 // returned group ends with the context.
 func (r *Rebuilder) watch(ctx context.Context, cancel context.CancelCauseFunc, dir string) *sync.WaitGroup {
 	var group sync.WaitGroup
 	group.Go(func() {
-		tick := time.NewTicker(2 * time.Second)
-		defer tick.Stop()
+		pause := time.NewTimer(watchPause)
+		defer pause.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case <-tick.C:
+			case <-pause.C:
 			}
+			start := r.cfg.Now()
 			total := int64(0)
 			filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 				if ctx.Err() != nil {
@@ -297,6 +308,9 @@ func (r *Rebuilder) watch(ctx context.Context, cancel context.CancelCauseFunc, d
 				cancel(errDisk)
 				return
 			}
+			// Of ten thousands of files the sizes take a while, and are not to take the
+			// processor from what writes them.
+			pause.Reset(watchPause + min(time.Minute, 20*max(0, r.cfg.Now().Sub(start))))
 		}
 	})
 	return &group

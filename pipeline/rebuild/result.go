@@ -212,7 +212,10 @@ func (r Result) print(w io.Writer) {
 	if r.Target != "" {
 		what += " for " + r.Target
 	}
-	row(verdict, "%s", "sha256:"+what)
+	if r.Digest != "" { // which what could not be read has not
+		what = "sha256:" + what
+	}
+	row(verdict, "%s", what)
 	if r.Reason != nil {
 		row("because", "%s", r.Reason.Text)
 		if r.Reason.Hint != "" {
