@@ -39,13 +39,21 @@ func (a *app) rebuildCmd() *cobra.Command {
 		Use:   "rebuild SUBJECT...",
 		Short: "Rebuild published Go binaries from their public source, and compare",
 		Long: `A subject is a file, an archive (tar, zip, deb, apk), a folder, dist or a
-release.json of twice, an https:// URL, npm:NAME@VERSION, an image in a
-registry, or a *.sigstore.json with provenance, which stands for the files beside it
-that it is about; every Go binary in it counts. toolchain:VERSION[/GOOS-GOARCH] is a
-published Go toolchain, whose tools are built from its own source. Rebuild works out how each binary was made, builds it anew from what the checksum
+release.json of twice, an https:// URL, npm:NAME@VERSION, an image in a registry, or
+a *.sigstore.json with provenance, which stands for the files beside it that it is
+about. Every Go binary in it counts, and so does every slice of a universal one.
+toolchain:VERSION[/GOOS-GOARCH] is a published Go toolchain, whose tools are built
+from its own source.
+
+Rebuild works out how each binary was made, builds it anew from what the checksum
 database vouches for, and compares. Nothing that a binary says is believed: it
 chooses the recipe, and the bytes decide whether it was the right one. The build
-is confined and has no network.
+is confined and has no network. Where a binary does not say its version, those that
+are around it (of the package, the image, the archive) are tried as guesses; a
+wrong guess says nothing about the binary.
+
+Provenance beside a file tells what the file hides, such as the linker's flags.
+With --trust-key or --certificate-identity only provenance counts that is signed so.
 
 It exits with 0 if everything was reproduced (or is equivalent after a named
 normalization, such as removing a code signature), with 1 if something differs, and

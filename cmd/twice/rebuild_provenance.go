@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -50,8 +51,14 @@ type testimony struct {
 // newTestimony returns the testimony of a run.
 func (a *app) newTestimony(ctx context.Context, f trustFlags) (*testimony, error) {
 	t := &testimony{app: a, known: map[string][]foundBundle{}}
-	if !f.given() {
+	byIdentity := f.identity != (attest.Identity{})
+	switch {
+	case !f.given():
 		return t, nil
+	case f.key != "" && byIdentity:
+		return nil, usageError{errors.New("--trust-key and --certificate-... exclude each other: a signature is a key's or a certificate's")}
+	case f.key == "" && !byIdentity:
+		return nil, usageError{errors.New("--trust-root does not say whose provenance counts: give --trust-key or --certificate-identity, too")}
 	}
 	trust, err := a.trust(ctx, f)
 	if err != nil {

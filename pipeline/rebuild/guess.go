@@ -41,6 +41,19 @@ func guesses(f inspect.Facts, sets iter.Seq[[]assignment]) iter.Seq[linking] {
 	}
 }
 
+// inTurn yields what each of some sequences does.
+func inTurn[T any](sequences ...iter.Seq[T]) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, seq := range sequences {
+			for v := range seq {
+				if !yield(v) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // stripForms are the ways to write what was stripped.
 func stripForms(f inspect.Facts) [][]string {
 	noSymbols, noDWARF := f.Finding("-s").Is == inspect.Yes, f.Finding("-w").Is != inspect.No

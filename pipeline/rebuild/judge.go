@@ -55,6 +55,10 @@ func (j *job) rebuild(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if try.file.Digest == j.res.Digest {
+			j.flagsFound(link, "the bytes; in another order they would be the same, as there is no build ID")
+			return j.judge(ctx, b)
+		}
 		if ok, err := j.equivalent(try); err != nil {
 			return err
 		} else if ok {
@@ -77,7 +81,7 @@ func (j *job) withoutOracle(c candidates) []linking {
 		return nil
 	}
 	var list []linking
-	strip := stripForms(j.facts)[0]
+	strip := j.seen()
 	for set := range c.sets() {
 		if len(set) == 0 {
 			continue
@@ -109,6 +113,11 @@ func (j *job) firstLinking() linking {
 		j.known = j.stated.Verified
 		return j.statedFlags
 	}
+	return linking{args: j.seen()}
+}
+
+// seen are the arguments of the linker that can be seen in the file.
+func (j *job) seen() []string {
 	args := slices.Clone(stripForms(j.facts)[0])
 	if j.facts.BuildID == nil {
 		// With an empty build ID, -B is what may give a UUID all the same.
@@ -117,7 +126,7 @@ func (j *job) firstLinking() linking {
 			args = append(args, "-B=0x"+h.Value)
 		}
 	}
-	return linking{args: args}
+	return args
 }
 
 func (j *job) flagsFound(l linking, how string) {
@@ -193,6 +202,15 @@ func (j *job) sameMain(b *built) (same, known bool) {
 // returns nil if the ones of b do, or none is found.
 func (j *job) recoverFlags(ctx context.Context, b *built) (*linking, error) {
 	same, known := j.sameMain(b)
+	if !known && j.facts.BuildID == nil && !j.claim.ldflagsKnown && j.cfg.LDFlags == nil && j.stated == nil && textSize(j.facts) == textSize(b.facts) {
+		// There is no oracle, but what the linker was told leaves nothing but the
+		// values in the file, so that a few builds may do.
+		stamps, err := j.stamps(b)
+		if err == nil {
+			j.fallbacks = j.withoutOracle(stamps)
+		}
+		return nil, err
+	}
 	if !known || !same {
 		return nil, nil // there is nothing to ask, or the answer is no
 	}
@@ -227,7 +245,7 @@ func (j *job) recoverFlags(ctx context.Context, b *built) (*linking, error) {
 		}
 		more := stamps
 		more.values = j.claim.likelyValues(cmp.Or(j.claim.main.Version, j.source.Version), stamps.values)
-		list = guesses(j.facts, more.sets())
+		list = inTurn(shaped(j.facts, more, shapes(j.treeFS)), guesses(j.facts, more.sets()))
 	}
 	found, mode, tried, ok := o.search(ctx, want, modes, list)
 	if ctx.Err() != nil {

@@ -38,6 +38,9 @@ const (
 	maxSource = 4000 // files that are parsed
 	maxGoFile = 1 << 20
 	maxSet    = 5 // variables that are set
+	// maxScanned bounds what is searched in one file, in bytes: the sections that
+	// it states may be the same range many times.
+	maxScanned = 1 << 30
 )
 
 // readOnlyData tells whether a section has the values of -X.
@@ -48,9 +51,13 @@ func readOnlyData(name string) bool {
 // texts calls found with each run of printable bytes in the sections that ends
 // with a zero, until it returns false.
 func texts(r io.ReaderAt, sections []inspect.Section, in func(name string) bool, found func(string) bool) error {
+	left := int64(maxScanned)
 	for _, s := range sections {
 		if !in(s.Name) {
 			continue
+		}
+		if left -= s.Size; left < 0 {
+			return nil
 		}
 		br := bufio.NewReaderSize(io.NewSectionReader(r, s.Offset, s.Size), 256<<10)
 		var run []byte
