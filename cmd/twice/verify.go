@@ -149,6 +149,7 @@ type (
 		// By is the rebuilder's name in the policy.
 		By string `json:"by"`
 		bundleDoc
+		nth int // in the policy
 	}
 	problemDoc struct {
 		Bundle string `json:"bundle,omitempty"`
@@ -473,12 +474,20 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []foundB
 		doc.problem("", "unsigned", hint.Add(fmt.Errorf("unsigned: %s %s", what, about.Digest),
 			"fetch the *.sigstore.json files that were published with it into the same folder, or name one with --bundle"))
 	}
+	// In the policy's order, whatever the bundles are called.
+	slices.SortStableFunc(doc.Rebuilds, func(x, y rebuildStatementDoc) int { return x.nth - y.nth })
+	slices.SortStableFunc(doc.rebuilt, func(x, y policy.Rebuilt) int { return x.By - y.By })
 	if v.policy != nil && (len(doc.Bundles) > 0 || v.policy.Rebuilds != nil) {
 		doc.Policy = v.policy.Check(about.Digest, doc.statements, doc.rebuilt...)
 		for _, f := range doc.Policy {
-			if f.Outcome != policy.Met {
-				doc.problem("", "policy", errors.New("policy: "+f.String()))
+			if f.Outcome == policy.Met {
+				continue
 			}
+			err := errors.New("policy: " + f.String())
+			if f.Expectation == policy.RebuildsExpectation && f.Outcome == policy.NotShown {
+				err = hint.Add(err, "fetch the rebuilders' *.rebuild.sigstore.json into the same folder, or name each with --bundle")
+			}
+			doc.problem("", "policy", err)
 		}
 	}
 	cannotTell := slices.ContainsFunc(doc.Problems, func(p problemDoc) bool {
