@@ -52,11 +52,11 @@ var depsRules = map[string]string{
 	"pipeline/subject": "matrix pipeline/artifact pipeline/hint pipeline/inspect pipeline/process pipeline/publish pipeline/report",
 
 	// What is said of a release, and who says it.
-	"attest/slsa":   "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/report",
+	"attest/slsa":    "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/report",
 	"attest/rebuilt": "attest/intoto matrix pipeline/artifact pipeline/compare pipeline/inspect pipeline/purl pipeline/recipe",
 	"attest/policy":  "attest/intoto attest/rebuilt attest/slsa matrix pipeline/artifact pipeline/compare",
-	"attest/key":    "pipeline/artifact pipeline/hint pipeline/process",
-	"attest":        "attest/intoto pipeline/artifact pipeline/hint",
+	"attest/key":     "pipeline/artifact pipeline/hint pipeline/process",
+	"attest":         "attest/intoto pipeline/artifact pipeline/hint",
 
 	// Where the tokens come from, and a stand-in for the servers in tests.
 	"attest/identity":   "pipeline/hint",

@@ -108,7 +108,7 @@ func (a *app) rebuild(ctx context.Context, files []string, flags rebuildFlags, a
 		results = append(results, res)
 	}
 	unsigned := attester.attest(ctx, subjects, results) // does not change what was found
-	a.progress.Close() // stdout may be the same terminal
+	a.progress.Close()                                  // stdout may be the same terminal
 	doc := rebuild.NewDocument(results...)
 	if a.json {
 		err = printJSON(a.document(), doc)

@@ -156,8 +156,8 @@ func TestRebuilders(t *testing.T) {
 		"another source": {strings.Replace(adaAndBen, "atLeast", `module = "example.com/tool@v1.2.4", atLeast`, 1), good, nil, 1,
 			"0 of at least 2: ada rebuilt it from example.com/tool@v1.2.3; ben rebuilt it from example.com/tool@v1.2.3"},
 
-		"nothing": {adaAndBen, func(*market) {}, nil, 1, "policy: rebuilds: not shown: 0 of at least 2: nothing of ada; nothing of ben"},
-		"too few": {adaAndBen, func(m *market) { m.says("ada", "ada", m.result(compare.Reproduced)) }, nil, 1, "1 of at least 2: nothing of ben"},
+		"nothing":    {adaAndBen, func(*market) {}, nil, 1, "policy: rebuilds: not shown: 0 of at least 2: nothing of ada; nothing of ben"},
+		"too few":    {adaAndBen, func(m *market) { m.says("ada", "ada", m.result(compare.Reproduced)) }, nil, 1, "1 of at least 2: nothing of ben"},
 		"one of two": {adaOrBen, func(m *market) { m.says("ada", "ada", m.result(compare.Reproduced)) }, nil, 0, "rebuilds: met by ada"},
 		"one of them twice": {adaAndBen, func(m *market) {
 			m.says("ada", "ada", m.result(compare.Reproduced))

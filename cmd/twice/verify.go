@@ -230,9 +230,9 @@ type verifier struct {
 	policy *policy.Policy
 	// rebuilders are the trusts of those whom the policy lists, in its order.
 	rebuilders []attest.Trust
-	given    []foundBundle
-	known    map[string][]foundBundle // by folder
-	registry publish.Options
+	given      []foundBundle
+	known      map[string][]foundBundle // by folder
+	registry   publish.Options
 	// layouts are folders with OCI images.
 	layouts []string
 	// folders are all those below the arguments.
