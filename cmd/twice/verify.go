@@ -181,8 +181,12 @@ about each file, and that it is about these bytes. Bundles are found by themselv
 in the file's folder and the two above it, as *.sigstore.json; every one that says
 it is about the file has to be good. A folder is verified with all files in it. Of an
 image (registry/name:tag or @digest) they are what is attached to it.
-With a policy that asks for rebuilds, the statements of those whom it lists
-count beside; if it asks for nothing else, nobody else's signature is needed.
+
+A policy can ask for rebuilds: statements of twice rebuild --attest by people whom it
+lists, each with a key or an identity of their own. If it asks for nothing else,
+it does not matter who published the file, and no --key is needed. A rebuild by
+somebody else is named and does not count, either way.
+
 Else the network is used only to learn what the public Sigstore instance trusts, when
 an identity is given and no --trusted-root, and to ask a KMS for its key.
 
