@@ -25,15 +25,17 @@ type Rebuilt struct {
 	Statement intoto.Statement
 }
 
-// rebuildsExpectation is the name of the one finding about rebuilds.
-const rebuildsExpectation = "rebuilds"
+// RebuildsExpectation is the name of the one finding about rebuilds.
+const RebuildsExpectation = "rebuilds"
 
 // check counts who has rebuilt what subject names.
 func (b *Rebuilds) check(subject artifact.Digest, list []Rebuilt) Finding {
-	f := Finding{Expectation: rebuildsExpectation, Outcome: NotShown}
+	f := Finding{Expectation: RebuildsExpectation, Outcome: NotShown}
 	var not []string // why some do not count
 	heard := make([]bool, len(b.By))
 	signers := map[string]string{}
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(x, y Rebuilt) int { return x.By - y.By })
 	for _, r := range list {
 		if r.By < 0 || r.By >= len(b.By) || !r.Statement.Has(subject) {
 			continue
@@ -41,10 +43,10 @@ func (b *Rebuilds) check(subject artifact.Digest, list []Rebuilt) Finding {
 		name := b.By[r.By].Name
 		said, err := rebuilt.Decode(r.Statement)
 		if err != nil {
-			return Finding{Expectation: rebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s: %v", name, err)}
+			return Finding{Expectation: RebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s: %v", name, err)}
 		}
 		if !said.Pass() {
-			return Finding{Expectation: rebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s says that it differs from what its source compiles to: %.500s", name, said.Reason.Text)}
+			return Finding{Expectation: RebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s says that it differs from what its source compiles to: %.500s", name, said.Reason.Text)}
 		}
 		heard[r.By] = true
 		first, known := signers[r.Signer]

@@ -86,7 +86,7 @@ func TestRebuilds(t *testing.T) {
 		want string
 	}{
 		"two":                      {"", []Rebuilt{by(0, reproduced), by(2, equivalent)}, "rebuilds: met by a, c"},
-		"three":                    {"", []Rebuilt{by(0, reproduced), by(2, equivalent), by(1, equivalent)}, "rebuilds: met by a, c, b"},
+		"three":                    {"", []Rebuilt{by(0, reproduced), by(2, equivalent), by(1, equivalent)}, "rebuilds: met by a, b, c"},
 		"nobody":                   {"", nil, "rebuilds: not shown: 0 of at least 2: nothing of a; nothing of b; nothing of c; nothing of d"},
 		"one":                      {"", []Rebuilt{by(1, reproduced)}, "rebuilds: not shown: 1 of at least 2: nothing of a; nothing of c; nothing of d"},
 		"one twice":                {"", []Rebuilt{by(1, reproduced), by(1, equivalent)}, "rebuilds: not shown: 1 of at least 2: nothing of a"},

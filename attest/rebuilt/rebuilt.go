@@ -99,6 +99,8 @@ type Evidence struct {
 	GoVersion string `json:"goVersion"`
 	// Normalizations are what had to be left out for an equivalent file.
 	Normalizations []inspect.Normalization `json:"normalizations"`
+	// Notes are what else a reader should know: what was not confined, for one.
+	Notes []string `json:"notes"`
 	// Package is the main package.
 	Package string `json:"package"`
 	// Reason is why the file differs, nil if it does not.
@@ -243,6 +245,11 @@ func (r Result) statement() (s intoto.Statement, err error) {
 	if r.Reason != nil {
 		r.Reason = &Reason{valid(r.Reason.Kind), valid(r.Reason.Text)}
 	}
+	notes := []string{}
+	for _, n := range r.Notes {
+		notes = append(notes, valid(n))
+	}
+	r.Notes = notes
 	fill(&r.Normalizations)
 	fill(&r.Inputs)
 	at := r.Time.UTC().Format(timeFormat)
@@ -448,7 +455,7 @@ func (r *Result) check() error {
 		}
 	}
 	switch {
-	case r.Inputs == nil || r.Claimed == nil || r.Recovered == nil || r.RestsOn == nil || r.Normalizations == nil:
+	case r.Inputs == nil || r.Claimed == nil || r.Recovered == nil || r.RestsOn == nil || r.Normalizations == nil || r.Notes == nil:
 		return errors.New("null, where a list belongs")
 	case r.Size < 0 || r.Uncovered < 0 || r.Uncovered > r.Size:
 		return fmt.Errorf("size %d, uncovered %d", r.Size, r.Uncovered)

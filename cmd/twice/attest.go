@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/purl"
 	"github.com/twicebuild/twice/pipeline/rebuild"
 	"github.com/twicebuild/twice/pipeline/report"
@@ -226,7 +228,7 @@ func (at *attester) result(o origin, res *rebuild.Result) (rebuilt.Result, error
 		Verifier: at.by, Version: map[string]string{"twice": at.tool.Version, "go": at.tool.Go}, Time: at.app.now(),
 		Evidence: rebuilt.Evidence{
 			Claimed: grounds(res.Claimed), Recovered: grounds(res.Recovered), RestsOn: grounds(res.RestsOn),
-			Content: res.Content, GoVersion: res.GoVersion, Package: res.Package, Source: res.Source, Target: res.Target,
+			Content: cmp.Or(res.Content, inspect.ContentUnknown), Notes: res.Notes, GoVersion: res.GoVersion, Package: res.Package, Source: res.Source, Target: res.Target,
 			Normalizations: res.Normalizations, Uncovered: res.Uncovered, Size: res.Size, Verdict: res.Verdict,
 		},
 	}

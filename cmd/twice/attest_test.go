@@ -47,8 +47,8 @@ func newAttester(t *testing.T, n *notary) *attester {
 	}
 }
 
-// found returns results about files with some content, all reproduced but those
-// without any.
+// results are those about files with some content, all reproduced but
+// those without any.
 func results(names, contents []string) (*found, []result) {
 	f := &found{}
 	var list []result

@@ -81,7 +81,7 @@ func (v *verifier) judgeRebuild(doc *fileDoc, about attest.Artifact, b foundBund
 		}
 		opened = true
 		said := bundleOf(b, o)
-		doc.Rebuilds = append(doc.Rebuilds, rebuildStatementDoc{v.policy.Rebuilds.By[i].Name, said})
+		doc.Rebuilds = append(doc.Rebuilds, rebuildStatementDoc{v.policy.Rebuilds.By[i].Name, said, i})
 		s, ok := o.Statement()
 		if !ok || !rebuilt.Is(s.PredicateType, s.Predicate) {
 			doc.problem(said.Name, "statement", errors.New("it is not about a rebuild, and about nothing else is a rebuilder believed"))

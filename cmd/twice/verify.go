@@ -149,6 +149,7 @@ type (
 		// By is the rebuilder's name in the policy.
 		By string `json:"by"`
 		bundleDoc
+		nth int // in the policy
 	}
 	problemDoc struct {
 		Bundle string `json:"bundle,omitempty"`
@@ -180,8 +181,12 @@ about each file, and that it is about these bytes. Bundles are found by themselv
 in the file's folder and the two above it, as *.sigstore.json; every one that says
 it is about the file has to be good. A folder is verified with all files in it. Of an
 image (registry/name:tag or @digest) they are what is attached to it.
-With a policy that asks for rebuilds, the statements of those whom it lists
-count beside; if it asks for nothing else, nobody else's signature is needed.
+
+A policy can ask for rebuilds: statements of twice rebuild --attest by people whom it
+lists, each with a key or an identity of their own. If it asks for nothing else,
+it does not matter who published the file, and no --key is needed. A rebuild by
+somebody else is named and does not count, either way.
+
 Else the network is used only to learn what the public Sigstore instance trusts, when
 an identity is given and no --trusted-root, and to ask a KMS for its key.
 
@@ -473,12 +478,20 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []foundB
 		doc.problem("", "unsigned", hint.Add(fmt.Errorf("unsigned: %s %s", what, about.Digest),
 			"fetch the *.sigstore.json files that were published with it into the same folder, or name one with --bundle"))
 	}
+	// In the policy's order, whatever the bundles are called.
+	slices.SortStableFunc(doc.Rebuilds, func(x, y rebuildStatementDoc) int { return x.nth - y.nth })
+	slices.SortStableFunc(doc.rebuilt, func(x, y policy.Rebuilt) int { return x.By - y.By })
 	if v.policy != nil && (len(doc.Bundles) > 0 || v.policy.Rebuilds != nil) {
 		doc.Policy = v.policy.Check(about.Digest, doc.statements, doc.rebuilt...)
 		for _, f := range doc.Policy {
-			if f.Outcome != policy.Met {
-				doc.problem("", "policy", errors.New("policy: "+f.String()))
+			if f.Outcome == policy.Met {
+				continue
 			}
+			err := errors.New("policy: " + f.String())
+			if f.Expectation == policy.RebuildsExpectation && f.Outcome == policy.NotShown {
+				err = hint.Add(err, "fetch the rebuilders' *.rebuild.sigstore.json into the same folder, or name each with --bundle")
+			}
+			doc.problem("", "policy", err)
 		}
 	}
 	cannotTell := slices.ContainsFunc(doc.Problems, func(p problemDoc) bool {

@@ -57,7 +57,7 @@ func (j *job) rebuild(ctx context.Context) error {
 		}
 		if try.file.Digest == j.res.Digest {
 			j.flagsFound(link, "the bytes; in another order they would be the same, as there is no build ID")
-			return j.judge(ctx, b)
+			return j.judge(ctx, try)
 		}
 		if ok, err := j.equivalent(try); err != nil {
 			return err
