@@ -254,7 +254,7 @@ func (c *htmlComparison) Links() []htmlHead {
 		add(true, "sections", "Sections")
 	}
 	add(len(c.C.Strings) > 0, "strings", "Strings")
-	add(c.C.Archive != nil, "archive", "Archive")
+	add(c.C.Archive != nil, "archive", "Members")
 	if c.C.Archive != nil {
 		for _, m := range c.Archive(c.C.Archive).Members() {
 			h := m.Title()

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 // tags are the elements of a page, and attributes theirs: with the values that
@@ -202,7 +203,7 @@ func TestHostilePage(t *testing.T) {
 	r := filled(3, 5)
 	drawn(&r.Comparison)
 	page := checkHTML(t, r)
-	for _, part := range []string{"Causes", "Map", "Build ID", "Functions", "Sections", "Archive", "Members that differ", "Strings", "Notes", "Text", "Embedded files", "&lt;script&gt;alert(1)"} {
+	for _, part := range []string{"Causes", "Map", "Build ID", "Functions", "Sections", "Members that differ", "Strings", "Notes", "Text", "Embedded files", "&lt;script&gt;alert(1)"} {
 		if !strings.Contains(page, part) {
 			t.Errorf("the page has no %q", part)
 		}
@@ -215,6 +216,24 @@ func TestHostilePage(t *testing.T) {
 		if page := checkHTML(t, r); strings.Contains(page, "are equal") != r.Equal {
 			t.Errorf("%s:\n%s", name, page)
 		}
+	}
+}
+
+// TestPageOfFolders shows that nothing is said about bytes of what has none.
+func TestPageOfFolders(t *testing.T) {
+	var trees [2]Tree
+	for i, text := range []string{"one", "two"} {
+		var err error
+		if trees[i], err = Folder(t.Context(), "dist", fstest.MapFS{"README": {Data: []byte(text), Mode: 0o644}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := Trees(t.Context(), trees[0], trees[1], Options{TempDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page := checkHTML(t, r); strings.Contains(page, "offset -1") || !strings.Contains(page, "The first cause:") || !strings.Contains(page, "Members that differ") {
+		t.Error(page)
 	}
 }
 
