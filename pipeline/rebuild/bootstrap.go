@@ -513,7 +513,7 @@ func (w *distribution) member(ctx context.Context, s *step, name string, a, b me
 	}
 	res.Digest, res.Size = list[0].Digest, list[0].Size
 	w.content(res)
-	err := judgeTool(ctx, w.store, w.work.Dir, res, list[1])
+	err := judgeTool(ctx, w.store, w.dir, res, list[1])
 	w.clock(res)
 	return res, err
 }

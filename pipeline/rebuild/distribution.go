@@ -386,7 +386,7 @@ func (w *distribution) tool(ctx context.Context, session build.Session, res *Res
 	if err != nil {
 		return err
 	}
-	return judgeTool(ctx, w.store, w.work.Dir, res, built.Artifacts[0])
+	return judgeTool(ctx, w.store, w.dir, res, built.Artifacts[0])
 }
 
 // judgeTool compares a published tool with what was built, in any way, from its
