@@ -163,7 +163,7 @@ func (a *app) explainLint(id string) error {
 	if id != "all" {
 		l, ok := lint.ByID(id)
 		if !ok {
-			return usageError{hint.Add(fmt.Errorf("--explain %s: no such lint", id), "the lints are all, "+strings.Join(matrix.Lints, ", "))}
+			return &pipeline.ConfigError{Err: fmt.Errorf("--explain %s: no such lint", id), Remedy: "write all, or one of " + strings.Join(matrix.Lints, ", ")}
 		}
 		lints = []lint.Lint{l}
 	}

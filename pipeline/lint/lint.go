@@ -231,7 +231,7 @@ func printable(s string) string {
 }
 
 // sorted puts what is about no file first, then the release file, then the
-// source.
+// source; of what is in one place the worst comes last.
 func sorted(list []Finding, release string) []Finding {
 	rank := func(f Finding) int {
 		switch f.File {
@@ -244,7 +244,7 @@ func sorted(list []Finding, release string) []Finding {
 	}
 	slices.SortFunc(list, func(a, b Finding) int {
 		return cmp.Or(rank(a)-rank(b), cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line),
-			cmp.Compare(a.Key, b.Key), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Message, b.Message))
+			cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.Key, b.Key), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Message, b.Message))
 	})
 	return slices.Compact(list)
 }

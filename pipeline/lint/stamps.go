@@ -181,8 +181,8 @@ func (d *declarations) judge(obj *types.Var) string {
 	return "is initialised by an expression that is not constant, so the linker ignores -X"
 }
 
-// find returns where obj is declared, its own initial value, and whether
-// go:embed fills it.
+// find returns where obj is declared, its own initial value, and whether a
+// directive to embed a file fills it.
 func (d *declarations) find(obj *types.Var) (spec *ast.ValueSpec, value ast.Expr, embed bool) {
 	for _, file := range d.files {
 		if obj.Pos() < file.FileStart || obj.Pos() > file.FileEnd {
