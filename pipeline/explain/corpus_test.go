@@ -38,6 +38,9 @@ var untested = map[string]string{
 	"unknown": "see TestUnknown",
 }
 
+// keep is how e2e/bench gets the corpus.
+var keep = flag.String("keep", "", "write the pairs of the corpus to this folder, each with a, b and the identifier of its cause")
+
 var pages = flag.Bool("pages", false, "show what Fprint writes of each pair of the corpus")
 
 // example is a pair of files, and the cause that should come first.
@@ -722,6 +725,13 @@ func TestCorpus(t *testing.T) {
 				t.Skip("with -short one pair of five is enough")
 			}
 			a, b := x.make(t)
+			if *keep != "" {
+				dir := filepath.Join(*keep, strings.NewReplacer(" ", "-", ",", "").Replace(x.name))
+				write(t, filepath.Join(dir, "a"), string(a))
+				write(t, filepath.Join(dir, "b"), string(b))
+				write(t, filepath.Join(dir, "cause"), x.want)
+				return
+			}
 			r := explainBytes(t, a, b, Options{Hints: x.hints, TempDir: t.TempDir()})
 			if *pages {
 				var page bytes.Buffer
@@ -759,6 +769,9 @@ func TestCorpus(t *testing.T) {
 				t.Error("a file differs from itself")
 			}
 		})
+	}
+	if *keep != "" {
+		return
 	}
 	t.Logf("%d of %d right", right, total)
 	if total > 0 && right*10 < total*9 {

@@ -32,7 +32,8 @@
 // Nothing is executed. What cannot be read is a note.
 //
 // Texts in a [Report] are as they are in the files. [Report.Fprint] and its JSON
-// escape them, so that they can be shown on a terminal.
+// escape them, so that they can be shown on a terminal, and so does the page of
+// [Report.HTML].
 package explain
 
 import (
