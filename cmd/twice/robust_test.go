@@ -163,6 +163,45 @@ func status(err error) int {
 	return 0
 }
 
+// TestInterruptedTrials ends a run while it looks for the variation that matters.
+func TestInterruptedTrials(t *testing.T) {
+	p := newProject(t)
+	file := filepath.Join(p.dir, "release.toml")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, append([]byte("build.trimpath = false\n"), data...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd, stderr := p.twice("release", "--snapshot")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		if made, _ := filepath.Glob(filepath.Join(p.cache, "work", "run-*", "trials", "*")); len(made) > 0 && len(p.children("")) > 0 {
+			break
+		}
+		if time.Now().After(end) {
+			p.kill("")
+			t.Fatalf("there was no trial: %v\n%s", cmd.Wait(), stderr)
+		}
+	}
+	start := time.Now()
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	got := status(cmd.Wait())
+	if d := time.Since(start); d > 2*time.Second {
+		t.Errorf("stopped after %v", d)
+	}
+	if got != exitInterrupted || !strings.Contains(stderr.String(), "repeating what differs") || !strings.HasSuffix(stderr.String(), "twice: interrupted\n") {
+		t.Errorf("exit status %d\n%s", got, stderr)
+	}
+	p.alone(t)
+	p.untouched(t)
+}
+
 func TestInterrupted(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
