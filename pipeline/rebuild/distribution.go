@@ -196,16 +196,19 @@ type distribution struct {
 	open func(context.Context) (build.Session, error)
 }
 
-// giveUp makes every result that has no verdict one that gives the reason.
+// giveUp makes every result that has no verdict one that gives the reason. If there
+// is none, because all that has results went well, it gets one: a distribution that
+// was not judged to the end never looks like a good one.
 func (w *distribution) giveUp(reason *Reason) {
 	reason.Text = w.summary(reason.Text)
-	if len(w.results) == 0 {
-		w.results = append(w.results, &Result{Name: w.String(), Verdict: compare.Undetermined, Content: inspect.ContentUnknown})
-	}
+	given := false
 	for _, res := range w.results {
 		if res.Verdict == compare.Undetermined && res.Reason == nil {
-			res.Reason = reason
+			res.Reason, given = reason, true
 		}
+	}
+	if !given {
+		w.results = append(w.results, &Result{Name: w.String(), Verdict: compare.Undetermined, Reason: reason, Content: inspect.ContentUnknown})
 	}
 }
 

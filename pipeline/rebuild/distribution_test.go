@@ -471,13 +471,24 @@ func TestGiveUp(t *testing.T) {
 	if len(w.results) != 1 || w.results[0].Verdict != compare.Undetermined || w.results[0].Reason.Kind != Limits {
 		t.Errorf("%+v", w.results)
 	}
-	w = bench(t)
-	w.work = &workspace.Workspace{Dir: "/nowhere"}
-	w.results = []*Result{{Verdict: compare.Reproduced}, {Verdict: compare.Undetermined}, {Verdict: compare.Undetermined, Reason: because(BuildFailed, "x")}}
-	w.giveUp(because(Limits, "%s", errTimeout))
-	for i, want := range []Kind{"", Limits, BuildFailed} {
-		if r := w.results[i].Reason; (r == nil) != (want == "") || r != nil && r.Kind != want {
-			t.Errorf("%d: %v", i, r)
+	for _, c := range []struct {
+		results []*Result
+		want    []Kind
+	}{
+		{[]*Result{{Verdict: compare.Reproduced}, {Verdict: compare.Undetermined}, {Verdict: compare.Undetermined, Reason: because(BuildFailed, "x")}}, []Kind{"", Limits, BuildFailed}},
+		// The first step of a chain is good, and the second one came to nothing.
+		{[]*Result{{Verdict: compare.Reproduced}}, []Kind{"", Limits}},
+	} {
+		w = bench(t)
+		w.work, w.results = &workspace.Workspace{Dir: "/nowhere"}, c.results
+		w.giveUp(because(Limits, "%s", errTimeout))
+		if len(w.results) != len(c.want) || NewDocument(w.results...).Verdict.Pass() {
+			t.Fatalf("%+v", w.results)
+		}
+		for i, want := range c.want {
+			if r := w.results[i].Reason; (r == nil) != (want == "") || r != nil && r.Kind != want {
+				t.Errorf("%d: %v", i, r)
+			}
 		}
 	}
 }
