@@ -178,7 +178,7 @@ func TestRebuildPublished(t *testing.T) {
 			esbuild("darwin-arm64", "bin/esbuild", "9e297058"),
 			esbuild("win32-x64", "esbuild.exe", "8c048a37"),
 			// No stamp of version control, and no version.
-			published{subject: "npm:@bufbuild/buf-linux-x64@1.47.2", files: map[string]string{"bin/buf": "3a0c4da8d46eea81", "bin/protoc-gen-buf-lint": "029531c7b2d40913", "bin/protoc-gen-buf-breaking": ""},
+			published{subject: "npm:@bufbuild/buf-linux-x64@1.47.2", files: map[string]string{"bin/buf": "3a0c4da8d46eea81", "bin/protoc-gen-buf-lint": "029531c7b2d40913", "bin/protoc-gen-buf-breaking": "e326aa8236a9"},
 				source: "github.com/bufbuild/buf@v1.47.2", goVersion: "go1.22.9", verdict: reproduced},
 		)
 	})

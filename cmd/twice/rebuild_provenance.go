@@ -68,7 +68,7 @@ func (a *app) newTestimony(ctx context.Context, f trustFlags) (*testimony, error
 	return t, nil
 }
 
-// near returns the bundles in the folder of what a user named on this machine, and
+// near returns the provenance in the folder of what a user named on this machine, and
 // in the two above it; of a folder those in it.
 func (t *testimony) near(arg string) []foundBundle {
 	file, err := filepath.Abs(t.app.at(arg))
@@ -99,8 +99,8 @@ const (
 	maxBeside     = 200
 )
 
-// in reads the bundles in a folder. They are no more than hints, so what cannot be
-// read is passed over, and told.
+// in reads the bundles with provenance in a folder. They are no more than hints, so
+// what cannot be read is passed over, and told.
 func (t *testimony) in(dir string) []foundBundle {
 	if list, ok := t.known[dir]; ok {
 		return list
@@ -124,7 +124,9 @@ func (t *testimony) in(dir string) []foundBundle {
 			t.app.progress.Line("passed over: %s", clean(err.Error()))
 			continue
 		}
-		list = append(list, foundBundle{name, data, attest.ReadClaim(data)})
+		if claim := attest.ReadClaim(data); strings.HasPrefix(claim.PredicateType, "https://slsa.dev/provenance/") {
+			list = append(list, foundBundle{name, data, claim})
+		}
 	}
 	t.known[dir] = list
 	return list

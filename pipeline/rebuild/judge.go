@@ -49,6 +49,7 @@ func (j *job) rebuild(ctx context.Context) error {
 	} else if j.claim.trimpath && len(first.args) > 0 && j.cfg.LDFlags == nil {
 		j.flagsFound(first, "the bytes")
 	}
+	before := *j.res
 	for _, link := range j.fallbacks {
 		j.cfg.Stage("build")
 		try, err := j.build(ctx, link)
@@ -65,6 +66,10 @@ func (j *job) rebuild(ctx context.Context) error {
 			j.flagsFound(link, "the bytes; the file was linked with more flags, which have no effect but on its build ID")
 			return nil
 		}
+	}
+	if len(j.fallbacks) > 0 { // it is b that is judged
+		j.res.Recipe, j.res.RecipeDigest, j.res.Command = before.Recipe, before.RecipeDigest, before.Command
+		j.res.Rebuilt, j.res.RebuiltSize = before.Rebuilt, before.RebuiltSize
 	}
 	return j.judge(ctx, b)
 }
