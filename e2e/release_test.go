@@ -14,7 +14,7 @@ const ageModule = "filippo.io/age@v1.3.2"
 
 // A real module from the proxy, one target of it.
 func TestAgeOneTarget(t *testing.T) {
-	if os.Getenv("TWICE_E2E") == "all" {
+	if os.Getenv("TWICE_E2E") != "" {
 		t.Skip("TestAge has this target and others")
 	}
 	dist := filepath.Join(t.TempDir(), "dist")
