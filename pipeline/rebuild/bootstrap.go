@@ -188,8 +188,9 @@ func (w *distribution) download(ctx context.Context, client gocmd.Go, d Toolchai
 	if json.Unmarshal(out, &answer) == nil && answer.Error != "" {
 		err = errors.New(answer.Error)
 	}
-	if err == nil && (answer.Zip == "" || answer.Dir == "") {
-		err = errors.New("go mod download names no zip")
+	own := filepath.Join(w.dir, "downloads") + string(filepath.Separator)
+	if err == nil && (!strings.HasPrefix(filepath.Clean(answer.Zip), own) || !strings.HasPrefix(filepath.Clean(answer.Dir), own)) {
+		err = errors.New("go mod download names no zip in the module cache that it was given")
 	}
 	if err != nil {
 		return "", because(NotPublic, "%s cannot be had: %s", distributionPath+"@"+d.module(), err).hint("is there a network, and is this a release of Go, published since " + oldestToolchain + "?")
@@ -404,6 +405,9 @@ func (w *distribution) compareZips(ctx context.Context, s *step, built string, w
 	var zips [2]*zip.Reader
 	var lists [2]map[string]member
 	for i, name := range []string{s.zip, built} {
+		if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() {
+			return errors.Join(fmt.Errorf("%s: no file", filepath.Base(name)), err)
+		}
 		f, err := os.Open(name)
 		if err != nil {
 			return err

@@ -367,6 +367,30 @@ func TestCompareZips(t *testing.T) {
 	}
 }
 
+// TestNoZip: a build that leaves something else than a zip gives no verdict.
+func TestNoZip(t *testing.T) {
+	w := bench(t)
+	w.target, _ = w.Toolchain.target("")
+	dir := t.TempDir()
+	s := &step{Toolchain: w.Toolchain, zip: filepath.Join(dir, "published.zip")}
+	archive(t, s.zip, 9)
+	write(t, dir, map[string]string{"text": "no zip", "empty": ""})
+	names := []string{"missing", "text", "empty", "."}
+	if os.Symlink(s.zip, filepath.Join(dir, "link")) == nil {
+		names = append(names, "link")
+	}
+	for _, name := range names {
+		if err := w.judgeZip(t.Context(), s, filepath.Join(dir, name), true); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	for _, res := range w.results {
+		if res.Verdict != compare.Undetermined {
+			t.Errorf("%+v", res)
+		}
+	}
+}
+
 // TestMembers reads zips that no build of Go makes.
 func TestMembers(t *testing.T) {
 	for _, files := range [][]string{
