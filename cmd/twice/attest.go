@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/rebuilt"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
@@ -107,6 +108,8 @@ type origin struct {
 	name string
 	// resource is a URI, or empty for a file that somebody had.
 	resource string
+	// inputs are the attestations that say how it was made.
+	inputs []intoto.Descriptor
 }
 
 // originOf tells it of an executable in a subject.
@@ -224,7 +227,7 @@ func (at *attester) result(o origin, res *rebuild.Result) (rebuilt.Result, error
 		return r
 	}, o.name)
 	said := rebuilt.Result{
-		Name: name, Digest: res.Digest, Resource: o.resource,
+		Name: name, Digest: res.Digest, Resource: o.resource, Inputs: o.inputs,
 		Verifier: at.by, Version: map[string]string{"twice": at.tool.Version, "go": at.tool.Go}, Time: at.app.now(),
 		Evidence: rebuilt.Evidence{
 			Claimed: grounds(res.Claimed), Recovered: grounds(res.Recovered), RestsOn: grounds(res.RestsOn),

@@ -62,7 +62,7 @@ func results(names, contents []string) (*found, []result) {
 		if contents[i] == "" {
 			r.Verdict, r.Reason = compare.Undetermined, &rebuild.Reason{Kind: rebuild.Cgo, Text: "cgo"}
 		}
-		from := origin{name: filepath.Base(name)}
+		from := origin{name: filepath.Base(name), inputs: []intoto.Descriptor{{Name: "p.sigstore.json", Digest: map[string]string{"sha256": d.Hex()}}}}
 		f.list = append(f.list, candidate{rebuild.Subject{Name: name, Digest: d}, from})
 		list = append(list, result{from, r})
 	}
@@ -118,7 +118,7 @@ func TestAttest(t *testing.T) {
 			t.Fatal(err)
 		}
 		said, err := rebuilt.Decode(s)
-		if err != nil || said.Digest != r.Digest || said.Verdict != r.Verdict || len(said.RestsOn) != 1 {
+		if err != nil || said.Digest != r.Digest || said.Verdict != r.Verdict || len(said.RestsOn) != 1 || len(said.Inputs) != 1 || said.Inputs[0].Digest["sha256"] != r.Digest.Hex() {
 			t.Errorf("%d: %+v, %v", i, said, err)
 		}
 	}

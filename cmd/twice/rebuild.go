@@ -297,8 +297,9 @@ func (f *found) add(a *app, s *subject.Subject, said *testimony, bundles []found
 			continue
 		}
 		r := rebuild.Subject{Name: e.String(), Digest: e.Digest, Hints: hints(e.Versions), Open: func() (io.ReadCloser, error) { return e.Open() }}
-		said.about(&r, &e, bundles)
-		f.list = append(f.list, candidate{r, originOf(s, e)})
+		from := originOf(s, e)
+		from.inputs = said.about(&r, &e, bundles)
+		f.list = append(f.list, candidate{r, from})
 	}
 }
 

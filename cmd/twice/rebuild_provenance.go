@@ -132,8 +132,9 @@ func (t *testimony) in(dir string) []foundBundle {
 	return list
 }
 
-// about fills in what bundles say of an executable, and of what it is in.
-func (t *testimony) about(s *rebuild.Subject, e *subject.Executable, bundles []foundBundle) {
+// about fills in what bundles say of an executable, and of what it is in. It
+// returns those that say something.
+func (t *testimony) about(s *rebuild.Subject, e *subject.Executable, bundles []foundBundle) (used []intoto.Descriptor) {
 	if e.Stated != nil {
 		s.Stated = &rebuild.Stated{Recipe: e.Stated.Recipe, By: "release.json"}
 	}
@@ -156,11 +157,16 @@ func (t *testimony) about(s *rebuild.Subject, e *subject.Executable, bundles []f
 			}
 			verified = true
 		}
-		if stated := t.recipe(b, e, verified); stated != nil && (s.Stated == nil || verified && !s.Stated.Verified) {
+		stated := t.recipe(b, e, verified)
+		if stated != nil && (s.Stated == nil || verified && !s.Stated.Verified) {
 			stated.By = name
 			s.Stated = stated
 		}
-		if src, ok := slsa.Hearsay(b.claim.Payload); ok {
+		src, ok := slsa.Hearsay(b.claim.Payload)
+		if stated != nil || ok {
+			used = append(used, intoto.Descriptor{Name: name, Digest: map[string]string{"sha256": artifact.Of(b.data).Hex()}})
+		}
+		if ok {
 			from := name + ", whose signature was not verified"
 			if verified {
 				from = name + ", signed by whom you trust"
@@ -175,6 +181,7 @@ func (t *testimony) about(s *rebuild.Subject, e *subject.Executable, bundles []f
 		}
 	}
 	s.Hints = slices.Concat(hints, s.Hints)
+	return used
 }
 
 // recipe returns the recipe that provenance of ours has of an executable, nil if
