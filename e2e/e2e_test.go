@@ -76,12 +76,12 @@ func large(t *testing.T) {
 	}
 }
 
-// largest skips a test that takes minutes and is like another one that is large,
+// largest skips a test that takes long and is like another one that is large,
 // unless everything was asked for.
 func largest(t *testing.T) {
 	t.Helper()
 	if os.Getenv("TWICE_E2E") != "everything" {
-		t.Skip("takes minutes and is like another test: runs with TWICE_E2E=everything, and not in CI")
+		t.Skip("takes long and is like another test: runs with TWICE_E2E=everything, and not in CI")
 	}
 }
 

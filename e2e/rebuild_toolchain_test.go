@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -9,8 +8,7 @@ import (
 
 // TestRebuildToolchain rebuilds some small tools of the published Go that runs
 // these tests. All tools, those for macOS, and the whole zip by way of another
-// release take a quarter of an hour and more: they run with
-// TWICE_E2E_TOOLCHAINS=tools, and with =bootstrap.
+// release take a quarter of an hour and more.
 func TestRebuildToolchain(t *testing.T) {
 	large(t)
 	release := strings.TrimSpace(command(t, "", nil, "go", "env", "GOVERSION"))
@@ -40,20 +38,15 @@ func TestRebuildToolchain(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 
-	asked := os.Getenv("TWICE_E2E_TOOLCHAINS")
 	t.Run("tools", func(t *testing.T) {
-		if asked != "tools" && asked != "bootstrap" {
-			t.Skip("all tools of two platforms take a quarter of an hour: runs with TWICE_E2E_TOOLCHAINS=tools")
-		}
+		largest(t)
 		d, status := rebuild(t, "--timeout", "3h", "toolchain:"+release, "toolchain:"+release+"/darwin-arm64")
 		if status != 0 || !slices.Contains([]string{"reproduced", "equivalent"}, d.Verdict) || len(d.Files) < 20 {
 			t.Errorf("status %d, %s, %d files", status, d.Verdict, len(d.Files))
 		}
 	})
 	t.Run("bootstrap", func(t *testing.T) {
-		if asked != "bootstrap" {
-			t.Skip("a quarter of an hour on a fast machine: runs with TWICE_E2E_TOOLCHAINS=bootstrap")
-		}
+		largest(t)
 		d, status := rebuild(t, "--bootstrap", "go1.24.6", "toolchain:go1.26.8")
 		if status != 0 || d.Verdict != "reproduced" || len(d.Files) != 11 {
 			t.Errorf("status %d, %s, %d files", status, d.Verdict, len(d.Files))

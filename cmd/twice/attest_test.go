@@ -126,7 +126,7 @@ func TestAttest(t *testing.T) {
 	if err := at.free(f); err == nil || !strings.Contains(err.Error(), "nothing is overwritten") {
 		t.Error(err)
 	}
-	f, list = results([]string{"new", "tool"}, []string{"six", "one"})
+	_, list = results([]string{"new", "tool"}, []string{"six", "one"})
 	if err := at.attest(t.Context(), list); err == nil || !strings.Contains(err.Error(), "nothing is overwritten") {
 		t.Error(err)
 	}
