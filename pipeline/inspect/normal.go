@@ -20,6 +20,10 @@ const (
 	// WithoutBuildID zeroes the Go build ID, wherever it occurs, and the GNU build
 	// ID or LC_UUID, which Go's linker makes from it.
 	WithoutBuildID Normalization = "build ID copied"
+	// MembersAlone is one of a zip, and nothing that Normal does: its members are
+	// compared by name and content, as the hashes of the checksum database name
+	// them, and neither their compression nor what the zip says about them.
+	MembersAlone Normalization = "members of the zip, by content"
 )
 
 // Normal is what is left of a file after some normalizations.

@@ -30,11 +30,6 @@ import (
 	"github.com/twicebuild/twice/pipeline/toolchain"
 )
 
-// MembersAlone is a normalization of a zip: its members are compared by name and
-// content, as the hashes of the checksum database name them, and neither their
-// compression nor what the zip says about them.
-const MembersAlone inspect.Normalization = "members of the zip, by content"
-
 // maxSteps bounds a chain of toolchains. Each release of Go can be built by those of
 // about a year before, so this is half a life.
 const maxSteps = 16
@@ -483,7 +478,7 @@ func (w *distribution) compareZips(ctx context.Context, s *step, built string, w
 	case whole.Digest == whole.Rebuilt:
 		whole.Verdict = compare.Reproduced
 	default:
-		whole.Verdict, whole.Normalizations = compare.Equivalent, []inspect.Normalization{MembersAlone}
+		whole.Verdict, whole.Normalizations = compare.Equivalent, []inspect.Normalization{inspect.MembersAlone}
 		whole.Uncovered += framing
 		if len(signed) > 0 {
 			whole.Normalizations = append(whole.Normalizations, inspect.WithoutSignature)

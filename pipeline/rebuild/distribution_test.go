@@ -358,7 +358,7 @@ func TestCompareZips(t *testing.T) {
 		if (whole.Reason == nil) != (c.says == "") || whole.Reason != nil && !strings.Contains(whole.Reason.Text, c.says) {
 			t.Errorf("%s: %v", what, whole.Reason)
 		}
-		if c.whole == compare.Equivalent && (!slices.Equal(whole.Normalizations, []inspect.Normalization{MembersAlone}) || whole.Uncovered <= 0) {
+		if c.whole == compare.Equivalent && (!slices.Equal(whole.Normalizations, []inspect.Normalization{inspect.MembersAlone}) || whole.Uncovered <= 0) {
 			t.Errorf("%s: %v, %d", what, whole.Normalizations, whole.Uncovered)
 		}
 		if NewDocument(w.results...).Verdict != whole.Verdict {
