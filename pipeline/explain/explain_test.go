@@ -331,7 +331,7 @@ func TestDamaged(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	rounds := 12
 	if testing.Short() {
-		rounds = 2
+		rounds = 1
 	}
 	for name, pair := range hostile(t) {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {

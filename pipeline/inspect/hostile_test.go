@@ -612,10 +612,14 @@ func FuzzRead(f *testing.F) {
 
 // TestTruncated: a file that is cut off anywhere has fewer facts.
 func TestTruncated(t *testing.T) {
+	step := 1
+	if testing.Short() {
+		step = 11
+	}
 	for _, p := range targets {
 		t.Run(p[0]+" "+p[1], func(t *testing.T) {
 			data := build(t, p[0], p[1], "-ldflags=-s -w")
-			for percent := range 100 {
+			for percent := 0; percent < 100; percent += step {
 				cut := data[:len(data)*percent/100]
 				use(t, cut)
 				if b, err := Open(bytes.NewReader(cut), int64(len(cut))); err == nil {
@@ -630,10 +634,14 @@ func TestTruncated(t *testing.T) {
 
 // TestDamaged changes bytes at random.
 func TestDamaged(t *testing.T) {
+	rounds := 500
+	if testing.Short() {
+		rounds = 50
+	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for name, good := range tinies() {
 		t.Run(name, func(t *testing.T) {
-			for range 500 {
+			for range rounds {
 				data := slices.Clone(good)
 				for range 1 + r.IntN(4) {
 					at := r.IntN(len(data))
