@@ -10,16 +10,15 @@ import (
 )
 
 // byHand builds recipes as a person would who has nothing but the recipe: a
-// fresh clone or the module's files, the go command of the version it names,
-// an empty build cache, its argv and its env.
+// fresh clone or the module's files, the go command of the version it names, a
+// build cache that no twice has written to, its argv and its env.
 type byHand struct {
-	goroots     map[string]string // by version
-	modCache    string
-	tree        string
-	cache, last string // of the target
+	goroots  map[string]string // by version
+	modCache string
+	tree     string
 }
 
-func (h *byHand) build(t *testing.T, dist, target string, r recipe) []byte {
+func (h *byHand) build(t *testing.T, dist string, r recipe) []byte {
 	t.Helper()
 	if h.tree == "" {
 		h.tree = checkout(t, dist, r)
@@ -34,14 +33,11 @@ func (h *byHand) build(t *testing.T, dist, target string, r recipe) []byte {
 		h.goroots[r.Toolchain.Version] = root
 		command(t, dir, []string{"GOTOOLCHAIN=local", "GOFLAGS=", "GOWORK=off"}, filepath.Join(root, "bin", "go"), "mod", "download")
 	}
-	if target != h.last {
-		h.cache, h.last = t.TempDir(), target
-	}
 	out := filepath.Join(t.TempDir(), r.Binary)
 	argv := append([]string{"build", "-o", out}, r.Argv[2:]...)
 	cmd := exec.Command(filepath.Join(root, "bin", r.Argv[0]), argv...)
 	cmd.Dir = dir
-	cmd.Env = append([]string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "GOCACHE=" + h.cache, "GOMODCACHE=" + h.modCache}, r.Env...)
+	cmd.Env = append([]string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "GOCACHE=" + handCache, "GOMODCACHE=" + h.modCache}, r.Env...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", cmd, err, text)
 	}

@@ -26,6 +26,9 @@ import (
 // repository.
 var twiceFile, cacheDir, repoRoot string
 
+// handCache is the build cache of what is built by hand.
+var handCache string
+
 // keyFile is what releases are signed with; its public half is beside it.
 var keyFile string
 
@@ -40,7 +43,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	twiceFile, cacheDir = filepath.Join(dir, "twice"), filepath.Join(dir, "cache")
+	twiceFile, cacheDir, handCache = filepath.Join(dir, "twice"), filepath.Join(dir, "cache"), filepath.Join(dir, "hand")
 	if runtime.GOOS == "windows" {
 		twiceFile += ".exe"
 	}
