@@ -242,7 +242,7 @@ func (w *distribution) dist(ctx context.Context, session build.Session, s *step)
 		exe = ".exe"
 	}
 	seen := session.Places()
-	share := (&job{Rebuilder: w.Rebuilder}).share()
+	share := w.share()
 	common := []string{"GOENV=off", "GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off", "GOFLAGS=", "PATH=" + seen.Programs}
 	commands := []build.Command{{
 		What: "go build cmd/dist of " + s.Version, Dir: "src", Share: share,

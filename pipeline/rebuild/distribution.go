@@ -381,8 +381,7 @@ func (w *distribution) tool(ctx context.Context, session build.Session, res *Res
 		return err
 	}
 	res.Recipe, res.Command = &r, w.command(r)
-	share := (&job{Rebuilder: w.Rebuilder}).share()
-	built, err := session.Build(ctx, build.Job{Binaries: []build.Binary{{Recipe: r, ImportPath: pkg}}, Share: share})
+	built, err := session.Build(ctx, build.Job{Binaries: []build.Binary{{Recipe: r, ImportPath: pkg}}, Share: w.share()})
 	if failed := (*build.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
 		return because(BuildFailed, "the source in the zip does not build: %s: %s", failed.What, failed.Complaint())
 	}
@@ -423,22 +422,18 @@ func judgeTool(ctx context.Context, store *artifact.Store, tempDir string, res *
 // unsigned tells whether nothing but a code signature differs, and how many bytes
 // that leaves out.
 func unsigned(store *artifact.Store, a, b artifact.Artifact) (int64, bool) {
-	var list [2]inspect.Normal
+	var list [2]*inspect.Binary
 	for i, art := range []artifact.Artifact{a, b} {
 		f, err := store.Open(art.Digest)
 		if err != nil {
 			return 0, false
 		}
 		defer f.Close()
-		bin, err := inspect.Open(f, art.Size)
-		if err != nil {
-			return 0, false
-		}
-		if list[i], err = bin.Normal(inspect.WithoutSignature); err != nil {
+		if list[i], err = inspect.Open(f, art.Size); err != nil {
 			return 0, false
 		}
 	}
-	return list[0].Uncovered, list[0].Same(list[1])
+	return sameAfter(list[0], list[1], inspect.WithoutSignature)
 }
 
 // command is the same for a person. The release's own source is where its go

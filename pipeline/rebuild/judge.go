@@ -184,9 +184,9 @@ func (j *job) build(ctx context.Context, l linking) (*built, error) {
 }
 
 // share is a build's part of the machine.
-func (j *job) share() build.Share {
-	cpus := max(1, j.cfg.CPUs)
-	s := build.Share{Processes: cpus, Memory: max(350<<20, j.cfg.Memory/int64(cpus))}
+func (r *Rebuilder) share() build.Share {
+	cpus := max(1, r.cfg.CPUs)
+	s := build.Share{Processes: cpus, Memory: max(350<<20, r.cfg.Memory/int64(cpus))}
 	if s.Memory >= 700<<20 {
 		s.GOGC = 400 // less processor time: see e2e/bench
 	}
@@ -355,20 +355,26 @@ func (j *job) equivalent(b *built) (bool, error) {
 		return false, err
 	}
 	for _, list := range normalizations {
-		x, err := j.bin.Normal(list...)
-		if err != nil {
-			continue // then it is not made equal by that
-		}
-		y, err := other.Normal(list...)
-		if err != nil {
-			continue
-		}
-		if x.Same(y) {
-			j.res.Verdict, j.res.Normalizations, j.res.Uncovered = compare.Equivalent, list, x.Uncovered
+		if uncovered, ok := sameAfter(j.bin, other, list...); ok {
+			j.res.Verdict, j.res.Normalizations, j.res.Uncovered = compare.Equivalent, list, uncovered
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// sameAfter tells whether nothing differs after some normalizations, and how many
+// bytes of a they leave out.
+func sameAfter(a, b *inspect.Binary, list ...inspect.Normalization) (uncovered int64, ok bool) {
+	x, err := a.Normal(list...)
+	if err != nil {
+		return 0, false // then they are not made equal by that
+	}
+	y, err := b.Normal(list...)
+	if err != nil {
+		return 0, false
+	}
+	return x.Uncovered, x.Same(y)
 }
 
 // confirms tells whether the file's build ID names all that b was linked from, so

@@ -219,8 +219,19 @@ func suits(platform string, want []matrix.Platform) error {
 
 // config fetches the configuration of an image.
 func (r *repository) config(desc v1.Descriptor) (*v1.ConfigFile, error) {
-	if desc.Size > maxConfig {
-		return nil, fmt.Errorf("more than %d bytes: %w", maxConfig, ErrLimit)
+	data, err := r.content(desc, maxConfig)
+	if err != nil {
+		return nil, err
+	}
+	var c v1.ConfigFile
+	return &c, json.Unmarshal(data, &c)
+}
+
+// content fetches what desc names and returns it, if it has no more than limit
+// bytes.
+func (r *repository) content(desc v1.Descriptor, limit int64) ([]byte, error) {
+	if desc.Size > limit {
+		return nil, fmt.Errorf("more than %d bytes: %w", limit, ErrLimit)
 	}
 	b, err := r.blob(desc)
 	if err != nil {
@@ -231,12 +242,7 @@ func (r *repository) config(desc v1.Descriptor) (*v1.ConfigFile, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := readBounded(f, maxConfig)
-	if err != nil {
-		return nil, err
-	}
-	var c v1.ConfigFile
-	return &c, json.Unmarshal(data, &c)
+	return readBounded(f, limit)
 }
 
 // blob fetches what desc names, unless it is there.

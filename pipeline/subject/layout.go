@@ -140,16 +140,7 @@ func (r *repository) load(p publish.Platform) (*publish.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := r.blob(v1.Descriptor{Digest: h, Size: p.Size})
-	if err != nil {
-		return nil, err
-	}
-	f, err := r.o.store.Open(b.digest)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	raw, err := readBounded(f, maxLayoutFile)
+	raw, err := r.content(v1.Descriptor{Digest: h, Size: p.Size}, maxLayoutFile)
 	if err != nil {
 		return nil, err
 	}
