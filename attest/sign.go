@@ -20,7 +20,7 @@ import (
 
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // Signer makes bundles. It may be used by several goroutines.
@@ -64,7 +64,7 @@ func NewLoggedSigner(ctx context.Context, key signature.Signer, s *Services) (*S
 		return nil, err
 	}
 	if !signer.trust.key.prehashes() {
-		return nil, hint.Add(errors.New("signing key: transparency logs take no Ed25519 signatures"), "take a P-256 key, or no log")
+		return nil, fault.Usage(errors.New("signing key: transparency logs take no Ed25519 signatures"), "take a P-256 key, or no log")
 	}
 	signer.services, signer.trust.root = s, s.root
 	signer.trust.logs = min(1, len(s.config.RekorLogURLs()))

@@ -20,6 +20,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/explain"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -29,7 +30,7 @@ type Outcome struct {
 	Binaries []report.Binary
 	// Files are those that archives hold beside the binaries.
 	Files []report.File
-	// Failures are what kept targets from a verdict, one for each.
+	// Failures are what kept targets from a verdict; each names its targets.
 	Failures []error
 
 	plan       *Plan
@@ -250,7 +251,7 @@ func (p *Plan) judge(ctx context.Context, o *Outcome, pair pair) {
 	var failed error
 	for _, j := range []*job{pair.a, pair.b} {
 		if j.err != nil && !errors.Is(j.err, errSkipped) && failed == nil {
-			failed = fmt.Errorf("%s: %w", j.target, j.err)
+			failed = j.err
 		}
 		if u := j.result.Usage; !u.Start.IsZero() {
 			o.jobs = append(o.jobs, report.Job{Target: j.target, Pass: j.pass, Start: u.Start.UTC(), Seconds: u.Wall.Seconds(), CPUSeconds: u.CPU.Seconds()})
@@ -280,8 +281,41 @@ func (p *Plan) judge(ctx context.Context, o *Outcome, pair pair) {
 		o.Binaries = append(o.Binaries, b)
 	}
 	if failed != nil {
-		o.Failures = append(o.Failures, failed)
+		o.fail(pair.a.target, failed)
 	}
+}
+
+// failure is what kept targets from a verdict.
+type failure struct {
+	targets []string
+	err     error
+}
+
+// Error names the targets first.
+func (f *failure) Error() string { return strings.Join(f.targets, ", ") + ": " + f.err.Error() }
+
+// Unwrap returns the cause.
+func (f *failure) Unwrap() error { return f.err }
+
+// fail adds a failure. What is the same for several targets, as an error in the
+// source is, is said once.
+func (o *Outcome) fail(t matrix.Target, err error) {
+	for _, known := range o.Failures {
+		if f := (*failure)(nil); errors.As(known, &f) && f.err.Error() == err.Error() {
+			f.targets = append(f.targets, t.String())
+			return
+		}
+	}
+	o.Failures = append(o.Failures, &failure{[]string{t.String()}, err})
+}
+
+// reason is the first line of an error, with what a command said in the next one.
+func reason(err error) string {
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	if failed := (*build.CommandError)(nil); errors.As(err, &failed) && !strings.Contains(first, failed.Complaint()) {
+		first += ": " + failed.Complaint()
+	}
+	return first
 }
 
 // artifact returns the k-th binary, or none where the job failed.
@@ -322,15 +356,6 @@ func (o *Outcome) hints() []explain.Hint {
 	return hints
 }
 
-// reason is an error with the compiler's own first words, if it has some.
-func reason(err error) string {
-	var failed *build.CommandError
-	if errors.As(err, &failed) && failed.Complaint() != "" {
-		return err.Error() + ": " + failed.Complaint()
-	}
-	return err.Error()
-}
-
 // summary is a message for the record: without the output of commands, and
 // without the path of the workspace, which no other run has.
 func (p *Plan) summary(message string) string {
@@ -368,7 +393,7 @@ func (p *Plan) planFiles(tree string) error {
 	for _, pair := range p.pairs() {
 		plan, err := p.File.Archive(pair.a.target, p.Vars)
 		if err != nil {
-			return &ConfigError{Err: err}
+			return fault.Usage(err)
 		}
 		p.packs = append(p.packs, pack{pair.a.target, plan})
 		for _, g := range plan.Files {
@@ -381,14 +406,14 @@ func (p *Plan) planFiles(tree string) error {
 				err = errors.New("matches no file")
 			}
 			if err != nil {
-				return &ConfigError{Err: fmt.Errorf("%s: archive.files: %s: %w", p.configRel, g, err)}
+				return fault.Usage(fmt.Errorf("%s: archive.files: %s: %w", p.configRel, g, err))
 			}
 		}
 	}
 	for _, img := range p.images {
 		for _, f := range img.Files {
 			if info, err := fs.Stat(folder, f.Source); err != nil || !info.Mode().IsRegular() {
-				return &ConfigError{Err: fmt.Errorf("%s: %s.file: there is no file %s", p.configRel, img.Key, f.Source)}
+				return fault.Usage(fmt.Errorf("%s: %s.file: there is no file %s", p.configRel, img.Key, f.Source))
 			}
 			if g := literal(f.Source); !slices.Contains(p.globs, g) {
 				p.globs = append(p.globs, g)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/lint"
 	"github.com/twicebuild/twice/pipeline/oci"
 	"github.com/twicebuild/twice/pipeline/recipe"
@@ -79,7 +80,7 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 			return nil, err
 		}
 		if in.Toolchain, err = toolchain.ExactVersion(data); err != nil {
-			return nil, &ConfigError{Err: err}
+			return nil, fault.Usage(err)
 		}
 	}
 	lock, err := p.readLock(tree)
@@ -122,7 +123,7 @@ func (p *Plan) lint(in lint.Input) (*Checked, error) {
 	c := &Checked{Builds: in.Builds, Toolchain: in.Toolchain}
 	var err error
 	if c.Findings, c.Silenced, err = lint.Run(in); err != nil {
-		return nil, &ConfigError{Err: err}
+		return nil, fault.Usage(err)
 	}
 	return c, nil
 }

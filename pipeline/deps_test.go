@@ -24,7 +24,8 @@ var depsRules = map[string]string{
 	"attest/intoto":     "pipeline/artifact",
 
 	// Tools of the stages, which know nothing of a release.
-	"pipeline/hint":    "",
+	"pipeline/fault":   "",
+	"pipeline/hint":    "pipeline/fault",
 	"pipeline/purl":    "",
 	"pipeline/image":   "matrix pipeline/artifact",
 	"pipeline/process": "",
@@ -34,47 +35,47 @@ var depsRules = map[string]string{
 	"pipeline/explain": "pipeline/artifact pipeline/ascii pipeline/inspect",
 
 	// Stages.
-	"pipeline/source":    "pipeline/gocmd pipeline/hint pipeline/process pipeline/recipe",
-	"pipeline/toolchain": "pipeline/gocmd pipeline/hint",
-	"pipeline/modules":   "pipeline/gocmd pipeline/hint pipeline/recipe",
+	"pipeline/source":    "pipeline/gocmd pipeline/fault pipeline/process pipeline/recipe",
+	"pipeline/toolchain": "pipeline/gocmd pipeline/fault pipeline/hint",
+	"pipeline/modules":   "pipeline/gocmd pipeline/fault pipeline/recipe",
 	"pipeline/build":     "pipeline/artifact pipeline/process pipeline/recipe",
 	"pipeline/workspace": "pipeline/build",
 	"pipeline/compare":   "pipeline/artifact",
 	"pipeline/archive":   "pipeline/artifact",
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
-	"pipeline/oci":       "matrix pipeline/artifact pipeline/hint pipeline/image",
-	"pipeline/publish":   "pipeline/artifact pipeline/hint",
+	"pipeline/oci":       "matrix pipeline/artifact pipeline/fault pipeline/image",
+	"pipeline/publish":   "pipeline/artifact pipeline/fault pipeline/hint",
 	"pipeline/lint":      "matrix pipeline/recipe",
 
 	// The record holds what the stages found, as they say it.
 	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/explain pipeline/image pipeline/recipe",
 
 	// The reverse flow begins with what somebody names.
-	"pipeline/subject": "matrix pipeline/artifact pipeline/hint pipeline/inspect pipeline/process pipeline/publish pipeline/report",
+	"pipeline/subject": "matrix pipeline/artifact pipeline/fault pipeline/hint pipeline/inspect pipeline/process pipeline/publish pipeline/report",
 
 	// What is said of a release, and who says it.
 	"attest/slsa":    "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/report",
 	"attest/rebuilt": "attest/intoto matrix pipeline/artifact pipeline/compare pipeline/inspect pipeline/purl pipeline/recipe",
 	"attest/policy":  "attest/intoto attest/rebuilt attest/slsa matrix pipeline/artifact pipeline/compare",
-	"attest/key":     "pipeline/artifact pipeline/hint pipeline/process",
-	"attest":         "attest/intoto pipeline/artifact pipeline/hint",
+	"attest/key":     "pipeline/artifact pipeline/fault pipeline/process",
+	"attest":         "attest/intoto pipeline/artifact pipeline/fault",
 
 	// Where the tokens come from, and a stand-in for the servers in tests.
-	"attest/identity":   "pipeline/hint",
+	"attest/identity":   "pipeline/fault",
 	"attest/attesttest": "",
 
 	// The forward flow.
 	"pipeline": `attest/intoto attest/slsa matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/explain
-		pipeline/gocmd pipeline/hint pipeline/image pipeline/lint pipeline/modules pipeline/oci pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
+		pipeline/gocmd pipeline/fault pipeline/image pipeline/lint pipeline/modules pipeline/oci pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
 
 	// The reverse flow.
-	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/hint pipeline/inspect pipeline/modules
+	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/fault pipeline/hint pipeline/inspect pipeline/modules
 		pipeline/recipe pipeline/source pipeline/toolchain pipeline/workspace`,
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
 	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix pipeline pipeline/artifact
-		pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/hint pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/subject`,
+		pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/fault pipeline/hint pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/subject`,
 
 	// Black boxes: they run the command.
 	"e2e": "",

@@ -14,6 +14,7 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/oci"
 	"github.com/twicebuild/twice/pipeline/report"
@@ -47,7 +48,7 @@ func (p *Plan) readLock(tree string) (*oci.Lock, error) {
 	}
 	lock, err := oci.DecodeLock(data)
 	if err != nil {
-		return nil, &ConfigError{Err: fmt.Errorf("%s: %w", oci.LockName, err)}
+		return nil, fault.Usage(fmt.Errorf("%s: %w", oci.LockName, err))
 	}
 	return lock, nil
 }
@@ -113,7 +114,7 @@ func (p *Plan) readBases(ctx context.Context, tree string) error {
 	for _, reference := range slices.Sorted(maps.Keys(platforms)) {
 		digest, err := lock.Digest(reference)
 		if err != nil {
-			return configError(err)
+			return err
 		}
 		if err := p.checkBase(ctx, tree, reference, digest); err != nil {
 			return err
@@ -162,7 +163,7 @@ func (o *Outcome) writeImages(ctx context.Context, dir string, rec *report.Recor
 	}
 	in.Binaries = o.imageBinaries(build.A)
 	if rec.Images, err = oci.Write(ctx, dir, in); err != nil {
-		return configError(err)
+		return err
 	}
 	in.Binaries = o.imageBinaries(build.B)
 	// Nor may it matter in which order things are given, or done.

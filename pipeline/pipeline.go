@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/twicebuild/twice/matrix"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/oci"
 	"github.com/twicebuild/twice/pipeline/report"
 )
@@ -73,34 +73,4 @@ type Config struct {
 }
 
 // ErrDiffers is returned when the two passes were completed and do not agree.
-var ErrDiffers = errors.New("the two builds differ")
-
-// ConfigError is a fault in what the user asked for, as opposed to one of the
-// machine, the network or the source.
-type ConfigError struct {
-	Err error
-	// Remedy says what to do about it.
-	Remedy string
-}
-
-// Error returns the fault.
-func (e *ConfigError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *ConfigError) Unwrap() error { return e.Err }
-
-// Hint returns the remedy: that of the cause unless there is another.
-func (e *ConfigError) Hint() string {
-	if e.Remedy != "" {
-		return e.Remedy
-	}
-	return hint.Of(e.Err)
-}
-
-// configError marks an error that has a remedy for the user as theirs.
-func configError(err error) error {
-	if hint.Of(err) == "" {
-		return err
-	}
-	return &ConfigError{Err: err}
-}
+var ErrDiffers = fault.Refused(errors.New("the two builds differ"))

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/twicebuild/twice/pipeline/compare"
-	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -80,24 +79,6 @@ func TestOutcome(t *testing.T) {
 		if (err == nil) != (c.want == compare.Reproduced) {
 			t.Errorf("%s: verdict %q with error %v", c.name, c.want, err)
 		}
-	}
-}
-
-type withHint struct{ error }
-
-func (withHint) Hint() string { return "do this" }
-
-func TestConfigError(t *testing.T) {
-	plain, remedied := errors.New("disk"), fmt.Errorf("source: %w", withHint{errors.New("no tag")})
-	var c *ConfigError
-	if err := configError(plain); errors.As(err, &c) || hint.Of(err) != "" {
-		t.Errorf("%#v", err)
-	}
-	if err := configError(remedied); !errors.As(err, &c) || hint.Of(err) != "do this" || err.Error() != "source: no tag" {
-		t.Errorf("%#v", err)
-	}
-	if err := error(&ConfigError{Err: remedied, Remedy: "or that"}); hint.Of(err) != "or that" {
-		t.Errorf("%q", hint.Of(err))
 	}
 }
 

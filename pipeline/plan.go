@@ -22,8 +22,8 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
-	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/oci"
 	"github.com/twicebuild/twice/pipeline/recipe"
@@ -137,10 +137,10 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	}
 	moduleDir := filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir))
 	if p.Modules, err = modules.Fill(ctx, modules.Config{Go: pinned, SourceDir: moduleDir, Dir: cacheDir, Reuse: user.modCache, Lazy: len(p.hooks) == 0}); err != nil {
-		if cfg.Module != "" && hint.Of(err) != "" {
-			return nil, &ConfigError{Err: fmt.Errorf("%s: %w", cfg.Module, err), Remedy: "this version cannot be built by itself; choose another"}
+		if cfg.Module != "" && fault.KindOf(err) == fault.KindUsage {
+			err = fault.Hint(fmt.Errorf("%s: %w", cfg.Module, err), "this version cannot be built by itself; choose another")
 		}
-		return nil, configError(err)
+		return nil, err
 	}
 	if err := p.setUp(ctx); err != nil {
 		return nil, err
@@ -166,14 +166,14 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 func (p *Plan) readFile() error {
 	data, err := os.ReadFile(p.cfg.ConfigFile)
 	if errors.Is(err, os.ErrNotExist) {
-		return &ConfigError{Err: err, Remedy: "run twice in the folder of release.toml, or `twice init` in the root folder of a module without one"}
+		return fault.Usage(err, "run twice in the folder of release.toml, or `twice init` in the root folder of a module without one")
 	}
 	if err != nil {
-		return &ConfigError{Err: err}
+		return fault.Usage(err)
 	}
 	p.config = artifact.Of(data)
 	if p.File, err = matrix.Parse(filepath.Base(p.cfg.ConfigFile), data); err != nil {
-		return &ConfigError{Err: err}
+		return fault.Usage(err)
 	}
 	return nil
 }
@@ -209,7 +209,7 @@ type settings struct {
 // then stated in the environment, so that no other setting has an effect.
 func userGo(ctx context.Context, cfg Config) (settings, error) {
 	if cfg.Go == "" {
-		return settings{}, &ConfigError{Err: fmt.Errorf("go: %w in PATH", exec.ErrNotFound), Remedy: "install Go from https://go.dev/dl"}
+		return settings{}, fault.Usage(fmt.Errorf("go: %w in PATH", exec.ErrNotFound), "install Go from https://go.dev/dl")
 	}
 	asked := []string{"GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS", "GOMODCACHE", "GOPATH", "GOROOT"}
 	// What concerns builds stays out, or a bad value would make the go command
@@ -250,13 +250,13 @@ func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
 	if p.cfg.Module != "" {
 		m, err := source.OpenModule(ctx, client, p.cfg.Module, scratch)
 		if err != nil {
-			return configError(fmt.Errorf("source: %w", err))
+			return fmt.Errorf("source: %w", err)
 		}
 		p.Source = m
 		return nil
 	}
 	if p.cfg.Git == "" {
-		return &ConfigError{Err: fmt.Errorf("git: %w in PATH", exec.ErrNotFound), Remedy: "install git 2.32 or newer"}
+		return fault.Usage(fmt.Errorf("git: %w in PATH", exec.ErrNotFound), "install git 2.32 or newer")
 	}
 	dir := filepath.Dir(p.cfg.ConfigFile)
 	repo, err := source.Open(ctx, source.Git{Path: p.cfg.Git, Env: p.cfg.HostEnv, User: p.cfg.Env}, dir, source.Options{
@@ -267,7 +267,7 @@ func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
 		Scratch:     scratch,
 	})
 	if err != nil {
-		return configError(fmt.Errorf("source: %w", err))
+		return fmt.Errorf("source: %w", err)
 	}
 	if m := repo.Modified(); len(m) > 0 {
 		p.Warnings = append(p.Warnings, "uncommitted changes are built here, and a release refuses them: "+strings.Join(m, ", "))
@@ -304,7 +304,7 @@ func (p *Plan) obtainToolchain(ctx context.Context, user settings, tree string) 
 			return err
 		}
 		if version, err = toolchain.ExactVersion(data); err != nil {
-			return &ConfigError{Err: err}
+			return fault.Usage(err)
 		}
 	}
 	var err error
@@ -343,11 +343,11 @@ func (p *Plan) expand(ports []matrix.Port, tree string) error {
 	switch {
 	case p.File.Version == "auto":
 		if !tagged && !p.cfg.Snapshot && !p.cfg.Trial {
-			return &ConfigError{Err: errors.New("version: HEAD has no version tag such as v1.2.3"), Remedy: "tag it with git tag v1.2.3, or make a snapshot (--snapshot)"}
+			return fault.Usage(errors.New("version: HEAD has no version tag such as v1.2.3"), "tag it with git tag v1.2.3, or make a snapshot (--snapshot)")
 		}
 		p.Vars.Version = p.Source.Version()
 	case p.Source.Tag() != "" && path.Base(p.Source.Tag()) != "v"+p.File.Version:
-		return &ConfigError{Err: fmt.Errorf("version: %s says %s, but HEAD is tagged %s", p.configRel, p.File.Version, p.Source.Tag())}
+		return fault.Usage(fmt.Errorf("version: %s says %s, but HEAD is tagged %s", p.configRel, p.File.Version, p.Source.Tag()))
 	default:
 		tagged = !p.Source.Dirty()
 	}
@@ -356,11 +356,11 @@ func (p *Plan) expand(ports []matrix.Port, tree string) error {
 
 	builds, err := p.File.Builds(ports, p.Vars)
 	if err != nil {
-		return &ConfigError{Err: err}
+		return fault.Usage(err)
 	}
 	images, err := p.File.Images(builds, p.Vars)
 	if err != nil {
-		return &ConfigError{Err: err}
+		return fault.Usage(err)
 	}
 	if builds, err = chosen(builds, p.cfg.Targets); err != nil {
 		return err
@@ -369,12 +369,12 @@ func (p *Plan) expand(ports []matrix.Port, tree string) error {
 	for _, b := range builds {
 		dir := filepath.Join(tree, filepath.FromSlash(src.Dir), filepath.FromSlash(b.Package))
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			return &ConfigError{Err: fmt.Errorf("%s: binary %q: there is no folder %s in %s", p.configRel, b.Binary, b.Package, src.Name())}
+			return fault.Usage(fmt.Errorf("%s: binary %q: there is no folder %s in %s", p.configRel, b.Binary, b.Package, src.Name()))
 		}
 		p.Recipes = append(p.Recipes, Planned{Build: b})
 	}
 	if p.hooks, err = p.File.Hooks(p.Vars); err != nil {
-		return &ConfigError{Err: err}
+		return fault.Usage(err)
 	}
 	return nil
 }
@@ -390,12 +390,12 @@ func chosen(builds []matrix.Build, globs []string) ([]matrix.Build, error) {
 		for _, b := range builds {
 			ok, err := b.Target.Match(glob)
 			if err != nil {
-				return nil, &ConfigError{Err: fmt.Errorf("--target %s: %w", glob, err)}
+				return nil, fault.Usage(fmt.Errorf("--target %s: %w", glob, err))
 			}
 			found = found || ok
 		}
 		if !found {
-			return nil, &ConfigError{Err: fmt.Errorf("--target %s: matches no target of the release file", glob)}
+			return nil, fault.Usage(fmt.Errorf("--target %s: matches no target of the release file", glob))
 		}
 	}
 	for _, b := range builds {
@@ -465,7 +465,7 @@ func (p *Plan) makeRecipes(ctx context.Context, pinned gocmd.Go, tree string) er
 			names[j] = s.Name
 		}
 		if err := modules.CheckStamps(main, names); err != nil {
-			return &ConfigError{Err: fmt.Errorf("%s: %s: %s: %w", p.configRel, r.Build.Binary, r.Build.Target, err)}
+			return fault.Usage(fmt.Errorf("%s: %s: %s: %w", p.configRel, r.Build.Binary, r.Build.Target, err))
 		}
 		in.Modules, in.Compiler = main.Modules, ""
 		if r.Build.Options.Cgo && len(main.Cgo) > 0 {
@@ -475,7 +475,7 @@ func (p *Plan) makeRecipes(ctx context.Context, pinned gocmd.Go, tree string) er
 		}
 		r.ImportPath = main.ImportPath
 		if r.Recipe, err = recipe.New(r.Build, in); err != nil {
-			return &ConfigError{Err: err}
+			return fault.Usage(err)
 		}
 		if r.Digest, err = r.Recipe.Digest(); err != nil {
 			return err
@@ -495,7 +495,7 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 	for i, r := range p.Recipes {
 		flags, err := recipe.ListFlags(r.Build, p.Modules.Vendored)
 		if err != nil {
-			return nil, &ConfigError{Err: err}
+			return nil, fault.Usage(err)
 		}
 		env := recipe.Environ(r.Build)
 		key := strings.Join(append(slices.Clone(flags), env...), "\x00")
@@ -532,7 +532,7 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 				Flags: q.flags, Packages: packages,
 			})
 			if err != nil {
-				return configError(fmt.Errorf("%s: %w", p.Recipes[q.of[0]].Build.Target, err))
+				return fmt.Errorf("%s: %w", p.Recipes[q.of[0]].Build.Target, err)
 			}
 			for _, i := range q.of {
 				mains[i] = found[slices.Index(packages, p.Recipes[i].Build.Package)]
@@ -556,11 +556,11 @@ func (p *Plan) compiler(ctx context.Context, pinned gocmd.Go, b matrix.Build) (s
 	}
 	fields := strings.Fields(cc)
 	if len(fields) == 0 {
-		return "", &ConfigError{Err: errors.New("cgo: CC is empty")}
+		return "", fault.Usage(errors.New("cgo: CC is empty"))
 	}
 	program, err := findProgram(fields[0], p.cfg.Path)
 	if err != nil {
-		return "", &ConfigError{Err: fmt.Errorf("cgo: %w", err), Remedy: "install the C compiler, or name one with env = { CC = \"...\" }"}
+		return "", fault.Usage(fmt.Errorf("cgo: %w", err), "install the C compiler, or name one with env = { CC = \"...\" }")
 	}
 	f, err := os.Open(program)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/archive"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -359,17 +360,14 @@ func isOurs(dir string) error {
 	if err == nil && strings.Contains(string(data[:min(200, len(data))]), `"schema": "twice.release/`) {
 		return nil
 	}
-	return &ConfigError{
-		Err:    fmt.Errorf("%s was not written by twice: it has no %s", dir, RecordName),
-		Remedy: "move it away, or name another folder with --out",
-	}
+	return fault.Usage(fmt.Errorf("%s was not written by twice: it has no %s", dir, RecordName), "move it away, or name another folder with --out")
 }
 
 // checkOut tells early whether dist can be replaced, and brings back a dist
 // that a killed run left renamed.
 func checkOut(out string) error {
 	if info, err := os.Stat(filepath.Dir(out)); err != nil || !info.IsDir() {
-		return &ConfigError{Err: fmt.Errorf("--out %s: its parent folder does not exist", out)}
+		return fault.Usage(fmt.Errorf("--out %s: its parent folder does not exist", out))
 	}
 	entries, err := os.ReadDir(out)
 	switch {
@@ -379,7 +377,7 @@ func checkOut(out string) error {
 		}
 		return nil
 	case err != nil:
-		return &ConfigError{Err: fmt.Errorf("--out: %w", err)}
+		return fault.Usage(fmt.Errorf("--out: %w", err))
 	case len(entries) > 0:
 		return isOurs(out)
 	}

@@ -26,7 +26,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // Audience is whom tokens are for.
@@ -73,9 +73,9 @@ func Ambient(env map[string]string, client *http.Client) (Token, error) {
 			return token, nil
 		}, nil
 	case env["GITHUB_ACTIONS"] == "true":
-		return nil, hint.Add(errors.New("this GitHub Actions job may not have an identity token"), "give it permissions: id-token: write")
+		return nil, fault.Usage(errors.New("this GitHub Actions job may not have an identity token"), "give it permissions: id-token: write")
 	case env["GITLAB_CI"] == "true":
-		return nil, hint.Add(errors.New("this GitLab job has no identity token"), "declare id_tokens: SIGSTORE_ID_TOKEN: aud: sigstore")
+		return nil, fault.Usage(errors.New("this GitLab job has no identity token"), "declare id_tokens: SIGSTORE_ID_TOKEN: aud: sigstore")
 	}
 	return nil, ErrNone
 }

@@ -17,7 +17,7 @@ import (
 
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // MaxFile bounds key files, in bytes.
@@ -41,7 +41,7 @@ const (
 func readFile(path string) ([]byte, fs.FileInfo, error) {
 	// Before it is opened: to open a pipe may wait for ever.
 	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, hint.Add(cause(err), "twice keygen makes a key")
+		return nil, nil, fault.Usage(cause(err), "twice keygen makes a key")
 	} else if err != nil {
 		return nil, nil, cause(err)
 	} else if !info.Mode().IsRegular() {
@@ -101,7 +101,7 @@ func ParsePublic(data []byte) (*Public, error) {
 	switch block.Type {
 	case publicBlock:
 	case pkcs8Block, sec1Block, pkcs1Block, encryptedBlock, olderBlock:
-		return nil, hint.Add(fmt.Errorf("holds a private key (%s)", block.Type), "give the public half, NAME.pub")
+		return nil, fault.Usage(fmt.Errorf("holds a private key (%s)", block.Type), "give the public half, NAME.pub")
 	default:
 		return nil, fmt.Errorf("holds %q: want %s", block.Type, publicBlock)
 	}
@@ -143,15 +143,15 @@ func parseBlock(block *pem.Block) (crypto.PrivateKey, error) {
 	case pkcs1Block:
 		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
 	case "ENCRYPTED PRIVATE KEY":
-		return nil, hint.Add(errors.New("encrypted as PKCS#8 does it: want cosign's encryption"),
+		return nil, fault.Usage(errors.New("encrypted as PKCS#8 does it: want cosign's encryption"),
 			"cosign import-key-pair --key FILE converts it")
 
 	case "OPENSSH PRIVATE KEY":
-		return nil, hint.Add(errors.New("in OpenSSH's own format"),
+		return nil, fault.Usage(errors.New("in OpenSSH's own format"),
 			"ssh-keygen -p -m PKCS8 -f FILE converts a copy of it; better, have a key for this alone: twice keygen")
 
 	case publicBlock, "RSA PUBLIC KEY", "CERTIFICATE":
-		return nil, hint.Add(fmt.Errorf("holds no private key (%s)", block.Type), "give the private half, NAME.key")
+		return nil, fault.Usage(fmt.Errorf("holds no private key (%s)", block.Type), "give the private half, NAME.key")
 	default:
 		return nil, fmt.Errorf("holds %q: want a private key", block.Type)
 	}
@@ -189,7 +189,7 @@ func onlyBlock(data []byte) (*pem.Block, error) {
 		return nil, errors.New("there is more than one key, or more than a key")
 	}
 	if len(block.Headers) > 0 {
-		return nil, hint.Add(errors.New("has PEM headers, as the outdated encryption of openssl does"),
+		return nil, fault.Usage(errors.New("has PEM headers, as the outdated encryption of openssl does"),
 			"openssl pkey -in FILE -out NEW writes it without")
 
 	}
@@ -259,7 +259,7 @@ func decrypt(ctx context.Context, data []byte, passphrase func(context.Context) 
 		return nil, fmt.Errorf("encrypted key: %w", err)
 	}
 	if passphrase == nil {
-		return nil, hint.Add(errors.New("is encrypted, and there is no passphrase"), "give the passphrase")
+		return nil, fault.Usage(errors.New("is encrypted, and there is no passphrase"), "give the passphrase")
 	}
 	pass, err := passphrase(ctx)
 	if err != nil {
@@ -267,7 +267,7 @@ func decrypt(ctx context.Context, data []byte, passphrase func(context.Context) 
 	}
 	der, err := encrypted.Decrypt(data, pass)
 	if err != nil {
-		return nil, hint.Add(errors.New("cannot be decrypted: the passphrase is wrong, or the file was changed"),
+		return nil, fault.Usage(errors.New("cannot be decrypted: the passphrase is wrong, or the file was changed"),
 			"check the passphrase")
 
 	}

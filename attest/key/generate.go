@@ -20,7 +20,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // Algorithm is a kind of key that [Generate] makes.
@@ -120,14 +120,14 @@ func marshal(key crypto.PrivateKey) (*pem.Block, error) {
 // encrypt turns block into cosign's encrypted form.
 func encrypt(ctx context.Context, block *pem.Block, passphrase func(context.Context) ([]byte, error)) error {
 	if passphrase == nil {
-		return hint.Add(errors.New("no passphrase"), "give one, or ask for an unencrypted key")
+		return fault.Usage(errors.New("no passphrase"), "give one, or ask for an unencrypted key")
 	}
 	pass, err := passphrase(ctx)
 	if err != nil {
 		return fmt.Errorf("passphrase: %w", err)
 	}
 	if len(pass) == 0 {
-		return hint.Add(errors.New("the passphrase is empty"), "give one, or ask for an unencrypted key")
+		return fault.Usage(errors.New("the passphrase is empty"), "give one, or ask for an unencrypted key")
 	}
 	der, err := encrypted.Encrypt(block.Bytes, pass)
 	if err != nil {
@@ -144,7 +144,7 @@ type newFile struct {
 }
 
 func exists(path string) error {
-	return hint.Add(fmt.Errorf("%s: %w", path, fs.ErrExist), "move it away, or take another name")
+	return fault.Usage(fmt.Errorf("%s: %w", path, fs.ErrExist), "move it away, or take another name")
 }
 
 // writeNew writes all files, none of which may exist, or leaves none of them.
@@ -154,6 +154,9 @@ func writeNew(files []newFile) (err error) {
 		f, openErr := os.OpenFile(file.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, file.mode)
 		if errors.Is(openErr, fs.ErrExist) {
 			return exists(file.path)
+		}
+		if errors.Is(openErr, fs.ErrNotExist) {
+			return fault.Usage(openErr) // there is no such folder
 		}
 		if openErr != nil {
 			return openErr
@@ -227,7 +230,7 @@ func development(ctx context.Context, dir string) (_ *Private, err error) {
 	}
 	private, err := loadFile(ctx, path, Options{})
 	if err != nil {
-		return nil, hint.Add(fmt.Errorf("%s: %w", path, err), "remove it; the next run makes a new one")
+		return nil, fault.Hint(fmt.Errorf("%s: %w", path, err), "remove it; the next run makes a new one")
 	}
 	// For twice verify --key. It follows from the key, so it may be written again.
 	pub := filepath.Join(dir, "development.pub")

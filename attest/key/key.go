@@ -57,7 +57,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/options"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // Options is what loading a key may need besides its reference. The zero value
@@ -228,7 +228,7 @@ func kindOf(key crypto.PublicKey) (string, error) {
 }
 
 func refused(kind string) error {
-	return hint.Add(fmt.Errorf("a key of kind %s is not accepted", kind),
+	return fault.Usage(fmt.Errorf("a key of kind %s is not accepted", kind),
 		"take ECDSA P-256 (twice keygen makes one); P-384, Ed25519, and RSA 2048, 3072 and 4096 are accepted too")
 
 }
@@ -243,11 +243,13 @@ func Load(ctx context.Context, ref string, opts Options) (*Private, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("signing key %s: %w", ref, context.Cause(ctx))
 	}
-	load := loadFile
+	var private *Private
+	var err error
 	if strings.Contains(ref, "://") {
-		load = loadPlugin
+		private, err = loadPlugin(ctx, ref, opts)
+	} else if private, err = loadFile(ctx, ref, opts); err != nil {
+		err = fault.Usage(err) // whoever named the file can name another
 	}
-	private, err := load(ctx, ref, opts)
 	if err != nil {
 		return nil, fmt.Errorf("signing key %s: %w", ref, err)
 	}
@@ -277,7 +279,8 @@ func loadPublic(ctx context.Context, ref string, opts Options) (*Public, error) 
 	}
 	data, _, err := readFile(ref)
 	if err != nil {
-		return nil, err
+		return nil, fault.Usage(err)
 	}
-	return ParsePublic(data)
+	public, err := ParsePublic(data)
+	return public, fault.Usage(err)
 }

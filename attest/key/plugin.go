@@ -20,7 +20,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/kms/cliplugin/common"
 	"github.com/sigstore/sigstore/pkg/signature/kms/cliplugin/encoding"
 
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/process"
 )
 
@@ -91,7 +91,7 @@ func findPlugin(scheme string, folders []string) (string, error) {
 	if slices.Contains(schemes, scheme) {
 		remedy = "go install github.com/twicebuild/twice/cmd/kms/" + name + "@latest, into a folder of PATH"
 	}
-	return "", hint.Add(fmt.Errorf("there is no executable %s in PATH", name), remedy)
+	return "", fault.Usage(fmt.Errorf("there is no executable %s in PATH", name), remedy)
 }
 
 func deadline(ctx context.Context) *common.RPCOptions {
@@ -138,7 +138,7 @@ func (p *plugin) SignMessage(message io.Reader, opts ...signature.SignOption) ([
 	}
 	if err := p.public.Verify(data, answer.SignMessage.Signature); err != nil {
 		flag, _ := signature.FormatSignatureAlgorithmFlag(p.public.algorithm.GetSignatureAlgorithm())
-		return nil, hint.Add(fmt.Errorf("%s: returned a signature that its key does not verify: %w", p.name, err),
+		return nil, fault.Hint(fmt.Errorf("%s: returned a signature that its key does not verify: %w", p.name, err),
 			"the key in the KMS must be one for "+flag+", and must not have been rotated meanwhile")
 
 	}

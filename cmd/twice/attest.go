@@ -19,7 +19,7 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/purl"
 	"github.com/twicebuild/twice/pipeline/rebuild"
@@ -66,7 +66,7 @@ func (f *attestFlags) check(c *cobra.Command) error {
 		}
 	})
 	if idle != "" {
-		return usageError{fmt.Errorf("--%s is of no use without --attest", idle)}
+		return fault.Usage(fmt.Errorf("--%s is of no use without --attest", idle))
 	}
 	return nil
 }
@@ -86,10 +86,7 @@ func (a *app) attester(ctx context.Context, f attestFlags) (*attester, error) {
 		return nil, nil
 	}
 	if f.Key == "" && !f.Keyless {
-		return nil, &pipeline.ConfigError{
-			Err:    errors.New("--attest: nothing says who signs the statements"),
-			Remedy: "name a key with --key (twice keygen makes one), or prove who you are with --keyless",
-		}
+		return nil, fault.Usage(errors.New("--attest: nothing says who signs the statements"), "name a key with --key (twice keygen makes one), or prove who you are with --keyless")
 	}
 	signer, err := a.signer(ctx, f.signFlags, false)
 	if err != nil {
@@ -97,7 +94,7 @@ func (a *app) attester(ctx context.Context, f attestFlags) (*attester, error) {
 	}
 	at := &attester{app: a, signer: signer, dir: a.at(f.out), by: f.Builder, tool: toolVersion()}
 	if err := os.MkdirAll(at.dir, 0o777); err != nil {
-		return nil, usageError{fmt.Errorf("--attest-out: %w", err)}
+		return nil, fault.Usage(fmt.Errorf("--attest-out: %w", err))
 	}
 	return at, nil
 }
@@ -162,7 +159,7 @@ func (at *attester) free(f *found) error {
 			continue
 		}
 		if file := at.fileName(b.origin, b.Digest, taken); exists(file) {
-			return asUsage(errThere(file))
+			return errThere(file)
 		}
 	}
 	return nil
@@ -260,7 +257,7 @@ func grounds(list []rebuild.Ground) []rebuilt.Ground {
 
 // errThere says that a file is there already.
 func errThere(file string) error {
-	return hint.Add(fmt.Errorf("%s: is there already, and nothing is overwritten", short(file)), "move it away, or choose another folder with --attest-out")
+	return fault.Usage(fmt.Errorf("%s: is there already, and nothing is overwritten", short(file)), "move it away, or choose another folder with --attest-out")
 }
 
 // writeNew writes a file that is not there yet: all of it or nothing.

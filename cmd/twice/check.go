@@ -10,6 +10,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/lint"
 )
@@ -81,15 +82,15 @@ matters, what to do, and how to silence it; --explain all tells of every lint.`,
 				return err
 			}
 			found, err := pipeline.Check(c.Context(), cfg)
-			fault := err
+			verdict := err
 			if err == nil {
-				fault = judged(found.Findings, strict)
+				verdict = judged(found.Findings, strict)
 			}
 			if a.json {
-				if err := printJSON(a.document(), newCheckDoc(found, fault)); err != nil {
+				if err := printJSON(a.document(), newCheckDoc(found, verdict)); err != nil {
 					return err
 				}
-				return fault
+				return verdict
 			}
 			if err != nil {
 				return err
@@ -98,11 +99,11 @@ matters, what to do, and how to silence it; --explain all tells of every lint.`,
 			if a.verbose {
 				printFindings(a.stderr, "silenced: ", found.Silenced)
 			}
-			if errors.As(fault, new(*pipeline.ConfigError)) {
-				return fault
+			if fault.KindOf(verdict) == fault.KindUsage {
+				return verdict
 			}
 			fmt.Fprintf(a.stdout, "%s: ok: %s, %s, %s%s\n", a.config, count(len(targetsOf(found.Builds)), "target"), count(len(found.Builds), "binary"), found.Toolchain, tally(found))
-			return fault
+			return verdict
 		},
 	})
 	c.Flags().BoolVar(&strict, "strict", false, "exit with status 1 if there are warnings")
@@ -119,7 +120,7 @@ func judged(findings []lint.Finding, strict bool) error {
 	n := tallyOf(findings)
 	switch {
 	case n[lint.Error] > 0:
-		return &pipeline.ConfigError{Err: fmt.Errorf("no release can be made: %s", count(n[lint.Error], "error"))}
+		return fault.Usage(fmt.Errorf("no release can be made: %s", count(n[lint.Error], "error")))
 	case n[lint.Warning] > 0 && strict:
 		return fmt.Errorf("--strict: %s: %w", count(n[lint.Warning], "warning"), errRefused)
 	}
@@ -163,7 +164,7 @@ func (a *app) explainLint(id string) error {
 	if id != "all" {
 		l, ok := lint.ByID(id)
 		if !ok {
-			return &pipeline.ConfigError{Err: fmt.Errorf("--explain %s: no such lint", id), Remedy: "write all, or one of " + strings.Join(matrix.Lints, ", ")}
+			return fault.Usage(fmt.Errorf("--explain %s: no such lint", id), "write all, or one of "+strings.Join(matrix.Lints, ", "))
 		}
 		lints = []lint.Lint{l}
 	}

@@ -10,11 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // errDiffer is what explain ends with for files that are not the same.
-var errDiffer = errors.New("differ")
+var errDiffer = fault.Refused(errors.New("differ"))
 
 func (a *app) explainCmd() *cobra.Command {
 	var page string
@@ -35,11 +35,11 @@ explains what differs; of images only the layers that differ are fetched.
 It exits with 0 if they are equal and with 1 if they differ.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return usageError{errors.New("name two files, folders or images to explain")}
+				return fault.Usage(errors.New("name two files, folders or images to explain"))
 			}
 			if c.Flags().Changed("html") {
 				if page == "" {
-					return usageError{errors.New("--html: no name of a file")}
+					return fault.Usage(errors.New("--html: no name of a file"))
 				}
 				if err := checkPage(a.at(page), args, a.at); err != nil {
 					return err
@@ -78,22 +78,22 @@ func checkPage(page string, files []string, at func(string) string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		info, err = os.Stat(filepath.Dir(page))
 		if err != nil {
-			return usageError{fmt.Errorf("--html: %w", err)}
+			return fault.Usage(fmt.Errorf("--html: %w", err))
 		}
 		if !info.IsDir() {
-			return usageError{fmt.Errorf("--html: %s is no folder", filepath.Dir(page))}
+			return fault.Usage(fmt.Errorf("--html: %s is no folder", filepath.Dir(page)))
 		}
 		return nil
 	case err != nil:
-		return usageError{fmt.Errorf("--html: %w", err)}
+		return fault.Usage(fmt.Errorf("--html: %w", err))
 	case info.IsDir():
-		return hint.Add(usageError{fmt.Errorf("--html: %s is a folder", page)}, "name a file in it")
+		return fault.Usage(fmt.Errorf("--html: %s is a folder", page), "name a file in it")
 	case !info.Mode().IsRegular():
-		return usageError{fmt.Errorf("--html: %s is there, and no regular file", page)}
+		return fault.Usage(fmt.Errorf("--html: %s is there, and no regular file", page))
 	}
 	for _, name := range files {
 		if other, err := os.Stat(at(name)); err == nil && os.SameFile(info, other) {
-			return usageError{fmt.Errorf("--html: %s is one of the files to explain", page)}
+			return fault.Usage(fmt.Errorf("--html: %s is one of the files to explain", page))
 		}
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 )
 
@@ -26,11 +27,11 @@ func (a *app) initCmd() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			gomod, err := os.ReadFile(filepath.Join(a.dir, "go.mod"))
 			if err != nil {
-				return usageError{fmt.Errorf("there is no go.mod in this folder: %w (a release file stands in the module's root folder)", err)}
+				return fault.Usage(fmt.Errorf("there is no go.mod in this folder: %w (a release file stands in the module's root folder)", err))
 			}
 			mod, err := modfile.ParseLax("go.mod", gomod, nil)
 			if err != nil {
-				return usageError{err}
+				return fault.Usage(err)
 			}
 			env := environment(a.env)
 			goCmd := gocmd.Go{Env: a.env}.With("GOWORK=off", "GOFLAGS=-mod=readonly", "GOTOOLCHAIN=local")
@@ -62,7 +63,7 @@ func (a *app) initCmd() *cobra.Command {
 			}
 			f, err := os.OpenFile(filepath.Join(a.dir, "release.toml"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 			if errors.Is(err, fs.ErrExist) {
-				return usageError{errors.New("release.toml exists already")}
+				return fault.Usage(errors.New("release.toml exists already"))
 			}
 			if err != nil {
 				return err
@@ -111,7 +112,7 @@ func starter(list []string, goVersion string) ([]byte, error) {
 		}
 	}
 	if len(commands) == 0 {
-		return nil, usageError{errors.New("this module has no main package")}
+		return nil, fault.Usage(errors.New("this module has no main package"))
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "project = %q\n", projectOf(list[1]))

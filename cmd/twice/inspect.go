@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
@@ -36,7 +37,7 @@ layout, an https:// URL or npm:NAME@VERSION it shows all executables in a table,
 them as it does a single file.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError{errors.New("name a file, an archive, a folder or an image to inspect")}
+				return fault.Usage(errors.New("name a file, an archive, a folder or an image to inspect"))
 			}
 			return a.inspect(c.Context(), args, flags)
 		},
@@ -51,7 +52,7 @@ func (a *app) inspect(ctx context.Context, args []string, flags inspectFlags) er
 	for _, p := range flags.platforms {
 		platform, err := matrix.ParsePlatform(p)
 		if err != nil {
-			return usageError{fmt.Errorf("--platform: %w", err)}
+			return fault.Usage(fmt.Errorf("--platform: %w", err))
 		}
 		platforms = append(platforms, platform)
 	}
@@ -160,7 +161,7 @@ func (a *app) inspectFolder(ctx context.Context, root string) ([]inspectTable, e
 		return nil
 	})
 	if err == nil && len(t.files) == 0 {
-		err = usageError{fmt.Errorf("%s: there are no executables in it", short(root))}
+		err = fault.Usage(fmt.Errorf("%s: there are no executables in it", short(root)))
 	}
 	return []inspectTable{t}, err
 }
@@ -187,7 +188,7 @@ func (a *app) inspectSubject(ctx context.Context, ref string, platforms []matrix
 	}
 	if err != nil {
 		if errors.Is(err, subject.ErrNoExecutables) {
-			err = usageError{err}
+			err = fault.Usage(err)
 		}
 		return nil, err
 	}

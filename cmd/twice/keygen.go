@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/twicebuild/twice/attest/key"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // keyDoc is what `twice keygen --json` prints.
@@ -36,7 +37,7 @@ that cosign reads and writes; the public one is what twice verify --key takes.
 		RunE: func(c *cobra.Command, args []string) error {
 			name := "release"
 			if len(args) > 1 {
-				return usageError{fmt.Errorf("%s takes one name", c.CommandPath())}
+				return fault.Usage(fmt.Errorf("%s takes one name", c.CommandPath()))
 			}
 			if len(args) == 1 {
 				name = strings.TrimSuffix(args[0], ".key")
@@ -44,12 +45,12 @@ that cosign reads and writes; the public one is what twice verify --key takes.
 			name = a.at(name)
 			opts.Algorithm = key.Algorithm(algorithm)
 			if !slices.Contains([]key.Algorithm{key.P256, key.P384, key.Ed25519}, opts.Algorithm) {
-				return usageError{fmt.Errorf("--algorithm %s: want %s, %s or %s", algorithm, key.P256, key.P384, key.Ed25519)}
+				return fault.Usage(fmt.Errorf("--algorithm %s: want %s, %s or %s", algorithm, key.P256, key.P384, key.Ed25519))
 			}
 			opts.Passphrase = a.passphrase("Passphrase for "+filepath.Base(name)+".key", passphraseFile, true)
 			k, err := key.Generate(c.Context(), name, opts)
 			if err != nil {
-				return asUsage(err)
+				return err
 			}
 			a.warn(k.Warnings)
 			if a.json {
@@ -81,7 +82,7 @@ func (a *app) passphrase(prompt, file string, choose bool) func(context.Context)
 			}
 		}
 		if a.ask == nil {
-			return nil, usageError{errors.New("there is no terminal to ask for the passphrase: set TWICE_PASSPHRASE or give --passphrase-file")}
+			return nil, fault.Usage(errors.New("there is no terminal to ask for the passphrase: set TWICE_PASSPHRASE or give --passphrase-file"))
 		}
 		a.progress.Hide() // it would write over the question
 		first, err := a.ask(ctx, prompt+": ")
@@ -90,7 +91,7 @@ func (a *app) passphrase(prompt, file string, choose bool) func(context.Context)
 		}
 		again, err := a.ask(ctx, "Again: ")
 		if err == nil && string(again) != string(first) {
-			err = usageError{errors.New("the two passphrases differ")}
+			err = fault.Usage(errors.New("the two passphrases differ"))
 		}
 		return first, err
 	}

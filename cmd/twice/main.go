@@ -25,7 +25,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/build"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -103,11 +103,17 @@ type failure struct {
 	Status int    `json:"status"` // the exit status
 }
 
-// usageError is a fault in the command line.
-type usageError struct{ error }
-
-// Unwrap returns the fault, which may have a hint.
-func (e usageError) Unwrap() error { return e.error }
+// statusOf returns the exit status for a kind of error. That is all which decides
+// about it.
+func statusOf(kind fault.Kind) int {
+	switch kind {
+	case fault.KindRefused:
+		return exitDiffers
+	case fault.KindUsage:
+		return exitUsage
+	}
+	return exitFailure
+}
 
 // status prints what went wrong and returns the exit status.
 func (a *app) status(err error) int {
@@ -119,18 +125,9 @@ func (a *app) status(err error) int {
 		a.fail(errInterrupted, exitInterrupted)
 		return exitInterrupted
 	}
-	var config *pipeline.ConfigError
-	var usage usageError
-	status := exitFailure
-	switch {
-	case errors.Is(err, pipeline.ErrDiffers), errors.Is(err, errRefused), errors.Is(err, errDiffer):
-		status = exitDiffers
-	case errors.As(err, &config), errors.As(err, &usage):
-		status = exitUsage
-	}
+	status := statusOf(fault.KindOf(err))
 	fmt.Fprintln(a.stderr, "twice: "+err.Error())
-	a.explainCommand(err)
-	if hint := hint.Of(err); hint != "" {
+	if hint := fault.HintOf(err); hint != "" {
 		fmt.Fprintln(a.stderr, "  hint: "+hint)
 	}
 	a.fail(err, status)
@@ -140,21 +137,7 @@ func (a *app) status(err error) int {
 // fail prints the document of a failure, if one was asked for and none is there.
 func (a *app) fail(err error, status int) {
 	if a.json && !a.printed {
-		printJSON(a.document(), failure{"twice.error/v1", err.Error(), hint.Of(err), status})
-	}
-}
-
-// explainCommand shows what a failed build step printed.
-func (a *app) explainCommand(err error) {
-	var failed *build.CommandError
-	if !errors.As(err, &failed) {
-		return
-	}
-	if out := strings.TrimSpace(failed.Output); out != "" {
-		fmt.Fprintln(a.stderr, "\n  "+strings.ReplaceAll(out, "\n", "\n  ")+"\n")
-	}
-	if failed.Confined && strings.HasPrefix(failed.What, "hook") {
-		fmt.Fprintln(a.stderr, "  note: hooks run without network, and everything outside of their workspace is read-only")
+		printJSON(a.document(), failure{"twice.error/v1", err.Error(), fault.HintOf(err), status})
 	}
 }
 
@@ -173,7 +156,7 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
+		return fault.Usage(fmt.Errorf("%w (see %s --help)", err, c.CommandPath()))
 	})
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.dir, "directory", "C", ".", "run as if started in `DIR`")
@@ -187,7 +170,7 @@ func (a *app) root() *cobra.Command {
 			a.progress.Width = a.width
 		}
 		if _, err := os.Stat(a.dir); err != nil {
-			return usageError{fmt.Errorf("-C: %w", err)}
+			return fault.Usage(fmt.Errorf("-C: %w", err))
 		}
 		return nil
 	}
@@ -203,13 +186,13 @@ func unknownCommand(c *cobra.Command, args []string) error {
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		err = fmt.Errorf("%w: did you mean %s?", err, strings.Join(near, " or "))
 	}
-	return usageError{err}
+	return fault.Usage(err)
 }
 
 // noArgs refuses arguments, and misspelled verbs with them.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s takes no argument %q", c.CommandPath(), args[0])}
+		return fault.Usage(fmt.Errorf("%s takes no argument %q", c.CommandPath(), args[0]))
 	}
 	return nil
 }
@@ -256,7 +239,7 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 	if s := env["SOURCE_DATE_EPOCH"]; s != "" {
 		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil || n < 0 {
-			return cfg, usageError{fmt.Errorf("SOURCE_DATE_EPOCH=%s: want seconds since 1970", s)}
+			return cfg, fault.Usage(fmt.Errorf("SOURCE_DATE_EPOCH=%s: want seconds since 1970", s))
 		}
 		t := time.Unix(n, 0).UTC()
 		cfg.Epoch = &t
@@ -273,7 +256,7 @@ func (a *app) cacheDir() (string, error) {
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", usageError{fmt.Errorf("no folder for the cache: %w (name one with --cache)", err)}
+		return "", fault.Usage(fmt.Errorf("no folder for the cache: %w (name one with --cache)", err))
 	}
 	return filepath.Join(dir, "twice"), nil
 }

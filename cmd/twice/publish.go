@@ -18,6 +18,7 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/oci"
 	"github.com/twicebuild/twice/pipeline/publish"
@@ -63,7 +64,7 @@ something else is an error. Credentials are those of docker, with its helpers.`,
 			dist := "dist"
 			switch {
 			case len(args) > 1:
-				return usageError{fmt.Errorf("%s takes one folder", c.CommandPath())}
+				return fault.Usage(fmt.Errorf("%s takes one folder", c.CommandPath()))
 			case len(args) == 1:
 				dist = args[0]
 			}
@@ -81,7 +82,7 @@ something else is an error. Credentials are those of docker, with its helpers.`,
 func (a *app) publish(ctx context.Context, dist string, opt publish.Options) error {
 	data, err := readBounded(filepath.Join(dist, pipeline.RecordName), report.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
-		return &pipeline.ConfigError{Err: err, Remedy: "make a release first: twice release"}
+		return fault.Usage(err, "make a release first: twice release")
 	}
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func (a *app) publish(ctx context.Context, dist string, opt publish.Options) err
 		return err
 	}
 	if len(rec.Images) == 0 {
-		return &pipeline.ConfigError{Err: fmt.Errorf("%s: this release has no images", short(dist)), Remedy: "declare one with [[image]] in the release file"}
+		return fault.Usage(fmt.Errorf("%s: this release has no images", short(dist)), "declare one with [[image]] in the release file")
 	}
 	images, err := attached(dist, rec)
 	if err != nil {
@@ -103,10 +104,6 @@ func (a *app) publish(ctx context.Context, dist string, opt publish.Options) err
 	res, err := publish.Push(ctx, filepath.Join(dist, pipeline.ImagesName), images, opt)
 	a.progress.Hide()
 	if err != nil {
-		var exists *publish.TagExistsError
-		if errors.As(err, &exists) {
-			return fmt.Errorf("%w: %w", errRefused, err)
-		}
 		return err
 	}
 	if a.json && !a.printed { // a release has printed its own

@@ -17,6 +17,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/rebuild"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
@@ -65,7 +66,7 @@ gives none. The key's passphrase comes from --passphrase-file, from TWICE_PASSPH
 or COSIGN_PASSWORD in the environment, or from the terminal.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError{errors.New("name a file, an archive, a URL, a package or an image to rebuild")}
+				return fault.Usage(errors.New("name a file, an archive, a URL, a package or an image to rebuild"))
 			}
 			var ldflags *string
 			if c.Flags().Changed("ldflags") {
@@ -117,9 +118,6 @@ func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, at
 	}
 	cfg.Many = len(subjects.list) > 1
 	r, err := rebuild.Open(ctx, cfg)
-	if option := (*rebuild.OptionError)(nil); errors.As(err, &option) {
-		return usageError{err}
-	}
 	if err != nil {
 		return err
 	}
@@ -135,9 +133,6 @@ func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, at
 	var notes []string
 	for _, t := range toolchains {
 		list, about, err := r.Toolchain(ctx, t, rebuild.ToolchainOptions{Bootstrap: flags.bootstrap, Only: flags.only})
-		if option := (*rebuild.OptionError)(nil); errors.As(err, &option) {
-			return usageError{err}
-		}
 		if err != nil {
 			return err
 		}
@@ -179,15 +174,15 @@ func splitToolchains(args []string, flags rebuildFlags, ldflags *string) (files 
 		}
 		t, err := rebuild.ParseToolchain(name, runtime.GOOS, runtime.GOARCH)
 		if err != nil {
-			return nil, nil, usageError{fmt.Errorf("toolchain: %w", err)}
+			return nil, nil, fault.Usage(fmt.Errorf("toolchain: %w", err))
 		}
 		toolchains = append(toolchains, t)
 	}
 	switch {
 	case len(toolchains) == 0 && (flags.bootstrap != "" || len(flags.only) > 0):
-		return nil, nil, usageError{errors.New("--bootstrap and --only are for toolchains, such as toolchain:go1.26.8")}
+		return nil, nil, fault.Usage(errors.New("--bootstrap and --only are for toolchains, such as toolchain:go1.26.8"))
 	case len(files) == 0 && (flags.main != "" || flags.source != "" || ldflags != nil):
-		return nil, nil, usageError{errors.New("--main, --source and --ldflags say nothing about a toolchain")}
+		return nil, nil, fault.Usage(errors.New("--main, --source and --ldflags say nothing about a toolchain"))
 	}
 	return files, toolchains, nil
 }
@@ -231,7 +226,7 @@ func (a *app) subjects(ctx context.Context, cache string, args []string, flags r
 	for _, p := range flags.platforms {
 		platform, err := matrix.ParsePlatform(p)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("--platform: %w", err)}
+			return nil, fault.Usage(fmt.Errorf("--platform: %w", err))
 		}
 		cfg.Platforms = append(cfg.Platforms, platform)
 	}
@@ -332,7 +327,7 @@ func (a *app) rebuildConfig(flags rebuildFlags, ldflags *string) (rebuild.Config
 		Options: rebuild.Options{Main: flags.main, LDFlags: ldflags},
 	}
 	if flags.timeout <= 0 {
-		return cfg, usageError{fmt.Errorf("--timeout %s: want a time", flags.timeout)}
+		return cfg, fault.Usage(fmt.Errorf("--timeout %s: want a time", flags.timeout))
 	}
 	var err error
 	if cfg.Cache, err = a.cacheDir(); err != nil {

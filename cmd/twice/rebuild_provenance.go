@@ -19,6 +19,7 @@ import (
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/rebuild"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
@@ -56,9 +57,9 @@ func (a *app) newTestimony(ctx context.Context, f trustFlags) (*testimony, error
 	case !f.given():
 		return t, nil
 	case f.key != "" && byIdentity:
-		return nil, usageError{errors.New("--trust-key and --certificate-... exclude each other: a signature is a key's or a certificate's")}
+		return nil, fault.Usage(errors.New("--trust-key and --certificate-... exclude each other: a signature is a key's or a certificate's"))
 	case f.key == "" && !byIdentity:
-		return nil, usageError{errors.New("--trust-root does not say whose provenance counts: give --trust-key or --certificate-identity, too")}
+		return nil, fault.Usage(errors.New("--trust-root does not say whose provenance counts: give --trust-key or --certificate-identity, too"))
 	}
 	trust, err := a.trust(ctx, f)
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/report"
@@ -153,8 +152,8 @@ func targets(p *pipeline.Plan) map[string]bool {
 func (a *app) verdicts(p *pipeline.Plan, o *pipeline.Outcome) {
 	counted := map[matrix.Target]bool{}
 	for i, b := range o.Binaries {
-		if b.Verdict.Pass() {
-			continue
+		if b.Verdict.Pass() || b.Verdict == compare.Undetermined && len(o.Failures) > 0 {
+			continue // the error of the run says what failed
 		}
 		a.progress.Line("%-12s %s %s: %s", b.Verdict, b.Target, b.Name, b.Reason)
 		if b.Explanation != nil {
@@ -175,13 +174,6 @@ func (a *app) verdicts(p *pipeline.Plan, o *pipeline.Outcome) {
 		a.progress.Line("%-12s %s: %s", f.Verdict, f.Name, f.Reason)
 		if f.Explanation != nil {
 			a.progress.Line("    %s", strings.ReplaceAll(f.Explanation.String(), "\n", "\n    "))
-		}
-	}
-	// The first failure is the error of the run; the others are told here.
-	for i, err := range o.Failures {
-		var failed *build.CommandError
-		if i > 0 && errors.As(err, &failed) {
-			a.progress.Line("%s\n  %s", err, strings.ReplaceAll(strings.TrimSpace(failed.Output), "\n", "\n  "))
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -17,7 +18,7 @@ func (a *app) schemaCmd() *cobra.Command {
 		ValidArgs: []string{"release.toml", "release.json"},
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 || schemas[args[0]] == nil {
-				return usageError{fmt.Errorf("twice schema: name one file, release.toml or release.json")}
+				return fault.Usage(fmt.Errorf("twice schema: name one file, release.toml or release.json"))
 			}
 			_, err := a.stdout.Write(schemas[args[0]]())
 			return err

@@ -19,7 +19,7 @@ import (
 	"github.com/twicebuild/twice/attest/key"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // signFlags are those that say who signs. They win over [sign] in the release
@@ -69,22 +69,22 @@ func beside(dir, name string) string {
 func (a *app) signer(ctx context.Context, f signFlags, snapshot bool) (pipeline.Signer, error) {
 	switch {
 	case f.Key != "" && f.Keyless:
-		return nil, usageError{errors.New("--key and --keyless exclude each other")}
+		return nil, fault.Usage(errors.New("--key and --keyless exclude each other"))
 	case (f.SigningConfig == "") != (f.TrustedRoot == ""):
-		return nil, usageError{errors.New("--signing-config and --trusted-root go together")}
+		return nil, fault.Usage(errors.New("--signing-config and --trusted-root go together"))
 	case f.Keyless:
 		return a.keyless(ctx, f)
 	case f.Key != "":
 		k, err := key.Load(ctx, a.reference(f.Key), a.keyOptions(f))
 		if err != nil {
-			return nil, asUsage(err)
+			return nil, err
 		}
 		a.warn(k.Warnings)
 		return a.withKey(ctx, k, f)
 	case snapshot:
 		dir, err := os.UserConfigDir()
 		if err != nil {
-			return nil, usageError{fmt.Errorf("no folder for the development key: %w (sign with --key)", err)}
+			return nil, fault.Usage(fmt.Errorf("no folder for the development key: %w (sign with --key)", err))
 		}
 		k, err := key.Development(ctx, filepath.Join(dir, "twice"))
 		if err != nil {
@@ -93,10 +93,7 @@ func (a *app) signer(ctx context.Context, f signFlags, snapshot bool) (pipeline.
 		a.warn(k.Warnings)
 		return a.withKey(ctx, k, signFlags{})
 	}
-	return nil, &pipeline.ConfigError{
-		Err:    errors.New("sign: nothing says who signs this release"),
-		Remedy: "name a key with --key or [sign] in the release file (twice keygen makes one), or make a --snapshot",
-	}
+	return nil, fault.Usage(errors.New("sign: nothing says who signs this release"), "name a key with --key or [sign] in the release file (twice keygen makes one), or make a --snapshot")
 }
 
 // withKey signs with k and, if there is a signing configuration, in its logs.
@@ -113,7 +110,7 @@ func (a *app) withKey(ctx context.Context, k *key.Private, f signFlags) (s pipel
 		logged = ", and in the logs of " + short(f.SigningConfig)
 	}
 	if err != nil {
-		return nil, asUsage(err)
+		return nil, err
 	}
 	a.progress.Line("signing    with the %s key %s%s", k.Public().Kind(), k.Public().Fingerprint(), logged)
 	return s, nil
@@ -133,11 +130,11 @@ func (a *app) keyless(ctx context.Context, f signFlags) (pipeline.Signer, error)
 		token, err = a.person(services, client, f.deviceCode)
 	}
 	if err != nil {
-		return nil, asUsage(err)
+		return nil, err
 	}
 	s, err := attest.NewKeylessSigner(services, token)
 	if err != nil {
-		return nil, asUsage(err)
+		return nil, err
 	}
 	a.progress.Line("signing    with %s", who)
 	return s, nil
@@ -149,7 +146,7 @@ const identityTimeout = 30 * time.Second
 // person asks who sits at the terminal.
 func (a *app) person(services *attest.Services, client *http.Client, deviceCode bool) (attest.Token, error) {
 	if a.ask == nil {
-		return nil, hint.Add(errors.New("keyless: no identity token in the environment, and nobody at a terminal"),
+		return nil, fault.Usage(errors.New("keyless: no identity token in the environment, and nobody at a terminal"),
 			"run it in a CI job that may have an identity token, or set SIGSTORE_ID_TOKEN")
 	}
 	issuer, err := services.Issuer()
@@ -169,10 +166,10 @@ func (a *app) services(ctx context.Context, f signFlags) (*attest.Services, erro
 	var err error
 	if f.SigningConfig != "" {
 		if config, err = readBounded(a.at(f.SigningConfig), maxTrust); err != nil {
-			return nil, usageError{fmt.Errorf("signing configuration: %w", err)}
+			return nil, fault.Usage(fmt.Errorf("signing configuration: %w", err))
 		}
 		if trusted, err = readBounded(a.at(f.TrustedRoot), maxTrust); err != nil {
-			return nil, usageError{fmt.Errorf("trusted root: %w", err)}
+			return nil, fault.Usage(fmt.Errorf("trusted root: %w", err))
 		}
 	} else {
 		public, err := a.publicInstance()
@@ -206,19 +203,11 @@ func (a *app) keyOptions(f signFlags) key.Options {
 	}
 }
 
-// asUsage marks an error that has a remedy as the user's.
-func asUsage(err error) error {
-	if hint.Of(err) == "" && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return &pipeline.ConfigError{Err: err}
-}
-
 // readLine returns the first line of a small file.
 func readLine(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, fault.Usage(err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, 64<<10))

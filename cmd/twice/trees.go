@@ -9,7 +9,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/explain"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/publish"
 )
 
@@ -41,7 +41,7 @@ func (a *app) explain(ctx context.Context, args [2]string, opt publish.Options) 
 	case x[0].file == nil && x[1].file == nil:
 		return explain.Trees(ctx, x[0].tree, x[1].tree, o)
 	}
-	return nil, hint.Add(usageError{fmt.Errorf("%s and %s: one of them is a file, the other a folder or an image", args[0], args[1])}, "name two files, or two folders, or two images")
+	return nil, fault.Usage(fmt.Errorf("%s and %s: one of them is a file, the other a folder or an image", args[0], args[1]), "name two files, or two folders, or two images")
 }
 
 // named opens a file, a folder, or an image in a registry.
@@ -67,6 +67,9 @@ func (a *app) named(ctx context.Context, arg, temp string, opt publish.Options) 
 		return explained{tree: tree, close: root.Close}, nil
 	}
 	f, err := openRegular(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return explained{}, fault.Usage(err)
+	}
 	if err != nil {
 		return explained{}, err
 	}

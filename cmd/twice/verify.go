@@ -25,13 +25,14 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/publish"
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
 // errRefused is returned when something was verified and found wanting.
-var errRefused = errors.New("refused")
+var errRefused = fault.Refused(errors.New("refused"))
 
 // trustFlags say whose signatures count.
 type trustFlags struct {
@@ -55,20 +56,20 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 	byIdentity := id != (attest.Identity{})
 	switch {
 	case f.key == "" && !byIdentity:
-		return attest.Trust{}, usageError{errors.New("nothing says whom to trust: give --key, or --certificate-identity with --certificate-oidc-issuer")}
+		return attest.Trust{}, fault.Usage(errors.New("nothing says whom to trust: give --key, or --certificate-identity with --certificate-oidc-issuer"))
 	case f.key != "" && byIdentity:
-		return attest.Trust{}, usageError{errors.New("--key and --certificate-... exclude each other: a signature is a key's or a certificate's")}
+		return attest.Trust{}, fault.Usage(errors.New("--key and --certificate-... exclude each other: a signature is a key's or a certificate's"))
 	case byIdentity && ((id.Name == "") == (id.NameRegexp == "") || (id.Issuer == "") == (id.IssuerRegexp == "")):
-		return attest.Trust{}, usageError{errors.New("an identity is --certificate-identity and --certificate-oidc-issuer, or their -regexp forms: give one of each")}
+		return attest.Trust{}, fault.Usage(errors.New("an identity is --certificate-identity and --certificate-oidc-issuer, or their -regexp forms: give one of each"))
 	}
 	var root *attest.Root
 	if f.trustedRoot != "" {
 		data, err := readBounded(a.at(f.trustedRoot), maxTrust)
 		if err != nil {
-			return attest.Trust{}, fmt.Errorf("trusted root: %w", err)
+			return attest.Trust{}, fault.Usage(fmt.Errorf("trusted root: %w", err))
 		}
 		if root, err = attest.ParseRoot(data); err != nil {
-			return attest.Trust{}, fmt.Errorf("%s: %w", f.trustedRoot, err)
+			return attest.Trust{}, fault.Usage(fmt.Errorf("trusted root %s: %w", f.trustedRoot, err))
 		}
 	}
 	if f.key != "" {
@@ -96,7 +97,7 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 	}
 	t, err := attest.TrustIdentity(root, f.identity)
 	if failed := (*attest.Error)(nil); err != nil && !errors.As(err, &failed) {
-		err = usageError{err} // a regular expression that is none
+		err = fault.Usage(err) // a regular expression that is none
 	}
 	return t, err
 }
@@ -194,7 +195,7 @@ It exits with 0 if every file is verified, 1 if one is refused, 3 if it could
 not be determined.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError{errors.New("name a file or a folder to verify")}
+				return fault.Usage(errors.New("name a file or a folder to verify"))
 			}
 			v := &verifier{app: a, known: map[string][]foundBundle{}, registry: a.registry(insecure)}
 			if policyFile != "" {
@@ -203,7 +204,7 @@ not be determined.`,
 					v.policy, err = policy.Parse(policyFile, data)
 				}
 				if err != nil {
-					return usageError{err}
+					return fault.Usage(err)
 				}
 			}
 			if err := v.whom(c.Context(), trust, policyFile); err != nil {
@@ -211,6 +212,9 @@ not be determined.`,
 			}
 			for _, name := range bundles {
 				b, err := readBundle(a.at(name))
+				if errors.Is(err, os.ErrNotExist) {
+					err = fault.Usage(err)
+				}
 				if err != nil {
 					return err
 				}
@@ -313,6 +317,9 @@ func (v *verifier) list(args []string) (files, images []string, err error) {
 				continue
 			}
 		}
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, nil, fault.Usage(err)
+		}
 		if err != nil {
 			return nil, nil, err
 		}
@@ -344,7 +351,7 @@ func (v *verifier) list(args []string) (files, images []string, err error) {
 			return nil, nil, err
 		}
 		if len(files) == before && len(v.layouts) == 0 {
-			return nil, nil, usageError{fmt.Errorf("%s: there are no files in it to verify", arg)}
+			return nil, nil, fault.Usage(fmt.Errorf("%s: there are no files in it to verify", arg))
 		}
 	}
 	return files, images, nil

@@ -26,7 +26,11 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,9 +134,55 @@ type CommandError struct {
 	Err      error
 }
 
-// Error gives the operation and the cause; the output is for a page of its own.
+// Error says in its first line what failed and, in this and the next ones, what
+// the command printed, so that nobody needs to print that again. A source that
+// does not compile is called that, with the places in it.
 func (e *CommandError) Error() string {
-	return fmt.Sprintf("pass %s: %s: %v", e.Pass, e.What, e.Err)
+	if places := e.faults(); len(places) > 0 {
+		return "does not compile: " + strings.Join(places, "\n  ")
+	}
+	text := fmt.Sprintf("pass %s: %s: %v", e.Pass, e.What, e.Err)
+	if printed := lines(e.Output); len(printed) > 0 {
+		text += "\n  " + strings.Join(printed, "\n  ")
+	}
+	return text
+}
+
+// atPlace is the beginning of what compilers say of a source file: go build prints
+// the file as seen from the folder that it runs in.
+var atPlace = regexp.MustCompile(`^\S.*\.(go|s|S|c|cc|cpp|cxx|h|m):[0-9]+(:[0-9]+)?: `)
+
+// faults are the lines of a go build that complain of a place in the source, and
+// what belongs to them. There are none where something else went wrong.
+func (e *CommandError) faults() []string {
+	if exit := (*exec.ExitError)(nil); !strings.HasPrefix(e.What, "go ") || errors.As(e.Err, &exit) && !exit.Exited() {
+		return nil
+	}
+	var kept []string
+	for _, line := range lines(e.Output) {
+		if strings.HasPrefix(line, "# ") || len(kept) == 0 && !atPlace.MatchString(line) {
+			continue
+		}
+		kept = append(kept, line)
+	}
+	return kept
+}
+
+// maxLines is how much of its command's output an error quotes: a screen.
+const maxLines = 40
+
+// lines are those of a command's output, of which the first and the last are kept.
+func lines(output string) []string {
+	var all []string
+	for line := range strings.Lines(output) {
+		if line = strings.TrimRight(line, " \t\r\n"); line != "" {
+			all = append(all, line)
+		}
+	}
+	if len(all) > maxLines {
+		all = slices.Concat(all[:maxLines/2], []string{"..."}, all[len(all)-maxLines/2:])
+	}
+	return all
 }
 
 // Complaint returns the first line of the output that says something: the
@@ -142,6 +192,14 @@ func (e *CommandError) Complaint() string {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "# ") {
 			return line
 		}
+	}
+	return ""
+}
+
+// Hint returns what may be behind the failure of a hook, or "".
+func (e *CommandError) Hint() string {
+	if e.Confined && strings.HasPrefix(e.What, "hook") {
+		return "hooks run without network, and everything outside of their workspace is read-only"
 	}
 	return ""
 }

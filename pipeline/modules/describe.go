@@ -12,8 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
-	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"golang.org/x/mod/module"
 )
@@ -164,7 +164,7 @@ func checkPattern(p string) error {
 	switch {
 	case p == "", strings.HasPrefix(p, "-"), strings.Contains(p, "..."), strings.Contains(p, "@"),
 		strings.HasSuffix(p, ".go"), p == "all", p == "std", p == "cmd", p == "tool", p == "work":
-		return hint.Add(fmt.Errorf("package %q: want one package", p), `write its folder, such as "./cmd/x"`)
+		return fault.Usage(fmt.Errorf("package %q: want one package", p), `write its folder, such as "./cmd/x"`)
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ func (q Query) describe(pattern string, matched []*listed, byPath map[string]*li
 		return nil, err
 	}
 	if p.Name != "main" {
-		return nil, hint.Add(fmt.Errorf("is package %s, not a main package", p.Name), "name the folder of a command")
+		return nil, fault.Usage(fmt.Errorf("is package %s, not a main package", p.Name), "name the folder of a command")
 	}
 	m := &Main{Package: p.Package, Pattern: pattern, deps: map[string]*listed{p.ImportPath: p}}
 	for _, path := range p.Deps {
@@ -236,7 +236,7 @@ func (p *listed) err() error {
 func hinted(err error) error {
 	for _, lack := range []string{"missing go.sum entry", "updates to go.mod needed"} {
 		if strings.Contains(err.Error(), lack) {
-			return hint.Add(err, tidy)
+			return fault.Usage(err, tidy)
 		}
 	}
 	return err
@@ -263,7 +263,7 @@ func (q Query) module(dep *listed, sums map[module.Version]string) (recipe.Modul
 		return mod, nil
 	}
 	if mod.Sum = sums[content]; mod.Sum == "" {
-		return mod, hint.Add(fmt.Errorf("go.sum lacks the hash of %s", content), tidy)
+		return mod, fault.Usage(fmt.Errorf("go.sum lacks the hash of %s", content), tidy)
 	}
 	return mod, nil
 }
@@ -284,7 +284,7 @@ func (q Query) inTree(dir string) (string, error) {
 		return "", err
 	}
 	if real != tree && !below(tree, real) {
-		return "", hint.Add(fmt.Errorf("is replaced by %s: a local replace outside of the source tree", dir),
+		return "", fault.Usage(fmt.Errorf("is replaced by %s: a local replace outside of the source tree", dir),
 			"a release is built from the source tree alone: publish the replacement, or move it into the tree")
 
 	}

@@ -30,8 +30,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
-	"github.com/twicebuild/twice/pipeline/hint"
 	"golang.org/x/mod/modfile"
 )
 
@@ -111,7 +111,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 	}
 	gomod, err := readFile(filepath.Join(cfg.SourceDir, "go.mod"), maxGoMod)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, hint.Add(errors.New("no go.mod: only Go modules can be built"), "run go mod init")
+		return nil, fault.Usage(errors.New("no go.mod: only Go modules can be built"), "run go mod init")
 	} else if err != nil {
 		return nil, err
 	}
@@ -157,10 +157,10 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 			return nil, err
 		}
 		if lines := added(before, after); len(lines) > 0 {
-			return nil, hint.Add(fmt.Errorf("%s lacks %d lines, the first of them %q", name, len(lines), lines[0]), tidy)
+			return nil, fault.Usage(fmt.Errorf("%s lacks %d lines, the first of them %q", name, len(lines), lines[0]), tidy)
 		}
 		if !bytes.Equal(before, after) {
-			return nil, hint.Add(fmt.Errorf("%s is not as the go command wants it", name), tidy)
+			return nil, fault.Usage(fmt.Errorf("%s is not as the go command wants it", name), tidy)
 		}
 	}
 	return c, nil

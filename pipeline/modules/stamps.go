@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // maxGoFile bounds a Go file that is read for its declarations.
@@ -58,14 +58,14 @@ type declarations struct {
 func (c *checker) check(name string) error {
 	dot := strings.LastIndex(name, ".")
 	if dot <= 0 || !token.IsIdentifier(name[dot+1:]) {
-		return hint.Add(errors.New("want an import path, a dot and the name of a variable"), "write main.version for a variable of the main package")
+		return fault.Usage(errors.New("want an import path, a dot and the name of a variable"), "write main.version for a variable of the main package")
 	}
 	path, variable := name[:dot], name[dot+1:]
 	switch {
 	case path == "main":
 		path = c.main.ImportPath
 	case path == c.main.ImportPath:
-		return hint.Add(errors.New("the linker knows the main package as main"), "write main."+variable)
+		return fault.Usage(errors.New("the linker knows the main package as main"), "write main."+variable)
 	case c.main.deps[path] == nil:
 		return fmt.Errorf("package %s is no part of %s", path, c.main.Pattern)
 	}
@@ -132,7 +132,7 @@ func (c *checker) judge(d *declarations, obj *types.Var, spec *ast.ValueSpec, va
 		}
 		return true
 	})
-	return hint.Add(fmt.Errorf("initialised by %s, so the linker ignores -X", how), "declare it without a value, and set the default elsewhere")
+	return fault.Usage(fmt.Errorf("initialised by %s, so the linker ignores -X", how), "declare it without a value, and set the default elsewhere")
 }
 
 // find returns where obj is declared, its initial value if it has one of its

@@ -11,7 +11,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // LockName is the name of the lock file, which lies beside the release file and
@@ -69,7 +69,7 @@ func (m Moved) String() string {
 // one that is there twice, another schema or another layout is an error.
 func DecodeLock(data []byte) (*Lock, error) {
 	fail := func(err error) (*Lock, error) {
-		return nil, hint.Add(fmt.Errorf("%s: %w", LockName, err), "it is not written by hand: remove it, and run twice lock")
+		return nil, fault.Usage(fmt.Errorf("%s: %w", LockName, err), "it is not written by hand: remove it, and run twice lock")
 	}
 	if len(data) > MaxLock {
 		return fail(fmt.Errorf("more than %d bytes", MaxLock))
@@ -151,7 +151,7 @@ func (l *Lock) Digest(reference string) (artifact.Digest, error) {
 			}
 		}
 	}
-	return "", hint.Add(fmt.Errorf("base %s: it has no digest, and %s does not have it", reference, LockName),
+	return "", fault.Usage(fmt.Errorf("base %s: it has no digest, and %s does not have it", reference, LockName),
 		"run twice lock, and commit "+LockName)
 }
 

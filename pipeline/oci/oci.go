@@ -81,7 +81,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/image"
 )
 
@@ -376,7 +376,7 @@ func (c *content) prepare(plan matrix.ImagePlan, p matrix.ImagePlatform, base *B
 	if len(plan.Entrypoint) == 0 {
 		errs = append(errs, errors.New("no entrypoint"))
 	} else if err := t.executable(plan.Entrypoint[0], int(plan.UID), int(plan.GID)); err != nil {
-		errs = append(errs, hint.Add(fmt.Errorf("entrypoint %w", err), "begin the entrypoint with the path of a file in the image"))
+		errs = append(errs, fault.Usage(fmt.Errorf("entrypoint %w", err), "begin the entrypoint with the path of a file in the image"))
 	} else if n := t.lookup(plan.Entrypoint[0]); n != nil && n.ours != nil {
 		starts[plan.Entrypoint[0]] = true
 	}

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/matrix"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // What must be true of a file so that Linux can start it. The binaries were just
@@ -122,15 +122,15 @@ func (n needs) check(p matrix.Platform, t *tree) error {
 		switch {
 		case err == nil:
 		case n.script:
-			return hint.Add(fmt.Errorf("a script for %s, which the image does not have", n.loader), "take a base that has it, or begin the image with a binary")
+			return fault.Usage(fmt.Errorf("a script for %s, which the image does not have", n.loader), "take a base that has it, or begin the image with a binary")
 		default:
-			return hint.Add(fmt.Errorf("its loader is %s, which the image does not have", n.loader),
+			return fault.Usage(fmt.Errorf("its loader is %s, which the image does not have", n.loader),
 				`build it with pie = "auto" and cgo = false, or take a base that has the loader`)
 		}
 	}
 	for _, lib := range n.libraries {
 		if !t.root.named(path.Base(lib)) {
-			return hint.Add(fmt.Errorf("it is linked with %s, which the image does not have", lib), "take a base that has it, or link it statically")
+			return fault.Usage(fmt.Errorf("it is linked with %s, which the image does not have", lib), "take a base that has it, or link it statically")
 		}
 	}
 	return nil

@@ -41,6 +41,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/hint"
 )
 
@@ -146,6 +147,9 @@ type TagExistsError struct {
 func (e *TagExistsError) Error() string {
 	return fmt.Sprintf("%s:%s: the tag points to %s already, not to %s", e.Repository, e.Tag, e.Have, e.Want)
 }
+
+// Kind implements what package fault asks for: the answer is no.
+func (e *TagExistsError) Kind() fault.Kind { return fault.KindRefused }
 
 // Hint tells how to move the tag.
 func (e *TagExistsError) Hint() string {

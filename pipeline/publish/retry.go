@@ -85,7 +85,7 @@ func temporary(err error) bool {
 // fault says what went wrong. Errors of the library have URLs in them, with
 // tokens at times, and up to 64 KiB of what the registry said.
 func (s *session) fault(what string, err error) error {
-	f := &fault{msg: what + ": " + plain(cause(err)), err: err}
+	f := &told{msg: what + ": " + plain(cause(err)), err: err}
 	var status *transport.Error
 	if hint.Of(err) == "" && errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden) {
 		return hint.Add(f, fmt.Sprintf("docker login %s, or give the account you use the right to push there; then type the same again", s.repo.RegistryStr()))
@@ -93,14 +93,14 @@ func (s *session) fault(what string, err error) error {
 	return f
 }
 
-// fault is an error with a text of its own.
-type fault struct {
+// told is an error with a text of its own.
+type told struct {
 	msg string
 	err error
 }
 
-func (f *fault) Error() string { return f.msg }
-func (f *fault) Unwrap() error { return f.err }
+func (f *told) Error() string { return f.msg }
+func (f *told) Unwrap() error { return f.err }
 
 // cause returns the part of an error that matters.
 func cause(err error) string {

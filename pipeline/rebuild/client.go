@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/mod/module"
 
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
-	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
@@ -34,7 +34,7 @@ type client struct {
 // server that a stranger's file names.
 func newClient(ctx context.Context, cfg Config) (*client, error) {
 	if cfg.Go == "" {
-		return nil, hint.Add(fmt.Errorf("go: %w in PATH", exec.ErrNotFound), "install Go from https://go.dev/dl")
+		return nil, fault.Usage(fmt.Errorf("go: %w in PATH", exec.ErrNotFound), "install Go from https://go.dev/dl")
 	}
 	asked := []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GOAUTH", "GOMODCACHE", "GOPATH", "GOROOT"}
 	var own []string
@@ -56,7 +56,7 @@ func newClient(ctx context.Context, cfg Config) (*client, error) {
 	}
 	proxies := proxiesOnly(env["GOPROXY"])
 	if proxies == "" {
-		return nil, hint.Add(fmt.Errorf("GOPROXY=%s names no module proxy", env["GOPROXY"]), "a stranger's modules are taken from a module proxy alone: name one in GOPROXY")
+		return nil, fault.Usage(fmt.Errorf("GOPROXY=%s names no module proxy", env["GOPROXY"]), "a stranger's modules are taken from a module proxy alone: name one in GOPROXY")
 	}
 	c := &client{goroot: env["GOROOT"], modCache: env["GOMODCACHE"], sumDB: env["GOSUMDB"], noSumDB: env["GONOSUMDB"]}
 	c.Go = g.With("GOENV=off", "GOFLAGS=-modcacherw", "GOPATH="+env["GOPATH"], "GOMODCACHE="+env["GOMODCACHE"],

@@ -21,6 +21,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/explain"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/inspect"
@@ -52,7 +53,7 @@ func ParseToolchain(s, hostOS, hostArch string) (Toolchain, error) {
 	if given {
 		m := platformRE.FindStringSubmatch(platform)
 		if m == nil {
-			return Toolchain{}, hint.Add(fmt.Errorf("platform %s: want GOOS-GOARCH", text(platform)), "write it as "+v+"/linux-amd64")
+			return Toolchain{}, fault.Usage(fmt.Errorf("platform %s: want GOOS-GOARCH", text(platform)), "write it as "+v+"/linux-amd64")
 		}
 		d.OS, d.Arch = m[1], m[2]
 	}
@@ -67,10 +68,10 @@ var platformRE = regexp.MustCompile(`^([a-z0-9]{1,20})-([a-z0-9]{1,20})$`)
 // parseRelease accepts the name of a release that is published as a module.
 func parseRelease(v string) error {
 	if !releaseRE.MatchString(v) {
-		return hint.Add(fmt.Errorf("%s is no release of Go", text(v)), "write the exact version, such as go1.26.8")
+		return fault.Usage(fmt.Errorf("%s is no release of Go", text(v)), "write the exact version, such as go1.26.8")
 	}
 	if version.Compare(v, oldestToolchain) < 0 {
-		return hint.Add(fmt.Errorf("%s is older than %s", v, oldestToolchain), "Go publishes its toolchains as modules since "+oldestToolchain)
+		return fault.Usage(fmt.Errorf("%s is older than %s", v, oldestToolchain), "Go publishes its toolchains as modules since "+oldestToolchain)
 	}
 	if _, err := toolchain.ParseVersion(v); err != nil {
 		return err
@@ -109,24 +110,24 @@ type ToolchainOptions struct {
 	Only []string
 }
 
-// checkToolchain returns an OptionError.
+// checkToolchain holds the options against the toolchain.
 func checkToolchain(d Toolchain, o ToolchainOptions) error {
 	for _, glob := range o.Only {
 		if _, err := path.Match(glob, "x"); err != nil {
-			return &OptionError{fmt.Errorf("pattern %q: %w", glob, err)}
+			return fault.Usage(fmt.Errorf("pattern %q: %w", glob, err))
 		}
 	}
 	if o.Bootstrap == "" {
 		return nil
 	}
 	if err := parseRelease(o.Bootstrap); err != nil {
-		return &OptionError{hint.Add(fmt.Errorf("bootstrap: %w", err), hint.Of(err))}
+		return fault.Usage(fmt.Errorf("bootstrap: %w", err), hint.Of(err))
 	}
 	if version.Compare(o.Bootstrap, d.Version) >= 0 {
-		return &OptionError{hint.Add(fmt.Errorf("bootstrap from %s: it is not older than %s", o.Bootstrap, d.Version), "name an older release")}
+		return fault.Usage(fmt.Errorf("bootstrap from %s: it is not older than %s", o.Bootstrap, d.Version), "name an older release")
 	}
 	if len(o.Only) > 0 {
-		return &OptionError{errors.New("a bootstrap builds all tools, so it cannot be told to build only some")}
+		return fault.Usage(errors.New("a bootstrap builds all tools, so it cannot be told to build only some"))
 	}
 	return nil
 }
@@ -141,7 +142,7 @@ func checkToolchain(d Toolchain, o ToolchainOptions) error {
 // to what it compiles, to itself above all, would do so again
 // (https://dl.acm.org/doi/10.1145/358198.358210). With one, see bootstrap.
 //
-// An error is the context's or an [OptionError]; whatever else keeps a tool from a
+// An error is the context's or of the kind of a usage error; whatever else keeps a tool from a
 // verdict is in its Result.
 func (r *Rebuilder) Toolchain(ctx context.Context, d Toolchain, o ToolchainOptions) ([]*Result, []string, error) {
 	if err := checkToolchain(d, o); err != nil {

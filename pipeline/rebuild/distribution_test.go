@@ -21,6 +21,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/toolchain"
 	"github.com/twicebuild/twice/pipeline/workspace"
@@ -85,7 +86,7 @@ func TestToolchainOptions(t *testing.T) {
 		{Only: []string{"["}}, {Bootstrap: "go1.26.8"}, {Bootstrap: "go1.27rc1"}, {Bootstrap: "1.24.6"}, {Bootstrap: "go1.4"},
 		{Bootstrap: "/usr/local/go"}, {Bootstrap: "go1.24.6/linux-amd64"}, {Bootstrap: "go1.24.6", Only: []string{"asm"}},
 	} {
-		if option := (*OptionError)(nil); !errors.As(checkToolchain(d, o), &option) {
+		if fault.KindOf(checkToolchain(d, o)) != fault.KindUsage {
 			t.Errorf("%+v: no error", o)
 		}
 	}

@@ -70,6 +70,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/inspect"
@@ -124,15 +125,6 @@ type Options struct {
 	LDFlags *string
 }
 
-// OptionError is a fault in Options.
-type OptionError struct{ Err error }
-
-// Error returns the fault.
-func (e *OptionError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *OptionError) Unwrap() error { return e.Err }
-
 // Subject is a file to be judged.
 type Subject struct {
 	// Name is what people call it.
@@ -180,15 +172,15 @@ func Open(ctx context.Context, cfg Config) (_ *Rebuilder, err error) {
 	if cfg.Main != "" {
 		modPath, version, _ := strings.Cut(cfg.Main, "@")
 		if err := module.Check(modPath, version); err != nil || module.CanonicalVersion(version) != version {
-			return nil, &OptionError{hint.Add(fmt.Errorf("main module %q: want path@version", cfg.Main), "write it as github.com/owner/project@v1.2.3")}
+			return nil, fault.Usage(fmt.Errorf("main module %q: want path@version", cfg.Main), "write it as github.com/owner/project@v1.2.3")
 		}
 		if cfg.SourceDir != "" {
-			return nil, &OptionError{errors.New("a main module and a folder with the source exclude each other")}
+			return nil, fault.Usage(errors.New("a main module and a folder with the source exclude each other"))
 		}
 	}
 	if cfg.LDFlags != nil {
 		if r.ldflags, err = linkerFlags(*cfg.LDFlags); err != nil {
-			return nil, &OptionError{fmt.Errorf("linker flags: %w", err)}
+			return nil, fault.Usage(fmt.Errorf("linker flags: %w", err))
 		}
 	}
 	defer func() {

@@ -181,7 +181,7 @@ func (r *repository) confirm(ctx context.Context, p place) error {
 		}
 	}
 	if len(wrong) > 0 {
-		return hinted("git add --renormalize . and commit, if these are line endings; else two names that this file system takes for one",
+		return unfit("git add --renormalize . and commit, if these are line endings; else two names that this file system takes for one",
 			"cannot be laid out as git would have it: %s", some(wrong))
 	}
 	if r.dirty && len(list) == 0 {

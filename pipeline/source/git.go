@@ -138,7 +138,7 @@ func gitError(ctx context.Context, verb string, msg []byte, err error) error {
 		return fmt.Errorf("git %s: %w", verb, context.Cause(ctx))
 	}
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-		return hinted("install git", "git: not found: %w", err)
+		return unfit("install git", "git: not found: %w", err)
 	}
 	text := strings.TrimSpace(string(msg))
 	if len(text) > 1000 {
@@ -169,7 +169,7 @@ func (b *bounded) Write(p []byte) (int, error) {
 // check fails for a git that is missing or too old to be closed off.
 func (g Git) check(ctx context.Context) error {
 	if !filepath.IsAbs(g.Path) {
-		return hinted("install git", "git: not found (path %q)", g.Path)
+		return unfit("install git", "git: not found (path %q)", g.Path)
 	}
 	out, err := place{git: g, env: closed()}.line(ctx, "version")
 	if err != nil {
@@ -180,7 +180,7 @@ func (g Git) check(ctx context.Context) error {
 		return fmt.Errorf("git version: unexpected answer %q", out)
 	}
 	if major < 2 || major == 2 && minor < 32 {
-		return hinted("install git 2.32 or newer", "%s is too old", out)
+		return unfit("install git 2.32 or newer", "%s is too old", out)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 	modzip "golang.org/x/mod/zip"
 
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
@@ -42,7 +43,7 @@ func OpenModule(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (*Modu
 		return nil, err
 	}
 	if !filepath.IsAbs(goCmd.Path) {
-		return nil, hinted("install Go", "go: not found (path %q)", goCmd.Path)
+		return nil, unfit("install Go", "go: not found (path %q)", goCmd.Path)
 	}
 	if scratch, err = filepath.Abs(scratch); err == nil {
 		err = emptyFolder(scratch)
@@ -65,7 +66,8 @@ func OpenModule(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (*Modu
 		return nil, fmt.Errorf("module %s: %w", arg, err)
 	}
 	if sum != got.Sum || sum == "" {
-		return nil, hinted("go clean -modcache, or see who wrote to it", "module %s: the zip in the module cache has sum %s, want %s", arg, sum, got.Sum)
+		return nil, fault.Hint(fmt.Errorf("module %s: the zip in the module cache has sum %s, want %s", arg, sum, got.Sum),
+			"go clean -modcache, or see who wrote to it")
 	}
 	m := &Module{mod: mod, sum: sum, zip: got.Zip}
 	if m.time, err = readInfo(got.Info, mod.Version); err != nil {
@@ -86,18 +88,18 @@ func OpenModule(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (*Modu
 func parseModule(arg string) (module.Version, error) {
 	path, version, ok := strings.Cut(arg, "@")
 	if !ok {
-		return module.Version{}, hinted("write it as path@version", "module %q: no version", arg)
+		return module.Version{}, unfit("write it as path@version", "module %q: no version", arg)
 	}
 	// This refuses a leading '-' and whatever else is no module path.
 	if err := module.CheckPath(path); err != nil {
-		return module.Version{}, hinted("give the path of a module, such as example.com/tool", "module %q: %w", arg, err)
+		return module.Version{}, unfit("give the path of a module, such as example.com/tool", "module %q: %w", arg, err)
 	}
 	err := module.Check(path, version)
 	if err == nil && module.CanonicalVersion(version) != version {
 		err = errors.New("not a canonical version")
 	}
 	if err != nil {
-		return module.Version{}, hinted("give an exact version, such as v1.2.3", "module %q: %w", arg, err)
+		return module.Version{}, unfit("give an exact version, such as v1.2.3", "module %q: %w", arg, err)
 	}
 	return module.Version{Path: path, Version: version}, nil
 }
@@ -110,7 +112,7 @@ type downloaded struct {
 func download(ctx context.Context, goCmd gocmd.Go, arg, dir string) (d downloaded, err error) {
 	out, err := goCmd.With("GOWORK=off", "GO111MODULE=on", "GOENV=off").Run(ctx, dir, "mod", "download", "-json", arg)
 	if errors.Is(err, os.ErrNotExist) {
-		return d, hinted("install Go", "go: not found: %w", err)
+		return d, unfit("install Go", "go: not found: %w", err)
 	}
 	// A module that cannot be had is told on standard output.
 	jsonErr := json.Unmarshal(out, &d)

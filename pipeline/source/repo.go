@@ -16,6 +16,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
@@ -153,11 +154,11 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 		return nil, err
 	}
 	if top.shallow {
-		return nil, hinted("git fetch --unshallow", "%s: %w: its history, which decides about versions, is cut off", top.root, ErrShallow)
+		return nil, unfit("git fetch --unshallow", "%s: %w: its history, which decides about versions, is cut off", top.root, ErrShallow)
 	}
 	for _, p := range o.ignore {
 		if _, ok := within(p, top.root); ok {
-			return nil, hinted("choose another --out", "output folder %s: the repository %s lies in it", p, top.root)
+			return nil, unfit("choose another --out", "output folder %s: the repository %s lies in it", p, top.root)
 		}
 	}
 	prefix, ok := within(top.root, dir)
@@ -281,14 +282,14 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		return nil, hinted("twice builds commits: run it in a git repository, or name a --module of the module proxy", "%s: no usable git repository: %w", dir, err)
+		return nil, unfit("twice builds commits: run it in a git repository, or name a --module of the module proxy", "%s: no usable git repository: %w", dir, err)
 	}
 	f := strings.Split(out, "\n")
 	switch {
 	case len(f) != 6:
 		return nil, fmt.Errorf("%s: git rev-parse: unexpected answer %q", dir, out)
 	case f[0] == "true":
-		return nil, hinted("run in a clone of it that has a work tree", "%s: a bare repository", f[4])
+		return nil, unfit("run in a clone of it that has a work tree", "%s: a bare repository", f[4])
 	case f[1] != "true":
 		return nil, fmt.Errorf("%s: not in the work tree of a git repository", dir)
 	}
@@ -311,7 +312,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		return nil, hinted("commit something first", "%s: no commit at HEAD", r.root)
+		return nil, unfit("commit something first", "%s: no commit at HEAD", r.root)
 	}
 	if !oidForm.MatchString(r.commit) {
 		return nil, fmt.Errorf("%s: git rev-parse: unexpected answer %q", r.root, r.commit)
@@ -364,7 +365,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 
 // missing explains why an object of a repository may not be there.
 func (r *repository) missing(err error) error {
-	return hinted("if this is a partial clone, make a full one: git clone without --filter", "%s: read objects: %w", r.root, err)
+	return fault.Hint(fmt.Errorf("%s: read objects: %w", r.root, err), "if this is a partial clone, make a full one: git clone without --filter")
 }
 
 // files lists a tree's files and submodules, sorted by path, and refuses what
@@ -381,7 +382,7 @@ func (r *repository) files(ctx context.Context, tree string) ([]entry, error) {
 			return nil, err
 		}
 		if !utf8.ValidString(e.path) {
-			return nil, hinted("rename it", "file name %q: not valid UTF-8", e.path)
+			return nil, unfit("rename it", "file name %q: not valid UTF-8", e.path)
 		}
 		list = append(list, e)
 	}
@@ -434,7 +435,7 @@ func (r *repository) hasModule(dir string) error {
 	i, ok := slices.BinarySearchFunc(r.entries, name, func(e entry, name string) int { return strings.Compare(e.path, name) })
 	switch {
 	case !ok:
-		return hinted("commit go.mod, or name the module's folder in the release file", "%s: not in the tree of commit %.12s", name, r.commit)
+		return unfit("commit go.mod, or name the module's folder in the release file", "%s: not in the tree of commit %.12s", name, r.commit)
 	case !strings.HasPrefix(r.entries[i].mode, "100"):
 		return fmt.Errorf("%s: not a regular file in the tree of commit %.12s", name, r.commit)
 	}

@@ -38,7 +38,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // Order is the order in which a Checkout creates files. It must not matter to
@@ -65,9 +65,9 @@ func (o Order) apply(names []string) error {
 // maxNames is how many file names a message and a list of a [Repo] hold.
 const maxNames = 10
 
-// hinted makes an error with a remedy.
-func hinted(remedy, format string, args ...any) error {
-	return hint.Add(fmt.Errorf(format, args...), remedy)
+// unfit is an error of what the user wants to build from, with its remedy.
+func unfit(remedy, format string, args ...any) error {
+	return fault.Usage(fmt.Errorf(format, args...), remedy)
 }
 
 // some lists the first few names for a message, quoted where that is needed.

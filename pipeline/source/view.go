@@ -197,7 +197,7 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 			moved = append(moved, gitlink+" "+sub.commit+"\t"+name)
 		}
 		if o.opts.Snapshot && len(sub.modified) > 0 {
-			return hinted("commit them in the submodule", "submodule %s: uncommitted changes cannot be part of a snapshot: %s", name, some(sub.modified))
+			return unfit("commit them in the submodule", "submodule %s: uncommitted changes cannot be part of a snapshot: %s", name, some(sub.modified))
 		}
 		for _, m := range sub.modified {
 			r.modified = append(r.modified, path.Join(name, m))
@@ -213,9 +213,9 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 	switch {
 	case depth > 0: // the outermost repository decides
 	case !o.opts.Snapshot && len(r.modified) > 0:
-		return hinted("commit, or --snapshot", "%s: modified: %s", r.root, some(r.modified))
+		return unfit("commit, or --snapshot", "%s: modified: %s", r.root, some(r.modified))
 	case !o.opts.Snapshot && len(r.untracked) > 0:
-		return hinted("commit or ignore them, or --snapshot", "%s: untracked: %s", r.root, some(r.untracked))
+		return unfit("commit or ignore them, or --snapshot", "%s: untracked: %s", r.root, some(r.untracked))
 	case o.opts.Snapshot && len(r.modified) > 0:
 		if err := r.snapshot(ctx, moved); err != nil {
 			return fmt.Errorf("snapshot of %s: %w", r.root, err)
@@ -251,7 +251,7 @@ func (r *repository) index(ctx context.Context) ([]entry, error) {
 		list = append(list, entry{mode: f[0], oid: f[1], path: name})
 	}
 	if len(unmerged) > 0 {
-		return nil, hinted("finish the merge and commit", "%s: unmerged: %s", r.root, some(slices.Compact(unmerged)))
+		return nil, unfit("finish the merge and commit", "%s: unmerged: %s", r.root, some(slices.Compact(unmerged)))
 	}
 	return list, nil
 }
@@ -286,14 +286,14 @@ func (o *opener) submodule(ctx context.Context, r *repository, name string, dept
 	dir := filepath.Join(r.root, filepath.FromSlash(name))
 	const hint = "git submodule update --init --recursive"
 	if real, err := filepath.EvalSymlinks(dir); err != nil || real != dir {
-		return nil, hinted(hint, "submodule %s: not checked out", name)
+		return nil, unfit(hint, "submodule %s: not checked out", name)
 	}
 	if _, err := os.Lstat(filepath.Join(dir, ".git")); err != nil {
-		return nil, hinted(hint, "submodule %s: not checked out", name)
+		return nil, unfit(hint, "submodule %s: not checked out", name)
 	}
 	sub, err := o.discover(ctx, dir, filepath.Dir(dir))
 	if err != nil {
-		return nil, hinted(hint, "submodule %s: %w", name, err)
+		return nil, unfit(hint, "submodule %s: %w", name, err)
 	}
 	if sub.root != dir {
 		return nil, fmt.Errorf("submodule %s: its work tree is said to be %s", name, sub.root)
@@ -379,10 +379,10 @@ func (o *opener) refuseFilters(ctx context.Context, r *repository) error {
 		}
 	}
 	if len(other) > 0 {
-		return hinted("remove the filter attribute from these files", "%s: git filter %q on %s: only what git itself stores can be built", r.root, drivers[other[0]], some(other))
+		return unfit("remove the filter attribute from these files", "%s: git filter %q on %s: only what git itself stores can be built", r.root, drivers[other[0]], some(other))
 	}
 	if len(lfs) > 0 && !o.opts.LFSPointers {
-		return hinted(`lfs = "pointers" in [source] of release.toml builds the pointer text as it is`, "%s: in Git LFS, and so not in the commit: %s", r.root, some(lfs))
+		return unfit(`lfs = "pointers" in [source] of release.toml builds the pointer text as it is`, "%s: in Git LFS, and so not in the commit: %s", r.root, some(lfs))
 	}
 	return nil
 }
@@ -426,7 +426,7 @@ func (r *repository) acceptSmudged(ctx context.Context, index []entry) error {
 		if ok {
 			same = append(same, name)
 		} else if _, err := os.Lstat(filepath.Join(r.root, filepath.FromSlash(name))); err == nil {
-			return hinted("commit it", "%s: modified, and in Git LFS: only git-lfs can tell what it would be in a commit", name)
+			return unfit("commit it", "%s: modified, and in Git LFS: only git-lfs can tell what it would be in a commit", name)
 		}
 	}
 	return r.mark(ctx, "--assume-unchanged", same)

@@ -10,7 +10,7 @@ import (
 	"path"
 	"time"
 
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/publish"
 )
 
@@ -21,7 +21,7 @@ func (o *opening) url(ref string) error {
 	case err != nil:
 		return errors.New("not a URL") // the error would quote it
 	case u.User != nil:
-		return hint.Add(errors.New("a URL with a name or password in it"), "fetch the file by other means, and name the file")
+		return fault.Usage(errors.New("a URL with a name or password in it"), "fetch the file by other means, and name the file")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("URL scheme %q: only https is fetched", u.Scheme)
 	case u.Host == "":

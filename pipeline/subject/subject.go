@@ -59,6 +59,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/publish"
 	"github.com/twicebuild/twice/pipeline/report"
@@ -316,11 +317,11 @@ func (o *opening) run(ref string) error {
 	case hasScheme && scheme == "npm":
 		return o.npm(rest)
 	case hasScheme && scheme == "toolchain":
-		return hint.Add(errors.New("toolchains cannot be opened yet"), forms)
+		return fault.Usage(errors.New("toolchains cannot be opened yet"), forms)
 	case strings.Contains(ref, "://"):
 		return o.url(ref)
 	case ref == "":
-		return hint.Add(errors.New("nothing is named"), forms)
+		return fault.Usage(errors.New("nothing is named"), forms)
 	}
 	file := ref
 	if !filepath.IsAbs(file) {
@@ -332,7 +333,7 @@ func (o *opening) run(ref string) error {
 		if _, rerr := matrix.ParseReference(ref); rerr == nil {
 			return o.image(ref)
 		}
-		return hint.Add(errors.New("there is no such file, and this is no other reference"), forms)
+		return fault.Usage(errors.New("there is no such file, and this is no other reference"), forms)
 	case err != nil:
 		return err
 	case info.IsDir():

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/mod/modfile"
 
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 const hintVersion = "write the exact version, such as go1.26.8, as the toolchain's version in the release file or as the toolchain line of go.mod"
@@ -22,10 +22,10 @@ var versionRE = regexp.MustCompile(`^go1\.(0|[1-9]\d{0,3})(\.\d{1,4})?(rc\d{1,3}
 func ParseVersion(s string) (string, error) {
 	m := versionRE.FindStringSubmatch(s)
 	if m == nil {
-		return "", hint.Add(fmt.Errorf("go version %q: want one release, such as go1.26.8", s), hintVersion)
+		return "", fault.Usage(fmt.Errorf("go version %q: want one release, such as go1.26.8", s), hintVersion)
 	}
 	if m[2] == "" && m[3] == "" && version.Compare(s, "go1.21") >= 0 {
-		return "", hint.Add(fmt.Errorf("go version %q: a version of the language names no toolchain", s), hintVersion)
+		return "", fault.Usage(fmt.Errorf("go version %q: a version of the language names no toolchain", s), hintVersion)
 	}
 	return s, nil
 }
@@ -47,7 +47,7 @@ func ExactVersion(gomod []byte) (string, error) {
 	if f.Toolchain == nil || f.Toolchain.Name == "default" {
 		v, err := ParseVersion(language)
 		if err != nil || version.Compare(v, "go1.21") < 0 {
-			return "", hint.Add(fmt.Errorf("go.mod names no toolchain: its go version is %s", strings.TrimPrefix(language, "go")), hintVersion)
+			return "", fault.Usage(fmt.Errorf("go.mod names no toolchain: its go version is %s", strings.TrimPrefix(language, "go")), hintVersion)
 		}
 		return v, nil
 	}
@@ -56,7 +56,7 @@ func ExactVersion(gomod []byte) (string, error) {
 		return "", fmt.Errorf("go.mod: %w", err)
 	}
 	if version.Compare(v, language) < 0 {
-		return "", hint.Add(fmt.Errorf("go.mod: toolchain %s is older than go %s", v, strings.TrimPrefix(language, "go")), "run go get toolchain@"+language)
+		return "", fault.Usage(fmt.Errorf("go.mod: toolchain %s is older than go %s", v, strings.TrimPrefix(language, "go")), "run go get toolchain@"+language)
 	}
 	return v, nil
 }
