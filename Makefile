@@ -3,7 +3,7 @@
 GO = go
 TWICE = .make/twice
 
-.PHONY: release snapshot test lint bench twice clean
+.PHONY: release snapshot test lint bench fuzz twice clean
 
 # The release of HEAD's version tag; without one, a snapshot.
 release: twice
@@ -33,6 +33,10 @@ lint:
 # Processor time of twice against a shell loop of the same go builds.
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./e2e/bench
+
+# Every fuzz target, each for FUZZTIME (2m); ARGS are packages.
+fuzz:
+	.ci/fuzz $(ARGS)
 
 clean:
 	rm -rf .make dist dist.rejected dist.staging dist.old
