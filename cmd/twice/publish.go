@@ -32,6 +32,8 @@ type publishDoc struct {
 	Sent      int        `json:"sent"`
 	SentBytes int64      `json:"sentBytes"`
 	Present   int        `json:"present"`
+	// ReadBytes is how much was read back and compared.
+	ReadBytes int64 `json:"readBytes"`
 }
 
 type imageDoc struct {
@@ -57,8 +59,8 @@ func (a *app) publishCmd() *cobra.Command {
 		Short: "Push the images of a finished release",
 		Long: `Publish pushes the images in DIST (default: dist) to their registries, with their
 signatures and statements attached, and moves their tags when everything is there
-and was read back. What a registry has already is not sent again, so the same
-command goes on where one that was interrupted ended. A tag that points to
+and was read back, byte for byte. What a registry has already is not sent again, so
+the same command goes on where one that was interrupted ended. A tag that points to
 something else is an error. Credentials are those of docker, with its helpers.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			dist := "dist"
@@ -107,7 +109,7 @@ func (a *app) publish(ctx context.Context, dist string, opt publish.Options) err
 		return err
 	}
 	if a.json && !a.printed { // a release has printed its own
-		doc := publishDoc{Schema: "twice.publish/v1", Sent: res.Sent, SentBytes: res.SentBytes, Present: res.Present, Images: []imageDoc{}}
+		doc := publishDoc{Schema: "twice.publish/v1", Sent: res.Sent, SentBytes: res.SentBytes, Present: res.Present, ReadBytes: res.ReadBytes, Images: []imageDoc{}}
 		for _, img := range res.Images {
 			doc.Images = append(doc.Images, imageDoc{img.Repository, img.Digest, append([]string{}, img.Moved...), append([]string{}, img.Kept...)})
 		}
@@ -119,7 +121,7 @@ func (a *app) publish(ctx context.Context, dist string, opt publish.Options) err
 	for _, img := range res.Images {
 		fmt.Fprintf(a.stdout, "published   %s@%s  %s\n", img.Repository, img.Digest, strings.Join(slices.Concat(img.Moved, img.Kept), " "))
 	}
-	fmt.Fprintf(a.stdout, "%s sent (%.1f MB), %d were there\n", count(res.Sent, "blob"), float64(res.SentBytes)/1e6, res.Present)
+	fmt.Fprintf(a.stdout, "%s sent (%.1f MB), %d were there; all were read back (%.1f MB)\n", count(res.Sent, "blob"), float64(res.SentBytes)/1e6, res.Present, float64(res.ReadBytes)/1e6)
 	return nil
 }
 

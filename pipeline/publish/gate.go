@@ -30,9 +30,26 @@ type gate struct {
 	tls atomic.Bool
 }
 
-// maxAnswer bounds the body of an answer in bytes. The largest that is needed is
-// a bundle.
+// maxAnswer bounds the body of an answer in bytes, unless withRoom is there for
+// more. The largest that is needed is a bundle.
 const maxAnswer = MaxBundle
+
+// stretch is how many bytes of an answer have the time of Options.Timeout.
+const stretch = 1 << 20
+
+// withRoom lets the answer have size bytes and one more, by which a longer one is
+// known.
+func withRoom(ctx context.Context, size int64) context.Context {
+	return context.WithValue(ctx, roomKey{}, size+1)
+}
+
+type roomKey struct{}
+
+// room returns how long an answer may be.
+func room(ctx context.Context) int64 {
+	size, _ := ctx.Value(roomKey{}).(int64)
+	return max(size, maxAnswer)
+}
 
 // maxRedirects bounds how many redirects one request may meet.
 const maxRedirects = 5
@@ -84,10 +101,11 @@ func (g *gate) RoundTrip(in *http.Request) (*http.Response, error) {
 	if p, ok := in.Context().Value(pauseKey{}).(*pause); ok {
 		p.note(resp)
 	}
-	// The whole answer has the same time as its beginning had.
+	// Each stretch of the answer has the same time as its beginning had.
 	alive()
 	resp.Request = in
-	resp.Body = &answer{body: resp.Body, ctx: ctx, left: maxAnswer, stop: func() { timer.Stop(); cancel(nil) }}
+	most := room(in.Context())
+	resp.Body = &answer{body: resp.Body, ctx: ctx, most: most, left: most, alive: alive, stop: func() { timer.Stop(); cancel(nil) }}
 	return resp, nil
 }
 
@@ -175,12 +193,13 @@ func (p *pulse) Read(b []byte) (int, error) {
 	return p.ReadCloser.Read(b)
 }
 
-// answer is a body that ends with an error where it is too long.
+// answer is a body that ends with an error where it is too long, or too slow.
 type answer struct {
-	body io.ReadCloser
-	ctx  context.Context
-	left int64
-	stop func()
+	body       io.ReadCloser
+	ctx        context.Context
+	most, left int64
+	alive      func()
+	stop       func()
 }
 
 func (a *answer) Read(p []byte) (int, error) {
@@ -188,8 +207,12 @@ func (a *answer) Read(p []byte) (int, error) {
 		p = p[:a.left+1]
 	}
 	n, err := a.body.Read(p)
+	before := a.left / stretch
 	if a.left -= int64(n); a.left < 0 {
-		return 0, refuse("an answer of more than %d bytes", maxAnswer)
+		return 0, refuse("an answer of more than %d bytes", a.most)
+	}
+	if a.left/stretch != before && a.ctx.Err() == nil {
+		a.alive()
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = stalled(a.ctx, err)

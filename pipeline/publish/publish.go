@@ -9,7 +9,9 @@
 // (https://github.com/opencontainers/distribution-spec/blob/main/spec.md).
 //
 // [Push] checks everything before it sends a byte, sends what is missing, reads
-// back what it sent, and moves the tags last. So a push that fails or is killed
+// everything back, and moves the tags last. A blob is there when the registry has
+// given back its bytes, and not when it says so, so that a push moves the bytes of
+// what it sends twice, and those of what is there already once. So a push that fails or is killed
 // leaves no tag that points to something unfinished, and the same push again
 // goes on where it ended. Any number of pushes may run at the same time. Two
 // things are beyond a client of the protocol, which has no conditional writes:
@@ -96,8 +98,9 @@ type Options struct {
 	ForceTag bool
 	// Jobs is how many requests run at a time. Zero is 4.
 	Jobs int
-	// Timeout is how long a registry may take for an answer, and how long no byte
-	// may move while something is sent to it. Zero is two minutes.
+	// Timeout is how long a registry may take to begin an answer and for each
+	// megabyte of it, and how long no byte may move while something is sent to it.
+	// Zero is two minutes.
 	Timeout time.Duration
 	// Progress, if set, is called as blobs are dealt with, by one goroutine at a
 	// time. It must not block.
@@ -124,6 +127,9 @@ type Result struct {
 	// repository of it.
 	Sent, Present int
 	SentBytes     int64
+	// ReadBytes is the size of the blobs that were read back and compared: of all, each
+	// once for each repository, whether they were sent or there.
+	ReadBytes int64
 }
 
 // Pushed is one image that is in its registry.
@@ -252,26 +258,34 @@ func (p *push) lookAtTags(ctx context.Context, im *plan) error {
 	return nil
 }
 
-// pushBlobs sends what the registry lacks of an image's blobs. What an earlier
-// image brought to another repository of the same registry is mounted.
+// pushBlobs sends what the registry lacks of an image's blobs. Either way the
+// registry has given back every byte of each in the end, once for each repository.
+// What an earlier image brought to another repository of the same registry is
+// mounted.
 func (p *push) pushBlobs(ctx context.Context, im *plan) error {
 	s := p.sessions[im.repo.Name()]
 	return each(ctx, p.opt.Jobs, im.blobs, func(ctx context.Context, b *blob) error {
-		there, err := s.stat(ctx, b.desc, false)
-		if err != nil {
-			return err
-		}
-		if there {
+		if s.isWhole(b.desc) {
 			p.meter.finish(b, false)
 			return nil
 		}
-		sent, err := s.upload(ctx, b, p.source(im, b), p.meter)
+
+		there, err := s.holds(ctx, b.desc)
 		if err != nil {
 			return err
 		}
-		if _, err := s.stat(ctx, b.desc, true); err != nil {
-			return err
+		sent := false
+		if !there {
+			if sent, err = s.upload(ctx, b, p.source(im, b), p.meter); err != nil {
+				return err
+			}
+			if err := s.confirmBlob(ctx, b.desc); err != nil {
+				return err
+			}
 		}
+
+		s.setWhole(b.desc)
+		p.meter.readBack(b.desc.Size)
 		p.meter.finish(b, sent)
 		return nil
 	})

@@ -86,10 +86,13 @@ func TestPush(t *testing.T) {
 		if res.Sent != 0 || res.SentBytes != 0 || res.Present != 10 || !slices.Equal(res.Images[0].Kept, to.Tags) || res.Images[0].Moved != nil {
 			t.Errorf("again: %+v", res)
 		}
-		for _, step := range []string{"upload", "manifest PUT", "tag PUT", "fallback PUT", "blob GET"} {
+		for _, step := range []string{"upload", "manifest PUT", "tag PUT", "fallback PUT", "blob HEAD"} {
 			if n := s.count(step); n != 0 {
 				t.Errorf("again: %d of %s", n, step)
 			}
+		}
+		if n := s.count("blob GET"); n != 10 || res.ReadBytes != last.BytesTotal {
+			t.Errorf("again: %d blobs and %d bytes were read back", n, res.ReadBytes)
 		}
 	})
 }
@@ -133,7 +136,7 @@ func TestMount(t *testing.T) {
 		defer s.mu.Unlock()
 		repo := strings.Split(r.URL.Path, "/")[2]
 		switch q := r.URL.Query(); {
-		case step == "blob HEAD" && !there[repo+r.URL.Path[strings.LastIndex(r.URL.Path, "/"):]]:
+		case strings.HasPrefix(step, "blob ") && !there[repo+r.URL.Path[strings.LastIndex(r.URL.Path, "/"):]]:
 			w.WriteHeader(http.StatusNotFound)
 			return true
 		case step == "upload POST" && q.Get("mount") != "" && there[q.Get("from")+"/"+q.Get("mount")]:

@@ -2,11 +2,11 @@ package publish
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -61,31 +61,14 @@ func (p *Puller) Blob(ctx context.Context, digest artifact.Digest, size int64, d
 	if _, err := artifact.ParseDigest(string(digest)); err != nil {
 		return err
 	}
-	ref := p.s.repo.Digest(string(digest))
-	return p.s.retry(ctx, "fetch blob "+ref.Name(), func(ctx context.Context) error {
+	desc := v1.Descriptor{Size: size, Digest: v1.Hash{Algorithm: "sha256", Hex: digest.Hex()}}
+	return p.s.retry(ctx, "fetch blob "+p.s.repo.Digest(string(digest)).Name(), func(ctx context.Context) error {
 		if _, err := dst.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
 		if err := dst.Truncate(0); err != nil {
 			return err
 		}
-		l, err := p.s.puller.Layer(ctx, ref)
-		if err != nil {
-			return err
-		}
-		rc, err := l.Compressed()
-		if err != nil {
-			return err
-		}
-		h := artifact.NewHasher(dst)
-		// One byte more than there should be, so that more is noticed.
-		_, err = io.Copy(h, io.LimitReader(rc, size+1))
-		if err = errors.Join(err, rc.Close()); err != nil {
-			return err
-		}
-		if h.Digest() != digest || h.Size() != size {
-			return fmt.Errorf("the registry answers with %d bytes of digest %s", h.Size(), h.Digest())
-		}
-		return nil
+		return p.s.blob(ctx, desc, dst)
 	})
 }

@@ -109,7 +109,7 @@ func stepOf(r *http.Request) string {
 
 // steps are all kinds of requests of a push.
 var steps = []string{
-	"ping GET", "tag GET", "blob HEAD", "upload POST", "upload PATCH", "upload PUT",
+	"ping GET", "tag GET", "blob HEAD", "blob GET", "upload POST", "upload PATCH", "upload PUT",
 	"manifest GET", "manifest PUT", "referrers GET", "fallback GET", "fallback PUT", "tag PUT",
 }
 

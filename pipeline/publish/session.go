@@ -30,11 +30,15 @@ type session struct {
 	client *http.Client
 	puller *remote.Puller
 	pusher *remote.Pusher
+
+	mu sync.Mutex
+	// whole are the blobs that the registry has given back during this push.
+	whole map[v1.Hash]bool
 }
 
 // open authenticates with the rights in scopes.
 func open(ctx context.Context, repo name.Repository, opt Options, scopes ...string) (*session, error) {
-	s := &session{repo: repo, opt: opt}
+	s := &session{repo: repo, opt: opt, whole: map[v1.Hash]bool{}}
 	auth := authn.Anonymous
 	if opt.Keychain != nil {
 		var err error
@@ -195,29 +199,76 @@ func finish(resp *http.Response) {
 	resp.Body.Close()
 }
 
-// stat tells whether the registry has a blob. With must, it is an error if not.
-func (s *session) stat(ctx context.Context, desc v1.Descriptor, must bool) (there bool, err error) {
-	ref := s.repo.Digest(desc.Digest.String())
-	err = s.retry(ctx, "look for blob "+ref.Name(), func(ctx context.Context) error {
-		l, err := s.puller.Layer(ctx, ref)
-		if err != nil {
-			return err
-		}
-		size, err := l.Size()
-		switch {
-		case absent(err) && !must:
+// blob writes a blob to dst. It is an error if the registry answers with anything
+// else than the bytes that desc names; what dst got is then worth nothing.
+func (s *session) blob(ctx context.Context, desc v1.Descriptor, dst io.Writer) error {
+	req, err := http.NewRequestWithContext(withRoom(ctx, desc.Size), http.MethodGet, s.url("blobs", desc.Digest.String()).String(), nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept-Encoding", "identity") // or else the client unpacks what was packed on the way
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := transport.CheckError(resp, http.StatusOK); err != nil {
+		return err
+	}
+
+	h := artifact.NewHasher(dst)
+	// One byte more than there should be, so that more is noticed.
+	if _, err := io.Copy(h, io.LimitReader(resp.Body, desc.Size+1)); err != nil {
+		return err
+	}
+	switch got := h.Digest(); {
+	case h.Size() > desc.Size:
+		return fmt.Errorf("%w: more than %d bytes", errOtherBytes, desc.Size)
+	case string(got) != desc.Digest.String() || h.Size() != desc.Size:
+		return fmt.Errorf("%w: %d bytes of digest %s", errOtherBytes, h.Size(), got)
+	}
+	return nil
+}
+
+// errOtherBytes says that an answer is not what was asked for.
+var errOtherBytes = errors.New("the registry answers with something else")
+
+// holds tells whether the registry gives back a blob. What it says without giving
+// it back does not count.
+func (s *session) holds(ctx context.Context, desc v1.Descriptor) (there bool, err error) {
+	err = s.retry(ctx, "look for blob "+s.repo.Digest(desc.Digest.String()).Name(), func(ctx context.Context) error {
+		err := s.blob(ctx, desc, io.Discard)
+		there = err == nil
+		if absent(err) || errors.Is(err, errOtherBytes) {
 			return nil
-		case absent(err):
-			return errAbsent
-		case err != nil:
-			return err
-		case size >= 0 && size != desc.Size:
-			return fmt.Errorf("the registry says that it has %d bytes, and not %d", size, desc.Size)
 		}
-		there = true
-		return nil
+		return err
 	})
 	return there, err
+}
+
+// confirmBlob insists that the registry gives back a blob.
+func (s *session) confirmBlob(ctx context.Context, desc v1.Descriptor) error {
+	return s.retry(ctx, "read back blob "+s.repo.Digest(desc.Digest.String()).Name(), func(ctx context.Context) error {
+		err := s.blob(ctx, desc, io.Discard)
+		if absent(err) {
+			return errAbsent
+		}
+		return err
+	})
+}
+
+// isWhole tells whether the registry has given back a blob during this push.
+func (s *session) isWhole(desc v1.Descriptor) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.whole[desc.Digest]
+}
+
+func (s *session) setWhole(desc v1.Descriptor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.whole[desc.Digest] = true
 }
 
 // upload sends a blob, or has it mounted from another repository of the
@@ -240,22 +291,10 @@ func (s *session) fetchBlob(ctx context.Context, desc v1.Descriptor, limit int64
 		return nil, s.fault("fetch "+ref.Name(), refuse("a blob of %d bytes, of more than %d", desc.Size, limit))
 	}
 	err = s.retry(ctx, "fetch blob "+ref.Name(), func(ctx context.Context) error {
-		l, err := s.puller.Layer(ctx, ref)
-		if err != nil {
-			return err
-		}
-		rc, err := l.Compressed()
-		if err != nil {
-			return err
-		}
-		defer rc.Close()
-		if data, err = readBounded(rc, desc.Size); err != nil {
-			return err
-		}
-		if got := artifact.Of(data); string(got) != desc.Digest.String() || int64(len(data)) != desc.Size {
-			return fmt.Errorf("the registry answers with %d bytes of digest %s", len(data), got)
-		}
-		return nil
+		var buf bytes.Buffer
+		err := s.blob(ctx, desc, &buf)
+		data = buf.Bytes()
+		return err
 	})
 	return data, err
 }
@@ -363,6 +402,13 @@ func (m *meter) add(n int64) {
 	defer m.mu.Unlock()
 	m.p.Bytes += n
 	m.tell()
+}
+
+// readBack counts bytes that the registry has given back.
+func (m *meter) readBack(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.r.ReadBytes += n
 }
 
 // finish counts a blob that is there. The bytes of one that was sent are
