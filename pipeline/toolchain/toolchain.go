@@ -33,9 +33,12 @@
 //	VERSION.GOOS-GOARCH/            the GOROOT
 //	VERSION.GOOS-GOARCH.proof.json  the checksum database's signed answers, verified on each use
 //	VERSION.GOOS-GOARCH.lock        held while one of the others is made
-//	VERSION.GOOS-GOARCH.partial/    what is being made
+//	VERSION.GOOS-GOARCH.use         held by those who use the GOROOT; its time is that of the last use
+//	VERSION.GOOS-GOARCH.partial/    what is being made, or removed
 //
-// Processes may share it. What a killed one left behind, the next removes.
+// Processes may share it. What a killed one left behind, the next removes. After a
+// download the least recently used toolchains that nobody uses are removed, until
+// the rest take no more than Options.MaxBytes.
 package toolchain
 
 import (
@@ -80,6 +83,18 @@ type Toolchain struct {
 	// Refused says of every installed one that was looked at and not taken,
 	// why, to be told to people.
 	Refused []string
+
+	// use keeps one in the cache folder from being removed.
+	use *flock.Flock
+}
+
+// Close tells that the toolchain is not used any more. One in the cache folder is
+// not removed before.
+func (t Toolchain) Close() error {
+	if t.use == nil {
+		return nil
+	}
+	return t.use.Close()
 }
 
 // From is where a toolchain was found.
@@ -105,6 +120,10 @@ type Options struct {
 	AllowUnpublished bool
 	// Offline forbids the network: what is not installed or cached is an error.
 	Offline bool
+	// MaxBytes bounds what the toolchains in CacheDir take. Zero is no bound.
+	MaxBytes int64
+	// Now is the clock, for when one of the cache was used. Nil notes nothing.
+	Now func() time.Time
 
 	// key stands in for publicKey in tests.
 	key string
@@ -121,7 +140,8 @@ const modulePath = "golang.org/toolchain"
 // An installed Go of that version that is not the published one is passed
 // over, unless o.AllowUnpublished; then nothing is claimed of it, and an
 // installed one is also taken when the checksum database cannot be asked. A
-// toolchain in the cache that is not as it was unpacked is an error.
+// toolchain in the cache that is not as it was unpacked is an error. The caller
+// closes the toolchain when it is not used any more.
 //
 // Some errors have a method Hint, which returns a remedy.
 func Obtain(ctx context.Context, client gocmd.Go, version string, o Options) (Toolchain, error) {
@@ -340,8 +360,17 @@ func (f *finder) prove(ctx context.Context, dir string, lenientEnv bool) (goEnv 
 }
 
 // cached finds the toolchain in the cache, and downloads it first if need be.
-func (f *finder) cached(ctx context.Context) error {
+func (f *finder) cached(ctx context.Context) (err error) {
 	f.found.From = Cached
+	if err := f.hold(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.found.Close())
+			f.found.use = nil
+		}
+	}()
 	if _, err := os.Lstat(f.path("")); errors.Is(err, fs.ErrNotExist) {
 		if f.Offline {
 			return f.hint(errors.New("offline, and neither installed nor cached"), "run once with network, or install it")
@@ -357,7 +386,10 @@ func (f *finder) cached(ctx context.Context) error {
 			return err
 		}
 		if f.found.From == Downloaded {
-			return f.take() // download has proved it
+			if err := f.take(); err != nil { // download has proved it
+				return err
+			}
+			return f.tidy(ctx)
 		}
 	} else if err != nil {
 		return err
@@ -374,6 +406,27 @@ func (f *finder) cached(ctx context.Context) error {
 
 	}
 	return f.take()
+}
+
+// hold keeps the toolchain, which need not be there yet, from being removed.
+func (f *finder) hold(ctx context.Context) (err error) {
+	var now time.Time
+	if f.Now != nil {
+		now = f.Now()
+	}
+	f.found.use, err = store{f.CacheDir, f.name}.use(ctx, now)
+	return err
+}
+
+// tidy keeps the cache folder within its bound.
+func (f *finder) tidy(ctx context.Context) error {
+	if f.MaxBytes == 0 {
+		return nil
+	}
+	if _, err := Evict(ctx, f.CacheDir, f.MaxBytes); err != nil {
+		return fmt.Errorf("remove toolchains that were not used for long: %w", err)
+	}
+	return nil
 }
 
 func (f *finder) take() error {

@@ -233,7 +233,7 @@ func TestDownload(t *testing.T) {
 		o.Offline = true
 	}
 	names, err := filepath.Glob(filepath.Join(o.CacheDir, "*"))
-	if err != nil || len(names) != 3 {
+	if err != nil || len(names) != 4 {
 		t.Errorf("left in the cache folder: %q", names)
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -25,43 +27,95 @@ type Workspace struct {
 
 const prefix = "run-"
 
+// namePattern are the names that New makes. Nothing else is ever removed.
+var namePattern = regexp.MustCompile(`^` + prefix + `[0-9]+$`)
+
 // New makes a workspace below base, a folder for workspaces alone, which it
 // makes too, after removing those whose runs are gone.
-func New(ctx context.Context, base string) (_ *Workspace, err error) {
+func New(ctx context.Context, base string) (w *Workspace, err error) {
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, err
 	}
-	// Between its creation and its lock a workspace looks abandoned, so that
-	// moment has a lock of its own.
+	err = alone(ctx, base, func() error {
+		if err := each(base, Remove, nil); err != nil {
+			return fmt.Errorf("remove what an earlier run left: %w", err)
+		}
+		dir, err := os.MkdirTemp(base, prefix)
+		if err != nil {
+			return err
+		}
+		w = &Workspace{Dir: dir, lock: flock.New(filepath.Join(dir, "lock"))}
+		if _, err := w.lock.TryLock(); err != nil {
+			return fmt.Errorf("lock %s: %w", dir, err)
+		}
+		return nil
+	})
+	return w, err
+}
+
+// Visit calls gone for every workspace below base whose run is gone, and lives for
+// the others. No run begins meanwhile. A base that is not there has none.
+func Visit(ctx context.Context, base string, gone, lives func(dir string) error) error {
+	info, err := os.Lstat(base)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s: not a folder", base)
+	}
+	return alone(ctx, base, func() error { return each(base, gone, lives) })
+}
+
+// alone calls do while no other process makes or removes a workspace below base:
+// between its creation and its lock a workspace looks abandoned.
+func alone(ctx context.Context, base string, do func() error) (err error) {
 	gate := flock.New(filepath.Join(base, "lock"))
 	if _, err := gate.TryLockContext(ctx, 20*time.Millisecond); err != nil {
-		return nil, fmt.Errorf("lock %s: %w", gate.Path(), err)
+		return fmt.Errorf("lock %s: %w", gate.Path(), err)
 	}
 	defer func() { err = errors.Join(err, gate.Close()) }()
-	old, err := filepath.Glob(filepath.Join(base, prefix+"*"))
+	return do()
+}
+
+// each calls gone or lives for the workspaces below base. Links, and folders with
+// other names, are none.
+func each(base string, gone, lives func(dir string) error) error {
+	entries, err := os.ReadDir(base)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, dir := range old {
-		l := flock.New(filepath.Join(dir, "lock"))
-		if free, err := l.TryLock(); err != nil || !free {
+	for _, e := range entries {
+		if !e.IsDir() || !namePattern.MatchString(e.Name()) {
 			continue
 		}
-		l.Close()
-		if err := build.RemoveAll(dir); err != nil {
-			return nil, fmt.Errorf("remove what an earlier run left: %w", err)
+		dir := filepath.Join(base, e.Name())
+		l := flock.New(filepath.Join(dir, "lock"))
+		free, err := l.TryLock()
+		if err == nil && free {
+			err = l.Close()
+		}
+		switch {
+		case err != nil || !free:
+			// One that cannot be locked is not known to be dead.
+			err = nil
+			if lives != nil {
+				err = lives(dir)
+			}
+		default:
+			err = gone(dir)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	dir, err := os.MkdirTemp(base, prefix)
-	if err != nil {
-		return nil, err
-	}
-	w := &Workspace{Dir: dir, lock: flock.New(filepath.Join(dir, "lock"))}
-	if _, err := w.lock.TryLock(); err != nil {
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
-	}
-	return w, nil
+	return nil
 }
+
+// Remove removes a workspace whose run is gone, as [Visit] tells.
+func Remove(dir string) error { return build.RemoveAll(dir) }
 
 // Sub makes a folder in the workspace and returns its path.
 func (w *Workspace) Sub(name string) (string, error) {

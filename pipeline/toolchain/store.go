@@ -1,0 +1,221 @@
+package toolchain
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/twicebuild/twice/pipeline/disk"
+)
+
+// Kept is a toolchain in the cache folder, or what a download left there that did
+// not end.
+type Kept struct {
+	// Name is VERSION.GOOS-GOARCH.
+	Name string
+	// Partial tells that it is what a download left.
+	Partial bool
+	// Bytes is what its files take.
+	Bytes int64
+	// Used is when somebody began to use it the last time, as far as that is known.
+	Used time.Time
+	// InUse tells that a run uses it now, or makes it.
+	InUse bool
+}
+
+// keptPattern are the names of toolchains in the cache folder. Nothing else is
+// ever removed.
+var keptPattern = regexp.MustCompile(`^(go[0-9][0-9a-z.]*)\.[a-z0-9]{1,20}-[a-z0-9]{1,20}$`)
+
+const partial = ".partial"
+
+// List returns what the cache folder holds, the least recently used first. A
+// folder that is not there holds nothing. Links, and what has another name, are
+// passed over.
+func List(ctx context.Context, cacheDir string) ([]Kept, error) {
+	entries, err := os.ReadDir(cacheDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []Kept
+	for _, e := range entries {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		name, unfinished := strings.CutSuffix(e.Name(), partial)
+		if !e.IsDir() || !ours(name) {
+			continue
+		}
+		k := Kept{Name: name, Partial: unfinished}
+		s := store{cacheDir, name}
+		if k.Bytes, err = disk.Size(filepath.Join(cacheDir, e.Name())); err != nil {
+			return nil, err
+		}
+		if k.Used, err = s.used(e); errors.Is(err, fs.ErrNotExist) {
+			continue // it was removed meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		free, release, err := s.claim(!unfinished)
+		if err != nil {
+			return nil, err
+		}
+		if k.InUse = !free; free {
+			if err := release(); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, k)
+	}
+	slices.SortFunc(list, func(a, b Kept) int {
+		return cmp.Or(a.Used.Compare(b.Used), strings.Compare(a.Name, b.Name))
+	})
+	return list, nil
+}
+
+// ours tells whether name is that of a toolchain.
+func ours(name string) bool {
+	m := keptPattern.FindStringSubmatch(name)
+	if m == nil {
+		return false
+	}
+	_, err := ParseVersion(m[1])
+	return err == nil
+}
+
+// Evict removes toolchains from the cache folder, the least recently used first,
+// until those that are left take at most maxBytes, and all that downloads left
+// which did not end. What is in use stays, and counts. It returns what it removed.
+func Evict(ctx context.Context, cacheDir string, maxBytes int64) (removed []Kept, err error) {
+	info, err := os.Lstat(cacheDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s: not a folder", cacheDir)
+	}
+	list, err := List(ctx, cacheDir)
+	if err != nil {
+		return nil, err
+	}
+	var total int64
+	for _, k := range list {
+		total += k.Bytes
+	}
+	for _, k := range list {
+		if err := context.Cause(ctx); err != nil {
+			return removed, err
+		}
+		if !k.Partial && total <= maxBytes {
+			continue
+		}
+		gone, err := store{cacheDir, k.Name}.remove(!k.Partial)
+		if err != nil {
+			return removed, err
+		}
+		if gone {
+			total -= k.Bytes
+			removed = append(removed, k)
+		}
+	}
+	return removed, nil
+}
+
+// store is one name in a cache folder.
+type store struct{ dir, name string }
+
+func (s store) path(suffix string) string { return filepath.Join(s.dir, s.name+suffix) }
+
+// used is when it was used last: the time of the file that its users lock, or of
+// its folder e before there was such a file.
+func (s store) used(e fs.DirEntry) (time.Time, error) {
+	info, err := os.Lstat(s.path(".use"))
+	if errors.Is(err, fs.ErrNotExist) {
+		info, err = e.Info()
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
+}
+
+// use keeps the toolchain from being removed until the lock is closed, which it is
+// with the process, too. It notes the time unless that is zero.
+func (s store) use(ctx context.Context, now time.Time) (*flock.Flock, error) {
+	lock := flock.New(s.path(".use"))
+	// Who removes it holds the lock for a moment only.
+	if _, err := lock.TryRLockContext(ctx, 20*time.Millisecond); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", lock.Path(), err)
+	}
+	if !now.IsZero() {
+		if err := os.Chtimes(lock.Path(), now, now); err != nil {
+			return nil, errors.Join(err, lock.Close())
+		}
+	}
+	return lock, nil
+}
+
+// claim locks out who makes the toolchain and, if it is whole, who uses it. It
+// tells whether nobody does.
+func (s store) claim(whole bool) (free bool, release func() error, err error) {
+	var held []*flock.Flock
+	release = func() error {
+		var errs []error
+		for _, l := range held {
+			errs = append(errs, l.Close())
+		}
+		return errors.Join(errs...)
+	}
+	names := []string{".lock"}
+	if whole {
+		names = append(names, ".use")
+	}
+	for _, suffix := range names {
+		l := flock.New(s.path(suffix))
+		ok, err := l.TryLock()
+		if err != nil || !ok {
+			return false, nil, errors.Join(err, release())
+		}
+		held = append(held, l)
+	}
+	return true, release, nil
+}
+
+// remove removes the toolchain, or what a download left, unless it is in use. One
+// that is removed halfway is never taken for a toolchain.
+func (s store) remove(whole bool) (gone bool, err error) {
+	free, release, err := s.claim(whole)
+	if err != nil || !free {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	if err := os.RemoveAll(s.path(partial)); err != nil {
+		return false, err
+	}
+	if whole {
+		if err := os.Rename(s.path(""), s.path(partial)); err != nil {
+			return false, err
+		}
+		if err := os.RemoveAll(s.path(partial)); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
