@@ -84,6 +84,11 @@ func NewKeylessSigner(s *Services, token Token) (*Signer, error) {
 	return &Signer{services: s, token: token, trust: Trust{root: s.root, logs: 1, anyone: true}}, nil
 }
 
+// Trust returns what opens the bundles of this Signer, and of nobody else who signs
+// with a key; of keyless ones it opens those of everybody whom the same certificate
+// authorities know.
+func (s *Signer) Trust() Trust { return s.trust }
+
 // Sign returns a bundle, in JSON, with a statement that has a subject.
 func (s *Signer) Sign(ctx context.Context, statement intoto.Statement) ([]byte, error) {
 	if len(statement.Subjects) == 0 {

@@ -54,6 +54,7 @@ func (a *app) registry(insecure bool) publish.Options {
 
 func (a *app) publishCmd() *cobra.Command {
 	var insecure, force bool
+	var whom trustFlags
 	c := &cobra.Command{
 		Use:   "publish [DIST]",
 		Short: "Push the images of a finished release",
@@ -61,7 +62,11 @@ func (a *app) publishCmd() *cobra.Command {
 signatures and statements attached, and moves their tags when everything is there
 and was read back, byte for byte. What a registry has already is not sent again, so
 the same command goes on where one that was interrupted ended. A tag that points to
-something else is an error. Credentials are those of docker, with its helpers.`,
+something else is an error. Credentials are those of docker, with its helpers.
+
+Before anything is pushed, DIST has to be what was signed: with --key or an identity
+all of it is verified, as twice verify does, and without, the names and digests of
+the images have to be those that the signed statements name, whoever signed them.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			dist := "dist"
 			switch {
@@ -70,18 +75,28 @@ something else is an error. Credentials are those of docker, with its helpers.`,
 			case len(args) == 1:
 				dist = args[0]
 			}
+			var trust *attest.Trust
+			if whom != (trustFlags{}) {
+				t, err := a.trust(c.Context(), whom)
+				if err != nil {
+					return err
+				}
+				trust = &t
+			}
 			opt := a.registry(insecure)
 			opt.ForceTag = force
-			return a.publish(c.Context(), a.at(dist), opt)
+			return a.publish(c.Context(), a.at(dist), opt, trust)
 		},
 	}
+	whom.add(c)
 	c.Flags().BoolVar(&force, "force-tag", false, "move tags that point to something else")
 	insecureFlag(c, &insecure)
 	return c
 }
 
-// publish pushes the images of dist.
-func (a *app) publish(ctx context.Context, dist string, opt publish.Options) error {
+// publish pushes the images of dist, which has to be what was signed: by those in
+// trust or, if that is nil, by somebody.
+func (a *app) publish(ctx context.Context, dist string, opt publish.Options, trust *attest.Trust) error {
 	data, err := readBounded(filepath.Join(dist, pipeline.RecordName), report.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
 		return fault.Usage(err, "make a release first: twice release")
@@ -97,6 +112,15 @@ func (a *app) publish(ctx context.Context, dist string, opt publish.Options) err
 		return fault.Usage(fmt.Errorf("%s: this release has no images", short(dist)), "declare one with [[image]] in the release file")
 	}
 	images, err := attached(dist, rec)
+	if err != nil {
+		return err
+	}
+	if trust != nil {
+		err = a.verifyDist(ctx, dist, images, *trust)
+	} else {
+		err = claimed(dist, data)
+		a.progress.Line("not checked: who signed %s (that takes --key or --certificate-identity)", short(dist))
+	}
 	if err != nil {
 		return err
 	}
@@ -160,13 +184,68 @@ func attached(dist string, rec *report.Record) ([]publish.Image, error) {
 		return nil, err
 	}
 	for i, img := range rec.Images {
-		if !slices.ContainsFunc(images[i].Attachments, func(a publish.Attachment) bool {
-			return a.Subject == img.Digest && a.PredicateType == pipeline.ImageSignature
-		}) {
-			return nil, fmt.Errorf("%s: the signature of %s:%s is gone", short(dist), img.Repository, img.Tags[0])
+		subjects := []artifact.Digest{img.Digest}
+		for _, m := range img.Manifests {
+			subjects = append(subjects, m.Digest)
+		}
+		for _, d := range subjects {
+			if !slices.ContainsFunc(images[i].Attachments, func(a publish.Attachment) bool {
+				return a.Subject == d && a.PredicateType == pipeline.ImageSignature
+			}) {
+				return nil, fmt.Errorf("%w: %s: the signature of %s:%s is gone (%s)", errRefused, short(dist), img.Repository, img.Tags[0], d)
+			}
 		}
 	}
 	return images, nil
+}
+
+// verifyDist returns an error unless everything in dist is verified, and every
+// bundle that is to be attached to an image is good.
+func (a *app) verifyDist(ctx context.Context, dist string, images []publish.Image, trust attest.Trust) error {
+	a.progress.Stage("verify " + short(dist))
+	defer a.progress.Hide()
+	v := &verifier{app: a, trust: &trust, known: map[string][]foundBundle{}}
+	doc, err := v.judgeAll(ctx, []string{dist})
+	if err != nil {
+		return err
+	}
+	for _, img := range images {
+		for _, b := range img.Attachments {
+			bundle := foundBundle{"a bundle that says " + b.PredicateType, b.Bundle, attest.ReadClaim(b.Bundle)}
+			f := v.judge(img.Repository+"@"+string(b.Subject), attest.Artifact{Digest: b.Subject}, []foundBundle{bundle})
+			doc.add(f)
+		}
+	}
+	for _, f := range doc.Files {
+		if f.Verdict == verified || f.Verdict != doc.Verdict {
+			continue
+		}
+		p := f.Problems[0]
+		err := hint.Add(fmt.Errorf("nothing was pushed: %s: %s", f.Name, clean(p.Error)), p.Hint)
+		if f.Verdict == refused {
+			err = fmt.Errorf("%w: %w", errRefused, err)
+		}
+		return err
+	}
+	return nil
+}
+
+// claimed returns an error unless the signature of dist's record claims to be about
+// data. Whether it is anybody's does not matter.
+func claimed(dist string, data []byte) error {
+	name := filepath.Join(dist, pipeline.RecordName)
+	b, err := readBundle(name + pipeline.BundleSuffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: nothing was pushed: %s is not signed", errRefused, short(name))
+	}
+	if err != nil {
+		return err
+	}
+	// The signature of a key that goes with SHA-384 or SHA-512 names no SHA-256.
+	if d := artifact.Of(data); len(b.claim.Subjects) > 0 && !b.claim.About(d) {
+		return fmt.Errorf("%w: nothing was pushed: %s is not what was signed: it is %s", errRefused, short(name), d)
+	}
+	return nil
 }
 
 // remote is how bases of images are read.

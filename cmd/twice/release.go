@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/twicebuild/twice/attest"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/compare"
@@ -70,14 +71,17 @@ func (a *app) makeRelease(c *cobra.Command, snapshot bool, sign *signFlags, push
 	a.warn(plan.Warnings)
 	a.describeInputs(plan)
 	pkg := pipeline.Package{Archives: sign != nil}
+	var trust attest.Trust
 	if sign != nil {
 		flags := *sign
 		if !plan.Snapshot {
 			flags = sign.settle(plan.File.Sign, filepath.Dir(cfg.ConfigFile))
 		}
-		if pkg.Signer, err = a.signer(c.Context(), flags, plan.Snapshot); err != nil {
+		signer, err := a.signer(c.Context(), flags, plan.Snapshot)
+		if err != nil {
 			return err
 		}
+		pkg.Signer, trust = signer, signer.Trust()
 		pkg.Run.Builder = flags.Builder
 	}
 	out, err := plan.Build(c.Context())
@@ -116,7 +120,7 @@ func (a *app) makeRelease(c *cobra.Command, snapshot bool, sign *signFlags, push
 	}
 	opt := a.registry(push.insecure)
 	opt.ForceTag = push.force
-	return a.publish(c.Context(), cfg.Out, opt)
+	return a.publish(c.Context(), cfg.Out, opt, &trust)
 }
 
 // describeInputs says on what the release rests.

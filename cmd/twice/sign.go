@@ -18,7 +18,6 @@ import (
 	"github.com/twicebuild/twice/attest/identity"
 	"github.com/twicebuild/twice/attest/key"
 	"github.com/twicebuild/twice/matrix"
-	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/fault"
 )
 
@@ -66,7 +65,7 @@ func beside(dir, name string) string {
 
 // signer returns who signs, which it tells. Nobody signs a release by accident:
 // only a snapshot gets a development key.
-func (a *app) signer(ctx context.Context, f signFlags, snapshot bool) (pipeline.Signer, error) {
+func (a *app) signer(ctx context.Context, f signFlags, snapshot bool) (*attest.Signer, error) {
 	switch {
 	case f.Key != "" && f.Keyless:
 		return nil, fault.Usage(errors.New("--key and --keyless exclude each other"))
@@ -97,7 +96,7 @@ func (a *app) signer(ctx context.Context, f signFlags, snapshot bool) (pipeline.
 }
 
 // withKey signs with k and, if there is a signing configuration, in its logs.
-func (a *app) withKey(ctx context.Context, k *key.Private, f signFlags) (s pipeline.Signer, err error) {
+func (a *app) withKey(ctx context.Context, k *key.Private, f signFlags) (s *attest.Signer, err error) {
 	logged := ""
 	if f.SigningConfig == "" {
 		s, err = attest.NewSigner(ctx, k.SignerVerifier())
@@ -117,7 +116,7 @@ func (a *app) withKey(ctx context.Context, k *key.Private, f signFlags) (s pipel
 }
 
 // keyless signs for the CI job that this is, or for the person at the terminal.
-func (a *app) keyless(ctx context.Context, f signFlags) (pipeline.Signer, error) {
+func (a *app) keyless(ctx context.Context, f signFlags) (*attest.Signer, error) {
 	services, err := a.services(ctx, f)
 	if err != nil {
 		return nil, err

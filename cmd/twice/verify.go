@@ -254,15 +254,16 @@ type foundBundle struct {
 	claim attest.Claim
 }
 
-func (v *verifier) run(ctx context.Context, args []string) error {
+// judgeAll judges everything that args name.
+func (v *verifier) judgeAll(ctx context.Context, args []string) (verifyDoc, error) {
+	doc := verifyDoc{Schema: "twice.verify/v1", Verdict: verified, Files: []fileDoc{}}
 	files, images, err := v.list(args)
 	if err != nil {
-		return err
+		return doc, err
 	}
-	doc := verifyDoc{Schema: "twice.verify/v1", Verdict: verified, Files: []fileDoc{}}
 	for i, name := range slices.Concat(files, images) {
 		if err := context.Cause(ctx); err != nil {
-			return err
+			return doc, err
 		}
 		var f fileDoc
 		if i < len(files) {
@@ -270,22 +271,37 @@ func (v *verifier) run(ctx context.Context, args []string) error {
 		} else {
 			f = v.image(ctx, name)
 		}
-		doc.Files = append(doc.Files, f)
+		doc.add(f)
 	}
 	for _, dir := range v.layouts {
 		list, err := v.layout(ctx, dir)
 		if err != nil {
-			return err
+			return doc, err
 		}
-		doc.Files = append(doc.Files, list...)
+		for _, f := range list {
+			doc.add(f)
+		}
+	}
+	return doc, nil
+}
+
+// add adds a file, whose verdict counts unless there is a worse one.
+func (doc *verifyDoc) add(f fileDoc) {
+	doc.Files = append(doc.Files, f)
+	if f.Verdict == refused || f.Verdict == undetermined && doc.Verdict == verified {
+		doc.Verdict = f.Verdict
+	}
+}
+
+func (v *verifier) run(ctx context.Context, args []string) error {
+	doc, err := v.judgeAll(ctx, args)
+	if err != nil {
+		return err
 	}
 	bad := 0
 	for _, f := range doc.Files {
 		if f.Verdict != verified {
 			bad++
-		}
-		if f.Verdict == refused || f.Verdict == undetermined && doc.Verdict == verified {
-			doc.Verdict = f.Verdict
 		}
 	}
 	if v.app.json {
