@@ -31,12 +31,13 @@ var depsRules = map[string]string{
 	"pipeline/process": "",
 	"pipeline/gocmd":   "pipeline/process",
 	"pipeline/ascii":   "",
+	"pipeline/disk":    "",
 	"pipeline/inspect": "pipeline/ascii",
 	"pipeline/explain": "pipeline/artifact pipeline/ascii pipeline/inspect",
 
 	// Stages.
 	"pipeline/source":    "pipeline/gocmd pipeline/fault pipeline/process pipeline/recipe",
-	"pipeline/toolchain": "pipeline/gocmd pipeline/fault pipeline/hint",
+	"pipeline/toolchain": "pipeline/disk pipeline/gocmd pipeline/fault pipeline/hint",
 	"pipeline/modules":   "pipeline/gocmd pipeline/fault pipeline/recipe",
 	"pipeline/build":     "pipeline/artifact pipeline/process pipeline/recipe",
 	"pipeline/workspace": "pipeline/build",
@@ -64,6 +65,9 @@ var depsRules = map[string]string{
 	"attest/identity":   "pipeline/fault",
 	"attest/attesttest": "",
 
+	// What is kept from run to run.
+	"pipeline/cache": "pipeline/disk pipeline/toolchain pipeline/workspace",
+
 	// The forward flow.
 	"pipeline": `attest/intoto attest/slsa matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/explain
 		pipeline/gocmd pipeline/fault pipeline/image pipeline/lint pipeline/modules pipeline/oci pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
@@ -75,7 +79,7 @@ var depsRules = map[string]string{
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
 	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix pipeline pipeline/artifact
-		pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/fault pipeline/hint pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/subject`,
+		pipeline/build pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/gocmd pipeline/fault pipeline/hint pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/subject pipeline/workspace`,
 
 	// Black boxes: they run the command.
 	"e2e": "",

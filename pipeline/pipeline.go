@@ -51,6 +51,8 @@ type Config struct {
 	Go, Git string
 	// Cache is the absolute path of a folder that outlives the run.
 	Cache string
+	// CacheMax bounds what toolchains in it take together, in bytes; zero is no bound.
+	CacheMax int64
 	// HostEnv is what every process of this system needs.
 	HostEnv []string
 	Host    report.Host

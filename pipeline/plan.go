@@ -187,6 +187,7 @@ func (p *Plan) Close() error {
 	if p.passA != nil {
 		errs = append(errs, p.passA.Close())
 	}
+	errs = append(errs, p.Toolchain.Close())
 	if p.work != nil {
 		errs = append(errs, p.work.Close())
 	}
@@ -314,6 +315,8 @@ func (p *Plan) obtainToolchain(ctx context.Context, user settings, tree string) 
 		HostOS:           p.cfg.Host.OS,
 		HostArch:         p.cfg.Host.Arch,
 		AllowUnpublished: p.File.Toolchain.Unpublished,
+		MaxBytes:         p.cfg.CacheMax,
+		Now:              p.cfg.Now,
 	})
 	return err
 }

@@ -163,7 +163,7 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVar(&a.json, "json", false, "print one JSON document")
 	flags.BoolVar(&a.plain, "plain", false, "no moving progress line")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
-	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.publishCmd(), a.verifyCmd(), a.rebuildCmd(), a.inspectCmd(), a.explainCmd(), a.keygenCmd(), a.lockCmd(), a.schemaCmd(), a.versionCmd())
+	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.publishCmd(), a.verifyCmd(), a.rebuildCmd(), a.inspectCmd(), a.explainCmd(), a.keygenCmd(), a.lockCmd(), a.cacheCmd(), a.schemaCmd(), a.versionCmd())
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		a.progress = &report.Progress{W: a.stderr, Now: a.now}
 		if !a.plain {
@@ -233,7 +233,7 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 	} else if err != nil {
 		return cfg, err
 	}
-	if cfg.Cache, err = a.cacheDir(); err != nil {
+	if cfg.Cache, cfg.CacheMax, err = a.cacheSettings(); err != nil {
 		return cfg, err
 	}
 	if s := env["SOURCE_DATE_EPOCH"]; s != "" {

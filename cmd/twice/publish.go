@@ -119,10 +119,12 @@ func (a *app) publish(ctx context.Context, dist string, opt publish.Options, tru
 		err = a.verifyDist(ctx, dist, images, *trust)
 	} else {
 		err = claimed(dist, data)
-		a.progress.Line("not checked: who signed %s (that takes --key or --certificate-identity)", short(dist))
 	}
 	if err != nil {
 		return err
+	}
+	if trust == nil {
+		a.progress.Line("not checked: who signed %s (that takes --key or --certificate-identity)", short(dist))
 	}
 	opt.Progress = func(p publish.Progress) {
 		a.progress.Stage(fmt.Sprintf("publish: %d of %d blobs, %.1f of %.1f MB", p.Blobs, p.BlobsTotal, float64(p.Bytes)/1e6, float64(p.BytesTotal)/1e6))
@@ -192,7 +194,7 @@ func attached(dist string, rec *report.Record) ([]publish.Image, error) {
 			if !slices.ContainsFunc(images[i].Attachments, func(a publish.Attachment) bool {
 				return a.Subject == d && a.PredicateType == pipeline.ImageSignature
 			}) {
-				return nil, fmt.Errorf("%w: %s: the signature of %s:%s is gone (%s)", errRefused, short(dist), img.Repository, img.Tags[0], d)
+				return nil, fault.Refused(fmt.Errorf("nothing was pushed: %s: the signature of %s:%s is gone (%s)", short(dist), img.Repository, img.Tags[0], d))
 			}
 		}
 	}
@@ -221,9 +223,9 @@ func (a *app) verifyDist(ctx context.Context, dist string, images []publish.Imag
 			continue
 		}
 		p := f.Problems[0]
-		err := hint.Add(fmt.Errorf("nothing was pushed: %s: %s", f.Name, clean(p.Error)), p.Hint)
+		err := fault.Hint(fmt.Errorf("nothing was pushed: %s: %s", f.Name, clean(p.Error)), p.Hint)
 		if f.Verdict == refused {
-			err = fmt.Errorf("%w: %w", errRefused, err)
+			return fault.Refused(err)
 		}
 		return err
 	}
@@ -236,14 +238,14 @@ func claimed(dist string, data []byte) error {
 	name := filepath.Join(dist, pipeline.RecordName)
 	b, err := readBundle(name + pipeline.BundleSuffix)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: nothing was pushed: %s is not signed", errRefused, short(name))
+		return fault.Refused(fmt.Errorf("nothing was pushed: %s is not signed", short(name)))
 	}
 	if err != nil {
 		return err
 	}
 	// The signature of a key that goes with SHA-384 or SHA-512 names no SHA-256.
 	if d := artifact.Of(data); len(b.claim.Subjects) > 0 && !b.claim.About(d) {
-		return fmt.Errorf("%w: nothing was pushed: %s is not what was signed: it is %s", errRefused, short(name), d)
+		return fault.Refused(fmt.Errorf("nothing was pushed: %s is not what was signed: it is %s", short(name), d))
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
 	"runtime"
@@ -20,6 +19,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/rebuild"
 	"github.com/twicebuild/twice/pipeline/subject"
+	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
 // rebuildFlags are what the user adds to what files say.
@@ -108,7 +108,12 @@ func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, at
 	if err != nil {
 		return err
 	}
-	subjects, err := a.subjects(ctx, cfg.Cache, files, flags)
+	spool, err := workspace.New(ctx, filepath.Join(cfg.Cache, "subjects"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, spool.Close()) }()
+	subjects, err := a.subjects(ctx, spool.Dir, files, flags)
 	if err != nil {
 		return err
 	}
@@ -220,18 +225,15 @@ func (f *found) close() error {
 
 // subjects finds the Go binaries in what args name. What cannot be read becomes a
 // subject that cannot be opened, so that it does not keep the others from a
-// verdict.
-func (a *app) subjects(ctx context.Context, cache string, args []string, flags rebuildFlags) (*found, error) {
-	cfg := subject.Config{Dir: filepath.Join(cache, "subjects"), WorkDir: a.dir, Registry: a.registry(flags.insecure), NPM: a.npm()}
+// verdict. What has to be fetched or unpacked goes to dir.
+func (a *app) subjects(ctx context.Context, dir string, args []string, flags rebuildFlags) (*found, error) {
+	cfg := subject.Config{Dir: dir, WorkDir: a.dir, Registry: a.registry(flags.insecure), NPM: a.npm()}
 	for _, p := range flags.platforms {
 		platform, err := matrix.ParsePlatform(p)
 		if err != nil {
 			return nil, fault.Usage(fmt.Errorf("--platform: %w", err))
 		}
 		cfg.Platforms = append(cfg.Platforms, platform)
-	}
-	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
-		return nil, err
 	}
 	said, err := a.newTestimony(ctx, flags.trust)
 	if err != nil {
@@ -330,7 +332,7 @@ func (a *app) rebuildConfig(flags rebuildFlags, ldflags *string) (rebuild.Config
 		return cfg, fault.Usage(fmt.Errorf("--timeout %s: want a time", flags.timeout))
 	}
 	var err error
-	if cfg.Cache, err = a.cacheDir(); err != nil {
+	if cfg.Cache, cfg.CacheMax, err = a.cacheSettings(); err != nil {
 		return cfg, err
 	}
 	if flags.source != "" {

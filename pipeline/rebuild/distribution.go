@@ -253,16 +253,19 @@ func (w *distribution) run(ctx context.Context) error {
 // cross tells whether the distribution is for another platform than this one.
 func (w *distribution) cross() bool { return w.OS != w.cfg.HostOS || w.Arch != w.cfg.HostArch }
 
-// prove gets a toolchain and has it proved. An installed one may have another
-// go.env.
+// prove gets a toolchain and has it proved, to be used until r is closed. An
+// installed one may have another go.env.
 func (r *Rebuilder) prove(ctx context.Context, client gocmd.Go, v, goos, goarch string, installed bool) (toolchain.Toolchain, error) {
-	o := toolchain.Options{CacheDir: filepath.Join(r.cfg.Cache, "toolchains"), HostOS: goos, HostArch: goarch}
+	o := toolchain.Options{CacheDir: filepath.Join(r.cfg.Cache, "toolchains"), HostOS: goos, HostArch: goarch, MaxBytes: r.cfg.CacheMax, Now: r.cfg.Now}
 	if installed {
 		o.Installed = []string{r.client.goroot}
 	}
 	tc, err := toolchain.Obtain(ctx, client, v, o)
 	if err != nil && ctx.Err() == nil {
 		return tc, because(UnknownToolchain, "%s", err).hint(hint.Of(err))
+	}
+	if err == nil {
+		r.held = append(r.held, tc)
 	}
 	return tc, err
 }

@@ -93,6 +93,8 @@ type Config struct {
 	Go, Git string
 	// Cache is the absolute path of a folder that outlives the run.
 	Cache string
+	// CacheMax bounds what toolchains in it take together, in bytes; zero is no bound.
+	CacheMax int64
 	// HostEnv is what every process of this system needs.
 	HostEnv []string
 	// HostOS and HostArch are this host's GOOS and GOARCH, CPUs its processors.
@@ -153,8 +155,10 @@ type Rebuilder struct {
 	store   *artifact.Store
 	// toolchains are those that were proved in this run, by version.
 	toolchains map[string]toolchain.Toolchain
-	standards  map[string]*standard
-	files      int
+	// held are all that are in use until the end.
+	held      []toolchain.Toolchain
+	standards map[string]*standard
+	files     int
 }
 
 // Open prepares what all files share. The caller must Close the Rebuilder.
@@ -201,6 +205,12 @@ func Open(ctx context.Context, cfg Config) (_ *Rebuilder, err error) {
 	if r.confine, err = build.Probe(ctx, probe); err != nil {
 		return nil, err
 	}
+	// What go commands leave that are killed with this process is in the workspace.
+	temp, err := r.work.Sub("temp")
+	if err != nil {
+		return nil, err
+	}
+	r.client.Go = r.client.With("GOTMPDIR=" + temp)
 	store, err := r.work.Sub("store")
 	if err != nil {
 		return nil, err
@@ -219,6 +229,9 @@ func (r *Rebuilder) Close() error {
 		if s.session != nil {
 			errs = append(errs, s.session.Close())
 		}
+	}
+	for _, tc := range r.held {
+		errs = append(errs, tc.Close())
 	}
 	return errors.Join(append(errs, r.work.Close())...)
 }
@@ -579,14 +592,8 @@ func (j *job) obtain(ctx context.Context) error {
 	tc, ok := j.toolchains[v]
 	if !ok {
 		var err error
-		if tc, err = toolchain.Obtain(ctx, j.client.Go, v, toolchain.Options{
-			Installed: []string{j.client.goroot}, CacheDir: filepath.Join(j.cfg.Cache, "toolchains"),
-			HostOS: j.cfg.HostOS, HostArch: j.cfg.HostArch,
-		}); err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			return because(UnknownToolchain, "%s", err).hint(hint.Of(err))
+		if tc, err = j.prove(ctx, j.client.Go, v, j.cfg.HostOS, j.cfg.HostArch, true); err != nil {
+			return err
 		}
 		j.toolchains[v] = tc
 	}
