@@ -11,6 +11,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -20,8 +21,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -35,8 +38,58 @@ const Audience = "sigstore"
 // Token gets a token. It is called for each certificate.
 type Token = func(context.Context) (string, error)
 
-// maxToken bounds a token, in bytes, and what servers answer.
+// maxToken bounds a token, in bytes.
 const maxToken = 64 << 10
+
+// maxAnswer bounds what a server answers, in bytes.
+const maxAnswer = 1 << 20
+
+// bounded is c with answers of at most maxAnswer bytes. What is longer ends early,
+// and then is no document any more.
+func bounded(c *http.Client) *http.Client {
+	b := *c
+	if b.Transport == nil {
+		b.Transport = http.DefaultTransport
+	}
+	b.Transport = bounder{b.Transport}
+	return &b
+}
+
+type bounder struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (b bounder) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+	}
+	return resp, err
+}
+
+// quoting is an error that may quote what a server said: one line that a terminal only
+// shows, and not a long one.
+type quoting struct{ err error }
+
+// maxText bounds such a line, in bytes.
+const maxText = 600
+
+func (f quoting) Error() string {
+	text := f.err.Error()
+	if len(text) > maxText {
+		text = text[:maxText] + " ..."
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+func (f quoting) Unwrap() error { return f.err }
 
 // The variables that Ambient looks at.
 const (
@@ -66,9 +119,9 @@ func Ambient(env map[string]string, client *http.Client) (Token, error) {
 		return func(context.Context) (string, error) { return token, nil }, nil
 	case env[githubURL] != "" && env[githubSecret] != "":
 		return func(ctx context.Context) (string, error) {
-			token, err := github(ctx, client, env[githubURL], env[githubSecret])
+			token, err := github(ctx, bounded(client), env[githubURL], env[githubSecret])
 			if err != nil {
-				return "", fmt.Errorf("GitHub Actions: %w", err)
+				return "", quoting{fmt.Errorf("GitHub Actions: %w", err)}
 			}
 			return token, nil
 		}, nil
@@ -80,9 +133,12 @@ func Ambient(env map[string]string, client *http.Client) (Token, error) {
 	return nil, ErrNone
 }
 
+// jwt is the form of a token (https://www.rfc-editor.org/rfc/rfc7515#section-7.1).
+var jwt = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$`)
+
 // check tells what could not be a token, so that an error need not show it.
 func check(token string) error {
-	if len(token) > maxToken || strings.Count(token, ".") != 2 || strings.ContainsAny(token, " \t\r\n") {
+	if len(token) > maxToken || !jwt.MatchString(token) {
 		return errors.New("not a token (want a JWT)")
 	}
 	return nil
@@ -110,10 +166,13 @@ func github(ctx context.Context, client *http.Client, address, secret string) (s
 		return "", fmt.Errorf("%s answers %s", u.Host, resp.Status)
 	}
 	var answer struct{ Value string }
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxToken)).Decode(&answer); err != nil {
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
 		return "", fmt.Errorf("%s: %w", u.Host, err)
 	}
-	return answer.Value, check(answer.Value)
+	if err := check(answer.Value); err != nil {
+		return "", fmt.Errorf("%s: %w", u.Host, err)
+	}
+	return answer.Value, nil
 }
 
 // Person is how somebody at a terminal proves who they are.
@@ -133,10 +192,10 @@ type Person struct {
 
 // provider finds the endpoints of the issuer, and the context for requests.
 func (p Person) provider(ctx context.Context) (context.Context, *oidc.Provider, oauth2.Config, error) {
-	ctx = oidc.ClientContext(ctx, p.Client)
+	ctx = oidc.ClientContext(ctx, bounded(p.Client))
 	provider, err := oidc.NewProvider(ctx, p.Issuer)
 	if err != nil {
-		return nil, nil, oauth2.Config{}, fmt.Errorf("identity: %w", err)
+		return nil, nil, oauth2.Config{}, failed(err)
 	}
 	id := p.ClientID
 	if id == "" {
@@ -144,6 +203,9 @@ func (p Person) provider(ctx context.Context) (context.Context, *oidc.Provider, 
 	}
 	return ctx, provider, oauth2.Config{ClientID: id, Endpoint: provider.Endpoint(), Scopes: []string{oidc.ScopeOpenID, "email"}}, nil
 }
+
+// failed says that it was the identity that could not be had.
+func failed(err error) error { return quoting{fmt.Errorf("identity: %w", err)} }
 
 // Browser gets a token through a browser on this machine, which must be able to
 // reach it at localhost.
@@ -156,12 +218,12 @@ func (p Person) Browser(ctx context.Context) (string, error) {
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "localhost:0")
 	if err != nil {
-		return "", fmt.Errorf("identity: %w", err)
+		return "", failed(err)
 	}
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {
 		listener.Close()
-		return "", fmt.Errorf("identity: %w", err)
+		return "", failed(err)
 	}
 	config.RedirectURL = "http://localhost:" + port + "/auth/callback"
 	state, nonce, verifier := rand.Text(), rand.Text(), oauth2.GenerateVerifier()
@@ -188,7 +250,7 @@ func (p Person) Browser(ctx context.Context) (string, error) {
 	}
 	tokens, err := config.Exchange(ctx, answer.Get("code"), oauth2.VerifierOption(verifier))
 	if err != nil {
-		return "", fmt.Errorf("identity: %w", err)
+		return "", failed(err)
 	}
 	return accept(ctx, provider, config, tokens, nonce)
 }
@@ -218,16 +280,84 @@ func (p Person) Device(ctx context.Context) (string, error) {
 		return "", err
 	}
 	verifier := oauth2.GenerateVerifier()
-	device, err := config.DeviceAuth(ctx, oauth2.S256ChallengeOption(verifier))
+	device, err := p.deviceAuth(ctx, config, verifier)
 	if err != nil {
-		return "", fmt.Errorf("identity: %w", err)
+		return "", failed(err)
 	}
-	p.Tell(fmt.Sprintf("type the code %s at %s", device.UserCode, device.VerificationURI))
+	line, err := instruction(device)
+	if err != nil {
+		return "", failed(err)
+	}
+	p.Tell(line)
 	tokens, err := config.DeviceAccessToken(ctx, device, oauth2.VerifierOption(verifier))
 	if err != nil {
-		return "", fmt.Errorf("identity: %w", err)
+		return "", failed(err)
 	}
 	return accept(ctx, provider, config, tokens, "")
+}
+
+// deviceAuth asks for a code (https://www.rfc-editor.org/rfc/rfc8628#section-3.1).
+// That of oauth2 panics where the answer is null.
+func (p Person) deviceAuth(ctx context.Context, config oauth2.Config, verifier string) (*oauth2.DeviceAuthResponse, error) {
+	form := url.Values{
+		"client_id": {config.ClientID}, "scope": {strings.Join(config.Scopes, " ")},
+		"code_challenge": {oauth2.S256ChallengeFromVerifier(verifier)}, "code_challenge_method": {"S256"},
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, config.Endpoint.DeviceAuthURL, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	resp, err := bounded(p.Client).Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the issuer answers %s: %s", resp.Status, body)
+	}
+	var answer struct {
+		DeviceCode      string `json:"device_code"`
+		UserCode        string `json:"user_code"`
+		VerificationURI string `json:"verification_uri"`
+		VerificationURL string `json:"verification_url"` // what some say for it
+		Interval        int64  `json:"interval"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, fmt.Errorf("the issuer's answer: %w", err)
+	}
+	// When the code expires, the issuer says so when it is asked.
+	return &oauth2.DeviceAuthResponse{
+		DeviceCode: answer.DeviceCode, UserCode: answer.UserCode, Interval: answer.Interval,
+		VerificationURI: cmp.Or(answer.VerificationURI, answer.VerificationURL),
+	}, nil
+}
+
+// userCode is what a person can type (https://www.rfc-editor.org/rfc/rfc8628#section-6.1).
+var userCode = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 -]{0,63}$`)
+
+// maxInterval bounds the seconds that an issuer may ask to wait between questions.
+const maxInterval = 600
+
+// instruction tells a person what to do with the issuer's answer, which has to be a
+// code, an address, and a time to wait that can be waited.
+func instruction(device *oauth2.DeviceAuthResponse) (string, error) {
+	u, err := url.Parse(device.VerificationURI)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
+		return "", fmt.Errorf("the issuer names %.100q as the address to go to", device.VerificationURI)
+	}
+	if device.Interval < 0 || device.Interval > maxInterval {
+		return "", fmt.Errorf("the issuer asks to wait %d seconds between questions", device.Interval)
+	}
+	if !userCode.MatchString(device.UserCode) {
+		return "", fmt.Errorf("the issuer gives %.100q as the code to type", device.UserCode)
+	}
+	return fmt.Sprintf("type the code %s at %s", device.UserCode, u), nil
 }
 
 // accept verifies the identity token that came with others, so that a wrong one
@@ -239,7 +369,7 @@ func accept(ctx context.Context, provider *oidc.Provider, config oauth2.Config, 
 	}
 	token, err := provider.Verifier(&oidc.Config{ClientID: config.ClientID}).Verify(ctx, raw)
 	if err != nil {
-		return "", fmt.Errorf("identity: %w", err)
+		return "", failed(err)
 	}
 	if token.Nonce != nonce {
 		return "", errors.New("identity: the token is not the answer to our question")

@@ -228,11 +228,11 @@ func (r *repository) prepare(ctx context.Context) (pack string, err error) {
 		args = slices.Insert(args, 1, "--revs")
 		oids = append([]string{r.commit, r.tree}, r.refs...)
 	}
-	id, err := r.store.run(ctx, strings.NewReader(strings.Join(oids, "\n")+"\n"), args...)
+	id, err := r.store.oid(ctx, strings.NewReader(strings.Join(oids, "\n")+"\n"), args...)
 	if err != nil {
 		return "", r.missing(err)
 	}
-	r.pack = filepath.Join(r.scratch, "pack-"+strings.TrimSpace(string(id)))
+	r.pack = filepath.Join(r.scratch, "pack-"+id)
 	return r.pack, nil
 }
 

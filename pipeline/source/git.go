@@ -132,6 +132,19 @@ func (p place) line(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimSuffix(string(out), "\n"), err
 }
 
+// oid is run for a command that answers with the name of an object.
+func (p place) oid(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
+	out, err := p.run(ctx, stdin, args...)
+	if err != nil {
+		return "", err
+	}
+	oid := strings.TrimSuffix(string(out), "\n")
+	if !oidForm.MatchString(oid) {
+		return "", fmt.Errorf("git %s: unexpected answer %.200q", args[0], oid)
+	}
+	return oid, nil
+}
+
 // gitError says what git said; the first lines of it are the cause.
 func gitError(ctx context.Context, verb string, msg []byte, err error) error {
 	if ctx.Err() != nil {

@@ -308,14 +308,11 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 		return nil, fmt.Errorf("repository %q: unsupported character in its path", r.root)
 	}
 
-	if r.commit, err = user.line(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD^{commit}"); err != nil {
+	if r.commit, err = user.oid(ctx, nil, "rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD^{commit}"); err != nil {
 		if ctx.Err() != nil {
 			return nil, err
 		}
 		return nil, unfit("commit something first", "%s: no commit at HEAD", r.root)
-	}
-	if !oidForm.MatchString(r.commit) {
-		return nil, fmt.Errorf("%s: git rev-parse: unexpected answer %q", r.root, r.commit)
 	}
 
 	// From here on the repository's own configuration is out of the game,
@@ -348,7 +345,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 			return nil, r.missing(err)
 		}
 	}
-	if r.tree, err = r.store.line(ctx, "rev-parse", "--verify", "HEAD^{tree}"); err != nil {
+	if r.tree, err = r.store.oid(ctx, nil, "rev-parse", "--verify", "HEAD^{tree}"); err != nil {
 		return nil, r.missing(err)
 	}
 
@@ -375,6 +372,11 @@ func (r *repository) files(ctx context.Context, tree string) ([]entry, error) {
 	if err != nil {
 		return nil, r.missing(err)
 	}
+	return parseFiles(out)
+}
+
+// parseFiles reads the answer of git ls-tree -r -z.
+func parseFiles(out []byte) ([]entry, error) {
 	var list []entry
 	for _, rec := range zlist(out) {
 		e, _, err := parseTree(rec)
@@ -448,10 +450,19 @@ func (r *repository) committed(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, r.missing(err)
 	}
-	sec, err := strconv.ParseInt(out, 10, 64)
+	t, err := parseTime(out)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("commit %.12s: %w", r.commit, err)
+	}
+	return t, nil
+}
+
+// parseTime reads seconds since 1970.
+func parseTime(s string) (time.Time, error) {
+	sec, err := strconv.ParseInt(s, 10, 64)
 	// A year of more than four digits does not fit a version, nor most formats.
 	if err != nil || sec < 0 || sec >= time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).Unix() {
-		return time.Time{}, fmt.Errorf("commit %.12s: committer time %q out of range", r.commit, out)
+		return time.Time{}, fmt.Errorf("committer time %.200q out of range", s)
 	}
 	return time.Unix(sec, 0).UTC(), nil
 }

@@ -18,23 +18,35 @@ func (r *repository) takeTags(ctx context.Context, user place) error {
 	if err != nil {
 		return err
 	}
-	var in bytes.Buffer
-	for line := range strings.Lines(string(out)) {
-		oid, ref, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		if !ok || !oidForm.MatchString(oid) {
-			return fmt.Errorf("git for-each-ref: unexpected answer %q", line)
-		}
-		fmt.Fprintf(&in, "create %s\x00%s\x00", ref, oid)
-		r.refs = append(r.refs, oid)
+	refs, err := parseRefs(out)
+	if err != nil || len(refs) == 0 {
+		return err
 	}
-	if len(r.refs) == 0 {
-		return nil
+	var in bytes.Buffer
+	for _, ref := range refs {
+		fmt.Fprintf(&in, "create %s\x00%s\x00", ref.name, ref.oid)
+		r.refs = append(r.refs, ref.oid)
 	}
 	if _, err := r.store.run(ctx, &in, "update-ref", "-z", "--stdin"); err != nil {
 		return r.missing(err)
 	}
 	_, err = r.store.run(ctx, nil, "pack-refs", "--all")
 	return err
+}
+
+// ref is a tag's full name, and the object that it names.
+type ref struct{ name, oid string }
+
+// parseRefs reads the answer of git for-each-ref about tags.
+func parseRefs(out []byte) (list []ref, err error) {
+	for line := range strings.Lines(string(out)) {
+		oid, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if !ok || !oidForm.MatchString(oid) || !strings.HasPrefix(name, "refs/tags/") || strings.ContainsAny(name, " \x00") {
+			return nil, fmt.Errorf("git for-each-ref: unexpected answer %.500q", line)
+		}
+		list = append(list, ref{name, oid})
+	}
+	return list, nil
 }
 
 // tags lists the tags at the commit, and those at it or at its ancestors.

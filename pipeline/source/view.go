@@ -236,24 +236,32 @@ func (r *repository) index(ctx context.Context) ([]entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []entry
-	var unmerged []string
+	list, unmerged, err := parseIndex(out)
+	if err != nil {
+		return nil, err
+	}
+	if len(unmerged) > 0 {
+		return nil, unfit("finish the merge and commit", "%s: unmerged: %s", r.root, some(slices.Compact(unmerged)))
+	}
+	return list, nil
+}
+
+// parseIndex reads the answer of git ls-files -z --stage, and names what is not
+// merged.
+func parseIndex(out []byte) (list []entry, unmerged []string, err error) {
 	for _, rec := range zlist(out) {
 		// "mode oid stage<TAB>path"
 		meta, name, _ := strings.Cut(rec, "\t")
 		f := strings.Split(meta, " ")
-		if len(f) != 3 || name == "" || !oidForm.MatchString(f[1]) {
-			return nil, fmt.Errorf("git ls-files: unexpected record %q", rec)
+		if len(f) != 3 || !filepath.IsLocal(filepath.FromSlash(name)) || !oidForm.MatchString(f[1]) {
+			return nil, nil, fmt.Errorf("git ls-files: unexpected record %.500q", rec)
 		}
 		if f[2] != "0" {
 			unmerged = append(unmerged, name)
 		}
 		list = append(list, entry{mode: f[0], oid: f[1], path: name})
 	}
-	if len(unmerged) > 0 {
-		return nil, unfit("finish the merge and commit", "%s: unmerged: %s", r.root, some(slices.Compact(unmerged)))
-	}
-	return list, nil
+	return list, unmerged, nil
 }
 
 // status fills r.modified and r.untracked, submodules aside.
@@ -262,21 +270,33 @@ func (r *repository) status(ctx context.Context, ignore []string) error {
 	if err != nil {
 		return err
 	}
-	for _, rec := range zlist(out) {
-		if len(rec) < 4 || rec[2] != ' ' {
-			return fmt.Errorf("git status: unexpected record %q", rec)
-		}
-		name := rec[3:]
-		if rec[:2] != "??" {
-			r.modified = append(r.modified, name)
-			continue
-		}
+	modified, untracked, err := parseStatus(out)
+	if err != nil {
+		return err
+	}
+	r.modified = append(r.modified, modified...)
+	for _, name := range untracked {
 		at := filepath.Join(r.root, filepath.FromSlash(name))
 		if !slices.ContainsFunc(ignore, func(own string) bool { _, ok := within(own, at); return ok }) {
 			r.untracked = append(r.untracked, name)
 		}
 	}
 	return nil
+}
+
+// parseStatus reads the answer of git status --porcelain=v1 -z --no-renames.
+func parseStatus(out []byte) (modified, untracked []string, err error) {
+	for _, rec := range zlist(out) {
+		if len(rec) < 4 || rec[2] != ' ' || !filepath.IsLocal(filepath.FromSlash(rec[3:])) {
+			return nil, nil, fmt.Errorf("git status: unexpected record %.500q", rec)
+		}
+		if rec[:2] == "??" {
+			untracked = append(untracked, rec[3:])
+		} else {
+			modified = append(modified, rec[3:])
+		}
+	}
+	return modified, untracked, nil
 }
 
 // submodule opens the repository at path name of r's work tree. Its name in
@@ -319,7 +339,7 @@ func (r *repository) snapshot(ctx context.Context, moved []string) error {
 			return err
 		}
 	}
-	tree, err := r.view.line(ctx, "write-tree")
+	tree, err := r.view.oid(ctx, nil, "write-tree")
 	if err != nil {
 		return err
 	}
@@ -334,14 +354,22 @@ func filters(ctx context.Context, p place, names []string) (map[string]string, e
 	if err != nil {
 		return nil, err
 	}
+	return parseFilters(out, names)
+}
+
+// parseFilters reads the answer of git check-attr -z about the filters of names.
+func parseFilters(out []byte, names []string) (map[string]string, error) {
 	f := zlist(out) // path, "filter", value, and so on
 	if len(f) != 3*len(names) {
 		return nil, fmt.Errorf("git check-attr: %d fields about %d files", len(f), len(names))
 	}
 	drivers := map[string]string{}
-	for ; len(f) > 0; f = f[3:] {
-		if v := f[2]; v != "unspecified" && v != "unset" {
-			drivers[f[0]] = v
+	for i, name := range names {
+		if f[3*i] != name || f[3*i+1] != "filter" {
+			return nil, fmt.Errorf("git check-attr: an answer about %.200q of %.200q, and not about the filter of %.200q", f[3*i+1], f[3*i], name)
+		}
+		if v := f[3*i+2]; v != "unspecified" && v != "unset" {
+			drivers[name] = v
 		}
 	}
 	return drivers, nil
