@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -389,7 +388,12 @@ func compareGraphs(a, b [][]byte) (compare.GraphResult, error) {
 // planFiles finds out what archives hold beside the binaries. tree is the source
 // as the hooks of pass A left it, where each glob that must match does.
 func (p *Plan) planFiles(tree string) error {
-	folder := os.DirFS(filepath.Join(tree, filepath.FromSlash(path.Dir(p.configRel))))
+	root, err := build.OpenFolder(tree, path.Dir(p.configRel))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	folder := root.FS()
 	for _, pair := range p.pairs() {
 		plan, err := p.File.Archive(pair.a.target, p.Vars)
 		if err != nil {

@@ -145,77 +145,80 @@ func write(t *testing.T, path, text string) string {
 	return path
 }
 
-func gone(path string) bool {
-	_, err := os.Lstat(path)
-	return errors.Is(err, fs.ErrNotExist)
-}
-
-func TestAdopt(t *testing.T) {
-	dir, s := t.TempDir(), NewStore(t.TempDir())
-	for range 2 {
-		file := write(t, filepath.Join(dir, "tool"), "hello\n")
-		d, size, err := s.Adopt(file)
-		if d != helloDigest || size != 6 || err != nil || stored(t, s, d) != "hello\n" || !gone(file) {
-			t.Errorf("%s, %d, %v", d, size, err)
-		}
-	}
-	file := write(t, filepath.Join(dir, "tool"), "hello\n")
-	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o755); err != nil {
+func openRoot(t *testing.T, dir string) *os.Root {
+	t.Helper()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	refused := []string{filepath.Join(dir, "none"), filepath.Join(dir, "folder")}
-	if runtime.GOOS != "windows" { // where links take a privilege
-		for name, target := range map[string]string{"link": "tool", "dangling": "none", "absolute": file} {
-			link := filepath.Join(dir, name)
-			if err := os.Symlink(target, link); err != nil {
-				t.Fatal(err)
-			}
-			refused = append(refused, link)
-		}
-	}
-	for _, path := range refused {
-		if d, _, err := s.Adopt(path); err == nil || d != "" {
-			t.Errorf("%s: adopted as %s", path, d)
-		}
-	}
-	if gone(file) {
-		t.Error("a link's target was taken")
-	}
-	if d, _, err := NewStore(filepath.Join(dir, "no store")).Adopt(file); err == nil || d != "" || gone(file) {
-		t.Errorf("a store without a folder: %q, %v", d, err)
-	}
+	t.Cleanup(func() { root.Close() })
+	return root
 }
 
-// TestMove is what Adopt does where a rename is not possible.
-func TestMove(t *testing.T) {
+func TestTake(t *testing.T) {
 	dir, s := t.TempDir(), NewStore(t.TempDir())
-	file := write(t, filepath.Join(dir, "tool"), "hello\n")
-	if err := s.move(file, Of([]byte("what was hashed before"))); err == nil || !strings.Contains(err.Error(), "changed") {
-		t.Errorf("a file that changed: %v", err)
+	root := openRoot(t, dir)
+	if err := os.MkdirAll(filepath.Join(dir, "sub", "folder"), 0o755); err != nil {
+		t.Fatal(err)
 	}
-	if gone(file) {
-		t.Error("removed after an error")
+	file := write(t, filepath.Join(dir, "sub", "tool"), "hello\n")
+	for range 2 {
+		d, size, executable, err := s.Take(root, "sub/tool", 6)
+		if d != helloDigest || size != 6 || err != nil || stored(t, s, d) != "hello\n" || executable != (runtime.GOOS != "windows") {
+			t.Errorf("%s, %d, %t, %v", d, size, executable, err)
+		}
 	}
-	if err := s.move(file, helloDigest); err != nil || stored(t, s, helloDigest) != "hello\n" || !gone(file) {
+
+	// Other names and open files of what was taken have no influence.
+	if err := os.Link(file, filepath.Join(dir, "other")); err != nil {
+		t.Fatal(err)
+	}
+	if d, _, _, err := s.Take(root, "other", 6); d != helloDigest || err != nil {
+		t.Errorf("%s, %v", d, err)
+	}
+	write(t, file, "HELLO\n")
+	if got := stored(t, s, helloDigest); got != "hello\n" {
+		t.Errorf("the store has %q", got)
+	}
+
+	outside := write(t, filepath.Join(t.TempDir(), "outside"), "x")
+	refused := map[string]string{
+		"none": "", "none/x": "", "sub/folder": "is no regular file", "sub/tool/x": "is no folder",
+		"": "no path", ".": "no regular file", "..": "no path", "../x": "no path", "/etc/passwd": "no path", "sub/../sub/tool": "no path", outside: "no path",
+	}
+	if runtime.GOOS != "windows" { // where links take a privilege
+		for name, target := range map[string]string{"link": "sub/tool", "dangling": "none", "absolute": outside, "up": "../x", "dir": "sub", "zero": "/dev/zero"} {
+			if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+			refused[name] = "is a link"
+		}
+		refused["dir/tool"] = "dir: is a link"
+	}
+	for name, want := range refused {
+		if d, _, _, err := s.Take(root, name, 1<<20); err == nil || d != "" || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %q, %v", name, d, err)
+		}
+		if data, err := ReadRegular(root, name, 1<<20); err == nil || data != nil {
+			t.Errorf("%q: read %q, %v", name, data, err)
+		}
+	}
+
+	// Sizes, those that files do not have on disk included.
+	if _, _, _, err := s.Take(root, "sub/tool", 5); err == nil || !strings.Contains(err.Error(), "more than 5 bytes") {
+		t.Errorf("%v", err)
+	}
+	if err := os.Truncate(file, 1<<40); err != nil {
+		t.Skip(err)
+	}
+	if _, err := ReadRegular(root, "sub/tool", 1<<30); err == nil || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("%v", err)
+	}
+	if _, err := io.Copy(io.Discard, &atMost{strings.NewReader("123456"), "x", 5}); err == nil || !strings.Contains(err.Error(), "grew") {
 		t.Errorf("%v", err)
 	}
 	leftovers(t, s)
-}
-
-// TestAdoptFromElsewhere takes a file from another file system, if there is one.
-func TestAdoptFromElsewhere(t *testing.T) {
-	other, err := os.MkdirTemp("/dev/shm", "adopt")
-	if err != nil {
-		t.Skip("no second file system:", err)
+	if d, _, _, err := NewStore(filepath.Join(dir, "no store")).Take(root, "other", 1<<40); err == nil || d != "" {
+		t.Errorf("a store without a folder: %q, %v", d, err)
 	}
-	t.Cleanup(func() { os.RemoveAll(other) })
-	s := NewStore(t.TempDir())
-	file := write(t, filepath.Join(other, "tool"), "hello\n")
-	if os.Rename(file, filepath.Join(s.dir, "x")) == nil {
-		t.Skip("not a second file system")
-	}
-	if d, size, err := s.Adopt(file); d != helloDigest || size != 6 || err != nil || stored(t, s, d) != "hello\n" || !gone(file) {
-		t.Errorf("%s, %d, %v", d, size, err)
-	}
-	leftovers(t, s)
 }

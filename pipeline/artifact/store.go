@@ -1,10 +1,8 @@
 package artifact
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -49,49 +47,19 @@ func (s *Store) Put(r io.Reader) (d Digest, size int64, err error) {
 	return h.Digest(), h.Size(), nil
 }
 
-// Adopt moves the regular file at path, a build's own output, into the store:
-// it is read once, to be hashed, and not copied where a rename will do. A
-// symbolic link or anything else that is no regular file is refused.
-func (s *Store) Adopt(path string) (Digest, int64, error) {
-	info, err := os.Lstat(path)
+// Take copies the regular file name below root, which something else has written,
+// into the store; name has slashes. It is opened as [OpenRegular] does, and hashed
+// while it is copied: what else has a name for the file, or has it open, has no
+// influence on what is stored. executable tells whether its owner may execute it. A
+// file of more than limit bytes is an error.
+func (s *Store) Take(root *os.Root, name string, limit int64) (d Digest, size int64, executable bool, err error) {
+	f, info, err := OpenRegular(root, name, limit)
 	if err != nil {
-		return "", 0, err
+		return "", 0, false, err
 	}
-	if !info.Mode().IsRegular() {
-		return "", 0, fmt.Errorf("%s: not a regular file (%s)", path, info.Mode().Type())
+	defer f.Close()
+	if d, size, err = s.Put(&atMost{f, name, limit}); err != nil {
+		return "", 0, false, err
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", 0, err
-	}
-	h := NewHasher(io.Discard)
-	_, err = io.Copy(h, f)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return "", 0, fmt.Errorf("hash %s: %w", path, err)
-	}
-	err = os.Rename(path, s.path(h.Digest()))
-	if linkErr := (*os.LinkError)(nil); errors.As(err, &linkErr) && !errors.Is(err, fs.ErrPermission) {
-		err = s.move(path, h.Digest()) // from another file system, perhaps
-	}
-	if err != nil {
-		return "", 0, err
-	}
-	return h.Digest(), h.Size(), nil
-}
-
-// move copies the file at path and removes it. It insists that what was copied
-// is what d names.
-func (s *Store) move(path string, d Digest) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	copied, _, err := s.Put(f)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if copied != d {
-		return fmt.Errorf("%s changed while it was read", path)
-	}
-	return os.Remove(path)
+	return d, size, info.Mode()&0o100 != 0, nil
 }

@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -41,11 +42,20 @@ func (s *local) Places() Places {
 }
 
 // Run implements [Session].
-func (s *local) Run(ctx context.Context, c Command) (string, error) {
+func (s *local) Run(ctx context.Context, c Command) (out string, err error) {
+	drop, err := s.prepare(commandsJob)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, drop()) }()
 	r, err := s.run(ctx, run{
-		what: c.What, dir: filepath.Join(s.seen.source, filepath.FromSlash(c.Dir)), argv: c.Argv,
+		what: c.What, job: commandsJob, writesSource: true,
+		dir: filepath.Join(s.seen.source, filepath.FromSlash(c.Dir)), argv: c.Argv,
 		env:   slices.Concat(c.Env, []string{"GOMAXPROCS=" + strconv.Itoa(s.processes(c.Share))}),
-		cache: "commands", share: c.Share,
+		share: c.Share,
 	})
 	return r.output, err
 }
+
+// commandsJob is the name of what Run runs as a job.
+const commandsJob = "commands"

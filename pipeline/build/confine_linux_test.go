@@ -38,7 +38,7 @@ func tiers(t *testing.T) map[string]Confinement {
 func TestWitness(t *testing.T) {
 	facts := map[string]string{
 		hostName: "uname -n", kernel: "uname -r", umask: "umask", userName: "id -u", groupName: "id -g", processors: "nproc",
-		sourcePath: "pwd -P", homePath: "printenv HOME", tempPath: "printenv TMPDIR", gorootPath: "printenv GOROOT",
+		sourcePath: "pwd -P", homePath: "dirname $HOME", tempPath: "dirname $TMPDIR", gorootPath: "printenv GOROOT",
 		timeZone: "printenv TZ", locale: "printenv LC_ALL", gomaxprocs: "printenv GOMAXPROCS", cachePath: "dirname $(printenv GOCACHE)",
 	}
 	script := ""

@@ -95,13 +95,12 @@ func (s *local) placeForeign() error {
 	return nil
 }
 
-// foreignMounts changes the mounts of a pass to what Foreign asks for.
-func (s *local) foreignMounts(mounts []mount) []mount {
+// foreignMounts joins the mounts of the system and those of a pass, changed to what
+// Foreign asks for.
+func (s *local) foreignMounts(system, own []mount) []mount {
 	if s.Foreign == nil {
-		return mounts
+		return append(system, own...)
 	}
-	own := mounts[len(mounts)-ownMounts:]
-	system := mounts[:len(mounts)-ownMounts]
 	for _, p := range s.Foreign.folders() {
 		system = makeRoom(system, p)
 	}
@@ -169,17 +168,13 @@ func (s *local) install(argv, env []string, out string) ([]string, []string) {
 	return argv, slices.Concat([]string{"GOPATH=" + out, "GOPROXY=" + escape.Replace(proxy.String())}, env)
 }
 
-// installed returns where go install has put a binary: what is built for
-// another platform than the host's lies one folder deeper.
-func installed(out string, b Binary) string {
+// installed returns the names that a binary may have in GOPATH, with slashes: what is
+// built for another platform than the host's lies one folder deeper.
+func installed(b Binary) []string {
 	importPath, _, _ := strings.Cut(b.ImportPath, "@")
 	name := execName(importPath)
 	if b.Recipe.Target.OS == "windows" {
 		name += ".exe"
 	}
-	deeper := filepath.Join(out, "bin", b.Recipe.Target.OS+"_"+b.Recipe.Target.Arch, name)
-	if _, err := os.Lstat(deeper); err == nil {
-		return deeper
-	}
-	return filepath.Join(out, "bin", name)
+	return []string{path.Join("bin", b.Recipe.Target.OS+"_"+b.Recipe.Target.Arch, name), path.Join("bin", name)}
 }

@@ -39,8 +39,7 @@ func TestForeignPlace(t *testing.T) {
 			}
 			defer s.Close()
 			run := func(script string) (string, error) {
-				r, err := s.(*local).run(t.Context(), run{what: "test", dir: s.(*local).moduleDir(), argv: []string{"sh", "-c", script}, cache: "x", env: recipe.Closed()})
-				return r.output, err
+				return s.Run(t.Context(), Command{What: "test", Argv: []string{"sh", "-c", script}, Env: recipe.Closed()})
 			}
 			if out, err := run("git; cat here"); err != nil || out != "ours\nx" {
 				t.Errorf("%q, %v", out, err)
@@ -83,9 +82,9 @@ func TestForeignUsr(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			r, err := s.(*local).run(t.Context(), run{what: "test", dir: s.(*local).moduleDir(), argv: []string{"sh", "-c", "cat $GOROOT/bin/marker; ls -d /usr/bin /usr/lib"}, cache: "x", env: recipe.Closed()})
-			if err != nil || !strings.HasPrefix(r.output, "go/usr/bin\n") {
-				t.Errorf("%q, %v", r.output, err)
+			out, err := s.Run(t.Context(), Command{What: "test", Argv: []string{"sh", "-c", "cat $GOROOT/bin/marker; ls -d /usr/bin /usr/lib"}, Env: recipe.Closed()})
+			if err != nil || !strings.HasPrefix(out, "go/usr/bin\n") {
+				t.Errorf("%q, %v", out, err)
 			}
 		})
 	}

@@ -59,11 +59,21 @@ type Local struct {
 	Foreign *Foreign
 }
 
-// place says where things are in one pass, as its commands see them.
+// place says where things are in one pass, as its commands see them. Below cache,
+// home, temp and out each job has a folder of its own: see in.
 type place struct {
 	source, goroot, modcache, cache, home, temp, out string
 	user, group                                      int
 	host, domain                                     string
+}
+
+// in returns p with the folders of the job of that name in the places of those that
+// hold the folders of all jobs.
+func (p place) in(job string) place {
+	for _, dir := range []*string{&p.cache, &p.home, &p.temp, &p.out} {
+		*dir = filepath.Join(*dir, job)
+	}
+	return p
 }
 
 // local is a Session of Local.
@@ -98,11 +108,11 @@ func (l *Local) OpenTrial(ctx context.Context, varied []string, cache string) (S
 }
 
 func (l *Local) open(ctx context.Context, pass Pass, varied func(string) bool, cache string) (_ Session, err error) {
+	if l.Foreign != nil && len(l.Hooks) > 0 {
+		return nil, errors.New("a foreign build has no hooks")
+	}
 	s := &local{Local: l, pass: pass, varied: varied, witness: Witness{}}
 	s.place()
-	if cache != "" && l.Confinement.Namespaces {
-		s.host.cache, s.keepCache = cache, true
-	}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -111,16 +121,13 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(string) bool, c
 	if err := s.placeForeign(); err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{s.root, filepath.Dir(s.host.source), s.host.cache, s.host.home, s.host.temp, s.host.out} {
+	for _, dir := range []string{s.root, filepath.Dir(s.host.source)} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
 	}
 	if err := l.Checkout(ctx, s.host.source, varied(fileOrder)); err != nil {
 		return nil, fmt.Errorf("lay out the source of pass %s: %w", pass, err)
-	}
-	if err := s.settings(); err != nil {
-		return nil, err
 	}
 	// Without a mount namespace another path means another copy.
 	if s.host.goroot != l.GOROOT {
@@ -140,17 +147,88 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(string) bool, c
 		grouping:  choose(varied(grouping), "all that a recipe allows", "one"),
 		clock:     l.Now().UTC().Format(time.RFC3339),
 	})
-	for i, argv := range l.Hooks {
-		what := fmt.Sprintf("hook %d: %s", i+1, strings.Join(argv, " "))
-		env := append(recipe.Closed(), "CGO_ENABLED=0", "SOURCE_DATE_EPOCH="+strconv.FormatInt(l.Epoch, 10))
-		if _, err := s.run(ctx, run{
-			what: what, dir: s.moduleDir(), argv: argv, env: env,
-			cache: "hooks", share: Share{Processes: runtime.NumCPU()}, live: l.Log,
-		}); err != nil {
+	if len(l.Hooks) > 0 {
+		if err := s.hooks(ctx); err != nil {
 			return nil, err
 		}
 	}
+	// The hooks of a trial have not seen what outlives it.
+	if cache != "" && l.Confinement.Namespaces {
+		s.host.cache, s.keepCache = cache, true
+	}
 	return s, nil
+}
+
+// hooksJob is the name of the hooks as a job.
+const hooksJob = "hooks"
+
+// hooks runs the hooks. What they write in the source tree stays, as far as settle
+// lets it. All else goes: their folders are dropped before the first one of a build
+// is made, and with them whatever a hook may have put in the way of these.
+func (s *local) hooks(ctx context.Context) (err error) {
+	before, err := survey(s.host.source, filepath.Join(s.dirs[0], "version-control"))
+	if err != nil {
+		return fmt.Errorf("pass %s: source: %w", s.pass, err)
+	}
+	drop, err := s.prepare(hooksJob)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, drop()) }()
+	for i, argv := range s.Hooks {
+		env := append(recipe.Closed(), "CGO_ENABLED=0", "SOURCE_DATE_EPOCH="+strconv.FormatInt(s.Epoch, 10))
+		if _, err := s.run(ctx, run{
+			what: fmt.Sprintf("hook %d: %s", i+1, strings.Join(argv, " ")), job: hooksJob, writesSource: true,
+			dir: s.moduleDir(), argv: argv, env: env, share: Share{Processes: runtime.NumCPU()}, live: s.Log,
+		}); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{s.host.cache, s.host.home, s.host.temp, s.host.out} {
+		if err := RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	if err := before.settle(); err != nil {
+		return fmt.Errorf("pass %s: %w", s.pass, err)
+	}
+	return nil
+}
+
+// prepare makes the folders of a job, which nothing has seen before, but for a cache
+// that is kept for jobs of the same name. drop removes them.
+func (s *local) prepare(job string) (drop func() error, err error) {
+	at := s.host.in(job)
+	own := []string{at.home, at.temp, at.out}
+	if s.keepCache || s.Foreign != nil {
+		if err := os.MkdirAll(at.cache, 0o755); err != nil {
+			return nil, err
+		}
+	} else {
+		// What was compiled for one target serves no other: giving each its own
+		// cache and dropping it at once bounds the space on disk.
+		own = append(own, at.cache)
+	}
+	drop = func() error {
+		var errs []error
+		for _, dir := range own {
+			errs = append(errs, RemoveAll(dir))
+		}
+		return errors.Join(errs...)
+	}
+	for _, dir := range own {
+		err := os.MkdirAll(filepath.Dir(dir), 0o755)
+		if err == nil {
+			err = os.Mkdir(dir, 0o755)
+		}
+		if err != nil {
+			return nil, errors.Join(err, drop())
+		}
+	}
+	if err := s.settings(at.home); err != nil {
+		return nil, errors.Join(err, drop())
+	}
+	return drop, nil
 }
 
 // choose returns what a pass has: a as in pass A, b where it is varied.
@@ -216,12 +294,12 @@ func (s *local) place() {
 }
 
 // settings writes what a go command finds in its user's home folder.
-func (s *local) settings() error {
-	if err := NoTelemetry(s.host.home); err != nil || !s.varied(environment) {
+func (s *local) settings(home string) error {
+	if err := NoTelemetry(home); err != nil || !s.varied(environment) {
 		return err
 	}
 	// A go command that read its user's settings would fail on these.
-	return os.WriteFile(filepath.Join(configDir(s.host.home), "env"), []byte("GOFLAGS=-tags=poison -race\nGOEXPERIMENT=none_such\n"), 0o644)
+	return os.WriteFile(filepath.Join(configDir(home), "env"), []byte("GOFLAGS=-tags=poison -race\nGOEXPERIMENT=none_such\n"), 0o644)
 }
 
 // NoTelemetry keeps go commands whose HOME (on Windows AppData) is the folder
@@ -285,77 +363,119 @@ func RemoveAll(dir string) error {
 	return os.RemoveAll(dir)
 }
 
+// Bounds of what a build leaves, in bytes.
+const (
+	maxBinary = 4 << 30
+	maxGraph  = 64 << 20
+)
+
 // Build implements [Session].
 func (s *local) Build(ctx context.Context, job Job) (res Result, err error) {
 	target := job.Binaries[0].Recipe.Target
-	res.Usage.Start = s.Now()
 	slug := target.Slug()
-	outHost := filepath.Join(s.host.out, slug)
-	cacheHost := filepath.Join(s.host.cache, slug)
-	// What was compiled for one target serves no other: giving each its own
-	// cache and dropping it at once bounds the space on disk.
-	if s.Foreign == nil && !s.keepCache {
-		defer RemoveAll(cacheHost)
-	}
-	defer RemoveAll(outHost)
+	res.Usage.Start = s.Now()
 	defer func() { res.Usage.Wall = s.Now().Sub(res.Usage.Start) }()
-	files := make([]string, len(job.Binaries))
+	drop, err := s.prepare(slug)
+	if err != nil {
+		return res, err
+	}
+	defer func() { err = errors.Join(err, drop()) }()
+	res.Artifacts = make([]artifact.Artifact, len(job.Binaries))
 	var log strings.Builder
+	defer func() { res.Log = log.String() }()
+
 	for i, group := range s.groups(job.Binaries) {
-		n := strconv.Itoa(i)
-		out, seenOut := filepath.Join(outHost, n), filepath.Join(s.seen.out, slug, n)
-		if err := os.MkdirAll(out, 0o755); err != nil {
+		binaries := make([]Binary, len(group))
+		for k, j := range group {
+			binaries[k] = job.Binaries[j]
+		}
+		r, files := s.goCommand(job, binaries, path.Join(slug, strconv.Itoa(i)))
+		out := filepath.Join(s.host.out, filepath.FromSlash(r.out))
+		if err := os.MkdirAll(filepath.Join(out, outBinaries), 0o755); err != nil {
 			return res, err
 		}
-		first := job.Binaries[group[0]].Recipe
-		argv := slices.Concat([]string{"go", "build", "-o", seenOut + string(filepath.Separator), "-p", strconv.Itoa(s.processes(job.Share)),
-			"-debug-actiongraph=" + seenOut + ".json"}, first.Argv[2:len(first.Argv)-1])
-		if len(group) == 1 {
-			argv[3] = filepath.Join(seenOut, first.Binary)
-			files[group[0]] = filepath.Join(out, first.Binary)
-		}
-		for _, j := range group {
-			b := job.Binaries[j]
-			argv = append(argv, b.Recipe.Argv[len(b.Recipe.Argv)-1])
-			if len(group) > 1 {
-				files[j] = filepath.Join(out, execName(b.ImportPath)+b.Recipe.Target.Exe())
-			}
-		}
-		env := first.Env
-		if first.Argv[1] == "install" {
-			argv, env = s.install(argv, env, seenOut)
-		}
-		if job.Trace {
-			env = slices.Concat([]string{"GODEBUG=gocachehash=1"}, env)
-		}
-		r, err := s.run(ctx, run{
-			what: "go " + first.Argv[1], dir: s.moduleDir(), argv: argv, env: env,
-			cache: slug, slot: job.Slot, share: job.Share, trace: job.Trace,
-		})
-		log.WriteString(r.output)
-		res.Usage.CPU += r.cpu
+		ran, err := s.run(ctx, r)
+		log.WriteString(ran.output)
+		res.Usage.CPU += ran.cpu
 		if err != nil {
-			res.Log = log.String()
 			return res, err
 		}
-		if first.Argv[1] == "install" {
-			files[group[0]] = installed(out, job.Binaries[group[0]])
-		}
-		graph, err := os.ReadFile(out + ".json")
+
+		// It is over, and what it left is a stranger's: any code that a command
+		// ran may have written it.
+		graph, artifacts, err := s.collect(out, binaries, files)
 		if err != nil {
-			return res, fmt.Errorf("%s: action graph: %w", target, err)
+			return res, fmt.Errorf("%s: %w", target, err)
 		}
 		res.Graphs = append(res.Graphs, graph)
-	}
-	res.Log = log.String()
-	for i, b := range job.Binaries {
-		d, size, err := s.Store.Adopt(files[i])
-		if err != nil {
-			return res, fmt.Errorf("%s: %s: %w", target, b.Recipe.Binary, err)
+		for k, j := range group {
+			res.Artifacts[j] = artifacts[k]
 		}
-		res.Artifacts = append(res.Artifacts, artifact.Artifact{Name: b.Recipe.Binary, Kind: artifact.Binary, Digest: d, Size: size, Executable: true})
 	}
 	return res, nil
+}
+
+// What a go command writes, in a folder of its own.
+const (
+	outBinaries = "bin"
+	outGraph    = "graph.json"
+)
+
+// goCommand returns the go command that builds some binaries at once, with out as its
+// folder, and for each binary the names of the files, relative to out, of which one
+// is it.
+func (s *local) goCommand(job Job, binaries []Binary, out string) (run, [][]string) {
+	first := binaries[0].Recipe
+	seen := filepath.Join(s.seen.out, filepath.FromSlash(out))
+	bin := filepath.Join(seen, outBinaries)
+	argv := slices.Concat([]string{"go", "build", "-o", bin + string(filepath.Separator), "-p", strconv.Itoa(s.processes(job.Share)),
+		"-debug-actiongraph=" + filepath.Join(seen, outGraph)}, first.Argv[2:len(first.Argv)-1])
+	files := make([][]string, len(binaries))
+	for k, b := range binaries {
+		argv = append(argv, b.Recipe.Argv[len(b.Recipe.Argv)-1])
+		files[k] = []string{path.Join(outBinaries, execName(b.ImportPath)+b.Recipe.Target.Exe())}
+	}
+	if len(binaries) == 1 {
+		argv[3] = filepath.Join(bin, first.Binary)
+		files[0] = []string{path.Join(outBinaries, first.Binary)}
+	}
+	env := first.Env
+	if first.Argv[1] == "install" {
+		argv, env = s.install(argv, env, seen)
+		files[0] = installed(binaries[0])
+	}
+	if job.Trace {
+		env = slices.Concat([]string{"GODEBUG=gocachehash=1"}, env)
+	}
+	return run{
+		what: "go " + first.Argv[1], job: first.Target.Slug(), out: out,
+		dir: s.moduleDir(), argv: argv, env: env, slot: job.Slot, share: job.Share, trace: job.Trace,
+	}, files
+}
+
+// collect reads what a go command left in the folder out.
+func (s *local) collect(out string, binaries []Binary, files [][]string) (graph []byte, list []artifact.Artifact, err error) {
+	root, err := os.OpenRoot(out)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer root.Close()
+	if graph, err = artifact.ReadRegular(root, outGraph, maxGraph); err != nil {
+		return nil, nil, fmt.Errorf("action graph: %w", err)
+	}
+	for k, b := range binaries {
+		a := artifact.Artifact{Name: b.Recipe.Binary, Kind: artifact.Binary, Executable: true}
+		for _, name := range files[k] {
+			if a.Digest, a.Size, _, err = s.Store.Take(root, name, maxBinary); !errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", b.Recipe.Binary, err)
+		}
+		list = append(list, a)
+	}
+	return graph, list, nil
 }
 
 func (s *local) moduleDir() string {
@@ -409,15 +529,19 @@ func execName(importPath string) string {
 
 // run is one command of a pass.
 type run struct {
-	what  string
-	dir   string // as the command sees it
-	argv  []string
-	env   []string // the recipe's part
-	cache string   // name of the build cache
-	slot  int
-	share Share
-	live  io.Writer // gets the output at once, or nil
-	trace bool      // the output is long
+	what string
+	dir  string // as the command sees it
+	argv []string
+	env  []string // the recipe's part
+	job  string   // whose folders it has
+	// out is a folder below place.out to write to, with slashes, or "".
+	out string
+	// writesSource tells that it may change the source tree.
+	writesSource bool
+	slot         int
+	share        Share
+	live         io.Writer // gets the output at once, or nil
+	trace        bool      // the output is long
 }
 
 // Limits of what is kept of a command's output. With a trace, the go command
@@ -434,10 +558,6 @@ type ran struct {
 
 // run executes r in the workspace.
 func (s *local) run(ctx context.Context, r run) (ran, error) {
-	cacheHost := filepath.Join(s.host.cache, r.cache)
-	if err := os.MkdirAll(cacheHost, 0o755); err != nil {
-		return ran{}, err
-	}
 	c, w := s.cell(r)
 	out := &tail{limit: maxLog}
 	if r.trace {
@@ -478,6 +598,7 @@ func withoutNoise(output string) string {
 // cell describes the process for r, and the witness of what is chosen here and
 // not observed by the process itself.
 func (s *local) cell(r run) (cell, Witness) {
+	at := s.seen.in(r.job)
 	dirs := s.Path
 	if s.Confinement.Namespaces {
 		dirs = visible(dirs)
@@ -489,8 +610,10 @@ func (s *local) cell(r run) (cell, Witness) {
 		zone = zoneName("Pacific/Kiritimati", "<+14>-14")
 	}
 	noise := []string{"EDITOR=ed"}
+	var elsewhere []string
 	if s.varied(environment) {
-		noise = []string{"EDITOR=vi", "COLUMNS=132", "CI=false", "TERM=vt220", "MAKEFLAGS=-j9", "LANGUAGE=tr:de", "XDG_CACHE_HOME=" + filepath.Join(s.seen.home, "elsewhere")}
+		noise = []string{"EDITOR=vi", "COLUMNS=132", "CI=false", "TERM=vt220", "MAKEFLAGS=-j9", "LANGUAGE=tr:de"}
+		elsewhere = []string{"XDG_CACHE_HOME=" + filepath.Join(at.home, "elsewhere")}
 	}
 	if s.varied(pathOrder) {
 		dirs = slices.Clone(dirs)
@@ -501,18 +624,18 @@ func (s *local) cell(r run) (cell, Witness) {
 	user := choose(s.varied(userName), "first", "second-user")
 	modcache := s.seen.modcache
 	if modcache == "" { // vendored: the go command insists on a path
-		modcache = filepath.Join(s.seen.home, "mod")
+		modcache = filepath.Join(at.home, "mod")
 	}
-	env := slices.Concat(s.HostEnv, r.env, noise, []string{
+	env := slices.Concat(s.HostEnv, r.env, noise, elsewhere, []string{
 		"GOROOT=" + s.seen.goroot,
-		"GOPATH=" + filepath.Join(s.seen.home, "go"),
+		"GOPATH=" + filepath.Join(at.home, "go"),
 		"GOMODCACHE=" + modcache,
-		"GOCACHE=" + filepath.Join(s.seen.cache, r.cache),
-		"GOTMPDIR=" + s.seen.temp,
+		"GOCACHE=" + at.cache,
+		"GOTMPDIR=" + at.temp,
 		"GOMAXPROCS=" + strconv.Itoa(threads),
-		"HOME=" + s.seen.home, "USERPROFILE=" + s.seen.home, "LocalAppData=" + s.seen.home, "AppData=" + s.seen.home,
+		"HOME=" + at.home, "USERPROFILE=" + at.home, "LocalAppData=" + at.home, "AppData=" + at.home,
 		"USER=" + user, "LOGNAME=" + user,
-		"TMPDIR=" + s.seen.temp, "TMP=" + s.seen.temp, "TEMP=" + s.seen.temp,
+		"TMPDIR=" + at.temp, "TMP=" + at.temp, "TEMP=" + at.temp,
 		"PATH=" + pathVar,
 		"PWD=" + r.dir,
 		"TZ=" + zone, "LANG=" + lang, "LC_ALL=" + lang,
@@ -529,10 +652,16 @@ func (s *local) cell(r run) (cell, Witness) {
 		Umask: choose(s.varied(umask), 0o022, 0o002), LeaveOut: choose(s.varied(processors), -1, r.slot), Landlock: s.Confinement.Landlock,
 		Dir: r.dir, Argv: r.argv, Env: env, Host: s.seen.host, Domain: s.seen.domain,
 		FixedMap: s.varied(addressSpace), OldName: s.varied(kernel),
-		Writable: []string{s.seen.source, s.seen.cache, s.seen.home, s.seen.temp, s.seen.out},
+		Writable: []string{at.cache, at.home, at.temp},
+	}
+	if r.writesSource {
+		c.Writable = append(c.Writable, s.seen.source)
+	}
+	if r.out != "" {
+		c.Writable = append(c.Writable, filepath.Join(s.seen.out, filepath.FromSlash(r.out)))
 	}
 	if s.Confinement.Namespaces {
-		s.furnish(&c, user)
+		s.furnish(&c, r, user)
 	}
 	if s.Foreign != nil {
 		c.MaxFile = s.Foreign.MaxFile
@@ -565,22 +694,25 @@ func once(env []string) []string {
 	})
 }
 
-// ownMounts is the number of mounts that furnish adds to those of the system.
-const ownMounts = 8
-
-// furnish fills the new root of a namespace.
-func (s *local) furnish(c *cell, user string) {
-	c.Root = s.root
-	c.Mount = s.foreignMounts(append(systemMounts(), []mount{
-		{From: s.host.source, To: s.seen.source, Write: true},
-		{From: s.host.cache, To: s.seen.cache, Write: true},
-		{From: s.host.home, To: s.seen.home, Write: true},
-		{From: s.host.temp, To: s.seen.temp, Write: true},
-		{From: s.host.temp, To: "/tmp", Write: true},
-		{From: s.host.out, To: s.seen.out, Write: true},
+// furnish fills the new root of a namespace: of the pass's folders it has those of
+// the command alone.
+func (s *local) furnish(c *cell, r run, user string) {
+	host, seen := s.host.in(r.job), s.seen.in(r.job)
+	own := []mount{
+		{From: s.host.source, To: s.seen.source, Write: r.writesSource},
+		{From: host.cache, To: seen.cache, Write: true},
+		{From: host.home, To: seen.home, Write: true},
+		{From: host.temp, To: seen.temp, Write: true},
+		{From: host.temp, To: "/tmp", Write: true},
 		{From: s.host.goroot, To: s.seen.goroot},
 		{From: s.host.modcache, To: s.seen.modcache},
-	}...))
+	}
+	if r.out != "" {
+		out := filepath.FromSlash(r.out)
+		own = append(own, mount{From: filepath.Join(s.host.out, out), To: filepath.Join(s.seen.out, out), Write: true})
+	}
+	c.Root = s.root
+	c.Mount = s.foreignMounts(systemMounts(), own)
 	c.Writable = append(c.Writable, "/tmp")
 	id := func(n int) string { return strconv.Itoa(n) }
 	c.Files = map[string]string{
@@ -594,16 +726,22 @@ func (s *local) furnish(c *cell, user string) {
 // Tree implements [Session].
 func (s *local) Tree() string { return s.host.source }
 
+// Bounds of what [Session.Files] takes: files, and bytes in all of them.
+const (
+	maxFiles     = 1 << 16
+	maxFileBytes = 16 << 30
+)
+
 // Files implements [Session].
 func (s *local) Files(globs []string) ([]artifact.Artifact, error) {
-	base := filepath.Join(s.host.source, filepath.FromSlash(s.ConfigDir))
-	root, err := os.OpenRoot(base)
+	root, err := OpenFolder(s.host.source, s.ConfigDir)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
 	var list []artifact.Artifact
 	seen := map[string]bool{}
+	left := int64(maxFileBytes)
 	for _, glob := range globs {
 		names, err := fs.Glob(root.FS(), glob)
 		if err != nil {
@@ -617,20 +755,16 @@ func (s *local) Files(globs []string) ([]artifact.Artifact, error) {
 			if info.IsDir() || seen[name] {
 				continue
 			}
-			if !info.Mode().IsRegular() {
-				return nil, fmt.Errorf("%s: is no regular file, so it cannot go into an archive", name)
-			}
 			seen[name] = true
-			f, err := root.Open(name)
-			if err != nil {
-				return nil, err
+			if len(seen) > maxFiles {
+				return nil, fmt.Errorf("%s: there are more than %d files", glob, maxFiles)
 			}
-			d, size, err := s.Store.Put(f)
-			f.Close()
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
+			a := artifact.Artifact{Name: name, Kind: artifact.File}
+			if a.Digest, a.Size, a.Executable, err = s.Store.Take(root, name, left); err != nil {
+				return nil, fmt.Errorf("it cannot go into an archive: %w", err)
 			}
-			list = append(list, artifact.Artifact{Name: name, Kind: artifact.File, Digest: d, Size: size, Executable: info.Mode()&0o100 != 0})
+			left -= a.Size
+			list = append(list, a)
 		}
 	}
 	slices.SortFunc(list, func(a, b artifact.Artifact) int { return strings.Compare(a.Name, b.Name) })

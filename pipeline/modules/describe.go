@@ -120,8 +120,9 @@ func Describe(ctx context.Context, q Query) ([]*Main, error) {
 		return nil, errors.New("no main package is named")
 	}
 	// A profile would split packages in one per main package, and has no say
-	// in what is compiled.
-	args := slices.Concat([]string{"list", "-e", "-deps", "-json=" + listedFields}, q.Flags, []string{"-pgo=off", "--"}, q.Packages)
+	// in what is compiled. Nor has a stamp, for which the go command would run git,
+	// as hooks may have set it up.
+	args := slices.Concat([]string{"list", "-e", "-deps", "-json=" + listedFields}, q.Flags, []string{"-pgo=off", "-buildvcs=false", "--"}, q.Packages)
 	out, err := q.Go.Run(ctx, q.Dir, args...)
 	if err != nil {
 		return nil, hinted(err)
