@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -257,8 +258,12 @@ func (p *Plan) judge(ctx context.Context, o *Outcome, pair pair) {
 		}
 	}
 	var graphs compare.GraphResult
+	var doubt error
 	if failed == nil {
-		graphs, failed = compareGraphs(pair.a.result.Graphs, pair.b.result.Graphs)
+		if graphs, doubt, failed = p.compareGraphs(pair); doubt != nil {
+			doubt = fmt.Errorf("%s: %w", pair.a.target, doubt)
+			o.Failures = append(o.Failures, doubt)
+		}
 	}
 	for k, i := range pair.a.of {
 		r := p.Recipes[i]
@@ -273,6 +278,9 @@ func (p *Plan) judge(ctx context.Context, o *Outcome, pair pair) {
 		b.A, b.B, b.Size = artA.Digest, artB.Digest, artA.Size
 		if failed == nil {
 			b.Verdict, b.Reason, b.Explanation, failed = o.compare(ctx, artA, artB)
+		}
+		if b.Verdict.Pass() && doubt != nil {
+			b.Verdict, b.Reason = compare.Undetermined, p.summary(doubt.Error())
 		}
 		if failed != nil {
 			b.Verdict, b.Reason = compare.Undetermined, p.summary(reason(failed))
@@ -362,8 +370,10 @@ func (p *Plan) summary(message string) string {
 	return strings.ReplaceAll(line, p.work.Dir, "workspace")
 }
 
-// compareGraphs reads and compares the action graphs of a target.
-func compareGraphs(a, b [][]byte) (compare.GraphResult, error) {
+// compareGraphs reads and compares the action graphs of a target. doubt says why they
+// are no evidence that the passes built what the recipes say: equal files may then
+// come from anywhere.
+func (p *Plan) compareGraphs(pair pair) (res compare.GraphResult, doubt, err error) {
 	parse := func(list [][]byte) ([]compare.Graph, error) {
 		graphs := make([]compare.Graph, len(list))
 		for i, data := range list {
@@ -374,15 +384,25 @@ func compareGraphs(a, b [][]byte) (compare.GraphResult, error) {
 		}
 		return graphs, nil
 	}
-	ga, err := parse(a)
-	if err != nil {
-		return compare.GraphResult{}, err
+	programs := compare.Programs{OS: pair.a.target.OS, Arch: pair.a.target.Arch}
+	for _, i := range pair.a.of {
+		programs.ImportPaths = append(programs.ImportPaths, p.Recipes[i].ImportPath)
 	}
-	gb, err := parse(b)
-	if err != nil {
-		return compare.GraphResult{}, err
+	var graphs [2][]compare.Graph
+	for i, j := range []*job{pair.a, pair.b} {
+		if graphs[i], err = parse(j.result.Graphs); err != nil {
+			return res, nil, err
+		}
+		err := programs.Fit(graphs[i])
+		if n := len(graphs[i]); err == nil && j.pass == build.B && n != len(j.of) {
+			err = fmt.Errorf("%d action graphs for %d binaries, each of which it builds by itself", n, len(j.of))
+		}
+		if err != nil && doubt == nil {
+			doubt = fmt.Errorf("pass %s: %w", j.pass, err)
+		}
 	}
-	return compare.Graphs(ga, gb), nil
+	res = compare.Graphs(graphs[0], graphs[1])
+	return res, cmp.Or(doubt, res.Err()), nil
 }
 
 // planFiles finds out what archives hold beside the binaries. tree is the source

@@ -41,21 +41,55 @@ type Action struct {
 	TimeReady, TimeStart, TimeDone time.Time
 	// Cmd tells whether commands were run. If none were, the result came from a
 	// cache.
-	Cmd Ran
+	Cmd bool `json:"-"`
+	// Platforms are those that the commands were told to work for, GOOS/GOARCH: only
+	// the assembler's are told. Each is there once.
+	Platforms []string `json:"-"`
 	// CmdReal, CmdUser and CmdSys are what the commands took: wall clock, and
 	// processor time in user and in system mode.
 	CmdReal, CmdUser, CmdSys time.Duration
 }
 
-// Ran tells whether an action ran commands. Its JSON form is their list.
-type Ran bool
+// UnmarshalJSON reads an action, with its commands as a list of strings or null.
+func (a *Action) UnmarshalJSON(data []byte) error {
+	type members Action
+	var in struct {
+		members
+		Cmd []string
+	}
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	*a = Action(in.members)
+	a.Cmd = len(in.Cmd) > 0
+	for _, command := range in.Cmd {
+		if p := platform(command); p != "" && !slices.Contains(a.Platforms, p) {
+			a.Platforms = append(a.Platforms, p)
+		}
+	}
+	return nil
+}
 
-// UnmarshalJSON reads a list of strings or null.
-func (r *Ran) UnmarshalJSON(data []byte) error {
-	var list []string
-	err := json.Unmarshal(data, &list)
-	*r = len(list) > 0
-	return err
+// platform returns what the go command tells the assembler to work for, "" if command
+// does not call it: -D GOOS_linux -D GOARCH_amd64 (cmd/go/internal/work/gc.go).
+func platform(command string) string {
+	var goos, goarch string
+	words := strings.Fields(command)
+	for i, w := range words[:max(0, len(words)-1)] {
+		if w != "-D" {
+			continue
+		}
+		if v, ok := strings.CutPrefix(words[i+1], "GOOS_"); ok {
+			goos = v
+		}
+		if v, ok := strings.CutPrefix(words[i+1], "GOARCH_"); ok {
+			goarch = v
+		}
+	}
+	if goos == "" || goarch == "" {
+		return ""
+	}
+	return goos + "/" + goarch
 }
 
 const (
@@ -150,6 +184,19 @@ type GraphResult struct {
 	Culprits []string `json:"culprits,omitempty"`
 }
 
+// Err returns nil if what was compared is evidence that the programs were compiled in
+// both passes, and otherwise an error that says why it is none. Packages that differ
+// are no error: whether the programs do is for the bytes to say.
+func (r GraphResult) Err() error {
+	if r.Packages == 0 {
+		return errors.New("no package was compiled")
+	}
+	if n := len(r.NotCompiled); n > 0 {
+		return fmt.Errorf("%d of %d packages were not compiled by both passes, but came from elsewhere, %s among them", n, r.Packages, r.NotCompiled[0])
+	}
+	return nil
+}
+
 // Graphs compares pass A with pass B. Each may have several graphs, one for every
 // run of the go command that shared the pass's cache: a compilation counts if
 // one of them carried it out, and what the others took from the cache counts no
@@ -217,6 +264,10 @@ func Graphs(a, b []Graph) GraphResult {
 	return r
 }
 
+// compiles tells whether a is the compilation of a package. Older go commands have an
+// action of the same mode, and of no package, for all that they were asked for.
+func (a Action) compiles() bool { return a.Mode == "build" && a.Package != "" }
+
 // compilation is what a pass's graphs say of one package with one ActionID.
 type compilation struct {
 	compiled, failed bool
@@ -235,7 +286,7 @@ func collect(graphs []Graph) pass {
 	for _, g := range graphs {
 		for _, i := range dependencyOrder(g) {
 			a := g.Actions[i]
-			if a.Mode != "build" {
+			if !a.compiles() {
 				continue
 			}
 			byID := p.packages[a.Package]
@@ -250,7 +301,7 @@ func collect(graphs []Graph) pass {
 				c = &compilation{}
 				byID[a.ActionID] = c
 			}
-			c.compiled = c.compiled || bool(a.Cmd)
+			c.compiled = c.compiled || a.Cmd
 			_, content, ok := strings.Cut(a.BuildID, "/")
 			if a.Failed || !ok {
 				c.failed = true
@@ -258,7 +309,7 @@ func collect(graphs []Graph) pass {
 				c.contents = append(c.contents, content)
 			}
 			for _, d := range a.Deps {
-				if d >= 0 && d < len(g.Actions) && g.Actions[d].Mode == "build" && g.Actions[d].Package != a.Package {
+				if d >= 0 && d < len(g.Actions) && g.Actions[d].compiles() && g.Actions[d].Package != a.Package {
 					p.imports[a.Package][g.Actions[d].Package] = true
 				}
 			}

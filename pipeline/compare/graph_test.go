@@ -2,11 +2,13 @@ package compare
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -155,7 +157,7 @@ func TestParseGraph(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := g.Actions[1]
-	if len(g.Actions) != 3 || a.Package != "x" || !a.NeedBuild || !bool(a.Cmd) || bool(g.Actions[2].Cmd) || a.ActionID != "m" || a.BuildID != "m/c" ||
+	if len(g.Actions) != 3 || a.Package != "x" || !a.NeedBuild || !a.Cmd || g.Actions[2].Cmd || a.ActionID != "m" || a.BuildID != "m/c" ||
 		a.CmdReal != 1500*time.Millisecond || a.CmdUser != 2 || a.CmdSys != 3 || a.TimeDone.Sub(a.TimeStart) != 1500*time.Millisecond {
 		t.Errorf("%+v", g)
 	}
@@ -247,6 +249,14 @@ func TestRealGraphs(t *testing.T) {
 	a := []Graph{run("a", "-trimpath", cacheA), run("a", "-trimpath -ldflags=-s", cacheA)}
 	b := []Graph{run("b", "-trimpath", cacheB)}
 	r := Graphs(a, b)
+	programs := Programs{ImportPaths: []string{"example.test/tiny"}, OS: runtime.GOOS, Arch: runtime.GOARCH}
+	if err := cmp.Or(programs.Fit(b), r.Err()); err != nil {
+		t.Errorf("with -trimpath: %v", err)
+	}
+	programs.Arch = "other"
+	if err := programs.Fit(b); err == nil {
+		t.Error("for another platform: fits")
+	}
 	if r.Packages < 20 || !reflect.DeepEqual(r, GraphResult{Packages: r.Packages, Reproduced: r.Packages}) {
 		t.Errorf("with -trimpath: %+v", r)
 	}

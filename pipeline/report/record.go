@@ -355,6 +355,9 @@ func (b Binary) check() error {
 	if err := checkBisection(b.Verdict, b.Bisection); err != nil {
 		return err
 	}
+	if err := b.Compilations.Err(); err != nil && b.Verdict.Pass() {
+		return fmt.Errorf("verdict %q: compilations: %w", b.Verdict, err)
+	}
 	return checkVerdict(b.Verdict, b.A, b.B)
 }
 
