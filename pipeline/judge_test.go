@@ -58,7 +58,7 @@ func TestJudge(t *testing.T) {
 		"no link":              {[]string{replaced(both, `"Mode": "link"`, `"Mode": "nop"`)}, []string{x, y}, false, compare.Undetermined, "links no program"},
 		"another system":       {[]string{both}, []string{x, replaced(y, "GOOS_linux", "GOOS_plan9")}, false, compare.Undetermined, "is for plan9/amd64"},
 		"another processor":    {[]string{replaced(both, "GOARCH_amd64", "GOARCH_arm64")}, []string{x, y}, false, compare.Undetermined, "is for linux/arm64"},
-		"from a cache":         {[]string{both}, []string{cached(x), cached(y)}, false, compare.Undetermined, "2 of 3 packages were not compiled by both passes"},
+		"from a cache":         {[]string{both}, []string{cached(x), cached(y)}, false, compare.Undetermined, "2 of 3 packages were not compiled"},
 		"both from a cache":    {[]string{cached(both)}, []string{cached(x), cached(y)}, false, compare.Undetermined, "2 of 3 packages were not compiled"},
 		"failed":               {[]string{replaced(both, `"Mode": "link"`, `"Failed": true, "Mode": "link"`)}, []string{x, y}, false, compare.Undetermined, "failed"},
 	} {

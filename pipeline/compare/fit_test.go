@@ -111,7 +111,7 @@ func TestEvidence(t *testing.T) {
 		"inputs differ": {[]Graph{graph("main m/1")}, []Graph{graph("main n/1")}, ""}, // for the bytes to say
 		"nothing":       {nil, nil, "no package"},
 		"empty":         {[]Graph{{}}, []Graph{{}}, "no package"},
-		"cached":        {[]Graph{graph("main m/1 lib", "lib l/1")}, []Graph{graph("main m/1 lib", "cached lib l/1")}, "1 of 2 packages were not compiled by both passes, but came from elsewhere, lib among them"},
+		"cached":        {[]Graph{graph("main m/1 lib", "lib l/1")}, []Graph{graph("main m/1 lib", "cached lib l/1")}, "1 of 2 packages were not compiled, but came from elsewhere, lib among them"},
 		"main cached":   {[]Graph{graph("cached main m/1")}, []Graph{graph("cached main m/1")}, "1 of 1"},
 		"failed":        {[]Graph{graph("main m/1 lib", "lib l/1")}, []Graph{graph("main m/1 lib", "failed lib l/1")}, "1 of 2"},
 	} {

@@ -192,7 +192,7 @@ func (r GraphResult) Err() error {
 		return errors.New("no package was compiled")
 	}
 	if n := len(r.NotCompiled); n > 0 {
-		return fmt.Errorf("%d of %d packages were not compiled by both passes, but came from elsewhere, %s among them", n, r.Packages, r.NotCompiled[0])
+		return fmt.Errorf("%d of %d packages were not compiled, but came from elsewhere, %s among them", n, r.Packages, r.NotCompiled[0])
 	}
 	return nil
 }
@@ -264,9 +264,8 @@ func Graphs(a, b []Graph) GraphResult {
 	return r
 }
 
-// compiles tells whether a is the compilation of a package. Older go commands have an
-// action of the same mode, and of no package, for all that they were asked for.
-func (a Action) compiles() bool { return a.Mode == "build" && a.Package != "" }
+// compiles tells whether a is the compilation of a package.
+func (a Action) compiles() bool { return a.Mode == "build" }
 
 // compilation is what a pass's graphs say of one package with one ActionID.
 type compilation struct {

@@ -222,8 +222,7 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 		return "", err
 	}
 	w.cfg.Stage("compare " + s.Version)
-	built := filepath.Join(session.Tree(), "pkg", "distpack", s.module()+".zip")
-	if err := w.judgeZip(ctx, s, built, final); err != nil {
+	if err := w.judgeZip(ctx, s, session.Tree(), "pkg/distpack/"+s.module()+".zip", final); err != nil {
 		return "", err
 	}
 	for _, scratch := range []string{"pkg/distpack", "pkg/obj", "pkg/bootstrap"} {
@@ -335,6 +334,7 @@ type member struct {
 const (
 	maxMembers  = 100_000
 	maxUnpacked = 4 << 30
+	maxZip      = 1 << 30
 )
 
 // members reads a zip, whose names all begin with prefix, and hashes what is in
@@ -372,9 +372,9 @@ func members(ctx context.Context, z *zip.Reader, prefix string) (map[string]memb
 	return list, nil
 }
 
-// judgeZip compares a published zip with one that was built: as wholes and, for the
-// target of the chain, tool by tool.
-func (w *distribution) judgeZip(ctx context.Context, s *step, built string, final bool) error {
+// judgeZip compares a published zip with the one that was built in a tree: as wholes
+// and, for the target of the chain, tool by tool.
+func (w *distribution) judgeZip(ctx context.Context, s *step, tree, built string, final bool) error {
 	whole := &Result{
 		Name: s.String() + "  (zip)", Verdict: compare.Undetermined, Content: inspect.ContentUnknown,
 		Source: s.name(), GoVersion: s.Version, Target: s.OS + "/" + s.Arch, RestsOn: s.rests,
@@ -384,7 +384,7 @@ func (w *distribution) judgeZip(ctx context.Context, s *step, built string, fina
 		whole.Target = w.target.String()
 	}
 	var results []*Result
-	err := w.compareZips(ctx, s, built, whole, final, &results)
+	err := w.compareZips(ctx, s, tree, built, whole, final, &results)
 	w.clock(whole)
 	w.results = append(w.results, append(results, whole)...)
 	return err
@@ -396,22 +396,20 @@ func (w *distribution) beginning() Ground {
 	return Ground{"the compiler of " + v + " is what its source says", "the chain begins with it; name an older release to begin earlier"}
 }
 
-func (w *distribution) compareZips(ctx context.Context, s *step, built string, whole *Result, final bool, results *[]*Result) error {
+func (w *distribution) compareZips(ctx context.Context, s *step, tree, built string, whole *Result, final bool, results *[]*Result) error {
 	var zips [2]*zip.Reader
 	var lists [2]map[string]member
-	for i, name := range []string{s.zip, built} {
-		if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() {
-			return errors.Join(fmt.Errorf("%s: no file", filepath.Base(name)), err)
+	for i, file := range []struct{ dir, name string }{{filepath.Dir(s.zip), filepath.Base(s.zip)}, {tree, built}} {
+		root, err := os.OpenRoot(file.dir)
+		if err != nil {
+			return err
 		}
-		f, err := os.Open(name)
+		defer root.Close()
+		f, info, err := artifact.OpenRegular(root, file.name, maxZip)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		info, err := f.Stat()
-		if err != nil {
-			return err
-		}
 		h := artifact.NewHasher(io.Discard)
 		if _, err := io.Copy(h, f); err != nil {
 			return err

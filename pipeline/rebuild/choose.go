@@ -145,7 +145,7 @@ func (j *job) tryEach(ctx context.Context, choices []choice) error {
 		j.res.Notes = slices.Clone(before.Notes)
 		j.res.Recovered, j.res.Claimed = slices.Clone(ch.recovered), slices.Clone(ch.claimed)
 		j.choice = ch
-		j.known, j.against, j.fallbacks, j.pgoOff = false, nil, nil, false
+		j.known, j.against, j.fallbacks, j.pgoOff, j.graphs = false, nil, nil, false, nil
 		j.dir = filepath.Join(dir, fmt.Sprintf("try-%d", i+1))
 		err := j.try(ctx)
 		if ch.guess == "" || ctx.Err() != nil {

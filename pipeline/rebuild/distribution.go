@@ -193,8 +193,10 @@ type distribution struct {
 	results             []*Result
 	notes               []string
 	last                time.Time
-	// open sets up the pass that tools are built in.
-	open func(context.Context) (build.Session, error)
+	// open sets up the pass that tools are built in, and graphs are those of its
+	// builds, which share a cache.
+	open   func(context.Context) (build.Session, error)
+	graphs graphs
 }
 
 // giveUp makes every result that has no verdict one that gives the reason. If there
@@ -390,6 +392,9 @@ func (w *distribution) tool(ctx context.Context, session build.Session, res *Res
 		return because(BuildFailed, "the source in the zip does not build: %s: %s", failed.What, failed.Complaint())
 	}
 	if err != nil {
+		return err
+	}
+	if err := w.graphs.add(built, pkg, w.target); err != nil {
 		return err
 	}
 	return judgeTool(ctx, w.store, w.dir, res, built.Artifacts[0])

@@ -346,7 +346,7 @@ func TestCompareZips(t *testing.T) {
 		s := &step{Toolchain: w.Toolchain, zip: filepath.Join(dir, "published.zip")}
 		archive(t, s.zip, 9, published...)
 		archive(t, filepath.Join(dir, "built.zip"), c.level, c.built...)
-		if err := w.judgeZip(t.Context(), s, filepath.Join(dir, "built.zip"), true); err != nil {
+		if err := w.judgeZip(t.Context(), s, dir, "built.zip", true); err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
 		if len(w.results) != 2 {
@@ -381,7 +381,7 @@ func TestNoZip(t *testing.T) {
 		names = append(names, "link")
 	}
 	for _, name := range names {
-		if err := w.judgeZip(t.Context(), s, filepath.Join(dir, name), true); err == nil {
+		if err := w.judgeZip(t.Context(), s, dir, name, true); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -428,7 +428,7 @@ func (f *fakeSession) Build(ctx context.Context, job build.Job) (build.Result, e
 		return build.Result{}, f.err
 	}
 	d, n, err := f.store.Put(bytes.NewReader(data))
-	return build.Result{Artifacts: []artifact.Artifact{{Name: job.Binaries[0].Recipe.Binary, Kind: artifact.Binary, Digest: d, Size: n, Executable: true}}}, err
+	return build.Result{Graphs: [][]byte{[]byte(graphOf(job.Binaries[0].ImportPath))}, Artifacts: []artifact.Artifact{{Name: job.Binaries[0].Recipe.Binary, Kind: artifact.Binary, Digest: d, Size: n, Executable: true}}}, err
 }
 
 // TestTools finds a changed byte in a tool, one that has no source, and one that

@@ -168,6 +168,9 @@ func (j *job) build(ctx context.Context, l linking) (*built, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := j.graphs.add(res, c.pkg, c.target); err != nil {
+		return nil, err
+	}
 	b := &built{link: l, file: res.Artifacts[0], trace: res.Log}
 	j.res.Rebuilt, j.res.RebuiltSize = b.file.Digest, b.file.Size
 	f, err := j.store.Open(b.file.Digest)

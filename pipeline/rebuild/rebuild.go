@@ -346,6 +346,8 @@ type job struct {
 	modCache  string
 	pgoOff    bool
 	session   build.Session
+	// graphs are those of all that is in the cache of session.
+	graphs graphs
 	// fallbacks are flags to try that the oracle does not confirm.
 	fallbacks []linking
 	// known tells that the linker's flags are known to be the file's.

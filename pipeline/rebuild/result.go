@@ -142,6 +142,7 @@ const (
 	Flags            Kind = "linker flags"  // they could not be recovered
 	Changed          Kind = "changed"       // it was changed after it was linked, and no more is known
 	BuildFailed      Kind = "build failed"  // the recipe does not build
+	NoEvidence       Kind = "no evidence"   // the build's own graph is of something else
 	Limits           Kind = "limits"        // of time or space
 	Unavailable      Kind = "not available" // the network, or the machine
 	NotConfined      Kind = "not confined"  // this host cannot confine a stranger's build

@@ -25,8 +25,12 @@ import (
 type standard struct {
 	session build.Session
 	cache   string // the folder with the caches of the targets
+	graphs  graphs // of the builds that filled it
 	err     error  // why it cannot be used
 }
+
+// standardModule is the module whose main package imports what is to be compiled.
+const standardModule = "standard.invalid"
 
 var stdPackageRE = regexp.MustCompile(`^[a-z][a-z0-9]*(/[a-z][a-z0-9]*)*$`)
 
@@ -80,16 +84,20 @@ func (j *job) warm(ctx context.Context, f *build.Foreign) error {
 	j.cfg.Stage("standard library")
 	env := slices.Concat(recipe.Closed(), c.env)
 	slices.Sort(env)
-	_, err := s.session.Build(ctx, build.Job{
-		Binaries: []build.Binary{{Recipe: recipe.Recipe{
+	res, err := s.session.Build(ctx, build.Job{
+		Binaries: []build.Binary{{ImportPath: standardModule, Recipe: recipe.Recipe{
 			Argv:   slices.Concat([]string{"go", "build", "-buildvcs=false"}, c.flags, []string{"."}),
 			Binary: "std", Env: env, Target: c.target,
 		}}},
 		Share: j.share(),
 	})
+	if err == nil {
+		err = s.graphs.add(res, standardModule, c.target)
+	}
 	if err != nil {
 		return ctx.Err() // the file's own build will tell what is wrong
 	}
+	j.graphs = slices.Clone(s.graphs)
 	slug := c.target.Slug()
 	f.Cache = filepath.Join(j.dir, "cache")
 	return os.CopyFS(filepath.Join(f.Cache, slug), os.DirFS(filepath.Join(s.cache, slug)))
@@ -115,7 +123,7 @@ func (j *job) newStandard(ctx context.Context, goroot string) *standard {
 			if err := os.MkdirAll(dest, 0o755); err != nil {
 				return err
 			}
-			return os.WriteFile(filepath.Join(dest, "go.mod"), []byte("module standard.invalid\n\ngo 1.20\n"), 0o644)
+			return os.WriteFile(filepath.Join(dest, "go.mod"), []byte("module "+standardModule+"\n\ngo 1.20\n"), 0o644)
 		},
 		GOROOT: j.toolchain.Dir, ModCache: empty, Path: r.cfg.Path, HostEnv: r.cfg.HostEnv, Confinement: r.confine,
 		Now: r.cfg.Now, Log: io.Discard, Foreign: &build.Foreign{GOROOT: goroot, Cache: s.cache},
