@@ -261,8 +261,7 @@ func (p *Plan) judge(ctx context.Context, o *Outcome, pair pair) {
 	var doubt error
 	if failed == nil {
 		if graphs, doubt, failed = p.compareGraphs(pair); doubt != nil {
-			doubt = fmt.Errorf("%s: %w", pair.a.target, doubt)
-			o.Failures = append(o.Failures, doubt)
+			o.fail(pair.a.target, doubt)
 		}
 	}
 	for k, i := range pair.a.of {

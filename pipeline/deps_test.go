@@ -39,7 +39,7 @@ var depsRules = map[string]string{
 	"pipeline/source":    "pipeline/gocmd pipeline/fault pipeline/process pipeline/recipe",
 	"pipeline/toolchain": "pipeline/disk pipeline/gocmd pipeline/fault pipeline/hint",
 	"pipeline/modules":   "pipeline/gocmd pipeline/fault pipeline/recipe",
-	"pipeline/build":     "pipeline/artifact pipeline/process pipeline/recipe",
+	"pipeline/build":     "pipeline/artifact pipeline/fault pipeline/process pipeline/recipe",
 	"pipeline/workspace": "pipeline/build",
 	"pipeline/compare":   "pipeline/artifact",
 	"pipeline/archive":   "pipeline/artifact",

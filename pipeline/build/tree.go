@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // Bounds of a source tree in which hooks ran.
@@ -154,7 +156,8 @@ func realFolder(root *os.Root, dir string) (bool, error) {
 
 // leftError says what is wrong with something that hooks left.
 func leftError(name, what string) error {
-	return fmt.Errorf("the hooks left %.300q in the source tree, which %s: let a hook remove it, or put it below $TMPDIR or $HOME", name, what)
+	return fault.Hint(fmt.Errorf("the hooks left %.300q in the source tree, which %s", name, what),
+		"let a hook remove it in the end, or put it below $TMPDIR or $HOME")
 }
 
 // walk calls visit for all that is below root, folders before what is in them, with
