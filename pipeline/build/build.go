@@ -14,6 +14,19 @@
 // stated from intent: each pass leaves a [Witness] of what could be observed
 // inside its workspace, and [Variations] compares the two.
 //
+// # Hooks and builds
+//
+// Hooks change the source tree: that is what they are for, and what they wrote there is
+// built and compared. Nothing else that they touched reaches a build. The hooks of a
+// pass, and each job, have a cache, a home and a temporary folder of their own, which
+// are made when they begin, empty, and dropped when they end; a build alone has a
+// folder for its output, and sees the source read-only. When the hooks are over, the
+// tree is brought to rest: folders of version control are as they were laid out, and a
+// pipe, a device, a repository of its own or a link out of the tree is an error.
+//
+// What a build left is read as a stranger's: without following a link, regular files
+// alone, within bounds, and copied into the store while it is hashed.
+//
 // # Confinement
 //
 // On Linux a pass runs in new user, mount, PID, network, IPC and UTS
@@ -101,7 +114,8 @@ type Usage struct {
 
 // Session is a pass that was set up: its source is laid out and its hooks ran.
 type Session interface {
-	// Build runs one job. It is safe to call from many goroutines.
+	// Build runs one job. It is safe to call from many goroutines, with jobs for
+	// different targets. A binary of more than 4 GiB is an error.
 	Build(context.Context, Job) (Result, error)
 	// Run runs a command that is no build of a recipe, with Share.Processes
 	// processors, and returns what it printed, bounded.
@@ -112,7 +126,8 @@ type Session interface {
 	// left it. Only read from it.
 	Tree() string
 	// Files stores the files of the source tree, as the hooks left it, that
-	// match globs (relative to the release file's folder).
+	// match globs (relative to the release file's folder). A link, or a file in a
+	// folder that is one, is an error, and so are more than 65536 files or 16 GiB.
 	Files(globs []string) ([]artifact.Artifact, error)
 	// Witness tells what was observed in the workspace.
 	Witness() Witness

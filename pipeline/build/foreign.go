@@ -22,8 +22,9 @@ type Foreign struct {
 	// in PATH, or "".
 	Programs string
 	// Cache is a folder of this host for the build caches, each in a folder of its
-	// target's name (Target.Slug); it is not removed. Without it they
-	// are in the workspace.
+	// target's name (Target.Slug); it is not removed. Without it they are in the
+	// workspace. A build trusts what it finds there, and a stranger's build may write
+	// anything, so a folder that one was given must not be given to another.
 	Cache string
 	// MaxFile bounds the size of each file that a command writes, in bytes, where
 	// the system can; 0 means no bound.

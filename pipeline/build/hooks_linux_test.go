@@ -380,3 +380,34 @@ func TestHostileFiles(t *testing.T) {
 		t.Errorf("a folder outside of the tree: %+v", list)
 	}
 }
+
+// TestTrialCache: trials share what their builds compiled, and no hook of one sees it.
+func TestTrialCache(t *testing.T) {
+	for tier, c := range tiers(t) {
+		if !c.Namespaces {
+			continue
+		}
+		t.Run(tier, func(t *testing.T) {
+			const hook = `for dir in $GOCACHE $GOCACHE/.. $GOCACHE/../linux_amd64; do mkdir -p $dir && echo hook >$dir/left; done 2>/dev/null; test ! -e $GOCACHE/../linux_amd64/compiled`
+			const compile = "test ! -e $GOCACHE/left || exit 1\ntest -e $GOCACHE/compiled && echo again >$out || echo first >$out\necho x >$GOCACHE/compiled; echo [] >$graph\n"
+			cache := t.TempDir()
+			for _, want := range []string{"first\n", "again\n"} {
+				l := fakeLocal(t, c, map[string]string{"build.sh": compile}, hook)
+				s, err := l.OpenTrial(t.Context(), nil, cache)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res, err := s.Build(t.Context(), fakeJob())
+				if err != nil || content(t, l, res.Artifacts[0]) != want {
+					t.Errorf("%+v, %v; want %q", res, err, want)
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			if list, _ := os.ReadDir(cache); len(list) != 1 || list[0].Name() != "linux_amd64" {
+				t.Errorf("the cache has %v", list)
+			}
+		})
+	}
+}

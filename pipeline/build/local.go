@@ -100,9 +100,9 @@ func (l *Local) Open(ctx context.Context, pass Pass) (Session, error) {
 // OpenTrial sets up a pass that is like pass A, but for the variations of the
 // given names, in which it is like pass B. So without any it repeats pass A, and
 // with all pass B. It has their folders, so no other session may be open. cache
-// is a folder for what jobs compile, which is kept for the next trial; it serves
-// where compiling is known to depend on its inputs alone, and only in a root of
-// its own, as it would be another path elsewhere. It may be empty.
+// is a folder for what jobs compile, which is kept for the next trial, and which no
+// hook sees; it serves where compiling is known to depend on its inputs alone, and
+// only in a root of its own, as it would be another path elsewhere. It may be empty.
 func (l *Local) OpenTrial(ctx context.Context, varied []string, cache string) (Session, error) {
 	return l.open(ctx, Trial, func(name string) bool { return slices.Contains(varied, name) }, cache)
 }
