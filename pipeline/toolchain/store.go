@@ -138,6 +138,22 @@ func Evict(ctx context.Context, cacheDir string, maxBytes int64) (removed []Kept
 	return removed, nil
 }
 
+// sweep removes what downloads left that did not end.
+func sweep(cacheDir string) error {
+	entries, err := os.ReadDir(cacheDir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if name, unfinished := strings.CutSuffix(e.Name(), partial); unfinished && e.IsDir() && ours(name) {
+			if _, err := (store{cacheDir, name}).remove(false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // store is one name in a cache folder.
 type store struct{ dir, name string }
 

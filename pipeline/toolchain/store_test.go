@@ -176,6 +176,16 @@ func TestObtainBounded(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(o.CacheDir, fakeName+".use")); err != nil || !info.ModTime().Equal(day(20)) {
 		t.Errorf("used %v, %v", info, err)
 	}
+	// What a killed run left of another one goes with the next run, which downloads nothing.
+	write(t, filepath.Join(o.CacheDir, "go1.19.1.linux-amd64.partial", "x"), "")
+	again, err := Obtain(t.Context(), w.client, fakeVersion, o)
+	if err != nil || again.From != Cached {
+		t.Fatal(again, err)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, o.CacheDir, "go1.19.1.linux-amd64.partial")
 	// It is in use until it is closed, whatever the bound.
 	if _, err := Evict(t.Context(), o.CacheDir, 0); err != nil {
 		t.Fatal(err)

@@ -164,6 +164,9 @@ func obtain(ctx context.Context, client gocmd.Go, version string, o Options) (To
 	if err := os.MkdirAll(o.CacheDir, 0o755); err != nil {
 		return Toolchain{}, err
 	}
+	if err := sweep(o.CacheDir); err != nil {
+		return Toolchain{}, fmt.Errorf("remove what a killed run left: %w", err)
+	}
 	if o.key == "" {
 		o.key = publicKey
 	}
