@@ -91,9 +91,6 @@ const hookPause = 1100 * time.Millisecond
 // fails does not keep the others from being built: see Outcome.Failures. The
 // error is that of a pass that could not be set up, or the context's.
 func (p *Plan) Build(ctx context.Context) (*Outcome, error) {
-	if err := p.stage(); err != nil {
-		return nil, err
-	}
 	p.cfg.Progress.Stage("passes")
 	sessions, err := p.open(ctx)
 	for _, s := range sessions {

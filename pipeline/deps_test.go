@@ -41,6 +41,7 @@ var depsRules = map[string]string{
 	"pipeline/modules":   "pipeline/gocmd pipeline/fault pipeline/recipe",
 	"pipeline/build":     "pipeline/artifact pipeline/fault pipeline/process pipeline/recipe",
 	"pipeline/workspace": "pipeline/build",
+	"pipeline/output":    "pipeline/build pipeline/fault",
 	"pipeline/compare":   "pipeline/artifact",
 	"pipeline/archive":   "pipeline/artifact",
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
@@ -70,7 +71,7 @@ var depsRules = map[string]string{
 
 	// The forward flow.
 	"pipeline": `attest/intoto attest/slsa matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/explain
-		pipeline/gocmd pipeline/fault pipeline/image pipeline/lint pipeline/modules pipeline/oci pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
+		pipeline/gocmd pipeline/fault pipeline/image pipeline/lint pipeline/modules pipeline/oci pipeline/output pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
 
 	// The reverse flow.
 	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/fault pipeline/hint pipeline/inspect pipeline/modules

@@ -29,6 +29,8 @@ type Config struct {
 	ConfigFile string
 	// Out is the absolute path of the folder to write (dist).
 	Out string
+	// Write reserves Out from the beginning, for what Outcome.Write writes.
+	Write bool
 	// Module is "path@version" to build a version of the module proxy instead
 	// of a commit.
 	Module string

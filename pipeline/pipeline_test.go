@@ -3,9 +3,6 @@ package pipeline
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/twicebuild/twice/pipeline/compare"
@@ -80,84 +77,4 @@ func TestOutcome(t *testing.T) {
 			t.Errorf("%s: verdict %q with error %v", c.name, c.want, err)
 		}
 	}
-}
-
-// Only folders that are provably ours are removed or replaced.
-func TestReplace(t *testing.T) {
-	record := `{` + "\n" + `  "schema": "twice.release/v1"` + "\n}\n"
-	make := func(t *testing.T, dir string, files map[string]string) {
-		for name, text := range files {
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	for _, c := range []struct {
-		name  string
-		files map[string]string
-		ours  bool
-	}{
-		{"unfinished", map[string]string{marker: "", "x": "y"}, true},
-		{"a release", map[string]string{RecordName: record, "x": "y"}, true},
-		{"another's record", map[string]string{RecordName: `{"schema": "other/v1"}`}, false},
-		{"an empty record", map[string]string{RecordName: ""}, false},
-		{"somebody's files", map[string]string{"x": "y"}, false},
-	} {
-		dir := filepath.Join(t.TempDir(), "d")
-		make(t, dir, c.files)
-		err := discard(dir)
-		_, left := os.Stat(dir)
-		if (err == nil) != c.ours || errors.Is(left, fs.ErrNotExist) != c.ours {
-			t.Errorf("discard %s: %v, %v", c.name, err, left)
-		}
-	}
-
-	for _, old := range []map[string]string{nil, {RecordName: record, "old": "x"}} {
-		out := filepath.Join(t.TempDir(), "dist")
-		make(t, out, old)
-		make(t, stagingDir(out), map[string]string{marker: "", RecordName: record, "new": "x"})
-		if err := replace(out, stagingDir(out)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat(filepath.Join(out, "new")); err != nil {
-			t.Error(err)
-		}
-		for _, gone := range []string{filepath.Join(out, "old"), filepath.Join(out, marker), stagingDir(out), oldDir(out)} {
-			if _, err := os.Lstat(gone); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("%s is left", gone)
-			}
-		}
-	}
-
-	// A run that was killed between two renames left its dist beside.
-	out := filepath.Join(t.TempDir(), "dist")
-	make(t, oldDir(out), map[string]string{RecordName: record})
-	if err := checkOut(out); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(out, RecordName)); err != nil {
-		t.Error(err)
-	}
-}
-
-// Of two runs that write to one place the second is told so.
-func TestLockOut(t *testing.T) {
-	cache := t.TempDir()
-	lock, err := lockOut(cache, "/x/dist")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if l, err := lockOut(cache, "/x/dist"); err == nil {
-		l.Close()
-		t.Error("two runs write one folder")
-	}
-	if l, err := lockOut(cache, "/y/dist"); err != nil {
-		t.Error(err)
-	} else {
-		l.Close()
-	}
-	lock.Close()
 }

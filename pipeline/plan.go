@@ -16,7 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/twicebuild/twice/matrix"
@@ -26,6 +25,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/oci"
+	"github.com/twicebuild/twice/pipeline/output"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/source"
 	"github.com/twicebuild/twice/pipeline/toolchain"
@@ -57,8 +57,7 @@ type Plan struct {
 	images    []matrix.ImagePlan
 	bases     map[string]*oci.Base // by ImagePlan.Base
 	started   time.Time
-	lock      *flock.Flock
-	staged    bool // there is a staging folder, which is ours
+	out       *output.Output // nil if nothing is to be written
 	work      *workspace.Workspace
 	store     *artifact.Store
 	local     *build.Local
@@ -97,11 +96,11 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	if err := p.readFile(); err != nil {
 		return nil, err
 	}
-	if p.lock, err = lockOut(cfg.Cache, cfg.Out); err != nil {
-		return nil, err
-	}
-	if err := checkOut(cfg.Out); err != nil {
-		return nil, err
+	if cfg.Write {
+		// Whether it can be written is known before anything else is done.
+		if p.out, err = output.Open(cfg.Out, written); err != nil {
+			return nil, fmt.Errorf("--out: %w", err)
+		}
 	}
 	if p.work, err = workspace.New(ctx, filepath.Join(cfg.Cache, "work")); err != nil {
 		return nil, err
@@ -181,9 +180,6 @@ func (p *Plan) readFile() error {
 // Close removes the workspace, and what is not finished.
 func (p *Plan) Close() error {
 	var errs []error
-	if p.staged {
-		errs = append(errs, build.RemoveAll(stagingDir(p.cfg.Out)))
-	}
 	if p.passA != nil {
 		errs = append(errs, p.passA.Close())
 	}
@@ -191,8 +187,8 @@ func (p *Plan) Close() error {
 	if p.work != nil {
 		errs = append(errs, p.work.Close())
 	}
-	if p.lock != nil {
-		errs = append(errs, p.lock.Close())
+	if p.out != nil {
+		errs = append(errs, p.out.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -264,7 +260,7 @@ func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
 		Dir:         p.File.Source.Dir,
 		Snapshot:    p.cfg.Snapshot || p.cfg.Trial,
 		LFSPointers: p.File.Source.LFS == "pointers",
-		Ignore:      []string{p.cfg.Out, rejectedDir(p.cfg.Out), stagingDir(p.cfg.Out), oldDir(p.cfg.Out)},
+		Ignore:      []string{p.cfg.Out, output.Rejected(p.cfg.Out), output.Unfinished(p.cfg.Out)},
 		Scratch:     scratch,
 	})
 	if err != nil {
@@ -508,9 +504,6 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 		queries[key].of = append(queries[key].of, i)
 	}
 	home := filepath.Join(p.work.Dir, "home")
-	if err := build.NoTelemetry(home); err != nil {
-		return nil, err
-	}
 	mains := make([]*modules.Main, len(p.Recipes))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, p.cfg.Host.CPUs))

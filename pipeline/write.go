@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/archive"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/output"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -27,13 +30,8 @@ const RecordName = "release.json"
 // ImagesName is the name of the folder with OCI images in dist.
 const ImagesName = "oci"
 
-// Beside dist there may be, for a while or after a difference, these folders.
-func stagingDir(out string) string  { return out + ".staging" }
-func oldDir(out string) string      { return out + ".old" }
-func rejectedDir(out string) string { return out + ".rejected" }
-
 // Rejected is where the two builds are kept when they differ.
-func (p *Plan) Rejected() string { return rejectedDir(p.cfg.Out) }
+func (p *Plan) Rejected() string { return output.Rejected(p.cfg.Out) }
 
 // Package says what is made of the binaries, beside their checksums and the
 // record.
@@ -64,10 +62,13 @@ func (o *Outcome) Write(ctx context.Context, pkg Package) (*report.Record, error
 
 func (o *Outcome) write(ctx context.Context, rec *report.Record, pkg Package) error {
 	p := o.plan
-	staging, dest := stagingDir(p.cfg.Out), p.cfg.Out
+	if p.out == nil {
+		return errors.New("the output folder was not reserved")
+	}
+	staging, dest := p.out.Staging, p.cfg.Out
 	fill := func() error { return o.writeDist(ctx, staging, rec, pkg.Archives) }
 	if o.Err() != nil {
-		dest, fill = rejectedDir(dest), func() error { return o.writeRejected(staging) }
+		dest, fill = p.Rejected(), func() error { return o.writeRejected(staging) }
 	}
 	p.cfg.Progress.Stage("write " + filepath.Base(dest))
 	if err := fill(); err != nil {
@@ -88,15 +89,14 @@ func (o *Outcome) write(ctx context.Context, rec *report.Record, pkg Package) er
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if err := replace(dest, staging); err != nil {
+	if err := p.out.Replace(dest); err != nil {
 		return err
 	}
-	p.staged = false
 	if o.Err() != nil {
 		return signErr // the two builds are kept all the same
 	}
 	// What was rejected before is of no interest any more.
-	return discard(rejectedDir(p.cfg.Out))
+	return p.out.Remove(p.Rejected())
 }
 
 // record gathers what is known, without the artifacts of dist.
@@ -298,7 +298,7 @@ func (o *Outcome) writeRejected(dir string) error {
 				continue
 			}
 			a := artifact.Artifact{Name: b.Name, Digest: d, Executable: true}
-			if err := o.copyOut(a, filepath.Join(dir, string(pass), b.Target.Slug(), b.Name)); err != nil {
+			if err := o.copyOut(a, filepath.Join(dir, filepath.FromSlash(rejectedBinary(pass, b.Target, b.Name)))); err != nil {
 				return err
 			}
 		}
@@ -311,7 +311,7 @@ func (o *Outcome) writeRejected(dir string) error {
 			if d == "" {
 				continue
 			}
-			if err := o.copyOut(artifact.Artifact{Name: f.Name, Digest: d}, filepath.Join(dir, string(pass), "files", filepath.FromSlash(f.Name))); err != nil {
+			if err := o.copyOut(artifact.Artifact{Name: f.Name, Digest: d}, filepath.Join(dir, filepath.FromSlash(rejectedFile(pass, f.Name)))); err != nil {
 				return err
 			}
 		}
@@ -319,90 +319,147 @@ func (o *Outcome) writeRejected(dir string) error {
 	return nil
 }
 
-// marker is in every folder that this package writes and has not finished.
-const marker = ".twice-unfinished"
-
-// stage makes the empty folder that becomes dist, after removing what an
-// earlier run left there. A folder that no run made is not touched. It is made
-// before the passes, so that a place that cannot be written is known by then.
-func (p *Plan) stage() error {
-	dir := stagingDir(p.cfg.Out)
-	if err := discard(dir); err != nil {
-		return err
+// written returns an error unless twice may delete dir: it is not there, or
+// empty, or holds a record of ours and nothing that the record does not list.
+func written(dir string) error {
+	foreign := func(format string, args ...any) error {
+		return fault.Usage(fmt.Errorf(format, args...), "move it away, or name another folder with --out")
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return fmt.Errorf("--out: nothing can be written beside %s: %w", p.cfg.Out, err)
-	}
-	p.staged = true
-	return os.WriteFile(filepath.Join(dir, marker), nil, 0o644)
-}
-
-// discard removes dir if it is provably ours: unfinished, or with a record.
-func discard(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeSymlink != 0:
+		return foreign("%s is a symbolic link, which would be replaced, and not what it leads to", dir)
+	case !info.IsDir():
+		return foreign("%s is no folder", dir)
 	}
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
-	if len(entries) > 0 && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == marker }) {
-		if err := isOurs(dir); err != nil {
+	defer root.Close()
+	if entries, err := fs.ReadDir(root.FS(), "."); err != nil || len(entries) == 0 {
+		return err
+	}
+	list, err := listed(root)
+	if err != nil {
+		return foreign("%s was not written by twice: %w", dir, err)
+	}
+	return fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
 			return err
 		}
-	}
-	return build.RemoveAll(dir)
-}
-
-// isOurs tells whether dir holds a release of ours.
-func isOurs(dir string) error {
-	data, err := os.ReadFile(filepath.Join(dir, RecordName))
-	if err == nil && strings.Contains(string(data[:min(200, len(data))]), `"schema": "twice.release/`) {
-		return nil
-	}
-	return fault.Usage(fmt.Errorf("%s was not written by twice: it has no %s", dir, RecordName), "move it away, or name another folder with --out")
-}
-
-// checkOut tells early whether dist can be replaced, and brings back a dist
-// that a killed run left renamed.
-func checkOut(out string) error {
-	if info, err := os.Stat(filepath.Dir(out)); err != nil || !info.IsDir() {
-		return fault.Usage(fmt.Errorf("--out %s: its parent folder does not exist", out))
-	}
-	entries, err := os.ReadDir(out)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if err := os.Rename(oldDir(out), out); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+		if e.IsDir() && list.folder(name) || e.Type().IsRegular() && list.file(name) {
+			return nil
 		}
-		return nil
-	case err != nil:
-		return fault.Usage(fmt.Errorf("--out: %w", err))
-	case len(entries) > 0:
-		return isOurs(out)
-	}
-	return nil
+		return foreign("%s holds %s, which twice did not write", dir, name)
+	})
 }
 
-// replace puts staging in the place of dest.
-func replace(dest, staging string) error {
-	if err := os.Remove(filepath.Join(staging, marker)); err != nil {
-		return err
+// contents are the names of the files in a folder that twice has written.
+type contents struct {
+	files   map[string]bool
+	folders map[string]bool
+	images  bool
+}
+
+// listed reads from a record which files are in its folder. It reads no more of
+// it than that, so that another version of twice may have written it.
+func listed(root *os.Root) (*contents, error) {
+	info, err := root.Lstat(RecordName)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > report.MaxSize {
+		return nil, fmt.Errorf("it has no %s", RecordName)
 	}
-	if err := discard(oldDir(dest)); err != nil {
-		return err
+	data, err := root.ReadFile(RecordName)
+	if err != nil {
+		return nil, err
 	}
-	if _, err := os.Lstat(dest); errors.Is(err, fs.ErrNotExist) {
-		return os.Rename(staging, dest)
+	var rec struct {
+		Schema    string          `json:"schema"`
+		Project   string          `json:"project"`
+		Version   string          `json:"version"`
+		Verdict   compare.Verdict `json:"verdict"`
+		Artifacts []struct {
+			Name string `json:"name"`
+		} `json:"artifacts"`
+		Built []struct {
+			Name   string        `json:"name"`
+			Target matrix.Target `json:"target"`
+		} `json:"binaries"`
+		Files []struct {
+			Name string `json:"name"`
+		} `json:"files"`
+		Images []struct {
+			Digest    artifact.Digest `json:"digest"`
+			Manifests []struct {
+				Digest artifact.Digest `json:"digest"`
+			} `json:"manifests"`
+		} `json:"images"`
 	}
-	if exchange(staging, dest) == nil {
-		return build.RemoveAll(staging)
+	if err := json.Unmarshal(data, &rec); err != nil || !strings.HasPrefix(rec.Schema, "twice.release/") {
+		return nil, fmt.Errorf("its %s is another's", RecordName)
 	}
-	if err := os.Rename(dest, oldDir(dest)); err != nil {
-		return err
+	c := &contents{files: map[string]bool{}, folders: map[string]bool{".": true}, images: len(rec.Images) > 0}
+	add := func(name string) {
+		c.files[name], c.files[name+BundleSuffix] = true, true
+		for dir := path.Dir(name); dir != "." && dir != "/"; dir = path.Dir(dir) {
+			c.folders[dir] = true
+		}
 	}
-	if err := os.Rename(staging, dest); err != nil {
-		return errors.Join(err, os.Rename(oldDir(dest), dest))
+	add(RecordName)
+	add(rec.Project + "_" + rec.Version + ".provenance")
+	add(rec.Project + "_" + rec.Version + ".double-build")
+	for _, a := range rec.Artifacts {
+		add(a.Name)
 	}
-	return build.RemoveAll(oldDir(dest))
+	for _, img := range rec.Images {
+		add(imageBundle(img.Digest))
+		for _, m := range img.Manifests {
+			add(imageBundle(m.Digest))
+		}
+	}
+	if rec.Verdict.Pass() {
+		return c, nil
+	}
+	for _, pass := range []build.Pass{build.A, build.B} {
+		for _, b := range rec.Built {
+			add(rejectedBinary(pass, b.Target, b.Name))
+		}
+		for _, f := range rec.Files {
+			add(rejectedFile(pass, f.Name))
+		}
+	}
+	return c, nil
+}
+
+func (c *contents) folder(name string) bool {
+	return c.folders[name] || c.images && slices.Contains([]string{ImagesName, ImagesName + "/blobs", ImagesName + "/blobs/sha256"}, name)
+}
+
+func (c *contents) file(name string) bool {
+	if c.files[name] {
+		return true
+	}
+	dir, base := path.Split(name)
+	switch dir {
+	case ImagesName + "/":
+		return c.images && (base == "oci-layout" || base == "index.json")
+	case ImagesName + "/blobs/sha256/":
+		_, err := artifact.ParseDigest("sha256:" + base)
+		return c.images && err == nil
+	}
+	return false
+}
+
+// rejectedBinary and rejectedFile are where what a pass built lies below what was
+// rejected.
+func rejectedBinary(pass build.Pass, t matrix.Target, name string) string {
+	return path.Join(string(pass), t.Slug(), name)
+}
+
+func rejectedFile(pass build.Pass, name string) string {
+	return path.Join(string(pass), "files", name)
 }

@@ -62,7 +62,7 @@ func (a *app) makeRelease(c *cobra.Command, snapshot bool, sign *signFlags, push
 	if err != nil {
 		return err
 	}
-	cfg.Snapshot, cfg.Trial = snapshot, sign == nil
+	cfg.Snapshot, cfg.Trial, cfg.Write = snapshot, sign == nil, true
 	plan, err := pipeline.New(c.Context(), cfg)
 	if err != nil {
 		return err

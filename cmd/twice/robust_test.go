@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -39,7 +40,7 @@ func newProject(t *testing.T) *project {
 	for name, text := range map[string]string{
 		"go.mod":            "module example.com/p\n\ngo 1.26.8\n",
 		"main.go":           "package main\n\nfunc main() { println(\"p\") }\n",
-		"dist/release.json": "{\n  \"schema\": \"twice.release/v1\"\n}\n",
+		"dist/release.json": "{\n  \"schema\": \"twice.release/v1\",\n  \"artifacts\": [{\"name\": \"old.tar.gz\"}]\n}\n",
 		"dist/old.tar.gz":   "old",
 		"release.toml": "project = \"p\"\n[[binary]]\npackage = \".\"\n[matrix]\ninclude = [\"linux/amd64\"]\n" +
 			"[[override]]\ntarget = \"*/*\"\nenv = { " + strings.Replace(p.mark, "=", " = \"", 1) + "\" }\n",
@@ -153,16 +154,6 @@ func (p *project) tidy(t *testing.T) {
 	}
 }
 
-func status(err error) int {
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		return exit.ExitCode()
-	}
-	if err != nil {
-		return -1
-	}
-	return 0
-}
-
 // TestInterruptedTrials ends a run while it looks for the variation that matters.
 func TestInterruptedTrials(t *testing.T) {
 	p := newProject(t)
@@ -213,9 +204,10 @@ func TestInterrupted(t *testing.T) {
 			p.compiling(t, stderr)
 
 			// Meanwhile another run is told so at once, and changes nothing.
-			second, said := p.twice("release", "--snapshot")
+			// They have nothing in common but the place that they write to.
+			second, said := p.twice("release", "--snapshot", "--cache", t.TempDir())
 			start := time.Now()
-			if got := status(second.Run()); got != exitFailure || !strings.Contains(said.String(), "another run of twice is writing") {
+			if got := status(second.Run()); got != exitFailure || !strings.Contains(said.String(), fmt.Sprintf("another run of twice (process %d) is writing %s", cmd.Process.Pid, filepath.Join(p.dir, "dist"))) {
 				t.Errorf("the second run: exit status %d\n%s", got, said)
 			}
 			if d := time.Since(start); d > 2*time.Second {

@@ -3,7 +3,7 @@
 // settings. It is not for builds, whose processes package build confines.
 //
 // The environment is the caller's and complete; nothing is inherited. Output
-// is bounded. When the context ends, the command and (on Unix) every process
+// is bounded, and no command leaves telemetry. When the context ends, the command and (on Unix) every process
 // that it started, such as git, are killed, and Run returns.
 package gocmd
 
@@ -80,7 +80,7 @@ func (g Go) Run(ctx context.Context, dir string, args ...string) ([]byte, error)
 	cmd := exec.CommandContext(ctx, g.Path, args...)
 	cmd.Dir = dir
 	// PWD lets the go command keep the name of dir as it was given.
-	cmd.Env = slices.Concat(g.Env, []string{"PWD=" + dir})
+	cmd.Env = slices.Concat(g.Env, []string{"PWD=" + dir}, noTelemetry(g.Path))
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = time.Second
 	process.Group(cmd)
@@ -92,6 +92,16 @@ func (g Go) Run(ctx context.Context, dir string, args ...string) ([]byte, error)
 		return stdout.buf.Bytes(), &Error{Args: args, Stderr: strings.TrimSpace(stderr.buf.String()), Err: err}
 	}
 	return stdout.buf.Bytes(), nil
+}
+
+// noTelemetry is the environment in which a go command counts nothing and leaves
+// no process behind that would send counts: there is no setting for that but a
+// file in its user's folder, which is not ours to write. The folder for counts is
+// below a file, where none can be made, and the variable of the process says that
+// there is one already (cmd/internal/telemetry and golang.org/x/telemetry/start.go
+// of Go 1.23 and later; older ones count nothing).
+func noTelemetry(path string) []string {
+	return []string{"TEST_TELEMETRY_DIR=" + filepath.Join(path, "telemetry"), "GO_TELEMETRY_CHILD=2"}
 }
 
 var errTooMuch = errors.New("more output than expected")

@@ -23,14 +23,6 @@ func hostGo(t *testing.T) Go {
 		t.Fatal(err)
 	}
 	home := t.TempDir()
-	// A telemetry process would go on writing there while the test cleans up.
-	mode := filepath.Join(home, ".config", "go", "telemetry", "mode")
-	if err := os.MkdirAll(filepath.Dir(mode), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(mode, []byte("off"), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	return Go{Path: path, Env: []string{"HOME=" + home, "GOENV=off", "GOTOOLCHAIN=local"}}
 }
 
@@ -47,6 +39,30 @@ func TestRun(t *testing.T) {
 	}
 	if _, err := (Go{Path: "go"}).Run(t.Context(), t.TempDir(), "env"); err == nil {
 		t.Error("a relative path was accepted")
+	}
+}
+
+// A go command of ours leaves nothing in its user's home folder, nor in the
+// folder where it runs, whatever the user's settings ask for.
+func TestLeavesNothing(t *testing.T) {
+	g, dir := hostGo(t), t.TempDir()
+	home := strings.TrimPrefix(g.Env[0], "HOME=")
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/x\n\ngo 1.26.8\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "x.go"), []byte("package x\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	g = g.With("GOCACHE="+t.TempDir(), "GOPROXY=off", "AppData="+home, "LocalAppData="+home, "USERPROFILE="+home)
+	for _, args := range [][]string{{"env", "GOVERSION"}, {"list", "./..."}, {"list", "-m"}, {"tool", "dist", "list"}, {"nosuch"}} {
+		if _, err := g.Run(t.Context(), dir, args...); err != nil && args[0] != "nosuch" {
+			t.Fatal(err)
+		}
+	}
+	for folder, want := range map[string]int{home: 0, dir: 2} {
+		if list, err := os.ReadDir(folder); err != nil || len(list) != want {
+			t.Errorf("%v, %v", list, err)
+		}
 	}
 }
 

@@ -1,0 +1,416 @@
+// Package output writes a folder such as dist so that there is always the old one
+// or the new one, complete, and never deletes what somebody else has put there.
+//
+// Everything unfinished is in one folder beside it, dist.staging:
+//
+//	dist.staging/
+//	    .twice-unfinished    the marker, locked while a run lives: first there, last to go
+//	    process              the number of that run's process, for messages
+//	    new/                 what becomes dist, or what is being removed
+//	    old-dist/            what was dist, all of it, until there is the new one; only where
+//	                         two folders cannot be exchanged in one step
+//
+// The marker names the folder that it is for, so that a copy of it elsewhere, in
+// somebody's repository for instance, is not taken for one. The lock is the
+// system's and ends with the process, and so a marker without a lock is what a
+// killed run has left, which the next one mends. It is where the output is, so
+// it holds whatever else the two runs have in common.
+package output
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gofrs/flock"
+
+	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/fault"
+)
+
+// Output is a folder that this process alone may write, until it is closed.
+type Output struct {
+	// Staging is the folder to fill. It is empty at first.
+	Staging string
+
+	dir  string // what is written
+	base string // dist.staging
+	ours func(dir string) error
+	lock *flock.Flock
+}
+
+// Unfinished is the folder beside dir that holds what is not finished.
+func Unfinished(dir string) string { return dir + ".staging" }
+
+// Rejected is the folder beside dir for what must not become dir.
+func Rejected(dir string) string { return dir + ".rejected" }
+
+// What is in the folder of what is unfinished.
+const (
+	marker  = ".twice-unfinished"
+	process = "process"
+	fresh   = "new"
+	former  = "old-" // and the name of what was replaced
+)
+
+// Open reserves dir, an absolute path, for this process, and mends what a killed
+// one has left. ours returns an error unless a folder may be deleted, which it
+// may if it is not there; dir and what is [Rejected] must be such. An error
+// leaves nothing behind.
+func Open(dir string, ours func(dir string) error) (_ *Output, err error) {
+	o := &Output{dir: dir, base: Unfinished(dir), ours: ours}
+	o.Staging = o.path(fresh)
+	if info, err := os.Stat(filepath.Dir(dir)); err != nil || !info.IsDir() {
+		return nil, fault.Usage(fmt.Errorf("%s: its parent folder does not exist", dir))
+	}
+	// Before anything is written, as far as that can be told.
+	if err := o.replaceable(); err != nil {
+		return nil, err
+	}
+	if err := o.acquire(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.Close())
+		}
+	}()
+	if err := o.mend(); err != nil {
+		return nil, err
+	}
+	if err := o.replaceable(); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(o.path(process), []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+		return nil, err
+	}
+	return o, os.Mkdir(o.Staging, 0o755)
+}
+
+func (o *Output) path(name string) string { return filepath.Join(o.base, name) }
+
+// replaceable returns an error unless all that may be replaced is ours.
+func (o *Output) replaceable() error {
+	return errors.Join(o.ours(o.dir), o.ours(Rejected(o.dir)))
+}
+
+// step is told what comes next. Tests end the process there.
+var step = func(what string) {}
+
+// acquire makes the folder of what is unfinished, or takes over one that a killed
+// run has left, and locks it.
+func (o *Output) acquire() error {
+	// Whoever held the lock may remove the marker, and the folder, before we have
+	// the lock: then it is another file's, and we begin again.
+	for range 100 {
+		step("make the folder")
+		made := os.Mkdir(o.base, 0o755)
+		if made != nil && !errors.Is(made, fs.ErrExist) {
+			return fmt.Errorf("nothing can be written beside %s: %w", o.dir, made)
+		}
+		err := o.mark()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil && made == nil {
+			_ = os.Remove(o.base) // which fails if another run has begun in it
+		}
+		if err != nil {
+			return err
+		}
+		lock := flock.New(o.path(marker), flock.SetFlag(os.O_RDWR))
+		free, err := lock.TryLock()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("lock %s: %w", o.path(marker), err)
+		}
+		if !free {
+			return o.busy()
+		}
+		locked, lerr := lock.Stat()
+		there, terr := os.Lstat(o.path(marker))
+		if lerr == nil && terr == nil && os.SameFile(locked, there) {
+			o.lock = lock
+			return o.known()
+		}
+		lock.Close()
+	}
+	return fmt.Errorf("lock %s: it does not stay", o.path(marker))
+}
+
+// busy says who has the lock.
+func (o *Output) busy() error {
+	who := ""
+	if data, err := os.ReadFile(o.path(process)); err == nil && len(data) < 20 {
+		if pid, err := strconv.Atoi(string(data)); err == nil {
+			who = fmt.Sprintf(" (process %d)", pid)
+		}
+	}
+	return fmt.Errorf("another run of twice%s is writing %s", who, o.dir)
+}
+
+// text is what the marker says: a format, and which folder it is for.
+func (o *Output) text() (string, error) {
+	parent, err := filepath.EvalSymlinks(filepath.Dir(o.dir))
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("twice.unfinished/v1\n%q\n", filepath.Join(parent, filepath.Base(o.dir))), nil
+}
+
+// mark writes the marker, unless it is there. A folder that has something in it
+// and no marker, or another one, is not ours.
+func (o *Output) mark() error {
+	want, err := o.text()
+	if err != nil {
+		return err
+	}
+	if info, err := os.Lstat(o.base); err != nil {
+		return err
+	} else if !info.IsDir() {
+		return o.foreign("it is no folder")
+	}
+	entries, err := os.ReadDir(o.base)
+	if err != nil {
+		return err
+	}
+	marked := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == marker })
+	if marked {
+		info, err := os.Lstat(o.path(marker))
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() || info.Size() > 64<<10 {
+			return o.foreign("its marker is not the one for this folder")
+		}
+		have, err := os.ReadFile(o.path(marker))
+		if err != nil || string(have) == want {
+			return err
+		}
+		// A run may be killed while it writes the marker; then there is nothing else.
+		if len(entries) > 1 || !strings.HasPrefix(want, string(have)) {
+			return o.foreign("its marker is not the one for this folder")
+		}
+	} else if len(entries) > 0 {
+		return o.foreign("it has no marker of an unfinished run")
+	}
+	step("write the marker")
+	f, err := os.OpenFile(o.path(marker), os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(want)
+	if err := errors.Join(err, flush(f), f.Close()); err != nil {
+		if !marked {
+			err = errors.Join(err, os.Remove(o.path(marker)))
+		}
+		return err
+	}
+	return syncFolder(o.base)
+}
+
+func (o *Output) foreign(why string) error {
+	return fault.Usage(fmt.Errorf("%s was not written by twice: %s", o.base, why), "move it away, or name another folder with --out")
+}
+
+// known returns an error if there is something in the folder that no run puts
+// there.
+func (o *Output) known() error {
+	entries, err := os.ReadDir(o.base)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case marker, process, fresh, former + filepath.Base(o.dir), former + filepath.Base(Rejected(o.dir)):
+		default:
+			err := errors.Join(o.foreign("it has "+e.Name()), o.lock.Close())
+			o.lock = nil
+			return err
+		}
+	}
+	return nil
+}
+
+// mend brings dir back where it was moved away and nothing took its place, and
+// removes what is of no use any more.
+func (o *Output) mend() error {
+	for _, dest := range []string{o.dir, Rejected(o.dir)} {
+		old := o.path(former + filepath.Base(dest))
+		if !exists(old) {
+			continue
+		}
+		if !exists(dest) {
+			step("bring back")
+			if err := os.Rename(old, dest); err != nil {
+				return err
+			}
+			if err := syncFolder(filepath.Dir(dest)); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := o.remove(old); err != nil {
+			return err
+		}
+	}
+	step("remove what is unfinished")
+	return build.RemoveAll(o.Staging)
+}
+
+// remove removes a folder from a place where nobody takes half of it for the
+// whole, if the process ends in between.
+func (o *Output) remove(dir string) error {
+	step("remove what is unfinished")
+	if err := build.RemoveAll(o.Staging); err != nil {
+		return err
+	}
+	step("move away")
+	if err := os.Rename(dir, o.Staging); err != nil {
+		return err
+	}
+	step("remove the old one")
+	return build.RemoveAll(o.Staging)
+}
+
+// Replace puts what is in Staging in the place of dest, which is the output
+// folder or what is [Rejected] of it, and removes what was there. That is checked
+// again, for a build takes its time.
+func (o *Output) Replace(dest string) error {
+	step("sync")
+	if err := syncTree(o.Staging); err != nil {
+		return err
+	}
+	if err := o.ours(dest); err != nil {
+		return err
+	}
+	if err := o.swap(dest); err != nil {
+		return err
+	}
+	if err := errors.Join(syncFolder(filepath.Dir(dest)), syncFolder(o.base)); err != nil {
+		return err
+	}
+	return o.mend()
+}
+
+// swap puts what is in Staging in the place of dest, of which there is the old one
+// or the new one in between; where the system cannot exchange two folders, or
+// none, which mend repairs.
+func (o *Output) swap(dest string) error {
+	if !exists(dest) {
+		step("rename")
+		return os.Rename(o.Staging, dest)
+	}
+	step("exchange")
+	if exchange(o.Staging, dest) == nil {
+		return nil
+	}
+	old := o.path(former + filepath.Base(dest))
+	step("move away")
+	if err := os.Rename(dest, old); err != nil {
+		return err
+	}
+	step("rename")
+	if err := os.Rename(o.Staging, dest); err != nil {
+		return errors.Join(err, os.Rename(old, dest))
+	}
+	return nil
+}
+
+// Remove removes dest, the output folder or what is [Rejected] of it, if it is
+// ours, and what is in Staging.
+func (o *Output) Remove(dest string) error {
+	if err := o.ours(dest); err != nil || !exists(dest) {
+		return err
+	}
+	return o.remove(dest)
+}
+
+// Close removes what is not finished, and gives the folder free.
+func (o *Output) Close() error {
+	if o.lock == nil {
+		return nil
+	}
+	err := o.mend()
+	if err == nil {
+		step("remove the process")
+		err = os.Remove(o.path(process))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err == nil && runtime.GOOS != "windows" {
+		step("remove the marker")
+		err = os.Remove(o.path(marker))
+	}
+	err = errors.Join(err, o.lock.Close())
+	o.lock = nil
+	if err == nil && runtime.GOOS == "windows" {
+		// No file is removed there while it is open. Another run may have it now.
+		_ = os.Remove(o.path(marker))
+	}
+	step("remove the folder")
+	if err == nil {
+		_ = os.Remove(o.base) // another run may have begun in it
+	}
+	return err
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// syncTree writes all files below dir to the disk, and the folders after what is
+// in them.
+func syncTree(dir string) error {
+	var folders []string
+	err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if e.IsDir() {
+			folders = append(folders, name)
+			return nil
+		}
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if errors.Is(err, fs.ErrPermission) {
+			f, err = os.Open(name)
+		}
+		if err != nil {
+			return err
+		}
+		return errors.Join(flush(f), f.Close())
+	})
+	slices.Reverse(folders)
+	for _, name := range folders {
+		err = errors.Join(err, syncFolder(name))
+	}
+	return err
+}
+
+// syncFolder writes the names in a folder to the disk. Windows does so by itself.
+func syncFolder(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(flush(f), f.Close())
+}
+
+// exchange swaps two folders in one step, where the system can. Tests have it fail.
+var exchange = exchangeFolders
+
+// flush writes a file to the disk. Tests, which take no power away, leave it out.
+var flush = (*os.File).Sync
