@@ -52,11 +52,15 @@ func run() int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	// Nobody may listen any more. To write is an error then, and not the end: a run
+	// that is narrated to nobody is a run. Whatever we start has the default again.
+	heedBrokenPipes()
 	go func() {
 		<-signals
 		cancel(errInterrupted)
 	}()
-	app := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.Environ(), now: time.Now, transport: http.DefaultTransport}
+	stdout := &output{w: os.Stdout}
+	app := &app{stdout: stdout, stderr: os.Stderr, env: os.Environ(), now: time.Now, transport: http.DefaultTransport}
 	if term.IsTerminal(int(os.Stdin.Fd())) {
 		app.ask = askTerminal
 	}
@@ -69,7 +73,26 @@ func run() int {
 	root.SetArgs(os.Args[1:])
 	err := root.ExecuteContext(ctx)
 	app.progress.Close()
+	if err == nil {
+		err = stdout.err
+	}
 	return app.status(err)
+}
+
+// output is stdout. Its first error is kept, since a document that nobody could
+// read is no success.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if err != nil && o.err == nil {
+		o.err = fmt.Errorf("standard output: %w", err)
+	}
+	return n, err
 }
 
 // app is what all verbs share: the world outside and the common flags.
@@ -211,6 +234,9 @@ func (a *app) sourceFlags(c *cobra.Command) *cobra.Command {
 // pipelineConfig turns flags and the environment into what the pipeline takes.
 func (a *app) pipelineConfig() (pipeline.Config, error) {
 	env := environment(a.env)
+	if err := checkHome(env); err != nil {
+		return pipeline.Config{}, err
+	}
 	cfg := pipeline.Config{
 		Module: a.module, Targets: a.targets,
 		Env: a.env, Path: absolute(filepath.SplitList(env["PATH"])), HostEnv: hostEnv(env),
@@ -254,11 +280,29 @@ func (a *app) cacheDir() (string, error) {
 	if a.cache != "" {
 		return filepath.Abs(a.cache)
 	}
-	dir, err := os.UserCacheDir()
+	dir, err := userDir(os.UserCacheDir())
 	if err != nil {
-		return "", fault.Usage(fmt.Errorf("no folder for the cache: %w (name one with --cache)", err))
+		return "", fault.Usage(fmt.Errorf("no folder for the cache: %w", err), "name one with --cache")
 	}
 	return filepath.Join(dir, "twice"), nil
+}
+
+// checkHome refuses a HOME that is another folder for every process, before the go
+// command does so in its own words.
+func checkHome(env map[string]string) error {
+	if home := env["HOME"]; home != "" && !filepath.IsAbs(home) {
+		return fault.Usage(fmt.Errorf("HOME=%s is a relative path", home), "set it to the absolute path of your home folder")
+	}
+	return nil
+}
+
+// userDir refuses a folder that would be another one wherever twice is started,
+// as it is where HOME is a relative path.
+func userDir(dir string, err error) (string, error) {
+	if err == nil && !filepath.IsAbs(dir) {
+		err = fmt.Errorf("%s, which follows from the environment, is a relative path", dir)
+	}
+	return dir, err
 }
 
 func environment(list []string) map[string]string {

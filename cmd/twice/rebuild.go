@@ -321,6 +321,9 @@ func (a *app) npm() subject.NPM {
 // rebuildConfig turns flags and the environment into what package rebuild takes.
 func (a *app) rebuildConfig(flags rebuildFlags, ldflags *string) (rebuild.Config, error) {
 	env := environment(a.env)
+	if err := checkHome(env); err != nil {
+		return rebuild.Config{}, err
+	}
 	path := absolute(filepath.SplitList(env["PATH"]))
 	cfg := rebuild.Config{
 		Env: a.env, Path: path, HostEnv: hostEnv(env),

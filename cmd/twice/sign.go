@@ -81,9 +81,9 @@ func (a *app) signer(ctx context.Context, f signFlags, snapshot bool) (*attest.S
 		a.warn(k.Warnings)
 		return a.withKey(ctx, k, f)
 	case snapshot:
-		dir, err := os.UserConfigDir()
+		dir, err := userDir(os.UserConfigDir())
 		if err != nil {
-			return nil, fault.Usage(fmt.Errorf("no folder for the development key: %w (sign with --key)", err))
+			return nil, fault.Usage(fmt.Errorf("no folder for the development key: %w", err), "sign with --key")
 		}
 		k, err := key.Development(ctx, filepath.Join(dir, "twice"))
 		if err != nil {
