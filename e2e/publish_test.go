@@ -38,7 +38,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/publish"
 )
 
@@ -225,8 +225,8 @@ func TestPublishSecure(t *testing.T) {
 
 	denied := opt
 	denied.Keychain = nil
-	if _, err := publish.Push(t.Context(), dir, []publish.Image{im}, denied); err == nil || !strings.Contains(hint.Of(err), "docker login "+reg.host) {
-		t.Errorf("without a password: %v, hint %q", err, hint.Of(err))
+	if _, err := publish.Push(t.Context(), dir, []publish.Image{im}, denied); err == nil || !strings.Contains(fault.HintOf(err), "docker login "+reg.host) {
+		t.Errorf("without a password: %v, hint %q", err, fault.HintOf(err))
 	}
 
 	res, err := publish.Push(t.Context(), dir, []publish.Image{im}, opt)

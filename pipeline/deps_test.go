@@ -25,7 +25,6 @@ var depsRules = map[string]string{
 
 	// Tools of the stages, which know nothing of a release.
 	"pipeline/fault":   "",
-	"pipeline/hint":    "pipeline/fault",
 	"pipeline/purl":    "",
 	"pipeline/image":   "matrix pipeline/artifact",
 	"pipeline/process": "",
@@ -37,7 +36,7 @@ var depsRules = map[string]string{
 
 	// Stages.
 	"pipeline/source":    "pipeline/gocmd pipeline/fault pipeline/process pipeline/recipe",
-	"pipeline/toolchain": "pipeline/disk pipeline/gocmd pipeline/fault pipeline/hint",
+	"pipeline/toolchain": "pipeline/disk pipeline/gocmd pipeline/fault",
 	"pipeline/modules":   "pipeline/gocmd pipeline/fault pipeline/recipe",
 	"pipeline/build":     "pipeline/artifact pipeline/fault pipeline/process pipeline/recipe",
 	"pipeline/workspace": "pipeline/build",
@@ -46,14 +45,14 @@ var depsRules = map[string]string{
 	"pipeline/archive":   "pipeline/artifact",
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
 	"pipeline/oci":       "matrix pipeline/artifact pipeline/fault pipeline/image",
-	"pipeline/publish":   "pipeline/artifact pipeline/fault pipeline/hint",
+	"pipeline/publish":   "pipeline/artifact pipeline/fault",
 	"pipeline/lint":      "matrix pipeline/recipe",
 
 	// The record holds what the stages found, as they say it.
 	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/explain pipeline/image pipeline/recipe",
 
 	// The reverse flow begins with what somebody names.
-	"pipeline/subject": "matrix pipeline/artifact pipeline/fault pipeline/hint pipeline/inspect pipeline/process pipeline/publish pipeline/report",
+	"pipeline/subject": "matrix pipeline/artifact pipeline/fault pipeline/inspect pipeline/process pipeline/publish pipeline/report",
 
 	// What is said of a release, and who says it.
 	"attest/slsa":    "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/report",
@@ -74,13 +73,13 @@ var depsRules = map[string]string{
 		pipeline/gocmd pipeline/fault pipeline/image pipeline/lint pipeline/modules pipeline/oci pipeline/output pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
 
 	// The reverse flow.
-	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/fault pipeline/hint pipeline/inspect pipeline/modules
+	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/fault pipeline/inspect pipeline/modules
 		pipeline/recipe pipeline/source pipeline/toolchain pipeline/workspace`,
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
 	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix pipeline pipeline/artifact
-		pipeline/build pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/gocmd pipeline/fault pipeline/hint pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/subject pipeline/workspace`,
+		pipeline/build pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/gocmd pipeline/fault pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/subject pipeline/workspace`,
 
 	// Black boxes: they run the command.
 	"e2e": "",

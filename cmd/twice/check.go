@@ -11,7 +11,6 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/lint"
 )
 
@@ -221,7 +220,7 @@ func newCheckDoc(found *pipeline.Checked, err error) checkDoc {
 			doc.Errors = append(doc.Errors, checkFault{f.File, f.Line, f.Key, f.Msg, f.Hint})
 		}
 	case err != nil:
-		doc.Errors = append(doc.Errors, checkFault{Message: err.Error(), Hint: hint.Of(err)})
+		doc.Errors = append(doc.Errors, checkFault{Message: err.Error(), Hint: fault.HintOf(err)})
 	}
 	return doc
 }

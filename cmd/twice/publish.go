@@ -19,7 +19,6 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/oci"
 	"github.com/twicebuild/twice/pipeline/publish"
 	"github.com/twicebuild/twice/pipeline/report"
@@ -262,10 +261,15 @@ func (a *app) checkBase(ctx context.Context, t matrix.BaseTrust, reference strin
 		return err
 	}
 	v := &verifier{app: a, trust: &trust, registry: a.registry(false)}
-	if doc := v.image(ctx, reference); doc.Verdict != verified {
-		return hint.Add(fmt.Errorf("its signature: %s", doc.Problems[0].Error), doc.Problems[0].Hint)
+	doc := v.image(ctx, reference)
+	if doc.Verdict == verified {
+		return nil
 	}
-	return nil
+	err = fault.Hint(fmt.Errorf("its signature: %s", doc.Problems[0].Error), doc.Problems[0].Hint)
+	if doc.Verdict == refused {
+		return fault.Refused(err)
+	}
+	return err
 }
 
 // loopbackHTTP lets plain HTTP through to this machine only.

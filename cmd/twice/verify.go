@@ -26,7 +26,6 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/publish"
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
@@ -471,7 +470,7 @@ func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 
 // unreadable is the verdict on what could not be read.
 func unreadable(name string, err error) fileDoc {
-	return fileDoc{Name: name, Verdict: undetermined, Bundles: []bundleDoc{}, Problems: []problemDoc{{Reason: "unreadable", Error: err.Error(), Hint: hint.Of(err)}}}
+	return fileDoc{Name: name, Verdict: undetermined, Bundles: []bundleDoc{}, Problems: []problemDoc{{Reason: "unreadable", Error: err.Error(), Hint: fault.HintOf(err)}}}
 }
 
 // judge opens the bundles that may be about something, each of which must be
@@ -498,7 +497,7 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []foundB
 		if len(candidates) > 0 {
 			what = "nobody whom you trust has signed a bundle here that is about"
 		}
-		doc.problem("", "unsigned", hint.Add(fmt.Errorf("unsigned: %s %s", what, about.Digest),
+		doc.problem("", "unsigned", fault.Hint(fmt.Errorf("unsigned: %s %s", what, about.Digest),
 			"fetch the *.sigstore.json files that were published with it into the same folder, or name one with --bundle"))
 	}
 	// In the policy's order, whatever the bundles are called.
@@ -512,7 +511,7 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []foundB
 			}
 			err := errors.New("policy: " + f.String())
 			if f.Expectation == policy.RebuildsExpectation && f.Outcome == policy.NotShown {
-				err = hint.Add(err, "fetch the rebuilders' *.rebuild.sigstore.json into the same folder, or name each with --bundle")
+				err = fault.Hint(err, "fetch the rebuilders' *.rebuild.sigstore.json into the same folder, or name each with --bundle")
 			}
 			doc.problem("", "policy", err)
 		}
@@ -536,7 +535,7 @@ const (
 )
 
 func (doc *fileDoc) problem(bundle, reason string, err error) {
-	doc.Problems = append(doc.Problems, problemDoc{bundle, reason, err.Error(), hint.Of(err)})
+	doc.Problems = append(doc.Problems, problemDoc{bundle, reason, err.Error(), fault.HintOf(err)})
 }
 
 // unopened notes that a bundle is not good.

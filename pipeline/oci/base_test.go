@@ -28,7 +28,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // server is a registry in this process.
@@ -411,7 +411,7 @@ func TestOnBase(t *testing.T) {
 		if good := strings.TrimSpace(want) == ""; good && err != nil || !good && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("want %q: %v", want, err)
 		}
-		if strings.HasPrefix(want, "its loader") && hint.Of(err) == "" {
+		if strings.HasPrefix(want, "its loader") && fault.HintOf(err) == "" {
 			t.Errorf("%v: no hint", err)
 		}
 	}

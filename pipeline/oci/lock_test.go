@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 var (
@@ -50,7 +50,7 @@ func TestLock(t *testing.T) {
 		}
 	}
 	_, err = (*Lock)(nil).Digest("r.example.com/a:1")
-	if err == nil || hint.Of(err) == "" {
+	if err == nil || fault.HintOf(err) == "" {
 		t.Errorf("no lock: %v", err)
 	}
 

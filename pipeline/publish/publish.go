@@ -44,7 +44,6 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/hint"
 )
 
 // BundleType is the media type of a Sigstore bundle, version 0.3, and the type of
@@ -178,8 +177,8 @@ func Push(ctx context.Context, layoutDir string, images []Image, opt Options) (R
 		return res, nil
 	}
 	err = fmt.Errorf("publish: %w", err)
-	if hint.Of(err) == "" {
-		err = hint.Add(err, fmt.Sprintf("no tag points to anything unfinished; twice publish %s goes on where this ended", filepath.Dir(filepath.Clean(layoutDir))))
+	if fault.HintOf(err) == "" {
+		err = fault.Hint(err, fmt.Sprintf("no tag points to anything unfinished; twice publish %s goes on where this ended", filepath.Dir(filepath.Clean(layoutDir))))
 	}
 	return Result{}, err
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // both runs a test with and without a referrers API.
@@ -173,7 +173,7 @@ func TestTagExists(t *testing.T) {
 		if !errors.As(err, &exists) || exists.Have != first.digest || exists.Want != second.digest || exists.Tag != "v1" || exists.Repository != repo {
 			t.Fatalf("%v", err)
 		}
-		if h := hint.Of(err); !strings.Contains(h, "--force-tag") {
+		if h := fault.HintOf(err); !strings.Contains(h, "--force-tag") {
 			t.Errorf("hint %q", h)
 		}
 		if n := s.count("upload") + s.count("manifest PUT") + s.count("tag PUT"); n != 0 {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // attempts bounds how often something is tried.
@@ -87,8 +87,8 @@ func temporary(err error) bool {
 func (s *session) fault(what string, err error) error {
 	f := &told{msg: what + ": " + plain(cause(err)), err: err}
 	var status *transport.Error
-	if hint.Of(err) == "" && errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden) {
-		return hint.Add(f, fmt.Sprintf("docker login %s, or give the account you use the right to push there; then type the same again", s.repo.RegistryStr()))
+	if fault.HintOf(err) == "" && errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden) {
+		return fault.Hint(f, fmt.Sprintf("docker login %s, or give the account you use the right to push there; then type the same again", s.repo.RegistryStr()))
 	}
 	return f
 }

@@ -23,7 +23,6 @@ import (
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
-	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/toolchain"
@@ -121,7 +120,7 @@ func checkToolchain(d Toolchain, o ToolchainOptions) error {
 		return nil
 	}
 	if err := parseRelease(o.Bootstrap); err != nil {
-		return fault.Usage(fmt.Errorf("bootstrap: %w", err), hint.Of(err))
+		return fault.Usage(fmt.Errorf("bootstrap: %w", err), fault.HintOf(err))
 	}
 	if version.Compare(o.Bootstrap, d.Version) >= 0 {
 		return fault.Usage(fmt.Errorf("bootstrap from %s: it is not older than %s", o.Bootstrap, d.Version), "name an older release")
@@ -174,7 +173,7 @@ func (r *Rebuilder) Toolchain(ctx context.Context, d Toolchain, o ToolchainOptio
 		case errors.Is(cause, errTimeout) || errors.Is(cause, errDisk):
 			reason = because(Limits, "%s", cause)
 		case !errors.As(err, &reason):
-			reason = because(Unavailable, "%s", err).hint(hint.Of(err))
+			reason = because(Unavailable, "%s", err).hint(fault.HintOf(err))
 		}
 		w.giveUp(reason)
 	}
@@ -264,7 +263,7 @@ func (r *Rebuilder) prove(ctx context.Context, client gocmd.Go, v, goos, goarch 
 	}
 	tc, err := toolchain.Obtain(ctx, client, v, o)
 	if err != nil && ctx.Err() == nil {
-		return tc, because(UnknownToolchain, "%s", err).hint(hint.Of(err))
+		return tc, because(UnknownToolchain, "%s", err).hint(fault.HintOf(err))
 	}
 	if err == nil {
 		r.held = append(r.held, tc)

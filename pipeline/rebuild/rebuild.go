@@ -72,7 +72,6 @@ import (
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
-	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/recipe"
@@ -274,7 +273,7 @@ func (r *Rebuilder) File(ctx context.Context, s Subject) (*Result, error) {
 	case errors.As(err, &reason):
 		j.undetermined(reason)
 	default:
-		j.undetermined(because(Unavailable, "%s", err).hint(hint.Of(err)))
+		j.undetermined(because(Unavailable, "%s", err).hint(fault.HintOf(err)))
 	}
 	j.res.Seconds = r.cfg.Now().Sub(start).Seconds()
 	return j.res, nil
@@ -558,7 +557,7 @@ func (j *job) openFolder(ctx context.Context) error {
 		return because(NotPublic, "it was installed from the module proxy, not built in a repository").hint("leave --source out")
 	}
 	if j.cfg.Git == "" {
-		return hint.Add(errors.New("there is no git in PATH"), "install git 2.32 or newer")
+		return fault.Usage(errors.New("there is no git in PATH"), "install git 2.32 or newer")
 	}
 	scratch := filepath.Join(j.dir, "scratch")
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
@@ -572,7 +571,7 @@ func (j *job) openFolder(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		return because(NotPublic, "the source cannot be had: %s", err).hint(hint.Of(err))
+		return because(NotPublic, "the source cannot be had: %s", err).hint(fault.HintOf(err))
 	}
 	j.source = repo.Source()
 	if c.vcs != nil && c.vcs.revision != j.source.Commit {
@@ -623,7 +622,7 @@ func (j *job) fill(ctx context.Context) (err error) {
 		err = j.fillLocal(ctx)
 	}
 	if guess := (*wrongGuess)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &guess) {
-		return because(NotPublic, "the modules cannot be had, or the source does not go with %s: %s", c.goVersion, err).hint(hint.Of(err))
+		return because(NotPublic, "the modules cannot be had, or the source does not go with %s: %s", c.goVersion, err).hint(fault.HintOf(err))
 	}
 	if err == nil && len(c.deps) > 0 {
 		why := "go.sum of the source"

@@ -9,7 +9,7 @@ import (
 	"path"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -140,7 +140,7 @@ func (o *opening) ofRecord(root *os.Root, at place, rec *report.Record, b *repor
 		}
 		f, err := openIn(root, file)
 		if err != nil {
-			return hint.Add(fmt.Errorf("%s: %s", printable(file, true), reason(err)), "release.json must be in the folder that twice made, with all that is in it")
+			return fault.Hint(fmt.Errorf("%s: %s", printable(file, true), reason(err)), "release.json must be in the folder that twice made, with all that is in it")
 		}
 		defer f.Close()
 		got, err := o.spool(f, o.limits.File)

@@ -14,7 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/therootcompany/xz"
 
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // format is what the first bytes of a file say that it is.
@@ -170,7 +170,7 @@ func (o *opening) top(b blob, c Container, name string) error {
 	}
 }
 
-var errNothingKnown = hint.Add(errors.New("neither an executable nor an archive that is known"),
+var errNothingKnown = fault.Hint(errors.New("neither an executable nor an archive that is known"),
 	"these can be opened: ELF, Mach-O, PE and WebAssembly files; tar, zip, deb and apk, and what is compressed with gzip, zstd, xz or bzip2")
 
 // archive opens an archive, which is c itself.
@@ -191,11 +191,11 @@ func (o *opening) archive(at place, c Container, name string, kind format, r *io
 		c.Format = "deb"
 		err = o.deb(at.in(c), r)
 	case kind == formatRPM:
-		return hint.Add(errors.New("rpm packages cannot be opened"), "rpm2archive makes a .tgz of one, which can")
+		return fault.Hint(errors.New("rpm packages cannot be opened"), "rpm2archive makes a .tgz of one, which can")
 	case kind == formatApk3:
-		return hint.Add(errors.New("apk packages of version 3 cannot be opened"), "apk extract makes a folder of one, which can")
+		return fault.Hint(errors.New("apk packages of version 3 cannot be opened"), "apk extract makes a folder of one, which can")
 	case kind == formatJSON:
-		return hint.Add(errors.New("a JSON document, and not a release.json of twice"), "name the binary that it is about")
+		return fault.Hint(errors.New("a JSON document, and not a release.json of twice"), "name the binary that it is about")
 	default:
 		return errNothingKnown
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/publish"
 )
 
@@ -162,7 +162,7 @@ func (o *opening) layoutBlob(root *os.Root, desc v1.Descriptor) (blob, error) {
 	}
 	f, err := openIn(root, blobsName+digest.Hex())
 	if err != nil {
-		return blob{}, hint.Add(fmt.Errorf("%s: %s", digest, reason(err)), "the folder must be the whole image layout")
+		return blob{}, fault.Hint(fmt.Errorf("%s: %s", digest, reason(err)), "the folder must be the whole image layout")
 	}
 	defer f.Close()
 	b, err := o.spool(f, desc.Size)

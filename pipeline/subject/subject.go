@@ -60,7 +60,6 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/publish"
 	"github.com/twicebuild/twice/pipeline/report"
 )
@@ -349,7 +348,7 @@ func (o *opening) nothing() error {
 		s := o.subject.Skipped[0]
 		return fmt.Errorf("%w that can be read: %s: %s", ErrNoExecutables, printable(s.Name, true), printable(s.Reason, false))
 	case o.inner > 0:
-		return hint.Add(fmt.Errorf("%w (members: %d), but archives such as %s", ErrNoExecutables, o.members, printable(o.innerName, true)),
+		return fault.Hint(fmt.Errorf("%w (members: %d), but archives such as %s", ErrNoExecutables, o.members, printable(o.innerName, true)),
 			"archives in archives and folders are not opened: unpack it and name that one")
 	}
 	return fmt.Errorf("%w (members: %d)", ErrNoExecutables, o.members)

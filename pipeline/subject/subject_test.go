@@ -16,7 +16,7 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/report"
 )
@@ -229,7 +229,7 @@ func TestReferences(t *testing.T) {
 		}
 	}
 	_, err := opened(t, "toolchain:go1.26.8", Config{})
-	if h := hint.Of(err); !strings.Contains(h, "npm:NAME@VERSION") {
+	if h := fault.HintOf(err); !strings.Contains(h, "npm:NAME@VERSION") {
 		t.Errorf("hint %q", h)
 	}
 }
@@ -295,7 +295,7 @@ func TestFolder(t *testing.T) {
 	write(t, filepath.Join(only, "tool.tar"), tarOf(member{name: "x", body: program('x')}))
 	_, err = opened(t, only, Config{})
 	refused(t, err, "archives such as tool.tar")
-	if !errors.Is(err, ErrNoExecutables) || hint.Of(err) == "" {
+	if !errors.Is(err, ErrNoExecutables) || fault.HintOf(err) == "" {
 		t.Errorf("%v", err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/note"
 
-	"github.com/twicebuild/twice/pipeline/hint"
+	"github.com/twicebuild/twice/pipeline/fault"
 )
 
 // publicKey is the key of the public checksum database, without the name that
@@ -88,7 +88,7 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 	}
 	switch len(names) {
 	case 0:
-		return proof{}, "", hint.Add(errors.New("the go command did not ask the checksum database"),
+		return proof{}, "", fault.Usage(errors.New("the go command did not ask the checksum database"),
 			"leave GOSUMDB unset, and set GOPROXY to a module proxy; GOSUMDB=off and file: proxies alone are not checked")
 
 	case 1:
@@ -96,7 +96,7 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 		return proof{}, "", fmt.Errorf("answers of more than one checksum database: %q", names)
 	}
 	if _, err := note.NewVerifier(names[0] + "+" + key); err != nil {
-		return proof{}, "", hint.Add(fmt.Errorf("checksum database %q is not the public one", names[0]),
+		return proof{}, "", fault.Usage(fmt.Errorf("checksum database %q is not the public one", names[0]),
 			"unset GOSUMDB: only the public checksum database tells which toolchains are published")
 
 	}

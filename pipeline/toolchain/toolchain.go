@@ -55,8 +55,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
-	"github.com/twicebuild/twice/pipeline/hint"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
 )
@@ -219,7 +219,7 @@ func (f *finder) publishedSum(ctx context.Context) (string, error) {
 		return sum, nil
 	}
 	if f.Offline {
-		return "", hint.Add(fmt.Errorf("offline, and no proof of the published hash is at hand: %w", cachedErr),
+		return "", fault.Hint(fmt.Errorf("offline, and no proof of the published hash is at hand: %w", cachedErr),
 			"run once with network")
 
 	}
@@ -404,7 +404,7 @@ func (f *finder) cached(ctx context.Context) (err error) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return hint.Add(fmt.Errorf("the cached toolchain was changed: %s: %w", f.path(""), err),
+		return fault.Hint(fmt.Errorf("the cached toolchain was changed: %s: %w", f.path(""), err),
 			"find out who changed it, then remove that folder: it is downloaded anew")
 
 	}
@@ -446,7 +446,7 @@ func (f *finder) hint(err error, remedy string) error {
 	for _, r := range f.found.Refused {
 		err = fmt.Errorf("%w\n\t%s", err, r)
 	}
-	return hint.Add(err, remedy)
+	return fault.Hint(err, remedy)
 }
 
 // download fetches, proves and unpacks the toolchain.
