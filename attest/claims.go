@@ -1,6 +1,8 @@
 package attest
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
@@ -17,7 +19,8 @@ type Claim struct {
 	PredicateType string
 	// Predicate is what is said, as it stands there.
 	Predicate json.RawMessage
-	// Subjects are the digests of what it is about.
+	// Subjects are the digests of what it is about: the first 1024, as Open opens no
+	// bundle that has more.
 	Subjects []artifact.Digest
 	// Payload is the statement, as it is in the bundle.
 	Payload []byte
@@ -26,42 +29,97 @@ type Claim struct {
 // About tells whether d is among the subjects.
 func (c Claim) About(d artifact.Digest) bool { return slices.Contains(c.Subjects, d) }
 
-// ReadClaim reads what a bundle says. Bytes that are no bundle claim nothing.
+// ReadClaim reads what a bundle says. Bytes that are no bundle claim nothing. Whatever
+// [Open] accepts about a digest is About it.
 func ReadClaim(data []byte) (c Claim) {
+	type envelope struct {
+		Payload base64Text `json:"payload"`
+	}
+	type digest struct {
+		Digest base64Text `json:"digest"`
+	}
+	type message struct {
+		Digest  digest `json:"messageDigest"`
+		Digest2 digest `json:"message_digest"`
+	}
+	// Members have two names each (https://protobuf.dev/programming-guides/json).
 	var b struct {
-		Envelope struct {
-			Payload []byte `json:"payload"`
-		} `json:"dsseEnvelope"`
-		Message struct {
-			Digest struct {
-				Digest []byte `json:"digest"`
-			} `json:"messageDigest"`
-		} `json:"messageSignature"`
+		Envelope  envelope `json:"dsseEnvelope"`
+		Envelope2 envelope `json:"dsse_envelope"`
+		Message   message  `json:"messageSignature"`
+		Message2  message  `json:"message_signature"`
 	}
 	if len(data) > MaxSize || json.Unmarshal(data, &b) != nil {
 		return c
 	}
-	add := func(sha256 string) {
-		if d, err := artifact.ParseDigest("sha256:" + strings.ToLower(sha256)); err == nil {
-			c.Subjects = append(c.Subjects, d)
+	for _, d := range []digest{b.Message.Digest, b.Message.Digest2, b.Message2.Digest, b.Message2.Digest2} {
+		if d.Digest != nil {
+			c.Subjects = withSHA256(c.Subjects, hex.EncodeToString(d.Digest))
 		}
 	}
-	if d := b.Message.Digest.Digest; d != nil {
-		add(hex.EncodeToString(d))
+	payload := b.Envelope.Payload
+	if payload == nil {
+		payload = b.Envelope2.Payload
 	}
 	var s struct {
 		PredicateType string          `json:"predicateType"`
 		Predicate     json.RawMessage `json:"predicate"`
-		Subject       []struct {
-			Digest map[string]string `json:"digest"`
-		} `json:"subject"`
+		Subject       subjectDigests  `json:"subject"`
 	}
-	if json.Unmarshal(b.Envelope.Payload, &s) != nil {
+	if json.Unmarshal(payload, &s) != nil {
 		return c
 	}
-	c.PredicateType, c.Predicate, c.Payload = s.PredicateType, s.Predicate, b.Envelope.Payload
-	for _, subject := range s.Subject {
-		add(subject.Digest["sha256"])
-	}
+	c.PredicateType, c.Predicate, c.Payload = s.PredicateType, s.Predicate, payload
+	c.Subjects = append(c.Subjects, s.Subject...)
 	return c
+}
+
+// withSHA256 appends a digest in hexadecimal, if it is one.
+func withSHA256(list []artifact.Digest, sha256 string) []artifact.Digest {
+	if d, err := artifact.ParseDigest("sha256:" + strings.ToLower(sha256)); err == nil {
+		return append(list, d)
+	}
+	return list
+}
+
+// base64Text is bytes in any of the forms that protobuf's JSON has.
+type base64Text []byte
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *base64Text) UnmarshalJSON(data []byte) error {
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return err
+	}
+	text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "="))
+	var err error
+	*b, err = base64.RawStdEncoding.DecodeString(text)
+	return err
+}
+
+// subjectDigests are the SHA-256 of a statement's first subjects, read one by one: a
+// stranger may have put any number there.
+type subjectDigests []artifact.Digest
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *subjectDigests) UnmarshalJSON(data []byte) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return err // null, or something that is no list
+	}
+	for range maxSubjects {
+		if !d.More() {
+			break
+		}
+		var subject struct {
+			Digest struct {
+				SHA256 string `json:"sha256"`
+			} `json:"digest"`
+		}
+		if err := d.Decode(&subject); err != nil {
+			return err
+		}
+		*l = withSHA256(*l, subject.Digest.SHA256)
+	}
+	return nil
 }

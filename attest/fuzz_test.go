@@ -1,6 +1,7 @@
 package attest_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -76,6 +77,11 @@ func FuzzOpen(f *testing.F) {
 	for _, data := range bundles {
 		f.Add(data)
 	}
+	for _, data := range bundles {
+		for _, change := range []struct{ old, new string }{{"dsseEnvelope", "dsse_envelope"}, {"messageSignature", "message_signature"}, {"messageDigest", "message_digest"}, {"=\"", "\""}} {
+			f.Add(bytes.ReplaceAll(data, []byte(change.old), []byte(change.new)))
+		}
+	}
 	for _, s := range []string{"", "{}", "null", "[]", `{"mediaType":"` + attest.MediaType + `"}`,
 		`{"mediaType":"` + attest.MediaType + `","verificationMaterial":{"publicKey":{}},"dsseEnvelope":{"payload":"e30=","payloadType":"` + intoto.PayloadType + `","signatures":[{"sig":"AAAA"}]}}`} {
 		f.Add([]byte(s))
@@ -139,8 +145,13 @@ func judge(t *testing.T, data []byte, trusts []attest.Trust) {
 			if v.Artifact() != about.Digest || !json.Valid(data) {
 				t.Fatalf("accepted %q", data)
 			}
-			if s, ok := v.Statement(); ok && s.Subjects[0].Digest != about.Digest {
+			s, ok := v.Statement()
+			if ok && s.Subjects[0].Digest != about.Digest {
 				t.Fatalf("accepted %q", data)
+			}
+			// What is not claimed is never opened, so nothing good may be overlooked.
+			if c := attest.ReadClaim(data); !c.About(about.Digest) || c.PredicateType != s.PredicateType {
+				t.Fatalf("claims %+v: %q", c, data)
 			}
 		}
 	}

@@ -10,10 +10,10 @@
 // value: who holds one need not ask again. A [Signer] makes bundles, and opens
 // each with the same code before handing it out.
 //
-// Strictness: every log entry and every time stamp that a bundle has must be
-// good, not only as many as are needed, and must come from a log or authority
-// of the trusted root. Members that are unknown or twice there, several
-// signatures and unknown payload types are refused. P-384 and P-521 keys are
+// Strictness: every log entry and every time stamp of a log or authority that the
+// trusted root knows must be good, not only as many as are needed. Those of others
+// count for nothing, and [Signature] names them. Members that are unknown or twice
+// there, several signatures and unknown payload types are refused. P-384 and P-521 keys are
 // taken with SHA-384 and SHA-512 only, as they are registered.
 package attest
 
@@ -35,6 +35,8 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/tlog"
 	"github.com/sigstore/sigstore-go/pkg/verify"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -43,8 +45,15 @@ import (
 // MediaType is that of the bundles that a [Signer] makes.
 const MediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
-// MaxSize bounds a bundle, in bytes.
-const MaxSize = 64 << 20
+// MaxSize bounds a bundle, in bytes: it is that of what can be attached to an image. The
+// list of what a program of a thousand modules is made of takes one megabyte.
+const MaxSize = 16 << 20
+
+// maxBeside bounds what a bundle has beside its longest text, which is the statement,
+// and what it has to verify the signature with, each in bytes. The longest that are
+// known have some 20,000. A parser of certificates, time stamps or JSON may take a hundred
+// times as much memory as it is given.
+const maxBeside = 1 << 20
 
 // maxSubjects is sigstore-go's limit.
 const maxSubjects = 1024
@@ -110,8 +119,10 @@ type opening struct {
 	material root.TrustedMaterial
 	artifact Artifact
 	bundle   entity
-	entries  []*tlog.Entry
-	stamps   [][]byte
+	// entries and stamps are those that the trusted root knows, unknown all others.
+	entries []*tlog.Entry
+	stamps  [][]byte
+	unknown []Unknown
 	// promises counts the entries with a time that their log signed.
 	promises int
 	content  verify.SignatureContent
@@ -139,15 +150,28 @@ func read(data []byte, t Trust, a Artifact) (*opening, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, refuse(Malformed, "is empty")
 	}
-	var b bundle.Bundle
-	if err := b.UnmarshalJSON(data); err != nil {
+	if len(data)-longestText(data) > maxBeside {
+		return nil, refuse(Malformed, "not a bundle: more than %d bytes beside the longest text in it", maxBeside)
+	}
+	pb := &protobundle.Bundle{}
+	if err := protojson.Unmarshal(data, pb); err != nil {
+		return nil, refuse(Malformed, "not a bundle: %w", err)
+	}
+	if proto.Size(pb.GetVerificationMaterial()) > maxBeside {
+		return nil, refuse(Malformed, "more than %d bytes of certificates, log entries and time stamps", maxBeside)
+	}
+	unknown, err := keepKnown(pb, t.root)
+	if err != nil {
+		return nil, err
+	}
+	b, err := bundle.NewBundle(pb)
+	if err != nil {
 		return nil, refuse(Malformed, "not a bundle: %w", err)
 	}
 	if !slices.Contains(mediaTypes, b.MediaType) {
 		return nil, refuse(Malformed, "media type %q: unknown", b.MediaType)
 	}
-	o := &opening{trust: t, material: t.material(), artifact: a, bundle: entity{&b}}
-	var err error
+	o := &opening{trust: t, material: t.material(), artifact: a, bundle: entity{b}, unknown: unknown}
 	if o.entries, err = b.TlogEntries(); err != nil {
 		return nil, refuse(Malformed, "log entries: %w", err)
 	}
@@ -175,6 +199,28 @@ func read(data []byte, t Trust, a Artifact) (*opening, error) {
 	}
 	o.envelope, o.message = o.content.EnvelopeContent(), o.content.MessageSignatureContent()
 	return o, nil
+}
+
+// longestText is the length of the longest string in a JSON document.
+func longestText(data []byte) int {
+	longest := 0
+	for {
+		begin := bytes.IndexByte(data, '"')
+		if begin < 0 {
+			return longest
+		}
+		data = data[begin+1:]
+		end := 0
+		for end < len(data) && data[end] != '"' {
+			if data[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		end = min(end, len(data))
+		longest = max(longest, end)
+		data = data[min(end+1, len(data)):]
+	}
 }
 
 // checkSigner compares who signed with who should have, as far as the bundle
@@ -218,19 +264,10 @@ func (o *opening) checkShape() error {
 	if len(o.content.Signature()) == 0 {
 		return refuse(Malformed, "the signature is empty")
 	}
-	if o.trust.root == nil {
-		return nil
-	}
-	if len(o.entries) < o.trust.logs {
-		return refuse(WrongLog, "no entry of a transparency log")
-	}
 	for _, e := range o.entries {
 		if err := checkEntry(e); err != nil {
 			return err
 		}
-	}
-	if o.leaf != nil && o.promises+len(o.stamps) == 0 {
-		return refuse(WrongTime, "nothing tells when it was signed: neither a log's time nor a time stamp")
 	}
 	return nil
 }
@@ -288,17 +325,16 @@ func checkEntry(e *tlog.Entry) error {
 // says why, and accepts nothing that was refused here.
 func (o *opening) verify() (*verify.VerificationResult, error) {
 	var options []verify.VerifierOption
-	times := o.promises + len(o.stamps)
-	if o.trust.root == nil {
-		times = 0
-	} else if len(o.entries) > 0 {
-		options = append(options, verify.WithTransparencyLog(len(o.entries)))
+	if n := max(len(o.entries), o.trust.logs); n > 0 {
+		options = append(options, verify.WithTransparencyLog(n))
 	}
+	times := o.promises + len(o.stamps)
 	if o.leaf != nil {
 		options = append(options, verify.WithSignedCertificateTimestamps(1))
+		times = max(times, 1)
 	}
-	if o.leaf != nil || times > 0 {
-		options = append(options, verify.WithObserverTimestamps(times)) // of 0 is an error
+	if times > 0 {
+		options = append(options, verify.WithObserverTimestamps(times))
 	} else {
 		options = append(options, verify.WithNoObserverTimestamps())
 	}
@@ -375,11 +411,10 @@ func (o *opening) askSubject() error {
 
 // askTime asks the time stamp authorities, and whether the certificate was valid.
 func (o *opening) askTime() error {
-	if o.trust.root == nil {
-		return nil
-	}
 	times, failures, err := verify.VerifySignedTimestamp(o.bundle, o.material)
 	switch {
+	case o.leaf != nil && o.promises+len(o.stamps) == 0:
+		return refuse(WrongTime, "nothing tells when it was signed: neither a log's time nor a time stamp%s", o.beside(kindTimestamp))
 	case err != nil:
 		return refuse(WrongTime, "time stamps: %w", err)
 	case len(failures) > 0:
@@ -408,19 +443,28 @@ func (o *opening) askTime() error {
 }
 
 func (o *opening) askWhichLog() error {
-	if o.trust.root == nil {
-		return nil
-	}
-	for _, e := range o.entries {
-		if _, ok := o.material.RekorLogs()[hex.EncodeToString([]byte(e.LogKeyID()))]; !ok {
-			return refuse(WrongLog, "the log %s is not one of the trusted root", logName([]byte(e.LogKeyID())))
-		}
+	if len(o.entries) < o.trust.logs {
+		return refuse(WrongLog, "no entry of a transparency log of the trusted root%s", o.beside(kindLog))
 	}
 	return nil
 }
 
+// beside names the unknown ones of a kind, after saying that there is none that is known.
+func (o *opening) beside(kind string) string {
+	var names []string
+	for _, u := range o.unknown {
+		if u.Kind == kind {
+			names = append(names, u.By)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ": it does not know " + strings.Join(names[:min(3, len(names))], ", ")
+}
+
 func (o *opening) askLog() error {
-	if o.trust.root == nil || len(o.entries) == 0 {
+	if len(o.entries) == 0 {
 		return nil
 	}
 	if _, err := verify.VerifyTlogEntry(o.bundle, o.material, len(o.entries), true); err != nil {
@@ -447,9 +491,6 @@ func (o *opening) askCertificate() error {
 // an entry of Rekor v2, in whose place it takes one that it makes itself, and
 // whether the log's key was in use at the time.
 func (o *opening) checkLogs(times []verify.TimestampVerificationResult) error {
-	if o.trust.root == nil {
-		return nil
-	}
 	for _, e := range o.entries {
 		id := hex.EncodeToString([]byte(e.LogKeyID()))
 		log := o.material.RekorLogs()[id]

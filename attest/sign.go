@@ -152,8 +152,13 @@ func (s *Signer) sign(ctx context.Context, content sign.Content, about Artifact)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if _, err := Open(data, s.trust, about); err != nil {
+	v, err := Open(data, s.trust, about)
+	if err != nil {
 		return nil, fmt.Errorf("the new bundle does not verify: %w", err)
+	}
+	if u := v.signature.Unknown; len(u) > 0 {
+		return nil, fault.Hint(fmt.Errorf("the new bundle has %s, which the trusted root does not know", u[0]),
+			"give the signing configuration and the trusted root of one instance")
 	}
 	return data, nil
 }

@@ -47,6 +47,9 @@ type Signature struct {
 	Logs []LogEntry `json:"logs"`
 	// Times say when it was signed. None is the clock of who verifies.
 	Times []Time `json:"times"`
+	// Unknown are the bundle's log entries and time stamps that the trusted root does
+	// not know how to judge. They count for nothing.
+	Unknown []Unknown `json:"unknown,omitempty"`
 }
 
 // Certificate is what a certificate authority of the trusted root certified.
@@ -92,16 +95,37 @@ type Time struct {
 	By string `json:"by"`
 }
 
+// Unknown is an entry of a log, or a time stamp of an authority, that the trusted root
+// does not know.
+type Unknown struct {
+	// Kind is log or timestamp.
+	Kind string `json:"kind"`
+	// By is the ID of the log's key, or the issuer and serial number of the authority's
+	// certificate, as the bundle has it.
+	By string `json:"by"`
+}
+
+// The values of Kind.
+const (
+	kindLog       = "log"
+	kindTimestamp = "timestamp"
+)
+
+// String says what it is and whose.
+func (u Unknown) String() string {
+	if u.Kind == kindLog {
+		return "an entry of the log " + u.By
+	}
+	return "a time stamp of " + u.By
+}
+
 // signature describes what result, and the checks of o, rest on.
 func (o *opening) signature(result *verify.VerificationResult) Signature {
-	s := Signature{Logs: []LogEntry{}, Times: []Time{}}
+	s := Signature{Logs: []LogEntry{}, Times: []Time{}, Unknown: o.unknown}
 	if o.leaf == nil {
 		s.Key = o.trust.key.fingerprint
 	} else {
 		s.Certificate = o.certificate(o.summary)
-	}
-	if o.trust.root == nil {
-		return s
 	}
 	for _, e := range o.entries {
 		id := hex.EncodeToString([]byte(e.LogKeyID()))
@@ -112,9 +136,9 @@ func (o *opening) signature(result *verify.VerificationResult) Signature {
 		s.Logs = append(s.Logs, entry)
 	}
 	for _, t := range result.VerifiedTimestamps {
-		kind := "timestamp"
+		kind := kindTimestamp
 		if t.Type == "Tlog" {
-			kind = "log"
+			kind = kindLog
 		}
 		s.Times = append(s.Times, Time{t.Timestamp.UTC(), kind, t.URI})
 	}

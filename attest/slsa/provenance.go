@@ -614,3 +614,13 @@ func same(got, want []intoto.Descriptor) error {
 	}
 	return nil
 }
+
+// Record is the digest of the release record that p, which is of our build type, is
+// about. It is empty for a provenance of another.
+func (p *Provenance) Record() artifact.Digest {
+	if p.Internal == nil || len(p.RunDetails.Byproducts) == 0 {
+		return ""
+	}
+	last := p.RunDetails.Byproducts[len(p.RunDetails.Byproducts)-1] // check has seen to it
+	return artifact.Digest("sha256:" + last.Digest["sha256"])
+}

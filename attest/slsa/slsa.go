@@ -195,3 +195,17 @@ func passDescriptor(name string, d artifact.Digest, v compare.Verdict) intoto.De
 		Annotations: map[string]json.RawMessage{"verdict": json.RawMessage(`"` + string(v) + `"`)},
 	}
 }
+
+// IsOurs tells whether s is what twice says of a release: provenance of our build type,
+// or the result of a double build.
+func IsOurs(s intoto.Statement) bool {
+	switch s.PredicateType {
+	case ProvenanceType:
+		p, err := DecodeProvenance(s)
+		return err == nil && p.Internal != nil
+	case TestResultType:
+		_, err := DecodeTestResult(s)
+		return err == nil
+	}
+	return false
+}

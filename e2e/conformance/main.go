@@ -9,7 +9,7 @@
 //	    [--trusted-root FILE] FILE|sha256:HEX
 //
 // Without files, what to trust is fetched from the public (or staging) instance.
-// With a key, a trusted root asks for a log entry. With --in-toto, FILE is a
+// With a key, a trusted root asks for a log entry. TestSuite runs the suite's cases. With --in-toto, FILE is a
 // statement. The exit status is 0 for success and 1 for everything else.
 package main
 

@@ -1,0 +1,129 @@
+package attest
+
+import (
+	"bytes"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+
+	"github.com/digitorus/pkcs7"
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"github.com/sigstore/sigstore-go/pkg/root"
+)
+
+// maxWitnesses bounds the log entries of a bundle, and its time stamps.
+const maxWitnesses = 32
+
+// keepKnown takes those log entries and time stamps out of a bundle that no log or
+// authority of the trusted root made, and returns them. What is left has to be good.
+// Whoever hands a bundle on can take out any of them, so what nobody can judge is worth
+// as much as what is not there: nothing.
+func keepKnown(b *protobundle.Bundle, r *Root) ([]Unknown, error) {
+	m := b.GetVerificationMaterial()
+	stamps := m.GetTimestampVerificationData()
+	if len(m.GetTlogEntries()) > maxWitnesses || len(stamps.GetRfc3161Timestamps()) > maxWitnesses {
+		return nil, refuse(Malformed, "more than %d log entries or time stamps", maxWitnesses)
+	}
+	if r == nil {
+		if m != nil {
+			m.TlogEntries, m.TimestampVerificationData = nil, nil
+		}
+		return nil, nil // no log is known, and none is looked at
+	}
+
+	var unknown []Unknown
+	if m != nil {
+		m.TlogEntries = slices.DeleteFunc(m.TlogEntries, func(e *protorekor.TransparencyLogEntry) bool {
+			id := hex.EncodeToString(e.GetLogId().GetKeyId())
+			if r.material.RekorLogs()[id] != nil {
+				return false
+			}
+			unknown = append(unknown, Unknown{Kind: kindLog, By: fmt.Sprintf("%.64s", id)})
+			return true
+		})
+	}
+	if stamps == nil {
+		return unknown, nil
+	}
+	var unreadable error
+	stamps.Rfc3161Timestamps = slices.DeleteFunc(stamps.Rfc3161Timestamps, func(s *protocommon.RFC3161SignedTimestamp) bool {
+		signers, err := stampSigners(s.GetSignedTimestamp())
+		if err != nil {
+			unreadable = errors.Join(unreadable, err)
+		}
+		if err != nil || slices.ContainsFunc(signers, r.stamps) {
+			return false
+		}
+		unknown = append(unknown, Unknown{Kind: kindTimestamp, By: signers[0].String()})
+		return true
+	})
+	if unreadable != nil {
+		return nil, refuse(WrongTime, "time stamp: %w", unreadable)
+	}
+	return unknown, nil
+}
+
+// certificateName is how a signature names the certificate of its key.
+type certificateName struct {
+	issuer []byte // a DER name
+	serial *big.Int
+}
+
+// String names the certificate for a message.
+func (n certificateName) String() string {
+	issuer := "somebody"
+	var rdn pkix.RDNSequence
+	if rest, err := asn1.Unmarshal(n.issuer, &rdn); err == nil && len(rest) == 0 {
+		issuer = rdn.String()
+	}
+	return fmt.Sprintf("%.200s, certificate %.40x", issuer, n.serial)
+}
+
+// stampSigners tells who is said to have signed a time stamp, a TimeStampResp of RFC
+// 3161. There is one at least.
+func stampSigners(response []byte) ([]certificateName, error) {
+	var r struct{ Status, Token asn1.RawValue }
+	if rest, err := asn1.Unmarshal(response, &r); err != nil || len(rest) > 0 {
+		return nil, errors.New("not a response of a time stamp authority")
+	}
+	token, err := pkcs7.Parse(r.Token.FullBytes)
+	if err != nil {
+		return nil, err
+	}
+	var signers []certificateName
+	for _, s := range token.Signers {
+		if id := s.IssuerAndSerialNumber; id.SerialNumber != nil {
+			signers = append(signers, certificateName{id.IssuerName.FullBytes, id.SerialNumber})
+		}
+	}
+	if len(signers) == 0 {
+		return nil, errors.New("nobody signed it")
+	}
+	return signers, nil
+}
+
+// stamps tells whether the certificate is that of a time stamp authority of r, or, of an
+// authority that leaves it to its time stamps to hold the certificate, one that it issued.
+func (r *Root) stamps(n certificateName) bool {
+	return slices.ContainsFunc(r.material.TimestampingAuthorities(), func(a root.TimestampingAuthority) bool {
+		tsa, ok := a.(*root.SigstoreTimestampingAuthority)
+		switch {
+		case !ok:
+			return true // of a kind that is not known here: it has to be good
+		case tsa.Leaf != nil:
+			return bytes.Equal(tsa.Leaf.RawIssuer, n.issuer) && tsa.Leaf.SerialNumber.Cmp(n.serial) == 0
+		}
+		for _, c := range append(slices.Clone(tsa.Intermediates), tsa.Root) {
+			if c != nil && bytes.Equal(c.RawSubject, n.issuer) {
+				return true
+			}
+		}
+		return false
+	})
+}
