@@ -43,6 +43,8 @@ type Config struct {
 	Trial bool
 	// Targets are globs that limit the matrix; none means all of it.
 	Targets []string
+	// Partial allows a release of a part of the matrix.
+	Partial bool
 
 	// Env is the user's environment, for git, the module proxy and its
 	// credentials. No build sees it.

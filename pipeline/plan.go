@@ -46,22 +46,27 @@ type Plan struct {
 	Warnings []string
 	// Snapshot tells that this is no release: see Record.Snapshot.
 	Snapshot bool
+	// LeftOut are targets of the release file that were not chosen: see Record.Partial.
+	LeftOut []matrix.Target
 
 	cfg       Config
-	config    artifact.Digest
+	release   []byte          // the release file
+	config    artifact.Digest // of it
 	configRel string
-	hooks     [][]string
-	packs     []pack   // in the order of targets
-	globs     []string // of the files that archives hold beside the binaries
-	confine   build.Confinement
-	images    []matrix.ImagePlan
-	bases     map[string]*oci.Base // by ImagePlan.Base
-	started   time.Time
-	out       *output.Output // nil if nothing is to be written
-	work      *workspace.Workspace
-	store     *artifact.Store
-	local     *build.Local
-	passA     build.Session // set up already where there are hooks
+	// uncommitted tells that the release file is not the one in the commit.
+	uncommitted bool
+	hooks       [][]string
+	packs       []pack   // in the order of targets
+	globs       []string // of the files that archives hold beside the binaries
+	confine     build.Confinement
+	images      []matrix.ImagePlan
+	bases       map[string]*oci.Base // by ImagePlan.Base
+	started     time.Time
+	out         *output.Output // nil if nothing is to be written
+	work        *workspace.Workspace
+	store       *artifact.Store
+	local       *build.Local
+	passA       build.Session // set up already where there are hooks
 }
 
 // Source is a source tree that can be laid out.
@@ -117,6 +122,9 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.checkReleaseFile(tree); err != nil {
+		return nil, err
+	}
 	cfg.Progress.Stage("toolchain")
 	if err := p.obtainToolchain(ctx, user, tree); err != nil {
 		return nil, err
@@ -170,11 +178,48 @@ func (p *Plan) readFile() error {
 	if err != nil {
 		return fault.Usage(err)
 	}
-	p.config = artifact.Of(data)
+	return p.useFile(data)
+}
+
+func (p *Plan) useFile(data []byte) error {
+	var err error
+	p.release, p.config = data, artifact.Of(data)
 	if p.File, err = matrix.Parse(filepath.Base(p.cfg.ConfigFile), data); err != nil {
 		return fault.Usage(err)
 	}
 	return nil
+}
+
+// checkReleaseFile holds the release file against the one in the commit, which was laid
+// out in tree. What git status says does not matter: it passes over what is ignored, and
+// over what it was told to take for unchanged. For a module of the proxy the release file
+// is the user's own.
+func (p *Plan) checkReleaseFile(tree string) error {
+	if p.cfg.Module != "" {
+		return nil
+	}
+	root, err := os.OpenRoot(tree) // a link in the commit may not lead out of it
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	committed, err := root.ReadFile(filepath.FromSlash(p.configRel))
+	switch {
+	case err == nil && bytes.Equal(committed, p.release):
+		return nil
+	case err == nil && bytes.Equal(committed, bytes.ReplaceAll(p.release, []byte("\r\n"), []byte("\n"))):
+		return p.useFile(committed) // git gave the lines other ends when it checked it out
+	case err == nil:
+		err = fmt.Errorf("%s is not the one in the commit", p.configRel)
+	default:
+		err = fmt.Errorf("%s is not in the commit: it is ignored or untracked", p.configRel)
+	}
+	if p.cfg.Snapshot || p.cfg.Trial {
+		p.uncommitted = true
+		p.Warnings = append(p.Warnings, err.Error()+", and a release refuses that")
+		return nil
+	}
+	return fault.Usage(err, "commit it (git add -f "+p.configRel+"), or make a snapshot (--snapshot)")
 }
 
 // Close removes the workspace, and what is not finished.
@@ -350,7 +395,7 @@ func (p *Plan) expand(ports []matrix.Port, tree string) error {
 	default:
 		tagged = !p.Source.Dirty()
 	}
-	p.Snapshot = p.cfg.Snapshot || !tagged
+	p.Snapshot = p.cfg.Snapshot || !tagged || p.uncommitted
 	p.Vars.Snapshot = p.Snapshot
 
 	builds, err := p.File.Builds(ports, p.Vars)
@@ -361,7 +406,11 @@ func (p *Plan) expand(ports []matrix.Port, tree string) error {
 	if err != nil {
 		return fault.Usage(err)
 	}
-	if builds, err = chosen(builds, p.cfg.Targets); err != nil {
+	all := builds
+	if builds, err = chosen(all, p.cfg.Targets); err != nil {
+		return err
+	}
+	if err := p.leaveOut(all, builds); err != nil {
 		return err
 	}
 	p.images = buildable(images, builds)
@@ -403,6 +452,23 @@ func chosen(builds []matrix.Build, globs []string) ([]matrix.Build, error) {
 		}
 	}
 	return kept, nil
+}
+
+// leaveOut notes which targets were not chosen. To release a part takes a word of its own.
+func (p *Plan) leaveOut(all, chosen []matrix.Build) error {
+	of := map[matrix.Target]bool{}
+	for _, b := range all {
+		left := !slices.ContainsFunc(chosen, func(c matrix.Build) bool { return c.Target == b.Target })
+		if left && !of[b.Target] {
+			p.LeftOut = append(p.LeftOut, b.Target)
+		}
+		of[b.Target] = true
+	}
+	if len(p.LeftOut) == 0 || p.Snapshot || p.cfg.Trial || p.cfg.Partial {
+		return nil
+	}
+	return fault.Usage(fmt.Errorf("--target leaves out %d of %d targets, such as %s, and this is a release", len(p.LeftOut), len(of), p.LeftOut[0]),
+		"say --partial if a part of the release is meant, or make a snapshot (--snapshot)")
 }
 
 // setUp prepares the executor.

@@ -104,7 +104,7 @@ func (o *Outcome) record() *report.Record {
 	p := o.plan
 	src := report.Source{
 		Source: p.Source.Source(), Time: p.Source.Time().UTC(), Dirty: p.Source.Dirty(),
-		ConfigFile: p.configRel, Config: p.config,
+		ConfigFile: p.configRel, Config: p.config, ConfigUncommitted: p.uncommitted,
 	}
 	tc := p.Toolchain
 	rec := &report.Record{
@@ -117,6 +117,9 @@ func (o *Outcome) record() *report.Record {
 			Modules:     report.Modules{Vendored: p.Modules.Vendored, SumDB: p.Modules.SumDB, NoSumDB: p.Modules.NoSumDB},
 			Confinement: p.confine, Variations: o.variations, Started: p.started.UTC(), Jobs: o.jobs,
 		},
+	}
+	if len(p.LeftOut) > 0 {
+		rec.Partial = &report.Partial{LeftOut: p.LeftOut}
 	}
 	if r, ok := p.Source.(interface{ Remote() string }); ok {
 		rec.Varying.Repository = r.Remote()

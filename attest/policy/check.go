@@ -127,10 +127,25 @@ func (p *Policy) Check(subject artifact.Digest, statements []intoto.Statement, r
 		}
 		all = append(all, f)
 	}
+	if f, ok := p.partial(provenances); ok {
+		all = append(all, f)
+	}
 	if p.Rebuilds != nil {
 		all = append(all, p.Rebuilds.check(subject, rebuilds))
 	}
 	return all
+}
+
+// partial finds that something is of a part of a release, which nobody allowed. That
+// there is more of the release than somebody has is not seen in a file, so this does not
+// wait to be asked for.
+func (p *Policy) partial(provenances []*slsa.Provenance) (Finding, bool) {
+	for _, prov := range provenances {
+		if ext := prov.External; ext != nil && ext.Partial != nil && !p.Partial && !p.OnlyRebuilds() {
+			return Finding{Expectation: "build.partial", Outcome: Failed, Reason: "it is a part of a release, " + ext.Partial.Of(len(ext.Targets)) + ", and the policy does not say partial = true"}, true
+		}
+	}
+	return Finding{}, false
 }
 
 // every is Met if there are statements, all could be read, and show says Met of

@@ -17,6 +17,7 @@
 //	[build]
 //	toolchain = "go1.26.5"              # at least
 //	snapshot = false                    # a release, no snapshot
+//	partial = true                      # a release of some targets alone will do
 //	double = true                       # the double build passed
 //	variations = ["source path", "user"] # and these were varied
 //
@@ -28,6 +29,9 @@
 //	]
 //	module = "filippo.io/age@v1.3.2"    # from this source
 //	reproduced = true                   # byte for byte
+//
+// One key allows something instead: without build.partial a part of a release, made
+// with --target, is refused.
 //
 // [Policy] says what each of them means. Reading is strict: an unknown key, a
 // wrong type and a value that cannot be meant are errors, all of them told at
@@ -73,6 +77,10 @@ type Policy struct {
 	Toolchain string
 	// NoSnapshot: it is a release (build.snapshot = false).
 	NoSnapshot bool
+	// Partial: it may be of a release of some targets of the release file alone
+	// (build.partial = true). Without it none may, unless rebuilds are all that is
+	// expected.
+	Partial bool
 	// Double: it was built twice, and every binary and file agreed (build.double
 	// = true).
 	Double bool
@@ -210,6 +218,7 @@ func (p *Policy) keys() map[string]func(any) error {
 			})
 		},
 		"build.snapshot": func(v any) error { return only(false, v, &p.NoSnapshot) },
+		"build.partial":  func(v any) error { return only(true, v, &p.Partial) },
 		"build.double":   func(v any) error { return only(true, v, &p.Double) },
 		"build.variations": func(v any) error {
 			return list(v, &p.Variations, func(string) error { return nil })

@@ -35,6 +35,7 @@ func statement(t testing.TB, path string) intoto.Statement {
 const (
 	provenanceFile = "../../configs/buildtype/v1.example.json"
 	passedFile     = "../slsa/testdata/test_release.json"
+	partialFile    = "../slsa/testdata/provenance_partial.json"
 	snapshotFile   = "../slsa/testdata/provenance_snapshot.json"
 	moduleFile     = "../slsa/testdata/provenance_module.json"
 )
@@ -166,6 +167,8 @@ func TestRefuses(t *testing.T) {
 // failed, and provenance of somebody else.
 func TestOtherReleases(t *testing.T) {
 	for _, c := range []struct{ file, policy, want string }{
+		{partialFile, `build.toolchain = "go1.20"`, "build.partial: failed: it is a part of a release, 2 of 4 targets, without darwin/arm64, linux/arm/7, and the policy does not say partial = true"},
+		{partialFile, `build = {toolchain = "go1.20", partial = true}`, ""},
 		{snapshotFile, `build.snapshot = false`, "build.snapshot: failed: it is a snapshot"},
 		{snapshotFile, `build.toolchain = "go1.20"`, "build.toolchain: failed: go1.26.8 is not a published toolchain"},
 		{snapshotFile, `source.commit = "64d3f795e189e3af5afbb288d50217603092bd49"`, "source.commit: failed: there were uncommitted changes"},
@@ -256,6 +259,8 @@ func TestParseRefuses(t *testing.T) {
 		{"[[build]]\ndouble = true", "p:1: build: want a table, not a list"},
 		{"[build]\n\ndouble = false", "p:3: build.double: false expects nothing"},
 		{"[build]\ndouble = 'true'", "p:2: build.double: want true"},
+		{"[build]\npartial = false", "p:2: build.partial: false expects nothing"},
+		{"[build]\npartial = true", "nothing is expected"},
 		{"[build]\nsnapshot = true", "p:2: build.snapshot: true expects nothing"},
 		{"[build]\ntoolchain = '1.26'", `p:2: build.toolchain: "1.26": want a version of Go`},
 		{"[build]\nvariations = ['a', 7]", "p:2: build.variations: want a string, not a number"},
@@ -321,7 +326,7 @@ double = false
 `))
 	want := `p:2: builder: "nowhere": not a URI with a scheme
 p:7: more: unknown key
-  hint: the keys are build.double, build.snapshot, build.toolchain, build.variations, builder, rebuilds.atLeast, rebuilds.by, rebuilds.module, rebuilds.reproduced, source.commit, source.module, source.repository, source.tag
+  hint: the keys are build.double, build.partial, build.snapshot, build.toolchain, build.variations, builder, rebuilds.atLeast, rebuilds.by, rebuilds.module, rebuilds.reproduced, source.commit, source.module, source.repository, source.tag
 p:12: build.toolchain: "one": want a version of Go, such as go1.26.5
 p:13: build.double: false expects nothing: leave the key out`
 	if err == nil || err.Error() != want {

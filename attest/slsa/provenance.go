@@ -69,9 +69,11 @@ type Metadata struct {
 // ExternalParameters are what the caller of twice chose. The fields of these
 // types stand in the order of their JSON names.
 type ExternalParameters struct {
-	Config   ConfigFile `json:"config"`
-	Snapshot bool       `json:"snapshot"`
-	Source   Source     `json:"source"`
+	Config ConfigFile `json:"config"`
+	// Partial is there if Targets are not all of the release file.
+	Partial  *report.Partial `json:"partial,omitempty"`
+	Snapshot bool            `json:"snapshot"`
+	Source   Source          `json:"source"`
 	// SourceDateEpoch is there if the user's environment set SOURCE_DATE_EPOCH
 	// to another time than the source's: seconds since 1970.
 	SourceDateEpoch *int64 `json:"sourceDateEpoch,omitempty"`
@@ -85,6 +87,8 @@ type ConfigFile struct {
 	// Path is its path in the repository, with slashes; its name, if the source
 	// is a module.
 	Path string `json:"path"`
+	// Uncommitted tells that it is not the one in the commit.
+	Uncommitted bool `json:"uncommitted,omitempty"`
 }
 
 // Source is a git commit, or a module version.
@@ -160,7 +164,8 @@ func newProvenance(rec *report.Record, run Run) (intoto.Statement, error) {
 		return intoto.Statement{}, fmt.Errorf("no release: the verdict is %q, and there are %d artifacts", rec.Verdict, len(rec.Artifacts))
 	}
 	ext := &ExternalParameters{
-		Config:   ConfigFile{Digest: sha256Set(rec.Source.Config), Path: rec.Source.ConfigFile},
+		Config:   ConfigFile{Digest: sha256Set(rec.Source.Config), Path: rec.Source.ConfigFile, Uncommitted: rec.Source.ConfigUncommitted},
+		Partial:  rec.Partial,
 		Snapshot: rec.Snapshot,
 		Source: Source{
 			Commit: rec.Source.Commit, Module: rec.Source.Module, Repository: rec.Varying.Repository, Tag: rec.Tag,
@@ -505,12 +510,16 @@ func (ext *ExternalParameters) check(in *InternalParameters) error {
 		return errors.New("source: a module has no repository, tag or changes")
 	case claimed.Commit != "" && (!isObject(src.Commit) || !isObject(src.Tree)):
 		return fmt.Errorf("source: commit %.100q, tree %.100q: want full names of git objects", src.Commit, src.Tree)
+	case ext.Config.Uncommitted && (!ext.Snapshot || claimed.Commit == ""):
+		return errors.New("config: not the one in the commit, and no snapshot")
 	case claimed.Uncommitted && !ext.Snapshot:
 		return errors.New("source: a release of uncommitted changes, and no snapshot")
 	case !slices.Equal(ext.Targets, in.targets()):
 		return fmt.Errorf("targets: the recipes are for %v", in.targets())
 	case ext.SourceDateEpoch != nil && *ext.SourceDateEpoch != in.Epoch:
 		return fmt.Errorf("sourceDateEpoch %d: the epoch is %d", *ext.SourceDateEpoch, in.Epoch)
+	case ext.Partial != nil:
+		return ext.Partial.Check(ext.Targets)
 	}
 	return nil
 }

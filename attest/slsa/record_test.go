@@ -121,12 +121,15 @@ func releases(t testing.TB) map[string]*report.Record {
 	snapshot.Varying.Toolchain.Published, snapshot.Varying.Toolchain.GoEnv = false, ""
 	snapshot.Varying.Confinement = build.Confinement{Missing: []string{"namespaces: not on this system"}}
 	snapshot.Binaries[0].Recipe.Hooks, snapshot.Binaries[0].Recipe.Epoch = [][]string{{"go", "generate"}}, 1
+	snapshot.Source.ConfigUncommitted = true
+	partial := release(t)
+	partial.Partial = &report.Partial{LeftOut: []matrix.Target{{OS: "darwin", Arch: "arm64"}, {OS: "linux", Arch: "arm", Variant: "7"}}}
 	vendored := []recipe.Module{{Path: "golang.org/x/sys", Version: "v0.49.0"}}
 	for i := range snapshot.Binaries {
 		snapshot.Binaries[i].Recipe.Modules = vendored
 	}
 	snapshot.Binaries[1].Verdict, snapshot.Binaries[1].B = compare.Equivalent, digest("the same after a normalization")
-	return map[string]*report.Record{"release": release(t), "module": seal(t, module), "snapshot": seal(t, snapshot)}
+	return map[string]*report.Record{"release": release(t), "module": seal(t, module), "partial": seal(t, partial), "snapshot": seal(t, snapshot)}
 }
 
 // rejects are records of runs that came to no release.

@@ -13,6 +13,7 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/report"
 )
@@ -23,12 +24,12 @@ func (a *app) buildCmd() *cobra.Command {
 		Short: "Build twice and compare; binaries only",
 		Long: `Build runs both passes and compares them, and writes the binaries with their
 checksums and release.json. Uncommitted changes of tracked files are built too.`,
-		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, false, nil, pushFlags{}) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, releaseFlags{}, nil, pushFlags{}) },
 	})
 }
 
 func (a *app) releaseCmd() *cobra.Command {
-	var snapshot bool
+	var snapshot, partial bool
 	var sign signFlags
 	var push pushFlags
 	c := a.sourceFlags(&cobra.Command{
@@ -39,11 +40,18 @@ archives, checksums, the binaries, a list of what each is made of, release.json,
 and signed statements of all that. Without --snapshot it insists on a version tag
 at HEAD, a clean work tree, and a key; a snapshot without a key is signed with a
 development key, which proves nothing about who built it. The images of a release
-are published, those of a snapshot are not.
+are published, those of a snapshot are not. A release of some targets alone takes
+--partial beside --target, and is called partial in all that is said about it.
 
 ` + passphraseHelp,
-		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, snapshot, &sign, push) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if partial && len(a.targets) == 0 {
+				return fault.Usage(errors.New("--partial says that --target may leave something out, and there is no --target"))
+			}
+			return a.makeRelease(c, releaseFlags{snapshot, partial}, &sign, push)
+		},
 	})
+	c.Flags().BoolVar(&partial, "partial", false, "allow a release of the targets of --target alone")
 	c.Flags().BoolVar(&snapshot, "snapshot", false, "allow a commit without a tag, and uncommitted changes")
 	sign.add(c)
 	c.Flags().BoolVar(&push.not, "no-publish", false, "leave the images of a release to twice publish")
@@ -52,17 +60,20 @@ are published, those of a snapshot are not.
 	return c
 }
 
+// releaseFlags say what a release may be that is none, or not all of one.
+type releaseFlags struct{ snapshot, partial bool }
+
 // pushFlags say whether and how images are published.
 type pushFlags struct{ not, force, insecure bool }
 
 // makeRelease builds, and with sign packages and signs. The images of what is no
 // snapshot are published, unless push says not.
-func (a *app) makeRelease(c *cobra.Command, snapshot bool, sign *signFlags, push pushFlags) (err error) {
+func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign *signFlags, push pushFlags) (err error) {
 	cfg, err := a.pipelineConfig()
 	if err != nil {
 		return err
 	}
-	cfg.Snapshot, cfg.Trial, cfg.Write = snapshot, sign == nil, true
+	cfg.Snapshot, cfg.Partial, cfg.Trial, cfg.Write = what.snapshot, what.partial, sign == nil, true
 	plan, err := pipeline.New(c.Context(), cfg)
 	if err != nil {
 		return err
@@ -253,6 +264,9 @@ func summary(rec *report.Record, out string) string {
 		rec.Verdict, rec.Project, rec.Version, count(len(rec.Binaries), "binary"), reproduced, packages, varied, filepath.Join(out, pipeline.RecordName))
 	if rec.Snapshot {
 		s += " (a snapshot, not a release)"
+	}
+	if rec.Partial != nil {
+		s += " (partial: " + rec.Partial.Of(len(rec.Targets())) + ")"
 	}
 	return s
 }

@@ -51,9 +51,11 @@ type Record struct {
 	Tag string `json:"tag,omitempty"`
 	// Snapshot tells that this is no release: it was asked for as a snapshot,
 	// or its commit has no version tag.
-	Snapshot bool   `json:"snapshot"`
-	Tool     Tool   `json:"tool"`
-	Source   Source `json:"source"`
+	Snapshot bool `json:"snapshot"`
+	// Partial says that not all of the release file was built, nil if all was.
+	Partial *Partial `json:"partial,omitempty"`
+	Tool    Tool     `json:"tool"`
+	Source  Source   `json:"source"`
 	// Epoch is the time of the files in archives, and SOURCE_DATE_EPOCH for
 	// hooks, in seconds since 1970: that of Source.Time unless the user's
 	// environment set another.
@@ -81,6 +83,39 @@ type Tool struct {
 	Go string `json:"go"`
 }
 
+// Partial says that a part of the release file's targets was built: those of the
+// binaries.
+type Partial struct {
+	// LeftOut are all other targets, in the order of the release file.
+	LeftOut []matrix.Target `json:"leftOut"`
+}
+
+// Of names what was left out, of how many targets in all.
+func (p *Partial) Of(built int) string {
+	names := make([]string, len(p.LeftOut))
+	for i, t := range p.LeftOut {
+		names[i] = t.String()
+	}
+	const few = 5
+	if n := len(names) - few; n > 1 {
+		names = append(names[:few], fmt.Sprintf("%d more", n))
+	}
+	return fmt.Sprintf("%d of %d targets, without %s", built, built+len(p.LeftOut), strings.Join(names, ", "))
+}
+
+// Check holds what was left out against the targets that were built.
+func (p *Partial) Check(built []matrix.Target) error {
+	if len(p.LeftOut) == 0 {
+		return errors.New("partial: nothing is left out")
+	}
+	for i, t := range p.LeftOut {
+		if slices.Contains(p.LeftOut[:i], t) || slices.Contains(built, t) {
+			return fmt.Errorf("partial: leftOut[%d]: %s was built, or is there twice", i, t)
+		}
+	}
+	return nil
+}
+
 // Source is what was built.
 type Source struct {
 	recipe.Source
@@ -92,6 +127,9 @@ type Source struct {
 	// part of it, and Config the digest of its bytes.
 	ConfigFile string          `json:"configFile"`
 	Config     artifact.Digest `json:"config"`
+	// ConfigUncommitted tells that the release file is not the one in the commit, or
+	// that there is none in it.
+	ConfigUncommitted bool `json:"configUncommitted,omitempty"`
 }
 
 // Binary is one binary and what the two passes made of it.
@@ -299,6 +337,14 @@ func (r *Record) check() error {
 	if _, err := artifact.ParseDigest(string(r.Source.Config)); err != nil {
 		return fmt.Errorf("source.config: %w", err)
 	}
+	if r.Source.ConfigUncommitted && !r.Snapshot {
+		return errors.New("source.configUncommitted: and no snapshot")
+	}
+	if r.Partial != nil {
+		if err := r.Partial.Check(r.Targets()); err != nil {
+			return err
+		}
+	}
 	pass := len(r.Binaries) > 0
 	for i, b := range r.Binaries {
 		if err := b.check(); err != nil {
@@ -340,6 +386,17 @@ func (r *Record) check() error {
 		}
 	}
 	return nil
+}
+
+// Targets are those that were built, in the order of the release file.
+func (r *Record) Targets() []matrix.Target {
+	var list []matrix.Target
+	for _, b := range r.Binaries {
+		if !slices.Contains(list, b.Target) {
+			list = append(list, b.Target)
+		}
+	}
+	return list
 }
 
 func (b Binary) check() error {
