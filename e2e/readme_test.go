@@ -34,7 +34,9 @@ func TestReadme(t *testing.T) {
 		"HOME=" + home, "XDG_CACHE_HOME=", "XDG_CONFIG_HOME=", "GOCACHE=", "GOFLAGS=",
 		"PATH=" + filepath.Dir(twiceFile) + string(filepath.ListSeparator) + os.Getenv("PATH"),
 	}
-	command(t, work, env, "sh", "-euc", block(t, readme, "session"))
+	if out := command(t, work, env, "sh", "-euc", block(t, readme, "session")); strings.Count(out, "partial: 2 of 5 targets, without darwin/amd64, darwin/arm64, windows/amd64") != 2 {
+		t.Errorf("neither release nor verify call a part of a release partial:\n%s", out)
+	}
 	hello := filepath.Join(work, "hello")
 	for _, name := range []string{"hello_1.0.0_linux_amd64.tar.gz", "hello_1.0.0_linux_arm64.tar.gz", "SHA256SUMS", "bin/linux_amd64/hello", "release.json"} {
 		if _, err := os.Stat(filepath.Join(hello, "dist", name)); err != nil {

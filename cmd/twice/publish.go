@@ -115,7 +115,7 @@ func (a *app) publish(ctx context.Context, dist string, opt publish.Options, tru
 		return err
 	}
 	if trust != nil {
-		err = a.verifyDist(ctx, dist, images, *trust)
+		err = a.verifyDist(ctx, dist, *trust)
 	} else {
 		err = claimed(dist, data)
 	}
@@ -157,6 +157,7 @@ func attached(dist string, rec *report.Record) ([]publish.Image, error) {
 	for _, img := range rec.Images {
 		images = append(images, publish.Image{Repository: img.Repository, Tags: img.Tags, Digest: img.Digest})
 	}
+	read := int64(0)
 	err := filepath.WalkDir(dist, func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() || !strings.HasSuffix(name, pipeline.BundleSuffix) {
 			return err
@@ -164,6 +165,9 @@ func attached(dist string, rec *report.Record) ([]publish.Image, error) {
 		data, err := readBounded(name, publish.MaxBundle)
 		if err != nil {
 			return err
+		}
+		if read += int64(len(data)); read > maxBundleBytes {
+			return fault.Hint(fmt.Errorf("%s: more than %d MiB of bundles", short(dist), maxBundleBytes>>20), "make the release anew: no bundle of twice is that large")
 		}
 		claim := attest.ReadClaim(data)
 		for i, img := range rec.Images {
@@ -200,22 +204,16 @@ func attached(dist string, rec *report.Record) ([]publish.Image, error) {
 	return images, nil
 }
 
-// verifyDist returns an error unless everything in dist is verified, and every
-// bundle that is to be attached to an image is good.
-func (a *app) verifyDist(ctx context.Context, dist string, images []publish.Image, trust attest.Trust) error {
+// verifyDist returns an error unless everything in dist is verified: the record, all that
+// it names, and every bundle that is to be attached to an image.
+func (a *app) verifyDist(ctx context.Context, dist string, trust attest.Trust) error {
 	a.progress.Stage("verify " + short(dist))
 	defer a.progress.Hide()
-	v := &verifier{app: a, trust: &trust, known: map[string][]foundBundle{}}
+	v := a.verifier(false)
+	v.trust = &trust
 	doc, err := v.judgeAll(ctx, []string{dist})
 	if err != nil {
 		return err
-	}
-	for _, img := range images {
-		for _, b := range img.Attachments {
-			bundle := foundBundle{"a bundle that says " + b.PredicateType, b.Bundle, attest.ReadClaim(b.Bundle)}
-			f := v.judge(img.Repository+"@"+string(b.Subject), attest.Artifact{Digest: b.Subject}, []foundBundle{bundle})
-			doc.add(f)
-		}
 	}
 	for _, f := range doc.Files {
 		if f.Verdict == verified || f.Verdict != doc.Verdict {
@@ -235,7 +233,7 @@ func (a *app) verifyDist(ctx context.Context, dist string, images []publish.Imag
 // data. Whether it is anybody's does not matter.
 func claimed(dist string, data []byte) error {
 	name := filepath.Join(dist, pipeline.RecordName)
-	b, err := readBundle(name + pipeline.BundleSuffix)
+	b, err := newBundleIndex().read(name + pipeline.BundleSuffix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fault.Refused(fmt.Errorf("nothing was pushed: %s is not signed", short(name)))
 	}
@@ -243,7 +241,7 @@ func claimed(dist string, data []byte) error {
 		return err
 	}
 	// The signature of a key that goes with SHA-384 or SHA-512 names no SHA-256.
-	if d := artifact.Of(data); len(b.claim.Subjects) > 0 && !b.claim.About(d) {
+	if d := artifact.Of(data); len(b.subjects) > 0 && !b.about(d) {
 		return fault.Refused(fmt.Errorf("nothing was pushed: %s is not what was signed: it is %s", short(name), d))
 	}
 	return nil
@@ -260,7 +258,8 @@ func (a *app) checkBase(ctx context.Context, t matrix.BaseTrust, reference strin
 	if err != nil {
 		return err
 	}
-	v := &verifier{app: a, trust: &trust, registry: a.registry(false)}
+	v := a.verifier(false)
+	v.trust = &trust
 	doc := v.image(ctx, reference)
 	if doc.Verdict == verified {
 		return nil

@@ -47,6 +47,8 @@ type testimony struct {
 	// trust is whose signatures count, nil if nobody was named.
 	trust *attest.Trust
 	known map[string][]foundBundle // by folder
+	// kept are the bytes of these.
+	kept int64
 }
 
 // newTestimony returns the testimony of a run.
@@ -93,11 +95,12 @@ func (t *testimony) near(arg string) []foundBundle {
 	return all
 }
 
-// maxProvenance bounds the bundles that are read for hints, in bytes and for each
-// folder.
+// Bounds of the bundles that are read for hints: the bytes of one, how many of a folder,
+// and the bytes of all that a call keeps.
 const (
-	maxProvenance = 16 << 20
+	maxProvenance = attest.MaxSize
 	maxBeside     = 200
+	maxKept       = 64 << 20
 )
 
 // in reads the bundles with provenance in a folder. They are no more than hints, so
@@ -126,6 +129,10 @@ func (t *testimony) in(dir string) []foundBundle {
 			continue
 		}
 		if claim := attest.ReadClaim(data); strings.HasPrefix(claim.PredicateType, "https://slsa.dev/provenance/") {
+			if t.kept += int64(len(data)); t.kept > maxKept {
+				t.app.progress.Line("passed over: %s and what comes after it: more than %d MiB of provenance lie about", clean(short(name)), maxKept>>20)
+				break
+			}
 			list = append(list, foundBundle{name, data, claim})
 		}
 	}

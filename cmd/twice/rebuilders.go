@@ -68,7 +68,7 @@ func (v *verifier) judgeRebuild(doc *fileDoc, about attest.Artifact, b foundBund
 		o, err := attest.Open(b.data, *v.trust, about)
 		if err == nil {
 			opened = true
-			doc.published(b, o)
+			doc.published(v, b, o)
 		} else {
 			faults = append(faults, err)
 		}
@@ -80,7 +80,7 @@ func (v *verifier) judgeRebuild(doc *fileDoc, about attest.Artifact, b foundBund
 			continue
 		}
 		opened = true
-		said := bundleOf(b, o)
+		said := v.bundleOf(b, o)
 		doc.Rebuilds = append(doc.Rebuilds, rebuildStatementDoc{v.policy.Rebuilds.By[i].Name, said, i})
 		s, ok := o.Statement()
 		if !ok || !rebuilt.Is(s.PredicateType, s.Predicate) {

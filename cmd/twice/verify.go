@@ -103,9 +103,8 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 
 // Limits of what verify reads, in bytes and in files.
 const (
-	maxTrust   = 16 << 20
-	maxBundles = 10_000
-	maxFiles   = 100_000
+	maxTrust = 16 << 20
+	maxFiles = 100_000
 )
 
 // The documents of `twice verify --json`.
@@ -114,6 +113,8 @@ type (
 		Schema  string    `json:"schema"` // "twice.verify/v1"
 		Verdict string    `json:"verdict"`
 		Files   []fileDoc `json:"files"`
+		// Notes are what was not checked.
+		Notes []string `json:"notes,omitempty"`
 	}
 	fileDoc struct {
 		Name   string          `json:"name"`
@@ -133,6 +134,8 @@ type (
 		NotCounted []problemDoc `json:"notCounted,omitempty"`
 		// Policy is what came of the policy's expectations.
 		Policy policy.Findings `json:"policy,omitempty"`
+		// Notes are what a reader should know, and speaks neither for nor against it.
+		Notes []string `json:"notes,omitempty"`
 
 		statements []intoto.Statement
 		rebuilt    []policy.Rebuilt
@@ -154,8 +157,9 @@ type (
 	problemDoc struct {
 		Bundle string `json:"bundle,omitempty"`
 		// Reason is one of attest.Reason, or: unsigned, failed double build, failed
-		// rebuild, statement, policy, unreadable, and of what is not counted: nobody
-		// asked.
+		// rebuild, statement, policy, unreadable; of a folder with a release one of
+		// missing, foreign, copy, hard link, link, swapped, changed, record; and of what is
+		// not counted: nobody asked.
 		Reason string `json:"reason"`
 		Error  string `json:"error"`
 		Hint   string `json:"hint,omitempty"`
@@ -179,8 +183,13 @@ func (a *app) verifyCmd() *cobra.Command {
 		Long: `Verify checks that somebody you trust signed what is said
 about each file, and that it is about these bytes. Bundles are found by themselves
 in the file's folder and the two above it, as *.sigstore.json; every one that says
-it is about the file has to be good. A folder is verified with all files in it. Of an
-image (registry/name:tag or @digest) they are what is attached to it.
+it is about the file has to be good. A file that its statements call something else is
+told. Of an image (registry/name:tag or @digest) the bundles are what is attached to it.
+
+A folder with a release is held against its signed release.json: every file of the
+release has to be there, under its name, and nothing else. In any other folder each file
+is verified by itself. A policy is about the files of the release, and not about
+release.json; rebuilds are asked of its binaries, archives and images.
 
 A policy can ask for rebuilds: statements of twice rebuild --attest by people whom it
 lists, each with a key or an identity of their own. If it asks for nothing else,
@@ -196,7 +205,7 @@ not be determined.`,
 			if len(args) == 0 {
 				return fault.Usage(errors.New("name a file or a folder to verify"))
 			}
-			v := &verifier{app: a, known: map[string][]foundBundle{}, registry: a.registry(insecure)}
+			v := a.verifier(insecure)
 			if policyFile != "" {
 				data, err := readBounded(a.at(policyFile), policy.MaxSize+1)
 				if err == nil {
@@ -210,7 +219,7 @@ not be determined.`,
 				return err
 			}
 			for _, name := range bundles {
-				b, err := readBundle(a.at(name))
+				b, err := v.index.given(a.at(name))
 				if errors.Is(err, os.ErrNotExist) {
 					err = fault.Usage(err)
 				}
@@ -237,20 +246,27 @@ type verifier struct {
 	policy *policy.Policy
 	// rebuilders are the trusts of those whom the policy lists, in its order.
 	rebuilders []attest.Trust
-	given      []foundBundle
-	known      map[string][]foundBundle // by folder
+	given      []bundleRef
+	index      *bundleIndex
 	registry   publish.Options
-	// layouts are folders with OCI images.
-	layouts []string
-	// folders are all those below the arguments.
+	// predicates are those that were told, each once: most are said of many files.
+	predicates map[artifact.Digest]json.RawMessage
+	// dists are folders with a release, and layouts those with OCI images alone.
+	dists, layouts []string
+	// plain are arguments that are neither.
+	plain []plainFolder
+	// folders are all those below the plain arguments.
 	folders []string
 }
 
-// foundBundle is a bundle as it was read.
-type foundBundle struct {
-	name  string
-	data  []byte
-	claim attest.Claim
+func (a *app) verifier(insecure bool) *verifier {
+	return &verifier{app: a, index: newBundleIndex(), predicates: map[artifact.Digest]json.RawMessage{}, registry: a.registry(insecure)}
+}
+
+// plainFolder is a folder, and which of the files that were listed are in it.
+type plainFolder struct {
+	name        string
+	first, last int
 }
 
 // judgeAll judges everything that args name.
@@ -271,6 +287,22 @@ func (v *verifier) judgeAll(ctx context.Context, args []string) (verifyDoc, erro
 			f = v.image(ctx, name)
 		}
 		doc.add(f)
+	}
+	for _, dir := range v.plain {
+		if slices.ContainsFunc(doc.Files[dir.first:dir.last], fileDoc.ofRelease) {
+			doc.add(noRecord(dir.name))
+			continue
+		}
+		doc.Notes = append(doc.Notes, fmt.Sprintf("whether something is missing from %s, or was added: it has no %s", short(dir.name), pipeline.RecordName))
+	}
+	for _, dir := range v.dists {
+		list, err := v.dist(ctx, dir)
+		if err != nil {
+			return doc, err
+		}
+		for _, f := range list {
+			doc.add(f)
+		}
 	}
 	for _, dir := range v.layouts {
 		list, err := v.layout(ctx, dir)
@@ -320,8 +352,7 @@ func (v *verifier) run(ctx context.Context, args []string) error {
 }
 
 // list returns the files and images that args name. Of a folder these are all
-// regular files but bundles, and but the parts of images, which their digests
-// name.
+// regular files but bundles, and but releases and images, which are judged as a whole.
 func (v *verifier) list(args []string) (files, images []string, err error) {
 	for _, arg := range args {
 		root := v.app.at(arg)
@@ -342,15 +373,17 @@ func (v *verifier) list(args []string) (files, images []string, err error) {
 			files = append(files, root)
 			continue
 		}
-		before := len(files)
+		before, wholes := len(files), len(v.layouts)+len(v.dists)
 		err = filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
 				return err
 			case e.IsDir():
-				if _, err := os.Lstat(filepath.Join(name, layoutMark)); err == nil {
-					v.layouts = append(v.layouts, name)
-					return filepath.SkipDir
+				for mark, list := range map[string]*[]string{pipeline.RecordName: &v.dists, layoutMark: &v.layouts} {
+					if _, err := os.Lstat(filepath.Join(name, mark)); err == nil {
+						*list = append(*list, name)
+						return filepath.SkipDir
+					}
 				}
 				v.folders = append(v.folders, name)
 				return nil
@@ -365,8 +398,11 @@ func (v *verifier) list(args []string) (files, images []string, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if len(files) == before && len(v.layouts) == 0 {
+		if len(files) == before && len(v.layouts)+len(v.dists) == wholes {
 			return nil, nil, fault.Usage(fmt.Errorf("%s: there are no files in it to verify", arg))
+		}
+		if len(files) > before {
+			v.plain = append(v.plain, plainFolder{root, before, len(files)})
 		}
 	}
 	return files, images, nil
@@ -382,7 +418,24 @@ func (v *verifier) file(name string) fileDoc {
 	if err != nil {
 		return unreadable(short(name), err)
 	}
-	return v.judge(short(name), about, candidates)
+	doc := v.judge(short(name), about, candidates, v.policy)
+	doc.noteName(filepath.Base(name))
+	return doc
+}
+
+// noteName tells of a name that no statement gives the file.
+func (doc *fileDoc) noteName(base string) {
+	var names []string
+	for _, s := range doc.statements {
+		for _, sub := range s.Subjects {
+			if sub.Digest == doc.Digest && sub.Name != "" && !slices.Contains(names, sub.Name) {
+				names = append(names, sub.Name)
+			}
+		}
+	}
+	if len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool { return path.Base(n) == base }) {
+		doc.Notes = append(doc.Notes, fmt.Sprintf("it has another name: what is signed calls it %.500s", strings.Join(names[:min(3, len(names))], ", ")))
+	}
 }
 
 // image judges an image in a registry, by what is attached to it there.
@@ -398,10 +451,12 @@ func (v *verifier) image(ctx context.Context, ref string) fileDoc {
 			return unreadable(ref, err)
 		}
 		for i, a := range attached {
-			candidates = append(candidates, foundBundle{fmt.Sprintf("attachment %d", i+1), a.Bundle, attest.ReadClaim(a.Bundle)})
+			b := refOf(fmt.Sprintf("attachment %d", i+1), a.Bundle)
+			b.data = a.Bundle
+			candidates = append(candidates, b)
 		}
 	}
-	return v.judge(m.Reference(), attest.Artifact{Digest: m.Digest}, candidates)
+	return v.judge(m.Reference(), attest.Artifact{Digest: m.Digest}, candidates, v.policy)
 }
 
 // layoutMark is a file that every OCI image layout has
@@ -463,7 +518,7 @@ func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 		if err != nil {
 			return []fileDoc{unreadable(name, err)}, nil
 		}
-		list = append(list, v.judge(name, attest.Artifact{Digest: m.Digest}, candidates))
+		list = append(list, v.judge(name, attest.Artifact{Digest: m.Digest}, candidates, v.policy))
 	}
 	return list, nil
 }
@@ -474,10 +529,15 @@ func unreadable(name string, err error) fileDoc {
 }
 
 // judge opens the bundles that may be about something, each of which must be
-// good, and holds what they say against the policy.
-func (v *verifier) judge(name string, about attest.Artifact, candidates []foundBundle) fileDoc {
+// good, and holds what they say against a policy, nil if there is none.
+func (v *verifier) judge(name string, about attest.Artifact, candidates []bundleRef, expected *policy.Policy) fileDoc {
 	doc := fileDoc{Name: name, Digest: about.Digest, Verdict: refused, Bundles: []bundleDoc{}, Problems: []problemDoc{}}
-	for _, b := range candidates {
+	for _, c := range candidates {
+		b, err := c.load()
+		if err != nil {
+			doc.problem(short(c.name), unreadableBundle, err)
+			continue
+		}
 		switch {
 		case v.asksRebuilders(b):
 			v.judgeRebuild(&doc, about, b)
@@ -489,7 +549,7 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []foundB
 				doc.unopened(b, err)
 				continue
 			}
-			doc.published(b, opened)
+			doc.published(v, b, opened)
 		}
 	}
 	if v.trust != nil && len(doc.Bundles)+len(doc.Problems) == 0 {
@@ -503,8 +563,8 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []foundB
 	// In the policy's order, whatever the bundles are called.
 	slices.SortStableFunc(doc.Rebuilds, func(x, y rebuildStatementDoc) int { return x.nth - y.nth })
 	slices.SortStableFunc(doc.rebuilt, func(x, y policy.Rebuilt) int { return x.By - y.By })
-	if v.policy != nil && (len(doc.Bundles) > 0 || v.policy.Rebuilds != nil) {
-		doc.Policy = v.policy.Check(about.Digest, doc.statements, doc.rebuilt...)
+	if expected != nil && (len(doc.Bundles) > 0 || expected.Rebuilds != nil) {
+		doc.Policy = expected.Check(about.Digest, doc.statements, doc.rebuilt...)
 		for _, f := range doc.Policy {
 			if f.Outcome == policy.Met {
 				continue
@@ -516,6 +576,12 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []foundB
 			doc.problem("", "policy", err)
 		}
 	}
+	doc.settle()
+	return doc
+}
+
+// settle draws the verdict from the problems.
+func (doc *fileDoc) settle() {
 	cannotTell := slices.ContainsFunc(doc.Problems, func(p problemDoc) bool {
 		return p.Reason == string(attest.Undetermined) || p.Reason == unreadableBundle
 	})
@@ -524,8 +590,9 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []foundB
 		doc.Verdict = verified
 	case cannotTell && len(doc.Problems) == 1:
 		doc.Verdict = undetermined
+	default:
+		doc.Verdict = refused
 	}
-	return doc
 }
 
 // Reasons of a problem beside those of package attest.
@@ -548,9 +615,10 @@ func (doc *fileDoc) unopened(b foundBundle, err error) {
 }
 
 // published notes what the publisher says.
-func (doc *fileDoc) published(b foundBundle, opened *attest.Verified) {
-	said := bundleOf(b, opened)
+func (doc *fileDoc) published(v *verifier, b foundBundle, opened *attest.Verified) {
+	said := v.bundleOf(b, opened)
 	if s, ok := opened.Statement(); ok {
+		s.Predicate = said.Predicate
 		doc.statements = append(doc.statements, s)
 		if reason, err := contradiction(s); err != nil {
 			doc.problem(said.Name, reason, err)
@@ -559,10 +627,14 @@ func (doc *fileDoc) published(b foundBundle, opened *attest.Verified) {
 	doc.Bundles = append(doc.Bundles, said)
 }
 
-func bundleOf(b foundBundle, opened *attest.Verified) bundleDoc {
+func (v *verifier) bundleOf(b foundBundle, opened *attest.Verified) bundleDoc {
 	said := bundleDoc{Name: short(b.name), Signature: opened.Signature()}
 	if s, ok := opened.Statement(); ok {
-		said.PredicateType, said.Predicate = s.PredicateType, s.Predicate
+		digest := artifact.Of(s.Predicate)
+		if v.predicates[digest] == nil {
+			v.predicates[digest] = s.Predicate
+		}
+		said.PredicateType, said.Predicate = s.PredicateType, v.predicates[digest]
 	}
 	return said
 }
@@ -593,71 +665,38 @@ func contradiction(s intoto.Statement) (reason string, err error) {
 
 // candidates are the bundles that say they are about a file, or else the one
 // that is called like it.
-func (v *verifier) candidates(name string, d artifact.Digest) ([]foundBundle, error) {
+func (v *verifier) candidates(name string, d artifact.Digest) ([]bundleRef, error) {
 	if v.given != nil {
 		return v.given, nil
 	}
-	var claiming, own []foundBundle
-	look := func(dir string) error {
-		found, err := v.bundles(dir)
+	dirs := slices.Clone(v.folders)
+	for dir := filepath.Dir(name); len(dirs) < len(v.folders)+3; dir = filepath.Dir(dir) { // dist/bin/<target>
+		dirs = append(dirs, dir)
+	}
+	return v.among(dirs, name, d)
+}
+
+// among looks for candidates in folders.
+func (v *verifier) among(dirs []string, name string, d artifact.Digest) ([]bundleRef, error) {
+	var claiming, own []bundleRef
+	for _, dir := range dirs {
+		found, err := v.index.in(dir)
+		if err != nil {
+			return nil, err
+		}
 		for _, b := range found {
-			if b.claim.About(d) {
+			if b.about(d) {
 				claiming = append(claiming, b)
 			} else if b.name == name+pipeline.BundleSuffix {
 				own = append(own, b)
 			}
 		}
-		return err
-	}
-	dir := filepath.Dir(name)
-	for range 3 { // dist/bin/<target>
-		if err := look(dir); err != nil {
-			return nil, err
-		}
-		dir = filepath.Dir(dir)
-	}
-	for _, dir := range v.folders {
-		if err := look(dir); err != nil {
-			return nil, err
-		}
 	}
 	if len(claiming) == 0 {
 		claiming = own
 	}
-	slices.SortFunc(claiming, func(a, b foundBundle) int { return strings.Compare(a.name, b.name) })
-	return slices.CompactFunc(claiming, func(a, b foundBundle) bool { return a.name == b.name }), nil
-}
-
-// bundles reads those in a folder, once.
-func (v *verifier) bundles(dir string) ([]foundBundle, error) {
-	if found, ok := v.known[dir]; ok {
-		return found, nil
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var found []foundBundle
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), pipeline.BundleSuffix) {
-			continue
-		}
-		if len(found) == maxBundles {
-			return nil, fmt.Errorf("%s: more than %d bundles", dir, maxBundles)
-		}
-		b, err := readBundle(filepath.Join(dir, e.Name()))
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, b)
-	}
-	v.known[dir] = found
-	return found, nil
-}
-
-func readBundle(name string) (foundBundle, error) {
-	data, err := readBounded(name, attest.MaxSize)
-	return foundBundle{name, data, attest.ReadClaim(data)}, err
+	slices.SortFunc(claiming, func(a, b bundleRef) int { return strings.Compare(a.name, b.name) })
+	return slices.CompactFunc(claiming, func(a, b bundleRef) bool { return a.name == b.name }), nil
 }
 
 // maxContent is the size up to which a file's content is kept for signatures
@@ -753,6 +792,9 @@ func (v *verifier) print(doc verifyDoc) {
 				fmt.Fprintf(out, "              hint: %s\n", clean(p.Hint))
 			}
 		}
+		for _, n := range f.Notes {
+			fmt.Fprintf(out, "              note: %s\n", clean(n))
+		}
 		for _, s := range f.statements {
 			describe(s, say)
 		}
@@ -772,6 +814,9 @@ func (v *verifier) print(doc verifyDoc) {
 				say("policy        %s", p)
 			}
 		}
+	}
+	for _, n := range doc.Notes {
+		say("not checked   %s", n)
 	}
 	if len(said) > 0 {
 		fmt.Fprintf(out, "\n%s\n", strings.Join(said, "\n"))
@@ -821,6 +866,12 @@ func describe(s intoto.Statement, say func(string, ...any)) {
 		say("built by      %s", p.RunDetails.Builder.ID)
 		if p.External != nil && p.External.Snapshot {
 			say("              a snapshot, not a release")
+		}
+		if p.External != nil && p.External.Partial != nil {
+			say("              partial: %s", p.External.Partial.Of(len(p.External.Targets)))
+		}
+		if p.External != nil && p.External.Config.Uncommitted {
+			say("              its release file %s is not the one in the commit", p.External.Config.Path)
 		}
 	case slsa.TestResultType:
 		t, err := slsa.DecodeTestResult(s)
@@ -887,6 +938,9 @@ func describeSigner(s attest.Signature, say func(string, ...any)) {
 	}
 	for _, t := range s.Times {
 		say("signed when   %s tells by a %s", t.By, t.Kind)
+	}
+	for _, u := range s.Unknown {
+		say("not counted   %s, which the trusted root does not know", u)
 	}
 	if len(s.Logs)+len(s.Times) == 0 {
 		say("not checked   when it was signed, and whether a log knows of it (that takes --trusted-root)")

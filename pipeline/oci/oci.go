@@ -406,19 +406,17 @@ func (a *assembly) assemble(ctx context.Context) ([]Image, error) {
 		return nil, fmt.Errorf("images: %w", err)
 	}
 	var images []Image
-	top := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}
 	for _, img := range a.images {
-		made, desc, err := a.image(img)
+		made, err := a.image(img)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", img.plan.Key, err)
 		}
 		images = append(images, made)
-		top.Manifests = append(top.Manifests, desc)
 	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	if err := a.out.finish(top); err != nil {
+	if err := a.out.finish(images); err != nil {
 		return nil, fmt.Errorf("images: %w", err)
 	}
 	return images, nil
@@ -500,7 +498,7 @@ func (a *assembly) copyBase(ctx context.Context, store *artifact.Store, d v1.Des
 }
 
 // image makes the manifests and the index of an image.
-func (a *assembly) image(img preparedImage) (Image, v1.Descriptor, error) {
+func (a *assembly) image(img preparedImage) (Image, error) {
 	plan := img.plan
 	made := Image{Key: plan.Key, Repository: plan.Repository, Tags: slices.Clone(plan.Tags)}
 	index := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}
@@ -512,23 +510,17 @@ func (a *assembly) image(img preparedImage) (Image, v1.Descriptor, error) {
 	for _, p := range img.platforms {
 		m, desc, err := a.manifest(plan, p)
 		if err != nil {
-			return Image{}, v1.Descriptor{}, fmt.Errorf("%s: %w", p.Platform, err)
+			return Image{}, fmt.Errorf("%s: %w", p.Platform, err)
 		}
 		made.Manifests = append(made.Manifests, m)
 		index.Manifests = append(index.Manifests, desc)
 	}
 	desc, err := a.document(index, types.OCIImageIndex)
 	if err != nil {
-		return Image{}, v1.Descriptor{}, err
+		return Image{}, err
 	}
 	made.Digest, made.Size = artifact.Digest(desc.Digest.String()), desc.Size
-	desc.Annotations = map[string]string{
-		RefNameAnnotation:    refName(plan),
-		ContainerdAnnotation: refName(plan),
-		RepositoryAnnotation: plan.Repository,
-		TagsAnnotation:       strings.Join(plan.Tags, " "),
-	}
-	return made, desc, nil
+	return made, nil
 }
 
 // manifest makes the configuration and the manifest of an image for a platform.
@@ -700,16 +692,48 @@ func (l layout) blob(write func(io.Writer) error) (artifact.Digest, int64, error
 }
 
 // finish writes what makes the folder a layout.
-func (l layout) finish(index v1.IndexManifest) error {
+func (l layout) finish(images []Image) error {
 	if l.discards() {
 		return nil
 	}
-	data, err := json.MarshalIndent(index, "", "  ")
+	files, err := LayoutFiles(images)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(l.dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`+"\n"), 0o644); err != nil {
-		return err
+	for _, name := range []string{"oci-layout", "index.json"} {
+		if err := os.WriteFile(filepath.Join(l.dir, name), files[name], 0o644); err != nil {
+			return err
+		}
 	}
-	return os.WriteFile(filepath.Join(l.dir, "index.json"), append(data, '\n'), 0o644)
+	return nil
+}
+
+// LayoutFiles are the contents of the two files, beside the blobs, of the layout that
+// [Write] makes of images: oci-layout and index.json.
+func LayoutFiles(images []Image) (map[string][]byte, error) {
+	index := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}
+	for _, img := range images {
+		digest, err := v1.NewHash(string(img.Digest))
+		if err != nil {
+			return nil, err
+		}
+		if len(img.Tags) == 0 {
+			return nil, fmt.Errorf("%s: without a tag", img.Repository)
+		}
+		ref := img.Repository + ":" + img.Tags[0]
+		index.Manifests = append(index.Manifests, v1.Descriptor{
+			MediaType: types.OCIImageIndex, Size: img.Size, Digest: digest,
+			Annotations: map[string]string{
+				RefNameAnnotation:    ref,
+				ContainerdAnnotation: ref,
+				RepositoryAnnotation: img.Repository,
+				TagsAnnotation:       strings.Join(img.Tags, " "),
+			},
+		})
+	}
+	data, err := json.MarshalIndent(index, "", "  ")
+	return map[string][]byte{
+		"oci-layout": []byte(`{"imageLayoutVersion":"1.0.0"}` + "\n"),
+		"index.json": append(data, '\n'),
+	}, err
 }

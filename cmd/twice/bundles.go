@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/pipeline"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fault"
+)
+
+// Limits of the bundles that one call looks at, all folders together.
+const (
+	maxBundles     = 10_000
+	maxBundleBytes = 512 << 20
+)
+
+// foundBundle is a bundle as it was read.
+type foundBundle struct {
+	name  string
+	data  []byte
+	claim attest.Claim
+}
+
+// bundleRef is a bundle that was found, and what it claims. Its bytes are read again when
+// it is judged: of the bundles that lie about, which anybody may have put there, no more
+// than one is in memory at a time.
+type bundleRef struct {
+	name   string
+	digest artifact.Digest
+	// predicateType is what it claims to be, cut off where it is too long to be one.
+	predicateType string
+	subjects      [][32]byte
+	// data is there for what was named or fetched, and is not read again.
+	data []byte
+}
+
+// refOf describes a bundle. It keeps nothing of data.
+func refOf(name string, data []byte) bundleRef {
+	claim := attest.ReadClaim(data)
+	b := bundleRef{name: name, digest: artifact.Of(data), predicateType: strings.Clone(claim.PredicateType[:min(len(claim.PredicateType), 200)])}
+	for _, d := range claim.Subjects {
+		b.subjects = append(b.subjects, sum(d))
+	}
+	return b
+}
+
+// sum is a digest in its shortest form.
+func sum(d artifact.Digest) (s [32]byte) {
+	hex.Decode(s[:], []byte(d.Hex())) // is one: ReadClaim has parsed it
+	return s
+}
+
+// about tells whether the bundle says that it is about d.
+func (b bundleRef) about(d artifact.Digest) bool { return slices.Contains(b.subjects, sum(d)) }
+
+// load reads the bundle.
+func (b bundleRef) load() (foundBundle, error) {
+	data := b.data
+	if data == nil {
+		var err error
+		if data, err = readBounded(b.name, attest.MaxSize); err != nil {
+			return foundBundle{}, err
+		}
+		if artifact.Of(data) != b.digest {
+			return foundBundle{}, fmt.Errorf("%s: changed while it was verified", b.name)
+		}
+	}
+	return foundBundle{b.name, data, attest.ReadClaim(data)}, nil
+}
+
+// bundleIndex finds the bundles in folders. It takes memory for what these claim and for
+// one of them, and no time for more than the limits above.
+type bundleIndex struct {
+	known map[string][]bundleRef // by folder
+	count int
+	bytes int64
+	buf   []byte // is used for one bundle after the other
+}
+
+func newBundleIndex() *bundleIndex { return &bundleIndex{known: map[string][]bundleRef{}} }
+
+// in returns the bundles of a folder, by name.
+func (x *bundleIndex) in(dir string) ([]bundleRef, error) {
+	dir = filepath.Clean(dir)
+	if found, ok := x.known[dir]; ok {
+		return found, nil
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var found []bundleRef
+	for {
+		entries, err := f.ReadDir(1000) // a folder may have any number
+		for _, e := range entries {
+			if !strings.HasSuffix(e.Name(), pipeline.BundleSuffix) {
+				continue
+			}
+			b, err := x.read(filepath.Join(dir, e.Name()))
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, b)
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(found, func(a, b bundleRef) int { return cmp.Compare(a.name, b.name) })
+	x.known[dir] = found
+	return found, nil
+}
+
+// read reads a bundle, within what is left.
+func (x *bundleIndex) read(name string) (bundleRef, error) {
+	if x.count++; x.count > maxBundles {
+		return bundleRef{}, tooMuch(fmt.Sprintf("%s: it and others are more than %d bundles", name, maxBundles))
+	}
+	f, err := openRegular(name)
+	if err != nil {
+		return bundleRef{}, err
+	}
+	defer f.Close()
+	left := maxBundleBytes - x.bytes
+	limit := min(attest.MaxSize, left)
+	if info, err := f.Stat(); err != nil {
+		return bundleRef{}, err
+	} else if info.Size() <= limit { // else one byte too many is read, and tells
+		x.buf = slices.Grow(x.buf[:0], int(info.Size())+bytes.MinRead)
+	}
+	buf := bytes.NewBuffer(x.buf[:0])
+	n, err := buf.ReadFrom(io.LimitReader(f, limit+1))
+	x.buf, x.bytes = buf.Bytes(), x.bytes+n
+	switch {
+	case err != nil:
+		return bundleRef{}, err
+	case n > attest.MaxSize:
+		return bundleRef{}, fault.Hint(fmt.Errorf("%s: more than %d MiB, which no bundle has", name, attest.MaxSize>>20),
+			"move it away, or name the bundles that matter with --bundle")
+	case n > left:
+		return bundleRef{}, tooMuch(fmt.Sprintf("%s: it and the bundles before it have more than %d MiB", name, maxBundleBytes>>20))
+	}
+	return refOf(name, x.buf), nil
+}
+
+func tooMuch(what string) error {
+	return fault.Hint(errors.New(what), "name the bundles that matter with --bundle, or move the others away")
+}
+
+// given reads a bundle that the user named.
+func (x *bundleIndex) given(name string) (bundleRef, error) {
+	b, err := x.read(name)
+	if err == nil {
+		b.data = bytes.Clone(x.buf)
+	}
+	return b, err
+}

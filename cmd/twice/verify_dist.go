@@ -1,0 +1,395 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/attest/policy"
+	"github.com/twicebuild/twice/attest/slsa"
+	"github.com/twicebuild/twice/pipeline"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+// Reasons of a problem with a folder.
+const (
+	missingFile  = "missing"
+	foreignFile  = "foreign"
+	copiedFile   = "copy"
+	hardLink     = "hard link"
+	symbolicLink = "link"
+	swappedFile  = "swapped"
+	changedFile  = "changed"
+	badRecord    = "record"
+)
+
+// heldDist is a folder with a release that is held against its record.
+type heldDist struct {
+	v    *verifier
+	root string
+	// there is everything below root but folders, by its path with slashes. Links are
+	// not followed.
+	there    map[string]fs.FileInfo
+	folders  []string // paths below root, and "."
+	contents *pipeline.Contents
+	record   *report.Record
+	// names are those of a file's bytes, by the record.
+	names map[artifact.Digest][]string
+}
+
+// dist judges a folder with a release: the record has to be signed, everything that it
+// names has to be there and good, and nothing else may be there.
+func (v *verifier) dist(ctx context.Context, root string) ([]fileDoc, error) {
+	switch {
+	case v.given != nil:
+		return nil, fault.Usage(fmt.Errorf("%s: --bundle is for files: a release has its bundles in its folder", short(root)))
+	case v.trust == nil:
+		return nil, fault.Usage(fmt.Errorf("%s: nothing says who has to have signed its %s", short(root), pipeline.RecordName),
+			"give --key or --certificate-identity, or name the files that were rebuilt")
+	}
+	d := &heldDist{v: v, root: root, there: map[string]fs.FileInfo{}, names: map[artifact.Digest][]string{}}
+	if err := d.read(ctx); err != nil {
+		return []fileDoc{unreadable(short(root), err)}, nil
+	}
+	record := d.openRecord()
+	if record.Verdict != verified {
+		record.Notes = append(record.Notes, "nothing else in this folder was looked at, since all of it is held against this file")
+		return []fileDoc{record}, nil
+	}
+
+	list := []fileDoc{record}
+	for _, name := range slices.Sorted(maps.Keys(d.contents.Files)) {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		if name == pipeline.RecordName {
+			continue
+		}
+		// Of images it suffices to tell what is wrong with a part.
+		if doc := d.member(name); doc.Verdict != verified || !d.isPart(name) {
+			list = append(list, doc)
+		}
+	}
+	list = append(list, d.images()...)
+	list = append(list, d.bundles()...)
+	return append(list, d.foreign()...), nil
+}
+
+// read lists the folder.
+func (d *heldDist) read(ctx context.Context) error {
+	return filepath.WalkDir(d.root, func(name string, e fs.DirEntry, err error) error {
+		if err = errors.Join(err, context.Cause(ctx)); err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(d.root, name)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		if len(d.there)+len(d.folders) > maxFiles {
+			return fmt.Errorf("more than %d files", maxFiles)
+		}
+		if e.IsDir() {
+			d.folders = append(d.folders, rel)
+			return nil
+		}
+		d.there[rel], err = e.Info()
+		return err
+	})
+}
+
+// path is where a file lies.
+func (d *heldDist) path(name string) string { return filepath.Join(d.root, filepath.FromSlash(name)) }
+
+// refuse is the verdict on something that is not as it should be.
+func (d *heldDist) refuse(name, reason, format string, args ...any) fileDoc {
+	doc := fileDoc{Name: short(d.path(name)), Bundles: []bundleDoc{}}
+	doc.problem("", reason, fmt.Errorf(format, args...))
+	doc.settle()
+	return doc
+}
+
+// regular is the verdict on what is no regular file, and whether there is one.
+func (d *heldDist) regular(name string) (fileDoc, bool) {
+	info := d.there[name]
+	switch {
+	case info == nil:
+		return d.refuse(name, foreignFile, "a folder, where a release has a file"), false
+	case info.Mode().IsRegular():
+		return fileDoc{}, true
+	case info.Mode()&fs.ModeSymlink != 0:
+		return d.refuse(name, symbolicLink, "a symbolic link, where a release has files"), false
+	}
+	return d.refuse(name, foreignFile, "neither a file nor a folder"), false
+}
+
+// judge opens all bundles of the folder that are about something.
+func (d *heldDist) judge(name string, about attest.Artifact, expected *policy.Policy) fileDoc {
+	var dirs []string
+	for _, dir := range d.folders {
+		dirs = append(dirs, d.path(dir))
+	}
+	candidates, err := d.v.among(dirs, d.path(name), about.Digest)
+	if err != nil {
+		return unreadable(short(d.path(name)), err)
+	}
+	// A key that goes with SHA-384 signs a file without naming its SHA-256.
+	if own, ok := d.silent(name); ok && !slices.ContainsFunc(candidates, func(b bundleRef) bool { return b.name == own.name }) {
+		candidates = append(candidates, own)
+	}
+	return d.v.judge(short(d.path(name)), about, candidates, expected)
+}
+
+// silent returns the bundle that is called like a file and does not say what it is about.
+func (d *heldDist) silent(name string) (bundleRef, bool) {
+	file := d.path(name) + pipeline.BundleSuffix
+	refs, err := d.v.index.in(filepath.Dir(file))
+	i := slices.IndexFunc(refs, func(b bundleRef) bool { return b.name == file && len(b.subjects) == 0 })
+	if err != nil || i < 0 {
+		return bundleRef{}, false
+	}
+	return refs[i], true
+}
+
+// openRecord judges release.json, and reads it if it is good.
+func (d *heldDist) openRecord() fileDoc {
+	const name = pipeline.RecordName
+	if bad, ok := d.regular(name); !ok {
+		return bad
+	}
+	data, err := readBounded(d.path(name), report.MaxSize)
+	if err != nil {
+		return unreadable(short(d.path(name)), err)
+	}
+	doc := d.judge(name, attest.Artifact{Digest: artifact.Of(data), Content: data}, nil)
+	if doc.Verdict != verified {
+		return doc
+	}
+	if d.record, err = report.Decode(data); err == nil && !d.record.Verdict.Pass() {
+		err = fmt.Errorf("the builds are %q: there is no release in this folder", d.record.Verdict)
+	}
+	if err == nil {
+		d.contents, err = pipeline.ContentsOf(d.record)
+	}
+	if err != nil {
+		doc.problem("", badRecord, err)
+		doc.settle()
+		return doc
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.contents.Files)) {
+		digest := d.contents.Files[name]
+		d.names[digest] = append(d.names[digest], name)
+	}
+	return doc
+}
+
+// isPart tells whether a file is a part of the image layout.
+func (d *heldDist) isPart(name string) bool { return strings.HasPrefix(name, pipeline.ImagesName+"/") }
+
+// member judges a file that the record names.
+func (d *heldDist) member(name string) fileDoc {
+	want := d.contents.Files[name]
+	if d.there[name] == nil {
+		return d.refuse(name, missingFile, "missing: the release has it, with %s", want)
+	}
+	if bad, ok := d.regular(name); !ok {
+		return bad
+	}
+	about, err := digestFile(d.path(name))
+	if err != nil {
+		return unreadable(short(d.path(name)), err)
+	}
+	if about.Digest != want {
+		if others := d.names[about.Digest]; len(others) > 0 {
+			return d.refuse(name, swappedFile, "it has the bytes of %s", others[0])
+		}
+		return d.refuse(name, changedFile, "changed: it is %s, and the release has %s", about.Digest, want)
+	}
+	if d.isPart(name) {
+		return fileDoc{Verdict: verified}
+	}
+	doc := d.judge(name, about, d.expected(name))
+	d.sameRun(&doc)
+	return doc
+}
+
+// expected is what the policy asks of an artifact. Only what comes out of a build can be
+// rebuilt.
+func (d *heldDist) expected(name string) *policy.Policy {
+	if d.v.policy == nil || d.v.policy.Rebuilds == nil || slices.ContainsFunc(d.record.Artifacts, func(a artifact.Artifact) bool {
+		return a.Name == name && (a.Kind == artifact.Binary || a.Kind == artifact.Archive)
+	}) {
+		return d.v.policy
+	}
+	if d.v.policy.OnlyRebuilds() {
+		return nil
+	}
+	p := *d.v.policy
+	p.Rebuilds = nil
+	return &p
+}
+
+// sameRun holds provenance against the record: each names the other's bytes.
+func (d *heldDist) sameRun(doc *fileDoc) {
+	for _, s := range doc.statements {
+		p, err := slsa.DecodeProvenance(s)
+		if err != nil || p.Internal == nil {
+			continue // another statement, or a problem that was told
+		}
+		if got := p.Record(); got != d.contents.Files[pipeline.RecordName] {
+			doc.problem("", badRecord, fmt.Errorf("the provenance is of a run whose %s is %s, which is not the one here", pipeline.RecordName, got))
+			doc.settle()
+		}
+	}
+}
+
+// images judges the images by their digests in the record, with their manifests.
+func (d *heldDist) images() []fileDoc {
+	var list []fileDoc
+	for _, img := range d.record.Images {
+		name := img.Repository + ":" + img.Tags[0]
+		doc := d.judge(pipeline.ImagesName, attest.Artifact{Digest: img.Digest}, d.v.policy)
+		doc.Name += ": " + name
+		d.sameRun(&doc)
+		list = append(list, doc)
+		for _, m := range img.Manifests {
+			doc := d.judge(pipeline.ImagesName, attest.Artifact{Digest: m.Digest}, nil)
+			doc.Name += ": " + name + "#" + m.Platform
+			if doc.Verdict != verified {
+				list = append(list, doc)
+			}
+		}
+	}
+	return list
+}
+
+// bundles holds the bundles against their names. Whether they are good was told with
+// what they are about.
+func (d *heldDist) bundles() []fileDoc {
+	found := map[string]bundleRef{}
+	for _, dir := range d.folders {
+		refs, err := d.v.index.in(d.path(dir))
+		if err != nil {
+			return []fileDoc{unreadable(short(d.path(dir)), err)}
+		}
+		for _, b := range refs {
+			found[path.Join(dir, filepath.Base(b.name))] = b
+		}
+	}
+	var list []fileDoc
+	own := map[artifact.Digest]string{}
+	for _, name := range slices.Sorted(maps.Keys(d.contents.Bundles)) {
+		want := d.contents.Bundles[name]
+		b, ok := found[name]
+		switch {
+		case !ok:
+			list = append(list, d.refuse(name, missingFile, "missing: the release has this bundle"))
+		case b.predicateType != want.PredicateType || !b.about(want.Subject) && (want.PredicateType != "" || len(b.subjects) > 0):
+			list = append(list, d.refuse(name, swappedFile, "it is not the bundle that its name says"))
+		default:
+			own[b.digest] = name
+		}
+	}
+	known := d.subjects()
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		b := found[name]
+		if _, ok := d.contents.Bundles[name]; ok {
+			continue
+		}
+		about := slices.ContainsFunc(b.subjects, func(s [32]byte) bool { return known[s] })
+		switch original, copied := own[b.digest]; {
+		case len(b.subjects) == 0:
+			list = append(list, d.refuse(name, foreignFile, "foreign: it is called a bundle, and is none"))
+		case copied:
+			list = append(list, d.refuse(name, copiedFile, "a copy of %s", original))
+		case !about:
+			list = append(list, d.refuse(name, foreignFile, "foreign: it is about nothing in this release"))
+		}
+	}
+	return list
+}
+
+// subjects are the digests of what bundles of the release can be about, and which are
+// judged with all that is said of them.
+func (d *heldDist) subjects() map[[32]byte]bool {
+	known := map[[32]byte]bool{}
+	for name, digest := range d.contents.Files {
+		if !d.isPart(name) {
+			known[sum(digest)] = true
+		}
+	}
+	for _, img := range d.record.Images {
+		known[sum(img.Digest)] = true
+		for _, m := range img.Manifests {
+			known[sum(m.Digest)] = true
+		}
+	}
+	return known
+}
+
+// foreign refuses what the record does not know.
+func (d *heldDist) foreign() []fileDoc {
+	var list []fileDoc
+	folders := d.contents.Folders()
+	for _, dir := range d.folders {
+		if dir != "." && !slices.Contains(folders, dir) {
+			list = append(list, d.refuse(dir, foreignFile, "foreign: a folder that is not of the release"))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.there)) {
+		if _, ok := d.contents.Files[name]; ok {
+			continue
+		}
+		if bad, ok := d.regular(name); !ok {
+			list = append(list, bad)
+		} else if !strings.HasSuffix(name, pipeline.BundleSuffix) {
+			list = append(list, d.foreignFile(name))
+		}
+	}
+	return list
+}
+
+// foreignFile says what is known of a file that the record does not name.
+func (d *heldDist) foreignFile(name string) fileDoc {
+	info := d.there[name]
+	// A stranger's file may have any size; a copy has that of what it copies.
+	sameSize := slices.ContainsFunc(d.record.Artifacts, func(a artifact.Artifact) bool { return a.Size == info.Size() })
+	for _, other := range slices.Sorted(maps.Keys(d.contents.Files)) {
+		member := d.there[other]
+		if member != nil && os.SameFile(member, info) {
+			return d.refuse(name, hardLink, "a hard link of %s", other)
+		}
+		sameSize = sameSize || member != nil && member.Size() == info.Size()
+	}
+	if sameSize {
+		if about, err := digestFile(d.path(name)); err == nil && len(d.names[about.Digest]) > 0 {
+			return d.refuse(name, copiedFile, "a copy of %s under a name that the release does not have", d.names[about.Digest][0])
+		}
+	}
+	return d.refuse(name, foreignFile, "foreign: the release does not have it")
+}
+
+// ofRelease tells whether something is said of a file that twice says of its releases.
+func (doc fileDoc) ofRelease() bool {
+	return slices.ContainsFunc(doc.statements, slsa.IsOurs)
+}
+
+// noRecord refuses a folder with files of a release and without its record, which
+// somebody took out lest it be seen what else is missing.
+func noRecord(dir string) fileDoc {
+	doc := fileDoc{Name: short(dir), Bundles: []bundleDoc{}}
+	doc.problem("", missingFile, fault.Hint(fmt.Errorf("%s is missing: there are files of a release, and nothing tells which", pipeline.RecordName),
+		"fetch "+pipeline.RecordName+" of the release and its bundle, too, or name the files instead of the folder"))
+	doc.settle()
+	return doc
+}

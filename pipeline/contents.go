@@ -1,0 +1,109 @@
+package pipeline
+
+import (
+	"path"
+	"slices"
+
+	"github.com/twicebuild/twice/attest/slsa"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/oci"
+	"github.com/twicebuild/twice/pipeline/report"
+)
+
+// Contents is what a signed dist holds, all of it.
+type Contents struct {
+	// Files are the digests of all files but bundles, by their paths below dist: the
+	// record, its artifacts, and what the layout of its images consists of.
+	Files map[string]artifact.Digest
+	// Bundles say what each bundle that a release has is about, by its path.
+	Bundles map[string]BundleOf
+}
+
+// BundleOf says what is in a bundle of a release.
+type BundleOf struct {
+	// PredicateType is that of the statement, empty for a file's signature.
+	PredicateType string
+	// Subject is one of what it is about.
+	Subject artifact.Digest
+}
+
+// ContentsOf derives what the dist of a record holds. Neither the record nor what is
+// derived from it is worth more than the signature of the record.
+func ContentsOf(rec *report.Record) (*Contents, error) {
+	encoded, err := rec.Encode()
+	if err != nil {
+		return nil, err
+	}
+	c := &Contents{Files: map[string]artifact.Digest{}, Bundles: map[string]BundleOf{}}
+	sign := func(name, predicateType string, subject artifact.Digest) {
+		c.Bundles[name+BundleSuffix] = BundleOf{predicateType, subject}
+	}
+	c.Files[RecordName] = artifact.Of(encoded)
+	sign(RecordName, "", c.Files[RecordName])
+
+	base := rec.Project + "_" + rec.Version
+	for _, a := range rec.Artifacts {
+		c.Files[a.Name] = a.Digest
+		if a.Kind == artifact.Checksums {
+			sign(a.Name, "", a.Digest)
+		}
+		// The first will do: these two are about every artifact.
+		if _, ok := c.Bundles[base+".provenance"+BundleSuffix]; !ok {
+			sign(base+".provenance", slsa.ProvenanceType, a.Digest)
+			sign(base+".double-build", slsa.TestResultType, a.Digest)
+		}
+	}
+	for _, b := range rec.Binaries {
+		for _, form := range sbomForms {
+			name := sbomPath(b, form.suffix)
+			if _, ok := c.Files[name]; ok {
+				sign(name, form.predicateType, b.A)
+			}
+		}
+	}
+
+	if len(rec.Images) == 0 {
+		return c, nil
+	}
+	layout, err := oci.LayoutFiles(rec.Images)
+	if err != nil {
+		return nil, err
+	}
+	for name, data := range layout {
+		c.Files[path.Join(ImagesName, name)] = artifact.Of(data)
+	}
+	for _, img := range rec.Images {
+		blobs := []artifact.Digest{img.Digest}
+		for _, m := range img.Manifests {
+			blobs = append(blobs, m.Digest, m.Config)
+			for _, l := range m.Layers {
+				blobs = append(blobs, l.Digest)
+			}
+		}
+		for _, d := range blobs {
+			c.Files[path.Join(ImagesName, "blobs", "sha256", d.Hex())] = d
+		}
+	}
+	for _, s := range imageSubjects(rec) {
+		sign(imageBundle(s.Digest), ImageSignature, s.Digest)
+	}
+	return c, nil
+}
+
+// Folders are the paths of all folders that hold files or bundles, sorted.
+func (c *Contents) Folders() []string {
+	var list []string
+	add := func(name string) {
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			list = append(list, dir)
+		}
+	}
+	for name := range c.Files {
+		add(name)
+	}
+	for name := range c.Bundles {
+		add(name)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
