@@ -62,6 +62,8 @@ type Config struct {
 	Host    report.Host
 	// Memory is how much of the machine's memory the builds may use, in bytes.
 	Memory int64
+	// Timeout is how long each hook, and each build of a target, may take.
+	Timeout time.Duration
 	// Epoch is SOURCE_DATE_EPOCH where the user set it: the time of the files in
 	// archives instead of the commit's.
 	Epoch *time.Time

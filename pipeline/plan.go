@@ -482,7 +482,7 @@ func (p *Plan) setUp(ctx context.Context) error {
 		dirs[name] = dir
 	}
 	var err error
-	if p.confine, err = build.Probe(ctx, dirs["probe"]); err != nil {
+	if p.confine, err = build.Probe(ctx, dirs["probe"], p.cfg.Path); err != nil {
 		return err
 	}
 	p.store = artifact.NewStore(dirs["store"])
@@ -498,10 +498,17 @@ func (p *Plan) setUp(ctx context.Context) error {
 		ModuleDir: p.Source.Source().Dir, ConfigDir: path.Dir(p.configRel),
 		GOROOT: p.Toolchain.Dir, ModCache: p.Modules.Dir,
 		Hooks: p.hooks, Epoch: p.mtime().Unix(),
-		Path: p.cfg.Path, HostEnv: p.cfg.HostEnv, Confinement: p.confine,
+		Path: p.cfg.Path, HostEnv: p.cfg.HostEnv, Confinement: p.confine, Limits: p.limits(),
 		Now: p.cfg.Now, Log: p.cfg.HookLog,
 	}
 	return nil
+}
+
+// limits bound each command of a pass.
+func (p *Plan) limits() build.Limits {
+	limits := build.DefaultLimits(p.cfg.Memory)
+	limits.Time = p.cfg.Timeout
+	return limits
 }
 
 // mtime is the time of the files in archives.

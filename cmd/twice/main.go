@@ -107,6 +107,7 @@ type app struct {
 	progress *report.Progress
 
 	dir, config, out, cache, module string
+	timeout                         time.Duration
 	targets                         []string
 	json, plain, verbose            bool
 	printed                         bool // stdout has its document
@@ -227,6 +228,7 @@ func (a *app) sourceFlags(c *cobra.Command) *cobra.Command {
 	c.Flags().StringVar(&a.out, "out", "dist", "the `DIR` to write")
 	c.Flags().StringVar(&a.module, "module", "", "build `PATH@VERSION` of the module proxy instead of a commit")
 	c.Flags().StringArrayVar(&a.targets, "target", nil, "only targets that match `GLOB`, such as 'linux/*' (may be repeated)")
+	c.Flags().DurationVar(&a.timeout, "timeout", build.Time, "the time for each hook, and for each build of a target")
 	c.Flags().StringVar(&a.cache, "cache", "", "the `DIR` for toolchains and workspaces (default: twice in the user's cache folder)")
 	return c
 }
@@ -241,12 +243,15 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 		Module: a.module, Targets: a.targets,
 		Env: a.env, Path: absolute(filepath.SplitList(env["PATH"])), HostEnv: hostEnv(env),
 		Host:   report.Host{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU()},
-		Memory: memory(),
+		Memory: memory(), Timeout: a.timeout,
 		Remote: a.remote(), CheckBase: a.checkBase,
 		Tool: toolVersion(), Now: a.now, Progress: a.progress, HookLog: io.Discard,
 	}
 	if a.verbose {
 		cfg.HookLog = a.stderr
+	}
+	if a.timeout <= 0 {
+		return cfg, fault.Usage(fmt.Errorf("--timeout %s: want a time", a.timeout))
 	}
 	var err error
 	if cfg.ConfigFile, err = filepath.Abs(filepath.Join(a.dir, a.config)); filepath.IsAbs(a.config) {

@@ -145,7 +145,7 @@ func newWorld(t *testing.T) world {
 			}
 		}
 	}
-	if w.confinement, err = build.Probe(context.Background(), t.TempDir()); err != nil {
+	if w.confinement, err = build.Probe(context.Background(), t.TempDir(), filepath.SplitList(os.Getenv("PATH"))); err != nil {
 		t.Fatal(err)
 	}
 	return w

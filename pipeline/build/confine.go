@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -14,6 +15,9 @@ type Confinement struct {
 	// Landlock is the ABI version in use, 0 without it
 	// (https://docs.kernel.org/userspace-api/landlock.html).
 	Landlock int `json:"landlock"`
+	// Seccomp tells that system calls are forbidden by which a command could leave
+	// word for the other pass, or get out.
+	Seccomp bool `json:"seccomp,omitempty"`
 	// NetworkCut tells whether the network is out of reach: "none" where there is
 	// none, "tcp" where TCP alone is forbidden, "" where nothing is.
 	NetworkCut string `json:"networkCut"`
@@ -21,8 +25,27 @@ type Confinement struct {
 	Missing []string `json:"missing"`
 }
 
-// writesConfined tells whether a build step can write outside its workspace.
+// writesConfined tells whether the files outside of its workspace are safe from a
+// build step.
 func (c Confinement) writesConfined() bool { return c.Namespaces || c.Landlock > 0 }
+
+// holds tells whether what a stranger wrote may be built: nothing of this host can
+// be changed. Landlock alone does that since version 3 (which covers truncation),
+// where seccomp forbids the calls that it does not see, such as chmod.
+func (c Confinement) holds() bool { return c.Namespaces || c.Landlock >= 3 && c.Seccomp }
+
+// UnconfinedError is a build of a stranger's source where it could change the host.
+type UnconfinedError struct{ Missing []string }
+
+// Error says that it was not done, and what would be missing.
+func (e *UnconfinedError) Error() string {
+	return "somebody else's source is not built where a build step could change this machine: " + strings.Join(e.Missing, "; ")
+}
+
+// Hint says where it can be done.
+func (e *UnconfinedError) Hint() string {
+	return "do it on Linux with user namespaces, or with Landlock (Linux 6.2 and later) and seccomp; a virtual machine or a container with one of them will do"
+}
 
 // Reasons says, by the name of a [Variation], why this host cannot vary it.
 func (c Confinement) Reasons() map[string]string {
@@ -59,6 +82,10 @@ type cell struct {
 	LeaveOut int  `json:"leaveOut"`
 	FixedMap bool `json:"fixedMap"` // no address space layout randomization
 	OldName  bool `json:"oldName"`  // uname reports a 2.6 kernel
+	// Seccomp forbids system calls, FixedMarks also those that change modes, owners,
+	// times and attributes of files.
+	Seccomp    bool `json:"seccomp,omitempty"`
+	FixedMarks bool `json:"fixedMarks,omitempty"`
 	// Landlock is the ABI version to use, 0 for none; Writable are the folders
 	// that stay writable, as seen after the root has changed.
 	Landlock int      `json:"landlock"`
@@ -80,14 +107,16 @@ type mount struct {
 // observed is what the child reports right before it becomes the command.
 type observed struct {
 	Witness Witness `json:"witness"`
+	// Missing is what the kernel does not do, and is done without.
+	Missing []string `json:"missing,omitempty"`
 	// Failed is the step of the confinement that did not work.
 	Failed string `json:"failed,omitempty"`
 }
 
 // Probe finds out, by trying it, what this host allows. scratch is an empty
-// folder. It fails only if ctx ends.
-func Probe(ctx context.Context, scratch string) (Confinement, error) {
-	c := probe(ctx, scratch)
+// folder, and path the folders of the user's PATH. It fails only if ctx ends.
+func Probe(ctx context.Context, scratch string, path []string) (Confinement, error) {
+	c := probe(ctx, scratch, path)
 	if c.Missing == nil {
 		c.Missing = []string{}
 	}
@@ -102,6 +131,6 @@ func stepError(step string, err error) error {
 	return fmt.Errorf("%s: %w", step, err)
 }
 
-// waitDelay bounds how long a killed command's descendants may hold its output
-// open.
-const waitDelay = time.Second
+// waitDelay bounds how long it takes to end a command's processes, once they are
+// to end.
+const waitDelay = 5 * time.Second

@@ -15,21 +15,26 @@ import (
 // first. The lesser ones are what other hosts have.
 func tiers(t *testing.T) map[string]Confinement {
 	t.Helper()
-	c, err := Probe(t.Context(), t.TempDir())
+	c, err := Probe(t.Context(), t.TempDir(), filepath.SplitList(os.Getenv("PATH")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	list := map[string]Confinement{"none": {}}
-	if c.Namespaces {
-		list["namespaces"] = c
-		if c.Landlock > 0 {
-			without := c
-			without.Landlock = 0
-			list["namespaces alone"] = without
-		}
+	add := func(name string, tier Confinement) {
+		tier.Missing = nil
+		list[name] = tier.settled()
 	}
-	if c.Landlock > 0 {
-		list["landlock"] = Confinement{Landlock: c.Landlock, NetworkCut: "tcp"}
+	bare := c
+	bare.Landlock, bare.Seccomp = 0, false
+	if c.Namespaces {
+		add("namespaces", c)
+		add("namespaces alone", bare)
+	}
+	if bare.Namespaces = false; c.Landlock > 0 {
+		bare.Landlock = c.Landlock
+		add("landlock alone", bare)
+		bare.Seccomp = c.Seccomp
+		add("landlock", bare)
 	}
 	return list
 }
@@ -184,7 +189,7 @@ func TestConfinementFails(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = p.run(os.Stderr)
+			_, err = p.run(os.Stderr, func(int) {})
 			var failed *confinementError
 			if !errors.As(err, &failed) {
 				t.Errorf("%v", err)

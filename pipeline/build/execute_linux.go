@@ -3,19 +3,122 @@ package build
 import (
 	"context"
 	"io"
+	"os"
+	"strconv"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// execute runs c and returns what its process observed.
-func (s *local) execute(ctx context.Context, c cell, out io.Writer) (Witness, time.Duration, error) {
+// execute runs c and returns what its process observed. stop ends it.
+func (s *local) execute(ctx context.Context, c cell, out io.Writer, stop context.CancelCauseFunc) (Witness, time.Duration, error) {
 	p, err := confine(ctx, c, s.seen.user, s.seen.group)
 	if err != nil {
 		return nil, 0, err
 	}
-	o, err := p.run(out)
+	watching, done := context.WithCancel(ctx)
+	defer done()
+	o, err := p.run(out, func(pid int) { go s.watch(watching, pid, stop) })
 	var cpu time.Duration
 	if st := p.cmd.ProcessState; st != nil {
 		cpu = st.UserTime() + st.SystemTime()
 	}
 	return o.Witness, cpu, err
+}
+
+// watchPause is the least time between two looks at a command's processes. A
+// processor fills about a gigabyte in it.
+const watchPause = 200 * time.Millisecond
+
+// watch ends a command when it takes more than its limits. All its processes are
+// below pid.
+func (s *local) watch(ctx context.Context, pid int, stop context.CancelCauseFunc) {
+	atFirst, _ := space(s.host.source)
+	pause := time.NewTimer(watchPause)
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
+		}
+		start := s.Now()
+		if err := s.overrun(pid, atFirst); err != nil {
+			stop(err)
+			return
+		}
+		// Where there are thousands of processes, a look is not to take the processor
+		// from what it looks at.
+		pause.Reset(max(watchPause, 30*s.Now().Sub(start)))
+	}
+}
+
+// overrun returns an error if the processes below pid take more than the limits.
+func (s *local) overrun(pid int, atFirst room) error {
+	list, err := processes()
+	if err != nil {
+		return nil // what cannot be counted is not held against the command
+	}
+	tree := below(list, pid)
+	tasks, memory := 0, int64(0)
+	for _, p := range tree {
+		tasks += p.threads
+		memory += p.resident
+	}
+	if limit := s.Limits.Tasks; limit > 0 && tasks > limit {
+		return exceeded("look for a command that starts itself", "it has %d processes and threads, and the limit is %d", tasks, limit)
+	}
+	if limit := s.Limits.Memory; limit > 0 && memory > limit {
+		// What several processes share was counted for each.
+		if memory = proportional(tree); memory > limit {
+			return exceeded("let it do less at once, or give it a machine with more memory", "it has %s in memory, and the limit is %s", gib(memory), gib(limit))
+		}
+	}
+
+	now, err := space(s.host.source)
+	if err != nil || atFirst.bytes == 0 {
+		return nil
+	}
+	limit := s.Limits.Disk
+	if limit == 0 {
+		limit = atFirst.bytes / 4 * 3
+	}
+	if taken := atFirst.bytes - now.bytes; taken > limit {
+		return exceeded("look for a command that writes without end, or make room", "the disk of %s has %s less space than when it started, and the limit is %s", s.Dir, gib(taken), gib(limit))
+	}
+	if limit := atFirst.files / 4 * 3; atFirst.files > 0 && atFirst.files-now.files > limit {
+		return exceeded("look for a command that makes files without end", "the disk of %s has room for %d fewer files than when it started, and the limit is %d", s.Dir, atFirst.files-now.files, limit)
+	}
+	return nil
+}
+
+// proportional is the memory of processes in bytes, with what they share counted
+// once: their proportional set sizes.
+func proportional(list []process) int64 {
+	total := int64(0)
+	for _, p := range list {
+		size := p.resident
+		data, err := os.ReadFile("/proc/" + strconv.Itoa(p.pid) + "/smaps_rollup")
+		for line := range strings.Lines(string(data)) {
+			if f := strings.Fields(line); err == nil && len(f) == 3 && f[0] == "Pss:" {
+				if kb, err := strconv.ParseInt(f[1], 10, 64); err == nil {
+					size = kb << 10
+				}
+			}
+		}
+		total += size
+	}
+	return total
+}
+
+// room is what is free on a disk.
+type room struct{ bytes, files int64 }
+
+func space(dir string) (room, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return room{}, err
+	}
+	return room{int64(st.Bavail) * int64(st.Bsize), int64(st.Ffree)}, nil
 }

@@ -19,19 +19,20 @@ import (
 // Main does nothing where processes cannot be confined.
 func Main() {}
 
-func probe(context.Context, string) Confinement {
+func probe(context.Context, string, []string) Confinement {
 	return Confinement{Missing: []string{
 		"writes and network: " + runtime.GOOS + " offers no way to confine a build that needs no set-up",
+		"limits: of what a command takes, only its time is bounded",
 	}}
 }
 
 func visible(dirs []string) []string { return dirs }
 
-func systemMounts() []mount { return nil }
+func systemMounts([]string) []mount { return nil }
 
 // execute runs c, of which the folder, the arguments and the environment can
 // be had here.
-func (s *local) execute(ctx context.Context, c cell, out io.Writer) (Witness, time.Duration, error) {
+func (s *local) execute(ctx context.Context, c cell, out io.Writer, _ context.CancelCauseFunc) (Witness, time.Duration, error) {
 	name, err := lookPath(c.Argv[0], c.Env)
 	if err != nil {
 		return nil, 0, err
@@ -41,6 +42,9 @@ func (s *local) execute(ctx context.Context, c cell, out io.Writer) (Witness, ti
 	cmd.WaitDelay = waitDelay
 	process.Group(cmd)
 	err = cmd.Run()
+	if cmd.Process != nil && runtime.GOOS != "windows" {
+		cmd.Cancel() // which ends what it has left behind
+	}
 	var cpu time.Duration
 	if st := cmd.ProcessState; st != nil {
 		cpu = st.UserTime() + st.SystemTime()

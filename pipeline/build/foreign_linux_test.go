@@ -24,6 +24,13 @@ func TestForeignPlace(t *testing.T) {
 			f := &Foreign{Source: "/home/ada/tool", GOROOT: "/opt/ada/mod/golang.org/toolchain", ModCache: "/opt/ada/mod", Programs: programs}
 			l.Foreign = f
 			s, err := l.Open(t.Context(), A)
+			if !c.holds() {
+				var unconfined *UnconfinedError
+				if left, _ := os.ReadDir(l.Dir); !errors.As(err, &unconfined) || unconfined.Hint() == "" || len(left) > 0 {
+					t.Errorf("a stranger's source where the host is not safe: %v", err)
+				}
+				return
+			}
 			if !c.Namespaces {
 				var place *PlaceError
 				if !errors.As(err, &place) {

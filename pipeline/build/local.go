@@ -50,6 +50,8 @@ type Local struct {
 	HostEnv []string
 	// Confinement is what [Probe] found.
 	Confinement Confinement
+	// Limits bound each hook and each build.
+	Limits Limits
 	// Now is the clock.
 	Now func() time.Time
 	// Log gets the hooks' output while they run.
@@ -110,6 +112,9 @@ func (l *Local) OpenTrial(ctx context.Context, varied []string, cache string) (S
 func (l *Local) open(ctx context.Context, pass Pass, varied func(string) bool, cache string) (_ Session, err error) {
 	if l.Foreign != nil && len(l.Hooks) > 0 {
 		return nil, errors.New("a foreign build has no hooks")
+	}
+	if l.Foreign != nil && !l.Confinement.holds() {
+		return nil, &UnconfinedError{l.Confinement.Missing}
 	}
 	s := &local{Local: l, pass: pass, varied: varied, witness: Witness{}}
 	s.place()
@@ -567,11 +572,20 @@ func (s *local) run(ctx context.Context, r run) (ran, error) {
 	if r.live != nil {
 		dst = io.MultiWriter(out, r.live)
 	}
-	seen, cpu, err := s.execute(ctx, c, dst)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if limit := s.Limits.Time; limit > 0 {
+		timer := time.AfterFunc(limit, func() { stop(outOfTime(limit)) })
+		defer timer.Stop()
+	}
+	seen, cpu, err := s.execute(ctx, c, dst, stop)
 	s.note(w)
 	s.note(seen)
 	result := ran{output: out.String(), cpu: cpu}
 	if cause := context.Cause(ctx); cause != nil && err != nil {
+		if errors.As(cause, new(*LimitError)) {
+			return result, &CommandError{Pass: s.pass, What: r.what, Output: withoutNoise(result.output), Err: cause}
+		}
 		return result, cause
 	}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
@@ -649,8 +663,10 @@ func (s *local) cell(r run) (cell, Witness) {
 	}
 	env = once(env)
 	c := cell{
-		Umask: choose(s.varied(umask), 0o022, 0o002), LeaveOut: choose(s.varied(processors), -1, r.slot), Landlock: s.Confinement.Landlock,
-		Dir: r.dir, Argv: r.argv, Env: env, Host: s.seen.host, Domain: s.seen.domain,
+		Umask: choose(s.varied(umask), 0o022, 0o002), LeaveOut: choose(s.varied(processors), -1, r.slot), Landlock: s.Confinement.Landlock, Seccomp: s.Confinement.Seccomp,
+		// Builds need none of these calls, and without a root of its own Landlock has to do.
+		FixedMarks: s.Foreign != nil && !s.Confinement.Namespaces,
+		Dir:        r.dir, Argv: r.argv, Env: env, Host: s.seen.host, Domain: s.seen.domain,
 		FixedMap: s.varied(addressSpace), OldName: s.varied(kernel),
 		Writable: []string{at.cache, at.home, at.temp},
 	}
@@ -712,7 +728,7 @@ func (s *local) furnish(c *cell, r run, user string) {
 		own = append(own, mount{From: filepath.Join(s.host.out, out), To: filepath.Join(s.seen.out, out), Write: true})
 	}
 	c.Root = s.root
-	c.Mount = s.foreignMounts(systemMounts(), own)
+	c.Mount = s.foreignMounts(systemMounts(s.Path), own)
 	c.Writable = append(c.Writable, "/tmp")
 	id := func(n int) string { return strconv.Itoa(n) }
 	c.Files = map[string]string{

@@ -210,7 +210,7 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 	local := &build.Local{
 		Dir: passes, Store: w.store, ModuleDir: "src", ConfigDir: ".",
 		Checkout: func(ctx context.Context, dest string, _ bool) error { return layOut(ctx, s.published.Dir, dest) },
-		GOROOT:   builder, ModCache: modCache, Path: w.cfg.Path, HostEnv: w.cfg.HostEnv, Confinement: w.confine,
+		GOROOT:   builder, ModCache: modCache, Path: w.cfg.Path, HostEnv: w.cfg.HostEnv, Confinement: w.confine, Limits: w.limits(),
 		Now: w.cfg.Now, Log: io.Discard, Foreign: &build.Foreign{Programs: programs, MaxFile: min(w.cfg.MaxDisk, 8<<30)},
 	}
 	session, err := local.Open(ctx, build.A)
@@ -256,6 +256,9 @@ func (w *distribution) dist(ctx context.Context, session build.Session, s *step)
 	}}
 	for _, c := range commands {
 		_, err := session.Run(ctx, c)
+		if reason := limited(err); reason != nil {
+			return reason
+		}
 		if failed := (*build.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
 			return because(BuildFailed, "%s: %s", failed.What, lastLine(failed.Output))
 		}

@@ -387,6 +387,9 @@ func (w *distribution) tool(ctx context.Context, session build.Session, res *Res
 	}
 	res.Recipe, res.Command = &r, w.command(r)
 	built, err := session.Build(ctx, build.Job{Binaries: []build.Binary{{Recipe: r, ImportPath: pkg}}, Share: w.share()})
+	if reason := limited(err); reason != nil {
+		return reason
+	}
 	if failed := (*build.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
 		return because(BuildFailed, "the source in the zip does not build: %s: %s", failed.What, failed.Complaint())
 	}
@@ -479,7 +482,7 @@ func (w *distribution) pass(ctx context.Context) (build.Session, error) {
 			}
 			return os.WriteFile(filepath.Join(dest, "go.mod"), []byte("module bootstrap\n\ngo "+language(w.Version)+"\n"), 0o644)
 		},
-		GOROOT: goroot, ModCache: modCache, Path: w.cfg.Path, HostEnv: w.cfg.HostEnv, Confinement: w.confine,
+		GOROOT: goroot, ModCache: modCache, Path: w.cfg.Path, HostEnv: w.cfg.HostEnv, Confinement: w.confine, Limits: w.limits(),
 		Now: w.cfg.Now, Log: io.Discard, Foreign: &build.Foreign{MaxFile: min(w.cfg.MaxDisk, 8<<30)},
 	}
 	return local.Open(ctx, build.A)

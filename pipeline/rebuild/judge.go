@@ -12,6 +12,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/explain"
+	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
@@ -162,6 +163,9 @@ func (j *job) build(ctx context.Context, l linking) (*built, error) {
 		Share:    j.share(),
 		Trace:    true,
 	})
+	if reason := limited(err); reason != nil {
+		return nil, reason
+	}
 	if failed := (*build.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
 		return nil, because(BuildFailed, "the source does not build as the file says it was built: %s: %s", failed.What, failed.Complaint())
 	}
@@ -194,6 +198,21 @@ func (r *Rebuilder) share() build.Share {
 		s.GOGC = 400 // less processor time: see e2e/bench
 	}
 	return s
+}
+
+// limits bound each command. Its time is that of the file.
+func (r *Rebuilder) limits() build.Limits {
+	limits := build.DefaultLimits(r.cfg.Memory)
+	limits.Time = 0
+	return limits
+}
+
+// limited returns the reason if err is a command that took too much, or nil.
+func limited(err error) *Reason {
+	if limit := (*build.LimitError)(nil); errors.As(err, &limit) {
+		return because(Limits, "%s", err).hint(hint.Of(err))
+	}
+	return nil
 }
 
 // sameMain tells whether the parts of the build IDs about package main agree, and

@@ -201,7 +201,7 @@ func Open(ctx context.Context, cfg Config) (_ *Rebuilder, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.confine, err = build.Probe(ctx, probe); err != nil {
+	if r.confine, err = build.Probe(ctx, probe, cfg.Path); err != nil {
 		return nil, err
 	}
 	// What go commands leave that are killed with this process is in the workspace.
@@ -770,7 +770,7 @@ func (j *job) open(ctx context.Context) error {
 		Dir: passes, Store: j.store, ModuleDir: moduleDir, ConfigDir: ".",
 		Checkout: func(ctx context.Context, dest string, _ bool) error { return j.checkout(dest, moduleDir, stamped) },
 		GOROOT:   j.toolchain.Dir, ModCache: j.modCache,
-		Path: j.cfg.Path, HostEnv: j.cfg.HostEnv, Confinement: j.confine,
+		Path: j.cfg.Path, HostEnv: j.cfg.HostEnv, Confinement: j.confine, Limits: j.limits(),
 		Now: j.cfg.Now, Log: io.Discard, Foreign: f,
 	}
 	for _, m := range j.confine.Missing {

@@ -125,7 +125,7 @@ func (j *job) newStandard(ctx context.Context, goroot string) *standard {
 			}
 			return os.WriteFile(filepath.Join(dest, "go.mod"), []byte("module "+standardModule+"\n\ngo 1.20\n"), 0o644)
 		},
-		GOROOT: j.toolchain.Dir, ModCache: empty, Path: r.cfg.Path, HostEnv: r.cfg.HostEnv, Confinement: r.confine,
+		GOROOT: j.toolchain.Dir, ModCache: empty, Path: r.cfg.Path, HostEnv: r.cfg.HostEnv, Confinement: r.confine, Limits: r.limits(),
 		Now: r.cfg.Now, Log: io.Discard, Foreign: &build.Foreign{GOROOT: goroot, Cache: s.cache},
 	}
 	s.session, s.err = local.Open(ctx, build.A)
