@@ -228,7 +228,7 @@ func (a *app) sourceFlags(c *cobra.Command) *cobra.Command {
 	c.Flags().StringVar(&a.out, "out", "dist", "the `DIR` to write")
 	c.Flags().StringVar(&a.module, "module", "", "build `PATH@VERSION` of the module proxy instead of a commit")
 	c.Flags().StringArrayVar(&a.targets, "target", nil, "only targets that match `GLOB`, such as 'linux/*' (may be repeated)")
-	c.Flags().DurationVar(&a.timeout, "timeout", build.Time, "the time for each hook, and for each build of a target")
+	c.Flags().DurationVar(&a.timeout, "timeout", build.Time, "the time for each hook, and for each build of a target (0: no bound)")
 	c.Flags().StringVar(&a.cache, "cache", "", "the `DIR` for toolchains and workspaces (default: twice in the user's cache folder)")
 	return c
 }
@@ -250,7 +250,7 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 	if a.verbose {
 		cfg.HookLog = a.stderr
 	}
-	if a.timeout <= 0 {
+	if a.timeout < 0 {
 		return cfg, fault.Usage(fmt.Errorf("--timeout %s: want a time", a.timeout))
 	}
 	var err error

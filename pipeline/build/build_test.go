@@ -18,9 +18,15 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// Confined children are this binary.
+// hookProgram is the first argument of this binary where a hook runs it.
+const hookProgram = "hook-program"
+
+// Confined children are this binary, and so are some hooks.
 func TestMain(m *testing.M) {
 	Main()
+	if len(os.Args) > 2 && os.Args[1] == hookProgram {
+		os.Exit(runHook(os.Args[2:]))
+	}
 	os.Exit(m.Run())
 }
 

@@ -76,6 +76,9 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 	var missing []string
 	var err error
 	if c.Root != "" {
+		if n := mostTasks(c); n > 0 {
+			boundProcesses(n) // or the limit is watched alone
+		}
 		missing, err = enterRoot(c)
 	} else {
 		// Without a PID namespace, orphans of the command become this process's
@@ -114,6 +117,12 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 	if err != nil {
 		return 0, stepError("exec "+path, err)
 	}
+	if n := uint64(mostTasks(c)); n > 0 {
+		// Not of this process, which may need a thread more when there are no others.
+		if err := unix.Prlimit(command, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: n, Max: n}, nil); err != nil && err != unix.ESRCH {
+			return 0, stepError("bound the number of processes", err)
+		}
+	}
 	report.Close() // which says that the command runs
 
 	go func() {
@@ -121,6 +130,30 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 		endAll(c)
 	}()
 	return reap(c, command), nil
+}
+
+// mostTasks is how many processes and threads the kernel allows: more than the
+// limit that is watched, so that this one is told, and 0 without one. 400 is what a
+// kernel can be asked for and a go command needs.
+func mostTasks(c cell) int {
+	if c.MaxTasks == 0 {
+		return 0
+	}
+	return max(400, c.MaxTasks/4*5)
+}
+
+// boundProcesses bounds the ids of the PID namespace, and so the processes in it,
+// also those of root, where a namespace has a bound of its own: since Linux 6.14.
+// Before, this would be the bound of the machine.
+func boundProcesses(most int) {
+	var u unix.Utsname
+	var major, minor int
+	if unix.Uname(&u) == nil {
+		fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
+	}
+	if major > 6 || major == 6 && minor >= 14 {
+		os.WriteFile("/proc/sys/kernel/pid_max", []byte(strconv.Itoa(most)), 0)
+	}
 }
 
 // closeOnExec keeps what this process has inherited, or opens itself, from the
@@ -180,6 +213,7 @@ func endAll(c cell) {
 	if c.Root != "" {
 		os.Exit(128 + int(unix.SIGKILL))
 	}
+	urgent()
 	for { // until reap has nothing to wait for
 		killDescendants()
 		time.Sleep(10 * time.Millisecond)

@@ -91,10 +91,12 @@ type cell struct {
 	Landlock int      `json:"landlock"`
 	Writable []string `json:"writable,omitempty"`
 	// MaxFile bounds the size of each file that is written, 0 for no bound.
-	MaxFile int64    `json:"maxFile,omitempty"`
-	Dir     string   `json:"dir"`
-	Argv    []string `json:"argv"`
-	Env     []string `json:"env"`
+	MaxFile int64 `json:"maxFile,omitempty"`
+	// MaxTasks is the limit of processes and threads, 0 for none.
+	MaxTasks int      `json:"maxTasks,omitempty"`
+	Dir      string   `json:"dir"`
+	Argv     []string `json:"argv"`
+	Env      []string `json:"env"`
 }
 
 // mount makes From of the host visible at To.

@@ -259,8 +259,8 @@ func inStore(dir string) string {
 			return store
 		}
 	}
-	if rest, ok := strings.CutPrefix(dir, "/opt/"); ok {
-		name, _, _ := strings.Cut(rest, "/")
+	rest, _ := strings.CutPrefix(filepath.Clean(dir), "/opt/")
+	if name, _, _ := strings.Cut(rest, "/"); name != "" && rest != filepath.Clean(dir) {
 		return "/opt/" + name
 	}
 	return ""

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -28,11 +30,15 @@ func tiers(t *testing.T) map[string]Confinement {
 	bare.Landlock, bare.Seccomp = 0, false
 	if c.Namespaces {
 		add("namespaces", c)
-		add("namespaces alone", bare)
+		if !testing.Short() {
+			add("namespaces alone", bare)
+		}
 	}
 	if bare.Namespaces = false; c.Landlock > 0 {
 		bare.Landlock = c.Landlock
-		add("landlock alone", bare)
+		if !testing.Short() {
+			add("landlock alone", bare)
+		}
 		bare.Seccomp = c.Seccomp
 		add("landlock", bare)
 	}
@@ -114,15 +120,45 @@ func TestWrites(t *testing.T) {
 	}
 }
 
-// A confined process has no capabilities and cannot get any.
+// In every tier a command has no capability, can get none, and not even the user 0
+// gets them with a program. It has no file but the three that everybody has, and a
+// /proc that shows processes alone.
 func TestPowerless(t *testing.T) {
+	const script = `fail=
+for set in CapInh CapPrm CapEff CapAmb $BOUND; do
+	grep -q "^$set:.*[1-9a-f]" /proc/self/status && fail="$fail $set"
+done
+grep -q '^NoNewPrivs:.*1$' /proc/self/status || fail="$fail new-privileges"
+grep -q "^Seccomp:.*$SECCOMP$" /proc/self/status || fail="$fail seccomp"
+for fd in 3 4 5 6 77; do
+	test -e /proc/self/fd/$fd && readlink /proc/self/fd/$fd | grep -v '/p.sh$' && fail="$fail file-$fd"
+done
+mount -t tmpfs x /tmp 2>/dev/null && fail="$fail mount"
+test $SECCOMP = 2 && unshare -U true 2>/dev/null && fail="$fail unshare"
+test "$PROC" && for f in /proc/sys /proc/keys /proc/sysrq-trigger /proc/uptime /proc/loadavg; do
+	test -e $f && fail="$fail $f"
+done
+test "$PROC" && echo 7 2>/dev/null >/proc/self/oom_score_adj && fail="$fail write-to-proc"
+test -z "$fail" || { echo "has:$fail"; exit 1; }
+`
+	inheritFile(t)
 	for tier, c := range tiers(t) {
-		if !c.Namespaces {
-			continue
-		}
 		t.Run(tier, func(t *testing.T) {
-			l := newLocal(t, c, map[string]string{"p.sh": "grep -E '^(CapPrm|CapEff|CapAmb):.*[1-9a-f]$' /proc/self/status && exit 1\ngrep -q '^NoNewPrivs:.*1$' /proc/self/status || exit 2\nmount -t tmpfs x /tmp && exit 3\nexit 0"}, []string{"sh", "p.sh"})
+			l := newLocal(t, c, map[string]string{"p.sh": script}, []string{"sh", "p.sh"})
+			l.HostEnv = []string{"SECCOMP=0", "BOUND=", "PROC="}
+			if c.Seccomp {
+				l.HostEnv[0] = "SECCOMP=2"
+			}
+			if c.Namespaces || os.Getuid() == 0 {
+				l.HostEnv[1] = "BOUND=CapBnd"
+			}
+			if c.Namespaces {
+				l.HostEnv[2] = "PROC=1"
+			}
 			s, err := l.Open(t.Context(), A)
+			if failed := (*CommandError)(nil); errors.As(err, &failed) {
+				t.Fatalf("%v\n%s", err, failed.Output)
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,10 +171,14 @@ func TestPowerless(t *testing.T) {
 func TestCancel(t *testing.T) {
 	for tier, c := range tiers(t) {
 		t.Run(tier, func(t *testing.T) {
-			l := newLocal(t, c, nil, []string{"sh", "-c", "sleep 61.4321 & sleep 61.4321"})
+			l := newLocal(t, c, nil, []string{"sh", "-c", "setsid sleep 61.4321 & sleep 61.4321"})
 			l.Checkout = func(_ context.Context, dest string, _ bool) error { return os.Mkdir(dest, 0o755) }
 			cause := errors.New("enough")
-			ctx, cancel := context.WithTimeoutCause(t.Context(), 500*time.Millisecond, cause)
+			after := 300 * time.Millisecond
+			if os.Getenv(slowly) != "" {
+				after = time.Minute
+			}
+			ctx, cancel := context.WithTimeoutCause(t.Context(), after, cause)
 			defer cancel()
 			start := time.Now()
 			_, err := l.Open(ctx, A)
@@ -153,6 +193,57 @@ func TestCancel(t *testing.T) {
 		})
 	}
 }
+
+// What a hook leaves behind ends with it, in a session of its own and without a
+// parent. So does everything when this process ends: see TestKilled.
+func TestLeftBehind(t *testing.T) {
+	for tier, c := range tiers(t) {
+		t.Run(tier, func(t *testing.T) {
+			const script = `for i in 1 2 3; do (setsid sh -c "sleep 61.4321 & sleep 61.4321" >/dev/null 2>&1 &) ; done; sleep 0.1`
+			l := newLocal(t, c, map[string]string{"x": ""}, []string{"sh", "-c", script})
+			s, err := l.Open(t.Context(), A)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if sleeping() {
+				t.Error("a process is left")
+			}
+		})
+	}
+}
+
+// When twice is killed, the command ends with it, and all that it has started.
+func TestKilled(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tier := range tiers(t) {
+		t.Run(tier, func(t *testing.T) {
+			cmd := exec.Command(exe, "-test.run=^TestCancel$/^"+strings.ReplaceAll(tier, " ", "_")+"$")
+			cmd.Env = append(os.Environ(), slowly+"=1")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			for end := time.Now().Add(20 * time.Second); !sleeping(); time.Sleep(5 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("the hook was not started")
+				}
+			}
+			cmd.Process.Kill()
+			cmd.Wait()
+			for end := time.Now().Add(2 * time.Second); sleeping(); time.Sleep(5 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("a process is left")
+				}
+			}
+		})
+	}
+}
+
+// slowly is a variable that makes TestCancel wait until it is killed.
+const slowly = "TWICE_TEST_SLOWLY"
 
 func sleeping() bool {
 	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -205,6 +296,9 @@ func TestConfinementFails(t *testing.T) {
 // asked for, and these as they are in pass B.
 func TestTrial(t *testing.T) {
 	for tier, c := range tiers(t) {
+		if strings.HasSuffix(tier, " alone") {
+			continue // they differ in what is forbidden
+		}
 		t.Run(tier, func(t *testing.T) {
 			l := newLocal(t, c, map[string]string{"x": "x"}, []string{"sh", "-c", "umask > mask; uname -n > host"})
 			look := func(s Session, err error) Witness {
@@ -250,5 +344,40 @@ func TestTrial(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// All that holds in a tier holds for a user as well as for root: whoever runs
+// these tests as root runs them again as a user who has nothing.
+func TestAsUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("not root")
+	}
+	const user = 54321
+	dir, err := os.MkdirTemp("", "twice-user-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { RemoveAll(dir) })
+	program := filepath.Join(dir, "build.test")
+	if err := copyProgram(program); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(filepath.Join(dir, "tmp"), 0o700), os.Chown(filepath.Join(dir, "tmp"), user, user)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "-test.v", "-test.short", "-test.run=^("+strings.Join([]string{
+		"TestWitness", "TestWrites", "TestPowerless", "TestCancel", "TestLeftBehind", "TestKilled", "TestConfinementFails",
+		"TestForeignPlace", "TestChannels", "TestLimits", "TestMostTasks",
+	}, "|")+")$")
+	cmd.Dir = dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + filepath.Join(dir, "tmp"), "HOME=" + filepath.Join(dir, "tmp")}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestPowerless/none") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if !strings.Contains(string(out), "TestPowerless/namespaces") {
+		t.Log("this host offers no namespaces to a user")
 	}
 }

@@ -27,13 +27,18 @@ func (s *local) execute(ctx context.Context, c cell, out io.Writer, stop context
 	return o.Witness, cpu, err
 }
 
-// watchPause is the least time between two looks at a command's processes. A
-// processor fills about a gigabyte in it.
-const watchPause = 200 * time.Millisecond
+// The time between two looks at a command's processes. In the shorter one a
+// processor fills about half a gigabyte; the longer one is for machines that have
+// thousands of processes to look through.
+const (
+	watchPause   = 200 * time.Millisecond
+	longestPause = time.Second
+)
 
 // watch ends a command when it takes more than its limits. All its processes are
 // below pid.
 func (s *local) watch(ctx context.Context, pid int, stop context.CancelCauseFunc) {
+	urgent()
 	atFirst, _ := space(s.host.source)
 	pause := time.NewTimer(watchPause)
 	defer pause.Stop()
@@ -48,9 +53,7 @@ func (s *local) watch(ctx context.Context, pid int, stop context.CancelCauseFunc
 			stop(err)
 			return
 		}
-		// Where there are thousands of processes, a look is not to take the processor
-		// from what it looks at.
-		pause.Reset(max(watchPause, 30*s.Now().Sub(start)))
+		pause.Reset(min(longestPause, max(watchPause, 20*s.Now().Sub(start))))
 	}
 }
 

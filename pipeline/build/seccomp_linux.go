@@ -1,10 +1,8 @@
 package build
 
 import (
-	"slices"
 	"unsafe"
 
-	seccomp "github.com/elastic/go-seccomp-bpf"
 	"github.com/elastic/go-seccomp-bpf/arch"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -13,11 +11,26 @@ import (
 // Answers to a system call that a command may not make. Where programs know how
 // to do without a call, it is not there (ENOSYS); elsewhere it is forbidden.
 const (
-	refused  = seccomp.ActionErrno | seccomp.Action(unix.EPERM)
-	absent   = seccomp.ActionErrno | seccomp.Action(unix.ENOSYS)
-	noFamily = seccomp.ActionErrno | seccomp.Action(unix.EAFNOSUPPORT)
-	notNow   = seccomp.ActionErrno | seccomp.Action(unix.EOPNOTSUPP)
+	refused  = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
+	absent   = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+	noFamily = unix.SECCOMP_RET_ERRNO | uint32(unix.EAFNOSUPPORT)
+	notNow   = unix.SECCOMP_RET_ERRNO | uint32(unix.EOPNOTSUPP)
 )
+
+// rule is an answer to a system call for which all tests hold.
+type rule struct {
+	call   string
+	answer uint32
+	tests  []argument
+}
+
+// argument compares the n-th argument of a call, from 0, of which the kernel takes
+// the lower 32 bits.
+type argument struct {
+	n     int
+	test  bpf.JumpTest
+	value uint32
+}
 
 // System calls by what they would be good for. A compiler, git or a shell takes
 // none of them.
@@ -66,42 +79,43 @@ var (
 const cloneNew = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
 // forbidden are the system calls that the command of c may not make.
-func forbidden(c cell) []seccomp.SyscallGroup {
-	when := func(name string, conditions ...seccomp.Condition) []seccomp.NameWithConditions {
-		return []seccomp.NameWithConditions{{Name: name, Conditions: conditions}}
-	}
-	list := []seccomp.SyscallGroup{
-		{Names: slices.Concat(carriers, powers), Action: refused},
-		{Names: spared, Action: absent},
-		{NamesWithCondtions: when("clone", seccomp.Condition{Argument: 0, Operation: seccomp.BitsSet, Value: cloneNew}), Action: refused},
+func forbidden(c cell) []rule {
+	list := []rule{
+		{"clone", refused, []argument{{0, bpf.JumpBitsSet, cloneNew}}},
 		// Reading without waiting tells what is in the cache.
-		{NamesWithCondtions: when("preadv2", seccomp.Condition{Argument: 5, Operation: seccomp.BitsSet, Value: unix.RWF_NOWAIT}), Action: notNow},
+		{"preadv2", notNow, []argument{{5, bpf.JumpBitsSet, unix.RWF_NOWAIT}}},
 		// A pair of sockets talks to nobody else, except one that sends datagrams
 		// (SOCK_DGRAM is 2, and SOCK_RAW, 3, means the same): it can be told another
 		// address, which a read-only mount does not guard.
-		{NamesWithCondtions: when("socketpair", seccomp.Condition{Argument: 0, Operation: seccomp.NotEqual, Value: unix.AF_UNIX}), Action: noFamily},
-		{NamesWithCondtions: when("socketpair", seccomp.Condition{Argument: 1, Operation: seccomp.BitsSet, Value: 2}), Action: notNow},
+		{"socketpair", noFamily, []argument{{0, bpf.JumpNotEqual, unix.AF_UNIX}}},
+		{"socketpair", notNow, []argument{{1, bpf.JumpBitsSet, unix.SOCK_DGRAM}}},
 	}
-	if c.Root == "" {
-		// The host's network and processes are in reach: no socket can be made.
-		list = append(list, seccomp.SyscallGroup{Names: []string{"socket"}, Action: noFamily}, seccomp.SyscallGroup{Names: others, Action: refused})
-	} else {
+	all := func(answer uint32, calls []string) {
+		for _, call := range calls {
+			list = append(list, rule{call: call, answer: answer})
+		}
+	}
+	if c.Root != "" {
 		// The network namespace leads nowhere. Unix sockets and the like are not
 		// bound to it.
-		list = append(list, seccomp.SyscallGroup{NamesWithCondtions: when("socket",
-			seccomp.Condition{Argument: 0, Operation: seccomp.NotEqual, Value: unix.AF_INET},
-			seccomp.Condition{Argument: 0, Operation: seccomp.NotEqual, Value: unix.AF_INET6}), Action: noFamily})
+		list = append(list, rule{"socket", noFamily, []argument{{0, bpf.JumpNotEqual, unix.AF_INET}, {0, bpf.JumpNotEqual, unix.AF_INET6}}})
+	} else {
+		// The host's network and processes are in reach.
+		all(noFamily, []string{"socket"})
+		all(refused, others)
 	}
+	all(refused, carriers)
+	all(refused, powers)
+	all(absent, spared)
 	if c.FixedMarks {
-		list = append(list, seccomp.SyscallGroup{Names: marks, Action: refused})
+		all(refused, marks)
 	}
 	return list
 }
 
 // filterCalls forbids system calls to this thread and to everything it starts.
-// Names that the processor's family does not have are left out.
-func filterCalls(groups []seccomp.SyscallGroup) error {
-	program, err := callFilter(groups)
+func filterCalls(rules []rule) error {
+	program, err := callFilter(rules)
 	if err != nil {
 		return err
 	}
@@ -121,11 +135,22 @@ func filterCalls(groups []seccomp.SyscallGroup) error {
 	return nil
 }
 
-// callFilter translates groups. What the library makes of them lets everything
-// pass that it does not know; two checks before it do not: programs for another
-// family of processors, which have other numbers (a 32-bit program on amd64),
-// get no call done, and a call that is newer than the library's list is not there.
-func callFilter(groups []seccomp.SyscallGroup) ([]bpf.Instruction, error) {
+// Offsets in struct seccomp_data of include/uapi/linux/seccomp.h.
+const (
+	callNumber = 0
+	callFamily = 4
+	callArgs   = 16 // 8 bytes each, of which the lower come first where a filter can be made
+)
+
+// callFilter is a program for seccomp(2) that answers the first rule that holds,
+// and lets every other call pass, with two exceptions: programs for another family
+// of processors, which have other numbers (32-bit ones on amd64, x32 included), get no
+// call done, and a call that is newer than the list of calls is not there. Calls that
+// a family does not have are left out.
+//
+// The library's own translation would let both pass, and compares arguments by 64
+// bits, so that upper bits that the kernel does not look at get past a rule.
+func callFilter(rules []rule) ([]bpf.Instruction, error) {
 	known, err := arch.GetInfo("")
 	if err != nil {
 		return nil, err
@@ -134,26 +159,31 @@ func callFilter(groups []seccomp.SyscallGroup) ([]bpf.Instruction, error) {
 	for number := range known.SyscallNumbers {
 		newest = max(newest, number)
 	}
-	policy := seccomp.Policy{DefaultAction: seccomp.ActionAllow}
-	for _, g := range groups {
-		g.Names = slices.DeleteFunc(slices.Clone(g.Names), func(name string) bool { _, ok := known.SyscallNames[name]; return !ok })
-		policy.Syscalls = append(policy.Syscalls, g)
+	if known == arch.ARM {
+		newest = 0xfffff // those of its own begin with 0xf0000: arch/arm/include/uapi/asm/unistd.h
 	}
-	program, err := policy.Assemble()
-	if err != nil {
-		return nil, err
+	program := []bpf.Instruction{
+		bpf.LoadAbsolute{Off: callFamily, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(known.ID), SkipTrue: 1},
+		bpf.RetConstant{Val: absent},
+		bpf.LoadAbsolute{Off: callNumber, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: uint32(newest), SkipFalse: 1},
+		bpf.RetConstant{Val: absent},
 	}
 
-	const number, family = 0, 4 // offsets in struct seccomp_data of include/uapi/linux/seccomp.h
-	guard := []bpf.Instruction{
-		bpf.LoadAbsolute{Off: family, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(known.ID), SkipTrue: 1},
-		bpf.RetConstant{Val: uint32(absent)},
-		bpf.LoadAbsolute{Off: number, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: uint32(newest), SkipFalse: 2},
-		// ARM has calls of its own from here on: arch/arm/include/uapi/asm/unistd.h.
-		bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: 0xf0000, SkipTrue: 1},
-		bpf.RetConstant{Val: uint32(absent)},
+	for _, r := range rules {
+		number, ok := known.SyscallNames[r.call]
+		if !ok {
+			continue
+		}
+		n := len(r.tests)
+		program = append(program, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(number), SkipFalse: uint8(2*n + 2)})
+		for i, t := range r.tests {
+			program = append(program,
+				bpf.LoadAbsolute{Off: callArgs + 8*uint32(t.n), Size: 4},
+				bpf.JumpIf{Cond: t.test, Val: t.value, SkipFalse: uint8(2*(n-1-i) + 1)})
+		}
+		program = append(program, bpf.RetConstant{Val: r.answer}, bpf.LoadAbsolute{Off: callNumber, Size: 4})
 	}
-	return append(guard, program...), nil
+	return append(program, bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}), nil
 }
