@@ -63,7 +63,7 @@ func TestMain(m *testing.M) {
 //	pack IMAGE FILE         push an image for linux/amd64 and linux/arm64 that has FILE;
 //	                        as an OCI layout if IMAGE begins with ./
 //
-// and the conditions [confined] (writes and network), [namespaces] and [cgo].
+// and the conditions [confined] (a stranger's source may be built), [namespaces] and [cgo].
 func TestScript(t *testing.T) {
 	world := newWorld(t)
 	testscript.Run(t, testscript.Params{
@@ -79,7 +79,7 @@ func TestScript(t *testing.T) {
 		Condition: func(cond string) (bool, error) {
 			switch cond {
 			case "confined":
-				return world.confinement.Namespaces || world.confinement.Landlock > 0 && world.confinement.NetworkCut != "", nil
+				return world.confinement.Strangers() == nil, nil
 			case "namespaces":
 				return world.confinement.Namespaces, nil
 			case "cgo":

@@ -32,9 +32,10 @@
 // On Linux a pass runs in new user, mount, PID, network, IPC and UTS
 // namespaces: its root folder holds the system's programs read-only and the
 // workspace, there is no network, and Landlock forbids writes elsewhere once
-// more. Where namespaces are not to be had, Landlock alone confines the writes
-// and TCP. On other systems nothing is confined. [Confinement] says which it
-// was, and why not more.
+// more. Seccomp takes away the system calls by which something outlives a pass, or
+// gets out. Where namespaces are not to be had, Landlock alone confines the writes
+// and seccomp the network. On other systems nothing is confined. [Confinement] says
+// which it was, and why not more.
 package build
 
 import (

@@ -29,10 +29,16 @@ type Confinement struct {
 // build step.
 func (c Confinement) writesConfined() bool { return c.Namespaces || c.Landlock > 0 }
 
-// holds tells whether what a stranger wrote may be built: nothing of this host can
-// be changed. Landlock alone does that since version 3 (which covers truncation),
-// where seccomp forbids the calls that it does not see, such as chmod.
-func (c Confinement) holds() bool { return c.Namespaces || c.Landlock >= 3 && c.Seccomp }
+// Strangers returns an UnconfinedError unless a source may be built that a stranger
+// wrote: one that can change nothing of this host, whatever it makes of a compiler.
+// Landlock alone sees to that since version 3 (which covers truncation), where
+// seccomp forbids the calls that it does not see, such as chmod.
+func (c Confinement) Strangers() error {
+	if c.Namespaces || c.Landlock >= 3 && c.Seccomp {
+		return nil
+	}
+	return &UnconfinedError{c.Missing}
+}
 
 // UnconfinedError is a build of a stranger's source where it could change the host.
 type UnconfinedError struct{ Missing []string }

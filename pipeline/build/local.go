@@ -113,8 +113,10 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(string) bool, c
 	if l.Foreign != nil && len(l.Hooks) > 0 {
 		return nil, errors.New("a foreign build has no hooks")
 	}
-	if l.Foreign != nil && !l.Confinement.holds() {
-		return nil, &UnconfinedError{l.Confinement.Missing}
+	if l.Foreign != nil {
+		if err := l.Confinement.Strangers(); err != nil {
+			return nil, err
+		}
 	}
 	s := &local{Local: l, pass: pass, varied: varied, witness: Witness{}}
 	s.place()

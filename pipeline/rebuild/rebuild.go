@@ -389,6 +389,9 @@ func (j *job) run(ctx context.Context, s Subject) error {
 		return j.silent(reason)
 	}
 	j.describe()
+	if err := j.confine.Strangers(); err != nil {
+		return err
+	}
 	if s.Stated != nil {
 		if err := j.heed(*s.Stated); err != nil {
 			return err
