@@ -42,7 +42,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -171,7 +170,7 @@ var atPlace = regexp.MustCompile(`^\S.*\.(go|s|S|c|cc|cpp|cxx|h|m):[0-9]+(:[0-9]
 // faults are the lines of a go build that complain of a place in the source, and
 // what belongs to them. There are none where something else went wrong.
 func (e *CommandError) faults() []string {
-	if exit := (*exec.ExitError)(nil); !strings.HasPrefix(e.What, "go ") || errors.As(e.Err, &exit) && !exit.Exited() {
+	if ended := (*signalError)(nil); !strings.HasPrefix(e.What, "go ") || errors.As(e.Err, &ended) {
 		return nil
 	}
 	var kept []string
@@ -214,6 +213,9 @@ func (e *CommandError) Complaint() string {
 
 // Hint returns what may be behind the failure of a hook, or "".
 func (e *CommandError) Hint() string {
+	if limit := (*LimitError)(nil); errors.As(e.Err, &limit) {
+		return limit.Hint()
+	}
 	if e.Confined && strings.HasPrefix(e.What, "hook") {
 		return "hooks run without network, and everything outside of their workspace is read-only"
 	}
@@ -222,3 +224,8 @@ func (e *CommandError) Hint() string {
 
 // Unwrap returns the cause.
 func (e *CommandError) Unwrap() error { return e.Err }
+
+// signalError is a command that did not end by itself.
+type signalError struct{ signal string }
+
+func (e *signalError) Error() string { return "signal: " + e.signal }

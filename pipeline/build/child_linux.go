@@ -56,8 +56,8 @@ func Main() {
 }
 
 // supervise makes the cell, starts the command in it, and stays until nothing of
-// the command is left. It returns the command's exit status as a shell does: 128
-// and the number of a signal that ended it. The command inherits what restrict
+// the command is left. It returns the command's exit status, or for a signal
+// what a shell does: 128 and its number. The command inherits what restrict
 // did to this thread; the rest of this process, which must not be at its mercy,
 // stays outside.
 func supervise(in io.Reader, report *os.File) (int, error) {
@@ -123,13 +123,20 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 			return 0, stepError("bound the number of processes", err)
 		}
 	}
-	report.Close() // which says that the command runs
+	if err := json.NewEncoder(report).Encode(observed{}); err != nil {
+		return 0, stepError("report", err)
+	}
 
 	go func() {
 		io.Copy(io.Discard, in)
 		endAll(c)
 	}()
-	return reap(c, command), nil
+	ws := reap(c, command)
+	if ws.Signaled() {
+		json.NewEncoder(report).Encode(observed{Signal: ws.Signal().String()})
+		return 128 + int(ws.Signal()), nil
+	}
+	return ws.ExitStatus(), nil
 }
 
 // mostTasks is how many processes and threads the kernel allows: more than the
@@ -177,16 +184,11 @@ func closeOnExec() error {
 }
 
 // reap waits for everything that becomes a child of this process until the
-// command has ended, and whatever it has left behind. It returns the command's
-// status.
-func reap(c cell, command int) int {
-	status := failedStatus
-	ended := false
+// command has ended, and whatever it has left behind. It returns how the command
+// has ended.
+func reap(c cell, command int) (status unix.WaitStatus) {
+	flags := 0
 	for {
-		flags := 0
-		if ended {
-			flags = unix.WNOHANG
-		}
 		var ws unix.WaitStatus
 		pid, err := unix.Wait4(-1, &ws, flags, nil)
 		switch {
@@ -197,13 +199,11 @@ func reap(c cell, command int) int {
 			killDescendants()
 			time.Sleep(time.Millisecond)
 		case pid == command:
-			if status = ws.ExitStatus(); ws.Signaled() {
-				status = 128 + int(ws.Signal())
-			}
+			status = ws
 			if c.Root != "" {
 				return status // the kernel ends a PID namespace with its first process
 			}
-			ended = true
+			flags = unix.WNOHANG
 		}
 	}
 }

@@ -112,13 +112,16 @@ type mount struct {
 	Write bool   `json:"write,omitempty"`
 }
 
-// observed is what the child reports right before it becomes the command.
+// observed is what the child reports: right before it starts the command, when it
+// has, and when a signal has ended the command.
 type observed struct {
-	Witness Witness `json:"witness"`
+	Witness Witness `json:"witness,omitempty"`
 	// Missing is what the kernel does not do, and is done without.
 	Missing []string `json:"missing,omitempty"`
 	// Failed is the step of the confinement that did not work.
 	Failed string `json:"failed,omitempty"`
+	// Signal is what the command was ended by.
+	Signal string `json:"signal,omitempty"`
 }
 
 // Probe finds out, by trying it, what this host allows. scratch is an empty

@@ -74,34 +74,40 @@ func (p *confined) run(out io.Writer, started func(pid int)) (observed, error) {
 		return observed{}, err
 	}
 	started(p.cmd.Process.Pid)
-	o, werr := p.observe()
+	reports := json.NewDecoder(io.LimitReader(p.reportR, 1<<16))
+	o, werr := p.observe(reports)
 	err = p.cmd.Wait()
+	var end observed
 	switch {
 	case o.Failed != "":
 		return o, &confinementError{o.Failed}
 	case werr != nil:
 		return o, errors.Join(werr, err)
+	case err != nil && reports.Decode(&end) == nil && end.Signal != "":
+		return o, &signalError{end.Signal}
 	}
 	return o, err
 }
 
 // observe hands the confinement to the started child and waits until the command
 // runs, or cannot.
-func (p *confined) observe() (observed, error) {
+func (p *confined) observe(reports *json.Decoder) (observed, error) {
 	// The child may die before it has read everything: the error is then in what it
 	// does not report.
 	go io.Copy(p.cellW, bytes.NewReader(p.text))
 	var o observed
-	reports := json.NewDecoder(io.LimitReader(p.reportR, 1<<16))
 	if err := reports.Decode(&o); err != nil {
 		return o, fmt.Errorf("the confined process ended before it was ready: %w", err)
 	}
-	// A step that fails after the first report, such as the exec, is in a second
-	// one; a successful start closes the pipe.
-	var late observed
-	if err := reports.Decode(&late); err == nil {
-		o.Failed = late.Failed
+	if o.Failed != "" {
+		return o, nil
 	}
+	// A step that fails after the first report, such as the exec, is in the second.
+	var started observed
+	if err := reports.Decode(&started); err != nil {
+		return o, fmt.Errorf("the confined process ended before it was ready: %w", err)
+	}
+	o.Failed = started.Failed
 	return o, nil
 }
 

@@ -4,6 +4,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -44,6 +45,9 @@ func (s *local) execute(ctx context.Context, c cell, out io.Writer, _ context.Ca
 	err = cmd.Run()
 	if cmd.Process != nil && runtime.GOOS != "windows" {
 		cmd.Cancel() // which ends what it has left behind
+	}
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && !exit.Exited() {
+		err = &signalError{strings.TrimPrefix(exit.String(), "signal: ")}
 	}
 	var cpu time.Duration
 	if st := cmd.ProcessState; st != nil {

@@ -63,6 +63,10 @@ func TestForeignPlace(t *testing.T) {
 					t.Errorf("the modules can be written to: %q", out)
 				}
 			}
+			// Where the host's files are in sight, not even their modes can be changed.
+			if out, err := run("chmod 0700 here"); (err == nil) != c.Namespaces {
+				t.Errorf("chmod: %v, %s", err, out)
+			}
 			f.MaxFile = 1 << 20
 			if out, err := run("head -c 2000000 /dev/zero >large"); err == nil && c.writesConfined() {
 				t.Errorf("a file of 2 MB: %q", out)

@@ -91,17 +91,21 @@ func TestMostTasks(t *testing.T) {
 			continue // nothing bounds root without a PID namespace
 		}
 		t.Run(tier, func(t *testing.T) {
-			l := newLocal(t, c, nil, []string{"sh", "-c", "i=0; while test $i -lt 700; do sleep 61.4321 & i=$((i+1)); done"})
+			l := newLocal(t, c, nil)
 			l.Checkout = func(_ context.Context, dest string, _ bool) error { return os.Mkdir(dest, 0o755) }
-			s := &local{Local: l, pass: A, varied: func(string) bool { return false }, witness: Witness{}}
-			s.place()
-			for _, dir := range []string{s.root, s.host.source, s.host.cache, s.host.home, s.host.temp, s.host.out} {
-				if err := os.MkdirAll(dir, 0o755); err != nil {
-					t.Fatal(err)
-				}
+			l.Hooks, l.Limits.Tasks = nil, 256 // which lets the kernel allow 400
+			session, err := l.Open(t.Context(), A)
+			if err != nil {
+				t.Fatal(err)
 			}
-			cell, _ := s.cell(run{dir: s.seen.source, argv: l.Hooks[0], cache: "x"})
-			cell.MaxTasks = 320
+			defer session.Close()
+			s := session.(*local)
+			drop, err := s.prepare("x")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer drop()
+			cell, _ := s.cell(run{dir: s.seen.source, argv: []string{"sh", "-c", "i=0; while test $i -lt 700; do sleep 61.4321 & i=$((i+1)); done"}, job: "x"})
 			p, err := confine(t.Context(), cell, 1000, 1000)
 			if err != nil {
 				t.Fatal(err)
@@ -113,6 +117,24 @@ func TestMostTasks(t *testing.T) {
 			}
 			if sleeping() {
 				t.Error("a process is left")
+			}
+		})
+	}
+}
+
+// A command that a signal has ended is no compile error, and the error says which
+// signal it was.
+func TestSignal(t *testing.T) {
+	for tier, c := range tiers(t) {
+		t.Run(tier, func(t *testing.T) {
+			l := newLocal(t, c, map[string]string{"x": ""}, []string{"sh", "-c", "echo x.go:1: x; kill -9 $$"})
+			_, err := l.Open(t.Context(), A)
+			var failed *CommandError
+			if !errors.As(err, &failed) || !strings.Contains(err.Error(), ": signal: killed") {
+				t.Fatalf("%v", err)
+			}
+			if failed.What = "go build"; len(failed.faults()) > 0 {
+				t.Errorf("%q", failed.faults())
 			}
 		})
 	}

@@ -590,7 +590,7 @@ func (s *local) run(ctx context.Context, r run) (ran, error) {
 		}
 		return result, cause
 	}
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+	if exit, ended := (*exec.ExitError)(nil), (*signalError)(nil); errors.As(err, &exit) || errors.As(err, &ended) {
 		return result, &CommandError{Pass: s.pass, What: r.what, Output: withoutNoise(result.output), Confined: s.Confinement.writesConfined(), Err: err}
 	}
 	if err != nil {
@@ -668,6 +668,7 @@ func (s *local) cell(r run) (cell, Witness) {
 		Umask: choose(s.varied(umask), 0o022, 0o002), LeaveOut: choose(s.varied(processors), -1, r.slot), Landlock: s.Confinement.Landlock, Seccomp: s.Confinement.Seccomp,
 		// Builds need none of these calls, and without a root of its own Landlock has to do.
 		FixedMarks: s.Foreign != nil && !s.Confinement.Namespaces,
+		MaxTasks:   s.Limits.Tasks,
 		Dir:        r.dir, Argv: r.argv, Env: env, Host: s.seen.host, Domain: s.seen.domain,
 		FixedMap: s.varied(addressSpace), OldName: s.varied(kernel),
 		Writable: []string{at.cache, at.home, at.temp},
