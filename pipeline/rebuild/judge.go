@@ -12,7 +12,6 @@ import (
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/explain"
-	"github.com/twicebuild/twice/pipeline/hint"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
@@ -209,8 +208,9 @@ func (r *Rebuilder) limits() build.Limits {
 
 // limited returns the reason if err is a command that took too much, or nil.
 func limited(err error) *Reason {
-	if limit := (*build.LimitError)(nil); errors.As(err, &limit) {
-		return because(Limits, "%s", err).hint(hint.Of(err))
+	failed, limit := (*build.CommandError)(nil), (*build.LimitError)(nil)
+	if errors.As(err, &failed) && errors.As(err, &limit) {
+		return because(Limits, "%s: %s", failed.What, limit).hint(limit.Hint())
 	}
 	return nil
 }
