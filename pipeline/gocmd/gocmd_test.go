@@ -3,6 +3,7 @@ package gocmd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -54,6 +55,11 @@ func TestLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	g = g.With("GOCACHE="+t.TempDir(), "GOPROXY=off", "AppData="+home, "LocalAppData="+home, "USERPROFILE="+home)
+	goroot, err := g.Run(t.Context(), dir, "env", "GOROOT")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := installed(t, strings.TrimSpace(string(goroot)))
 	for _, args := range [][]string{{"env", "GOVERSION"}, {"list", "./..."}, {"list", "-m"}, {"tool", "dist", "list"}, {"nosuch"}} {
 		if _, err := g.Run(t.Context(), dir, args...); err != nil && args[0] != "nosuch" {
 			t.Fatal(err)
@@ -64,6 +70,35 @@ func TestLeavesNothing(t *testing.T) {
 			t.Errorf("%v, %v", list, err)
 		}
 	}
+	if after := installed(t, strings.TrimSpace(string(goroot))); after != before {
+		t.Errorf("the installation has changed:\n%s\n%s", before, after)
+	}
+}
+
+// installed is what can be seen of an installation where a go command could write.
+func installed(t *testing.T, goroot string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, dir := range []string{".", "bin", "pkg"} {
+		err := filepath.WalkDir(filepath.Join(goroot, dir), func(name string, e os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := e.Info()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(&b, name, info.Size(), info.ModTime())
+			if dir == "." && e.IsDir() && name != goroot {
+				return filepath.SkipDir
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
 }
 
 // A child that holds the output open must not outlive the context.

@@ -27,6 +27,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/gofrs/flock"
 
@@ -397,16 +398,21 @@ func syncTree(dir string) error {
 	return err
 }
 
-// syncFolder writes the names in a folder to the disk. Windows does so by itself.
+// syncFolder writes the names in a folder to the disk. Windows does so by itself;
+// a folder that may not be read, or a file system that knows no such thing, is
+// left to the system.
 func syncFolder(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}
 	f, err := os.Open(dir)
-	if err != nil {
-		return err
+	if err == nil {
+		err = errors.Join(flush(f), f.Close())
 	}
-	return errors.Join(flush(f), f.Close())
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
 
 // exchange swaps two folders in one step, where the system can. Tests have it fail.
