@@ -9,9 +9,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
-	"slices"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -40,57 +39,69 @@ var ErrNoBuildID = errors.New("no Go build ID")
 const (
 	maxBuildID     = 4096
 	maxBuildIDScan = 32 << 10 // bytes of a file that are searched, as "go tool buildid" does
-	buildIDPart    = 20       // characters of a hash
 )
 
 // BuildID reads the build ID: in ELF a note, in the other formats a text at the
 // start of the code.
 func (b *Binary) BuildID() (BuildID, error) {
-	id, err := "", ErrNoBuildID
-	if b.Format == ELF {
-		const goBuildID = 4
-		if desc, _ := b.note("Go\x00\x00", goBuildID); 0 < len(desc) && len(desc) <= maxBuildID {
-			id, err = string(desc), nil
-		}
-	} else {
-		id, err = b.rawBuildID(0)
-		if s, ok := b.section("__TEXT,__text"); ok && errors.Is(err, ErrNoBuildID) {
-			id, err = b.rawBuildID(s.Offset)
-		}
-	}
-	if err != nil {
-		return BuildID{}, err
-	}
-	parts := strings.Split(id, "/")
-	if len(parts) != 4 || slices.ContainsFunc(parts, func(p string) bool { return len(p) != buildIDPart }) {
-		return BuildID{ID: id}, nil
-	}
-	return BuildID{id, parts[0], parts[1], parts[2], parts[3]}, nil
+	id, _, err := b.buildID()
+	return id, err
 }
 
-// rawBuildID looks for the text near offset.
-func (b *Binary) rawBuildID(offset int64) (string, error) {
-	const start, end = "\xff Go build ID: \"", "\"\n \xff"
+// buildID also returns where the ID is. A file may have more bytes like it
+// elsewhere, and those are nothing.
+func (b *Binary) buildID() (BuildID, Range, error) {
+	id, at, err := "", int64(-1), ErrNoBuildID
+	if b.Format == ELF {
+		const goBuildID = 4
+		if desc, offset := b.note("Go\x00\x00", goBuildID); 0 < len(desc) && len(desc) <= maxBuildID {
+			id, at, err = string(desc), offset, nil
+		}
+	} else {
+		id, at, err = b.rawBuildID(0)
+		if s, ok := b.section("__TEXT,__text"); ok && errors.Is(err, ErrNoBuildID) {
+			id, at, err = b.rawBuildID(s.Offset)
+		}
+	}
+	if err != nil {
+		return BuildID{}, Range{}, err
+	}
+	where := Range{"Go build ID", at, int64(len(id))}
+	if !buildIDForm.MatchString(id) {
+		return BuildID{ID: id}, where, nil
+	}
+	parts := strings.Split(id, "/")
+	return BuildID{id, parts[0], parts[1], parts[2], parts[3]}, where, nil
+}
+
+// buildIDForm is the form of an ID that the go command makes: four hashes.
+var buildIDForm = regexp.MustCompile(`^[A-Za-z0-9_-]{20}(/[A-Za-z0-9_-]{20}){3}$`)
+
+const buildIDStart, buildIDEnd = "\xff Go build ID: \"", "\"\n \xff"
+
+// rawBuildID looks for the text near offset, and returns the ID and where it is.
+func (b *Binary) rawBuildID(offset int64) (id string, at int64, err error) {
 	p := make([]byte, min(maxBuildIDScan, b.size-offset))
 	if err := b.read(p, offset); err != nil {
-		return "", fmt.Errorf("read build ID: %w", err)
+		return "", -1, fmt.Errorf("read build ID: %w", err)
 	}
-	_, p, ok := bytes.Cut(p, []byte(start))
+	before, p, ok := bytes.Cut(p, []byte(buildIDStart))
 	if !ok {
-		return "", ErrNoBuildID
+		return "", -1, ErrNoBuildID
 	}
-	p, _, ok = bytes.Cut(p, []byte(end))
+	at = offset + int64(len(before)+len(buildIDStart))
+	p, _, ok = bytes.Cut(p, []byte(buildIDEnd))
 	if !ok || len(p) > maxBuildID {
-		return "", errors.New("read build ID: it has no end")
+		return "", -1, errors.New("read build ID: it has no end")
 	}
-	id, err := strconv.Unquote(`"` + string(p) + `"`)
+	id, err = strconv.Unquote(`"` + string(p) + `"`)
 	if err != nil {
-		return "", fmt.Errorf("read build ID: %w", err)
+		return "", -1, fmt.Errorf("read build ID: %w", err)
 	}
 	if id == "" {
-		return "", ErrNoBuildID
+		return "", -1, ErrNoBuildID
 	}
-	return id, nil
+	return id, at, nil
 }
 
 // HostID is the identifier that other tools than Go's look for.
@@ -194,12 +205,12 @@ type ContentCheck struct {
 }
 
 // CheckContent computes the hash of the file, as cmd/internal/buildid does: with
-// the build ID, the GNU build ID or LC_UUID, and a Mach-O code signature zeroed.
-// If it is not the one that the build ID states and there is a signature, it
-// tries again with what signing changes in the file put back as Go's linker
-// writes it. An error is one of reading, or [ErrNoBuildID].
+// the build ID, the GNU build ID or LC_UUID, and a Mach-O code signature zeroed,
+// each at its own place alone. If it is not the one that the build ID states and
+// there is a signature, it tries again with what signing changes in the file put
+// back as Go's linker writes it. An error is one of reading, or [ErrNoBuildID].
 func (b *Binary) CheckContent() (ContentCheck, error) {
-	id, err := b.BuildID()
+	id, own, err := b.buildID()
 	if err != nil {
 		return ContentCheck{State: ContentUnknown}, err
 	}
@@ -222,7 +233,7 @@ func (b *Binary) CheckContent() (ContentCheck, error) {
 	}
 	first := ""
 	for _, a := range attempts {
-		sum, err := contentHash(b.edited(a.edits, a.size), []byte(id.ID))
+		sum, err := contentHash(b.edited(append(a.edits[:len(a.edits):len(a.edits)], edit{own.Offset, own.Size, nil}), a.size))
 		if err != nil {
 			return ContentCheck{State: ContentUnknown}, fmt.Errorf("hash the file: %w", err)
 		}
@@ -245,10 +256,11 @@ type edit struct {
 }
 
 // exclusions returns what the go command leaves out of its hash: the code
-// signature, and the host build ID.
+// signature, and the host build ID. A signature that does not lie as a signer puts
+// it is not left out.
 func (b *Binary) exclusions() (standard, host []edit) {
-	if c, ok := b.macho.command(lcSignature, 16); ok {
-		standard = append(standard, edit{int64(c.word(8)), int64(c.word(12)), nil})
+	if s, ok, err := b.machoSigned(); ok && err == nil {
+		standard = append(standard, edit{s.at, b.size - s.at, nil})
 	}
 	if h, ok := b.HostID(); ok {
 		host = append(host, edit{h.offset, h.size, nil})
@@ -258,82 +270,42 @@ func (b *Binary) exclusions() (standard, host []edit) {
 
 // unsigned returns the edits that put a file with a signature back to what Go's
 // linker writes, and its size then. Signing a Mach-O file replaces the linker's
-// ad hoc signature, if there is one, and adjusts the load command and the
-// __LINKEDIT segment that it lies in. Signing a PE file appends certificates
+// ad hoc signature, if there is one, or adds the load command for it, and adjusts
+// the __LINKEDIT segment that it lies in. Signing a PE file appends certificates
 // and sets a directory entry and the checksum, which are 0 otherwise.
 func (b *Binary) unsigned() ([]edit, int64, bool) {
 	o := binary.LittleEndian
 	switch b.Format {
 	case MachO:
-		sig, ok := b.macho.command(lcSignature, 16)
-		if !ok {
+		s, ok, err := b.machoSigned()
+		if !ok || err != nil {
 			return nil, 0, false
 		}
-		at := int64(sig.word(8))
-		if at+int64(sig.word(12)) != b.size { // nothing must hide behind it
-			return nil, 0, false
+		size := s.at
+		var edits []edit
+		if b.macho.cpu == cpuARM64 { // for which alone Go's linker signs
+			n := machoSignatureSize(s.at)
+			size += n
+			edits = []edit{{s.command.offset + 12, 4, o.AppendUint32(nil, uint32(n))}, {s.at, n, nil}}
+		} else {
+			var counts [8]byte
+			o.PutUint32(counts[:], uint32(len(b.macho.commands)-1))
+			o.PutUint32(counts[4:], uint32(s.command.offset-machoHeader))
+			edits = []edit{{machoCounts, 8, counts[:]}, {s.command.offset, signatureCommand, nil}}
 		}
-		size := machoSignatureSize(at)
-		if b.macho.cpu != cpuARM64 { // for which alone Go's linker signs
-			return b.neverSigned(sig)
-		}
-		edits := []edit{
-			{sig.offset + 12, 4, o.AppendUint32(nil, uint32(size))},
-			{at, size, nil},
-		}
-		link, ok := b.macho.segment("__LINKEDIT")
-		if !ok {
-			return nil, 0, false
-		}
-		n := uint64(at+size) - o.Uint64(link.data[40:])
-		return append(edits, linkeditSizes(link, n)...), at + size, true
+		link := o.AppendUint64(nil, uint64(size)-o.Uint64(s.link.data[40:]))
+		return append(edits, edit{s.link.offset + 32, 8, link}, edit{s.link.offset + 48, 8, link}), size, true
 	case PE:
-		if b.pe.securityAt == 0 {
+		at, ok, err := b.peSigned()
+		if !ok || err != nil {
 			return nil, 0, false
 		}
-		var entry [8]byte
-		if b.read(entry[:], b.pe.securityAt) != nil {
-			return nil, 0, false
-		}
-		at := int64(o.Uint32(entry[:]))
-		if at == 0 || at+int64(o.Uint32(entry[4:])) != b.size {
-			return nil, 0, false
-		}
-		// The certificates start at a multiple of 8.
-		if b.pe.end <= at && at-b.pe.end < 8 {
+		if at-b.pe.end < 8 { // the certificates start at a multiple of 8
 			at = b.pe.end
 		}
 		return []edit{{b.pe.checksumAt, 4, nil}, {b.pe.securityAt, 8, nil}}, at, true
 	}
 	return nil, 0, false
-}
-
-// neverSigned is unsigned for a Mach-O file that the linker left without a
-// signature: the command is the last one and was added, and the __LINKEDIT
-// segment ended with the string table, padded.
-func (b *Binary) neverSigned(sig command) ([]edit, int64, bool) {
-	link, ok := b.macho.segment("__LINKEDIT")
-	n := len(b.macho.commands) // not 0: sig is one
-	if !ok || b.macho.commands[n-1].offset != sig.offset || b.pointer != 8 {
-		return nil, 0, false
-	}
-	o := binary.LittleEndian
-	end := int64(sig.word(8))
-	var counts [8]byte
-	if b.read(counts[:], 16) != nil {
-		return nil, 0, false
-	}
-	o.PutUint32(counts[:], o.Uint32(counts[:])-1)
-	o.PutUint32(counts[4:], o.Uint32(counts[4:])-uint32(len(sig.data)))
-	edits := []edit{{16, 8, counts[:]}, {sig.offset, int64(len(sig.data)), nil}}
-	return append(edits, linkeditSizes(link, uint64(end)-o.Uint64(link.data[40:]))...), end, true
-}
-
-// linkeditSizes sets the sizes of the segment in memory and in the file to n,
-// as the linker does.
-func linkeditSizes(link command, n uint64) []edit {
-	size := binary.LittleEndian.AppendUint64(nil, n)
-	return []edit{{link.offset + 32, 8, size}, {link.offset + 48, 8, size}}
 }
 
 // machoSignatureSize returns the size of the signature that Go's linker gives
@@ -381,44 +353,11 @@ func (r *editedReader) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// contentHash returns the hash of what r has, with each occurrence of id zeroed,
-// encoded as in a build ID.
-func contentHash(r io.Reader, id []byte) (string, error) {
+// contentHash returns the hash of what r has, encoded as in a build ID.
+func contentHash(r io.Reader) (string, error) {
 	h := sha256.New()
-	if err := hashZeroed(h, r, id); err != nil {
+	if _, err := io.Copy(h, r); err != nil {
 		return "", err
 	}
 	return base64.URLEncoding.EncodeToString(h.Sum(nil)[:15]), nil
-}
-
-func hashZeroed(h hash.Hash, r io.Reader, id []byte) error {
-	zeros := make([]byte, len(id))
-	buf := make([]byte, 0, 64<<10) // more than the longest id
-	for {
-		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
-		last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-		if err != nil && !last {
-			return err
-		}
-		buf = buf[:len(buf)+n]
-		rest := buf
-		for {
-			before, after, found := bytes.Cut(rest, id)
-			if !found {
-				break
-			}
-			h.Write(before)
-			h.Write(zeros)
-			rest = after
-		}
-		if last {
-			h.Write(rest)
-			return nil
-		}
-		// What may be the beginning of an occurrence waits for the next bytes.
-		keep := min(len(rest), len(id)-1)
-		h.Write(rest[:len(rest)-keep])
-		copy(buf[:keep], rest[len(rest)-keep:])
-		buf = buf[:keep]
-	}
 }

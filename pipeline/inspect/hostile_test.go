@@ -386,7 +386,11 @@ func withContent(t *testing.T, data []byte) []byte {
 	t.Helper()
 	b := open(t, data)
 	standard, host := b.exclusions()
-	sum, err := contentHash(b.edited(append(standard, host...), b.size), []byte(tinyID))
+	_, own, err := b.buildID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := contentHash(b.edited(append(append(standard, host...), edit{own.Offset, own.Size, nil}), b.size))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -422,9 +426,9 @@ func TestSigned(t *testing.T) {
 		command, _ := b.macho.command(lcSignature, 16)
 		link, _ := b.macho.segment("__LINKEDIT")
 		const more = 9000 // the size of a signature with certificates
-		grow := func(at int64) { o.PutUint64(data[at:], o.Uint64(data[at:])+more) }
-		grow(link.offset + 48)
-		o.PutUint64(data[link.offset+32:], 0x10000) // rounded up to pages
+		size := o.Uint64(data[link.offset+48:]) + more
+		o.PutUint64(data[link.offset+48:], size)
+		o.PutUint64(data[link.offset+32:], (size+0x3fff)&^0x3fff) // rounded up to pages
 		o.PutUint32(data[command.offset+12:], uint32(sig.Size+more))
 		data = append(data[:sig.Offset], make([]byte, sig.Size+more)...)
 		copy(data[sig.Offset:], superBlob(sig.Size+more))
@@ -448,6 +452,13 @@ func TestSigned(t *testing.T) {
 		const size = 700
 		data := bytes.ReplaceAll(p.macho(cpuAMD64, size), []byte(tinyID), []byte(id.ID))
 		check(t, data, ContentSigned, size+8+16+16)
+		// Nothing is left out of the hash where the signature is in the way of what runs.
+		sig, _ := open(t, data).macho.command(lcSignature, 16)
+		o.PutUint32(data[sig.offset+8:], 1000)
+		o.PutUint32(data[sig.offset+12:], uint32(len(data)-1000))
+		if c, err := open(t, data).CheckContent(); err != nil || c.State != ContentChanged {
+			t.Errorf("a signature over __TEXT: %+v, %v", c, err)
+		}
 	})
 	t.Run("windows/amd64", func(t *testing.T) {
 		for _, args := range [][]string{nil, {"-ldflags=-s -w"}} {

@@ -1,11 +1,12 @@
 package inspect
 
 import (
-	"crypto/sha256"
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
+	"slices"
 )
 
 // Normalization names a part of a file that a comparison leaves out.
@@ -13,96 +14,169 @@ type Normalization string
 
 // The normalizations.
 const (
-	// WithoutSignature takes a code signature off: what signing changes in a
-	// Mach-O or PE file is put back as Go's linker writes it, and the signature
-	// that the linker itself makes for darwin/arm64 is zeroed.
+	// WithoutSignature leaves a code signature out: the signature itself, which is
+	// the end of the file, and the fields of the headers that say where it is.
 	WithoutSignature Normalization = "code signature removed"
-	// WithoutBuildID zeroes the Go build ID, wherever it occurs, and the GNU build
-	// ID or LC_UUID, which Go's linker makes from it.
+	// WithoutBuildID leaves out the Go build ID where the linker puts it, and the
+	// GNU build ID or LC_UUID, which Go's linker makes from it.
 	WithoutBuildID Normalization = "build ID copied"
-	// MembersAlone is one of a zip, and nothing that Normal does: its members are
+	// MembersAlone is one of a zip, and nothing that Compare does: its members are
 	// compared by name and content, as the hashes of the checksum database name
 	// them, and neither their compression nor what the zip says about them.
 	MembersAlone Normalization = "members of the zip, by content"
 )
 
-// Normal is what is left of a file after some normalizations.
-type Normal struct {
-	// SHA256 and Size name the bytes.
-	SHA256 [sha256.Size]byte
-	Size   int64
-	// Uncovered is the number of bytes that were left out or replaced.
-	Uncovered int64
+// Range is a part of a file that has a name in its format.
+type Range struct {
+	Name string `json:"name"`
+	// Offset and Size are in bytes.
+	Offset int64 `json:"offset"`
+	Size   int64 `json:"size"`
 }
 
-// Same tells whether two files have the same bytes left.
-func (n Normal) Same(m Normal) bool { return n.SHA256 == m.SHA256 && n.Size == m.Size }
+func (r Range) end() int64 { return r.Offset + r.Size }
 
-// Normal applies normalizations. One for which there is nothing to do, because
-// the file has no signature or no build ID, changes nothing. A signature that does
-// not lie as a signer puts it, at the end of the file, is an error: something may
-// hide in it.
-func (b *Binary) Normal(list ...Normalization) (Normal, error) {
-	n := Normal{Size: b.size}
-	var edits []edit
-	var id string
+// Comparison is what [Compare] finds.
+type Comparison struct {
+	// Same reports whether the files have the same bytes outside of the ranges.
+	Same bool
+	// A and B are what is left out of either file, in order and disjoint. Ranges at
+	// the same place have the same size, but for one that is the end of its file.
+	A, B []Range
+}
+
+// LeftOut is the number of bytes of the first file that nothing is said about.
+func (c Comparison) LeftOut() int64 {
+	n := int64(0)
+	for _, r := range c.A {
+		n += r.Size
+	}
+	return n
+}
+
+// Compare compares two files without the parts that some normalizations name.
+//
+// Where a part is, the structure of both files says, in the same words: neither the
+// content of a part nor what is like it elsewhere has an influence. So a file that
+// a stranger made can leave no more out than one that Go's linker made has for such
+// a part. Where a normalization has nothing to do, it leaves nothing out.
+//
+// An error is one of reading, or a signature that does not lie as a signer puts it:
+// something may hide in it.
+func Compare(a, b *Binary, list ...Normalization) (Comparison, error) {
+	if a.Format != b.Format {
+		return Comparison{}, nil
+	}
+	var c Comparison
 	for _, what := range list {
-		switch what {
-		case WithoutSignature:
-			_, ok, err := b.Signature()
-			if !ok {
-				continue
+		find, ok := leaving[what]
+		if !ok {
+			return Comparison{}, fmt.Errorf("unknown normalization %q", what)
+		}
+		x, y, err := find(a, b)
+		if err != nil {
+			return Comparison{}, fmt.Errorf("%s: %w", what, err)
+		}
+		c.A, c.B = append(c.A, x...), append(c.B, y...)
+	}
+	if err := errors.Join(tidy(c.A, a.size), tidy(c.B, b.size)); err != nil {
+		return Comparison{}, err
+	}
+	var err error
+	c.Same, err = sameOutside(a, b, c.A, c.B)
+	return c, err
+}
+
+// leaving are the normalizations that Compare does. Each returns what to leave out
+// of either file.
+var leaving = map[Normalization]func(a, b *Binary) (x, y []Range, err error){
+	WithoutSignature: signatureRanges,
+	WithoutBuildID:   idRanges,
+}
+
+// tidy sorts ranges, and fails if they are not in the file or not disjoint.
+func tidy(list []Range, size int64) error {
+	slices.SortFunc(list, func(a, b Range) int { return cmp.Compare(a.Offset, b.Offset) })
+	at := int64(0)
+	for _, r := range list {
+		if r.Offset < at || r.Size <= 0 || r.Size > size-r.Offset {
+			return fmt.Errorf("%s: it is out of the file, or in something else", r.Name)
+		}
+		at = r.end()
+	}
+	return nil
+}
+
+// sameOutside reports whether a and b are equal but for the ranges.
+func sameOutside(a, b *Binary, x, y []Range) (bool, error) {
+	ra, rb := outside(a, x), outside(b, y)
+	p, q := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, errA := io.ReadFull(ra, p)
+		m, errB := io.ReadFull(rb, q)
+		for _, err := range []error{errA, errB} {
+			if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+				return false, fmt.Errorf("read the file: %w", err)
 			}
-			if err != nil {
-				return Normal{}, err
-			}
-			e, size, ok := b.unsigned()
-			if !ok {
-				return Normal{}, errors.New("the signature is not where a signer puts it")
-			}
-			edits, n.Size = append(edits, e...), size
-		case WithoutBuildID:
-			if own, err := b.BuildID(); err == nil {
-				id = own.ID
-			} else if !errors.Is(err, ErrNoBuildID) {
-				return Normal{}, err
-			}
-			if h, ok := b.HostID(); ok {
-				edits = append(edits, edit{h.offset, h.size, nil})
-			}
-		default:
-			return Normal{}, fmt.Errorf("unknown normalization %q", what)
+		}
+		if !bytes.Equal(p[:n], q[:m]) {
+			return false, nil
+		}
+		if n < len(p) {
+			return true, nil
 		}
 	}
-	h := &counted{Hash: sha256.New()}
-	r := b.edited(edits, n.Size)
-	var err error
-	if id == "" {
-		_, err = io.Copy(struct{ io.Writer }{h}, r)
-	} else {
-		err = hashZeroed(h, r, []byte(id))
-	}
-	if err != nil {
-		return Normal{}, fmt.Errorf("hash the file: %w", err)
-	}
-	if h.n != n.Size {
-		return Normal{}, fmt.Errorf("hash the file: %w", io.ErrUnexpectedEOF)
-	}
-	h.Sum(n.SHA256[:0])
-	n.Uncovered = max(0, b.size-n.Size) + int64(len(id))
-	for _, e := range edits {
-		n.Uncovered += max(0, min(e.size, min(b.size, n.Size)-e.offset))
-	}
-	return n, nil
 }
 
-// counted counts what it hashes.
-type counted struct {
-	hash.Hash
-	n int64
+// outside reads a file without some ranges, which are in order and disjoint.
+func outside(b *Binary, ranges []Range) io.Reader {
+	var parts []io.Reader
+	at := int64(0)
+	for _, r := range append(slices.Clip(ranges), Range{Offset: b.size}) {
+		parts = append(parts, io.NewSectionReader(b.r, at, r.Offset-at))
+		at = r.end()
+	}
+	return io.MultiReader(parts...)
 }
 
-func (c *counted) Write(p []byte) (int, error) {
-	c.n += int64(len(p))
-	return c.Hash.Write(p)
+// maxHostID is the size of the longest identifier that linkers make: a SHA-1.
+const maxHostID = 20
+
+// idRanges returns the build IDs that a and b have at the same place.
+func idRanges(a, b *Binary) (x, y []Range, err error) {
+	var both []Range
+	for _, find := range []func(*Binary) (Range, bool){goIDRange, hostIDRange} {
+		r, ok := find(a)
+		if s, there := find(b); ok && there && r == s {
+			both = append(both, r)
+		}
+	}
+	return both, slices.Clone(both), nil
+}
+
+// goIDRange returns where a Go build ID is, if it is of the go command's form and
+// where the linker puts it: in a note, or as the first thing in the code.
+func goIDRange(b *Binary) (Range, bool) {
+	id, r, err := b.buildID()
+	if err != nil || id.LinkAction == "" {
+		return Range{}, false
+	}
+	start := r.Offset - int64(len(buildIDStart))
+	switch b.Format {
+	case ELF:
+		return r, true
+	case MachO, PE:
+		text, ok := b.section("__TEXT,__text", ".text")
+		return r, ok && start == text.Offset && r.end()+int64(len(buildIDEnd)) <= text.Offset+text.Size
+	case Wasm:
+		s, ok := b.section("go:buildid")
+		return r, ok && s.Offset < start && r.end()+int64(len(buildIDEnd)) == s.Offset+s.Size
+	}
+	return Range{}, false
+}
+
+// hostIDRange returns where the GNU build ID or the LC_UUID is.
+func hostIDRange(b *Binary) (Range, bool) {
+	h, ok := b.HostID()
+	return Range{h.Kind, h.offset, h.size}, ok && 0 < h.size && h.size <= maxHostID
 }

@@ -19,6 +19,8 @@ type Signature struct {
 	// Offset and Size are the range in bytes.
 	Offset int64 `json:"offset"`
 	Size   int64 `json:"size"`
+
+	end int64 // of what the signature says that it takes
 }
 
 const maxBlobs = 64
@@ -44,6 +46,7 @@ func (b *Binary) Signature() (Signature, bool, error) {
 		if err := b.read(head[:], s.Offset); err != nil || s.Size < 8 {
 			return sig, true, errSignature
 		}
+		sig.end = s.Offset + s.Size
 		const pkcs7 = 2
 		if kind := binary.LittleEndian.Uint16(head[6:]); kind != pkcs7 {
 			return sig, true, fmt.Errorf("read signature: certificate of type %d", kind)
@@ -77,6 +80,9 @@ func (b *Binary) codeSignature(s Section) (Signature, error) {
 	}
 	head, ok := read(0, 12)
 	if !ok || o.Uint32(head) != magic || o.Uint32(head[8:]) > maxBlobs {
+		return sig, errSignature
+	}
+	if sig.end = s.Offset + int64(o.Uint32(head[4:])); sig.end > s.Offset+s.Size {
 		return sig, errSignature
 	}
 	index, ok := read(12, 8*int(o.Uint32(head[8:])))

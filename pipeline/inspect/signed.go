@@ -1,0 +1,269 @@
+package inspect
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// Of a 64-bit Mach-O header, in bytes.
+const (
+	machoHeader      = 32 // its size
+	machoCounts      = 16 // offset of the number and the size of the load commands
+	signatureCommand = 16 // size of LC_CODE_SIGNATURE
+	segmentProtect   = 56 // offset of the highest and the initial protection in LC_SEGMENT_64
+)
+
+// signedMachO is where the code signature of a Mach-O file is.
+type signedMachO struct {
+	command command // LC_CODE_SIGNATURE
+	link    command // the __LINKEDIT segment
+	at      int64   // of the signature, which ends with the file
+}
+
+// machoSigned returns false for a file without a code signature, and an error if it
+// does not lie as signers put it: announced by the last load command, at the end of
+// the file and of __LINKEDIT, from which nothing is executed, and in no other
+// segment.
+func (b *Binary) machoSigned() (s signedMachO, ok bool, err error) {
+	n := len(b.macho.commands)
+	for i, c := range b.macho.commands {
+		switch {
+		case c.kind != lcSignature:
+			continue
+		case i < n-1 || len(c.data) != signatureCommand || b.pointer != 8:
+			return s, true, errPlace
+		}
+		s.command, s.at = c, int64(c.word(8))
+	}
+	if s.command.data == nil {
+		return s, false, nil
+	}
+	if s.link, err = b.linkedit(); err != nil {
+		return s, true, err
+	}
+	o := binary.LittleEndian
+	if start := int64(o.Uint64(s.link.data[40:])); s.at < start || s.at+int64(s.command.word(12)) != b.size {
+		return s, true, errPlace
+	}
+	return s, true, nil
+}
+
+var errPlace = errors.New("the signature is not where a signer puts it")
+
+// linkedit returns the command of the one __LINKEDIT segment of a 64-bit file: it
+// is the end of the file, has no sections, can only be read, and shares no byte
+// with another segment.
+func (b *Binary) linkedit() (link command, err error) {
+	o := binary.LittleEndian
+	bad := func(what string) (command, error) { return link, fmt.Errorf("segment __LINKEDIT: %s", what) }
+	for _, c := range b.macho.commands {
+		switch {
+		case c.kind == lcSegment32 || c.kind == lcSegment64 && len(c.data) < 72:
+			return bad("beside one of another kind")
+		case c.kind == lcSegment64 && cstring(c.data[8:24]) == "__LINKEDIT":
+			if link.data != nil {
+				return bad("more than one")
+			}
+			link = c
+		}
+	}
+	if link.data == nil {
+		return bad("none")
+	}
+	memory, offset, size := o.Uint64(link.data[32:]), o.Uint64(link.data[40:]), o.Uint64(link.data[48:])
+	const execute, page = 4, 64 << 10 // the sizes in memory are rounded up, to at most that
+	switch {
+	case offset > uint64(b.size) || size != uint64(b.size)-offset:
+		return bad("not the end of the file")
+	case memory < size || memory-size >= page:
+		return bad("another size in memory than in the file")
+	case (o.Uint32(link.data[segmentProtect:])|o.Uint32(link.data[segmentProtect+4:]))&execute != 0:
+		return bad("it can be executed")
+	case o.Uint32(link.data[machoSections:]) != 0:
+		return bad("it has sections")
+	}
+	for _, c := range b.macho.commands {
+		if c.kind != lcSegment64 || c.offset == link.offset {
+			continue
+		}
+		start, size := o.Uint64(c.data[40:]), o.Uint64(c.data[48:])
+		if size > 0 && (start > offset || size > offset-start) {
+			return bad("in another segment")
+		}
+	}
+	return link, nil
+}
+
+// peSigned returns where the certificates of a PE file are, which end with the
+// file, false for a file without, and an error if they do not lie as signers put
+// them: behind all that is loaded.
+func (b *Binary) peSigned() (at int64, ok bool, err error) {
+	if b.Format != PE || b.pe.securityAt == 0 {
+		return 0, false, nil
+	}
+	var entry [8]byte
+	if err := b.read(entry[:], b.pe.securityAt); err != nil {
+		return 0, false, err
+	}
+	o := binary.LittleEndian
+	at, size := int64(o.Uint32(entry[:])), int64(o.Uint32(entry[4:]))
+	switch {
+	case at == 0 && size == 0:
+		return 0, false, nil
+	case size < 8 || at%8 != 0 || at < b.pe.end || at+size != b.size:
+		return 0, true, errPlace
+	}
+	return at, true, nil
+}
+
+// signatureRanges returns what a signature adds to or changes in a file, for two
+// files of which one or both have one.
+func signatureRanges(a, b *Binary) (x, y []Range, err error) {
+	for _, f := range []*Binary{a, b} {
+		s, there, err := f.Signature()
+		if err == nil && there && s.end < f.size {
+			// A signer reserves more room than it takes.
+			var zero bool
+			if zero, err = f.zeros(s.end, f.size); err == nil && !zero {
+				err = errors.New("something follows the signature")
+			}
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	switch a.Format {
+	case MachO:
+		return machoRanges(a, b)
+	case PE:
+		return peRanges(a, b)
+	}
+	return nil, nil, nil
+}
+
+func machoRanges(a, b *Binary) (x, y []Range, err error) {
+	sa, signedA, errA := a.machoSigned()
+	sb, signedB, errB := b.machoSigned()
+	switch {
+	case errA != nil || errB != nil:
+		return nil, nil, errors.Join(errA, errB)
+	case !signedA && !signedB:
+		return nil, nil, nil
+	case signedA && signedB:
+		return sa.ranges(a.size, true), sb.ranges(b.size, true), nil
+	case signedA:
+		x, y, err = oneSigned(a, b, sa)
+		return x, y, err
+	}
+	y, x, err = oneSigned(b, a, sb)
+	return x, y, err
+}
+
+// ranges returns what belongs to the signature of a file of size bytes. With
+// both, the other file has a signature, too, and the load command but for the size
+// in it is the same.
+func (s signedMachO) ranges(size int64, both bool) []Range {
+	list := []Range{
+		{"size of __LINKEDIT in memory", s.link.offset + 32, 8},
+		{"size of __LINKEDIT in the file", s.link.offset + 48, 8},
+	}
+	if both {
+		list = append(list, Range{"size of the signature in LC_CODE_SIGNATURE", s.command.offset + 12, 4})
+	} else {
+		list = append(list,
+			Range{"number and size of the load commands", machoCounts, 8},
+			Range{"LC_CODE_SIGNATURE", s.command.offset, signatureCommand})
+	}
+	return append(list, Range{"code signature", s.at, size - s.at})
+}
+
+// oneSigned is about a signed file and one that is the same without its signature:
+// it ends where the signature began, and has zeros in the place of the load
+// command, which was the last.
+func oneSigned(signed, plain *Binary, s signedMachO) (x, y []Range, err error) {
+	link, err := plain.linkedit()
+	if err != nil {
+		return nil, nil, err
+	}
+	room, err := plain.zeros(s.command.offset, s.command.offset+signatureCommand)
+	if err != nil {
+		return nil, nil, err
+	}
+	last := plain.macho.commands[len(plain.macho.commands)-1] // there is one: link
+	switch end := last.offset + int64(len(last.data)); {
+	case plain.size != s.at:
+		return nil, nil, errors.New("the file without a signature does not end where that of the other begins")
+	case len(plain.macho.commands) != len(signed.macho.commands)-1 || end != s.command.offset || link.offset != s.link.offset:
+		return nil, nil, errors.New("the load commands are not those of the other file without LC_CODE_SIGNATURE")
+	case !room:
+		return nil, nil, errors.New("something is in the place of LC_CODE_SIGNATURE")
+	}
+	x = s.ranges(signed.size, false)
+	y = append(y, x[:len(x)-1]...) // all but the signature itself
+	for i, r := range y {
+		if r.Name == "LC_CODE_SIGNATURE" {
+			y[i].Name = "zeros in the place of LC_CODE_SIGNATURE"
+		}
+	}
+	return x, y, nil
+}
+
+func peRanges(a, b *Binary) (x, y []Range, err error) {
+	atA, signedA, errA := a.peSigned()
+	atB, signedB, errB := b.peSigned()
+	switch {
+	case errA != nil || errB != nil:
+		return nil, nil, errors.Join(errA, errB)
+	case !signedA && !signedB:
+		return nil, nil, nil
+	case a.pe.securityAt != b.pe.securityAt || a.pe.checksumAt != b.pe.checksumAt:
+		return nil, nil, errors.New("the headers have other lengths")
+	}
+	fields := []Range{{"check sum", a.pe.checksumAt, 4}, {"place of the certificates", a.pe.securityAt, 8}}
+	x, y = append(x, fields...), append(y, fields...)
+	if !signedA {
+		atA = a.size
+	}
+	if !signedB {
+		atB = b.size
+	}
+	end := min(atA, atB) // of what is left of either
+	if signedA {
+		x, errA = a.certificates(x, atA, end)
+	}
+	if signedB {
+		y, errB = b.certificates(y, atB, end)
+	}
+	return x, y, errors.Join(errA, errB)
+}
+
+// certificates adds those of b, which start at at, to list, with the zeros between
+// end, where b ends without them, and there: a signer has them start at a multiple
+// of 8.
+func (b *Binary) certificates(list []Range, at, end int64) ([]Range, error) {
+	if zero, err := b.zeros(end, at); err != nil || !zero || at-end >= 8 {
+		return nil, cmp.Or(err, errors.New("without the certificates the files end at different places"))
+	}
+	return append(list, Range{"certificates", end, b.size - end}), nil
+}
+
+// zeros reports whether the file has a range from from to to, and only zeros in it.
+func (b *Binary) zeros(from, to int64) (bool, error) {
+	if from < 0 || from > to || to > b.size {
+		return false, nil
+	}
+	for buf := make([]byte, 4096); from < to; {
+		p := buf[:min(int64(len(buf)), to-from)]
+		if err := b.read(p, from); err != nil {
+			return false, err
+		}
+		if len(bytes.Trim(p, "\x00")) > 0 {
+			return false, nil
+		}
+		from += int64(len(p))
+	}
+	return true, nil
+}
