@@ -3,9 +3,7 @@ package explain
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -349,24 +347,22 @@ func (p *pairOf) later() {
 		return f.Content.State
 	}
 	sa, sb := state(p.fa), state(p.fb)
-	good := func(c inspect.Content) bool { return c == inspect.ContentIntact || c == inspect.ContentSigned }
-	sameHost := hostText(p.fa) == hostText(p.fb)
 	sameID := p.fa.BuildID != nil && p.fb.BuildID != nil && p.fa.BuildID.ID == p.fb.BuildID.ID
-	switch intact := sameID && p.fa.BuildID.FileContent != "" && good(sa) && good(sb); {
-	case intact && !sameHost:
-		p.cause("build-id-only", Certain, Cause{
-			Text: "nothing but the identifier for other tools (GNU build ID, LC_UUID)", A: hostText(p.fa), B: hostText(p.fb),
-			Evidence: []string{"the build ID's hash of the file without it is the same, and right in both"},
-		})
-	case intact && (p.fa.Signature != nil || p.fb.Signature != nil):
+	signed := p.fa.Signature != nil || p.fb.Signature != nil
+	ids, signature := inspect.WithoutBuildID, inspect.WithoutSignature
+	switch {
+	case p.same(): // there is nothing to explain
+	case p.same(ids):
+		p.cause("build-id-only", Certain, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"outside of the build IDs, the files are equal"}})
+	case p.same(signature):
 		p.cause("signature-only", Certain, Cause{
 			Text: "nothing but the code signature", A: signatureText(p.fa), B: signatureText(p.fb),
-			Evidence: []string{"the build ID's hash of the file without its signature is the same, and right in both"},
+			Evidence: []string{"outside of the signature and the fields that say where it is, the files are equal"},
 		})
-	case p.onlyIn(signatureParts) && (p.fa.Signature != nil || p.fb.Signature != nil):
+	case p.same(ids, signature):
+		p.cause("build-id-only", Certain, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"outside of the build IDs and the code signature, the files are equal"}})
+	case p.onlyIn(signatureParts) && signed:
 		p.cause("signature-only", Likely, Cause{Text: "nothing but the code signature", A: signatureText(p.fa), B: signatureText(p.fb)})
-	case !sameID && p.sameButID():
-		p.cause("build-id-only", Certain, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"with the build IDs blanked, the files are equal"}})
 	case !sameID && p.onlyIn(idParts):
 		p.cause("build-id-only", Likely, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"all other sections are equal"}})
 	}
@@ -444,84 +440,10 @@ func (p *pairOf) onlyIn(names []string) bool {
 	return any && p.a.size > 0
 }
 
-// sameButID tells whether the files are equal when their build IDs, and what is
-// made of those, are blanked.
-func (p *pairOf) sameButID() bool {
-	a, b := p.fa.BuildID, p.fb.BuildID
-	hosts := p.fa.HostID != nil && p.fb.HostID != nil
-	if p.a.size != p.b.size || (a == nil) != (b == nil) || a == nil && !hosts || a != nil && len(a.ID) != len(b.ID) {
-		return false
-	}
-	ha, errA := p.blanked(p.a, p.binA, a)
-	hb, errB := p.blanked(p.b, p.binB, b)
-	return errA == nil && errB == nil && ha == hb
-}
-
-// blanked hashes a file without its IDs and without a signature of the linker.
-func (p *pairOf) blanked(in input, bin *inspect.Binary, id *inspect.BuildID) (sum [32]byte, err error) {
-	h := sha256.New()
-	var word []byte
-	if id != nil {
-		word = []byte(id.ID)
-	}
-	r := &blankReader{in: in}
-	for _, s := range bin.Sections {
-		if s.Name == ".note.gnu.build-id" || s.Name == "(LC_UUID)" || s.Name == "(code signature)" {
-			r.ranges = append(r.ranges, s)
-		}
-	}
-	// An ID may lie across the end of what is read at once.
-	buf := make([]byte, 0, 64<<10)
-	for {
-		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		last := err != nil
-		if last && err != io.EOF && err != io.ErrUnexpectedEOF {
-			return sum, err
-		}
-		keep := 0
-		if len(word) > 0 {
-			for at := 0; ; {
-				i := bytes.Index(buf[at:], word)
-				if i < 0 {
-					break
-				}
-				clear(buf[at+i : at+i+len(word)])
-				at += i + len(word)
-			}
-			keep = min(len(buf), len(word)-1)
-		}
-		if last {
-			h.Write(buf)
-			return [32]byte(h.Sum(nil)), nil
-		}
-		h.Write(buf[:len(buf)-keep])
-		buf = buf[:copy(buf[:keep], buf[len(buf)-keep:])]
-	}
-}
-
-// blankReader reads a file with some ranges zeroed.
-type blankReader struct {
-	in     input
-	at     int64
-	ranges []inspect.Section
-}
-
-func (r *blankReader) Read(p []byte) (int, error) {
-	p = p[:max(0, min(int64(len(p)), r.in.size-r.at))]
-	if len(p) == 0 {
-		return 0, io.EOF
-	}
-	if n, err := r.in.ReadAt(p, r.at); n < len(p) {
-		return n, err
-	}
-	for _, s := range r.ranges {
-		if from, to := max(s.Offset, r.at), min(s.Offset+s.Size, r.at+int64(len(p))); from < to {
-			clear(p[from-r.at : to-r.at])
-		}
-	}
-	r.at += int64(len(p))
-	return len(p), nil
+// same reports whether the files are equal but for what normalizations leave out.
+func (p *pairOf) same(list ...inspect.Normalization) bool {
+	c, err := inspect.Compare(p.binA, p.binB, list...)
+	return err == nil && c.Same
 }
 
 // stripped is about the symbol table and DWARF.

@@ -166,11 +166,11 @@ func TestCompare(t *testing.T) {
 		os, arch string
 		resign   bool // the linker signs, so that another build ID means another signature
 		signs    bool // there are signatures in the format
-	}{{"linux", "amd64", false, false}, {"js", "wasm", false, false}, {"windows", "amd64", false, true}, {"darwin", "amd64", false, true}, {"darwin", "arm64", true, true}} {
+	}{{"linux", "amd64", false, false}, {"windows", "amd64", false, true}, {"darwin", "amd64", false, true}, {"darwin", "arm64", true, true}} {
 		t.Run(p.os+" "+p.arch, func(t *testing.T) {
-			a := build(t, p.os, p.arch, "-ldflags=-s -w")
-			b := build(t, p.os, p.arch, "-ldflags=-w -s") // the same but for the build ID
-			c := build(t, p.os, p.arch, "-ldflags=-s -w -X main.version=some")
+			a := build(t, p.os, p.arch, "-trimpath", "-ldflags=-s -w")
+			b := build(t, p.os, p.arch, "-trimpath", "-ldflags=-w -s") // the same but for the build ID
+			c := build(t, p.os, p.arch, "-trimpath", "-ldflags=-s -w -X main.version=some")
 			if same(t, a, b) {
 				t.Error("the builds are equal, and should have two build IDs")
 			}
@@ -188,9 +188,7 @@ func TestCompare(t *testing.T) {
 			flipped := slices.Clone(a)
 			flipped[len(a)/3] ^= 1
 			differ(t, "a byte that was changed", a, flipped)
-			if p.arch != "wasm" {
-				differ(t, "a byte that was added", a, append(slices.Clone(a), 0))
-			}
+			differ(t, "a byte that was added", a, append(slices.Clone(a), 0))
 			if !p.signs {
 				return
 			}
@@ -211,11 +209,15 @@ func TestCompare(t *testing.T) {
 			differ(t, "another value under a signature", c, s)
 		})
 	}
-	data := build(t, "linux", "amd64", "-ldflags=-s -w")
+	data := build(t, "linux", "amd64", "-trimpath", "-ldflags=-s -w")
+	module := tinies()["wasm"]
+	if !same(t, module, bytes.Replace(module, []byte("AAAA/"), []byte("ZZZZ/"), 1), WithoutBuildID) {
+		t.Error("another build ID of a WebAssembly module differs")
+	}
 	if _, err := compared(t, data, data, "x"); err == nil {
 		t.Error("an unknown normalization: accepted")
 	}
-	if c, err := compared(t, data, build(t, "darwin", "arm64", "-ldflags=-s -w"), allNormalizations...); err != nil || c.Same {
+	if c, err := compared(t, data, build(t, "darwin", "arm64", "-trimpath", "-ldflags=-s -w"), allNormalizations...); err != nil || c.Same {
 		t.Errorf("two formats: %+v, %v", c, err)
 	}
 }
@@ -223,9 +225,9 @@ func TestCompare(t *testing.T) {
 // TestRemovedSignature: the linker signs for darwin/arm64, and somebody takes that
 // off again, of a file or of a slice of a universal one.
 func TestRemovedSignature(t *testing.T) {
-	built := build(t, "darwin", "arm64", "-ldflags=-s -w")
+	built := build(t, "darwin", "arm64", "-trimpath", "-ldflags=-s -w")
 	bare := stripped(t, built)
-	whole := universal(stripped(t, signed(t, build(t, "darwin", "amd64", "-ldflags=-s -w"), 700)), bare)
+	whole := universal(stripped(t, signed(t, build(t, "darwin", "amd64", "-trimpath", "-ldflags=-s -w"), 700)), bare)
 	f := open(t, whole)
 	slice := whole[f.Slices[1].Offset:][:f.Slices[1].Size]
 	for what, published := range map[string][]byte{"file": bare, "slice": slice, "signed after that": signed(t, bare, 5000)} {
@@ -266,7 +268,7 @@ func TestForgedBuildID(t *testing.T) {
 	const shell = "\x31\xc0\x50\x68//sh\x68/bin"
 	for _, p := range [][2]string{{"linux", "amd64"}, {"windows", "amd64"}, {"darwin", "amd64"}, {"darwin", "arm64"}} {
 		t.Run(p[0]+" "+p[1], func(t *testing.T) {
-			good := build(t, p[0], p[1], "-ldflags=-s -w")
+			good := build(t, p[0], p[1], "-trimpath", "-ldflags=-s -w")
 			_, own, err := open(t, good).buildID()
 			if err != nil {
 				t.Fatal(err)
@@ -318,7 +320,7 @@ func TestForgedBuildID(t *testing.T) {
 		})
 	}
 	// A note that the headers place over code: in the honest file it is not there.
-	good := build(t, "linux", "amd64", "-ldflags=-s -w")
+	good := build(t, "linux", "amd64", "-trimpath", "-ldflags=-s -w")
 	b := open(t, good)
 	text, _ := b.section(".text")
 	forged := slices.Clone(good)
@@ -352,7 +354,7 @@ func TestForgedBuildID(t *testing.T) {
 func TestForgedSignature(t *testing.T) {
 	o := binary.LittleEndian
 	for _, arch := range []string{"amd64", "arm64"} {
-		good := build(t, "darwin", arch, "-ldflags=-s -w")
+		good := build(t, "darwin", arch, "-trimpath", "-ldflags=-s -w")
 		const size = 20_000
 		s := signed(t, good, size)
 		at := len(s) - size
@@ -415,7 +417,7 @@ func TestForgedSignature(t *testing.T) {
 			return data
 		})
 	}
-	good := build(t, "windows", "amd64", "-ldflags=-s -w")
+	good := build(t, "windows", "amd64", "-trimpath", "-ldflags=-s -w")
 	s := signed(t, good, 9000)
 	b := open(t, s)
 	for what, change := range map[string]func(data []byte) []byte{

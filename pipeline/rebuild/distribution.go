@@ -415,8 +415,8 @@ func judgeTool(ctx context.Context, store *artifact.Store, tempDir string, res *
 		res.Verdict = c.Verdict
 		return nil
 	}
-	if n, ok := unsigned(store, own, built); ok {
-		res.Verdict, res.Normalizations, res.Uncovered = compare.Equivalent, []inspect.Normalization{inspect.WithoutSignature}, n
+	if c := unsigned(store, own, built); c.Same {
+		res.equivalent(c, inspect.WithoutSignature)
 		return nil
 	}
 	if res.Explanation, err = explain.Artifacts(ctx, store, own, built, explain.Options{TempDir: tempDir}); err != nil {
@@ -430,21 +430,25 @@ func judgeTool(ctx context.Context, store *artifact.Store, tempDir string, res *
 	return nil
 }
 
-// unsigned tells whether nothing but a code signature differs, and how many bytes
-// that leaves out.
-func unsigned(store *artifact.Store, a, b artifact.Artifact) (int64, bool) {
+// unsigned compares two files without their code signatures. Nothing that cannot be
+// compared so is the same.
+func unsigned(store *artifact.Store, a, b artifact.Artifact) inspect.Comparison {
 	var list [2]*inspect.Binary
 	for i, art := range []artifact.Artifact{a, b} {
 		f, err := store.Open(art.Digest)
 		if err != nil {
-			return 0, false
+			return inspect.Comparison{}
 		}
 		defer f.Close()
 		if list[i], err = inspect.Open(f, art.Size); err != nil {
-			return 0, false
+			return inspect.Comparison{}
 		}
 	}
-	return sameAfter(list[0], list[1], inspect.WithoutSignature)
+	c, err := inspect.Compare(list[0], list[1], inspect.WithoutSignature)
+	if err != nil {
+		return inspect.Comparison{}
+	}
+	return c
 }
 
 // command is the same for a person. The release's own source is where its go

@@ -377,26 +377,17 @@ func (j *job) equivalent(b *built) (bool, error) {
 		return false, err
 	}
 	for _, list := range normalizations {
-		if uncovered, ok := sameAfter(j.bin, other, list...); ok {
-			j.res.Verdict, j.res.Normalizations, j.res.Uncovered = compare.Equivalent, list, uncovered
+		if c, err := inspect.Compare(j.bin, other, list...); err == nil && c.Same {
+			j.res.equivalent(c, list...)
 			return true, nil
-		}
+		} // an error is about a part that cannot be left out, and then the files are not the same
 	}
 	return false, nil
 }
 
-// sameAfter tells whether nothing differs after some normalizations, and how many
-// bytes of a they leave out.
-func sameAfter(a, b *inspect.Binary, list ...inspect.Normalization) (uncovered int64, ok bool) {
-	x, err := a.Normal(list...)
-	if err != nil {
-		return 0, false // then they are not made equal by that
-	}
-	y, err := b.Normal(list...)
-	if err != nil {
-		return 0, false
-	}
-	return x.Uncovered, x.Same(y)
+// equivalent says that nothing differs but what some normalizations leave out.
+func (r *Result) equivalent(c inspect.Comparison, list ...inspect.Normalization) {
+	r.Verdict, r.Normalizations, r.LeftOut, r.Uncovered = compare.Equivalent, list, c.A, c.LeftOut()
 }
 
 // confirms tells whether the file's build ID names all that b was linked from, so

@@ -64,9 +64,11 @@ type Result struct {
 	Verdict compare.Verdict `json:"verdict"`
 	// Reason is why the verdict is not a pass, nil if it is one.
 	Reason *Reason `json:"reason,omitempty"`
-	// Normalizations are what had to be left out for an Equivalent, and Uncovered
-	// the bytes of the file that nothing is said about therefore.
+	// Normalizations are what had to be left out for an Equivalent, LeftOut the parts
+	// of the file that are that (none of a zip), and Uncovered the number of its
+	// bytes that nothing is said about therefore.
 	Normalizations []inspect.Normalization `json:"normalizations,omitempty"`
+	LeftOut        []inspect.Range         `json:"leftOut,omitempty"`
 	Uncovered      int64                   `json:"uncovered,omitempty"`
 
 	// Source is "path@version" of the module and GoVersion the toolchain, after
@@ -229,6 +231,9 @@ func (r Result) print(w io.Writer) {
 			list = append(list, string(n))
 		}
 		row("but for", "%s: nothing else differs; of %d bytes nothing is said", strings.Join(list, ", "), r.Uncovered)
+		for _, p := range r.LeftOut {
+			row("", "%s: %d bytes at %d", p.Name, p.Size, p.Offset)
+		}
 	}
 	switch r.Content {
 	case inspect.ContentChanged:
