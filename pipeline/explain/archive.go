@@ -305,8 +305,11 @@ func walkTar(stream io.Reader, b *budget, visit visitor) error {
 		if err := b.take(m); err != nil {
 			return err
 		}
-		// A sparse file takes more to read than to store.
-		if err := visit(i, m, func() (io.Reader, error) { return b.reader(t), nil }); err != nil {
+		// A sparse file takes more to read than to store, and counts as what it is.
+		if b.content -= h.Size; b.content < 0 {
+			return errMuch
+		}
+		if err := visit(i, m, func() (io.Reader, error) { return t, nil }); err != nil {
 			return err
 		}
 	}

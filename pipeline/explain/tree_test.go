@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -332,5 +333,34 @@ func TestManyMembers(t *testing.T) {
 	}
 	if explained != maxTreeExplained || len(r.Archive.Members) != maxListed || r.Archive.MoreMembers != maxTreeExplained || len(r.Notes) != 1 || len(r.Causes) > maxListed+maxTreeExplained {
 		t.Errorf("%d explained, %d listed, %d more, %d causes, notes %q", explained, len(r.Archive.Members), r.Archive.MoreMembers, len(r.Causes), r.Notes)
+	}
+}
+
+// sparse is a member of a tar archive that has size bytes, of which none is in it
+// (https://www.gnu.org/software/tar/manual/html_node/Standard.html, GNU_SPARSE).
+func sparse(size int64) []byte {
+	b := make([]byte, 512)
+	for at, s := range map[int]string{
+		0: "sparse", 100: "0000644", 108: "0000000", 116: "0000000", 124: "00000000000", 136: "00000000000", 148: "        ",
+		156: "S", 257: "ustar  ", 483: fmt.Sprintf("%011o", size),
+	} {
+		copy(b[at:], s)
+	}
+	sum := 0
+	for _, c := range b {
+		sum += int(c)
+	}
+	copy(b[148:], fmt.Sprintf("%06o\x00 ", sum))
+	return b
+}
+
+// TestSparse: a sparse member counts as what it is when it is unpacked, read or not.
+func TestSparse(t *testing.T) {
+	unread := func(int, *member, func() (io.Reader, error)) error { return nil }
+	for size, want := range map[int64]error{1 << 20: nil, maxUncompressed / 2: errMuch} {
+		tar := append(bytes.Repeat(sparse(size), 3), make([]byte, 1024)...)
+		if err := walkTar(bytes.NewReader(tar), newBudget(), unread); !errors.Is(err, want) {
+			t.Errorf("three of %d bytes: %v", size, err)
+		}
 	}
 }

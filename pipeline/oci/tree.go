@@ -25,6 +25,7 @@ const (
 type tree struct {
 	root    *node
 	entries int
+	size    int64 // of all files in layers, in bytes
 }
 
 // node is a file, a folder, or something else that a tar entry can be.
@@ -154,6 +155,11 @@ func (t *tree) apply(r io.Reader) error {
 		if t.entries++; t.entries > maxEntries {
 			return fmt.Errorf("more than %d entries", maxEntries)
 		}
+		// A sparse file is larger than what the layer has of it.
+		if h.Size > maxUnpacked-t.size {
+			return fmt.Errorf("more than %d bytes unpacked", int64(maxUnpacked))
+		}
+		t.size += h.Size
 		// A name cannot lead out of the root, whatever it says.
 		name := path.Clean("/" + h.Name)
 		if len(h.Name) > maxName || len(h.Linkname) > maxName || strings.Count(name, "/") > maxElements || strings.Count(h.Linkname, "/") > maxElements {

@@ -83,6 +83,37 @@ func layerOf(t testing.TB, headers ...tar.Header) []byte {
 	return b.Bytes()
 }
 
+// sparse is a member of a tar archive that has size bytes, of which none is in it
+// (https://www.gnu.org/software/tar/manual/html_node/Standard.html, GNU_SPARSE).
+func sparse(size int64) []byte {
+	b := make([]byte, 512)
+	for at, s := range map[int]string{
+		0: "sparse", 100: "0000644", 108: "0000000", 116: "0000000", 124: "00000000000", 136: "00000000000", 148: "        ",
+		156: "S", 257: "ustar  ", 483: fmt.Sprintf("%011o", size),
+	} {
+		copy(b[at:], s)
+	}
+	sum := 0
+	for _, c := range b {
+		sum += int(c)
+	}
+	copy(b[148:], fmt.Sprintf("%06o\x00 ", sum))
+	return b
+}
+
+// TestSparse: what a layer unpacks to is bounded, not what it takes itself.
+func TestSparse(t *testing.T) {
+	end := make([]byte, 1024)
+	if err := newTree().apply(bytes.NewReader(append(sparse(1<<20), end...))); err != nil {
+		t.Error(err)
+	}
+	for what, layer := range map[string][]byte{"many": append(bytes.Repeat(sparse(8<<30-1), 5), end...), "many that end with nothing": bytes.Repeat(sparse(8<<30-1), 5)} {
+		if err := newTree().apply(bytes.NewReader(layer)); err == nil || !strings.Contains(err.Error(), "bytes unpacked") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 func TestFind(t *testing.T) {
 	root := newTree()
 	locked := dir("locked")

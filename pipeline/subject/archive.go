@@ -16,10 +16,10 @@ import (
 
 // tar reads archives that follow each other in r, to its end. A tool that stops
 // at the end of the first, and one that goes on, would see different files; here
-// all are seen.
-func (o *opening) tar(at place, r io.Reader) error {
+// all are seen. r comes out of m.
+func (o *opening) tar(at place, r io.Reader, m *meter) error {
 	for r != nil {
-		tr := tar.NewReader(r)
+		tr := newTarReader(r, m)
 		for {
 			h, err := tr.Next()
 			if errors.Is(err, io.EOF) {
@@ -47,6 +47,36 @@ func (o *opening) tar(at place, r io.Reader) error {
 		}
 	}
 	return nil
+}
+
+// tarReader counts members at the size that they have when they are unpacked, which
+// for a sparse one is more than what comes out of m.
+type tarReader struct {
+	*tar.Reader
+	m *meter
+	// size is that of the last member, of which the data follow after from bytes
+	// of m.
+	size, from int64
+}
+
+func newTarReader(r io.Reader, m *meter) *tarReader {
+	return &tarReader{Reader: tar.NewReader(r), m: m}
+}
+
+func (t *tarReader) Next() (*tar.Header, error) {
+	h, err := t.Reader.Next()
+	if err := t.m.made(t.size - (t.m.out - t.from)); err != nil {
+		return nil, err
+	}
+	t.size = 0
+	if h == nil {
+		return nil, err
+	}
+	if h.Size > t.m.o.limits.Unpacked-t.m.o.unpacked {
+		return nil, t.m.o.tooMuch()
+	}
+	t.size, t.from = h.Size, t.m.out
+	return h, err
 }
 
 // hasContent tells whether a tool would make a file of the member: of a type that

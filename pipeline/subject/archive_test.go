@@ -334,13 +334,12 @@ func TestBombs(t *testing.T) {
 	refused(t, err, "times larger")
 }
 
-// A sparse member of 1 TiB takes one block in the archive.
-func TestSparse(t *testing.T) {
-	// The format is that of PAX 0.1, https://www.gnu.org/software/tar/manual/html_node/PAX-0.html
-	// and after: one fragment at the start, and then a hole.
-	body := program('s')
+// sparse makes a sparse member of size bytes that begins with body. The format is
+// that of PAX 0.1, https://www.gnu.org/software/tar/manual/html_node/PAX-0.html and
+// after: one fragment at the start, and then a hole.
+func sparse(name, body string, size int64) string {
 	records := ""
-	for _, r := range []string{"GNU.sparse.major=0", "GNU.sparse.minor=1", "GNU.sparse.name=sparse", "GNU.sparse.size=1099511627776",
+	for _, r := range []string{"GNU.sparse.major=0", "GNU.sparse.minor=1", "GNU.sparse.name=" + name, fmt.Sprintf("GNU.sparse.size=%d", size),
 		"GNU.sparse.numblocks=1", fmt.Sprintf("GNU.sparse.map=0,%d", len(body))} {
 		n := len(r) + 3
 		for len(fmt.Sprint(n))+len(r)+2 != n {
@@ -348,13 +347,36 @@ func TestSparse(t *testing.T) {
 		}
 		records += fmt.Sprintf("%d %s\n", n, r)
 	}
-	header := withoutEnd(tarOf(member{name: "PaxHeaders/x", body: records}))
-	b := []byte(header)
+	b := []byte(withoutEnd(tarOf(member{name: "PaxHeaders/x", body: records})))
 	b[156] = 'x'
-	archive := checksummed(b) + tarOf(member{name: "x", body: body})
-	_, err := openedFile(t, "x.tar", archive, Limits{File: 1 << 20})
-	if !errors.Is(err, ErrLimit) {
-		t.Errorf("%v", err)
+	return checksummed(b) + withoutEnd(tarOf(member{name: "x", body: body}))
+}
+
+// TestSparse: a member counts as what it is when it is unpacked, read or not.
+func TestSparse(t *testing.T) {
+	end, body := string(make([]byte, 1024)), program('s')
+	text, program := sparse("text", "text", 8<<20), sparse("program", body, 8<<20)
+	if _, err := openedFile(t, "x.tar", program+end, Limits{}); !errors.Is(err, ErrNoExecutables) { // zeros are no section
+		t.Errorf("small ones: %v", err)
+	}
+	for what, c := range map[string]struct {
+		content string
+		limits  Limits
+		say     string
+	}{
+		"large":               {sparse("x", body, 1<<40), Limits{Ratio: 1 << 40}, "more than"},
+		"larger than a file":  {program, Limits{File: 1 << 20}, "more than 1048576 bytes"},
+		"huge":                {sparse("x", "text", 1<<62), Limits{}, "bytes unpacked"},
+		"many programs":       {strings.Repeat(program, 3), Limits{}, "times larger"},
+		"many":                {strings.Repeat(text, 3), Limits{}, "times larger"},
+		"many in all":         {strings.Repeat(text, 3), Limits{Ratio: 1 << 40, Unpacked: 20 << 20}, "bytes unpacked"},
+		"many, and an end":    {gz(strings.Repeat(text, 3) + end), Limits{}, "times larger"},
+		"huge, and the first": {text + sparse("x", "text", 1<<63-1), Limits{}, "bytes unpacked"},
+	} {
+		_, err := openedFile(t, "x.tar", c.content+tarOf(member{name: "a", body: body}), c.limits)
+		if !errors.Is(err, ErrLimit) || !strings.Contains(fmt.Sprint(err), c.say) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 

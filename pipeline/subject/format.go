@@ -33,11 +33,12 @@ const (
 	formatRPM        format = "rpm"
 	formatApk3       format = "apk, version 3"
 	formatJSON       format = "JSON"
+	formatScript     format = "script"
 )
 
 // isArchive tells whether a file of the format may have executables in it.
 func (f format) isArchive() bool {
-	return f != formatUnknown && f != formatExecutable && f != formatJSON
+	return f != formatUnknown && f != formatExecutable && f != formatJSON && f != formatScript
 }
 
 // compressed tells whether it is one stream.
@@ -71,6 +72,7 @@ var magics = []struct {
 	{"\xed\xab\xee\xdb", formatRPM},
 	{"ADB", formatApk3}, // followed by d, . or c
 	{"{", formatJSON},
+	{"#!", formatScript}, // which a system starts the interpreter of
 }
 
 // sniff returns the format of a file that begins with head. A tar archive begins
@@ -163,7 +165,7 @@ func (o *opening) top(b blob, c Container, name string) error {
 			err = errNothingKnown
 		}
 		return err
-	case formatUnknown:
+	case formatUnknown, formatScript:
 		return errNothingKnown
 	default:
 		return o.archive(place{first: c.Kind == Package}, c, name, kind, section)
@@ -182,7 +184,8 @@ func (o *opening) archive(at place, c Container, name string, kind format, r *io
 	var err error
 	switch {
 	case kind == formatTar:
-		err = o.tar(at.in(c), &meter{o: o, r: r})
+		m := &meter{o: o, r: r}
+		err = o.tar(at.in(c), m, m)
 	case kind.compressed():
 		return o.stream(at, c, name, kind, r)
 	case kind == formatZip:
@@ -214,13 +217,14 @@ func (o *opening) stream(at place, c Container, name string, kind format, r io.R
 		return fail(err)
 	}
 	defer plain.Close()
-	head, unpacked, err := peek(&meter{o: o, r: plain, packed: func() int64 { return packed.n }})
+	m := &meter{o: o, r: plain, packed: func() int64 { return packed.n }}
+	head, unpacked, err := peek(m)
 	if err != nil {
 		return fail(err)
 	}
 	if sniff(head) == formatTar {
 		c.Format = "tar." + string(kind)
-		if err := o.tar(at.in(c), unpacked); err != nil {
+		if err := o.tar(at.in(c), unpacked, m); err != nil {
 			return fail(err)
 		}
 		return nil

@@ -192,7 +192,7 @@ func (r *repository) manifest(at place, m *publish.Manifest, want []matrix.Platf
 		}
 	}
 	return t.walk(func(p string, n *node) error {
-		if n.file == nil {
+		if o.other(p, n.kind); n.file == nil {
 			return nil
 		}
 		_, err := o.keep(at.in(n.file.layer), p, n.file.blob, nil)
@@ -332,7 +332,7 @@ func (o *opening) layer(t *tree, c Container, kind format, r io.Reader, diffID a
 	}
 	h := artifact.NewHasher(io.Discard)
 	unpacked := io.TeeReader(m, h)
-	if err := o.apply(t, c, unpacked); err != nil {
+	if err := o.apply(t, c, unpacked, m); err != nil {
 		return err
 	}
 	// What follows the end of the archive is part of the bytes, and runtimes do

@@ -38,8 +38,7 @@ type opening struct {
 	named map[string][]artifact.Digest
 	// stated are the versions that packages and images say they have, by platform.
 	stated map[string][]Version
-	// inner counts archives that are not opened; innerName is one.
-	inner     int
+	// innerName is an archive that is not opened.
 	innerName string
 }
 
@@ -140,39 +139,42 @@ func (o *opening) count(name string) error {
 // file looks at a member, which count has counted, and keeps it if it is an
 // executable. It need not read all of r.
 func (o *opening) file(at place, name string, r io.Reader) error {
-	b, found, err := o.candidate(name, r)
-	if err != nil || !found {
+	b, kind, err := o.candidate(name, r)
+	if err != nil {
 		return err
 	}
-	if found, err = o.keep(at, name, b, nil); err != nil || found {
+	o.other(name, kind)
+	if kind != formatExecutable {
+		return nil
+	}
+	if found, err := o.keep(at, name, b, nil); err != nil || found {
 		return err
 	}
 	return o.drop(b)
 }
 
-// candidate stores a member if it begins as executables do.
-func (o *opening) candidate(name string, r io.Reader) (b blob, found bool, err error) {
-	fail := func(err error) (blob, bool, error) {
-		return blob{}, false, fmt.Errorf("member %s: %w", printable(name, true), err)
-	}
-	head, r, err := peek(r)
-	if err != nil {
-		return fail(err)
-	}
-	switch f := sniff(head); {
-	case f == formatExecutable:
-	case f.isArchive():
-		if o.inner++; o.inner == 1 {
+// other counts a member that is no executable.
+func (o *opening) other(name string, kind format) {
+	switch {
+	case kind == formatScript:
+		o.subject.Scripts++
+	case kind.isArchive():
+		if o.subject.Archives++; o.subject.Archives == 1 {
 			o.innerName = name
 		}
-		return blob{}, false, nil
-	default:
-		return blob{}, false, nil
 	}
-	if b, err = o.spool(r, o.limits.File); err != nil {
-		return fail(err)
+}
+
+// candidate returns what a member begins as, and stores it if executables begin so.
+func (o *opening) candidate(name string, r io.Reader) (b blob, kind format, err error) {
+	head, r, err := peek(r)
+	if kind = sniff(head); err == nil && kind == formatExecutable {
+		b, err = o.spool(r, o.limits.File)
 	}
-	return b, true, nil
+	if err != nil {
+		return blob{}, kind, fmt.Errorf("member %s: %w", printable(name, true), err)
+	}
+	return b, kind, nil
 }
 
 // keep adds b to the subject, as something to be examined or skipped, unless it is
@@ -304,6 +306,7 @@ type meter struct {
 	r      io.Reader
 	packed func() int64 // nil: not compressed
 	out    int64
+	holes  int64 // bytes of sparse members that are in no archive
 }
 
 func (m *meter) Read(p []byte) (int, error) {
@@ -313,13 +316,36 @@ func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p)
 	m.out += int64(n)
 	m.o.unpacked += int64(n)
-	if m.o.unpacked > m.o.limits.Unpacked {
-		return 0, fmt.Errorf("more than %d bytes unpacked: %w", m.o.limits.Unpacked, ErrLimit)
-	}
-	if m.packed != nil && m.out > freeRatio && m.out/m.o.limits.Ratio > m.packed() {
-		return 0, fmt.Errorf("unpacked it is more than %d times larger: %w", m.o.limits.Ratio, ErrLimit)
+	if err := m.check(); err != nil {
+		return 0, err
 	}
 	return n, err
+}
+
+// made counts n bytes that a reader of m made by itself, if n is not negative.
+func (m *meter) made(n int64) error {
+	n = max(0, n)
+	m.holes += n
+	m.o.unpacked += n
+	return m.check()
+}
+
+func (m *meter) check() error {
+	if m.o.unpacked > m.o.limits.Unpacked {
+		return m.o.tooMuch()
+	}
+	packed := m.out
+	if m.packed != nil {
+		packed = m.packed()
+	}
+	if all := m.out + m.holes; all > freeRatio && all/m.o.limits.Ratio > packed {
+		return fmt.Errorf("unpacked it is more than %d times larger: %w", m.o.limits.Ratio, ErrLimit)
+	}
+	return nil
+}
+
+func (o *opening) tooMuch() error {
+	return fmt.Errorf("more than %d bytes unpacked: %w", o.limits.Unpacked, ErrLimit)
 }
 
 // counter counts what is read.

@@ -260,6 +260,9 @@ type Subject struct {
 	// Skipped are what somebody should know of who thinks that Executables are
 	// everything.
 	Skipped []Skipped
+	// Scripts counts the files that begin with "#!", and Archives those that are
+	// archives and were not opened, since they are in one or in a folder.
+	Scripts, Archives int
 	// Record is the release record of a Dist. It is not verified: somebody's
 	// signature may do that.
 	Record *report.Record
@@ -347,7 +350,7 @@ func (o *opening) nothing() error {
 	case len(o.subject.Skipped) > 0:
 		s := o.subject.Skipped[0]
 		return fmt.Errorf("%w that can be read: %s: %s", ErrNoExecutables, printable(s.Name, true), printable(s.Reason, false))
-	case o.inner > 0:
+	case o.subject.Archives > 0:
 		return fault.Hint(fmt.Errorf("%w (members: %d), but archives such as %s", ErrNoExecutables, o.members, printable(o.innerName, true)),
 			"archives in archives and folders are not opened: unpack it and name that one")
 	}

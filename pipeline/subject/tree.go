@@ -26,6 +26,7 @@ type node struct {
 	children map[string]*node
 	link     string
 	file     *layerFile
+	kind     format
 }
 
 // layerFile is a file that may be an executable, and where it came from.
@@ -120,12 +121,12 @@ const (
 	opaque   = ".wh..wh..opq"
 )
 
-// apply reads a layer (a tar stream) and changes t as unpacking it would
+// apply reads a layer, a tar stream that comes out of m, and changes t as unpacking it would
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md).
-func (o *opening) apply(t *tree, layer Container, r io.Reader) error {
+func (o *opening) apply(t *tree, layer Container, r io.Reader, m *meter) error {
 	var entries []layerEntry
 	var removed []string
-	for tr := tar.NewReader(r); ; {
+	for tr := newTarReader(r, m); ; {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
 			break
@@ -154,11 +155,11 @@ func (o *opening) apply(t *tree, layer Container, r io.Reader) error {
 		case h.Typeflag == tar.TypeDir:
 			e.node.children = map[string]*node{}
 		case hasContent(h):
-			b, found, err := o.candidate(h.Name, tr)
+			b, kind, err := o.candidate(h.Name, tr)
 			if err != nil {
 				return err
 			}
-			if found {
+			if e.node.kind = kind; kind == formatExecutable {
 				e.node.file = &layerFile{b, layer}
 			}
 		}
