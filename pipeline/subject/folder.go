@@ -37,10 +37,17 @@ func (o *opening) folder(ref, dir string) error {
 		return o.layout(ref, root)
 	}
 	o.subject.Kind = Folder
-	at := place{}.in(Container{Kind: Folder, Name: ref})
+	return o.walk(root, place{}.in(Container{Kind: Folder, Name: ref}), "")
+}
+
+// walk looks at all files in root but those in the folder without.
+func (o *opening) walk(root *os.Root, at place, without string) error {
 	return fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
-		if name == "." {
+		switch {
+		case name == ".":
 			return err
+		case name == without && e.IsDir():
+			return fs.SkipDir
 		}
 		if err := o.count(name); err != nil {
 			return err
@@ -92,7 +99,8 @@ func rewind(f io.Seeker) error {
 	return err
 }
 
-// dist opens the binaries that a release record in dir lists.
+// dist opens the binaries that a release record in dir lists, and then what else is
+// in dir: a record may be put beside anything.
 func (o *opening) dist(dir, record, ref string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -122,7 +130,7 @@ func (o *opening) dist(dir, record, ref string) error {
 			return fmt.Errorf("%s for %s: %w", printable(b.Name, true), b.Target, err)
 		}
 	}
-	return nil
+	return o.walk(root, place{}.in(c), "") // which keeps nothing twice
 }
 
 // ofRecord keeps one binary of a record, and holds it against that.

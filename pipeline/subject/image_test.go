@@ -8,6 +8,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -261,6 +262,28 @@ func TestLayers(t *testing.T) {
 		want(t, sub, err, c.want...)
 		if t.Failed() {
 			t.Fatalf("at: %s", what)
+		}
+	}
+}
+
+// TestOthers: files that are no executables are counted, of an image those that it
+// has in the end.
+func TestOthers(t *testing.T) {
+	tool, script := member{name: "tool", body: program('a')}, member{name: "run", body: "#!/bin/sh\n"}
+	packed := member{name: "packed.gz", body: gz("text")}
+	s := newShelf(t)
+	s.image(t, "v1", "linux/amd64", nil,
+		layer(tool, script, packed, member{name: "old", body: "#!/bin/sh\n"}),
+		layer(member{name: ".wh.old"}, member{name: "packed.gz", body: "text"}, member{name: "again", flag: tar.TypeLink, link: "/run"}))
+	file := filepath.Join(t.TempDir(), "x.tar")
+	write(t, file, tarOf(tool, script, packed))
+	for ref, want := range map[string][2]int{s.repo + ":v1": {2, 0}, file: {1, 1}} {
+		sub, err := opened(t, ref, Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := [2]int{sub.Scripts, sub.Archives}; got != want {
+			t.Errorf("%s: %d scripts and archives, want %d", ref, got, want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -74,7 +75,8 @@ func (o *opening) layout(ref string, root *os.Root) error {
 			return fmt.Errorf("%s: %w", printable(p.Name, true), err)
 		}
 	}
-	return nil
+	// What is beside the blobs is in no image, and somebody may run it.
+	return o.walk(root, place{}.in(Container{Kind: Folder, Name: ref}), path.Dir(blobsName))
 }
 
 // flat returns the images of an index and of those in it. An image without a

@@ -114,6 +114,19 @@ func TestLayout(t *testing.T) {
 	}
 }
 
+// TestBesideLayout: what no image has, and lies in the folder.
+func TestBesideLayout(t *testing.T) {
+	s := newLayout(t)
+	s.top(t, s.image(t, "linux/amd64", true, layer(member{name: "tool", body: program('a')})))
+	write(t, filepath.Join(s.dir, "blobs", "tool"), program('b'))
+	write(t, filepath.Join(s.dir, "run.sh"), "#!/bin/sh\n")
+	sub, err := opened(t, s.dir, Config{})
+	want(t, sub, err, "tool a", "blobs/tool b")
+	if sub.Scripts != 1 {
+		t.Errorf("%d scripts", sub.Scripts)
+	}
+}
+
 func TestHostileLayout(t *testing.T) {
 	tool := layer(member{name: "tool", body: program('a')})
 	spoil := func(change func(s *shelfFolder, image v1.Descriptor)) *shelfFolder {

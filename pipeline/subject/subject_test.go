@@ -418,7 +418,11 @@ func TestDist(t *testing.T) {
 	dir := dist(t, nil)
 	for _, ref := range []string{dir, filepath.Join(dir, "release.json")} {
 		s, err := opened(t, ref, Config{})
-		want(t, s, err, "bin/linux_amd64/tool 1", "bin/windows_amd64/tool.exe 2")
+		// What the record does not list is not passed over.
+		want(t, s, err, "bin/linux_amd64/tool 1", "bin/windows_amd64/tool.exe 2", "other o")
+		if s.Executables[2].Stated != nil {
+			t.Error("release.json states what it does not list")
+		}
 		if s.Kind != Dist || s.Record == nil || s.Executables[1].Stated != &s.Record.Binaries[1] || s.Executables[0].Containers[0].Digest != s.Digest {
 			t.Errorf("%+v", s)
 		}
