@@ -114,18 +114,31 @@ func originOf(s *subject.Subject, e subject.Executable) origin {
 	o := origin{name: path.Base(filepath.ToSlash(e.Name))}
 	switch s.Kind {
 	case subject.URL:
-		o.resource = s.Ref
+		o.resource = s.Ref + subpath(e)
 	case subject.Package:
 		spec := strings.TrimPrefix(s.Ref, "npm:")
 		if i := strings.LastIndexByte(spec, '@'); i > 0 {
-			o.resource = purl.NPM(spec[:i], spec[i+1:])
+			o.resource = purl.NPM(spec[:i], spec[i+1:]) + subpath(e)
 		}
 	case subject.Image:
 		if ref, err := matrix.ParseReference(s.Ref); err == nil {
-			o.resource = purl.OCI(ref.Repository, string(s.Digest))
+			o.resource = purl.OCI(ref.Repository, string(s.Digest)) + subpath(e)
 		}
 	}
 	return o
+}
+
+// subpath is what follows the URI of the archive or image that e is in: a statement
+// about a file says nothing about what is beside it.
+func subpath(e subject.Executable) string {
+	name, in := e.Name, e.Containers
+	if n := len(in); n > 0 && in[n-1].Kind == subject.Universal {
+		name, in = in[n-1].Name, in[:n-1]
+	}
+	if n := len(in); n == 0 || in[n-1].Kind == subject.URL && in[n-1].Format == "" { // which is the file
+		return ""
+	}
+	return purl.Subpath(name)
 }
 
 // fileName is where the statement about a file goes: names and digests of
@@ -155,7 +168,7 @@ func (at *attester) free(f *found) error {
 	}
 	taken := map[string]artifact.Digest{}
 	for _, b := range f.list {
-		if b.Digest == "" {
+		if b.Digest == "" || b.beside != nil {
 			continue
 		}
 		if file := at.fileName(b.origin, b.Digest, taken); exists(file) {

@@ -63,7 +63,7 @@ func results(names, contents []string) (*found, []result) {
 			r.Verdict, r.Reason = compare.Undetermined, &rebuild.Reason{Kind: rebuild.Cgo, Text: "cgo"}
 		}
 		from := origin{name: filepath.Base(name), inputs: []intoto.Descriptor{{Name: "p.sigstore.json", Digest: map[string]string{"sha256": d.Hex()}}}}
-		f.list = append(f.list, candidate{rebuild.Subject{Name: name, Digest: d}, from})
+		f.list = append(f.list, candidate{rebuild.Subject{Name: name, Digest: d}, from, nil})
 		list = append(list, result{from, r})
 	}
 	return f, list
@@ -171,18 +171,23 @@ func TestFileName(t *testing.T) {
 
 func TestOrigin(t *testing.T) {
 	digest := artifact.Of(nil)
+	layer := []subject.Container{{Kind: subject.Image}, {Kind: subject.System}, {Kind: subject.Layer, Format: "tar.gz"}}
+	// A statement says nothing about what is beside the file.
 	for _, c := range []struct {
 		s    subject.Subject
+		in   []subject.Container
 		want string
 	}{
-		{subject.Subject{Kind: subject.File, Ref: "/home/me/tool"}, ""},
-		{subject.Subject{Kind: subject.URL, Ref: "https://example.com/tool.tgz"}, "https://example.com/tool.tgz"},
-		{subject.Subject{Kind: subject.Package, Ref: "npm:@esbuild/linux-x64@0.25.0"}, "pkg:npm/%40esbuild/linux-x64@0.25.0"},
-		{subject.Subject{Kind: subject.Image, Ref: "registry.example.com:5000/team/Tool:1.0", Digest: digest}, ""},
-		{subject.Subject{Kind: subject.Image, Ref: "registry.example.com:5000/team/tool:1.0", Digest: digest},
-			"pkg:oci/tool@" + string(digest) + "?repository_url=registry.example.com:5000/team/tool"},
+		{subject.Subject{Kind: subject.File, Ref: "/home/me/tool"}, nil, ""},
+		{subject.Subject{Kind: subject.URL, Ref: "https://example.com/tool"}, []subject.Container{{Kind: subject.URL}}, "https://example.com/tool"},
+		{subject.Subject{Kind: subject.URL, Ref: "https://example.com/tool.tgz"}, []subject.Container{{Kind: subject.URL, Format: "tar.gz"}}, "https://example.com/tool.tgz#bin/tool"},
+		{subject.Subject{Kind: subject.Package, Ref: "npm:@esbuild/linux-x64@0.25.0"}, []subject.Container{{Kind: subject.Package, Format: "tar.gz"}}, "pkg:npm/%40esbuild/linux-x64@0.25.0#bin/tool"},
+		{subject.Subject{Kind: subject.Image, Ref: "registry.example.com:5000/team/Tool:1.0", Digest: digest}, layer, ""},
+		{subject.Subject{Kind: subject.Image, Ref: "registry.example.com:5000/team/tool:1.0", Digest: digest}, layer,
+			"pkg:oci/tool@" + string(digest) + "?repository_url=registry.example.com:5000/team/tool#bin/tool"},
+		{subject.Subject{Kind: subject.URL, Ref: "https://example.com/x"}, []subject.Container{{Kind: subject.URL}, {Kind: subject.Universal, Name: "x"}}, "https://example.com/x"},
 	} {
-		o := originOf(&c.s, subject.Executable{Name: "bin/tool"})
+		o := originOf(&c.s, subject.Executable{Name: "bin/tool", Containers: c.in})
 		if o.resource != c.want || o.name != "tool" {
 			t.Errorf("%s: %+v, want %s", c.s.Ref, o, c.want)
 		}

@@ -30,6 +30,7 @@ type rebuildFlags struct {
 	insecure              bool
 	bootstrap             string
 	only                  []string
+	goOnly                bool
 	trust                 trustFlags // whose provenance counts
 }
 
@@ -42,7 +43,9 @@ func (a *app) rebuildCmd() *cobra.Command {
 		Long: `A subject is a file, an archive (tar, zip, deb, apk), a folder, dist or a
 release.json of twice, an https:// URL, npm:NAME@VERSION, an image in a registry, or
 a *.sigstore.json with provenance, which stands for the files beside it that it is
-about. Every Go binary in it counts, and so does every slice of a universal one.
+about. Every native executable in it counts, and so does every slice of a universal
+one: there is no answer about one without Go, nor about all of the subject then,
+unless --only or --go say which files matter. Scripts are counted.
 toolchain:VERSION[/GOOS-GOARCH] is a published Go toolchain, whose tools are built
 from its own source.
 
@@ -86,7 +89,8 @@ or COSIGN_PASSWORD in the environment, or from the terminal.`,
 	c.Flags().StringVar(&flags.ldflags, "ldflags", "", "the linker's `FLAGS`, which are not recorded with -trimpath, instead of finding them out")
 	c.Flags().DurationVar(&flags.timeout, "timeout", 30*time.Minute, "the time for each file or toolchain, which is 4h with --bootstrap")
 	c.Flags().StringVar(&flags.bootstrap, "bootstrap", "", "build a toolchain by way of an older `RELEASE`, such as go1.24.6, and compare all of it")
-	c.Flags().StringArrayVar(&flags.only, "only", nil, "of a toolchain only the tools that match `GLOB`, such as bin/gofmt (may be repeated)")
+	c.Flags().StringArrayVar(&flags.only, "only", nil, "only the files in the subject, or the tools of a toolchain, whose path matches `GLOB`, such as bin/gofmt (may be repeated)")
+	c.Flags().BoolVar(&flags.goOnly, "go", false, "only the Go programs in the subject")
 	c.Flags().StringArrayVar(&flags.platforms, "platform", nil, "of an image only `PLATFORM`, such as linux/arm64 (may be repeated; default: all of linux)")
 	insecureFlag(c, &flags.insecure)
 	flags.trust.addForProvenance(c)
@@ -121,7 +125,9 @@ func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, at
 	if err := attester.free(subjects); err != nil {
 		return err
 	}
-	cfg.Many = len(subjects.list) > 1
+	for n, s := range subjects.list {
+		cfg.Many = cfg.Many || n > 0 && s.beside == nil
+	}
 	r, err := rebuild.Open(ctx, cfg)
 	if err != nil {
 		return err
@@ -129,9 +135,11 @@ func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, at
 	defer func() { err = errors.Join(err, r.Close()) }()
 	var results []result
 	for _, s := range subjects.list {
-		res, err := r.File(ctx, s.Subject)
-		if err != nil {
-			return err
+		res := s.beside
+		if res == nil {
+			if res, err = r.File(ctx, s.Subject); err != nil {
+				return err
+			}
 		}
 		results = append(results, result{s.origin, res})
 	}
@@ -153,7 +161,7 @@ func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, at
 		all = append(all, res.Result)
 	}
 	doc := rebuild.NewDocument(all...)
-	doc.Notes = notes
+	doc.Notes, doc.Subjects, doc.Verbose = notes, subjects.contents, a.verbose
 	if a.json {
 		err = printJSON(a.document(), doc)
 	} else {
@@ -184,19 +192,25 @@ func splitToolchains(args []string, flags rebuildFlags, ldflags *string) (files 
 		toolchains = append(toolchains, t)
 	}
 	switch {
-	case len(toolchains) == 0 && (flags.bootstrap != "" || len(flags.only) > 0):
-		return nil, nil, fault.Usage(errors.New("--bootstrap and --only are for toolchains, such as toolchain:go1.26.8"))
+	case len(toolchains) == 0 && flags.bootstrap != "":
+		return nil, nil, fault.Usage(errors.New("--bootstrap is for toolchains, such as toolchain:go1.26.8"))
+	case len(toolchains) > 0 && len(files) > 0 && len(flags.only) > 0:
+		return nil, nil, fault.Usage(errors.New("--only does not say whether it is about the toolchain or about the other subjects: name them in two commands"))
+	case len(files) == 0 && flags.goOnly:
+		return nil, nil, fault.Usage(errors.New("--go says nothing about a toolchain"))
 	case len(files) == 0 && (flags.main != "" || flags.source != "" || ldflags != nil):
 		return nil, nil, fault.Usage(errors.New("--main, --source and --ldflags say nothing about a toolchain"))
 	}
 	return files, toolchains, nil
 }
 
-// A candidate is to be rebuilt, and a result is what came of that.
+// A candidate is to be rebuilt, unless beside is the result already, and a result is
+// what came of that.
 type (
 	candidate struct {
 		rebuild.Subject
 		origin
+		beside *rebuild.Result
 	}
 	result struct {
 		origin
@@ -206,13 +220,67 @@ type (
 
 // found are the binaries in what the user named.
 type found struct {
-	list   []candidate
-	opened []*subject.Subject
+	list     []candidate
+	opened   []*subject.Subject
+	contents []rebuild.Contents
+	choice   choice
+	failed   bool // something could not be opened
+}
+
+// choice is which files in subjects the user asks about: all, or those that one of
+// the patterns matches.
+type choice struct {
+	globs   []string
+	matched []bool
+	goOnly  bool
+}
+
+func newChoice(flags rebuildFlags) (choice, error) {
+	for _, g := range flags.only {
+		if _, err := path.Match(g, ""); err != nil {
+			return choice{}, fault.Usage(fmt.Errorf("--only %q: %w", g, err))
+		}
+	}
+	return choice{flags.only, make([]bool, len(flags.only)), flags.goOnly}, nil
+}
+
+// takes reports whether the user asks about a file, whose path in the subject has
+// slashes.
+func (c *choice) takes(name string, isGo bool) bool {
+	found := len(c.globs) == 0
+	for i, g := range c.globs {
+		if ok, _ := path.Match(g, name); ok {
+			found, c.matched[i] = true, true
+		}
+	}
+	return found && (isGo || !c.goOnly)
+}
+
+// unmatched returns an error about a pattern that matches nothing.
+func (c *choice) unmatched() error {
+	if i := slices.Index(c.matched, false); i >= 0 {
+		return fault.Usage(fmt.Errorf("--only %q: matches the path of no executable in what you named", c.globs[i]))
+	}
+	return nil
+}
+
+// inside returns the path of a file in the subject: of a slice that of the universal
+// file, and of what is in nothing its name.
+func inside(name string, containers []subject.Container) string {
+	if n := len(containers); n > 0 && containers[n-1].Kind == subject.Universal {
+		name, containers = containers[n-1].Name, containers[:n-1]
+	}
+	name = filepath.ToSlash(name)
+	if len(containers) == 0 {
+		return path.Base(name)
+	}
+	return name
 }
 
 // unreadable adds what cannot be opened, or holds no binary, under its name.
 func (f *found) unreadable(arg string, open func() (io.ReadCloser, error)) {
-	f.list = append(f.list, candidate{rebuild.Subject{Name: arg, Open: open}, origin{name: filepath.Base(arg)}})
+	f.list = append(f.list, candidate{rebuild.Subject{Name: arg, Open: open}, origin{name: filepath.Base(arg)}, nil})
+	f.failed = true
 }
 
 func (f *found) close() error {
@@ -235,11 +303,15 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 		}
 		cfg.Platforms = append(cfg.Platforms, platform)
 	}
+	chosen, err := newChoice(flags)
+	if err != nil {
+		return nil, err
+	}
 	said, err := a.newTestimony(ctx, flags.trust)
 	if err != nil {
 		return nil, err
 	}
-	f := &found{}
+	f := &found{choice: chosen}
 	for _, arg := range args {
 		a.progress.Stage("reading " + clean(arg))
 		names, bundle, err := said.subjectsOf(ctx, arg)
@@ -270,7 +342,7 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 				continue
 			}
 			f.opened = append(f.opened, s)
-			f.add(a, s, said, said.near(name), before, bundle)
+			f.add(s, said, said.near(name), before, bundle)
 		}
 		if bundle && len(f.list) == before {
 			f.unreadable(arg, func() (io.ReadCloser, error) {
@@ -278,27 +350,73 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 			})
 		}
 	}
+	if err := f.choice.unmatched(); err != nil && !f.failed { // else who knows
+		return nil, errors.Join(err, f.close())
+	}
 	return f, nil
 }
 
 // add adds the executables of s. With once, one that is among the list from there
 // on is not added again.
-func (f *found) add(a *app, s *subject.Subject, said *testimony, bundles []foundBundle, from int, once bool) {
-	for _, skipped := range s.Skipped {
-		a.progress.Line("passed over: %s", skipped.String())
-	}
-	goes := slices.ContainsFunc(s.Executables, func(e subject.Executable) bool { return e.Go })
+func (f *found) add(s *subject.Subject, said *testimony, bundles []foundBundle, from int, once bool) {
+	in := rebuild.Contents{Name: s.Ref, Scripts: s.Scripts, Archives: s.Archives, Unreadable: len(s.Skipped)}
+	before := len(f.list)
+	var beside []candidate // what is not built
 	for _, e := range s.Executables {
+		if e.Go {
+			in.Go++
+		} else {
+			in.Others++
+		}
 		again := once && slices.ContainsFunc(f.list[from:], func(o candidate) bool { return o.Digest == e.Digest })
-		if again || goes && !e.Go {
+		if !f.choice.takes(inside(e.Name, e.Containers), e.Go) {
+			in.NotAsked++
+			continue
+		}
+		if again {
 			continue
 		}
 		r := rebuild.Subject{Name: e.String(), Digest: e.Digest, Hints: hints(e.Versions), Open: func() (io.ReadCloser, error) { return e.Open() }}
+		if !e.Go {
+			beside = append(beside, candidate{r, originOf(s, e), rebuild.NoGo(r.Name, e.Digest, e.Size)})
+			continue
+		}
 		from := originOf(s, e)
 		from.inputs = said.about(&r, &e, bundles)
-		f.list = append(f.list, candidate{r, from})
+		f.list = append(f.list, candidate{r, from, nil})
 	}
+	noGo := len(beside)
+	for _, skipped := range s.Skipped {
+		if !f.choice.takes(inside(skipped.Name, skipped.Containers), false) {
+			in.NotAsked++
+			continue
+		}
+		name := skipped.File()
+		beside = append(beside, candidate{rebuild.Subject{Name: name}, origin{name: path.Base(name)}, rebuild.Unexamined(name, skipped.Reason)})
+	}
+
+	// An image is a whole system, of which nobody reads a row for each file.
+	if len(beside) > 0 && (s.Kind == subject.Image || len(beside) > maxBesideRows) {
+		var names []string
+		for _, c := range beside {
+			names = append(names, c.Name)
+		}
+		beside = []candidate{{rebuild.Subject{Name: s.Ref}, origin{name: path.Base(s.Ref)}, rebuild.Beside(s.Ref, names, noGo, len(names)-noGo)}}
+	}
+	if in.Go > 0 {
+		for _, c := range beside {
+			c.beside.Reason.Hint = "say which files matter with --only GLOB, or --go for the Go programs alone"
+		}
+	}
+	f.list = append(f.list, beside...)
+	if len(f.list) == before && !once {
+		f.list = append(f.list, candidate{rebuild.Subject{Name: s.Ref}, origin{name: path.Base(s.Ref)}, rebuild.NothingAsked(s.Ref)})
+	}
+	f.contents = append(f.contents, in)
 }
+
+// maxBesideRows is how many files without Go have a row each.
+const maxBesideRows = 16
 
 // hints are the versions that are around a file.
 func hints(versions []subject.Version) []rebuild.Hint {

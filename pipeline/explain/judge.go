@@ -352,6 +352,11 @@ func (p *pairOf) later() {
 	ids, signature := inspect.WithoutBuildID, inspect.WithoutSignature
 	switch {
 	case p.same(): // there is nothing to explain
+	case sameID && p.same(ids):
+		p.cause("build-id-only", Certain, Cause{
+			Text: "nothing but the identifier for other tools (GNU build ID, LC_UUID)", A: hostText(p.fa), B: hostText(p.fb),
+			Evidence: []string{"outside of the build IDs, the files are equal"},
+		})
 	case p.same(ids):
 		p.cause("build-id-only", Certain, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"outside of the build IDs, the files are equal"}})
 	case p.same(signature):

@@ -50,6 +50,18 @@ func OCI(repository, digest string) string {
 	return "pkg:oci/" + segments[len(segments)-1] + "@" + percent(digest) + "?repository_url=" + strings.Join(segments, "/")
 }
 
+// Subpath returns what follows a package URL to name a file in the package, whose
+// path has slashes.
+func Subpath(file string) string {
+	var segments []string
+	for _, s := range strings.Split(file, "/") {
+		if s != "" && s != "." && s != ".." {
+			segments = append(segments, percent(s))
+		}
+	}
+	return "#" + strings.Join(segments, "/")
+}
+
 // Generic returns the package URL of a file that nothing but its name and digest
 // is known of
 // (https://github.com/package-url/purl-spec/blob/main/types/generic-definition.json).

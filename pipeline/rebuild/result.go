@@ -28,6 +28,10 @@ type Document struct {
 	// Verdict is that on all files: the worst of theirs.
 	Verdict compare.Verdict `json:"verdict"`
 	Files   []Result        `json:"files"`
+	// Subjects say what is in the subjects that files were found in.
+	Subjects []Contents `json:"subjects,omitempty"`
+	// Verbose has Fprint name all files of a result that is about several.
+	Verbose bool `json:"-"`
 	// Notes are what a reader should know of subjects as wholes.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -57,7 +61,10 @@ func (d Document) MarshalJSON() ([]byte, error) {
 
 // Result is what was found about a file.
 type Result struct {
-	Name   string          `json:"name"`
+	Name string `json:"name"`
+	// Files are what the result is about where that is more than one file, which
+	// then has no digest.
+	Files  []string        `json:"files,omitempty"`
 	Digest artifact.Digest `json:"digest"`
 	Size   int64           `json:"size"`
 	// Verdict is Reproduced, Equivalent, Differs, or Undetermined.
@@ -148,6 +155,8 @@ const (
 	Limits           Kind = "limits"        // of time or space
 	Unavailable      Kind = "not available" // the network, or the machine
 	NotConfined      Kind = "not confined"  // this host cannot confine a stranger's build
+	NotGo            Kind = "not a Go program"
+	NotAsked         Kind = "nothing asked for" // of all that is in the subject
 )
 
 // Reasons why a verdict is Differs.
@@ -185,10 +194,15 @@ func (d Document) Fprint(w io.Writer) error {
 		if i > 0 {
 			fmt.Fprintln(b)
 		}
-		r.print(b)
+		r.print(b, d.Verbose)
 	}
 	if len(d.Files) > 1 {
 		d.table(b)
+	}
+	for _, c := range d.Subjects {
+		if s := c.notLookedAt(); s != "" {
+			fmt.Fprintf(b, "note: %s: %s\n", text(c.Name), s)
+		}
 	}
 	for _, n := range d.Notes {
 		fmt.Fprintf(b, "note: %s\n", printable(n))
@@ -199,7 +213,7 @@ func (d Document) Fprint(w io.Writer) error {
 // maxRows bounds the lines of each kind in a paragraph.
 const maxRows = 12
 
-func (r Result) print(w io.Writer) {
+func (r Result) print(w io.Writer, verbose bool) {
 	row := func(label, format string, args ...any) {
 		fmt.Fprintf(w, "  %-13s%s\n", label, fmt.Sprintf(format, args...))
 	}
@@ -223,6 +237,15 @@ func (r Result) print(w io.Writer) {
 		row("because", "%s", r.Reason.Text)
 		if r.Reason.Hint != "" {
 			row("hint", "%s", r.Reason.Hint)
+		}
+	}
+	if verbose {
+		for i, name := range r.Files {
+			label := ""
+			if i == 0 {
+				label = "files"
+			}
+			row(label, "%s", text(name))
 		}
 	}
 	if len(r.Normalizations) > 0 {

@@ -219,9 +219,10 @@ type Skipped struct {
 }
 
 // String returns a line like [Executable.String], with the reason.
-func (s *Skipped) String() string {
-	return line(s.Containers, s.Platform, s.Name, 1) + ": " + printable(s.Reason, false)
-}
+func (s *Skipped) String() string { return s.File() + ": " + printable(s.Reason, false) }
+
+// File returns a line like [Executable.String].
+func (s *Skipped) File() string { return line(s.Containers, s.Platform, s.Name, 1) }
 
 func line(containers []Container, platform, name string, nth int) string {
 	var parts []string
