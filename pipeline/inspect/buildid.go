@@ -197,20 +197,21 @@ type ContentCheck struct {
 	// unknown.
 	Hash string `json:"hash,omitempty"`
 	// Uncovered is the number of bytes that the hash does not cover: the host
-	// build ID, and the signature and its traces in the headers. The build ID
-	// itself is not counted.
+	// build ID, the signature and its traces in the headers, and the build ID where
+	// it occurs more than once.
 	Uncovered int64 `json:"uncovered,omitempty"`
 	// Why says in words what State rests on.
 	Why string `json:"why"`
 }
 
 // CheckContent computes the hash of the file, as cmd/internal/buildid does: with
-// the build ID, the GNU build ID or LC_UUID, and a Mach-O code signature zeroed,
-// each at its own place alone. If it is not the one that the build ID states and
-// there is a signature, it tries again with what signing changes in the file put
-// back as Go's linker writes it. An error is one of reading, or [ErrNoBuildID].
+// the build ID zeroed wherever it occurs (the go command puts its own tools' into
+// their data, too), and the GNU build ID or LC_UUID, and a Mach-O code signature. If
+// it is not the one that the build ID states and there is a signature, it tries again
+// with what signing changes in the file put back as Go's linker writes it. An error is
+// one of reading, or [ErrNoBuildID].
 func (b *Binary) CheckContent() (ContentCheck, error) {
-	id, own, err := b.buildID()
+	id, err := b.BuildID()
 	if err != nil {
 		return ContentCheck{State: ContentUnknown}, err
 	}
@@ -233,12 +234,12 @@ func (b *Binary) CheckContent() (ContentCheck, error) {
 	}
 	first := ""
 	for _, a := range attempts {
-		sum, err := contentHash(b.edited(append(a.edits[:len(a.edits):len(a.edits)], edit{own.Offset, own.Size, nil}), a.size))
+		sum, ids, err := contentHash(b.edited(a.edits, a.size), []byte(id.ID))
 		if err != nil {
 			return ContentCheck{State: ContentUnknown}, fmt.Errorf("hash the file: %w", err)
 		}
 		if sum == id.FileContent {
-			c := ContentCheck{a.state, sum, max(0, b.size-a.size), a.why}
+			c := ContentCheck{a.state, sum, max(0, b.size-a.size) + int64((ids-1)*len(id.ID)), a.why}
 			for _, e := range a.edits {
 				c.Uncovered += max(0, min(e.size, min(b.size, a.size)-e.offset))
 			}
@@ -353,11 +354,38 @@ func (r *editedReader) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// contentHash returns the hash of what r has, encoded as in a build ID.
-func contentHash(r io.Reader) (string, error) {
+// contentHash returns the hash of what r has, with each occurrence of id zeroed,
+// encoded as in a build ID, and the number of these.
+func contentHash(r io.Reader, id []byte) (sum string, ids int, err error) {
 	h := sha256.New()
-	if _, err := io.Copy(h, r); err != nil {
-		return "", err
+	zeros := make([]byte, len(id))
+	buf := make([]byte, 0, 64<<10) // more than the longest id
+	for {
+		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
+		last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !last {
+			return "", 0, err
+		}
+		buf = buf[:len(buf)+n]
+		rest := buf
+		for {
+			before, after, found := bytes.Cut(rest, id)
+			if !found {
+				break
+			}
+			h.Write(before)
+			h.Write(zeros)
+			rest = after
+			ids++
+		}
+		if last {
+			h.Write(rest)
+			return base64.URLEncoding.EncodeToString(h.Sum(nil)[:15]), ids, nil
+		}
+		// What may be the beginning of an occurrence waits for the next bytes.
+		keep := min(len(rest), len(id)-1)
+		h.Write(rest[:len(rest)-keep])
+		copy(buf[:keep], rest[len(rest)-keep:])
+		buf = buf[:keep]
 	}
-	return base64.URLEncoding.EncodeToString(h.Sum(nil)[:15]), nil
 }

@@ -359,6 +359,23 @@ func TestTampered(t *testing.T) {
 	}
 }
 
+// TestContentHash compares the search over the edges of buffers with the simple
+// way.
+func TestContentHash(t *testing.T) {
+	id := []byte("0123456789/0123456789")
+	data := bytes.Repeat([]byte("some bytes 0123456789/"), 40_000) // ends in what could be a beginning
+	for _, at := range []int{0, 64<<10 - 10, 64<<10 - 21, 128<<10 - 30, 300_000, 300_021, len(data) - len(id)} {
+		copy(data[at:], id)
+	}
+	want, _, err := contentHash(bytes.NewReader(bytes.ReplaceAll(data, id, make([]byte, len(id)))), []byte("absent"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, n, err := contentHash(bytes.NewReader(data), id); err != nil || got != want || n != bytes.Count(data, id) {
+		t.Errorf("%s, %d times, want %s, %v", got, n, want, err)
+	}
+}
+
 func TestEmbedded(t *testing.T) {
 	big := strings.Repeat("more than a kilobyte ", 100)
 	files := map[string]string{

@@ -2,13 +2,17 @@ package rebuild
 
 import (
 	"archive/zip"
+	"bufio"
 	"bytes"
+	"cmp"
+	"compress/flate"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"go/version"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"maps"
@@ -331,6 +335,8 @@ func readHead(name string) ([]byte, error) {
 type member struct {
 	sum  [sha256.Size]byte
 	file *zip.File
+	// at and packed are where in the zip the content was read from, in bytes.
+	at, packed int64
 }
 
 // Bounds of a zip of Go: that of 1.26 has 11,500 files of 215 MB.
@@ -356,23 +362,82 @@ func members(ctx context.Context, z *zip.Reader, prefix string) (map[string]memb
 		if _, twice := list[name]; !ok || twice || !fs.ValidPath(name) || !f.Mode().IsRegular() {
 			return nil, fmt.Errorf("zip: bad member %q", f.Name)
 		}
-		r, err := f.Open()
-		if err != nil {
-			return nil, fmt.Errorf("zip: %s: %w", f.Name, err)
-		}
-		h := sha256.New()
-		n, err := io.Copy(h, io.LimitReader(r, room+1))
-		if err := errors.Join(err, r.Close()); err != nil {
-			return nil, fmt.Errorf("zip: %s: %w", f.Name, err)
-		}
-		if room -= n; room < 0 {
-			return nil, fmt.Errorf("zip: more than %d bytes", int64(maxUnpacked))
-		}
 		m := member{file: f}
-		h.Sum(m.sum[:0])
+		if err := m.read(room); err != nil {
+			return nil, fmt.Errorf("zip: %s: %w", f.Name, err)
+		}
+		room -= int64(f.UncompressedSize64)
 		list[name] = m
 	}
-	return list, nil
+	return list, disjoint(list)
+}
+
+// disjoint fails if members share bytes: no tool makes that, and they could not be
+// counted.
+func disjoint(list map[string]member) error {
+	byOffset := slices.SortedFunc(maps.Values(list), func(a, b member) int { return cmp.Compare(a.at, b.at) })
+	for i, m := range byOffset[min(1, len(byOffset)):] {
+		if before := byOffset[i]; before.at+before.packed > m.at {
+			return fmt.Errorf("zip: %s and %s share bytes", before.file.Name, m.file.Name)
+		}
+	}
+	return nil
+}
+
+// read hashes the content of a member, of at most room bytes. It does not use what
+// archive/zip reads it with, for that does not tell whether something is hidden
+// behind the content.
+func (m *member) read(room int64) error {
+	f := m.file
+	raw, err := f.OpenRaw()
+	if err != nil {
+		return err
+	}
+	if m.at, err = f.DataOffset(); err != nil {
+		return err
+	}
+	packed := &packedReader{r: bufio.NewReader(raw)}
+	content := io.Reader(packed)
+	switch f.Method {
+	case zip.Store:
+	case zip.Deflate:
+		content = flate.NewReader(packed) // which takes no byte too many of an io.ByteReader
+	default:
+		return zip.ErrAlgorithm
+	}
+	h, sum := sha256.New(), crc32.NewIEEE()
+	n, err := io.Copy(io.MultiWriter(h, sum), io.LimitReader(content, room+1))
+	switch {
+	case err != nil:
+		return err
+	case n > room:
+		return fmt.Errorf("more than %d bytes in all", int64(maxUnpacked))
+	case uint64(n) != f.UncompressedSize64 || sum.Sum32() != f.CRC32:
+		return zip.ErrChecksum
+	}
+	m.packed = packed.n
+	h.Sum(m.sum[:0])
+	return nil
+}
+
+// packedReader counts the bytes that are taken.
+type packedReader struct {
+	r *bufio.Reader
+	n int64
+}
+
+func (c *packedReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+func (c *packedReader) ReadByte() (byte, error) {
+	b, err := c.r.ReadByte()
+	if err == nil {
+		c.n++
+	}
+	return b, err
 }
 
 // judgeZip compares a published zip with the one that was built in a tree: as wholes
@@ -433,7 +498,7 @@ func (w *distribution) compareZips(ctx context.Context, s *step, tree, built str
 	framing := whole.Size
 	for _, name := range slices.Sorted(maps.Keys(lists[0])) {
 		a := lists[0][name]
-		framing -= int64(a.file.CompressedSize64)
+		framing -= a.packed
 		b, ok := lists[1][name]
 		tool := strings.HasPrefix(name, "bin/") || strings.HasPrefix(name, "pkg/tool/")
 		switch {

@@ -6,6 +6,7 @@ import (
 	"compress/flate"
 	"context"
 	"errors"
+	"hash/crc32"
 	"io"
 	"os"
 	"os/exec"
@@ -407,6 +408,63 @@ func TestMembers(t *testing.T) {
 			t.Errorf("%q: %v", files, list)
 		}
 		z.Close()
+	}
+}
+
+// TestHidden: what is in a zip and in no member's content is counted as such, and
+// members that share bytes are refused.
+func TestHidden(t *testing.T) {
+	const name = "golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64/VERSION"
+	text := strings.Repeat("go1.26.8\n", 50)
+	make := func(hidden, twin bool) string {
+		var deflated, b bytes.Buffer
+		fw, err := flate.NewWriter(&deflated, 9)
+		if err == nil {
+			_, err = io.WriteString(fw, text)
+		}
+		if err := errors.Join(err, fw.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if hidden {
+			deflated.WriteString(strings.Repeat("hidden", 100))
+		}
+		z := zip.NewWriter(&b)
+		for _, name := range []string{name, name + "2"}[:map[bool]int{false: 1, true: 2}[twin]] {
+			w, err := z.CreateRaw(&zip.FileHeader{
+				Name: name, Method: zip.Deflate, CRC32: crc32.ChecksumIEEE([]byte(text)),
+				CompressedSize64: uint64(deflated.Len()), UncompressedSize64: uint64(len(text)),
+			})
+			if err == nil {
+				_, err = w.Write(deflated.Bytes())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if twin { // the second is where the first is
+			clear(b.Bytes()[bytes.LastIndex(b.Bytes(), []byte("PK\x01\x02"))+42:][:4])
+		}
+		file := filepath.Join(t.TempDir(), "x.zip")
+		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	w := bench(t)
+	w.target, _ = w.Toolchain.target("")
+	s := &step{Toolchain: w.Toolchain, zip: make(true, false)}
+	if err := w.judgeZip(t.Context(), s, make(false, false), false); err != nil {
+		t.Fatal(err)
+	}
+	if res := w.results[0]; res.Verdict != compare.Equivalent || res.Uncovered < 600 {
+		t.Errorf("%s, %d bytes of which nothing is said", res.Verdict, res.Uncovered)
+	}
+	s.zip = make(false, true)
+	if err := w.judgeZip(t.Context(), s, make(false, true), false); err == nil || !strings.Contains(err.Error(), "share bytes") {
+		t.Errorf("members that share bytes: %v", err)
 	}
 }
 
