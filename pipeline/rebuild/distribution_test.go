@@ -456,14 +456,14 @@ func TestHidden(t *testing.T) {
 	w := bench(t)
 	w.target, _ = w.Toolchain.target("")
 	s := &step{Toolchain: w.Toolchain, zip: make(true, false)}
-	if err := w.judgeZip(t.Context(), s, make(false, false), false); err != nil {
+	if err := w.judgeZip(t.Context(), s, filepath.Dir(make(false, false)), "x.zip", false); err != nil {
 		t.Fatal(err)
 	}
 	if res := w.results[0]; res.Verdict != compare.Equivalent || res.Uncovered < 600 {
 		t.Errorf("%s, %d bytes of which nothing is said", res.Verdict, res.Uncovered)
 	}
 	s.zip = make(false, true)
-	if err := w.judgeZip(t.Context(), s, make(false, true), false); err == nil || !strings.Contains(err.Error(), "share bytes") {
+	if err := w.judgeZip(t.Context(), s, filepath.Dir(make(false, true)), "x.zip", false); err == nil || !strings.Contains(err.Error(), "share bytes") {
 		t.Errorf("members that share bytes: %v", err)
 	}
 }
