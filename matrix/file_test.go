@@ -786,11 +786,17 @@ func TestQuote(t *testing.T) {
 		if got, err := Quote(tt.args); got != tt.want || err != nil {
 			t.Errorf("Quote(%q) = %s, %v; want %s", tt.args, got, err, tt.want)
 		}
+		if back, err := Split(tt.want); err != nil || !slices.Equal(back, tt.args) {
+			t.Errorf("Split(%s) = %q, %v; want %q", tt.want, back, err, tt.args)
+		}
 	}
 	for _, bad := range []string{`'"`, "a\nb", "a\x00b", "a\rb"} {
 		if got, err := Quote([]string{bad}); err == nil {
 			t.Errorf("Quote(%q) = %s; want an error", bad, got)
 		}
+	}
+	if got, err := Split(`-s "-w`); err == nil {
+		t.Errorf("Split without an end = %q; want an error", got)
 	}
 	b := Build{Options: Options{ExtLDFlags: []string{"-static", "-Wl,-rpath,a b"}, GCFlags: []string{"-N", "all=-l", "std=-B", "all=-N"}, PGO: "off"}}
 	flags, err := b.Flags()

@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,6 +32,32 @@ func Quote(args []string) (string, error) {
 		b.WriteString(quote + arg + quote)
 	}
 	return b.String(), nil
+}
+
+// Split takes the value of such a flag apart, as the go command does. A quotation
+// without an end is an error. What [Quote] has joined it gives back.
+func Split(value string) ([]string, error) {
+	const space = " \t\n\r"
+	var list []string
+	for {
+		value = strings.TrimLeft(value, space)
+		if value == "" {
+			return list, nil
+		}
+		if q := value[0]; q == '"' || q == '\'' {
+			end := strings.IndexByte(value[1:], q)
+			if end < 0 {
+				return nil, errors.New("a quotation has no end")
+			}
+			list, value = append(list, value[1:1+end]), value[2+end:]
+			continue
+		}
+		end := strings.IndexAny(value, space)
+		if end < 0 {
+			end = len(value)
+		}
+		list, value = append(list, value[:end]), value[end:]
+	}
 }
 
 // extLDFlags is the linker's argument -extldflags, or "". Its value is quoted

@@ -6,33 +6,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-)
 
-// split splits the value of -ldflags and its kin as the go command does
-// (cmd/internal/quoted).
-func split(s string) ([]string, error) {
-	const space = " \t\n\r"
-	var list []string
-	for {
-		s = strings.TrimLeft(s, space)
-		if s == "" {
-			return list, nil
-		}
-		if q := s[0]; q == '"' || q == '\'' {
-			end := strings.IndexByte(s[1:], q)
-			if end < 0 {
-				return nil, errors.New("a quotation has no end")
-			}
-			list, s = append(list, s[1:1+end]), s[2+end:]
-			continue
-		}
-		end := strings.IndexAny(s, space)
-		if end < 0 {
-			end = len(s)
-		}
-		list, s = append(list, s[:end]), s[end:]
-	}
-}
+	"github.com/twicebuild/twice/matrix"
+)
 
 var (
 	variableRE = regexp.MustCompile(`^[\pL\d_~.+/-]{1,500}\.[\pL_][\pL\d_]{0,200}$`)
@@ -45,7 +21,7 @@ var (
 // which means nothing to Go's own linker and is written all the same. Others
 // write files (-o, -cpuprofile, -dumpdep), and start programs (-extld).
 func linkerFlags(value string) ([]string, error) {
-	args, err := split(value)
+	args, err := matrix.Split(value)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +91,6 @@ func compilerFlags(value string, known *regexp.Regexp) bool {
 		}
 		value = rest
 	}
-	args, err := split(value)
+	args, err := matrix.Split(value)
 	return err == nil && !slices.ContainsFunc(args, func(a string) bool { return !known.MatchString(a) })
 }
