@@ -95,7 +95,7 @@ func TestRebuildPublic(t *testing.T) {
 	}
 	for i, want := range []string{"-ldflags=-w -s -X main.Version=v1.3.2", "no -ldflags", "-ldflags=-X=main.Version=v1.3.2-3-gabcdef"} {
 		f := d.Files[i]
-		if f.Verdict != "reproduced" || f.Source != "filippo.io/age@v1.3.2" || f.Content != "intact" || len(f.Claimed) > 0 || len(f.Normalizations) > 0 {
+		if f.Verdict != "reproduced" || f.Source != "filippo.io/age@v1.3.2" || f.Content != "intact" || len(f.Normalizations) > 0 {
 			t.Errorf("%+v", f)
 		}
 		if i != 1 && (len(f.Recovered) == 0 || f.Recovered[0].What != want) {

@@ -57,7 +57,7 @@ var depsRules = map[string]string{
 	// What is said of a release, and who says it.
 	"attest/slsa":    "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/report",
 	"attest/rebuilt": "attest/intoto matrix pipeline/artifact pipeline/compare pipeline/inspect pipeline/purl pipeline/recipe",
-	"attest/policy":  "attest/intoto attest/rebuilt attest/slsa matrix pipeline/artifact pipeline/compare",
+	"attest/policy":  "attest/intoto attest/rebuilt attest/slsa matrix pipeline/artifact pipeline/compare pipeline/recipe",
 	"attest/key":     "pipeline/artifact pipeline/fault pipeline/process",
 	"attest":         "attest/intoto pipeline/artifact pipeline/fault",
 

@@ -30,12 +30,17 @@
 //	module = "filippo.io/age@v1.3.2"    # from this source
 //	reproduced = true                   # byte for byte
 //
-// One key allows something instead: without build.partial a part of a release, made
-// with --target, is refused.
+//	[rebuilds.allow]                    # of what the publisher chose
+//	-X = ["main.version=v1.3.2", "main.commit"]
+//	-tags = ["netgo", "osusergo"]
+//	-gcflags = []
+//
+// Some keys allow something instead: rebuilds.allow, and build.partial, without which a
+// part of a release, made with --target, is refused.
 //
 // [Policy] says what each of them means. Reading is strict: an unknown key, a
 // wrong type and a value that cannot be meant are errors, all of them told at
-// once with their lines. Lists are not empty.
+// once with their lines. Lists are not empty, but for those of [rebuilds.allow].
 package policy
 
 import (
@@ -106,6 +111,21 @@ type Rebuilds struct {
 	// Reproduced: it is not enough that the file is equivalent after a
 	// normalization (rebuilds.reproduced = true).
 	Reproduced bool
+	// Allow bounds what the publisher chose and the source does not force
+	// (rebuilds.allow): by setting, as [recipe.Choice] has it, the patterns of what
+	// it may be. A star stands for any text. Of -tags and GOEXPERIMENT each element
+	// has to match one, of -ldflags each flag (with its value behind a "=", and
+	// without -X), of the others the whole value. For -X the pattern is the name of a
+	// variable, with any value, or "name=value".
+	//
+	// A setting that is not in it may be what changes nothing that the program does:
+	// of -ldflags -s, -w, -buildid, -B and -extldflags=-static; -buildmode=exe and pie;
+	// -pgo=off; -trimpath; CGO_ENABLED; the level of the processor (GOAMD64 and its
+	// kin); the stamp of version control; where the folders of the build were. Nothing
+	// else may be there: no -X, -tags, -gcflags, -asmflags, GOEXPERIMENT, GOFIPS140,
+	// and no setting that this version does not know. One rebuilder who says that the
+	// file takes such a setting is enough to refuse it.
+	Allow map[string][]string
 }
 
 // Rebuilder is somebody whose statements about rebuilds count. It has a key, or an
@@ -183,7 +203,7 @@ func (r *reader) rebuilds(b *Rebuilds) {
 // keys says how each key is read. A key that begins with a table's name and a dot
 // belongs into that table.
 func (p *Policy) keys() map[string]func(any) error {
-	return map[string]func(any) error{
+	return p.allowKeys(map[string]func(any) error{
 		"builder": func(v any) error {
 			return list(v, &p.Builders, intoto.CheckURI)
 		},
@@ -236,7 +256,7 @@ func (p *Policy) keys() map[string]func(any) error {
 			return text(v, &p.rebuilds().Module, checkModule)
 		},
 		"rebuilds.reproduced": func(v any) error { return only(true, v, &p.rebuilds().Reproduced) },
-	}
+	})
 }
 
 // maxRebuilders bounds rebuilds.by.
@@ -425,9 +445,28 @@ func (r *reader) table(path []string, tree map[string]any, keys map[string]func(
 		case slices.ContainsFunc(slices.Collect(maps.Keys(keys)), holds):
 			r.add(here, "write ["+joined+"]", "want a table, not %s", kind(tree[name]))
 		default:
-			r.add(here, "the keys are "+strings.Join(slices.Sorted(maps.Keys(keys)), ", "), "unknown key")
+			r.add(here, "the keys are "+strings.Join(names(keys, path), ", "), "unknown key")
 		}
 	}
+}
+
+// names are the keys that a message about a table lists: all of them, where those of
+// another table with many stand for themselves as one.
+func names(keys map[string]func(any) error, table []string) []string {
+	const many = "rebuilds.allow"
+	var list []string
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		name, in := strings.CutPrefix(key, many+".")
+		inside := strings.HasPrefix(strings.Join(table, ".")+".", many+".")
+		switch {
+		case in && !inside:
+			name = many
+		case in != inside:
+			continue
+		}
+		list = append(list, name)
+	}
+	return slices.Compact(list)
 }
 
 func (r *reader) add(key []string, hint, format string, args ...any) {

@@ -326,7 +326,7 @@ double = false
 `))
 	want := `p:2: builder: "nowhere": not a URI with a scheme
 p:7: more: unknown key
-  hint: the keys are build.double, build.partial, build.snapshot, build.toolchain, build.variations, builder, rebuilds.atLeast, rebuilds.by, rebuilds.module, rebuilds.reproduced, source.commit, source.module, source.repository, source.tag
+  hint: the keys are build.double, build.partial, build.snapshot, build.toolchain, build.variations, builder, rebuilds.allow, rebuilds.atLeast, rebuilds.by, rebuilds.module, rebuilds.reproduced, source.commit, source.module, source.repository, source.tag
 p:12: build.toolchain: "one": want a version of Go, such as go1.26.5
 p:13: build.double: false expects nothing: leave the key out`
 	if err == nil || err.Error() != want {

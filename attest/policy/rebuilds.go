@@ -28,6 +28,10 @@ type Rebuilt struct {
 // RebuildsExpectation is the name of the one finding about rebuilds.
 const RebuildsExpectation = "rebuilds"
 
+// distribution is the module of published toolchains, whose own scripts have all
+// settings. A bootstrap has no recipe.
+const distribution = "golang.org/toolchain"
+
 // check counts who has rebuilt what subject names.
 func (b *Rebuilds) check(subject artifact.Digest, list []Rebuilt) Finding {
 	f := Finding{Expectation: RebuildsExpectation, Outcome: NotShown}
@@ -48,11 +52,16 @@ func (b *Rebuilds) check(subject artifact.Digest, list []Rebuilt) Finding {
 		if !said.Pass() {
 			return Finding{Expectation: RebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s says that it differs from what its source compiles to: %.500s", name, said.Reason.Text)}
 		}
+		if why := b.refuses(said); why != "" {
+			return Finding{Expectation: RebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s says that it was built with %s", name, why)}
+		}
 		heard[r.By] = true
 		first, known := signers[r.Signer]
 		switch {
 		case b.Module != "" && said.Source != b.Module:
 			not = append(not, fmt.Sprintf("%s rebuilt it from %.200s", name, said.Source))
+		case said.Recipe == nil && !strings.HasPrefix(said.Source, distribution+"@"):
+			not = append(not, name+" does not say with which settings: there is no recipe")
 		case b.Reproduced && said.Verdict != compare.Reproduced:
 			not = append(not, fmt.Sprintf("%s says that it is %s, not reproduced", name, said.Verdict))
 		case r.Publisher:

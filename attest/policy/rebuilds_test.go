@@ -3,10 +3,12 @@ package policy
 import (
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/attest/rebuilt"
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
@@ -33,7 +35,8 @@ func TestConfigs(t *testing.T) {
 	}
 	want := &Rebuilds{
 		AtLeast: 2, Module: "example.com/hello@v1.2.3", Reproduced: true,
-		By: []Rebuilder{{Name: "ada", Key: "ada.pub"}, {Name: "ci", Identity: "https://ci.example.com/rebuild", Issuer: "https://issuer.example.com"}},
+		Allow: map[string][]string{"-X": {"main.version=v1.2.3", "main.commit"}, "-tags": {"netgo", "osusergo"}, "-gcflags": {}},
+		By:    []Rebuilder{{Name: "ada", Key: "ada.pub"}, {Name: "ci", Identity: "https://ci.example.com/rebuild", Issuer: "https://issuer.example.com"}},
 	}
 	if !reflect.DeepEqual(p.Rebuilds, want) || !p.OnlyRebuilds() {
 		t.Errorf("%+v", p)
@@ -107,7 +110,7 @@ func TestRebuilds(t *testing.T) {
 		"of another source":        {"module = 'example.com/tool@v1.2.4'", []Rebuilt{by(0, reproduced), by(1, equivalent)}, "not shown: 0 of at least 2: a rebuilt it from example.com/tool@v1.2.3; b rebuilt it"},
 		"of a source, and differs": {"module = 'example.com/tool@v1.2.4'", []Rebuilt{by(0, differs)}, "failed: a says that it differs"},
 	} {
-		p, err := Parse("p", []byte("[rebuilds]\natLeast = 2\nby = [{name='a', key='a'}, {name='b', key='b'}, {name='c', key='c'}, {name='d', key='d'}]\n"+c.more))
+		p, err := Parse("p", []byte("[rebuilds]\natLeast = 2\nby = [{name='a', key='a'}, {name='b', key='b'}, {name='c', key='c'}, {name='d', key='d'}]\n"+c.more+"\n[rebuilds.allow]\n-X = ['main.version']\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,9 +135,137 @@ func TestRebuildersShowNothingElse(t *testing.T) {
 		}
 	}
 	// And the other way round: what the publisher says is no rebuild.
-	rebuild := statement(t, rebuildDocs+"v1.reproduced.json")
+	said := statement(t, rebuildDocs+"v1.reproduced.json")
 	p = &Policy{Rebuilds: p.Rebuilds}
-	if err := p.Check(rebuild.Subjects[0].Digest, []intoto.Statement{rebuild}).Err(); err == nil {
+	if err := p.Check(said.Subjects[0].Digest, []intoto.Statement{said}).Err(); err == nil {
 		t.Error("the publisher's word counts as a rebuild")
+	}
+}
+
+// rebuild is a statement of a pass whose recipe has some flags and variables more.
+func rebuild(t *testing.T, flags, env []string, claims ...rebuilt.Claim) intoto.Statement {
+	t.Helper()
+	base, err := rebuilt.Decode(statement(t, rebuildDocs+"v1.reproduced.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := base.Recipe.Recipe
+	r.Argv = slices.Concat([]string{"go", "install"}, flags, r.Argv[len(r.Argv)-1:])
+	r.Env = slices.Sorted(slices.Values(slices.Concat(r.Env, env)))
+	if base.Recipe, err = rebuilt.NewRecipe(r); err != nil {
+		t.Fatal(err)
+	}
+	base.Claimed = claims
+	for _, c := range r.Choices() {
+		base.Claimed = append(base.Claimed, rebuilt.Claim{What: c.String(), Setting: c.Setting, Value: c.Value})
+	}
+	s, err := rebuilt.New(*base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestAllow bounds what the publisher chose. What is refused is so by each single
+// rebuilder who says it.
+func TestAllow(t *testing.T) {
+	plain := rebuild(t, []string{"-trimpath", "-ldflags=-s -w -buildid= -B gobuildid -extldflags -static", "-buildmode=pie", "-pgo=off"}, nil,
+		rebuilt.Claim{What: "vcs.revision=x", Setting: "vcs.revision", Value: "x"}, rebuilt.Claim{What: "GOROOT=/usr/local/go", Setting: "GOROOT", Value: "/usr/local/go"})
+	for what, c := range map[string]struct {
+		allow string
+		s     intoto.Statement
+		want  string
+	}{
+		"what changes nothing":      {"", plain, "met"},
+		"which may be bounded":      {"-ldflags = ['-s', '-w', '-buildid=', '-B=*', '-extldflags=-static']", plain, "met"},
+		"and is then":               {"-ldflags = ['-s', '-w']", plain, `"-ldflags=-s -w -buildid= -B=gobuildid -extldflags=-static", which [rebuilds.allow] would have to name: -ldflags = ["-buildid="]`},
+		"by nothing at all":         {"-trimpath = []", plain, `"-trimpath", which [rebuilds.allow] would have to name: -trimpath = [""]`},
+		"and the stamp, too":        {"vcs.revision = ['y']", plain, `vcs.revision = ["x"]`},
+		"and in quotes":             {"[rebuilds.allow.vcs]\nrevision = ['y']", plain, `vcs.revision = ["x"]`},
+		"no bounds checks":          {"", rebuild(t, []string{"-gcflags=-B"}, nil), `a says that it was built with "-gcflags=-B" (-B means no bounds checks: an index out of range reads or writes other memory), which [rebuilds.allow] would have to name: -gcflags = ["-B"]`},
+		"no bounds checks, of all":  {"-gcflags = ['-B']", rebuild(t, []string{"-gcflags=all=-B"}, nil), `-gcflags = ["all=-B"]`},
+		"none that is allowed":      {"-gcflags = []", rebuild(t, []string{"-gcflags=all=-N"}, nil), `-gcflags = ["all=-N"]`},
+		"one that is allowed":       {"-gcflags = ['all=-N -l']", rebuild(t, []string{"-gcflags=all=-N -l"}, nil), "met"},
+		"of the tools of Go":        {"", rebuild(t, []string{"-gcflags=cmd/...=-dwarf=false"}, nil), "met"},
+		"a stamp":                   {"", rebuild(t, []string{"-ldflags=-X main.version=v1"}, nil), `"-X main.version=v1", which [rebuilds.allow] would have to name: -X = ["main.version"]`},
+		"a stamp that is allowed":   {"-X = ['main.version']", rebuild(t, []string{"-ldflags=-X main.version=v1"}, nil), "met"},
+		"its value":                 {"-X = ['main.version=v1']", rebuild(t, []string{"-ldflags=-X main.version=v1"}, nil), "met"},
+		"another value":             {"-X = ['main.version=v1']", rebuild(t, []string{"-ldflags=-X main.version=v12"}, nil), "-X main.version=v12"},
+		"a pattern of its value":    {"-X = ['main.version=v1.*']", rebuild(t, []string{"-ldflags=-X main.version=v1.2"}, nil), "met"},
+		"a pattern with a dot":      {"-X = ['main.version=v1.*']", rebuild(t, []string{"-ldflags=-X main.version=v12"}, nil), "-X main.version=v12"},
+		"a stamp in a stamp":        {"-X = ['main.version']", rebuild(t, []string{"-ldflags=-X main.url=main.version=x"}, nil), `-X = ["main.url"]`},
+		"a longer name":             {"-X = ['main.version']", rebuild(t, []string{"-ldflags=-X main.versionURL=x"}, nil), `-X = ["main.versionURL"]`},
+		"another stamp beside":      {"-X = ['main.version']", rebuild(t, []string{"-ldflags=-X main.version=v1 -X=main.key=x"}, nil), `-X = ["main.key"]`},
+		"GODEBUG by a stamp":        {"", rebuild(t, []string{"-ldflags=-X runtime.godebugDefault=x509sha1=1"}, nil), "settings of GODEBUG"},
+		"tags":                      {"-tags = ['netgo', 'osusergo']", rebuild(t, []string{"-tags=netgo,osusergo"}, nil), "met"},
+		"a tag more":                {"-tags = ['netgo']", rebuild(t, []string{"-tags=netgo,insecure"}, nil), `-tags = ["insecure"]`},
+		"tags without a word":       {"", rebuild(t, []string{"-tags=netgo"}, nil), `"-tags=netgo" (chooses files of the source)`},
+		"an experiment":             {"", rebuild(t, nil, []string{"GOEXPERIMENT=synctest"}), "GOEXPERIMENT = "},
+		"an experiment that may be": {"GOEXPERIMENT = ['synctest']", rebuild(t, nil, []string{"GOEXPERIMENT=synctest"}), "met"},
+		"a module for FIPS":         {"", rebuild(t, nil, []string{"GOFIPS140=v1.0.0"}), "GOFIPS140 = "},
+		"the assembler's":           {"", rebuild(t, []string{"-asmflags=-S=0"}, nil), "-asmflags = "},
+		"a build mode":              {"", rebuild(t, []string{"-buildmode=c-shared"}, nil), "-buildmode = "},
+		"another linker":            {"", rebuild(t, []string{"-ldflags=-linkmode external"}, nil), `-ldflags = ["-linkmode=external"]`},
+		"the race detector":         {"-gcflags = ['*']", rebuild(t, []string{"-race"}, nil), "does not know, and no policy can allow"},
+		"what nobody thought of":    {"", rebuild(t, nil, []string{"GOINVENTED=1"}), `"GOINVENTED=1", a setting that this twice does not know`},
+		"terminals and long ones":   {"", rebuild(t, []string{"-ldflags=-X main.v=\x1b[31m" + strings.Repeat("x", 1000)}, nil), `"-X main.v=\x1b[31mxxx`},
+		"many":                      {"", rebuild(t, []string{"-ldflags=-X a.a=1 -X a.b=1 -X a.c=1 -X a.d=1 -X a.e=1"}, nil), "and 2 more"},
+	} {
+		p, err := Parse("p", []byte("[rebuilds]\natLeast = 1\nby = [{name='a', key='a'}, {name='b', key='b'}]\n[rebuilds.allow]\n"+c.allow))
+		if err != nil {
+			t.Fatal(what, err)
+		}
+		good := Rebuilt{By: 1, Signer: "b", Statement: plain}
+		list := []Rebuilt{{By: 0, Signer: "a", Statement: c.s}}
+		if c.want != "met" && c.allow == "" {
+			list = append(list, good) // who does not outweigh it
+		}
+		f := p.Check(c.s.Subjects[0].Digest, nil, list...)
+		if text := f[0].String(); !strings.Contains(text, c.want) || (f.Err() == nil) != (c.want == "met") || f[0].Outcome == NotShown || strings.ContainsRune(text, 0x1b) || len(text) > 2000 {
+			t.Errorf("%s: %s", what, text)
+		}
+	}
+
+	// Without a recipe there is nothing to hold against the policy, but of Go itself.
+	p, err := Parse("p", []byte("rebuilds = { atLeast = 1, by = [{name='a', key='a'}] }"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for source, want := range map[string]string{"example.com/tool@v1.2.3": "there is no recipe", "golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64": "met by a", "golang.org/toolchainx@v1": "there is no recipe"} {
+		r, err := rebuilt.Decode(plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Recipe, r.Claimed, r.Source = nil, nil, source
+		s, err := rebuilt.New(*r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := p.Check(r.Digest, nil, Rebuilt{Signer: "a", Statement: s}); !strings.Contains(f[0].String(), want) {
+			t.Errorf("%s: %s", source, f[0])
+		}
+	}
+}
+
+// TestAllowRefuses has what cannot be meant.
+func TestAllowRefuses(t *testing.T) {
+	for file, want := range map[string]string{
+		"-race = ['true']":       "unknown key",
+		"GOFLAGS = ['x']":        "unknown key",
+		"-gcflags = '-N'":        "p:5: rebuilds.allow.-gcflags: want a list of strings, not a string",
+		"-gcflags = [1]":         "want a list of strings, not of a number",
+		"-X = ['']":              "want the name of a variable",
+		"-X = ['*']":             "want the name of a variable",
+		"-X = ['*=x']":           "want the name of a variable",
+		"-tags = ['a', 'a']":     "is there twice",
+		"-tags = [\"a\\u001b\"]": "cannot be printed",
+		"vcs = ['x']":            "want a table",
+		"-tags.netgo = true":     "-tags",
+		"tags = ['netgo']":       "unknown key",
+	} {
+		_, err := Parse("p", []byte("[rebuilds]\natLeast = 1\nby = [{name='a', key='a'}]\n[rebuilds.allow]\n"+file))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", file, err, want)
+		}
 	}
 }

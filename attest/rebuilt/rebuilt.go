@@ -91,8 +91,9 @@ type Result struct {
 // Evidence is what the result rests on. The fields stand in the order of their
 // JSON names.
 type Evidence struct {
-	// Claimed lists what the file alone says.
-	Claimed []Ground `json:"claimed"`
+	// Claimed lists what somebody chose or said and nothing vouches for: every setting
+	// that the source does not force, those of -X at the end.
+	Claimed []Claim `json:"claimed"`
 	// Content tells whether the file is as it was linked, after its build ID.
 	Content inspect.Content `json:"content"`
 	// GoVersion is the toolchain, after what the file says.
@@ -130,6 +131,31 @@ type Evidence struct {
 type Ground struct {
 	What string `json:"what"`
 	Why  string `json:"why"`
+}
+
+// Claim is what somebody chose or said, and why that is known or can be believed.
+type Claim struct {
+	What string `json:"what"`
+	Why  string `json:"why"`
+	// Setting and Value are those of the [recipe.Choice] that What is, or of one of
+	// [Beside]; Setting is empty for what is no setting.
+	Setting string `json:"setting,omitempty"`
+	Value   string `json:"value,omitempty"`
+}
+
+// Beside are the settings that no recipe has: what version control left in the file
+// where its history was not at hand, and where the folders of the build were.
+var Beside = []string{"vcs.revision", "vcs.time", "vcs.modified", "GOROOT", "GOMODCACHE", "source-folder"}
+
+// Choices are the settings in the claims.
+func (e *Evidence) Choices() []recipe.Choice {
+	var list []recipe.Choice
+	for _, c := range e.Claimed {
+		if c.Setting != "" {
+			list = append(list, recipe.Choice{Setting: c.Setting, Value: c.Value})
+		}
+	}
+	return list
 }
 
 // Reason is why a file differs.
@@ -241,7 +267,11 @@ func (r Result) statement() (s intoto.Statement, err error) {
 	if r.Resource == "" {
 		r.Resource = r.resource()
 	}
-	r.Claimed, r.Recovered, r.RestsOn = grounds(r.Claimed), grounds(r.Recovered), grounds(r.RestsOn)
+	claims := []Claim{}
+	for _, c := range r.Claimed {
+		claims = append(claims, Claim{valid(c.What), valid(c.Why), valid(c.Setting), valid(c.Value)})
+	}
+	r.Claimed, r.Recovered, r.RestsOn = claims, grounds(r.Recovered), grounds(r.RestsOn)
 	if r.Reason != nil {
 		r.Reason = &Reason{valid(r.Reason.Kind), valid(r.Reason.Text)}
 	}
@@ -478,7 +508,46 @@ func (r *Result) check() error {
 	if err := r.checkVerdict(); err != nil {
 		return fmt.Errorf("verdict %s: %w", r.Verdict, err)
 	}
-	return r.checkRecipe()
+	if err := r.checkRecipe(); err != nil {
+		return err
+	}
+	return r.checkClaims()
+}
+
+// checkClaims holds the claims against the recipe: every setting in it that the
+// source does not force is claimed, and no other. A statement of an older twice may
+// lack some, and then says less than it would have to.
+func (r *Result) checkClaims() error {
+	var said []recipe.Choice
+	for _, c := range r.Claimed {
+		choice := recipe.Choice{Setting: c.Setting, Value: c.Value}
+		switch {
+		case c.Setting == "" && c.Value != "":
+			return fmt.Errorf("claimed: %.200q: a value of no setting", c.What)
+		case c.Setting == "":
+			continue
+		case c.What != choice.String():
+			return fmt.Errorf("claimed: %.200q: want %.200q", c.What, choice)
+		}
+		if !slices.Contains(Beside, c.Setting) {
+			said = append(said, choice)
+		}
+	}
+	if r.Recipe == nil {
+		return nil
+	}
+	chosen := r.Recipe.Recipe.Choices()
+	for i := range max(len(said), len(chosen)) {
+		switch {
+		case i >= len(said):
+			return fmt.Errorf("claimed: does not say %.200q, which the recipe has and the source does not force: an older twice may have made it, and the rebuilder has to make it anew", chosen[i])
+		case i >= len(chosen):
+			return fmt.Errorf("claimed: %.200q: the recipe has no such setting", said[i])
+		case said[i] != chosen[i]:
+			return fmt.Errorf("claimed: %.200q: want %.200q, as the recipe has it", said[i], chosen[i])
+		}
+	}
+	return nil
 }
 
 // checkVerdict tells whether the verdict is one that the evidence can give.

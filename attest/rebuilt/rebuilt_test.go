@@ -55,7 +55,13 @@ func examples(t testing.TB) map[string]Result {
 				{"1 dependency", "checksum database"},
 			},
 			Recovered: []Ground{{"-ldflags=-s -w -X main.version=v1.2.3", "link action ID, guess 7"}},
-			Size:      1404, Source: "example.com/tool@v1.2.3", Target: "linux/amd64", Verdict: compare.Reproduced,
+			Claimed: []Claim{
+				{"-trimpath", "chosen by whoever built it; the file says so", "-trimpath", ""},
+				{"-ldflags=-s -w", "chosen by whoever built it; recovered", "-ldflags", "-s -w"},
+				{"CGO_ENABLED=0", "chosen by whoever built it; the file says so", "CGO_ENABLED", "0"},
+				{"-X main.version=v1.2.3", "chosen by whoever built it; recovered", "-X", "main.version=v1.2.3"},
+			},
+			Size: 1404, Source: "example.com/tool@v1.2.3", Target: "linux/amd64", Verdict: compare.Reproduced,
 		},
 	}
 	equivalent := pass
@@ -64,7 +70,9 @@ func examples(t testing.TB) map[string]Result {
 	equivalent.Verdict, equivalent.Normalizations, equivalent.Uncovered = compare.Equivalent, []inspect.Normalization{inspect.WithoutBuildID}, 166
 	equivalent.Rebuilt = NewFile(artifact.Of([]byte("toll")), 1404)
 	equivalent.Notes = []string{"not confined: Landlock: not in this kernel (function not implemented); the mount namespace alone confines writes"}
-	equivalent.Claimed = []Ground{{"vcs.revision 0123456789ab, vcs.time 2026-03-01T12:00:00Z", "the file's own word: no history was at hand"}}
+	equivalent.Claimed = slices.Insert(slices.Clone(pass.Claimed), 3,
+		Claim{"vcs.revision=0123456789abcdef0123456789abcdef01234567", "the file's own word: no history was at hand", "vcs.revision", "0123456789abcdef0123456789abcdef01234567"},
+		Claim{What: "example.com/tool@v1.2.3 is the source", Why: "you said so"})
 	differs := pass
 	differs.Verdict, differs.Content = compare.Differs, inspect.ContentChanged
 	differs.Reason = &Reason{"bytes differ", "the bytes differ: its own build ID tells that it was changed after it was linked"}
@@ -210,6 +218,18 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// withFlag is a recipe with one flag more.
+func withFlag(t *testing.T, r *Recipe, flag string) *Recipe {
+	t.Helper()
+	other := r.Recipe
+	other.Argv = slices.Insert(slices.Clone(other.Argv), 2, flag)
+	with, err := NewRecipe(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return with
+}
+
 func TestNewRefuses(t *testing.T) {
 	base := examples(t)
 	for what, c := range map[string]struct {
@@ -237,6 +257,15 @@ func TestNewRefuses(t *testing.T) {
 		"a recipe with another go":   {"v1.reproduced.json", func(r *Result) { r.GoVersion = "go1.26.7" }, "recipe: with"},
 		"a recipe of another source": {"v1.reproduced.json", func(r *Result) { r.Source = "example.com/tool@v1.2.4" }, "recipe: of"},
 		"a target that is none":      {"v1.reproduced.json", func(r *Result) { r.Target, r.Recipe = "linux", nil }, "target"},
+		"a choice that is not told":  {"v1.reproduced.json", func(r *Result) { r.Claimed = r.Claimed[:3] }, `does not say "-X main.version=v1.2.3", which the recipe has`},
+		"an older statement":         {"v1.reproduced.json", func(r *Result) { r.Claimed = nil }, `does not say "-trimpath"`},
+		"a choice of no recipe":      {"v1.reproduced.json", func(r *Result) { r.Claimed = append(r.Claimed[:4:4], Claim{"-race", "", "-race", ""}) }, "the recipe has no such setting"},
+		"another choice": {"v1.reproduced.json", func(r *Result) {
+			r.Claimed = slices.Concat(r.Claimed[:2], []Claim{{"CGO_ENABLED=1", "", "CGO_ENABLED", "1"}}, r.Claimed[3:])
+		}, `want "CGO_ENABLED=0"`},
+		"another text of a choice":   {"v1.reproduced.json", func(r *Result) { r.Claimed = slices.Clone(r.Claimed); r.Claimed[3].What = "-X main.version=v1" }, `want "-X main.version=v1.2.3"`},
+		"a value of nothing":         {"v1.equivalent.json", func(r *Result) { r.Claimed = slices.Clone(r.Claimed); r.Claimed[4].Value = "x" }, "a value of no setting"},
+		"a dangerous choice, hidden": {"v1.reproduced.json", func(r *Result) { r.Recipe = withFlag(t, r.Recipe, "-gcflags=-B") }, `want "-gcflags=-B"`},
 		"no versions":                {"v1.reproduced.json", func(r *Result) { r.Version = nil }, "version"},
 		"no URI":                     {"v1.reproduced.json", func(r *Result) { r.Verifier = "me" }, "verifier"},
 		"no resource's URI":          {"v1.differs.json", func(r *Result) { r.Resource = "file" }, "resource"},
@@ -263,7 +292,7 @@ func TestNewRefuses(t *testing.T) {
 // TestStrangers has what a stranger's file may say.
 func TestStrangers(t *testing.T) {
 	r := examples(t)["v1.differs.json"]
-	r.Claimed = []Ground{{"a\xffb\x00\u2028", "\x1b[31m<&>\""}}
+	r.Claimed = []Claim{{"a\xffb\x00\u2028", "\x1b[31m<&>\"", "", ""}, {"GOROOT=/\xff\x1b", "", "GOROOT", "/\xff\x1b"}}
 	r.Reason, r.Notes = &Reason{"bytes differ", "\xc0"}, []string{"\xc0"}
 	r.Recipe, r.Resource, r.Source = nil, "", ""
 	got, err := Decode(statement(t, r))
@@ -298,6 +327,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"a member twice":             {"v1.reproduced.json", `"verdict":`, `"verdict":"differs","verdict":`, "twice"},
 		"no time":                    {"v1.reproduced.json", `"2026-11-22T13:00:00Z"`, `"2026-11-22 13:00"`, "timeVerified"},
 		"a policy with a digest":     {"v1.reproduced.json", `#policy"`, `#policy","digest":{"sha256":"` + strings.Repeat("0", 64) + `"}`, "want {"},
+		"a choice left out":          {"v1.reproduced.json", `"setting":"-X",`, ``, "a value of no setting"},
+		"a choice turned":            {"v1.reproduced.json", `"setting":"-X","value":"main.version=v1.2.3"`, `"setting":"-X","value":"main.version=v1.2.4"`, "want \"-X main.version=v1.2.4\""},
 		"a null list":                {"v1.equivalent.json", `"restsOn":[`, `"restsOn":null,"x":[`, "unknown field"},
 		"a verifier that is no test": {"v1.differs.json", `"name":"verifier"`, `"name":"versifier"`, "configuration[1]"},
 	} {

@@ -240,7 +240,7 @@ func (at *attester) result(o origin, res *rebuild.Result) (rebuilt.Result, error
 		Name: name, Digest: res.Digest, Resource: o.resource, Inputs: o.inputs,
 		Verifier: at.by, Version: map[string]string{"twice": at.tool.Version, "go": at.tool.Go}, Time: at.app.now(),
 		Evidence: rebuilt.Evidence{
-			Claimed: grounds(res.Claimed), Recovered: grounds(res.Recovered), RestsOn: grounds(res.RestsOn),
+			Claimed: claims(res.Claimed), Recovered: grounds(res.Recovered), RestsOn: grounds(res.RestsOn),
 			Content: cmp.Or(res.Content, inspect.ContentUnknown), Notes: res.Notes, GoVersion: res.GoVersion, Package: res.Package, Source: res.Source, Target: res.Target,
 			Normalizations: res.Normalizations, Uncovered: res.Uncovered, Size: res.Size, Verdict: res.Verdict,
 		},
@@ -258,6 +258,14 @@ func (at *attester) result(o origin, res *rebuild.Result) (rebuilt.Result, error
 		}
 	}
 	return said, nil
+}
+
+func claims(list []rebuild.Claim) []rebuilt.Claim {
+	var out []rebuilt.Claim
+	for _, c := range list {
+		out = append(out, rebuilt.Claim(c))
+	}
+	return out
 }
 
 func grounds(list []rebuild.Ground) []rebuilt.Ground {

@@ -27,6 +27,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/publish"
+	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
@@ -804,6 +805,7 @@ func (v *verifier) print(doc verifyDoc) {
 		for _, r := range f.rebuilt {
 			if said, err := rebuilt.Decode(r.Statement); err == nil {
 				say("rebuilt by    %s (%s): %s", v.policy.Rebuilds.By[r.By].Name, r.Signer, rebuildLine(said))
+				describeChoices(said, say)
 			}
 		}
 		for _, n := range f.NotCounted {
@@ -846,6 +848,7 @@ func kindOf(predicateType string) string {
 func describe(s intoto.Statement, say func(string, ...any)) {
 	if r, err := rebuilt.Decode(s); err == nil {
 		say("rebuilt       %s", rebuildLine(r))
+		describeChoices(r, say)
 		return
 	}
 	switch s.PredicateType {
@@ -903,6 +906,42 @@ func rebuildLine(r *rebuilt.Result) string {
 		line += map[bool]string{true: ", but for ", false: " and "}[i == 0] + string(n)
 	}
 	return line
+}
+
+// describeChoices says what the publisher chose and the source does not force: what
+// a user should know of each on a line, the others on one, and stamps last.
+func describeChoices(r *rebuilt.Result, say func(string, ...any)) {
+	const most = 12
+	var plain []string
+	stamps := 0
+	for _, c := range r.Choices() {
+		meaning := c.Meaning()
+		stamp := c.Setting == recipe.StampSetting
+		switch {
+		case stamp && stamps >= most:
+			stamps++
+		case stamp:
+			stamps++
+			say("chosen        %.300q%s", c, inParentheses(meaning))
+		case meaning != "":
+			say("chosen        %.300q%s", c, inParentheses(meaning))
+		default:
+			plain = append(plain, fmt.Sprintf("%.300q", c))
+		}
+	}
+	if len(plain) > 0 {
+		say("chosen        %s", strings.Join(plain, ", "))
+	}
+	if stamps > most {
+		say("chosen        and %d more of -X", stamps-most)
+	}
+}
+
+func inParentheses(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
 }
 
 // sourceName is a source in one line.

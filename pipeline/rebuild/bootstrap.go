@@ -446,7 +446,7 @@ func (w *distribution) judgeZip(ctx context.Context, s *step, tree, built string
 	whole := &Result{
 		Name: s.String() + "  (zip)", Verdict: compare.Undetermined, Content: inspect.ContentUnknown,
 		Source: s.name(), GoVersion: s.Version, Target: s.OS + "/" + s.Arch, RestsOn: s.rests,
-		Claimed: []Ground{w.beginning()}, Command: w.byHand(s),
+		Claimed: []Claim{w.beginning()}, Command: w.byHand(s),
 	}
 	if final {
 		whole.Target = w.target.String()
@@ -459,9 +459,9 @@ func (w *distribution) judgeZip(ctx context.Context, s *step, tree, built string
 }
 
 // beginning is what a chain rests on and does not show.
-func (w *distribution) beginning() Ground {
+func (w *distribution) beginning() Claim {
 	v := w.options.Bootstrap
-	return Ground{"the compiler of " + v + " is what its source says", "the chain begins with it; name an older release to begin earlier"}
+	return Claim{What: "the compiler of " + v + " is what its source says", Why: "the chain begins with it; name an older release to begin earlier"}
 }
 
 func (w *distribution) compareZips(ctx context.Context, s *step, tree, built string, whole *Result, final bool, results *[]*Result) error {
@@ -557,7 +557,7 @@ func (w *distribution) memberResult(s *step, name string) *Result {
 	return &Result{
 		Name: w.String() + "  " + name, Verdict: compare.Undetermined, Content: inspect.ContentUnknown,
 		Source: s.name(), Package: "cmd/" + toolName(name), GoVersion: s.Version, Target: w.target.String(),
-		RestsOn: s.rests, Claimed: []Ground{w.beginning()}, Command: w.byHand(s),
+		RestsOn: s.rests, Claimed: []Claim{w.beginning()}, Command: w.byHand(s),
 	}
 }
 

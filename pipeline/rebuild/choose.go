@@ -43,7 +43,8 @@ type choice struct {
 	// version is the main module's; empty stands for the user's repository.
 	version string
 	// recovered and claimed say how it is known where the file does not say it.
-	recovered, claimed []Ground
+	recovered []Ground
+	claimed   []Claim
 	// guess is whose version it is, if nothing but that speaks for it.
 	guess string
 }
@@ -76,7 +77,7 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 		}
 		ch := choice{version: v}
 		if c.main.Version == "" {
-			j.ground(&ch.claimed, j.cfg.Main+" is the source", "you said so")
+			ch.claimed = []Claim{{What: j.cfg.Main + " is the source", Why: "you said so"}}
 		}
 		return []choice{ch}, nil
 	case c.main.Version != "":

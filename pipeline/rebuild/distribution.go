@@ -359,8 +359,8 @@ func (w *distribution) content(res *Result) {
 }
 
 // selfMade is what nothing here shows.
-func (w *distribution) selfMade(v string) Ground {
-	return Ground{"the compiler of " + v + " is what its source says", "it is what compiled it: name an older release with --bootstrap"}
+func (w *distribution) selfMade(v string) Claim {
+	return Claim{What: "the compiler of " + v + " is what its source says", Why: "it is what compiled it: name an older release with --bootstrap"}
 }
 
 // tool builds one tool and judges it.
@@ -386,6 +386,7 @@ func (w *distribution) tool(ctx context.Context, session build.Session, res *Res
 		return err
 	}
 	res.Recipe, res.Command = &r, w.command(r)
+	res.choices(func(recipe.Choice) string { return "the release's own cmd/dist has it" })
 	built, err := session.Build(ctx, build.Job{Binaries: []build.Binary{{Recipe: r, ImportPath: pkg}}, Share: w.share()})
 	if reason := limited(err); reason != nil {
 		return reason

@@ -295,7 +295,7 @@ func TestSourceRoot(t *testing.T) {
 func TestDocument(t *testing.T) {
 	results := []*Result{
 		{Name: "bin/tool", Verdict: "reproduced", Digest: "sha256:" + "00000000000000000000000000000000000000000000000000000000000000ff", Source: "example.com/tool@v1.2.3", GoVersion: "go1.26.8",
-			RestsOn: []Ground{{"module zip", "checksum database"}}, Recovered: []Ground{{"-ldflags=-s", "link action ID"}}, Claimed: []Ground{{"vcs.time", "its word"}}, Command: "go install example.com/tool@v1.2.3"},
+			RestsOn: []Ground{{"module zip", "checksum database"}}, Recovered: []Ground{{"-ldflags=-s", "link action ID"}}, Claimed: []Claim{{What: "vcs.time", Why: "its word"}}, Command: "go install example.com/tool@v1.2.3"},
 		{Name: "evil\x1b[31m\u202e", Verdict: "undetermined", Reason: because(NoBuildInfo, "none").hint("try"), Notes: []string{"\x1b]0;x\a"}, Content: inspect.ContentChanged},
 		{Name: "other", Verdict: "differs", Reason: because(BytesDiffer, "the bytes differ")},
 	}

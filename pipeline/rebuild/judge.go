@@ -107,7 +107,6 @@ func (j *job) firstLinking() linking {
 	c := j.claim
 	switch {
 	case j.cfg.LDFlags != nil:
-		j.ground(&j.res.Claimed, "-ldflags="+*j.cfg.LDFlags, "you said so")
 		return linking{args: j.ldflags}
 	case c.ldflagsKnown:
 		j.known = true
@@ -132,6 +131,23 @@ func (j *job) seen() []string {
 		}
 	}
 	return args
+}
+
+// chosen says how a setting of the recipe is known.
+func (j *job) chosen(c recipe.Choice) string {
+	by := "chosen by whoever built it"
+	switch {
+	case c.Setting == recipe.StampSetting || c.Setting == recipe.LinkSetting:
+		if j.cfg.LDFlags != nil {
+			return "you said so"
+		}
+		if j.claim.ldflagsKnown {
+			return by + "; the file says so"
+		}
+	case slices.Contains(j.claim.flags, c.String()) || slices.Contains(j.claim.env, c.String()):
+		return by + "; the file says so"
+	}
+	return by + "; recovered"
 }
 
 func (j *job) flagsFound(l linking, how string) {

@@ -12,10 +12,16 @@
 // bytes that the recipe gives are those of the file is the choice known to be
 // right. The source is the module's zip and the toolchain is the published one,
 // both as the checksum database has them, so a pass means that the file is what
-// that source compiles to. [Result.RestsOn] lists that, and [Result.Claimed] what
-// has an influence on the bytes and cannot be checked against anything: the
-// revision and the time that version control left in the file, where its history
-// is not at hand.
+// that source compiles to. [Result.RestsOn] lists that.
+//
+// # What is chosen
+//
+// A source compiles to many files: to one without bounds checks, to one with other
+// texts in its variables. So what the publisher chose and the source does not force
+// is listed in [Result.Claimed], by the name of the setting: all that the recipe has
+// ([recipe.Recipe.Choices]), the folders of a build that did not trim them, and the
+// revision and the time that version control left in the file where its history is
+// not at hand.
 //
 // # What is hidden
 //
@@ -275,6 +281,7 @@ func (r *Rebuilder) File(ctx context.Context, s Subject) (*Result, error) {
 	default:
 		j.undetermined(because(Unavailable, "%s", err).hint(fault.HintOf(err)))
 	}
+	j.res.choices(j.chosen)
 	j.res.Seconds = r.cfg.Now().Sub(start).Seconds()
 	return j.res, nil
 }
@@ -549,7 +556,9 @@ func (j *job) claimStamp(ctx context.Context, g gocmd.Go, v string) error {
 	default:
 		why = fmt.Sprintf("the file's own word, and the module proxy says that %s is revision %s", v, r.Origin.Hash)
 	}
-	j.ground(&j.res.Claimed, "vcs.revision "+s.revision+", vcs.time "+s.time.Format(time.RFC3339), "%s", why)
+	for _, c := range []recipe.Choice{{Setting: "vcs.revision", Value: s.revision}, {Setting: "vcs.time", Value: s.time.UTC().Format(time.RFC3339)}, {Setting: "vcs.modified", Value: "false"}} {
+		j.res.Claimed = append(j.res.Claimed, claimed(c, why))
+	}
 	return nil
 }
 
@@ -742,6 +751,11 @@ func (j *job) open(ctx context.Context) error {
 			what += ", source " + f.Source
 		}
 		j.ground(&j.res.Recovered, what, "the paths of source files")
+		for _, c := range []recipe.Choice{{Setting: "GOROOT", Value: f.GOROOT}, {Setting: "GOMODCACHE", Value: f.ModCache}, {Setting: "source-folder", Value: f.Source}} {
+			if c.Value != "" {
+				j.res.Claimed = append(j.res.Claimed, claimed(c, "where it was built: -trimpath would have left it out"))
+			}
+		}
 	}
 	f.MaxFile = min(j.cfg.MaxDisk, 8<<30)
 	moduleDir := j.source.Dir

@@ -88,10 +88,11 @@ type Result struct {
 	Content inspect.Content `json:"content"`
 
 	// RestsOn lists what was verified without the file, Recovered what was found
-	// out by trial, and Claimed what the file alone says.
+	// out by trial, and Claimed what somebody chose or said and nothing vouches for:
+	// every setting that the source does not force, those of -X at the end.
 	RestsOn   []Ground `json:"restsOn,omitempty"`
 	Recovered []Ground `json:"recovered,omitempty"`
-	Claimed   []Ground `json:"claimed,omitempty"`
+	Claimed   []Claim  `json:"claimed,omitempty"`
 
 	// Recipe is how it was rebuilt, with the digest that names it, and Command the
 	// same as a line for a shell.
@@ -117,6 +118,43 @@ type Result struct {
 type Ground struct {
 	What string `json:"what"`
 	Why  string `json:"why"`
+}
+
+// Claim is what somebody chose or said, and why that is known or can be believed.
+type Claim struct {
+	What string `json:"what"`
+	Why  string `json:"why"`
+	// Setting is the name of the setting that What is about, as [recipe.Choice] has
+	// it, or of one that no recipe has: "vcs.revision", "vcs.time", "vcs.modified",
+	// "GOROOT", "GOMODCACHE" or "source-folder". It is empty for anything else. Value
+	// is its value.
+	Setting string `json:"setting,omitempty"`
+	Value   string `json:"value,omitempty"`
+}
+
+// claimed is what c stands for in a result.
+func claimed(c recipe.Choice, why string) Claim {
+	if m := c.Meaning(); m != "" {
+		why = m + "; " + why
+	}
+	return Claim{c.String(), why, c.Setting, c.Value}
+}
+
+// choices adds to res what its recipe has and its source does not force. The reasons
+// are why's.
+func (r *Result) choices(why func(recipe.Choice) string) {
+	if r.Recipe == nil {
+		return
+	}
+	var first, stamps []Claim
+	for _, c := range r.Recipe.Choices() {
+		if c.Setting == recipe.StampSetting {
+			stamps = append(stamps, claimed(c, why(c)))
+		} else {
+			first = append(first, claimed(c, why(c)))
+		}
+	}
+	r.Claimed = slices.Concat(first, r.Claimed, stamps)
 }
 
 // Reason is why a file was not reproduced.
@@ -280,7 +318,20 @@ func (r Result) print(w io.Writer, verbose bool) {
 	}
 	grounds("rests on", r.RestsOn)
 	grounds("recovered", r.Recovered)
-	grounds("as claimed", r.Claimed)
+	// Whatever a publisher writes into stamps leaves room for the other settings.
+	label, stamps := "as claimed", 0
+	for _, c := range r.Claimed {
+		if c.Setting == recipe.StampSetting {
+			if stamps++; stamps > maxRows {
+				continue
+			}
+		}
+		row(label, "%s (%s)", text(c.What), text(c.Why))
+		label = ""
+	}
+	if stamps > maxRows {
+		row("", "and %d more of -X", stamps-maxRows)
+	}
 	if r.Command != "" {
 		row("by hand", "%s", strings.ReplaceAll(printable(r.Command), "\n", "\n"+strings.Repeat(" ", 15)))
 	}
