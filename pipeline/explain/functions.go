@@ -27,6 +27,11 @@ type Functions struct {
 	// Added are in B alone, Removed in A alone.
 	Added   int `json:"added"`
 	Removed int `json:"removed"`
+	// Standard is how many of Changed and Resized are of the standard library, but for
+	// those that initialize a package, which the linker adapts to the program.
+	Standard int `json:"standard"`
+	// Partial tells that some were not compared.
+	Partial bool `json:"partial,omitempty"`
 	// List are those that are neither the same nor moved, in A's order and then
 	// those that only B has; More is how many more there are.
 	List []Function `json:"list,omitempty"`
@@ -182,6 +187,7 @@ func (c *Comparison) compareFunctions(a, b *image, buildA *inspect.Facts) *Funct
 		fa, fb := &a.list[i], &b.list[j]
 		if budget -= int64(fa.size) + int64(fb.size); budget < 0 {
 			c.noteText("functions overlap too often, some were not compared")
+			x.Partial = true
 			break
 		}
 		var err error
@@ -191,12 +197,14 @@ func (c *Comparison) compareFunctions(a, b *image, buildA *inspect.Facts) *Funct
 		}
 		switch {
 		case errors.Is(err, errNoCode):
+			x.Partial = true
 			fa.state = stateSame
 			if fa.size != fb.size {
 				fa.state = stateResized
 			}
 		case err != nil:
 			c.note(err)
+			x.Partial = true
 			return x
 		default:
 			fa.state = code.compare(bufA, bufB, fa, fb)
@@ -223,7 +231,11 @@ func (m *image) code(buf []byte, f *function) ([]byte, error) {
 	}
 	switch m.arch {
 	case "amd64", "386":
-		return bytes.TrimRight(buf, "\xcc"), nil
+		// Not bytes.TrimRight, for which all bytes that are no UTF-8 are one character.
+		for len(buf) > 0 && buf[len(buf)-1] == 0xcc {
+			buf = buf[:len(buf)-1]
+		}
+		return buf, nil
 	case "wasm":
 		return buf, nil
 	}
@@ -282,10 +294,17 @@ func (c *Comparison) listFunctions(x *Functions, a, b *image, ofB []int32, facts
 		p := packages[path]
 		if p == nil {
 			if len(packages) == maxPackages {
+				x.Partial = true
 				return
 			}
 			p = &Package{Path: cut(path), Module: cut(modules[path])}
 			packages[path] = p
+		}
+		switch state {
+		case "changed", "resized":
+			if modules[path] == stdModule && name != path+".init" {
+				x.Standard++
+			}
 		}
 		switch state {
 		case "changed":

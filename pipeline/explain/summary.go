@@ -26,6 +26,18 @@ type Summary struct {
 	Causes []Cause `json:"causes,omitempty"`
 	// Notes say what could not be looked at, and why; at most 16.
 	Notes []string `json:"notes,omitempty"`
+
+	functions *Functions
+}
+
+// Functions is what differs between the functions of two programs that are files of
+// their own. It is nil if they are something else, if one has no table of functions, or
+// if the summary was read from a record.
+func (s *Summary) Functions() *Functions {
+	if s == nil {
+		return nil
+	}
+	return s.functions
 }
 
 const maxSummary = 16 // causes, and notes
@@ -38,8 +50,13 @@ func (s Summary) MarshalJSON() ([]byte, error) {
 
 // Summary returns the part of c that goes into a record.
 func (c *Comparison) Summary() *Summary {
+	var functions *Functions
+	if len(c.Binaries) == 1 {
+		functions = c.Binaries[0].Functions
+	}
 	return &Summary{
-		Offset: c.Offset, Section: cut(c.Section), Differing: c.Differing,
+		functions: functions,
+		Offset:    c.Offset, Section: cut(c.Section), Differing: c.Differing,
 		Causes: c.Causes[:min(len(c.Causes), maxSummary)], Notes: c.Notes[:min(len(c.Notes), maxSummary)],
 	}
 }
