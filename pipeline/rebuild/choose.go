@@ -47,6 +47,8 @@ type choice struct {
 	claimed   []Claim
 	// guess is whose version it is, if nothing but that speaks for it.
 	guess string
+	// resolved tells that the module proxy gave the version to the file's revision.
+	resolved bool
 }
 
 // wrongGuess is why a guess is not the source of the file.
@@ -92,7 +94,7 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 			return nil, err
 		}
 		if err == nil {
-			ch := choice{version: r.Version}
+			ch := choice{version: r.Version, resolved: true}
 			j.ground(&ch.recovered, c.main.Path+"@"+r.Version, "the version that the module proxy gives to revision %s", c.vcs.revision[:12])
 			return []choice{ch}, nil
 		}
@@ -146,7 +148,7 @@ func (j *job) tryEach(ctx context.Context, choices []choice) error {
 		j.res.Notes = slices.Clone(before.Notes)
 		j.res.Recovered, j.res.Claimed = slices.Clone(ch.recovered), slices.Clone(ch.claimed)
 		j.choice = ch
-		j.known, j.against, j.fallbacks, j.pgoOff, j.graphs = false, nil, nil, false, nil
+		j.known, j.unnamed, j.goroot, j.fallbacks, j.pgoOff, j.graphs = false, nil, "", nil, false, nil
 		j.dir = filepath.Join(dir, fmt.Sprintf("try-%d", i+1))
 		err := j.try(ctx)
 		if ch.guess == "" || ctx.Err() != nil {

@@ -343,33 +343,19 @@ func (j *job) judge(ctx context.Context, b *built) error {
 	if ok, err := j.equivalent(b); ok || err != nil {
 		return err
 	}
-	why := ""
-	switch same, _ := j.sameMain(b); {
-	case j.choice.guess == "" || j.confirms(b):
-		why = j.certain(b)
-	case !same:
+	if same, _ := j.sameMain(b); j.choice.guess != "" && !j.confirms(b) && !same {
 		return &wrongGuess{res.Reason}
 	}
 	explanation, err := explain.Artifacts(ctx, j.store, own, b.file, explain.Options{TempDir: j.dir})
 	if err != nil {
 		return err
 	}
-	j.res.Explanation = explanation
-	if why != "" {
-		j.res.Verdict, j.res.Reason = compare.Differs, because(BytesDiffer, "%s: %s", res.Reason, why)
-		if j.res.Content == inspect.ContentChanged {
-			j.res.Reason.Text += "; its own build ID tells that it was changed after it was linked"
-		}
-		return nil
+	verdict, reason := j.differs(b, res.Reason, explanation).judge()
+	if verdict == compare.Differs {
+		j.res.Verdict, j.res.Reason = verdict, reason
+	} else {
+		j.undetermined(reason)
 	}
-	// Nothing rules out that it is the flags alone that differ.
-	kind, what := Flags, "the linker's flags are not recorded, and could not be recovered"
-	if j.facts.BuildID == nil {
-		what = "the linker's flags are not recorded, and without a build ID they cannot be recovered"
-	} else if j.res.Content == inspect.ContentChanged {
-		kind = Changed
-	}
-	j.undetermined(because(kind, "%s; so it cannot be told why %s", what, res.Reason).hint("name them with --ldflags, as the project's build scripts or release notes have them"))
 	j.res.Explanation = explanation
 	return nil
 }
@@ -413,84 +399,12 @@ func (j *job) confirms(b *built) bool {
 	return x != nil && y != nil && x.LinkAction != "" && x.LinkAction == y.LinkAction
 }
 
-// certain says why a difference is not for want of knowledge of the linker's
-// flags, or nothing if it may be.
-func (j *job) certain(b *built) string {
-	if len(j.against) == 0 {
-		j.against = contradictions(j.facts.Build, b.facts.Build)
-	}
-	if len(j.against) > 0 {
-		return strings.Join(j.against[:min(3, len(j.against))], "; ")
-	}
-	if j.known && b.facts.BuildID != nil && j.facts.BuildID != nil && b.facts.BuildID.LinkAction == j.facts.BuildID.LinkAction && b.facts.BuildID.LinkAction != "" {
-		return "source, toolchain and flags are those that the file names, as the build ID confirms, and they give other bytes"
-	}
-	if same, known := j.sameMain(b); known && !same {
-		return "package main was compiled from something else than the file names: another source, dependency or toolchain"
-	}
-	if j.known && j.stated != nil {
-		return fmt.Sprintf("source, toolchain and flags are those of %s, and they give other bytes", j.stated)
-	}
-	if j.known {
-		return "source, toolchain and flags are those that the file names, and they give other bytes"
-	}
-	if x, y := textSize(j.facts), textSize(b.facts); x != y && x > 0 && y > 0 {
-		return fmt.Sprintf("its machine code takes %d bytes and that of the source %d, which no flag of the linker changes", x, y)
-	}
-	if j.cfg.LDFlags != nil && j.facts.BuildID == nil {
-		return "the source gives other bytes with the linker flags that you named"
-	}
-	return ""
-}
-
 // textSize is the number of bytes of functions.
 func textSize(f inspect.Facts) int64 {
 	if f.Code == nil {
 		return 0
 	}
 	return f.Code.Text
-}
-
-// contradictions lists what a file says of its making and the source does not.
-func contradictions(a, b *inspect.Build) []string {
-	if a == nil || b == nil {
-		return nil
-	}
-	var list []string
-	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
-	if a.Main != nil && b.Main != nil && moduleText(*a.Main) != moduleText(*b.Main) {
-		add("the file says that its main module is %s, and it is %s", moduleText(*a.Main), moduleText(*b.Main))
-	}
-	have := map[string]string{}
-	for _, d := range b.Deps {
-		have[d.Path] = moduleText(d)
-	}
-	for _, d := range a.Deps {
-		other, ok := have[d.Path]
-		switch x := moduleText(d); {
-		case !ok:
-			add("the file says that it has %s in it, and the source asks for no such module", x)
-		case other != x:
-			add("the file says that it has %s in it, and the source asks for %s", x, other)
-		}
-		delete(have, d.Path)
-	}
-	for _, d := range b.Deps {
-		if other, ok := have[d.Path]; ok {
-			add("the source asks for %s, and the file does not name it", other)
-		}
-	}
-	for _, s := range a.Settings {
-		if v, _ := b.Setting(s.Key); v != s.Value {
-			add("the file says %s=%s, and the source gives %s", text(s.Key), text(s.Value), text(v))
-		}
-	}
-	for _, s := range b.Settings {
-		if _, ok := a.Setting(s.Key); !ok {
-			add("the source gives %s=%s, which the file does not say", text(s.Key), text(s.Value))
-		}
-	}
-	return list
 }
 
 func moduleText(m inspect.Module) string {

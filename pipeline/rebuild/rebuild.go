@@ -50,9 +50,50 @@
 //
 // Reproduced: every byte is the same. Equivalent: so it is after one or more
 // [inspect.Normalization], which are named; bytes that these leave out are counted.
-// Differs: the recipe is known to be the file's, or the file contradicts its
-// source, and the bytes are others. Undetermined: there is no answer, and a
-// [Reason] says why.
+// Differs: the bytes are others, and there is a ground to say that the file is not
+// what its source compiles to. Undetermined: there is no answer, and a [Reason] says
+// why.
+//
+// # An accusation needs ground
+//
+// Of a file whose bytes are others the first line that fits decides:
+//
+//	ground      source     toolchain  content    std lib    verdict
+//	none        any        any        changed    any        undetermined: changed
+//	none        any        any        any        any        undetermined: linker flags
+//	any         not named  any        any        any        undetermined: source not named
+//	any         named      other      any        any        undetermined: toolchain not published
+//	dependency  named      published  any        any        differs
+//	build       named      published  changed    any        differs
+//	build       named      published  any        same       differs
+//	build       named      published  any        differs    undetermined: toolchain not published
+//	build       named      published  any        unknown    undetermined: toolchain not published
+//
+// The ground rules out that the linker's flags, which a file need not record, explain
+// the difference. It is a dependency if the file names another module, or another
+// content of one, than the source asks for. It is the build if the file's build ID
+// names exactly what was built, if its package main was compiled from something else,
+// if the flags are known otherwise, or if there is more or less machine code.
+//
+// The source is named if the first part of the build ID, a hash of all that was
+// linked, is that of the rebuild, or else if nothing that the file says of its making
+// contradicts the rebuild and one of these holds: the part about package main, a hash
+// of all that it was compiled from, is the same; the file has the module's h1: hash;
+// the file has a revision of version control, and that is the commit of the user's
+// clone, or the one that the module proxy gives to the version. A version that was
+// guessed, or that the user named, is not: it can win, and not lose.
+//
+// The toolchain is another if the file calls it more than a release of Go ("X:" and
+// experiments), or if paths that were not trimmed show it where distributions put
+// theirs (/usr/lib/go, /nix/store). What such a toolchain leaves in a file with trimmed
+// paths is another standard library: functions that both have and whose instructions
+// are others. A published toolchain compiles them always the same way, so where they
+// differ the rest may be its doing, too, and nothing is said against the file.
+//
+// The content is changed if the last part of the file's build ID, a hash of the file,
+// is wrong. That no toolchain does, so then it does not matter where the change is.
+// Who tampers with a file can compute that hash anew, but then finds no way to a pass:
+// the worst that follows is that there is no verdict.
 package rebuild
 
 import (
@@ -358,8 +399,10 @@ type job struct {
 	fallbacks []linking
 	// known tells that the linker's flags are known to be the file's.
 	known bool
-	// against is what in the file contradicts its source.
-	against []string
+	// unnamed says why the source is not known to be the one that the file names,
+	// and goroot is where its toolchain was, if the file tells.
+	unnamed *Reason
+	goroot  string
 }
 
 func (j *job) note(format string, args ...any) {
@@ -512,14 +555,13 @@ func (j *job) openModule(ctx context.Context, g gocmd.Go, v string) error {
 	name := c.main.Path + "@" + v
 	j.res.Source = name
 	j.ground(&j.res.RestsOn, "module zip "+name+" "+j.source.Sum, "%s", j.client.vouched(c.main.Path))
-	if c.sum != "" && c.sum != j.source.Sum {
-		j.against = append(j.against, fmt.Sprintf("the file says that %s is %s, and it is %s", name, c.sum, j.source.Sum))
-	}
+	revision := ""
 	if c.vcs != nil {
-		if err := j.claimStamp(ctx, g, v); err != nil {
+		if revision, err = j.claimStamp(ctx, g, v); err != nil {
 			return err
 		}
 	}
+	j.unnamed = c.naming(j.choice, j.source.Sum, revision)
 	j.tree = filepath.Join(j.dir, "tree")
 	if err := m.Checkout(ctx, j.tree, source.Sorted); err != nil {
 		return err
@@ -541,25 +583,29 @@ func (j *job) openModule(ctx context.Context, g gocmd.Go, v string) error {
 	return nil
 }
 
-// claimStamp says how far the stamp of version control can be relied upon. A guess
-// that it contradicts is wrong.
-func (j *job) claimStamp(ctx context.Context, g gocmd.Go, v string) error {
+// claimStamp says how far the stamp of version control can be relied upon, and
+// returns the revision that the module proxy gives to the version, if it does. A guess
+// that the stamp contradicts is wrong.
+func (j *job) claimStamp(ctx context.Context, g gocmd.Go, v string) (revision string, err error) {
 	s := j.claim.vcs
 	why := "the file's own word: no history was at hand"
 	r, err := j.client.resolve(ctx, g, j.claim.main.Path, v, filepath.Join(j.dir, "resolve"))
+	if err == nil && r.Origin != nil {
+		revision = r.Origin.Hash
+	}
 	switch {
-	case err != nil || r.Origin == nil || r.Origin.Hash == "":
-	case r.Origin.Hash == s.revision:
+	case revision == "":
+	case revision == s.revision:
 		why = "the file's own word, and the module proxy says the same of the revision; nobody has signed that"
 	case j.choice.guess != "":
-		return &wrongGuess{fmt.Sprintf("the module proxy says that it is revision %s, and the file that it is %s", text(r.Origin.Hash), s.revision)}
+		return "", &wrongGuess{fmt.Sprintf("the module proxy says that it is revision %s, and the file that it is %s", text(revision), s.revision)}
 	default:
-		why = fmt.Sprintf("the file's own word, and the module proxy says that %s is revision %s", v, r.Origin.Hash)
+		why = fmt.Sprintf("the file's own word, and the module proxy says that %s is revision %s", v, revision)
 	}
 	for _, c := range []recipe.Choice{{Setting: "vcs.revision", Value: s.revision}, {Setting: "vcs.time", Value: s.time.UTC().Format(time.RFC3339)}, {Setting: "vcs.modified", Value: "false"}} {
 		j.res.Claimed = append(j.res.Claimed, claimed(c, why))
 	}
-	return nil
+	return revision, nil
 }
 
 // openFolder takes the source from a repository that the user names.
@@ -589,6 +635,9 @@ func (j *job) openFolder(ctx context.Context) error {
 	if c.vcs != nil && c.vcs.revision != j.source.Commit {
 		return because(NotPublic, "the repository is at commit %s, and the file was built from %s", j.source.Commit[:12], c.vcs.revision[:12]).
 			hint("git checkout " + c.vcs.revision)
+	}
+	if c.vcs == nil {
+		j.unnamed = because(SourceNotNamed, "it does not say which revision it is, and that it is commit %s is your word", j.source.Commit[:12]).hint("ask for a build that says it")
 	}
 	j.ground(&j.res.RestsOn, "commit "+j.source.Commit+" of your repository", "its objects were hashed")
 	j.tree = filepath.Join(j.dir, "tree")
@@ -743,6 +792,7 @@ func (j *job) open(ctx context.Context) error {
 				return err
 			}
 		}
+		j.goroot = f.GOROOT
 		what := "GOROOT " + f.GOROOT
 		if f.ModCache != "" {
 			what += ", GOMODCACHE " + f.ModCache

@@ -180,21 +180,24 @@ const (
 	UnknownToolchain Kind = "unknown toolchain"
 	UnknownPlatform  Kind = "unknown platform"
 	Cgo              Kind = "cgo"
-	NotPublic        Kind = "not public"    // the source cannot be had
-	NoVersion        Kind = "no version"    // (devel)
-	Dirty            Kind = "dirty"         // uncommitted changes
-	LocalReplace     Kind = "local module"  // folders of the builder
-	Setting          Kind = "setting"       // one that is not honoured, or not known
-	Place            Kind = "place"         // paths that cannot be given to a build here
-	Flags            Kind = "linker flags"  // they could not be recovered
-	Changed          Kind = "changed"       // it was changed after it was linked, and no more is known
-	BuildFailed      Kind = "build failed"  // the recipe does not build
-	NoEvidence       Kind = "no evidence"   // the build's own graph is of something else
-	Limits           Kind = "limits"        // of time or space
-	Unavailable      Kind = "not available" // the network, or the machine
-	NotConfined      Kind = "not confined"  // this host cannot confine a stranger's build
-	NotGo            Kind = "not a Go program"
-	NotAsked         Kind = "nothing asked for" // of all that is in the subject
+	NotPublic        Kind = "not public"   // the source cannot be had
+	NoVersion        Kind = "no version"   // (devel)
+	Dirty            Kind = "dirty"        // uncommitted changes
+	LocalReplace     Kind = "local module" // folders of the builder
+	Setting          Kind = "setting"      // one that is not honoured, or not known
+	Place            Kind = "place"        // paths that cannot be given to a build here
+	Flags            Kind = "linker flags" // they could not be recovered
+	Changed          Kind = "changed"      // it was changed after it was linked, and no more is known
+	// The bytes are others, and that is no ground to say that the file differs.
+	SourceNotNamed        Kind = "source not named"        // what was built is not what the file names
+	ToolchainNotPublished Kind = "toolchain not published" // another one than the published made it
+	BuildFailed           Kind = "build failed"            // the recipe does not build
+	NoEvidence            Kind = "no evidence"             // the build's own graph is of something else
+	Limits                Kind = "limits"                  // of time or space
+	Unavailable           Kind = "not available"           // the network, or the machine
+	NotConfined           Kind = "not confined"            // this host cannot confine a stranger's build
+	NotGo                 Kind = "not a Go program"
+	NotAsked              Kind = "nothing asked for" // of all that is in the subject
 )
 
 // Reasons why a verdict is Differs.

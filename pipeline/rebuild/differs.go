@@ -1,0 +1,263 @@
+package rebuild
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/mod/module"
+
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/explain"
+	"github.com/twicebuild/twice/pipeline/inspect"
+)
+
+// To say that a file differs is to accuse somebody, and takes a ground: that what
+// was built is what the file names, and that nothing but a change of the file or of
+// its source explains the difference. The table is in the package's documentation.
+
+// difference is what is known of a file that is not what was built.
+type difference struct {
+	// what is different, in words.
+	what string
+	// ground says why another choice of the linker's flags does not explain it; it is
+	// groundNone if that may be. why is it in words.
+	ground groundKind
+	why    string
+	// unnamed says why the source is not known to be the one that the file names, and
+	// foreign why the toolchain is not the published one; nil if they are.
+	unnamed, foreign *Reason
+	// changed tells that the file's own hash is wrong.
+	changed bool
+	// standard is how its standard library compares.
+	standard standardLibrary
+}
+
+// groundKind is what rules out that the linker's flags explain a difference.
+type groundKind string
+
+const (
+	groundNone groundKind = "none"
+	// groundDependency: the file names another module, or another content of one,
+	// than the source asks for.
+	groundDependency groundKind = "dependency"
+	// groundBuild: what was compiled or linked of the same inputs is something else.
+	groundBuild groundKind = "build"
+)
+
+// standardLibrary is how the functions of the standard library compare that both
+// programs have.
+type standardLibrary string
+
+const (
+	standardSame    standardLibrary = "same"
+	standardDiffers standardLibrary = "differs"
+	standardUnknown standardLibrary = "unknown"
+)
+
+// judge says what follows, which is Differs or Undetermined.
+func (d difference) judge() (compare.Verdict, *Reason) {
+	switch {
+	case d.ground == groundNone:
+		kind := Flags
+		if d.changed {
+			kind = Changed
+		}
+		return compare.Undetermined, because(kind, "%s; so it cannot be told why %s", d.why, d.what).
+			hint("name them with --ldflags, as the project's build scripts or release notes have them")
+	case d.unnamed != nil:
+		return compare.Undetermined, d.unnamed.because(d.what)
+	case d.foreign != nil:
+		return compare.Undetermined, d.foreign.because(d.what)
+	case d.ground == groundDependency || d.changed || d.standard == standardSame:
+		reason := because(BytesDiffer, "%s: %s", d.what, d.why)
+		if d.changed {
+			reason.Text += "; its own build ID tells that it was changed after it was linked"
+		}
+		return compare.Differs, reason
+	case d.standard == standardDiffers:
+		return compare.Undetermined, because(ToolchainNotPublished, "functions of the standard library in it are others than the published toolchain compiles").hint(foreignHint).because(d.what)
+	}
+	return compare.Undetermined, because(ToolchainNotPublished, "its functions cannot be compared, so it cannot be told whether the published toolchain compiled its standard library").hint(foreignHint).because(d.what)
+}
+
+// because adds the difference that there is no ground for.
+func (r *Reason) because(what string) *Reason {
+	return because(r.Kind, "%s; so it does not count against the file that %s", r.Text, what).hint(r.Hint)
+}
+
+const foreignHint = "it may be as its makers compiled it: rebuild it with their toolchain by hand, or ask for a build with a published one"
+
+// differs collects what is known of the difference between the file and b.
+func (j *job) differs(b *built, what string, explanation *explain.Summary) difference {
+	d := difference{what: what, unnamed: j.notNamed(b), foreign: j.notPublished(), changed: j.res.Content == inspect.ContentChanged, standard: standardUnknown}
+	d.ground, d.why = j.groundOf(b)
+	if f := explanation.Functions(); f != nil && !f.Partial && f.A > 0 && f.B > 0 {
+		d.standard = standardSame
+		if f.Standard > 0 {
+			d.standard = standardDiffers
+		}
+	}
+	return d
+}
+
+// groundOf says why a difference is not for want of knowledge of the linker's flags.
+func (j *job) groundOf(b *built) (groundKind, string) {
+	if list := otherDependencies(j.facts.Build, b.facts.Build); len(list) > 0 {
+		return groundDependency, strings.Join(list[:min(3, len(list))], "; ")
+	}
+	if j.confirms(b) {
+		return groundBuild, "source, toolchain and flags are those that the file names, as the build ID confirms, and they give other bytes"
+	}
+	if same, known := j.sameMain(b); known && !same {
+		return groundBuild, "package main was compiled from something else than the file names: another source, dependency or toolchain"
+	}
+	if j.known && j.stated != nil {
+		return groundBuild, fmt.Sprintf("source, toolchain and flags are those of %s, and they give other bytes", j.stated)
+	}
+	if j.known {
+		return groundBuild, "source, toolchain and flags are those that the file names, and they give other bytes"
+	}
+	if x, y := textSize(j.facts), textSize(b.facts); x != y && x > 0 && y > 0 {
+		return groundBuild, fmt.Sprintf("its machine code takes %d bytes and that of the source %d, which no flag of the linker changes", x, y)
+	}
+	switch {
+	case j.cfg.LDFlags != nil:
+		return groundNone, "nothing shows that the linker's flags are those that you named"
+	case j.facts.BuildID == nil:
+		return groundNone, "the linker's flags are not recorded, and without a build ID they cannot be recovered"
+	}
+	return groundNone, "the linker's flags are not recorded, and could not be recovered"
+}
+
+// notNamed says why the source that was built is not known to be the one that the
+// file names. The build ID knows: its first part is a hash of all that was linked,
+// its second one of all that package main was compiled from.
+func (j *job) notNamed(b *built) *Reason {
+	if j.confirms(b) {
+		return nil
+	}
+	if list := otherSettings(j.facts.Build, b.facts.Build); len(list) > 0 {
+		return because(SourceNotNamed, "%s: it was built in another place, such as a workspace or a clone with other tags", strings.Join(list[:min(3, len(list))], "; ")).
+			hint("git fetch --tags, if --source named a clone; else ask its makers how it was built")
+	}
+	if same, known := j.sameMain(b); known && same {
+		return nil
+	}
+	return j.unnamed
+}
+
+// naming says whether a version of the main module is what the file names: nil, or
+// why not. revision is what the module proxy says of the version, or empty.
+func (c *claim) naming(ch choice, sum, revision string) *Reason {
+	name := c.main.Path + "@" + ch.version
+	clone := "take the source from a clone at the revision that it names, with --source DIR"
+	switch {
+	case c.install && c.sum == sum:
+		return nil
+	case c.install:
+		return because(SourceNotNamed, "the file says that %s is %s, and it is %s", name, c.sum, sum).hint("it was built from another module proxy: ask its makers which")
+	case c.vcs == nil && ch.guess != "":
+		return because(SourceNotNamed, "it does not say which version it is, and that it is %s is a guess, after the version of %s", name, ch.guess).hint("ask for a build that says it")
+	case c.vcs == nil:
+		return because(SourceNotNamed, "it does not say which version it is, and that it is %s is your word", name).hint("ask for a build that says it")
+	case revision == c.vcs.revision, revision == "" && ch.resolved:
+		return nil
+	case revision != "":
+		return because(SourceNotNamed, "the file says that it is revision %s, and the module proxy that %s is revision %s", c.vcs.revision, name, text(revision)).hint(clone)
+	}
+	if rev, err := module.PseudoVersionRev(ch.version); err == nil && len(rev) >= 12 && strings.HasPrefix(c.vcs.revision, rev) {
+		return nil
+	}
+	return because(SourceNotNamed, "the file says that it is revision %s, and nothing tells whether %s is that", c.vcs.revision, name).hint(clone)
+}
+
+// notPublished says why the toolchain that made the file is not the published one,
+// as far as the file shows it.
+func (j *job) notPublished() *Reason {
+	if v := j.facts.GoVersion; v != j.claim.goVersion {
+		return because(ToolchainNotPublished, "it was made by %s, which is more than a release of Go by name", text(v)).hint(foreignHint)
+	}
+	if dir := distributor(j.goroot); dir != "" {
+		return because(ToolchainNotPublished, "the toolchain that made it was at %s, where distributions put a Go of their own", text(j.goroot)).hint(foreignHint)
+	}
+	return nil
+}
+
+// distributors are the folders in which distributions and other package managers put
+// what they have compiled themselves, with their own changes. Published archives are
+// unpacked elsewhere: /usr/local/go, a folder of the user or of a CI runner.
+var distributors = []string{
+	"/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/share", // Linux distributions
+	"/nix/store", "/gnu/store", "/snap",
+	"/opt/homebrew", "/usr/local/Cellar", "/usr/local/opt", "/home/linuxbrew", "/opt/local", // macOS
+	"/usr/local/lib", "/usr/pkg", "/opt/pkg", // BSD
+	"/data/data/com.termux",
+}
+
+// distributor returns the folder of a distribution that a GOROOT is in, or nothing.
+func distributor(goroot string) string {
+	if strings.Contains(goroot, "/golang.org/toolchain@") { // downloaded, and checked by the go command
+		return ""
+	}
+	for _, dir := range distributors {
+		if strings.HasPrefix(goroot+"/", dir+"/") {
+			return dir
+		}
+	}
+	return ""
+}
+
+// otherDependencies lists modules that a file says it has in it and the source does
+// not ask for, and the other way round.
+func otherDependencies(a, b *inspect.Build) []string {
+	if a == nil || b == nil {
+		return nil
+	}
+	var list []string
+	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	have := map[string]string{}
+	for _, d := range b.Deps {
+		have[d.Path] = moduleText(d)
+	}
+	for _, d := range a.Deps {
+		other, ok := have[d.Path]
+		switch x := moduleText(d); {
+		case !ok:
+			add("the file says that it has %s in it, and the source asks for no such module", x)
+		case other != x:
+			add("the file says that it has %s in it, and the source asks for %s", x, other)
+		}
+		delete(have, d.Path)
+	}
+	for _, d := range b.Deps {
+		if other, ok := have[d.Path]; ok {
+			add("the source asks for %s, and the file does not name it", other)
+		}
+	}
+	return list
+}
+
+// otherSettings lists what else a file says of its making and its rebuild does not.
+// Every setting of the file was given to that, so that what differs came from around
+// the source: the tags of a clone, a go.work.
+func otherSettings(a, b *inspect.Build) []string {
+	if a == nil || b == nil {
+		return nil
+	}
+	var list []string
+	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	if a.Main != nil && b.Main != nil && moduleText(*a.Main) != moduleText(*b.Main) {
+		add("the file says that its main module is %s, and it is %s", moduleText(*a.Main), moduleText(*b.Main))
+	}
+	for _, s := range a.Settings {
+		if v, _ := b.Setting(s.Key); v != s.Value {
+			add("the file says %s=%s, and the source gives %s", text(s.Key), text(s.Value), text(v))
+		}
+	}
+	for _, s := range b.Settings {
+		if _, ok := a.Setting(s.Key); !ok {
+			add("the source gives %s=%s, which the file does not say", text(s.Key), text(s.Value))
+		}
+	}
+	return list
+}

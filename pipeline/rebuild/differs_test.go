@@ -1,0 +1,335 @@
+package rebuild
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/mod/module"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/workspace"
+)
+
+// TestDecisions holds the table in the package's documentation against the code, for
+// every combination of what can be known.
+func TestDecisions(t *testing.T) {
+	source, err := os.ReadFile("rebuild.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(source), "//\tground      source     toolchain  content    std lib    verdict\n")
+	if !ok {
+		t.Fatal("there is no table")
+	}
+	type row struct {
+		cells   []string
+		verdict string
+	}
+	var rows []row
+	for line := range strings.Lines(table) {
+		line, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "//\t")
+		if !ok {
+			break
+		}
+		var cells []string
+		for _, width := range []int{12, 11, 11, 11, 11} {
+			cells, line = append(cells, strings.TrimSpace(line[:width])), line[width:]
+		}
+		rows = append(rows, row{cells, line})
+	}
+
+	used := map[string]bool{}
+	for _, ground := range []groundKind{groundNone, groundDependency, groundBuild} {
+		for _, unnamed := range []*Reason{nil, because(SourceNotNamed, "why").hint("help")} {
+			for _, foreign := range []*Reason{nil, because(ToolchainNotPublished, "why").hint("help")} {
+				for _, changed := range []bool{false, true} {
+					for _, standard := range []standardLibrary{standardSame, standardDiffers, standardUnknown} {
+						d := difference{what: "the bytes differ", ground: ground, why: "a ground", unnamed: unnamed, foreign: foreign, changed: changed, standard: standard}
+						is := []string{string(ground), "named", "published", "not changed", string(standard)}
+						if unnamed != nil {
+							is[1] = "not named"
+						}
+						if foreign != nil {
+							is[2] = "other"
+						}
+						if changed {
+							is[3] = "changed"
+						}
+						want := "no row"
+						for _, r := range rows {
+							fits := true
+							for i, cell := range r.cells {
+								fits = fits && (cell == "any" || cell == is[i])
+							}
+							if fits {
+								want, used[strings.Join(r.cells, " ")] = r.verdict, true
+								break
+							}
+						}
+						verdict, reason := d.judge()
+						got := string(verdict)
+						if verdict != compare.Differs {
+							got += ": " + string(reason.Kind)
+							if reason.Hint == "" {
+								t.Errorf("%q: no remedy", is)
+							}
+						}
+						if got != want || !strings.Contains(reason.Text, "the bytes differ") {
+							t.Errorf("%q: %s (%s), want %s", is, got, reason.Text, want)
+						}
+					}
+				}
+			}
+		}
+	}
+	if len(used) != len(rows) {
+		t.Errorf("%d of %d rows decide anything", len(used), len(rows))
+	}
+}
+
+func TestNaming(t *testing.T) {
+	pseudo := "v1.2.4-0.20260201120000-" + rev[:12]
+	local := func() *claim { return &claim{vcs: &stamp{revision: rev}} }
+	for what, x := range map[string]struct {
+		c             *claim
+		ch            choice
+		sum, revision string
+		want          string
+	}{
+		"installed":               {&claim{install: true, sum: sumA}, choice{version: "v1.2.3"}, sumA, "", ""},
+		"installed, another hash": {&claim{install: true, sum: sumA}, choice{version: "v1.2.3"}, sumB, "", "the file says that example.com/tool@v1.2.3 is " + sumA},
+		"a guess":                 {&claim{}, choice{version: "v1.2.3", guess: "the archive"}, sumA, "", "is a guess, after the version of the archive"},
+		"the user's word":         {&claim{}, choice{version: "v1.2.3"}, sumA, "", "is your word"},
+		"the proxy says so":       {local(), choice{version: "v1.2.3"}, sumA, rev, ""},
+		"of a guess, too":         {local(), choice{version: "v1.2.3", guess: "the archive"}, sumA, rev, ""},
+		"the proxy says another":  {local(), choice{version: "v1.2.3"}, sumA, strings.Repeat("0", 40), "the module proxy that example.com/tool@v1.2.3 is revision 0000"},
+		"the proxy contradicts":   {local(), choice{version: "v1.2.3", resolved: true}, sumA, strings.Repeat("0", 40), "the module proxy that"},
+		"the proxy found it":      {local(), choice{version: "v1.2.3", resolved: true}, sumA, "", ""},
+		"the proxy says nothing":  {local(), choice{version: "v1.2.3"}, sumA, "", "nothing tells whether example.com/tool@v1.2.3 is that"},
+		"a version that says it":  {local(), choice{version: pseudo}, sumA, "", ""},
+		"one that says another":   {local(), choice{version: strings.Replace(pseudo, rev[:12], "ffffffffffff", 1)}, sumA, "", "nothing tells whether"},
+	} {
+		x.c.main = module.Version{Path: "example.com/tool", Version: ""}
+		got := ""
+		if r := x.c.naming(x.ch, x.sum, x.revision); r != nil {
+			got = r.Text
+			if r.Kind != SourceNotNamed || r.Hint == "" {
+				t.Errorf("%s: %+v", what, r)
+			}
+		}
+		if (got == "") != (x.want == "") || !strings.Contains(got, x.want) {
+			t.Errorf("%s: %q, want %q", what, got, x.want)
+		}
+	}
+}
+
+func TestDistributor(t *testing.T) {
+	for goroot, want := range map[string]string{
+		"": "", "/usr/local/go": "", "/home/ada/sdk/go1.26.8": "", "/opt/hostedtoolcache/go/1.26.8/x64": "", "/usr/library/go": "",
+		"/root/go/pkg/mod/golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64": "",
+		"/usr/lib/mod/golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64":     "",
+		"/usr/lib/go": "/usr/lib", "/usr/lib/go-1.26": "/usr/lib", "/usr/lib/golang": "/usr/lib", "/usr/lib64/go/1.26": "/usr/lib64", "/usr/share/go-1.26": "/usr/share",
+		"/nix/store/abc-go-1.26.8/share/go": "/nix/store", "/opt/homebrew/Cellar/go/1.26.8/libexec": "/opt/homebrew", "/usr/local/Cellar/go/1.26.8/libexec": "/usr/local/Cellar",
+	} {
+		if got := distributor(goroot); got != want {
+			t.Errorf("%s: %q, want %q", goroot, got, want)
+		}
+	}
+}
+
+// program is a file that was built here, for TestAccusations.
+type program struct {
+	data []byte
+	t    *testing.T
+}
+
+// facts are the program's.
+func (p program) facts() inspect.Facts {
+	p.t.Helper()
+	f, err := inspect.Read(p.t.Context(), "program", bytes.NewReader(p.data), int64(len(p.data)))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return f.Binaries[0]
+}
+
+// patched is the program with a byte of a function changed.
+func (p program) patched(function string) program {
+	p.t.Helper()
+	bin, err := inspect.Open(bytes.NewReader(p.data), int64(len(p.data)))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for f, err := range bin.Functions() {
+		if err == nil && f.Name == function {
+			return p.flipped(int(f.Offset) + 4)
+		}
+	}
+	p.t.Fatalf("there is no function %s", function)
+	return p
+}
+
+func (p program) flipped(at int) program {
+	p.data = slices.Clone(p.data)
+	p.data[at] ^= 1
+	return p
+}
+
+// hashed is the program with a hash in its build ID that is right: anybody who
+// tampers with a file can do that.
+func (p program) hashed() program {
+	p.t.Helper()
+	f := p.facts()
+	p.data = bytes.ReplaceAll(p.data, []byte(f.BuildID.ID), []byte(strings.TrimSuffix(f.BuildID.ID, f.BuildID.FileContent)+f.Content.Hash))
+	if got := p.facts().Content.State; got != inspect.ContentIntact {
+		p.t.Fatalf("content %s", got)
+	}
+	return p
+}
+
+// TestAccusations judges files that were tampered with, made from another source, or
+// made by another toolchain, against an honest build.
+func TestAccusations(t *testing.T) {
+	goCommand, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("needs go")
+	}
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		t.Helper()
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command(goCommand, args...)
+		cmd.Dir = dir
+		cmd.Env = append(cmd.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOTOOLCHAIN=local")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go %q: %v\n%s", args, err, err.(*exec.ExitError).Stderr)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	build := func(flags ...string) program {
+		t.Helper()
+		out := filepath.Join(dir, "out")
+		run(slices.Concat([]string{"build", "-trimpath", "-buildvcs=false", "-o", out}, flags, []string{"."})...)
+		data, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return program{data, t}
+	}
+	const source = "package main\n\n//go:noinline\nfunc allowed(user string) bool { return user == \"root\" }\n\nfunc main() { println(allowed(\"ada\"), \"the text of the tool\") }\n"
+	write("go.mod", "module example.com/tool\n\ngo 1.26\n")
+	write("main.go", source)
+	honest := build()
+	noID := build("-ldflags=-buildid=")
+
+	// Another source, and another standard library, as a distribution's may be.
+	write("main.go", strings.Replace(source, "return user ==", "for i := range user {\n\t\tprintln(user[i], user[:i], user[i:])\n\t}\n\treturn len(user) > 0 || user ==", 1))
+	evil := build()
+	evilNoID := build("-ldflags=-buildid=")
+	write("main.go", source)
+	const function = "func printbool(v bool) {\n\tif v {"
+	name := filepath.Join(run("env", "GOROOT"), "src", "runtime", "print.go")
+	text, err := os.ReadFile(name)
+	if err != nil || !strings.Contains(string(text), function) {
+		t.Fatalf("%s is another than is known: %v", name, err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "testdata"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	print := write("testdata/print.go", strings.Replace(string(text), function, "func printbool(v bool) {\n\tprintnl()\n\tif v {", 1))
+	write("overlay.json", `{"Replace": {"`+name+`": "`+print+`"}}`)
+	foreign := build("-overlay=overlay.json")
+	text1 := bytes.Index(honest.data, []byte("the text of the tool"))
+
+	store := artifact.NewStore(t.TempDir())
+	put := func(p program) artifact.Artifact {
+		t.Helper()
+		d, size, err := store.Put(bytes.NewReader(p.data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return artifact.Artifact{Name: "tool", Kind: artifact.Binary, Digest: d, Size: size, Executable: true}
+	}
+	for what, x := range map[string]struct {
+		file   program
+		change func(*job)
+		base   *program // what was rebuilt, honest if nil
+		want   Kind
+	}{
+		"a function of package main is patched": {file: honest.patched("main.allowed"), want: BytesDiffer},
+		"and the hash is right":                 {file: honest.patched("main.allowed").hashed(), want: BytesDiffer},
+		"a byte of data is patched":             {file: honest.flipped(text1), want: BytesDiffer},
+		"and its hash is right":                 {file: honest.flipped(text1).hashed(), want: BytesDiffer},
+		"a byte at the end":                     {file: program{append(slices.Clone(honest.data), 0), t}, want: BytesDiffer},
+		"the entry point":                       {file: honest.flipped(24).hashed(), want: BytesDiffer},
+		"a function of the runtime is patched":  {file: honest.patched("runtime.printbool"), want: BytesDiffer},
+		// Then it is as a distribution's toolchain may have left it.
+		"and its hash is right, too":                 {file: honest.patched("runtime.printbool").hashed(), want: ToolchainNotPublished},
+		"another source":                             {file: evil, want: BytesDiffer},
+		"another source without a build ID":          {file: evilNoID, base: &noID, want: BytesDiffer},
+		"another standard library":                   {file: foreign, want: ToolchainNotPublished},
+		"another standard library, and tampered":     {file: foreign.flipped(text1), want: BytesDiffer},
+		"another standard library, by a distributor": {file: foreign.flipped(text1), change: func(j *job) { j.goroot = "/usr/lib/go" }, want: ToolchainNotPublished},
+		"made at a distributor's":                    {file: evil, change: func(j *job) { j.goroot = "/nix/store/x-go-1.26.8/share/go" }, want: ToolchainNotPublished},
+		"made with an experiment":                    {file: evil, change: func(j *job) { j.facts.GoVersion += " X:synctest" }, want: ToolchainNotPublished},
+		"a source that is your word":                 {file: evil, change: func(j *job) { j.unnamed = because(SourceNotNamed, "your word") }, want: SourceNotNamed},
+		// The build ID names the source, whatever else does not.
+		"a source that only the build ID names": {file: honest.patched("main.allowed"), change: func(j *job) { j.unnamed = because(SourceNotNamed, "your word") }, want: BytesDiffer},
+		"other tags in a clone":                 {file: evil, change: func(j *job) { j.facts.Build.Main.Version = "v1.2.3" }, want: SourceNotNamed},
+		"a workspace": {file: evil, change: func(j *job) {
+			j.facts.Build.Settings = append(j.facts.Build.Settings, inspect.Setting{Key: "DefaultGODEBUG", Value: "x=1"})
+		}, want: SourceNotNamed},
+		"another dependency": {file: foreign, change: func(j *job) {
+			j.facts.Build.Deps = []inspect.Module{{Path: "example.com/evil", Version: "v1.0.0", Sum: sumA}}
+		}, want: BytesDiffer},
+		"flags that are not known, without an ID": {file: noID.flipped(text1), base: &noID, want: Flags},
+		"flags that you named, without an ID":     {file: noID.flipped(text1), base: &noID, change: func(j *job) { j.cfg.LDFlags = new(string) }, want: Flags},
+		"flags that are recorded, without an ID":  {file: noID.flipped(text1), base: &noID, change: func(j *job) { j.known = true }, want: BytesDiffer},
+		"a runtime, with flags that are recorded": {file: noID.patched("runtime.printbool"), base: &noID, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
+	} {
+		base := honest
+		if x.base != nil {
+			base = *x.base
+		}
+		own, other := put(x.file), put(base)
+		r := &Rebuilder{store: store, work: &workspace.Workspace{Dir: dir}, cfg: Config{Stage: func(string) {}}}
+		j := &job{Rebuilder: r, dir: t.TempDir(), res: &Result{Name: "tool", Digest: own.Digest, Size: own.Size}, facts: x.file.facts(), claim: &claim{}}
+		j.claim.goVersion = j.facts.GoVersion
+		if c := j.facts.Content; c != nil {
+			j.res.Content = c.State
+		}
+		if j.file, err = store.Open(own.Digest); err == nil {
+			j.bin, err = inspect.Open(j.file, own.Size)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.change != nil {
+			x.change(j)
+		}
+		err := j.judge(t.Context(), &built{file: other, facts: base.facts()})
+		j.file.Close()
+		want := compare.Undetermined
+		if x.want == BytesDiffer {
+			want = compare.Differs
+		}
+		if err != nil || j.res.Verdict != want || j.res.Reason == nil || j.res.Reason.Kind != x.want || j.res.Explanation == nil {
+			t.Errorf("%s: %v, %s, %+v, want %s", what, err, j.res.Verdict, j.res.Reason, x.want)
+		}
+	}
+}
