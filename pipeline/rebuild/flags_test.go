@@ -1,10 +1,12 @@
 package rebuild
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -329,4 +331,112 @@ func TestBinaryName(t *testing.T) {
 	if got := c.binary(); got != "tool.exe" {
 		t.Errorf("%q", got)
 	}
+}
+
+// FuzzOracle: a trace that is accepted accounts for the link action, and other
+// arguments than those in it give another one.
+func FuzzOracle(f *testing.F) {
+	for _, args := range [][]string{nil, {"-s", "-w"}, {"-X", "main.v=]\n\"x"}} {
+		trace, _ := hashTrace("example.com/p", linkPieces("default", args...)...)
+		f.Add(trace, "example.com/p", "link\n", "-s")
+	}
+	trace, _ := hashTrace("example.com/p", "link\n", "buildmode  goos ", "\nbuildmode a goos x\nlinkflags []\nlinkflags []\n")
+	f.Add(trace, "example.com/p", "", "]\n")
+	f.Add("HASH[link p]\nHASH[link p]: \"\\x00\"\nHASH[link p]: 00", "p", "\nbuildmode exe goos linux\nlinkflags [\"a\"]\n", "")
+	f.Fuzz(func(t *testing.T, trace, pkg, more, arg string) {
+		check := func(trace string) {
+			hashed, err := hashedText(trace, "link "+pkg)
+			if err != nil {
+				if o, err := newOracle(trace, pkg, linkID(nil)); err == nil {
+					t.Fatalf("%+v of no hash", o)
+				}
+				return
+			}
+			if o, err := newOracle(trace, pkg, linkID(append(slices.Clone(hashed), 'x'))); err == nil {
+				t.Fatalf("%+v of another hash", o)
+			}
+			o, err := newOracle(trace, pkg, linkID(hashed))
+			if err != nil {
+				return
+			}
+			// What is left are the mode and the arguments: with those that are there the
+			// oracle gives what the file has.
+			rest, ok := bytes.CutPrefix(hashed, o.before)
+			mode, rest, ok2 := bytes.Cut(rest, o.between)
+			args, ok3 := bytes.CutSuffix(rest, slices.Concat([]byte("]\n"), o.after))
+			if !ok || !ok2 || !ok3 || !bytes.HasPrefix(args, []byte("[")) || bytes.ContainsAny(mode, "\n ") {
+				t.Fatalf("%q is not in %q", hashed, o)
+			}
+			own := linkID(slices.Concat(o.before, mode, o.between, args, []byte("]\n"), o.after))
+			if own != linkID(hashed) {
+				t.Fatalf("%s, not %s", own, linkID(hashed))
+			}
+			given := linking{args: []string{arg}}
+			if same := bytes.Equal(quoteList(given.args), args); (o.action(given, string(mode)) == own) != same {
+				t.Fatalf("%q as %q", arg, args)
+			}
+		}
+		check(trace)
+		// And with a sum that is right.
+		made, _ := hashTrace(pkg, "go1.26.8", more, arg)
+		if !strings.ContainsAny(pkg, "\n\r]") {
+			check(made)
+		}
+	})
+}
+
+// FuzzStamps: whatever a file has in its data and a source in its files, what is
+// tried are flags on the list, for variables that have a name and values that are in
+// the file, in the build files, or the claim's own.
+func FuzzStamps(f *testing.F) {
+	f.Add([]byte("v1.2.3\x000123456789abcdef\x00"), []byte("other\x00"), "package main\n\nvar version, commit string\n", "go build -ldflags \"-s -w -X main.version=$(V) -X main.commit=x\"\n", "cmd/x", uint8(0))
+	f.Add([]byte("2026-02-01T12:00:00Z\x00 -extld=/tmp/evil\x00"), []byte{}, "package main\n\nvar date = \"\"\nvar ünder string\n", "ldflags: -X={{.P}}.date={{.Date}} -extldflags -static\n", "a b/c", uint8(1))
+	f.Add([]byte("main.version.str\x00v1\n.2\x00"), []byte{}, "package x\n", "-X 'main.a=b -o x' -X \"a/b.c=$(D)\"\n", "-o=x", uint8(3))
+	f.Fuzz(func(t *testing.T, a, b []byte, source, script, dir string, how uint8) {
+		section := func(p []byte) []inspect.Section {
+			return []inspect.Section{{Name: ".rodata", Size: int64(len(p))}, {Name: ".strtab", Size: int64(len(p))}}
+		}
+		is := func(bit uint8) inspect.Answer {
+			if how&bit != 0 {
+				return inspect.Yes
+			}
+			return inspect.No
+		}
+		facts := inspect.Facts{Format: inspect.ELF, Sections: section(a), Findings: []inspect.Finding{{Name: "-s", Is: is(1)}, {Name: "-w", Is: is(2)}}}
+		found, err := values(bytes.NewReader(a), bytes.NewReader(b), section(a), section(b))
+		if err != nil || len(found) > maxValues {
+			t.Fatalf("%d values, %v", len(found), err)
+		}
+		for _, v := range found {
+			if !bytes.Contains(a, []byte(v+"\x00")) || len(v) < minValue || len(v) > maxValue || likely(v) == 0 {
+				t.Fatalf("%q is no text of the file", v)
+			}
+		}
+		tree := fstest.MapFS{"Makefile": {Data: []byte(script)}, "main.go": {Data: []byte(source)}}
+		if fs.ValidPath(dir) && dir != "." && dir != "main.go" && dir != "Makefile" && !strings.HasPrefix(dir, "main.go/") && !strings.HasPrefix(dir, "Makefile/") {
+			tree[dir+"/x.go"] = &fstest.MapFile{Data: []byte(source)}
+		}
+		c := candidates{values: found}
+		c.names, c.hinted = variables(tree, "example.com/m", "example.com/m")
+		if list, ok := named(bytes.NewReader(a), facts); ok && len(list) > 0 {
+			c.names, c.hinted, c.certain = unique(slices.Concat(list, c.hinted)), list, true
+		}
+		claim := &claim{vcs: &stamp{rev, time.Unix(1700000000, 0)}}
+		more := c
+		more.values = claim.likelyValues("v1.2.3", c.values)
+		tried := 0
+		for l := range inTurn(shaped(facts, more, shapes(tree)), guesses(facts, more.sets())) {
+			if tried++; tried > 2000 {
+				break
+			}
+			if err := checkLinkerFlags(l.args); err != nil {
+				t.Fatalf("%q: %v", l.args, err)
+			}
+			if value, err := matrix.Quote(l.args); err == nil {
+				if back, err := matrix.Split(value); err != nil || !slices.Equal(back, l.args) {
+					t.Fatalf("%q: %q, %v", l.args, back, err)
+				}
+			}
+		}
+	})
 }

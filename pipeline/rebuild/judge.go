@@ -164,6 +164,10 @@ func (j *job) flagsFound(l linking, how string) {
 // build builds once.
 func (j *job) build(ctx context.Context, l linking) (*built, error) {
 	c := j.claim
+	// Whatever was guessed passes the same list as what a file says.
+	if err := checkLinkerFlags(l.args); err != nil {
+		return nil, because(Setting, "it would have been linked with %s", err)
+	}
 	r, err := c.recipe(j.source, recipe.Toolchain{Version: c.goVersion}, l, j.pgoOff)
 	if err != nil {
 		return nil, because(Setting, "no command line can say how it was built: %s", err)

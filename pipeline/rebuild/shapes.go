@@ -131,7 +131,7 @@ func shaped(f inspect.Facts, c candidates, shapes [][]piece) iter.Seq[linking] {
 		tried := 0
 		for _, shape := range shapes {
 			for _, s := range stripped(f, shape) {
-				ok := c.fill(s, nil, func(args []string) bool {
+				ok := c.fill(s, func(args []string) bool {
 					tried++
 					return tried <= maxShapeTried && yield(linking{args: slices.Clone(args)})
 				})
@@ -160,26 +160,25 @@ func stripped(f inspect.Facts, shape []piece) [][]piece {
 
 // fill calls found with each way to fill the holes of a shape, until it returns
 // false, which fill returns then.
-func (c candidates) fill(shape []piece, args []string, found func([]string) bool) bool {
-	if len(shape) == 0 {
-		return found(args)
-	}
-	p, rest := shape[0], shape[1:]
-	if p.name == "" {
-		return c.fill(rest, append(slices.Clip(args), p.words...), found)
-	}
-	for _, name := range c.called(p.name) {
-		for _, value := range c.valuesOf(name, p.value) {
-			set := []string{"-X", name + "=" + value}
-			if p.joined {
-				set = []string{"-X=" + name + "=" + value}
-			}
-			if !c.fill(rest, append(slices.Clip(args), set...), found) {
-				return false
+func (c candidates) fill(shape []piece, found func([]string) bool) bool {
+	var ways [][][]string // of each piece
+	for _, p := range shape {
+		list := [][]string{p.words}
+		if p.name != "" {
+			list = nil
+			for _, name := range c.called(p.name) {
+				for _, value := range c.valuesOf(name, p.value) {
+					if p.joined {
+						list = append(list, []string{"-X=" + name + "=" + value})
+					} else {
+						list = append(list, []string{"-X", name + "=" + value})
+					}
+				}
 			}
 		}
+		ways = append(ways, list)
 	}
-	return true
+	return product(ways, func(args [][]string) bool { return found(slices.Concat(args...)) })
 }
 
 // called returns the variables that a name in a shape may mean.

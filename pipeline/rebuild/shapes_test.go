@@ -201,3 +201,36 @@ func (c *countingReader) ReadAt(p []byte, at int64) (int, error) {
 	}
 	return n, nil
 }
+
+// TestFillBounded: a shape whose last hole nothing fits in is no work, however many
+// ways there are to fill the others.
+func TestFillBounded(t *testing.T) {
+	c := candidates{}
+	for i := range maxShapeValues {
+		c.values = append(c.values, fmt.Sprintf("1.2.%d", i))
+	}
+	var shape []piece
+	var names []string
+	for i := range maxPieces - 1 {
+		names = append(names, fmt.Sprintf("main.version%d", i))
+		shape = append(shape, piece{name: names[i], value: hole})
+	}
+	found := func([]string) bool { t.Error("found"); return false }
+	if !c.fill(append(shape, piece{name: "main.date", value: hole}), found) {
+		t.Error("ended")
+	}
+	dates := candidates{values: c.values}
+	for i := range maxNames {
+		dates.names = append(dates.names, fmt.Sprintf("main.date%d", i))
+	}
+	dates.hinted = append(names[:maxOrdered-1:maxOrdered-1], "main.date")
+	n := 0
+	for range dates.sets() {
+		if n++; n > 1000 {
+			break
+		}
+	}
+	if n < 2 {
+		t.Errorf("%d sets", n)
+	}
+}

@@ -175,6 +175,9 @@ func variables(tree fs.FS, mod, pkg string) (names, hinted []string) {
 		default:
 			files++
 			importPath := path.Join(mod, path.Dir(name))
+			if module.CheckImportPath(importPath) != nil {
+				return nil // of which no package can be
+			}
 			for _, v := range stringVariables(tree, name) {
 				switch {
 				case importPath == pkg:
@@ -332,9 +335,29 @@ func (c candidates) sets() iter.Seq[[]assignment] {
 		if !yield(nil) {
 			return
 		}
+
+		// A name that no value fits is in no set, which leaves few of a stranger's.
+		ways := map[string][]assignment{}
+		settable := func(names []string) (list []string) {
+			for _, name := range names {
+				if _, known := ways[name]; !known {
+					ways[name] = c.assignments(name)
+				}
+				if len(ways[name]) > 0 {
+					list = append(list, name)
+				}
+			}
+			return list
+		}
+		names, hinted := settable(c.names), settable(c.hinted)
+
 		seen := map[string]bool{}
 		each := func(list []string) bool {
-			return c.assign(list, func(set []assignment) bool {
+			var lists [][]assignment
+			for _, name := range list {
+				lists = append(lists, ways[name])
+			}
+			return product(lists, func(set []assignment) bool {
 				key := fmt.Sprint(set)
 				if seen[key] {
 					return true
@@ -345,15 +368,15 @@ func (c candidates) sets() iter.Seq[[]assignment] {
 				return yield(slices.Clone(set))
 			})
 		}
-		for n := len(c.hinted); n > 0; n-- {
-			for list := range combinations(c.hinted, n) {
+		for n := len(hinted); n > 0; n-- {
+			for list := range combinations(hinted, n) {
 				if !each(list) {
 					return
 				}
 			}
 		}
-		for n := 1; n <= min(maxSet, len(c.names)); n++ {
-			for list := range combinations(c.names, n) {
+		for n := 1; n <= min(maxSet, len(names)); n++ {
+			for list := range combinations(names, n) {
 				if !each(list) {
 					return
 				}
@@ -362,21 +385,36 @@ func (c candidates) sets() iter.Seq[[]assignment] {
 	}
 }
 
-// assign calls found with each way to give the names values that fit.
-func (c candidates) assign(names []string, found func([]assignment) bool) bool {
-	var next func(set []assignment) bool
-	next = func(set []assignment) bool {
-		if len(set) == len(names) {
-			return found(set)
+// assignments are the values that fit a name.
+func (c candidates) assignments(name string) (list []assignment) {
+	for _, v := range c.values {
+		if c.fits(name, v) {
+			list = append(list, assignment{name, v})
 		}
-		for _, v := range c.values {
-			if c.fits(names[len(set)], v) && !next(append(set, assignment{names[len(set)], v})) {
+	}
+	return list
+}
+
+// product calls found with each way to choose one of every list, until it returns
+// false, which product returns then. Where a list is empty there is none, and no time
+// is lost on the others: whoever counts what is found has bounded the work.
+func product[T any](lists [][]T, found func([]T) bool) bool {
+	if slices.ContainsFunc(lists, func(l []T) bool { return len(l) == 0 }) {
+		return true
+	}
+	var next func(chosen []T) bool
+	next = func(chosen []T) bool {
+		if len(chosen) == len(lists) {
+			return found(chosen)
+		}
+		for _, x := range lists[len(chosen)] {
+			if !next(append(chosen, x)) {
 				return false
 			}
 		}
 		return true
 	}
-	return next(nil)
+	return next(make([]T, 0, len(lists)))
 }
 
 // combinations yields the ways to choose n of a list, in its order.
