@@ -396,6 +396,7 @@ func dist(t *testing.T, change func(*report.Record)) string {
 		digest := artifact.Of([]byte(body))
 		rec.Binaries = append(rec.Binaries, report.Binary{
 			Name: r.Binary, Target: target, RecipeDigest: d, Recipe: r, Verdict: compare.Reproduced, A: digest, B: digest, Size: int64(len(body)),
+			Compilations: compare.GraphResult{Packages: 1, Reproduced: 1},
 		})
 		name := "bin/" + target.Slug() + "/" + r.Binary
 		rec.Artifacts = append(rec.Artifacts, artifact.Artifact{Name: name, Kind: artifact.Binary, Digest: digest, Size: int64(len(body)), Executable: true})
