@@ -59,9 +59,14 @@ wrong guess says nothing about the binary.
 Provenance beside a file tells what the file hides, such as the linker's flags.
 With --trust-key or --certificate-identity only provenance counts that is signed so.
 
+What the publisher chose and the source does not force, such as -X, -tags and
+-gcflags, is listed as claimed; a policy of twice verify bounds it.
+
 It exits with 0 if everything was reproduced (or is equivalent after a named
 normalization, such as removing a code signature), with 1 if something differs, and
-with 3 if there is no answer, for which it gives the reason.
+with 3 if there is no answer, for which it gives the reason. A file is said to differ
+only if the source that was built is the one that it names and a published toolchain
+made it.
 
 With --attest it signs a statement of each result, for twice verify --policy and
 cosign, beside which nothing of the publisher is needed; a result without an answer
