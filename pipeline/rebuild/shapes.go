@@ -132,8 +132,11 @@ func shaped(f inspect.Facts, c candidates, shapes [][]piece) iter.Seq[linking] {
 		for _, shape := range shapes {
 			for _, s := range stripped(f, shape) {
 				ok := c.fill(s, func(args []string) bool {
-					tried++
-					return tried <= maxShapeTried && yield(linking{args: slices.Clone(args)})
+					if tried++; tried > maxShapeTried {
+						return false
+					}
+					// What a file says is a stranger's word, and the list of flags decides.
+					return checkLinkerFlags(args) != nil || yield(linking{args: slices.Clone(args)})
 				})
 				if !ok {
 					return
