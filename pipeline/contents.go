@@ -15,6 +15,9 @@ type Contents struct {
 	// Files are the digests of all files but bundles, by their paths below dist: the
 	// record, its artifacts, and what the layout of its images consists of.
 	Files map[string]artifact.Digest
+	// Largest is the size in bytes of the largest file, as far as the record states
+	// sizes: of all but the configurations of images, which are small.
+	Largest int64
 	// Bundles say what each bundle that a release has is about, by its path.
 	Bundles map[string]BundleOf
 }
@@ -39,11 +42,13 @@ func ContentsOf(rec *report.Record) (*Contents, error) {
 		c.Bundles[name+BundleSuffix] = BundleOf{predicateType, subject}
 	}
 	c.Files[RecordName] = artifact.Of(encoded)
+	c.Largest = int64(len(encoded))
 	sign(RecordName, "", c.Files[RecordName])
 
 	base := rec.Project + "_" + rec.Version
 	for _, a := range rec.Artifacts {
 		c.Files[a.Name] = a.Digest
+		c.Largest = max(c.Largest, a.Size)
 		if a.Kind == artifact.Checksums {
 			sign(a.Name, "", a.Digest)
 		}
@@ -71,13 +76,17 @@ func ContentsOf(rec *report.Record) (*Contents, error) {
 	}
 	for name, data := range layout {
 		c.Files[path.Join(ImagesName, name)] = artifact.Of(data)
+		c.Largest = max(c.Largest, int64(len(data)))
 	}
 	for _, img := range rec.Images {
 		blobs := []artifact.Digest{img.Digest}
+		c.Largest = max(c.Largest, img.Size)
 		for _, m := range img.Manifests {
 			blobs = append(blobs, m.Digest, m.Config)
+			c.Largest = max(c.Largest, m.Size)
 			for _, l := range m.Layers {
 				blobs = append(blobs, l.Digest)
+				c.Largest = max(c.Largest, l.Size)
 			}
 		}
 		for _, d := range blobs {

@@ -283,7 +283,7 @@ func (v *verifier) judgeAll(ctx context.Context, args []string) (verifyDoc, erro
 		}
 		var f fileDoc
 		if i < len(files) {
-			f = v.file(name)
+			f = v.file(ctx, name)
 		} else {
 			f = v.image(ctx, name)
 		}
@@ -410,8 +410,8 @@ func (v *verifier) list(args []string) (files, images []string, err error) {
 }
 
 // file judges one file.
-func (v *verifier) file(name string) fileDoc {
-	about, err := digestFile(name)
+func (v *verifier) file(ctx context.Context, name string) fileDoc {
+	about, err := digestFile(ctx, name)
 	if err != nil {
 		return unreadable(short(name), err)
 	}
@@ -494,7 +494,7 @@ func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 		if where == "" && (file == layoutMark || file == "index.json") {
 			return nil // whatever they say, the digests below are what counts
 		}
-		about, err := digestFile(name)
+		about, err := digestFile(ctx, name)
 		if err != nil {
 			list = append(list, unreadable(short(name), err))
 			return nil
@@ -704,8 +704,8 @@ func (v *verifier) among(dirs []string, name string, d artifact.Digest) ([]bundl
 // that need it.
 const maxContent = 1 << 20
 
-// digestFile hashes a regular file.
-func digestFile(name string) (attest.Artifact, error) {
+// digestFile hashes a regular file, until the context ends.
+func digestFile(ctx context.Context, name string) (attest.Artifact, error) {
 	f, err := openRegular(name)
 	if err != nil {
 		return attest.Artifact{}, err
@@ -713,7 +713,7 @@ func digestFile(name string) (attest.Artifact, error) {
 	defer f.Close()
 	var content limitedBuffer
 	h := artifact.NewHasher(&content)
-	if _, err := io.Copy(h, f); err != nil {
+	if _, err := io.Copy(h, contextReader{ctx, f}); err != nil {
 		return attest.Artifact{}, fmt.Errorf("%s: %w", name, err)
 	}
 	about := attest.Artifact{Digest: h.Digest()}
@@ -721,6 +721,20 @@ func digestFile(name string) (attest.Artifact, error) {
 		about.Content = content.data
 	}
 	return about, nil
+}
+
+// contextReader fails when its context ends.
+type contextReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+// Read implements io.Reader.
+func (r contextReader) Read(p []byte) (int, error) {
+	if err := context.Cause(r.ctx); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
 }
 
 // limitedBuffer keeps the first maxContent bytes.

@@ -76,13 +76,13 @@ func (v *verifier) dist(ctx context.Context, root string) ([]fileDoc, error) {
 			continue
 		}
 		// Of images it suffices to tell what is wrong with a part.
-		if doc := d.member(name); doc.Verdict != verified || !d.isPart(name) {
+		if doc := d.member(ctx, name); doc.Verdict != verified || !d.isPart(name) {
 			list = append(list, doc)
 		}
 	}
 	list = append(list, d.images()...)
 	list = append(list, d.bundles()...)
-	return append(list, d.foreign()...), nil
+	return append(list, d.foreign(ctx)...), nil
 }
 
 // read lists the folder.
@@ -196,8 +196,12 @@ func (d *heldDist) openRecord() fileDoc {
 // isPart tells whether a file is a part of the image layout.
 func (d *heldDist) isPart(name string) bool { return strings.HasPrefix(name, pipeline.ImagesName+"/") }
 
+// smallFile is a size in bytes that is read whatever the record says: it does not state
+// that of each file.
+const smallFile = 16 << 20
+
 // member judges a file that the record names.
-func (d *heldDist) member(name string) fileDoc {
+func (d *heldDist) member(ctx context.Context, name string) fileDoc {
 	want := d.contents.Files[name]
 	if d.there[name] == nil {
 		return d.refuse(name, missingFile, "missing: the release has it, with %s", want)
@@ -205,7 +209,11 @@ func (d *heldDist) member(name string) fileDoc {
 	if bad, ok := d.regular(name); !ok {
 		return bad
 	}
-	about, err := digestFile(d.path(name))
+	// A sparse file costs whoever puts it here nothing, and whoever reads it hours.
+	if size := d.there[name].Size(); size > max(d.contents.Largest, smallFile) {
+		return d.refuse(name, changedFile, "changed: it has %d bytes, more than any file of the release", size)
+	}
+	about, err := digestFile(ctx, d.path(name))
 	if err != nil {
 		return unreadable(short(d.path(name)), err)
 	}
@@ -338,7 +346,7 @@ func (d *heldDist) subjects() map[[32]byte]bool {
 }
 
 // foreign refuses what the record does not know.
-func (d *heldDist) foreign() []fileDoc {
+func (d *heldDist) foreign(ctx context.Context) []fileDoc {
 	var list []fileDoc
 	folders := d.contents.Folders()
 	for _, dir := range d.folders {
@@ -353,14 +361,14 @@ func (d *heldDist) foreign() []fileDoc {
 		if bad, ok := d.regular(name); !ok {
 			list = append(list, bad)
 		} else if !strings.HasSuffix(name, pipeline.BundleSuffix) {
-			list = append(list, d.foreignFile(name))
+			list = append(list, d.foreignFile(ctx, name))
 		}
 	}
 	return list
 }
 
 // foreignFile says what is known of a file that the record does not name.
-func (d *heldDist) foreignFile(name string) fileDoc {
+func (d *heldDist) foreignFile(ctx context.Context, name string) fileDoc {
 	info := d.there[name]
 	// A stranger's file may have any size; a copy has that of what it copies.
 	sameSize := slices.ContainsFunc(d.record.Artifacts, func(a artifact.Artifact) bool { return a.Size == info.Size() })
@@ -371,8 +379,8 @@ func (d *heldDist) foreignFile(name string) fileDoc {
 		}
 		sameSize = sameSize || member != nil && member.Size() == info.Size()
 	}
-	if sameSize {
-		if about, err := digestFile(d.path(name)); err == nil && len(d.names[about.Digest]) > 0 {
+	if sameSize && info.Size() <= max(d.contents.Largest, smallFile) {
+		if about, err := digestFile(ctx, d.path(name)); err == nil && len(d.names[about.Digest]) > 0 {
 			return d.refuse(name, copiedFile, "a copy of %s under a name that the release does not have", d.names[about.Digest][0])
 		}
 	}

@@ -246,18 +246,19 @@ func TestVerifyDist(t *testing.T) {
 		attack func()
 		want   map[string]string
 	}{
-		"a foreign file":                   {func() { write("install.sh", "#!/bin/sh\n") }, map[string]string{"install.sh": "foreign"}},
-		"a foreign file in a folder of it": {func() { write("bin/linux_amd64/cat", "meow") }, map[string]string{"bin/linux_amd64/cat": "foreign"}},
-		"a hidden file":                    {func() { write(".profile", "x") }, map[string]string{".profile": "foreign"}},
-		"a swapped pair":                   {func() { swap(archive, second) }, map[string]string{archive: "swapped", second: "swapped"}},
-		"a swapped pair of the same name":  {func() { swap(bin, other) }, map[string]string{bin: "swapped", other: "swapped"}},
-		"one for the other":                {func() { write(bin, read(other)) }, map[string]string{bin: "swapped"}},
-		"a renamed copy":                   {func() { write("hello", read(bin)) }, map[string]string{"hello": "copy"}},
-		"a renamed file":                   {func() { must(os.Rename(at(archive), at("hello.tar.gz"))) }, map[string]string{"hello.tar.gz": "copy", archive: "missing"}},
-		"a removed archive":                {func() { must(os.Remove(at(archive))) }, map[string]string{archive: "missing"}},
-		"a changed archive":                {func() { write(archive, "Archive for linux/amd64") }, map[string]string{archive: "changed"}},
-		"a removed list of components":     {func() { must(os.Remove(at("sbom/linux_amd64/hello.cdx.json"))) }, map[string]string{"sbom/linux_amd64/hello.cdx.json": "missing"}},
-		"a script called a bundle":         {func() { write("x.sigstore.json", "#!/bin/sh\n") }, map[string]string{"x.sigstore.json": "foreign"}},
+		"a file of a size that takes hours": {func() { must(os.Truncate(at("oci/index.json"), 1<<40)) }, map[string]string{"oci/index.json": "changed"}},
+		"a foreign file":                    {func() { write("install.sh", "#!/bin/sh\n") }, map[string]string{"install.sh": "foreign"}},
+		"a foreign file in a folder of it":  {func() { write("bin/linux_amd64/cat", "meow") }, map[string]string{"bin/linux_amd64/cat": "foreign"}},
+		"a hidden file":                     {func() { write(".profile", "x") }, map[string]string{".profile": "foreign"}},
+		"a swapped pair":                    {func() { swap(archive, second) }, map[string]string{archive: "swapped", second: "swapped"}},
+		"a swapped pair of the same name":   {func() { swap(bin, other) }, map[string]string{bin: "swapped", other: "swapped"}},
+		"one for the other":                 {func() { write(bin, read(other)) }, map[string]string{bin: "swapped"}},
+		"a renamed copy":                    {func() { write("hello", read(bin)) }, map[string]string{"hello": "copy"}},
+		"a renamed file":                    {func() { must(os.Rename(at(archive), at("hello.tar.gz"))) }, map[string]string{"hello.tar.gz": "copy", archive: "missing"}},
+		"a removed archive":                 {func() { must(os.Remove(at(archive))) }, map[string]string{archive: "missing"}},
+		"a changed archive":                 {func() { write(archive, "Archive for linux/amd64") }, map[string]string{archive: "changed"}},
+		"a removed list of components":      {func() { must(os.Remove(at("sbom/linux_amd64/hello.cdx.json"))) }, map[string]string{"sbom/linux_amd64/hello.cdx.json": "missing"}},
+		"a script called a bundle":          {func() { write("x.sigstore.json", "#!/bin/sh\n") }, map[string]string{"x.sigstore.json": "foreign"}},
 		"a bundle about nothing here": {func() {
 			write("x.sigstore.json", signed(intoto.Statement{Subjects: about("elsewhere"), PredicateType: "https://example.com/x", Predicate: []byte("{}")}))
 		}, map[string]string{"x.sigstore.json": "foreign"}},
