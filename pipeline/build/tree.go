@@ -182,7 +182,7 @@ func walk(root *os.Root, visit func(name string, mode fs.FileMode) error) error 
 					return errors.Join(fmt.Errorf("the source tree has more than %d files", maxEntries), f.Close())
 				}
 				if strings.Count(name, "/") >= maxDepth || len(name) > maxPath {
-					return errors.Join(fmt.Errorf("the source tree is too deep: %.100s...", name), f.Close())
+					return errors.Join(fmt.Errorf("the source tree is too deep, below %.100s", name), f.Close())
 				}
 				skip := visit(name, e.Type())
 				if skip != nil && skip != fs.SkipDir {
