@@ -20,7 +20,7 @@ func TestLimits(t *testing.T) {
 	}{
 		"time":   {Limits{Time: 300 * time.Millisecond}, "sleep 61.4321 & sleep 61.4321", "it took more than 300ms, the time for one command"},
 		"tasks":  {Limits{Tasks: 60}, "f() { test $1 = 0 && exec sleep 61.4321; f $(($1-1)) & f $(($1-1)); }; f 8", "processes and threads, and the limit is 60"},
-		"memory": {Limits{Memory: 128 << 20}, "head -c 400M /dev/zero | tail -n 1 >/dev/null; sleep 61.4321", "in memory, and the limit is 0.1 GiB"},
+		"memory": {Limits{Memory: 128 << 20}, "head -c 400M /dev/zero | tail -n 1 | sleep 61.4321", "in memory, and the limit is 0.1 GiB"},
 		"disk":   {Limits{Disk: 64 << 20}, "head -c 400M /dev/zero >large; sleep 61.4321", "less space than when it started, and the limit is 0.1 GiB"},
 	} {
 		for tier, c := range tiers(t) {

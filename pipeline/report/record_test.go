@@ -373,7 +373,7 @@ func (w *walker) object(path string, typ reflect.Type, node map[string]any) {
 	}
 	seen := map[string]bool{}
 	for _, f := range reflect.VisibleFields(typ) {
-		if f.Anonymous { // its fields are visible too
+		if f.Anonymous || !f.IsExported() { // its fields are visible too, or it is in no JSON
 			continue
 		}
 		name, option, _ := strings.Cut(f.Tag.Get("json"), ",")
