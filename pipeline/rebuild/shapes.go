@@ -187,9 +187,6 @@ func (c candidates) fill(shape []piece, found func([]string) bool) bool {
 // called returns the variables that a name in a shape may mean.
 func (c candidates) called(name string) []string {
 	end, open := strings.CutPrefix(name, hole)
-	if !open && !variableRE.MatchString(name) {
-		return nil // it was misread
-	}
 	if !open {
 		return []string{name}
 	}
