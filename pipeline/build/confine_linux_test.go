@@ -353,6 +353,9 @@ func TestAsUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("not root")
 	}
+	if testing.Short() {
+		t.Skip("it runs all tiers once more")
+	}
 	const user = 54321
 	dir, err := os.MkdirTemp("", "twice-user-")
 	if err != nil {
