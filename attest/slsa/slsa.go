@@ -14,6 +14,7 @@
 package slsa
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -208,4 +209,43 @@ func IsOurs(s intoto.Statement) bool {
 		return err == nil
 	}
 	return false
+}
+
+// Matches returns an error unless s, which [IsOurs] knows as ours, is what twice says of
+// the release of rec: the provenance or the result of the double build is made anew from
+// the record and compared. Only who ran it, which no record states, is taken from s.
+func Matches(s intoto.Statement, rec *report.Record) error {
+	want, err := derived(s, rec)
+	if err != nil {
+		return err
+	}
+	a, err := s.Encode()
+	if err != nil {
+		return err
+	}
+	b, err := want.Encode()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(a, b) {
+		return errors.New("it says something else of this run than its record")
+	}
+	return nil
+}
+
+// derived makes the statement anew.
+func derived(s intoto.Statement, rec *report.Record) (intoto.Statement, error) {
+	if s.PredicateType == TestResultType {
+		t, err := DecodeTestResult(s)
+		if err != nil {
+			return intoto.Statement{}, err
+		}
+		return NewTestResult(rec, t.URL)
+	}
+	p, err := DecodeProvenance(s)
+	if err != nil {
+		return intoto.Statement{}, err
+	}
+	d := p.RunDetails
+	return NewProvenance(rec, Run{Builder: d.Builder.ID, Invocation: d.Metadata.InvocationID})
 }
