@@ -88,10 +88,24 @@ func Open(dir string, ours func(dir string) error) (_ *Output, err error) {
 	if err := o.replaceable(); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(o.path(process), []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+	if err := o.name(); err != nil {
 		return nil, err
 	}
 	return o, os.Mkdir(o.Staging, 0o755)
+}
+
+// name writes down this process. Of what is there by that name nothing is followed or
+// opened: a link would lead out of the folder.
+func (o *Output) name() error {
+	if err := os.Remove(o.path(process)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(o.path(process), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strconv.Itoa(os.Getpid()))
+	return errors.Join(err, f.Close())
 }
 
 func (o *Output) path(name string) string { return filepath.Join(o.base, name) }
@@ -150,7 +164,8 @@ func (o *Output) acquire() error {
 // busy says who has the lock.
 func (o *Output) busy() error {
 	who := ""
-	if data, err := os.ReadFile(o.path(process)); err == nil && len(data) < 20 {
+	if info, err := os.Lstat(o.path(process)); err == nil && info.Mode().IsRegular() && info.Size() < 20 {
+		data, _ := os.ReadFile(o.path(process))
 		if pid, err := strconv.Atoi(string(data)); err == nil {
 			who = fmt.Sprintf(" (process %d)", pid)
 		}

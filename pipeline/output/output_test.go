@@ -345,3 +345,26 @@ func TestForeignLate(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A link by the name of a file that is written leads nowhere.
+func TestLinkedProcess(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "dist")
+	victim := filepath.Join(parent, "victim")
+	mark := must((&Output{dir: dir}).text())
+	err := errors.Join(os.WriteFile(victim, []byte("precious"), 0o644), os.Mkdir(Unfinished(dir), 0o755),
+		os.WriteFile(filepath.Join(Unfinished(dir), marker), []byte(mark), 0o644), os.Symlink(victim, filepath.Join(Unfinished(dir), process)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := Open(dir, func(string) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+	if data, err := os.ReadFile(victim); err != nil || string(data) != "precious" {
+		t.Errorf("%q, %v", data, err)
+	}
+}
