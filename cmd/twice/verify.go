@@ -380,9 +380,13 @@ func (v *verifier) list(args []string) (files, images []string, err error) {
 			case err != nil:
 				return err
 			case e.IsDir():
-				for mark, list := range map[string]*[]string{pipeline.RecordName: &v.dists, layoutMark: &v.layouts} {
-					if _, err := os.Lstat(filepath.Join(name, mark)); err == nil {
-						*list = append(*list, name)
+				// A folder with both marks is a release, whose record is signed.
+				for _, whole := range []struct {
+					mark string
+					list *[]string
+				}{{pipeline.RecordName, &v.dists}, {layoutMark, &v.layouts}} {
+					if _, err := os.Lstat(filepath.Join(name, whole.mark)); err == nil {
+						*whole.list = append(*whole.list, name)
 						return filepath.SkipDir
 					}
 				}
