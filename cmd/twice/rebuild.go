@@ -355,7 +355,8 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 			})
 		}
 	}
-	if err := f.choice.unmatched(); err != nil && !f.failed { // else who knows
+	// Of toolchains alone --only names tools, which are not looked for here.
+	if err := f.choice.unmatched(); err != nil && !f.failed && len(args) > 0 { // else who knows
 		return nil, errors.Join(err, f.close())
 	}
 	return f, nil
