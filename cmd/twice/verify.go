@@ -717,7 +717,7 @@ func digestFile(ctx context.Context, name string) (attest.Artifact, error) {
 	defer f.Close()
 	var content limitedBuffer
 	h := artifact.NewHasher(&content)
-	if _, err := io.Copy(h, contextReader{ctx, f}); err != nil {
+	if _, err := io.Copy(h, artifact.Until(ctx, f)); err != nil {
 		return attest.Artifact{}, fmt.Errorf("%s: %w", name, err)
 	}
 	about := attest.Artifact{Digest: h.Digest()}
@@ -725,20 +725,6 @@ func digestFile(ctx context.Context, name string) (attest.Artifact, error) {
 		about.Content = content.data
 	}
 	return about, nil
-}
-
-// contextReader fails when its context ends.
-type contextReader struct {
-	ctx context.Context
-	io.Reader
-}
-
-// Read implements io.Reader.
-func (r contextReader) Read(p []byte) (int, error) {
-	if err := context.Cause(r.ctx); err != nil {
-		return 0, err
-	}
-	return r.Reader.Read(p)
 }
 
 // limitedBuffer keeps the first maxContent bytes.

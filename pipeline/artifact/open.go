@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -94,4 +95,20 @@ func kindOf(m fs.FileMode, want string) string {
 		return "is no " + want
 	}
 	return fmt.Sprintf("is no %s (%s)", want, m.Type())
+}
+
+// Until returns a reader of r that fails with the context's cause once it has ended.
+func Until(ctx context.Context, r io.Reader) io.Reader { return &until{ctx, r} }
+
+type until struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read implements [io.Reader].
+func (u *until) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.r.Read(p)
 }

@@ -51,19 +51,7 @@ type blob struct {
 }
 
 // reader returns r, until the context ends.
-func (o *opening) reader(r io.Reader) io.Reader { return &contextReader{o.ctx, r} }
-
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c *contextReader) Read(p []byte) (int, error) {
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
-	}
-	return c.r.Read(p)
-}
+func (o *opening) reader(r io.Reader) io.Reader { return artifact.Until(o.ctx, r) }
 
 // spool stores r, of at most limit bytes.
 func (o *opening) spool(r io.Reader, limit int64) (blob, error) {
