@@ -211,12 +211,12 @@ func IsOurs(s intoto.Statement) bool {
 	return false
 }
 
-// Matches returns an error unless s, which [IsOurs] knows as ours, is what twice says of
-// the release of rec: the provenance or the result of the double build is made anew from
+// Matches returns an error if s is what twice says of a release, as [IsOurs] tells, and
+// not of that of rec: the provenance or the result of the double build is made anew from
 // the record and compared. Only who ran it, which no record states, is taken from s.
 func Matches(s intoto.Statement, rec *report.Record) error {
 	want, err := derived(s, rec)
-	if err != nil {
+	if err != nil || want == nil {
 		return err
 	}
 	a, err := s.Encode()
@@ -233,19 +233,25 @@ func Matches(s intoto.Statement, rec *report.Record) error {
 	return nil
 }
 
-// derived makes the statement anew.
-func derived(s intoto.Statement, rec *report.Record) (intoto.Statement, error) {
-	if s.PredicateType == TestResultType {
+// derived makes a statement of ours anew; of others it returns nil.
+func derived(s intoto.Statement, rec *report.Record) (*intoto.Statement, error) {
+	var want intoto.Statement
+	switch s.PredicateType {
+	case ProvenanceType:
+		p, err := DecodeProvenance(s)
+		if err != nil || p.Internal == nil {
+			return nil, nil // whoever opened it has told what is wrong
+		}
+		d := p.RunDetails
+		want, err = NewProvenance(rec, Run{Builder: d.Builder.ID, Invocation: d.Metadata.InvocationID})
+		return &want, err
+	case TestResultType:
 		t, err := DecodeTestResult(s)
 		if err != nil {
-			return intoto.Statement{}, err
+			return nil, nil // likewise
 		}
-		return NewTestResult(rec, t.URL)
+		want, err = NewTestResult(rec, t.URL)
+		return &want, err
 	}
-	p, err := DecodeProvenance(s)
-	if err != nil {
-		return intoto.Statement{}, err
-	}
-	d := p.RunDetails
-	return NewProvenance(rec, Run{Builder: d.Builder.ID, Invocation: d.Metadata.InvocationID})
+	return nil, nil
 }

@@ -45,6 +45,9 @@ type heldDist struct {
 	record   *report.Record
 	// names are those of a file's bytes, by the record.
 	names map[artifact.Digest][]string
+	// matched is what came of holding a statement against the record, by its bytes:
+	// one is about all that is in the folder.
+	matched map[artifact.Digest]error
 }
 
 // dist judges a folder with a release: the record has to be signed, everything that it
@@ -57,7 +60,7 @@ func (v *verifier) dist(ctx context.Context, root string) ([]fileDoc, error) {
 		return nil, fault.Usage(fmt.Errorf("%s: nothing says who has to have signed its %s", short(root), pipeline.RecordName),
 			"give --key or --certificate-identity, or name the files that were rebuilt")
 	}
-	d := &heldDist{v: v, root: root, there: map[string]fs.FileInfo{}, names: map[artifact.Digest][]string{}}
+	d := &heldDist{v: v, root: root, there: map[string]fs.FileInfo{}, names: map[artifact.Digest][]string{}, matched: map[artifact.Digest]error{}}
 	if err := d.read(ctx); err != nil {
 		return []fileDoc{unreadable(short(root), err)}, nil
 	}
@@ -200,6 +203,10 @@ func (d *heldDist) isPart(name string) bool { return strings.HasPrefix(name, pip
 // that of each file.
 const smallFile = 16 << 20
 
+// tooLarge reports whether a file of that size in bytes is none of the release. A sparse
+// file costs whoever puts it here nothing, and whoever reads it hours.
+func (d *heldDist) tooLarge(size int64) bool { return size > max(d.contents.Largest, smallFile) }
+
 // member judges a file that the record names.
 func (d *heldDist) member(ctx context.Context, name string) fileDoc {
 	want := d.contents.Files[name]
@@ -209,8 +216,7 @@ func (d *heldDist) member(ctx context.Context, name string) fileDoc {
 	if bad, ok := d.regular(name); !ok {
 		return bad
 	}
-	// A sparse file costs whoever puts it here nothing, and whoever reads it hours.
-	if size := d.there[name].Size(); size > max(d.contents.Largest, smallFile) {
+	if size := d.there[name].Size(); d.tooLarge(size) {
 		return d.refuse(name, changedFile, "changed: it has %d bytes, more than any file of the release", size)
 	}
 	about, err := digestFile(ctx, d.path(name))
@@ -251,10 +257,15 @@ func (d *heldDist) expected(name string) *policy.Policy {
 // run of the same bytes may say more of its double build than this one can.
 func (d *heldDist) sameRun(doc *fileDoc) {
 	for _, s := range doc.statements {
-		if !slsa.IsOurs(s) {
-			continue
+		data, err := s.Encode()
+		if err == nil {
+			id := artifact.Of(data)
+			if _, known := d.matched[id]; !known {
+				d.matched[id] = slsa.Matches(s, d.record)
+			}
+			err = d.matched[id]
 		}
-		if err := slsa.Matches(s, d.record); err != nil {
+		if err != nil {
 			doc.problem("", badRecord, fmt.Errorf("%s: %w", s.PredicateType, err))
 			doc.settle()
 		}
@@ -379,7 +390,7 @@ func (d *heldDist) foreignFile(ctx context.Context, name string) fileDoc {
 		}
 		sameSize = sameSize || member != nil && member.Size() == info.Size()
 	}
-	if sameSize && info.Size() <= max(d.contents.Largest, smallFile) {
+	if sameSize && !d.tooLarge(info.Size()) {
 		if about, err := digestFile(ctx, d.path(name)); err == nil && len(d.names[about.Digest]) > 0 {
 			return d.refuse(name, copiedFile, "a copy of %s under a name that the release does not have", d.names[about.Digest][0])
 		}

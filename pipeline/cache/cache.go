@@ -49,8 +49,8 @@ const (
 	Toolchain Kind = "toolchain"
 	Download  Kind = "download"  // what is left of a toolchain's download, or there of one that goes on
 	Workspace Kind = "workspace" // of a run
-	Lock      Kind = "lock"
-	Trust     Kind = "trust" // what the public Sigstore instance says of itself
+	Lock      Kind = "lock"      // of an earlier twice: an output is locked where it is
+	Trust     Kind = "trust"     // what the public Sigstore instance says of itself
 	Foreign   Kind = "foreign"
 )
 
