@@ -26,8 +26,6 @@ package matrix
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"reflect"
 
 	"github.com/BurntSushi/toml"
@@ -391,20 +389,6 @@ var Lints = []string{
 
 // MaxSize is the greatest size of a release file, in bytes.
 const MaxSize = 1 << 20
-
-// Load reads the release file at path. The path is also what errors call it.
-func Load(path string) (*File, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("release file: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("release file: %w", err)
-	}
-	return Parse(path, data)
-}
 
 // Parse reads the text of a release file, which errors call name.
 func Parse(name string, data []byte) (*File, error) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/lint"
 	"github.com/twicebuild/twice/pipeline/oci"
@@ -75,7 +76,7 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	in.ModuleDir = path.Clean(p.Source.Source().Dir)
 	in.ConfigDir = path.Dir(p.configRel)
 	if in.Toolchain == "go.mod" {
-		data, err := os.ReadFile(filepath.Join(tree, filepath.FromSlash(in.ModuleDir), "go.mod"))
+		data, err := artifact.ReadNamed(filepath.Join(tree, filepath.FromSlash(in.ModuleDir), "go.mod"), maxGoMod)
 		if err != nil {
 			return nil, err
 		}
@@ -128,6 +129,9 @@ func (p *Plan) lint(in lint.Input) (*Checked, error) {
 	return c, nil
 }
 
+// maxGoMod bounds a go.mod, as the go command does for those of dependencies.
+const maxGoMod = 16 << 20
+
 // maxSettings bounds the go command's own settings file, in bytes.
 const maxSettings = 1 << 20
 
@@ -139,7 +143,7 @@ func machine(cfg Config, user settings, dir string) (lint.Machine, error) {
 		info, err := os.Stat(user.goenv)
 		if err == nil && info.Mode().IsRegular() && info.Size() <= maxSettings {
 			m.GoEnvFile = user.goenv
-			if m.GoEnv, err = os.ReadFile(user.goenv); err != nil {
+			if m.GoEnv, err = artifact.ReadNamed(user.goenv, maxSettings); err != nil {
 				return m, err
 			}
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {

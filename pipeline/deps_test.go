@@ -35,12 +35,12 @@ var depsRules = map[string]string{
 	"pipeline/explain": "pipeline/artifact pipeline/ascii pipeline/inspect",
 
 	// Stages.
-	"pipeline/source":    "pipeline/gocmd pipeline/fault pipeline/process pipeline/recipe",
-	"pipeline/toolchain": "pipeline/disk pipeline/gocmd pipeline/fault",
-	"pipeline/modules":   "pipeline/gocmd pipeline/fault pipeline/recipe",
+	"pipeline/source":    "pipeline/artifact pipeline/gocmd pipeline/fault pipeline/process pipeline/recipe",
+	"pipeline/toolchain": "pipeline/artifact pipeline/disk pipeline/gocmd pipeline/fault",
+	"pipeline/modules":   "pipeline/artifact pipeline/gocmd pipeline/fault pipeline/recipe",
 	"pipeline/build":     "pipeline/artifact pipeline/fault pipeline/process pipeline/recipe",
 	"pipeline/workspace": "pipeline/build",
-	"pipeline/output":    "pipeline/build pipeline/fault",
+	"pipeline/output":    "pipeline/artifact pipeline/build pipeline/fault",
 	"pipeline/compare":   "pipeline/artifact",
 	"pipeline/archive":   "pipeline/artifact",
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",

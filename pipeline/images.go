@@ -35,11 +35,14 @@ func buildable(images []matrix.ImagePlan, builds []matrix.Build) []matrix.ImageP
 	return kept
 }
 
+// maxZoneinfo bounds the time zones that come with Go, in bytes: they are less than 1 MB.
+const maxZoneinfo = 16 << 20
+
 // readLock reads the lock file that is committed beside the release file; nil if
 // there is none. tree is the source.
 func (p *Plan) readLock(tree string) (*oci.Lock, error) {
 	name := filepath.Join(tree, filepath.FromSlash(path.Join(path.Dir(p.configRel), oci.LockName)))
-	data, err := os.ReadFile(name)
+	data, err := artifact.ReadNamed(name, oci.MaxLock)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -218,7 +221,7 @@ func (o *Outcome) imageInput() (oci.Input, error) {
 	}
 	if zones {
 		var err error
-		if in.Zoneinfo, err = os.ReadFile(filepath.Join(p.Toolchain.Dir, "lib", "time", "zoneinfo.zip")); err != nil {
+		if in.Zoneinfo, err = artifact.ReadNamed(filepath.Join(p.Toolchain.Dir, "lib", "time", "zoneinfo.zip"), maxZoneinfo); err != nil {
 			return in, err
 		}
 	}

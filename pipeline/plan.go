@@ -171,7 +171,7 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 
 // readFile reads and parses the release file.
 func (p *Plan) readFile() error {
-	data, err := os.ReadFile(p.cfg.ConfigFile)
+	data, err := artifact.ReadNamed(p.cfg.ConfigFile, matrix.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
 		return fault.Usage(err, "run twice in the folder of release.toml, or `twice init` in the root folder of a module without one")
 	}
@@ -341,7 +341,7 @@ func (p *Plan) layOut(ctx context.Context) (string, error) {
 func (p *Plan) obtainToolchain(ctx context.Context, user settings, tree string) error {
 	version := p.File.Toolchain.Version
 	if version == "go.mod" {
-		data, err := os.ReadFile(filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir), "go.mod"))
+		data, err := artifact.ReadNamed(filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir), "go.mod"), maxGoMod)
 		if err != nil {
 			return err
 		}
@@ -631,7 +631,7 @@ func (p *Plan) compiler(ctx context.Context, pinned gocmd.Go, b matrix.Build) (s
 	if err != nil {
 		return "", fault.Usage(fmt.Errorf("cgo: %w", err), "install the C compiler, or name one with env = { CC = \"...\" }")
 	}
-	f, err := os.Open(program)
+	f, _, err := artifact.OpenNamed(program)
 	if err != nil {
 		return "", err
 	}

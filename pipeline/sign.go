@@ -52,7 +52,7 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *report.Record, enco
 	files := map[string][]byte{RecordName: encoded}
 	for _, a := range rec.Artifacts {
 		if a.Kind == artifact.Checksums {
-			if files[a.Name], err = os.ReadFile(filepath.Join(dir, a.Name)); err != nil {
+			if files[a.Name], err = artifact.ReadNamed(filepath.Join(dir, a.Name), a.Size); err != nil {
 				return err
 			}
 		}
@@ -98,10 +98,11 @@ func (o *Outcome) statements(dir string, rec *report.Record, run slsa.Run) (map[
 	for _, b := range o.Binaries {
 		for _, form := range sbomForms {
 			name := sbomPath(b, form.suffix)
-			if !slices.ContainsFunc(rec.Artifacts, func(a artifact.Artifact) bool { return a.Name == name }) {
+			i := slices.IndexFunc(rec.Artifacts, func(a artifact.Artifact) bool { return a.Name == name })
+			if i < 0 {
 				continue // told when the lists were written
 			}
-			doc, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
+			doc, err := artifact.ReadNamed(filepath.Join(dir, filepath.FromSlash(name)), rec.Artifacts[i].Size)
 			if err != nil {
 				return nil, err
 			}

@@ -12,11 +12,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"runtime"
 
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 )
 
@@ -39,23 +39,17 @@ const (
 
 // readFile returns the content of a regular file and what is known about it.
 func readFile(path string) ([]byte, fs.FileInfo, error) {
-	// Before it is opened: to open a pipe may wait for ever.
-	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	f, info, err := artifact.OpenNamed(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fault.Usage(cause(err), "twice keygen makes a key")
-	} else if err != nil {
-		return nil, nil, cause(err)
-	} else if !info.Mode().IsRegular() {
-		return nil, nil, errors.New("not a regular file")
 	}
-	f, err := os.Open(path)
+	if errors.Is(err, artifact.ErrNotRegular) {
+		return nil, nil, fault.Usage(errors.New("not a regular file"))
+	}
 	if err != nil {
 		return nil, nil, cause(err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, cause(err)
-	}
 	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {
 		return nil, nil, cause(err)

@@ -68,7 +68,7 @@ func (b bundleRef) load() (foundBundle, error) {
 	data := b.data
 	if data == nil {
 		var err error
-		if data, err = readBounded(b.name, attest.MaxSize); err != nil {
+		if data, err = artifact.ReadNamed(b.name, attest.MaxSize); err != nil {
 			return foundBundle{}, err
 		}
 		if artifact.Of(data) != b.digest {
@@ -130,16 +130,14 @@ func (x *bundleIndex) read(name string) (bundleRef, error) {
 	if x.count++; x.count > maxBundles {
 		return bundleRef{}, tooMuch(fmt.Sprintf("%s: it and others are more than %d bundles", name, maxBundles))
 	}
-	f, err := openRegular(name)
+	f, info, err := artifact.OpenNamed(name)
 	if err != nil {
 		return bundleRef{}, err
 	}
 	defer f.Close()
 	left := maxBundleBytes - x.bytes
 	limit := min(attest.MaxSize, left)
-	if info, err := f.Stat(); err != nil {
-		return bundleRef{}, err
-	} else if info.Size() <= limit { // else one byte too many is read, and tells
+	if info.Size() <= limit { // else one byte too many is read, and tells
 		x.buf = slices.Grow(x.buf[:0], int(info.Size())+bytes.MinRead)
 	}
 	buf := bytes.NewBuffer(x.buf[:0])

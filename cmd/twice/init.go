@@ -15,9 +15,13 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 )
+
+// maxGoMod bounds a go.mod, as the go command does for those of dependencies.
+const maxGoMod = 16 << 20
 
 func (a *app) initCmd() *cobra.Command {
 	return &cobra.Command{
@@ -25,7 +29,7 @@ func (a *app) initCmd() *cobra.Command {
 		Short: "Write a release.toml for this module",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			gomod, err := os.ReadFile(filepath.Join(a.dir, "go.mod"))
+			gomod, err := artifact.ReadNamed(filepath.Join(a.dir, "go.mod"), maxGoMod)
 			if err != nil {
 				return fault.Usage(fmt.Errorf("there is no go.mod in this folder: %w (a release file stands in the module's root folder)", err))
 			}

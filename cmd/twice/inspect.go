@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/subject"
@@ -228,14 +229,10 @@ func inspectExecutable(ctx context.Context, e *subject.Executable) (inspect.File
 }
 
 func inspectFile(ctx context.Context, name string) (inspect.File, error) {
-	f, err := openRegular(name)
+	f, info, err := artifact.OpenNamed(name)
 	if err != nil {
 		return inspect.File{}, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return inspect.File{}, err
-	}
 	return inspect.Read(ctx, short(name), f, info.Size())
 }

@@ -73,7 +73,7 @@ COSIGN_PASSWORD in the environment, or from the terminal.`
 func (a *app) passphrase(prompt, file string, choose bool) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) {
 		if file != "" {
-			return readLine(a.at(file))
+			return readLine(ctx, a.at(file))
 		}
 		env := environment(a.env)
 		for _, name := range []string{"TWICE_PASSPHRASE", "COSIGN_PASSWORD"} {

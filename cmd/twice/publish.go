@@ -96,7 +96,7 @@ the images have to be those that the signed statements name, whoever signed them
 // publish pushes the images of dist, which has to be what was signed: by those in
 // trust or, if that is nil, by somebody.
 func (a *app) publish(ctx context.Context, dist string, opt publish.Options, trust *attest.Trust) error {
-	data, err := readBounded(filepath.Join(dist, pipeline.RecordName), report.MaxSize)
+	data, err := artifact.ReadNamed(filepath.Join(dist, pipeline.RecordName), report.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
 		return fault.Usage(err, "make a release first: twice release")
 	}
@@ -162,7 +162,7 @@ func attached(dist string, rec *report.Record) ([]publish.Image, error) {
 		if err != nil || e.IsDir() || !strings.HasSuffix(name, pipeline.BundleSuffix) {
 			return err
 		}
-		data, err := readBounded(name, publish.MaxBundle)
+		data, err := artifact.ReadNamed(name, publish.MaxBundle)
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/rebuild"
@@ -339,7 +340,7 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 			}
 			if err != nil {
 				f.unreadable(arg, func() (io.ReadCloser, error) {
-					if file, ferr := openRegular(a.at(arg)); ferr == nil {
+					if file, _, ferr := artifact.OpenNamed(a.at(arg)); ferr == nil {
 						return file, nil // which is no archive, or an empty one: its bytes say why
 					}
 					return nil, err

@@ -123,7 +123,7 @@ func (t *testimony) in(dir string) []foundBundle {
 			break
 		}
 		name := filepath.Join(dir, e.Name())
-		data, err := readBounded(name, maxProvenance)
+		data, err := artifact.ReadNamed(name, maxProvenance)
 		if err != nil {
 			t.app.progress.Line("passed over: %s", clean(err.Error()))
 			continue
@@ -226,7 +226,7 @@ func (t *testimony) subjectsOf(ctx context.Context, arg string) (files []string,
 	if _, err := os.Stat(name); err != nil {
 		return nil, false, nil // then it is what it is
 	}
-	data, err := readBounded(name, maxProvenance)
+	data, err := artifact.ReadNamed(name, maxProvenance)
 	if err != nil {
 		return nil, true, err
 	}

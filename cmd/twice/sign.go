@@ -18,6 +18,7 @@ import (
 	"github.com/twicebuild/twice/attest/identity"
 	"github.com/twicebuild/twice/attest/key"
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 )
 
@@ -164,10 +165,10 @@ func (a *app) services(ctx context.Context, f signFlags) (*attest.Services, erro
 	var config, trusted []byte
 	var err error
 	if f.SigningConfig != "" {
-		if config, err = readBounded(a.at(f.SigningConfig), maxTrust); err != nil {
+		if config, err = artifact.ReadNamed(a.at(f.SigningConfig), maxTrust); err != nil {
 			return nil, fault.Usage(fmt.Errorf("signing configuration: %w", err))
 		}
-		if trusted, err = readBounded(a.at(f.TrustedRoot), maxTrust); err != nil {
+		if trusted, err = artifact.ReadNamed(a.at(f.TrustedRoot), maxTrust); err != nil {
 			return nil, fault.Usage(fmt.Errorf("trusted root: %w", err))
 		}
 	} else {
@@ -202,14 +203,20 @@ func (a *app) keyOptions(f signFlags) key.Options {
 	}
 }
 
-// readLine returns the first line of a small file.
-func readLine(name string) ([]byte, error) {
-	f, err := os.Open(name)
+// readLine returns the first line of a small file, or of a pipe such as /dev/stdin
+// and <(command) are.
+func readLine(ctx context.Context, name string) ([]byte, error) {
+	f, err := openPipe(name)
 	if err != nil {
 		return nil, fault.Usage(err)
 	}
 	defer f.Close()
+	// Whoever writes to the pipe may be slow, and the user may not want to wait.
+	defer context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })()
 	data, err := io.ReadAll(io.LimitReader(f, 64<<10))
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/publish"
@@ -66,15 +67,12 @@ func (a *app) named(ctx context.Context, arg, temp string, opt publish.Options) 
 		}
 		return explained{tree: tree, close: root.Close}, nil
 	}
-	f, err := openRegular(name)
+	f, info, err := artifact.OpenNamed(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return explained{}, fault.Usage(err)
 	}
 	if err != nil {
 		return explained{}, err
-	}
-	if info, err = f.Stat(); err != nil {
-		return explained{}, errors.Join(err, f.Close())
 	}
 	return explained{file: &explain.File{Name: short(name), Content: f, Size: info.Size()}, close: f.Close}, nil
 }

@@ -64,7 +64,7 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 	}
 	var root *attest.Root
 	if f.trustedRoot != "" {
-		data, err := readBounded(a.at(f.trustedRoot), maxTrust)
+		data, err := artifact.ReadNamed(a.at(f.trustedRoot), maxTrust)
 		if err != nil {
 			return attest.Trust{}, fault.Usage(fmt.Errorf("trusted root: %w", err))
 		}
@@ -208,7 +208,7 @@ not be determined.`,
 			}
 			v := a.verifier(insecure)
 			if policyFile != "" {
-				data, err := readBounded(a.at(policyFile), policy.MaxSize+1)
+				data, err := artifact.ReadNamed(a.at(policyFile), policy.MaxSize+1)
 				if err == nil {
 					v.policy, err = policy.Parse(policyFile, data)
 				}
@@ -471,7 +471,7 @@ const layoutMark = "oci-layout"
 // layout judges the images of an image layout, each by the digest of its index.
 // What these name is then vouched for as far as every blob is what it is called.
 func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
-	data, err := readBounded(filepath.Join(dir, "index.json"), maxTrust)
+	data, err := artifact.ReadNamed(filepath.Join(dir, "index.json"), maxTrust)
 	if err != nil {
 		return []fileDoc{unreadable(short(dir), err)}, nil
 	}
@@ -710,7 +710,7 @@ const maxContent = 1 << 20
 
 // digestFile hashes a regular file, until the context ends.
 func digestFile(ctx context.Context, name string) (attest.Artifact, error) {
-	f, err := openRegular(name)
+	f, _, err := artifact.OpenNamed(name)
 	if err != nil {
 		return attest.Artifact{}, err
 	}
@@ -733,32 +733,6 @@ type limitedBuffer struct{ data []byte }
 func (b *limitedBuffer) Write(p []byte) (int, error) {
 	b.data = append(b.data, p[:min(len(p), maxContent-len(b.data))]...)
 	return len(p), nil
-}
-
-// openRegular opens a regular file: nothing that would block or never end.
-func openRegular(name string) (*os.File, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", name)
-	}
-	return os.Open(name)
-}
-
-// readBounded reads a regular file of at most max bytes.
-func readBounded(name string, max int64) ([]byte, error) {
-	f, err := openRegular(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err == nil && int64(len(data)) > max {
-		err = fmt.Errorf("%s: more than %d bytes", name, max)
-	}
-	return data, err
 }
 
 // print shows a line for each file, and what was said and by whom once.

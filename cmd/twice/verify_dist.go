@@ -170,7 +170,7 @@ func (d *heldDist) openRecord() fileDoc {
 	if bad, ok := d.regular(name); !ok {
 		return bad
 	}
-	data, err := readBounded(d.path(name), report.MaxSize)
+	data, err := artifact.ReadNamed(d.path(name), report.MaxSize)
 	if err != nil {
 		return unreadable(short(d.path(name)), err)
 	}

@@ -4,5 +4,6 @@ package artifact
 
 import "syscall"
 
-// nonblock keeps open(2) from waiting for whoever writes to a pipe.
-const nonblock = syscall.O_NONBLOCK
+// nonblock keeps open(2) from waiting for whoever writes to a pipe, and from taking
+// a terminal for that of this process.
+const nonblock = syscall.O_NONBLOCK | syscall.O_NOCTTY

@@ -20,7 +20,10 @@ func (s *Store) path(d Digest) string { return filepath.Join(s.dir, d.Hex()) }
 
 // Open returns the bytes of d for reading. If they are not in the store the error
 // is [fs.ErrNotExist].
-func (s *Store) Open(d Digest) (*os.File, error) { return os.Open(s.path(d)) }
+func (s *Store) Open(d Digest) (*os.File, error) {
+	f, _, err := OpenNamed(s.path(d))
+	return f, err
+}
 
 // Put copies r into the store and returns the digest and the number of bytes.
 func (s *Store) Put(r io.Reader) (d Digest, size int64, err error) {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/recipe"
@@ -303,7 +304,7 @@ func below(dir, path string) bool {
 // files: https://go.dev/ref/mod#go-sum-files. A missing file has none. Of a
 // module with more than one, none counts.
 func readSums(name string) (map[module.Version]string, error) {
-	data, err := readFile(name, maxGoSum)
+	data, err := artifact.ReadNamed(name, maxGoSum)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

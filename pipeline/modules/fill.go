@@ -30,6 +30,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"golang.org/x/mod/modfile"
@@ -109,7 +110,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 	} else if len(left) > 0 {
 		return nil, fmt.Errorf("%s: not empty", cfg.Dir)
 	}
-	gomod, err := readFile(filepath.Join(cfg.SourceDir, "go.mod"), maxGoMod)
+	gomod, err := artifact.ReadNamed(filepath.Join(cfg.SourceDir, "go.mod"), maxGoMod)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.Usage(errors.New("no go.mod: only Go modules can be built"), "run go mod init")
 	} else if err != nil {
@@ -126,7 +127,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 	if vendored {
 		return &Cache{Dir: cfg.Dir, Vendored: true, Env: offline(cfg.Dir)}, nil
 	}
-	gosum, err := readFile(filepath.Join(cfg.SourceDir, "go.sum"), maxGoSum)
+	gosum, err := artifact.ReadNamed(filepath.Join(cfg.SourceDir, "go.sum"), maxGoSum)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -152,7 +153,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	for name, before := range map[string][]byte{"go.mod": gomod, "go.sum": gosum} {
-		after, err := readFile(filepath.Join(cfg.SourceDir, name), maxGoSum)
+		after, err := artifact.ReadNamed(filepath.Join(cfg.SourceDir, name), maxGoSum)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -266,26 +267,4 @@ func clip(list []string, n int) []string {
 		return list
 	}
 	return append(list[:n:n], fmt.Sprintf("and %d more", len(list)-n))
-}
-
-// readFile reads a regular file of at most max bytes.
-func readFile(name string, max int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file (%s)", name, info.Mode())
-	}
-	data, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > max {
-		return nil, fmt.Errorf("%s: larger than %d bytes", name, max)
-	}
-	return data, nil
 }

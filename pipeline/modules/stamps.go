@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 )
 
@@ -208,7 +209,7 @@ func (c *checker) load(path string) (*declarations, error) {
 	d := &declarations{info: &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}}
 	for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {
 		name = filepath.Join(p.Dir, name)
-		src, err := readFile(name, maxGoFile)
+		src, err := artifact.ReadNamed(name, maxGoFile)
 		if err != nil {
 			return nil, err
 		}

@@ -31,6 +31,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/fault"
 )
@@ -51,6 +52,9 @@ func Unfinished(dir string) string { return dir + ".staging" }
 
 // Rejected is the folder beside dir for what must not become dir.
 func Rejected(dir string) string { return dir + ".rejected" }
+
+// maxMarker bounds the marker, in bytes: it holds a path.
+const maxMarker = 64 << 10
 
 // What is in the folder of what is unfinished.
 const (
@@ -165,7 +169,7 @@ func (o *Output) acquire() error {
 func (o *Output) busy() error {
 	who := ""
 	if info, err := os.Lstat(o.path(process)); err == nil && info.Mode().IsRegular() && info.Size() < 20 {
-		data, _ := os.ReadFile(o.path(process))
+		data, _ := artifact.ReadNamed(o.path(process), 20)
 		if pid, err := strconv.Atoi(string(data)); err == nil {
 			who = fmt.Sprintf(" (process %d)", pid)
 		}
@@ -204,10 +208,10 @@ func (o *Output) mark() error {
 		if err != nil {
 			return err
 		}
-		if !info.Mode().IsRegular() || info.Size() > 64<<10 {
+		if !info.Mode().IsRegular() || info.Size() > maxMarker {
 			return o.foreign("its marker is not the one for this folder")
 		}
-		have, err := os.ReadFile(o.path(marker))
+		have, err := artifact.ReadNamed(o.path(marker), maxMarker)
 		if err != nil || string(have) == want {
 			return err
 		}

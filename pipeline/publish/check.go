@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -138,12 +137,7 @@ func openLayout(dir string) (*imageLayout, error) {
 
 // readSmall reads a file of at most maxManifest bytes.
 func readSmall(file string) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readBounded(f, maxManifest)
+	return artifact.ReadNamed(file, maxManifest)
 }
 
 func readBounded(r io.Reader, limit int64) ([]byte, error) {

@@ -323,7 +323,7 @@ func layOut(ctx context.Context, published, dest string) error {
 }
 
 func readHead(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	f, _, err := artifact.OpenNamed(name)
 	if err != nil {
 		return nil, err
 	}

@@ -326,7 +326,7 @@ func (w *distribution) clock(res *Result) {
 
 // take makes the result of a tool and puts its bytes into the store.
 func (w *distribution) take(name string) error {
-	f, err := os.Open(filepath.Join(w.published.Dir, filepath.FromSlash(name)))
+	f, _, err := artifact.OpenNamed(filepath.Join(w.published.Dir, filepath.FromSlash(name)))
 	if err != nil {
 		return err
 	}
@@ -544,7 +544,7 @@ func copyTree(ctx context.Context, src, dest string, keep func(name string) bool
 }
 
 func copyFile(src, dest string) error {
-	in, err := os.Open(src)
+	in, _, err := artifact.OpenNamed(src)
 	if err != nil {
 		return err
 	}
@@ -672,7 +672,7 @@ func survey(ctx context.Context, goroot string) (surveyed, error) {
 			s.tools = append(s.tools, name)
 			return nil
 		}
-		f, err := os.Open(p)
+		f, _, err := artifact.OpenNamed(p)
 		if err != nil {
 			return err
 		}

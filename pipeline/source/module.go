@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 	modzip "golang.org/x/mod/zip"
 
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/recipe"
@@ -131,12 +132,7 @@ func download(ctx context.Context, goCmd gocmd.Go, arg, dir string) (d downloade
 
 // readInfo returns the time in an .info file (go.dev/ref/mod#goproxy-protocol).
 func readInfo(name, version string) (time.Time, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return time.Time{}, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	data, err := artifact.ReadNamed(name, 1<<20)
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
 // userKeys are the settings that decide what git calls modified or ignored in
@@ -476,7 +478,7 @@ func smudgedFrom(name string, pointer []byte) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	f, err := os.Open(name)
+	f, _, err := artifact.OpenNamed(name)
 	if err != nil {
 		return false, err
 	}
@@ -497,7 +499,7 @@ var quoter = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`, ` `
 
 // copyFile copies bytes, not attributes.
 func copyFile(from, to string) error {
-	in, err := os.Open(from)
+	in, _, err := artifact.OpenNamed(from)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 
@@ -80,7 +81,8 @@ func reason(err error) string {
 
 // openIn opens a regular file in root, where no link leads out.
 func openIn(root *os.Root, name string) (*os.File, error) {
-	return openRegular(func() (*os.File, error) { return root.Open(name) }, func() (fs.FileInfo, error) { return root.Lstat(name) })
+	f, _, err := artifact.OpenRegular(root, name, math.MaxInt64)
+	return f, err
 }
 
 // recordStart is how every release record begins, since [report.Decode] takes no

@@ -157,7 +157,7 @@ func TestHostileLayout(t *testing.T) {
 			write(t, blobOf(s, d), strings.Repeat("x", int(d.Size)))
 		})},
 		{"a longer blob", "beyond the limit", spoil(func(s *shelfFolder, d v1.Descriptor) { write(t, blobOf(s, d), strings.Repeat("x", int(d.Size)+9)) })},
-		{"a link out", "not a regular file", spoil(func(s *shelfFolder, d v1.Descriptor) {
+		{"a link out", "regular file", spoil(func(s *shelfFolder, d v1.Descriptor) {
 			out := filepath.Join(t.TempDir(), "out")
 			data, err := os.ReadFile(blobOf(s, d))
 			if err != nil {

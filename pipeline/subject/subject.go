@@ -378,7 +378,7 @@ func withoutSecrets(ref string) string {
 
 // localFile opens a file on this machine.
 func (o *opening) localFile(ref, file string) error {
-	f, err := openRegular(func() (*os.File, error) { return os.Open(file) }, func() (fs.FileInfo, error) { return os.Stat(file) })
+	f, _, err := artifact.OpenNamed(file)
 	if err != nil {
 		return err
 	}
@@ -394,29 +394,6 @@ func (o *opening) localFile(ref, file string) error {
 	}
 	o.subject.Kind, o.subject.Digest = File, b.digest
 	return o.top(b, Container{Kind: File, Name: ref}, filepath.Base(file))
-}
-
-// openRegular opens a file if it is a regular one, before it is opened (a named
-// pipe would not open) and after.
-func openRegular(open func() (*os.File, error), stat func() (fs.FileInfo, error)) (*os.File, error) {
-	info, err := stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("not a regular file (%s)", info.Mode().Type())
-	}
-	f, err := open()
-	if err != nil {
-		return nil, err
-	}
-	if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it was replaced while it was opened")
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
 }
 
 // readBounded reads at most limit bytes.

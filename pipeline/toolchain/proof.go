@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 )
 
@@ -101,7 +102,7 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 
 	}
 	sum, files, err := verify(names[0], key, mod, func(name string) ([]byte, error) {
-		return readBounded(filepath.Join(dir, names[0], filepath.FromSlash(name)), maxProofFile)
+		return artifact.ReadNamed(filepath.Join(dir, names[0], filepath.FromSlash(name)), maxProofFile)
 	})
 	if err != nil {
 		return proof{}, "", err
@@ -191,21 +192,4 @@ func (a *answers) SecurityError(msg string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.alarm = msg
-}
-
-// readBounded reads a file of at most max bytes.
-func readBounded(name string, max int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > max {
-		return nil, fmt.Errorf("%s: larger than %d bytes", name, max)
-	}
-	return data, nil
 }

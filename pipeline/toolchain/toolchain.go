@@ -55,6 +55,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"golang.org/x/mod/module"
@@ -235,7 +236,7 @@ func (f *finder) publishedSum(ctx context.Context) (string, error) {
 }
 
 func (f *finder) cachedProof() (string, error) {
-	data, err := readBounded(f.path(".proof.json"), maxProof)
+	data, err := artifact.ReadNamed(f.path(".proof.json"), maxProof)
 	if err != nil {
 		return "", err
 	}
@@ -333,7 +334,7 @@ func (f *finder) refuse(dir string, err error) {
 
 // checkVersion compares the first line of dir's VERSION file.
 func (f *finder) checkVersion(dir string) error {
-	data, err := readBounded(filepath.Join(dir, "VERSION"), 4<<10)
+	data, err := artifact.ReadNamed(filepath.Join(dir, "VERSION"), 4<<10)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
 // tree is the files of a GOROOT that the published zip has too, by the names
@@ -135,7 +137,7 @@ func listTree(ctx context.Context, dir string, follow bool) ([]string, error) {
 }
 
 func hashFile(name string, buf []byte) (sum [sha256.Size]byte, err error) {
-	f, err := os.Open(name)
+	f, _, err := artifact.OpenNamed(name)
 	if err != nil {
 		return sum, err
 	}
@@ -175,7 +177,7 @@ var errGoEnv = errors.New("not a go.env with another GOTOOLCHAIN")
 // that no toolchain is downloaded behind their backs; it has no influence on a
 // build, which sets GOTOOLCHAIN.
 func (t tree) withPublishedGoEnv(dir string) (tree, string, error) {
-	data, err := readBounded(dir+"/go.env", 64<<10)
+	data, err := artifact.ReadNamed(dir+"/go.env", 64<<10)
 	if err != nil {
 		return nil, "", err
 	}
