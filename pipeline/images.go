@@ -77,6 +77,9 @@ func Lock(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.Moved,
 	if err != nil {
 		return nil, nil, err
 	}
+	if len(next.Images) == 0 && old == nil {
+		return next, nil, nil // there is nothing to say, and no file says it best
+	}
 	if update {
 		next.Follow(moved)
 	}
@@ -84,12 +87,22 @@ func Lock(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.Moved,
 	if err != nil {
 		return nil, nil, err
 	}
-	name := filepath.Join(dir, oci.LockName)
-	temp := name + ".new"
-	if err := os.WriteFile(temp, data, 0o644); err != nil {
-		return nil, nil, err
+	return next, moved, replaceFile(filepath.Join(dir, oci.LockName), data)
+}
+
+// replaceFile writes a file so that there is all of it or what was there before. It is
+// made in a folder of its own beside it, whose name nobody else has.
+func replaceFile(name string, data []byte) (err error) {
+	dir, err := os.MkdirTemp(filepath.Dir(name), ".twice-")
+	if err != nil {
+		return err
 	}
-	return next, moved, os.Rename(temp, name)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	temp := filepath.Join(dir, filepath.Base(name))
+	if err := os.WriteFile(temp, data, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temp, name)
 }
 
 // readBases fetches the images that others are added to, as they are locked.

@@ -38,6 +38,9 @@ It exits with 0 if they are equal and with 1 if they differ.`,
 				return fault.Usage(errors.New("name two files, folders or images to explain"))
 			}
 			if c.Flags().Changed("html") {
+				if page == "-" {
+					return fault.Usage(errors.New("--html: a page is written to a file, and - is none"), "name a file, or ./- if it is to be called that")
+				}
 				if page == "" {
 					return fault.Usage(errors.New("--html: no name of a file"))
 				}

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,15 +51,10 @@ var errInterrupted = errors.New("interrupted")
 // and the terminal come in.
 func run() int {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	heedSignals(func() { cancel(errInterrupted) })
 	// Nobody may listen any more. To write is an error then, and not the end: a run
 	// that is narrated to nobody is a run. Whatever we start has the default again.
 	heedBrokenPipes()
-	go func() {
-		<-signals
-		cancel(errInterrupted)
-	}()
 	stdout := &output{w: os.Stdout}
 	app := &app{stdout: stdout, stderr: os.Stderr, env: os.Environ(), now: time.Now, transport: http.DefaultTransport}
 	if term.IsTerminal(int(os.Stdin.Fd())) {
@@ -74,9 +70,29 @@ func run() int {
 	err := root.ExecuteContext(ctx)
 	app.progress.Close()
 	if err == nil {
+		err = app.printText()
+	}
+	if err == nil {
 		err = stdout.err
 	}
 	return app.status(err)
+}
+
+// heedSignals calls interrupt at the first signal that asks the process to end,
+// which then cleans up. The next one ends it at once, whatever it waits for. A
+// terminal that goes away is such a signal, unless nohup said that it is none.
+func heedSignals(interrupt func()) {
+	list := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT}
+	if !signal.Ignored(syscall.SIGHUP) {
+		list = append(list, syscall.SIGHUP)
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, list...)
+	go func() {
+		<-signals
+		signal.Reset(list...)
+		interrupt()
+	}()
 }
 
 // output is stdout. Its first error is kept, since a document that nobody could
@@ -111,6 +127,50 @@ type app struct {
 	targets                         []string
 	json, plain, verbose            bool
 	printed                         bool // stdout has its document
+	text                            bytes.Buffer
+}
+
+// textDoc is the document of what is no document otherwise: help, or a script for a
+// shell.
+type textDoc struct {
+	Schema string `json:"schema"` // "twice.text/v1"
+	Text   string `json:"text"`
+}
+
+// textWriter is where such text goes.
+type textWriter struct{ app *app }
+
+// Write implements io.Writer.
+func (w textWriter) Write(p []byte) (int, error) {
+	if w.app.json {
+		return w.app.text.Write(p)
+	}
+	return w.app.stdout.Write(p)
+}
+
+// printText prints the document of text, if one was asked for.
+func (a *app) printText() error {
+	if !a.json || a.printed {
+		return nil
+	}
+	return printJSON(a.document(), textDoc{"twice.text/v1", a.text.String()})
+}
+
+// asksJSON reports whether args ask for JSON, of which a part was not understood.
+func asksJSON(args []string) bool {
+	for _, arg := range args {
+		if arg == "--" {
+			return false
+		}
+		if v, ok := strings.CutPrefix(arg, "--json="); ok {
+			on, err := strconv.ParseBool(v)
+			return on || err != nil
+		}
+		if arg == "--json" {
+			return true
+		}
+	}
+	return false
 }
 
 // document is where the one document of --json goes.
@@ -177,9 +237,10 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:               true,
 	}
 	root.Version = toolVersion().Version
-	root.SetOut(a.stdout)
+	root.SetOut(textWriter{a})
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		a.json = a.json || asksJSON(os.Args[1:])
 		return fault.Usage(fmt.Errorf("%w (see %s --help)", err, c.CommandPath()))
 	})
 	flags := root.PersistentFlags()

@@ -324,6 +324,9 @@ stays as it is: a tag that was moved is reported, and followed with --update.`,
 			for _, m := range moved {
 				fmt.Fprintf(a.stderr, "moved: %s\n", m)
 			}
+			if len(next.Images) == 0 {
+				fmt.Fprintln(a.stdout, "no image has a base with a tag: there is nothing to lock")
+			}
 			for _, img := range next.Images {
 				fmt.Fprintf(a.stdout, "%s  %s\n", img.Digest, img.Reference)
 			}

@@ -338,6 +338,9 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 				a.progress.Line("passed over: %s", clean(err.Error()))
 				continue
 			}
+			if fault.KindOf(err) == fault.KindUsage && len(args) == 1 { // no other waits for a verdict
+				return nil, errors.Join(err, f.close())
+			}
 			if err != nil {
 				f.unreadable(arg, func() (io.ReadCloser, error) {
 					if file, _, ferr := artifact.OpenNamed(a.at(arg)); ferr == nil {

@@ -20,7 +20,7 @@ func (a *app) schemaCmd() *cobra.Command {
 			if len(args) != 1 || schemas[args[0]] == nil {
 				return fault.Usage(fmt.Errorf("twice schema: name one file, release.toml or release.json"))
 			}
-			_, err := a.stdout.Write(schemas[args[0]]())
+			_, err := a.document().Write(schemas[args[0]]())
 			return err
 		},
 	}
