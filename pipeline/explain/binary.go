@@ -170,7 +170,7 @@ func (e *explainer) binary(c *Comparison, a, b input, binA, binB *inspect.Binary
 	case err != nil:
 		c.note(err)
 	default:
-		p.x.Functions = c.compareFunctions(imageA, imageB, &fa)
+		p.x.Functions = c.compareFunctions(imageA, imageB, &fa, &fb)
 		p.shifted(imageA, imageB)
 	}
 	if p.x.Functions == nil {

@@ -6,7 +6,12 @@ import (
 )
 
 // codePair compares the instructions of functions of two programs.
-type codePair struct{ a, b *image }
+type codePair struct {
+	a, b *image
+	// anyData has all references to data be the same: which section a variable of
+	// another package is in depends on how that initializes it.
+	anyData bool
+}
 
 // compare returns stateSame if the instructions are equal but for references to
 // the same thing.
@@ -44,7 +49,7 @@ func (p *codePair) compare(a, b []byte, fa, fb *function) state {
 func (p *codePair) sameTarget(a, b uint64) bool {
 	ta, okA := p.a.resolve(a)
 	tb, okB := p.b.resolve(b)
-	return okA && okB && ta == tb
+	return okA && okB && (ta == tb || p.anyData && !ta.function && !tb.function)
 }
 
 // x86 compares instructions of amd64 and 386 without decoding them: where they
@@ -195,7 +200,7 @@ func (p *codePair) arm64(wa, wb uint32, addrA, addrB uint64, at int, pages *[32]
 		for _, d := range [][2]uint64{{0, 0}, {0xfff, 0xfff}, {0, 0xfff}, {0xfff, 0}} {
 			ta, okA := p.a.resolve(pa + d[0])
 			tb, okB := p.b.resolve(pb + d[1])
-			if okA && okB && ta.function == tb.function && (ta.function || ta == tb) {
+			if okA && okB && ta.function == tb.function && (ta.function || ta == tb || p.anyData) {
 				return true
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"regexp"
 	"slices"
 	"sort"
 
@@ -28,8 +29,16 @@ type Functions struct {
 	Added   int `json:"added"`
 	Removed int `json:"removed"`
 	// Standard is how many of Changed and Resized are of the standard library, but for
-	// those that initialize a package, which the linker adapts to the program.
-	Standard int `json:"standard"`
+	// the changed ones that initialize a package, which the linker adapts to the program.
+	// StandardAlone is how many of Added and Removed are.
+	Standard      int `json:"standard"`
+	StandardAlone int `json:"standardAlone"`
+	// Own is how many of Changed and Resized are declared in packages of modules, have
+	// nothing inlined, and have other instructions wherever data are that these refer to.
+	Own int `json:"own"`
+	// OwnLines is how many functions that are declared in packages of modules start at
+	// another line of their source, whatever their instructions.
+	OwnLines int `json:"ownLines"`
 	// Partial tells that some were not compared.
 	Partial bool `json:"partial,omitempty"`
 	// List are those that are neither the same nor moved, in A's order and then
@@ -79,7 +88,13 @@ type function struct {
 	start  uint64
 	offset int64
 	size   uint32
+	line   int32
 	state  state
+	// declared tells that the source declares it by this name, and inlines that code
+	// of other functions may be in it.
+	declared, inlines bool
+	// other tells that its instructions are others even if all data are the same.
+	other bool
 }
 
 type state uint8
@@ -103,6 +118,14 @@ type image struct {
 	located  bool       // that text is known
 	sections []inspect.Section
 }
+
+// A function or method has the name that its source gives it; what the compiler
+// makes of a part of one has a number at its end or a word that no declaration can
+// have, and another standard library can lead to more of them.
+var (
+	declaredRE = regexp.MustCompile(`(^|/)[^/.]+\.(\(\*[\pL_][\pL\d_]*\)\.|[\pL_][\pL\d_]*\.)?[\pL_][\pL\d_]*$`)
+	madeRE     = regexp.MustCompile(`\.(init|(func|gowrap|deferwrap|range|jump)\d*)$`)
+)
 
 func nameKey(name string) uint64 {
 	h := fnv.New64a()
@@ -135,7 +158,7 @@ func newImage(in input, bin *inspect.Binary, facts *inspect.Facts) (*image, erro
 		if s, ok := bin.SectionAt(max(0, f.Offset)); !m.located && f.Offset >= 0 && ok && s.Address != 0 {
 			m.text, m.located = s.Address+uint64(f.Offset-s.Offset)-f.Start, true
 		}
-		m.list = append(m.list, function{nameKey(f.Name), f.Start, f.Offset, uint32(min(f.Size, 1<<32-1)), stateNone})
+		m.list = append(m.list, function{nameKey(f.Name), f.Start, f.Offset, uint32(min(f.Size, 1<<32-1)), int32(f.Line), stateNone, declaredRE.MatchString(f.Name) && !madeRE.MatchString(f.Name), f.Inlines, false})
 	}
 	return m, nil
 }
@@ -173,11 +196,11 @@ func (m *image) resolve(address uint64) (target, bool) {
 }
 
 // compareFunctions compares the functions of two programs.
-func (c *Comparison) compareFunctions(a, b *image, buildA *inspect.Facts) *Functions {
+func (c *Comparison) compareFunctions(a, b *image, factsA, factsB *inspect.Facts) *Functions {
 	x := &Functions{A: len(a.list), B: len(b.list)}
 	ofB := matchFunctions(a.list, b.list)
 	budget := 2 * (a.in.size + b.in.size) // functions do not overlap
-	code := &codePair{a: a, b: b}
+	code, loose := &codePair{a: a, b: b}, &codePair{a: a, b: b, anyData: true}
 	bufA, bufB := make([]byte, 0, 64<<10), make([]byte, 0, 64<<10)
 	for i := range a.list {
 		j := ofB[i]
@@ -208,13 +231,14 @@ func (c *Comparison) compareFunctions(a, b *image, buildA *inspect.Facts) *Funct
 			return x
 		default:
 			fa.state = code.compare(bufA, bufB, fa, fb)
+			fa.other = fa.state != stateSame && loose.compare(bufA, bufB, fa, fb) != stateSame
 		}
 		if fa.state == stateSame && fa.start != fb.start {
 			fa.state = stateMoved
 		}
 		fb.state = fa.state
 	}
-	c.listFunctions(x, a, b, ofB, buildA)
+	c.listFunctions(x, a, b, ofB, factsA, factsB)
 	return x
 }
 
@@ -275,22 +299,28 @@ func matchFunctions(a, b []function) []int32 {
 }
 
 // listFunctions counts, and reads the names of those that differ.
-func (c *Comparison) listFunctions(x *Functions, a, b *image, ofB []int32, facts *inspect.Facts) {
+func (c *Comparison) listFunctions(x *Functions, a, b *image, ofB []int32, factsA, factsB *inspect.Facts) {
 	modules, main := map[string]string{}, ""
-	if facts.Code != nil {
-		for _, p := range facts.Code.Packages {
-			modules[p.Path] = p.Module
+	for _, facts := range []*inspect.Facts{factsB, factsA} {
+		if facts.Code != nil {
+			for _, p := range facts.Code.Packages {
+				modules[p.Path] = p.Module
+			}
 		}
 	}
-	if facts.Build != nil {
-		main = facts.Build.Path
+	if factsA.Build != nil {
+		main = factsA.Build.Path
 	}
-	packages := map[string]*Package{}
-	add := func(name, state string, sizeA, sizeB int64) {
+	pathOf := func(name string) string {
 		path := inspect.PackageOf(name)
 		if path == "main" && main != "" {
 			path = main
 		}
+		return path
+	}
+	packages := map[string]*Package{}
+	add := func(name, state string, sizeA, sizeB int64) {
+		path := pathOf(name)
 		p := packages[path]
 		if p == nil {
 			if len(packages) == maxPackages {
@@ -300,10 +330,16 @@ func (c *Comparison) listFunctions(x *Functions, a, b *image, ofB []int32, facts
 			p = &Package{Path: cut(path), Module: cut(modules[path])}
 			packages[path] = p
 		}
-		switch state {
-		case "changed", "resized":
-			if modules[path] == stdModule && name != path+".init" {
+		if modules[path] == stdModule {
+			switch state {
+			case "changed":
+				if name != path+".init" {
+					x.Standard++
+				}
+			case "resized":
 				x.Standard++
+			default:
+				x.StandardAlone++
 			}
 		}
 		switch state {
@@ -329,6 +365,17 @@ func (c *Comparison) listFunctions(x *Functions, a, b *image, ofB []int32, facts
 	}
 	for i, name := range a.names() {
 		f := a.list[i]
+		if j := ofB[i]; j >= 0 && f.declared {
+			g := b.list[j]
+			if module := modules[pathOf(name)]; module != "" && module != stdModule {
+				if f.line != g.line && f.line > 0 && g.line > 0 {
+					x.OwnLines++
+				}
+				if f.other && !f.inlines && !g.inlines && f.line > 1 { // wrappers have line 1
+					x.Own++
+				}
+			}
+		}
 		switch f.state {
 		case stateSame:
 			x.Same++

@@ -26,6 +26,10 @@ type Function struct {
 	// Table is the number of bytes that the function tables of the runtime need
 	// for it alone, its name included.
 	Table int64
+	// Line is where it starts in its source file, 0 if the table does not say it.
+	Line int
+	// Inlines tells that code of other functions may be among its instructions.
+	Inlines bool
 }
 
 // ErrNoFunctions is what is returned for a program that has no table of
@@ -224,7 +228,7 @@ func (t *pclntab) functions(b *Binary, yield func(Function, error) bool) error {
 		if end < start {
 			return errTable
 		}
-		f := Function{Offset: -1, Start: start, Size: int64(end - start)}
+		f := Function{Offset: -1, Start: start, Size: int64(end - start), Inlines: true}
 		if located {
 			f.Offset = b.fileOffset(text + start)
 		}
@@ -243,8 +247,22 @@ func (t *pclntab) functions(b *Binary, yield func(Function, error) bool) error {
 		}
 		f.Table = 8 + 4*(words+int64(t.order.Uint32(head[28:]))+int64(head[4*words-1]))
 		t.end = max(t.end, min(t.funcs+record+f.Table-8, t.size))
+		pcdata := t.order.Uint32(head[28:])
+		if t.magic != magic118 {
+			f.Line = int(int32(t.order.Uint32(head[36:])))
+		}
 		if f.Name, err = t.name(names, int64(int32(t.order.Uint32(head[4:])))); err != nil {
 			return err
+		}
+		// The third of the pcdata, which follow, is the table of what is inlined.
+		const inlined = 2
+		f.Inlines = pcdata > inlined
+		if f.Inlines {
+			offset, err := records.at(t.funcs+record+4*words+4*inlined, 4)
+			if err != nil {
+				return err
+			}
+			f.Inlines = t.order.Uint32(offset) != 0
 		}
 		f.Table += int64(len(f.Name)) + 1
 		if budget -= int64(len(f.Name)); budget < 0 || f.Table > t.size {

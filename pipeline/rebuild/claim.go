@@ -43,6 +43,9 @@ type claim struct {
 	// recorded.
 	ldflags      []string
 	ldflagsKnown bool
+	// inexact says which flags the file does not record exactly, and why; it is empty
+	// if all that are recorded are as they were given.
+	inexact string
 	cgo          bool
 	vcs          *stamp
 	// stray tells that the stamp came with no version although this release of
@@ -282,17 +285,22 @@ func (c *claim) settings(b *inspect.Build) *Reason {
 				return refuse()
 			}
 			c.flags = append(c.flags, "-gcflags="+v)
+			c.inexact = "of several -gcflags, each for other packages, a file records the last alone"
 		case "-asmflags":
 			if !compilerFlags(v, knownASMFlags) {
 				return refuse()
 			}
 			c.flags = append(c.flags, "-asmflags="+v)
+			c.inexact = "of several -asmflags, each for other packages, a file records the last alone"
 		case "-ldflags":
 			args, err := linkerFlags(v)
 			if err != nil {
 				return because(Setting, "it was linked with %s, of which %s", text(v), err)
 			}
 			c.ldflags = args
+			if slices.ContainsFunc(args, func(a string) bool { return strings.Contains(a, " ") }) {
+				c.inexact = "a file records the end of a line in -ldflags as a space, and there are spaces in its values"
+			}
 		case "-pgo":
 			if path.Base(strings.ReplaceAll(v, `\`, "/")) != "default.pgo" {
 				return because(Setting, "it was built with the profile %s, which is not recorded", text(v))

@@ -1,6 +1,7 @@
 package rebuild
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -19,20 +20,22 @@ import (
 type difference struct {
 	// what is different, in words.
 	what string
-	// ground says why another choice of the linker's flags does not explain it; it is
-	// groundNone if that may be. why is it in words.
-	ground groundKind
-	why    string
+	// ground says why another choice of flags does not explain it; it is groundNone if
+	// that may be. why is it in words, and remedy what can be done about it.
+	ground      groundKind
+	why, remedy string
 	// unnamed says why the source is not known to be the one that the file names, and
 	// foreign why the toolchain is not the published one; nil if they are.
 	unnamed, foreign *Reason
 	// changed tells that the file's own hash is wrong.
 	changed bool
-	// standard is how its standard library compares.
-	standard standardLibrary
+	// whose says whose code is known to be other, and evidence by what.
+	whose    owner
+	evidence string
 }
 
-// groundKind is what rules out that the linker's flags explain a difference.
+// groundKind is what rules out that flags which a file need not record, or not as they
+// were given, explain a difference.
 type groundKind string
 
 const (
@@ -44,14 +47,17 @@ const (
 	groundBuild groundKind = "build"
 )
 
-// standardLibrary is how the functions of the standard library compare that both
-// programs have.
-type standardLibrary string
+// owner is whose code is known to differ.
+type owner string
 
 const (
-	standardSame    standardLibrary = "same"
-	standardDiffers standardLibrary = "differs"
-	standardUnknown standardLibrary = "unknown"
+	// ownerModules are packages of the source and its dependencies.
+	ownerModules owner = "modules"
+	// ownerStandard is the standard library, and nothing shows that packages of
+	// modules differ as well: what they are compiled to depends on it.
+	ownerStandard owner = "std"
+	// ownerUnknown is what it is where no function tells.
+	ownerUnknown owner = "unknown"
 )
 
 // judge says what follows, which is Differs or Undetermined.
@@ -63,21 +69,24 @@ func (d difference) judge() (compare.Verdict, *Reason) {
 			kind = Changed
 		}
 		return compare.Undetermined, because(kind, "%s; so it cannot be told why %s", d.why, d.what).
-			hint("name them with --ldflags, as the project's build scripts or release notes have them")
+			hint(cmp.Or(d.remedy, "name them with --ldflags, as the project's build scripts or release notes have them"))
 	case d.unnamed != nil:
 		return compare.Undetermined, d.unnamed.because(d.what)
 	case d.foreign != nil:
 		return compare.Undetermined, d.foreign.because(d.what)
-	case d.ground == groundDependency || d.changed || d.standard == standardSame:
+	case d.ground == groundDependency || d.changed || d.whose == ownerModules:
 		reason := because(BytesDiffer, "%s: %s", d.what, d.why)
+		if d.evidence != "" {
+			reason.Text += "; " + d.evidence
+		}
 		if d.changed {
 			reason.Text += "; its own build ID tells that it was changed after it was linked"
 		}
 		return compare.Differs, reason
-	case d.standard == standardDiffers:
-		return compare.Undetermined, because(ToolchainNotPublished, "functions of the standard library in it are others than the published toolchain compiles").hint(foreignHint).because(d.what)
+	case d.whose == ownerStandard:
+		return compare.Undetermined, because(ToolchainNotPublished, "functions of the standard library in it are others than the published toolchain compiles, and nothing shows that its own packages differ").hint(foreignHint).because(d.what)
 	}
-	return compare.Undetermined, because(ToolchainNotPublished, "its functions cannot be compared, so it cannot be told whether the published toolchain compiled its standard library").hint(foreignHint).because(d.what)
+	return compare.Undetermined, because(ToolchainNotPublished, "nothing shows whether its own packages differ or the standard library that another toolchain compiled").hint(foreignHint).because(d.what)
 }
 
 // because adds the difference that there is no ground for.
@@ -89,18 +98,40 @@ const foreignHint = "it may be as its makers compiled it: rebuild it with their 
 
 // differs collects what is known of the difference between the file and b.
 func (j *job) differs(b *built, what string, explanation *explain.Summary) difference {
-	d := difference{what: what, unnamed: j.notNamed(b), foreign: j.notPublished(), changed: j.res.Content == inspect.ContentChanged, standard: standardUnknown}
+	d := difference{what: what, unnamed: j.notNamed(b), foreign: j.notPublished(), changed: j.res.Content == inspect.ContentChanged}
 	d.ground, d.why = j.groundOf(b)
-	if f := explanation.Functions(); f != nil && !f.Partial && f.A > 0 && f.B > 0 {
-		d.standard = standardSame
-		if f.Standard > 0 {
-			d.standard = standardDiffers
-		}
+	if d.ground == groundNone && j.claim.inexact != "" {
+		d.remedy = "ask its makers for the exact command line"
 	}
+	d.whose, d.evidence = j.whose(b, explanation.Functions())
 	return d
 }
 
-// groundOf says why a difference is not for want of knowledge of the linker's flags.
+// whose says whose code differs. Where a function starts is written in its source and
+// nowhere else. What it is compiled to depends also on what is inlined in it and on
+// types and constants that it uses, so that other instructions count only where
+// nothing is inlined and the standard library is not compiled to anything else. And
+// where the build ID names exactly what was linked, all packages were compiled to the
+// same, so that what differs is not the work of another standard library.
+func (j *job) whose(b *built, f *explain.Functions) (owner, string) {
+	switch {
+	case f == nil || f.Partial || f.A == 0 || f.B == 0:
+		return ownerUnknown, ""
+	case f.OwnLines > 0:
+		return ownerModules, fmt.Sprintf("functions of its own packages start at other lines of their source (%d)", f.OwnLines)
+	case f.Standard > 0:
+		return ownerStandard, ""
+	case f.Own > 0:
+		return ownerModules, fmt.Sprintf("functions of its own packages have other instructions (%d), and those of the standard library the same", f.Own)
+	case f.StandardAlone > 0:
+		return ownerStandard, ""
+	case j.confirms(b):
+		return ownerModules, ""
+	}
+	return ownerUnknown, ""
+}
+
+// groundOf says why a difference is not for want of knowledge of flags.
 func (j *job) groundOf(b *built) (groundKind, string) {
 	if list := otherDependencies(j.facts.Build, b.facts.Build); len(list) > 0 {
 		return groundDependency, strings.Join(list[:min(3, len(list))], "; ")
@@ -108,7 +139,13 @@ func (j *job) groundOf(b *built) (groundKind, string) {
 	if j.confirms(b) {
 		return groundBuild, "source, toolchain and flags are those that the file names, as the build ID confirms, and they give other bytes"
 	}
+	if j.claim.inexact != "" {
+		return groundNone, j.claim.inexact
+	}
 	if same, known := j.sameMain(b); known && !same {
+		if j.facts.BuildID.MainContent == b.facts.BuildID.MainContent {
+			return groundBuild, "what package main imports was compiled from something else than the file names: another source, dependency or toolchain"
+		}
 		return groundBuild, "package main was compiled from something else than the file names: another source, dependency or toolchain"
 	}
 	if j.known && j.stated != nil {

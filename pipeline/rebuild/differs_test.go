@@ -24,7 +24,7 @@ func TestDecisions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, table, ok := strings.Cut(string(source), "//\tground      source     toolchain  content    std lib    verdict\n")
+	_, table, ok := strings.Cut(string(source), "//\tground      source     toolchain  content    differs    verdict\n")
 	if !ok {
 		t.Fatal("there is no table")
 	}
@@ -50,9 +50,9 @@ func TestDecisions(t *testing.T) {
 		for _, unnamed := range []*Reason{nil, because(SourceNotNamed, "why").hint("help")} {
 			for _, foreign := range []*Reason{nil, because(ToolchainNotPublished, "why").hint("help")} {
 				for _, changed := range []bool{false, true} {
-					for _, standard := range []standardLibrary{standardSame, standardDiffers, standardUnknown} {
-						d := difference{what: "the bytes differ", ground: ground, why: "a ground", unnamed: unnamed, foreign: foreign, changed: changed, standard: standard}
-						is := []string{string(ground), "named", "published", "not changed", string(standard)}
+					for _, whose := range []owner{ownerModules, ownerStandard, ownerUnknown} {
+						d := difference{what: "the bytes differ", ground: ground, why: "a ground", unnamed: unnamed, foreign: foreign, changed: changed, whose: whose}
+						is := []string{string(ground), "named", "published", "not changed", string(whose)}
 						if unnamed != nil {
 							is[1] = "not named"
 						}
@@ -224,14 +224,14 @@ func TestAccusations(t *testing.T) {
 	build := func(flags ...string) program {
 		t.Helper()
 		out := filepath.Join(dir, "out")
-		run(slices.Concat([]string{"build", "-trimpath", "-buildvcs=false", "-o", out}, flags, []string{"."})...)
+		run(slices.Concat([]string{"build", "-trimpath=true", "-buildvcs=false", "-o", out}, flags, []string{"."})...)
 		data, err := os.ReadFile(out)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return program{data, t}
 	}
-	const source = "package main\n\n//go:noinline\nfunc allowed(user string) bool { return user == \"root\" }\n\nfunc main() { println(allowed(\"ada\"), \"the text of the tool\") }\n"
+	const source = "package main\n\nimport \"errors\"\n\n//go:noinline\nfunc allowed(user string) bool { return user == \"root\" }\n\nvar version string\n\nfunc main() { println(version, allowed(\"ada\"), \"the text of the tool\", errors.ErrUnsupported.Error()) }\n"
 	write("go.mod", "module example.com/tool\n\ngo 1.26\n")
 	write("main.go", source)
 	honest := build()
@@ -254,6 +254,37 @@ func TestAccusations(t *testing.T) {
 	print := write("testdata/print.go", strings.Replace(string(text), function, "func printbool(v bool) {\n\tprintnl()\n\tif v {", 1))
 	write("overlay.json", `{"Replace": {"`+name+`": "`+print+`"}}`)
 	foreign := build("-overlay=overlay.json")
+
+	// Go as somebody changed it, who left it its version.
+	file := filepath.Join(run("env", "GOROOT"), "src", "errors", "errors.go")
+	errorsGo, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patchedGo := func(name, path, old, new string) []string {
+		t.Helper()
+		if !strings.Contains(string(errorsGo), old) {
+			t.Fatalf("%s is another than is known", file)
+		}
+		to := write("testdata/"+name+".go", strings.Replace(string(errorsGo), old, new, 1))
+		return []string{"-overlay=" + write(name+".json", `{"Replace": {"`+path+`": "`+to+`"}}`)}
+	}
+	goText := patchedGo("text", file, "unsupported operation", "unsupported 0peration")
+	goFile := patchedGo("file", filepath.Join(filepath.Dir(file), "added.go"), string(errorsGo), "package errors\n\nvar Added = 7\n\n//go:noinline\nfunc more() { Added++ }\n\nfunc init() { more() }\n")
+	goInlined := patchedGo("inlined", file, "return &errorString{text}", "println(len(text)); return &errorString{text}")
+	untrimmed := build("-trimpath=false")
+	spaced := build("-trimpath=false", "-ldflags=-X 'main.version=a b'")
+	readClaim := func(j *job) {
+		t.Helper()
+		c, reason := read(j.facts)
+		if reason != nil {
+			t.Fatal(reason)
+		}
+		j.claim = c
+		j.firstLinking() // says what is known
+	}
+	unoptimized := build("-gcflags=-N")
+
 	text1 := bytes.Index(honest.data, []byte("the text of the tool"))
 
 	store := artifact.NewStore(t.TempDir())
@@ -299,8 +330,20 @@ func TestAccusations(t *testing.T) {
 		}, want: BytesDiffer},
 		"flags that are not known, without an ID": {file: noID.flipped(text1), base: &noID, want: Flags},
 		"flags that you named, without an ID":     {file: noID.flipped(text1), base: &noID, change: func(j *job) { j.cfg.LDFlags = new(string) }, want: Flags},
-		"flags that are recorded, without an ID":  {file: noID.flipped(text1), base: &noID, change: func(j *job) { j.known = true }, want: BytesDiffer},
-		"a runtime, with flags that are recorded": {file: noID.patched("runtime.printbool"), base: &noID, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
+		// What is recorded is not what was given.
+		"the end of a line in -X": {file: build("-trimpath=false", "-ldflags=-X 'main.version=a\nb'"), base: &spaced, change: readClaim, want: Flags},
+		"a patch beside a space":  {file: spaced.patched("main.allowed"), base: &spaced, change: readClaim, want: BytesDiffer},
+		"-gcflags for two":        {file: build("-gcflags=all=-l", "-gcflags=-N"), base: &unoptimized, change: readClaim, want: Flags},
+		// Whose text that is, nothing tells.
+		"flags that are recorded, without an ID":   {file: noID.flipped(text1), base: &noID, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
+		"a function, with flags that are recorded": {file: noID.patched("main.allowed"), base: &noID, change: func(j *job) { j.known = true }, want: BytesDiffer},
+		"a Go with another text":                   {file: build(goText...), want: ToolchainNotPublished},
+		"a Go with another text, untrimmed":        {file: build(append(goText, "-trimpath=false")...), base: &untrimmed, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
+		"a Go with one more file":                  {file: build(goFile...), want: ToolchainNotPublished},
+		"a Go with one more file, untrimmed":       {file: build(append(goFile, "-trimpath=false")...), base: &untrimmed, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
+		"a Go with another function, inlined":      {file: build(goInlined...), want: ToolchainNotPublished},
+		"a Go with another function, no ID":        {file: build(append(goInlined, "-ldflags=-buildid=")...), base: &noID, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
+		"a runtime, with flags that are recorded":  {file: noID.patched("runtime.printbool"), base: &noID, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
 	} {
 		base := honest
 		if x.base != nil {
@@ -327,6 +370,9 @@ func TestAccusations(t *testing.T) {
 		want := compare.Undetermined
 		if x.want == BytesDiffer {
 			want = compare.Differs
+		}
+		if want == compare.Undetermined && j.res.Reason != nil && strings.Contains(j.res.Reason.Text, "package main was") {
+			t.Errorf("%s: a cause that nothing shows: %s", what, j.res.Reason.Text)
 		}
 		if err != nil || j.res.Verdict != want || j.res.Reason == nil || j.res.Reason.Kind != x.want || j.res.Explanation == nil {
 			t.Errorf("%s: %v, %s, %+v, want %s", what, err, j.res.Verdict, j.res.Reason, x.want)

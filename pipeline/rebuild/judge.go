@@ -109,7 +109,7 @@ func (j *job) firstLinking() linking {
 	case j.cfg.LDFlags != nil:
 		return linking{args: j.ldflags}
 	case c.ldflagsKnown:
-		j.known = true
+		j.known = c.inexact == ""
 		raw, _ := j.facts.Build.Setting("-ldflags")
 		return linking{args: c.ldflags, raw: raw}
 	}

@@ -58,19 +58,21 @@
 //
 // Of a file whose bytes are others the first line that fits decides:
 //
-//	ground      source     toolchain  content    std lib    verdict
+//	ground      source     toolchain  content    differs    verdict
 //	none        any        any        changed    any        undetermined: changed
 //	none        any        any        any        any        undetermined: linker flags
 //	any         not named  any        any        any        undetermined: source not named
 //	any         named      other      any        any        undetermined: toolchain not published
 //	dependency  named      published  any        any        differs
 //	build       named      published  changed    any        differs
-//	build       named      published  any        same       differs
-//	build       named      published  any        differs    undetermined: toolchain not published
+//	build       named      published  any        modules    differs
+//	build       named      published  any        std        undetermined: toolchain not published
 //	build       named      published  any        unknown    undetermined: toolchain not published
 //
-// The ground rules out that the linker's flags, which a file need not record, explain
-// the difference. It is a dependency if the file names another module, or another
+// The ground rules out that flags which a file need not record, or not as they were
+// given, explain the difference: there is none where -gcflags or -asmflags are recorded, of
+// which a file has the last alone, or -ldflags with spaces in a value, which may have been
+// line ends, unless the build ID names exactly what was built. It is a dependency if the file names another module, or another
 // content of one, than the source asks for. It is the build if the file's build ID
 // names exactly what was built, if its package main was compiled from something else,
 // if the flags are known otherwise, or if there is more or less machine code.
@@ -85,10 +87,23 @@
 //
 // The toolchain is another if the file calls it more than a release of Go ("X:" and
 // experiments), or if paths that were not trimmed show it where distributions put
-// theirs (/usr/lib/go, /nix/store). What such a toolchain leaves in a file with trimmed
-// paths is another standard library: functions that both have and whose instructions
-// are others. A published toolchain compiles them always the same way, so where they
-// differ the rest may be its doing, too, and nothing is said against the file.
+// theirs (/usr/lib/go, /nix/store). One that was changed and calls itself published is
+// seen by what it leaves in the file alone, which may be anywhere: functions and data of
+// the standard library, and what is inlined from there in the packages of others. So
+// it takes evidence that packages of modules differ, not merely that something does:
+//
+//   - functions that these declare start at other lines of their source, or
+//   - such functions in which nothing is inlined have other instructions, but for
+//     references, while the functions of the standard library that both files have are
+//     the same, or
+//   - the first part of the build ID is that of the rebuild, so that all packages were
+//     compiled to the same, and the functions of the standard library are the same and
+//     as many.
+//
+// Without such evidence nothing is said against the file. That a text differs is none:
+// nothing in a file says whose it is. What remains is a constant of the standard library
+// that only the modules' functions use: a toolchain with another one is taken for
+// another source.
 //
 // The content is changed if the last part of the file's build ID, a hash of the file,
 // is wrong. That no toolchain does, so then it does not matter where the change is.
