@@ -46,7 +46,8 @@ release.json of twice, an https:// URL, npm:NAME@VERSION, an image in a registry
 a *.sigstore.json with provenance, which stands for the files beside it that it is
 about. Every native executable in it counts, and so does every slice of a universal
 one: there is no answer about one without Go, nor about all of the subject then,
-unless --only or --go say which files matter. Scripts are counted.
+unless --only or --go say which files matter. Scripts, other files that may be
+executed and links out of it are counted.
 toolchain:VERSION[/GOOS-GOARCH] is a published Go toolchain, whose tools are built
 from its own source.
 
@@ -369,7 +370,7 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 // add adds the executables of s. With once, one that is among the list from there
 // on is not added again.
 func (f *found) add(s *subject.Subject, said *testimony, bundles []foundBundle, from int, once bool) {
-	in := rebuild.Contents{Name: s.Ref, Scripts: s.Scripts, Archives: s.Archives, Unreadable: len(s.Skipped)}
+	in := rebuild.Contents{Name: s.Ref, Scripts: s.Scripts, Archives: s.Archives, Unknown: s.Unknown, Links: s.Links, Unreadable: len(s.Skipped)}
 	before := len(f.list)
 	var beside []candidate // what is not built
 	for _, e := range s.Executables {

@@ -37,8 +37,8 @@ import (
 	"strings"
 )
 
-// ErrFormat is what [Open] returns for a file that is neither ELF nor
-// (little-endian) Mach-O nor PE nor WebAssembly.
+// ErrFormat is what [Open] returns for a file that is neither ELF nor Mach-O nor PE
+// nor WebAssembly.
 var ErrFormat = errors.New("not an ELF, Mach-O, PE or WebAssembly file")
 
 // Format names a format of executables.
@@ -117,6 +117,8 @@ func Open(r io.ReaderAt, size int64) (*Binary, error) {
 		b.Format, err = ELF, b.readELF(head)
 	case magic == "\xce\xfa\xed\xfe" || magic == "\xcf\xfa\xed\xfe":
 		b.Format, err = MachO, b.readMachO(head)
+	case magic == "\xfe\xed\xfa\xce" || magic == "\xfe\xed\xfa\xcf":
+		return nil, errBigEndian
 	case magic == "\xca\xfe\xba\xbe" || magic == "\xca\xfe\xba\xbf":
 		b.Format, err = Universal, b.readUniversal(head)
 	case magic == "\x00asm":
@@ -159,6 +161,8 @@ func (b *Binary) SectionAt(offset int64) (Section, bool) {
 }
 
 var (
+	errBigEndian = errors.New("a big-endian Mach-O file, as Go makes none")
+
 	errHeader   = errors.New("truncated or contradictory header")
 	errSections = fmt.Errorf("more than %d sections", maxSections)
 )

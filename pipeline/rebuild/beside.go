@@ -20,10 +20,14 @@ type Contents struct {
 	Unreadable int `json:"unreadable"`
 	// NotAsked are those of the above that the user did not ask about.
 	NotAsked int `json:"notAsked"`
-	// Scripts begin with "#!". Archives are those that were not opened, as they are in
-	// an archive or a folder. Neither was looked at.
+	// Scripts begin with "#!", or have npm run something when a package is installed.
+	// Archives are those that were not opened, as they are in an archive or a folder.
+	// Unknown are of no other kind, and may be executed by their mode or by how they
+	// begin. Links lead to what is not in the subject. None of these was looked at.
 	Scripts  int `json:"scripts"`
 	Archives int `json:"archives"`
+	Unknown  int `json:"unknown"`
+	Links    int `json:"links"`
 }
 
 // notLookedAt says of what in the subject there is no result, or nothing.
@@ -37,6 +41,8 @@ func (c Contents) notLookedAt() string {
 	add("executables that were not asked for", c.NotAsked)
 	add("scripts", c.Scripts)
 	add("archives in it", c.Archives)
+	add("executables of no kind that is known", c.Unknown)
+	add("links out of it", c.Links)
 	if len(list) == 0 {
 		return ""
 	}

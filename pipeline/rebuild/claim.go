@@ -46,8 +46,8 @@ type claim struct {
 	// inexact says which flags the file does not record exactly, and why; it is empty
 	// if all that are recorded are as they were given.
 	inexact string
-	cgo          bool
-	vcs          *stamp
+	cgo     bool
+	vcs     *stamp
 	// stray tells that the stamp came with no version although this release of
 	// Go makes one: the repository's root has no go.mod.
 	stray bool

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"strconv"
 	"strings"
 
@@ -36,9 +37,15 @@ func (o *opening) tar(at place, r io.Reader, m *meter) error {
 				if err != nil {
 					return err
 				}
-				if err := o.file(at, h.Name, content); err != nil {
+				if err := o.file(at, h.Name, content, h.Mode&0o111 != 0); err != nil {
 					return err
 				}
+			}
+			switch h.Typeflag {
+			case tar.TypeSymlink:
+				o.link(path.Dir(h.Name), h.Linkname)
+			case tar.TypeLink:
+				o.link("", h.Linkname)
 			}
 		}
 		var err error
@@ -131,6 +138,11 @@ func (o *opening) zip(at place, r *io.SectionReader) error {
 		return err
 	}
 	limited.left = -1
+	if err := covered(r, zr.File); err != nil {
+		if err := o.skip(at, "(the rest of the zip)", "what is outside of the members that it lists: "+err.Error()); err != nil {
+			return err
+		}
+	}
 	whole := &meter{o: o, packed: r.Size}
 	for _, f := range zr.File {
 		if err := o.count(f.Name); err != nil {
@@ -148,7 +160,7 @@ func (o *opening) zip(at place, r *io.SectionReader) error {
 func (o *opening) zipped(at place, f *zip.File, whole *meter) error {
 	const encrypted = 1
 	switch {
-	case !f.Mode().IsRegular():
+	case !f.Mode().IsRegular() && f.Mode().Type() != fs.ModeSymlink:
 		return nil
 	case f.Flags&encrypted != 0:
 		return o.skip(at, at.name(f.Name), "it is encrypted")
@@ -162,7 +174,15 @@ func (o *opening) zipped(at place, f *zip.File, whole *meter) error {
 	}
 	defer rc.Close()
 	whole.r = rc
-	return o.file(at, f.Name, whole)
+	if f.Mode().Type() == fs.ModeSymlink {
+		target, err := readBounded(whole, maxName)
+		if err != nil {
+			return fmt.Errorf("member %s: %w", printable(f.Name, true), err)
+		}
+		o.link(path.Dir(f.Name), string(target))
+		return nil
+	}
+	return o.file(at, f.Name, whole, f.Mode()&0o111 != 0)
 }
 
 // readerAt reads at most left bytes, unless left is negative.

@@ -59,6 +59,14 @@ func (o *opening) walk(root *os.Root, at place, without string) error {
 			}
 			return fs.SkipDir
 		}
+		if e.Type() == fs.ModeSymlink {
+			target, err := root.Readlink(name)
+			if err != nil {
+				return o.skip(at, name, reason(err))
+			}
+			o.link(path.Dir(name), target)
+			return nil
+		}
 		if !e.Type().IsRegular() {
 			return nil
 		}
@@ -67,7 +75,11 @@ func (o *opening) walk(root *os.Root, at place, without string) error {
 			return o.skip(at, name, reason(err))
 		}
 		defer f.Close()
-		return o.file(at, name, f)
+		info, err := f.Stat()
+		if err != nil {
+			return o.skip(at, name, reason(err))
+		}
+		return o.file(at, name, f, info.Mode()&0o111 != 0)
 	})
 }
 

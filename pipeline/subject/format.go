@@ -57,6 +57,8 @@ var magics = []struct {
 	{"\x7fELF", formatExecutable},
 	{"\xce\xfa\xed\xfe", formatExecutable},
 	{"\xcf\xfa\xed\xfe", formatExecutable},
+	{"\xfe\xed\xfa\xce", formatExecutable},
+	{"\xfe\xed\xfa\xcf", formatExecutable},
 	{"\xca\xfe\xba\xbe", formatExecutable},
 	{"\xca\xfe\xba\xbf", formatExecutable},
 	{"\x00asm", formatExecutable},
@@ -73,6 +75,7 @@ var magics = []struct {
 	{"ADB", formatApk3}, // followed by d, . or c
 	{"{", formatJSON},
 	{"#!", formatScript}, // which a system starts the interpreter of
+	{"\xef\xbb\xbf#!", formatScript},
 }
 
 // sniff returns the format of a file that begins with head. A tar archive begins
@@ -235,7 +238,7 @@ func (o *opening) stream(at place, c Container, name string, kind format, r io.R
 	}
 	at.first = false
 	before := len(o.subject.Executables) + len(o.subject.Skipped)
-	if err := o.file(at.in(c), name, unpacked); err != nil {
+	if err := o.file(at.in(c), name, unpacked, false); err != nil {
 		return fail(err)
 	}
 	if len(o.subject.Executables)+len(o.subject.Skipped) == before {

@@ -192,10 +192,14 @@ func (r *repository) manifest(at place, m *publish.Manifest, want []matrix.Platf
 		}
 	}
 	return t.walk(func(p string, n *node) error {
-		if o.other(p, n.kind); n.file == nil {
+		if n.file == nil {
+			o.beside(p, n.kind, n.runs)
 			return nil
 		}
-		_, err := o.keep(at.in(n.file.layer), p, n.file.blob, nil)
+		found, err := o.keep(at.in(n.file.layer), p, n.file.blob, nil)
+		if err == nil && !found {
+			o.beside(p, formatUnknown, true)
+		}
 		return err
 	})
 }

@@ -2,12 +2,14 @@ package subject
 
 import (
 	"archive/tar"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -285,6 +287,62 @@ func TestOthers(t *testing.T) {
 		if got := [2]int{sub.Scripts, sub.Archives}; got != want {
 			t.Errorf("%s: %d scripts and archives, want %d", ref, got, want)
 		}
+	}
+}
+
+// TestPassedOver: what can do something to whoever has it, and is no executable that
+// is known, is counted or has a row of its own.
+func TestPassedOver(t *testing.T) {
+	tool := member{name: "tool", body: program('a')}
+	zipped := zipOf(tool, member{name: "text", body: "text"})
+	hidden := zipOf(member{name: "hidden", body: program('h')})
+	entry := strings.Index(zipped, "PK\x01\x02")
+	universal := universalOf(macho(cpuAMD64, 'a'), macho(cpuARM64, 'b'))
+	type counts struct{ scripts, unknown, links, skipped int }
+	for what, c := range map[string]struct {
+		content string
+		want    counts
+	}{
+		"nothing":                     {tarOf(tool), counts{}},
+		"a text that may run":         {tarOf(tool, member{name: "install", body: "rm -rf /\n"}), counts{unknown: 1}},
+		"a mark in front of #!":       {tarOf(tool, member{name: "install", body: "\xef\xbb\xbf#!/bin/sh\n"}), counts{scripts: 1}},
+		"a link to a shell":           {tarOf(tool, member{name: "sh", flag: tar.TypeSymlink, link: "/bin/sh"}), counts{links: 1}},
+		"a link out of it":            {tarOf(tool, member{name: "bin/sh", flag: tar.TypeSymlink, link: "../../bin/sh"}), counts{links: 1}},
+		"a hard link out of it":       {tarOf(tool, member{name: "sh", flag: tar.TypeLink, link: "/bin/sh"}), counts{links: 1}},
+		"a link within":               {tarOf(tool, member{name: "bin/x", flag: tar.TypeSymlink, link: "../tool"}, member{name: "y", flag: tar.TypeLink, link: "tool"}), counts{}},
+		"an install script":           {tarOf(tool, member{name: "package/package.json", body: `{"name": "x", "scripts": {"postinstall": "node x"}}`}), counts{scripts: 1}},
+		"a package.json that is none": {tarOf(tool, member{name: "package.json", body: `{"scripts": `}), counts{scripts: 1}},
+		"node-gyp":                    {tarOf(tool, member{name: "binding.gyp", body: `{}`}), counts{scripts: 1}},
+		"a big-endian Mach-O file":    {tarOf(tool, member{name: "x", body: "\xfe\xed\xfa\xcf" + strings.Repeat("\x00", 60)}), counts{skipped: 1}},
+		"a program of DOS":            {tarOf(tool, member{name: "x.exe", body: "MZ" + strings.Repeat("\x00", 600)}), counts{unknown: 1}},
+		"a zip":                       {zipped, counts{}},
+		"an empty member":             {zipOf(tool, member{name: "empty"}, member{name: "dir/"}), counts{}},
+		"a link in a zip":             {zipOf(tool, member{name: "sh", body: "/bin/sh", flag: tar.TypeSymlink}), counts{links: 1}},
+		"bytes in front of a zip":     {hidden[:strings.Index(hidden, "PK\x01\x02")] + zipped, counts{skipped: 1}},
+		"a member not in the list":    {zipped[:entry] + hidden[:strings.Index(hidden, "PK\x01\x02")] + zipped[entry:len(zipped)-6] + string(binary.LittleEndian.AppendUint32(nil, uint32(entry+strings.Index(hidden, "PK\x01\x02")))) + "\x00\x00", counts{skipped: 1}},
+		"bytes behind a zip":          {zipped + "rest", counts{skipped: 1}},
+		"bytes between slices":        {tarOf(member{name: "u", body: universal + "rest"}), counts{skipped: 1}},
+		"zeros behind slices":         {tarOf(member{name: "u", body: universal + "\x00\x00"}), counts{}},
+	} {
+		s, err := openedFile(t, "x", c.content, Limits{})
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		if got := (counts{s.Scripts, s.Unknown, s.Links, len(s.Skipped)}); got != c.want {
+			t.Errorf("%s: %+v, want %+v (%v)", what, got, c.want, s.Skipped)
+		}
+	}
+
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "tool"), tool.body)
+	write(t, filepath.Join(dir, "install"), "rm -rf /\n")
+	if err := errors.Join(os.Chmod(filepath.Join(dir, "install"), 0o755), os.Symlink("/bin/sh", filepath.Join(dir, "sh"))); err != nil {
+		t.Fatal(err)
+	}
+	s, err := opened(t, dir, Config{})
+	if err != nil || s.Unknown != 1 || s.Links != 1 {
+		t.Errorf("a folder: %+v, %v", s, err)
 	}
 }
 

@@ -1,12 +1,15 @@
 package subject
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -125,24 +128,26 @@ func (o *opening) count(name string) error {
 }
 
 // file looks at a member, which count has counted, and keeps it if it is an
-// executable. It need not read all of r.
-func (o *opening) file(at place, name string, r io.Reader) error {
+// executable. It need not read all of r. runs tells that its mode is that of a file to
+// be executed.
+func (o *opening) file(at place, name string, r io.Reader, runs bool) error {
 	b, kind, err := o.candidate(name, r)
 	if err != nil {
 		return err
 	}
-	o.other(name, kind)
 	if kind != formatExecutable {
+		o.beside(name, kind, runs)
 		return nil
 	}
 	if found, err := o.keep(at, name, b, nil); err != nil || found {
 		return err
 	}
+	o.beside(name, formatUnknown, true)
 	return o.drop(b)
 }
 
-// other counts a member that is no executable.
-func (o *opening) other(name string, kind format) {
+// beside counts a member that is not kept, if it can do something to whoever has it.
+func (o *opening) beside(name string, kind format, runs bool) {
 	switch {
 	case kind == formatScript:
 		o.subject.Scripts++
@@ -150,6 +155,17 @@ func (o *opening) other(name string, kind format) {
 		if o.subject.Archives++; o.subject.Archives == 1 {
 			o.innerName = name
 		}
+	case runs:
+		o.subject.Unknown++
+	}
+}
+
+// link counts a link that leads out of what it is in. base is the folder that the
+// target counts from.
+func (o *opening) link(base, target string) {
+	target = strings.ReplaceAll(target, `\`, "/")
+	if to := path.Join(base, target); path.IsAbs(target) || to == ".." || strings.HasPrefix(to, "../") {
+		o.subject.Links++
 	}
 }
 
@@ -159,10 +175,45 @@ func (o *opening) candidate(name string, r io.Reader) (b blob, kind format, err 
 	if kind = sniff(head); err == nil && kind == formatExecutable {
 		b, err = o.spool(r, o.limits.File)
 	}
+	if base := path.Base(name); err == nil && kind != formatExecutable && (base == "package.json" || base == "binding.gyp") {
+		var installs bool
+		if installs, err = runsInstall(base, o.reader(r)); installs {
+			kind = formatScript
+		}
+	}
 	if err != nil {
 		return blob{}, kind, fmt.Errorf("member %s: %w", printable(name, true), err)
 	}
 	return b, kind, nil
+}
+
+// maxPackage bounds a package.json in bytes.
+const maxPackage = 4 << 20
+
+// runsInstall reports whether a file of a package makes npm run something when that
+// is installed (https://docs.npmjs.com/cli/v11/using-npm/scripts#npm-install). One that
+// cannot be read may.
+func runsInstall(base string, r io.Reader) (bool, error) {
+	if base == "binding.gyp" {
+		return true, nil
+	}
+	data, err := io.ReadAll(io.LimitReader(r, maxPackage+1))
+	if err != nil {
+		return false, err
+	}
+	var p struct {
+		Scripts map[string]any `json:"scripts"`
+	}
+	if len(data) > maxPackage || json.Unmarshal(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), &p) != nil {
+		return true, nil
+	}
+	for name := range p.Scripts {
+		switch name {
+		case "preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare":
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // keep adds b to the subject, as something to be examined or skipped, unless it is
@@ -242,6 +293,13 @@ func (o *opening) universal(at place, name string, b blob, parts []inspect.Secti
 		return err
 	}
 	defer f.Close()
+	if rest, err := outsideSlices(f, b.size, byOffset); err != nil {
+		return err
+	} else if rest >= 0 {
+		if err := o.skip(at, name, fmt.Sprintf("at byte %d there is something that is in none of its slices", rest)); err != nil {
+			return err
+		}
+	}
 	in := at.in(Container{Kind: Universal, Name: name, Format: string(inspect.Universal), Digest: b.digest, Size: b.size})
 	for _, s := range parts {
 		if err := o.count(name); err != nil {
@@ -261,6 +319,35 @@ func (o *opening) universal(at place, name string, b blob, parts []inspect.Secti
 		}
 	}
 	return nil
+}
+
+// outsideSlices returns where in a universal file of size bytes there is something
+// that is neither its header nor a slice nor a zero, or -1. The slices are in order
+// and disjoint.
+func outsideSlices(f io.ReaderAt, size int64, slices []inspect.Section) (int64, error) {
+	head := make([]byte, 8)
+	if _, err := f.ReadAt(head, 0); err != nil {
+		return 0, err
+	}
+	at := int64(8 + 20*len(slices))
+	if head[3] == 0xbf { // with offsets of 64 bits
+		at = int64(8 + 32*len(slices))
+	}
+	buf := make([]byte, 32<<10)
+	for _, s := range append(slices, inspect.Section{Offset: size}) {
+		for at < s.Offset {
+			p := buf[:min(int64(len(buf)), s.Offset-at)]
+			if _, err := f.ReadAt(p, at); err != nil {
+				return 0, err
+			}
+			if rest := bytes.TrimLeft(p, "\x00"); len(rest) > 0 {
+				return at + int64(len(p)-len(rest)), nil
+			}
+			at += int64(len(p))
+		}
+		at = max(at, s.Offset+s.Size)
+	}
+	return -1, nil
 }
 
 // skip notes what cannot be examined.

@@ -22,6 +22,11 @@
 //
 // A universal Mach-O file is taken apart: each slice is an executable.
 //
+// What is beside the executables and may do something to whoever has it is counted:
+// scripts, archives, files whose mode says that they can be executed, links that lead
+// out. Bytes of a zip that no member of its list has, and those of a universal file that
+// are in no slice, are told.
+//
 // There is no well-kept small library for .rpm files and for .apk files of
 // version 3, so these are refused with a way out. Archives in archives are not
 // opened, except in a .deb.
@@ -261,9 +266,16 @@ type Subject struct {
 	// Skipped are what somebody should know of who thinks that Executables are
 	// everything.
 	Skipped []Skipped
-	// Scripts counts the files that begin with "#!", and Archives those that are
-	// archives and were not opened, since they are in one or in a folder.
+	// Scripts counts the files that begin with "#!", and the package.json that have npm
+	// run something when a package is installed. Archives counts those that are archives
+	// and were not opened, since they are in one or in a folder.
 	Scripts, Archives int
+	// Unknown counts the files of no kind that is known, whose mode is that of files to
+	// be executed, or which begin as an executable does.
+	Unknown int
+	// Links counts the links to what is not in the subject, as to /bin/sh. Those in an
+	// image lead into it.
+	Links int
 	// Record is the release record of a Dist. It is not verified: somebody's
 	// signature may do that.
 	Record *report.Record

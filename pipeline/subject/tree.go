@@ -27,6 +27,7 @@ type node struct {
 	link     string
 	file     *layerFile
 	kind     format
+	runs     bool // its mode is that of a file to be executed
 }
 
 // layerFile is a file that may be an executable, and where it came from.
@@ -159,6 +160,7 @@ func (o *opening) apply(t *tree, layer Container, r io.Reader, m *meter) error {
 			if err != nil {
 				return err
 			}
+			e.node.runs = h.Mode&0o111 != 0
 			if e.node.kind = kind; kind == formatExecutable {
 				e.node.file = &layerFile{b, layer}
 			}
