@@ -468,11 +468,7 @@ func TestSigned(t *testing.T) {
 			const certificates = 4096
 			o.PutUint32(data[b.pe.securityAt:], uint32(len(data)))
 			o.PutUint32(data[b.pe.securityAt+4:], certificates)
-			cert := make([]byte, certificates)
-			o.PutUint32(cert, certificates)
-			o.PutUint16(cert[4:], 0x200)
-			o.PutUint16(cert[6:], 2)
-			data = append(data, cert...)
+			data = append(data, certificate(certificates)...)
 			check(t, data, ContentSigned, int64(len(data)-size)+4+8)
 			if f := read(t, data); f.Signature == nil || f.Signature.Kind != "Authenticode" || f.Signature.Size != certificates {
 				t.Errorf("signature %+v", f.Signature)

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"bytes"
+	"encoding/asn1"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -97,11 +98,7 @@ func signed(t testing.TB, data []byte, size int) []byte {
 		}
 		o.PutUint32(data[b.pe.securityAt:], uint32(len(data)))
 		o.PutUint32(data[b.pe.securityAt+4:], uint32(size))
-		cert := make([]byte, size)
-		o.PutUint32(cert, uint32(size))
-		o.PutUint16(cert[4:], 0x200)
-		o.PutUint16(cert[6:], 2)
-		return append(data, cert...)
+		return append(data, certificate(size)...)
 	}
 	end := b.size
 	if sig, ok := b.section("(code signature)"); ok {
@@ -118,6 +115,31 @@ func signed(t testing.TB, data []byte, size int) []byte {
 	data = append(data, make([]byte, max(0, int(end)+size-len(data)))...)
 	setMachO(t, data, 0, uint32(size), uint64(len(data)))
 	return data
+}
+
+// certificate is an entry of size bytes for the table of a PE file: a PKCS #7
+// signature without a signer.
+func certificate(size int) []byte {
+	must := func(v any) []byte {
+		der, err := asn1.Marshal(v)
+		if err != nil {
+			panic(err)
+		}
+		return der
+	}
+	raw := func(class, tag int, content ...[]byte) []byte {
+		return must(asn1.RawValue{Class: class, Tag: tag, IsCompound: true, Bytes: bytes.Join(content, nil)})
+	}
+	oid := func(last int) []byte { return must(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, last}) }
+	var der []byte
+	for filler := size; der == nil || len(der) > size-8; filler-- {
+		der = raw(0, asn1.TagSequence, oid(2), raw(2, 0, raw(0, asn1.TagSequence, must(1), raw(0, asn1.TagSet),
+			raw(0, asn1.TagSequence), raw(2, 0, make([]byte, filler)), raw(0, asn1.TagSet))))
+	}
+	cert := binary.LittleEndian.AppendUint32(nil, uint32(size))
+	cert = append(cert, 0, 2, 2, 0)
+	cert = append(cert, der...)
+	return append(cert, make([]byte, size-len(cert))...)
 }
 
 // setMachO writes the place and size of a signature (0 leaves them) and adjusts
@@ -441,6 +463,30 @@ func TestForgedSignature(t *testing.T) {
 			return data
 		},
 		"behind it": func(data []byte) []byte { return append(data, code...) },
+		"with code in a signature's place": func(data []byte) []byte {
+			copy(data[len(data)-9000+8:], code)
+			return data
+		},
+		"with a byte behind the signature": func(data []byte) []byte {
+			data[len(data)-1] = 1
+			return data
+		},
+		"of a shorter length": func(data []byte) []byte {
+			o.PutUint32(data[len(data)-9000:], 8900)
+			return data
+		},
+		"of a longer length": func(data []byte) []byte {
+			o.PutUint32(data[len(data)-9000:], 9008)
+			return data
+		},
+		"of another type": func(data []byte) []byte {
+			o.PutUint16(data[len(data)-9000+6:], 1)
+			return data
+		},
+		"with another behind it that is none": func(data []byte) []byte {
+			o.PutUint32(data[b.pe.securityAt+4:], 9000+64)
+			return append(data, append(certificate(64)[:8], make([]byte, 56)...)...)
+		},
 		"not all of the end": func(data []byte) []byte {
 			o.PutUint32(data[b.pe.securityAt+4:], 8000)
 			return data

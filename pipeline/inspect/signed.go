@@ -3,6 +3,7 @@ package inspect
 import (
 	"bytes"
 	"cmp"
+	"encoding/asn1"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -116,7 +117,91 @@ func (b *Binary) peSigned() (at int64, ok bool, err error) {
 	case size < 8 || at%8 != 0 || at < b.pe.end || at+size != b.size:
 		return 0, true, errPlace
 	}
-	return at, true, nil
+	return at, true, b.certificateTable(at)
+}
+
+// maxCertificate bounds an entry of the certificate table in bytes: what signers make
+// has some ten thousand.
+const maxCertificate = 1 << 20
+
+// certificateTable fails if there is anything in the table, which starts at at and is
+// the end of the file, but signatures in PKCS #7 and the zeros that fill them up to
+// multiples of 8: a loader does not look at more, so more could be anything. What a
+// signature holds that is not signed is not looked at.
+func (b *Binary) certificateTable(at int64) error {
+	bad := func(what string) error { return fmt.Errorf("read certificates: %s", what) }
+	const head, pkcs7 = 8, 2
+	for at < b.size {
+		var p [head]byte
+		if err := b.read(p[:], at); err != nil {
+			return err
+		}
+		o := binary.LittleEndian
+		size, revision, kind := int64(o.Uint32(p[:])), o.Uint16(p[4:]), o.Uint16(p[6:])
+		switch {
+		case revision != 0x100 && revision != 0x200 || kind != pkcs7:
+			return bad(fmt.Sprintf("one of revision %#x and type %d", revision, kind))
+		case size <= head || size > b.size-at || size > maxCertificate:
+			return bad("one of a length that is out of the table, or more than any signer makes")
+		}
+		data := make([]byte, size-head)
+		if err := b.read(data, at+head); err != nil {
+			return err
+		}
+		rest, ok := signedData(data)
+		if !ok {
+			return bad("one that is no PKCS #7 signature")
+		}
+		next := min((at+size+7)&^7, b.size)
+		zero, err := b.zeros(at+size, next)
+		if err != nil {
+			return err
+		}
+		if !zero || len(rest) >= 8 || len(bytes.Trim(rest, "\x00")) > 0 {
+			return bad("something follows a signature")
+		}
+		at = next
+	}
+	return nil
+}
+
+// signedData reports whether data begins with the parts of a PKCS #7 signature, each
+// in its place (RFC 2315, 9.1), and returns what follows.
+func signedData(data []byte) (rest []byte, ok bool) {
+	var info struct {
+		Type    asn1.ObjectIdentifier
+		Content asn1.RawValue
+	}
+	rest, err := asn1.Unmarshal(data, &info)
+	if err != nil || !info.Type.Equal(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}) || info.Content.Class != asn1.ClassContextSpecific || info.Content.Tag != 0 {
+		return nil, false
+	}
+	var signed asn1.RawValue
+	if after, err := asn1.Unmarshal(info.Content.Bytes, &signed); err != nil || len(after) > 0 || signed.Tag != asn1.TagSequence {
+		return nil, false
+	}
+	const universal, context = asn1.ClassUniversal, asn1.ClassContextSpecific
+	left := signed.Bytes
+	for _, want := range []struct {
+		class, tag int
+		optional   bool
+	}{
+		{universal, asn1.TagInteger, false}, // version
+		{universal, asn1.TagSet, false},     // digest algorithms
+		{universal, asn1.TagSequence, false},
+		{context, 0, true}, // certificates
+		{context, 1, true}, // revocation lists
+		{universal, asn1.TagSet, false},
+	} {
+		var part asn1.RawValue
+		after, err := asn1.Unmarshal(left, &part)
+		if err == nil && part.Class == want.class && part.Tag == want.tag {
+			left = after
+		} else if !want.optional {
+			return nil, false
+		}
+	}
+	return rest, len(left) == 0
 }
 
 // signatureRanges returns what a signature adds to or changes in a file, for two
