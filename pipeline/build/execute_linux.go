@@ -85,16 +85,19 @@ func (s *local) overrun(pid int, atFirst room) error {
 	}
 	limit := s.Limits.Disk
 	if limit == 0 {
-		limit = atFirst.bytes / 4 * 3
+		limit = mostDisk(atFirst.bytes)
 	}
 	if taken := atFirst.bytes - now.bytes; taken > limit {
 		return exceeded("look for a command that writes without end, or make room", "the disk of %s has %s less space than when it started, and the limit is %s", s.Dir, gib(taken), gib(limit))
 	}
-	if limit := atFirst.files / 4 * 3; atFirst.files > 0 && atFirst.files-now.files > limit {
+	if limit := max(leastFiles, atFirst.files/4*3); atFirst.files > 0 && atFirst.files-now.files > limit {
 		return exceeded("look for a command that makes files without end", "the disk of %s has room for %d fewer files than when it started, and the limit is %d", s.Dir, atFirst.files-now.files, limit)
 	}
 	return nil
 }
+
+// mostDisk is how much less space a disk may have that has so much free, in bytes.
+func mostDisk(free int64) int64 { return max(leastDisk, free/4*3) }
 
 // proportional is the memory of processes in bytes, with what they share counted
 // once: their proportional set sizes.

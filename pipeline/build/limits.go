@@ -14,7 +14,8 @@ type Limits struct {
 	// Tasks is how many processes and threads it may have at once.
 	Tasks int
 	// Disk is how much less space the workspace's disk may have, in bytes, than
-	// when the command started; 0 means three quarters of what was free.
+	// when the command started; 0 means three quarters of what was free, and at
+	// least leastDisk.
 	Disk int64
 	// Time is how long it may take.
 	Time time.Duration
@@ -28,6 +29,11 @@ const (
 	// leastMemory lets builds of any size begin on a small machine: two compilers of
 	// large packages take 0.7 GB each.
 	leastMemory = 2 << 30
+	// leastDisk and leastFiles (their number) are what any command may write. A disk
+	// that has less room is full before a limit is passed, and then the system says so
+	// to whoever writes.
+	leastDisk  = 2 << 30
+	leastFiles = 1 << 17
 )
 
 // Time is enough for one command. The largest Go programs build in minutes.

@@ -139,3 +139,13 @@ func TestSignal(t *testing.T) {
 		})
 	}
 }
+
+// TestMostDisk: a small disk is full before a limit is passed, so that one error alone
+// can come of it, and a limit is one that can be said in GiB.
+func TestMostDisk(t *testing.T) {
+	for free, want := range map[int64]int64{5 << 20: 2 << 30, 2 << 30: 2 << 30, 100 << 30: 75 << 30} {
+		if got := mostDisk(free); got != want {
+			t.Errorf("of %s free: %s, want %s", gib(free), gib(got), gib(want))
+		}
+	}
+}
