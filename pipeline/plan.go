@@ -143,7 +143,7 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 		return nil, err
 	}
 	moduleDir := filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir))
-	if p.Modules, err = modules.Fill(ctx, modules.Config{Go: pinned, SourceDir: moduleDir, Dir: cacheDir, Reuse: user.modCache, Lazy: len(p.hooks) == 0}); err != nil {
+	if p.Modules, err = modules.Fill(ctx, modules.Config{Go: pinned, SourceDir: moduleDir, Dir: cacheDir, Reuse: user.modCache, Lazy: len(p.hooks) == 0, Time: p.mtime()}); err != nil {
 		if cfg.Module != "" && fault.KindOf(err) == fault.KindUsage {
 			err = fault.Hint(fmt.Errorf("%s: %w", cfg.Module, err), "this version cannot be built by itself; choose another")
 		}

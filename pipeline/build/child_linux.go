@@ -277,6 +277,10 @@ func enterRoot(c cell) (missing []string, err error) {
 			return nil, err
 		}
 	}
+	// The name of a control group is often random, and the same for both passes.
+	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+		missing = append(missing, fmt.Sprintf("control groups: a pass sees the names of this run's (%v)", err))
+	}
 	if err := unix.Sethostname([]byte(c.Host)); err != nil {
 		return nil, stepError("set the host name", err)
 	}

@@ -29,6 +29,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
@@ -55,6 +56,10 @@ type Config struct {
 	// spares modules that only tests and tools use. Whoever runs other commands
 	// in the source tree (hooks) may need any module.
 	Lazy bool
+	// Time is what everything in a cache that is not lazy gets as its time of
+	// modification. It is shared by the passes, and when it was downloaded is nothing
+	// that they may have in common.
+	Time time.Time
 }
 
 // Cache is a module cache that has what the main module's builds need.
@@ -93,6 +98,9 @@ const (
 // then [Describe] says so. Some errors have a method Hint with a remedy.
 func Fill(ctx context.Context, cfg Config) (*Cache, error) {
 	c, err := fill(ctx, cfg)
+	if err == nil && !cfg.Lazy {
+		err = setTimes(cfg.Dir, cfg.Time)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("modules: %w", err)
 	}
@@ -165,6 +173,16 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 		}
 	}
 	return c, nil
+}
+
+// setTimes sets the times of dir and of all that is below it.
+func setTimes(dir string, to time.Time) error {
+	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink != 0 { // whose target may be anywhere
+			return err
+		}
+		return os.Chtimes(name, to, to)
+	})
 }
 
 // tidy is the remedy for go.mod and go.sum files that do not say all.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 type readCloser = io.ReadCloser
@@ -23,7 +25,21 @@ func TestFill(t *testing.T) {
 	w.dependencies(t)
 	cfg := w.config(t, w.tree(t, application))
 	cfg.Go = cfg.Go.With("GONOSUMDB=example.com/*", "GOFLAGS=-mod=mod")
+	cfg.Time = time.Unix(1700000000, 0)
 	c, err := Fill(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Nothing tells when that was.
+	err = filepath.WalkDir(c.Dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if info, err := d.Info(); err != nil || !info.ModTime().Equal(cfg.Time) {
+			t.Errorf("%s: %v, %v", name, info.ModTime(), err)
+		}
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

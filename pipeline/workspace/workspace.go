@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -32,16 +33,24 @@ var namePattern = regexp.MustCompile(`^` + prefix + `[0-9]+$`)
 
 // New makes a workspace below base, a folder for workspaces alone, which it
 // makes too, after removing those whose runs are gone.
+//
+// Its name says nothing of the run, since what is built in it can see the name, in
+// both passes alike: it is the lowest number that was free.
 func New(ctx context.Context, base string) (w *Workspace, err error) {
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, err
 	}
 	err = alone(ctx, base, func() error {
+		// A name that is only now getting free is left for the next run: where
+		// nothing ends the processes of a killed run, they may still write there.
+		dir, err := freeName(base)
+		if err != nil {
+			return err
+		}
 		if err := each(base, Remove, nil); err != nil {
 			return fmt.Errorf("remove what an earlier run left: %w", err)
 		}
-		dir, err := os.MkdirTemp(base, prefix)
-		if err != nil {
+		if err := os.Mkdir(dir, 0o700); err != nil {
 			return err
 		}
 		w = &Workspace{Dir: dir, lock: flock.New(filepath.Join(dir, "lock"))}
@@ -51,6 +60,18 @@ func New(ctx context.Context, base string) (w *Workspace, err error) {
 		return nil
 	})
 	return w, err
+}
+
+// freeName returns the path of the workspace with the lowest number that is not there.
+func freeName(base string) (string, error) {
+	for n := 1; ; n++ {
+		dir := filepath.Join(base, prefix+strconv.Itoa(n))
+		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+			return dir, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
 }
 
 // Visit calls gone for every workspace below base whose run is gone, and lives for
