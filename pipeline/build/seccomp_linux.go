@@ -14,6 +14,8 @@ const (
 	refused  = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 	absent   = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 	noFamily = unix.SECCOMP_RET_ERRNO | uint32(unix.EAFNOSUPPORT)
+	noOption = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOPROTOOPT)
+	invalid  = unix.SECCOMP_RET_ERRNO | uint32(unix.EINVAL)
 	notNow   = unix.SECCOMP_RET_ERRNO | uint32(unix.EOPNOTSUPP)
 )
 
@@ -62,6 +64,8 @@ var (
 	spared = []string{
 		"io_uring_setup", "io_uring_enter", "io_uring_register",
 		"clone3", "socketcall", "memfd_create", "memfd_secret",
+		// These give numbers that the kernel never gives again, as those in counted.
+		"pidfd_open", "statmount", "listmount",
 	}
 	// others are calls on other processes, which a PID namespace hides.
 	others = []string{"ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "move_pages", "migrate_pages"}
@@ -77,6 +81,35 @@ var (
 // cloneNew are the flags of clone(2) that ask for a namespace: CLONE_NEWNS, CGROUP,
 // UTS, IPC, USER, PID and NET. CLONE_NEWTIME is known to clone3 and unshare alone.
 const cloneNew = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
+
+// counted are calls that tell a number which the kernel counts up for all processes
+// together, so that a pass could read what another has made of it. Nothing that builds
+// takes them: the cookies of a socket and of its network namespace, the peer of a
+// socket as a file, a process as a file, the number of a mount that is never used
+// again, that of a mount namespace, and where on the disk a file lies.
+var counted = []rule{
+	{"getsockopt", noOption, []argument{{1, bpf.JumpEqual, unix.SOL_SOCKET}, {2, bpf.JumpEqual, unix.SO_COOKIE}}},
+	{"getsockopt", noOption, []argument{{1, bpf.JumpEqual, unix.SOL_SOCKET}, {2, bpf.JumpEqual, unix.SO_NETNS_COOKIE}}},
+	{"getsockopt", noOption, []argument{{1, bpf.JumpEqual, unix.SOL_SOCKET}, {2, bpf.JumpEqual, unix.SO_PEERPIDFD}}},
+	{"setsockopt", noOption, []argument{{1, bpf.JumpEqual, unix.SOL_SOCKET}, {2, bpf.JumpEqual, unix.SO_PASSPIDFD}}},
+	{"clone", refused, []argument{{0, bpf.JumpBitsSet, unix.CLONE_PIDFD}}},
+	{"statx", invalid, []argument{{3, bpf.JumpBitsSet, unix.STATX_MNT_ID_UNIQUE}}},
+	{"ioctl", notNow, []argument{{1, bpf.JumpEqual, nsMountID}}},
+	{"ioctl", notNow, []argument{{1, bpf.JumpEqual, fsMap}}},
+	// A lease stops whoever would write to a file of the host, and notices tell of
+	// what others do in a folder.
+	{"fcntl", refused, []argument{{1, bpf.JumpEqual, unix.F_SETLEASE}}},
+	{"fcntl64", refused, []argument{{1, bpf.JumpEqual, unix.F_SETLEASE}}},
+	{"fcntl", refused, []argument{{1, bpf.JumpEqual, unix.F_NOTIFY}}},
+	{"fcntl64", refused, []argument{{1, bpf.JumpEqual, unix.F_NOTIFY}}},
+}
+
+// Requests of ioctl(2), from include/uapi/linux/nsfs.h (NS_GET_MNTNS_ID) and fs.h
+// (FS_IOC_FIEMAP).
+const (
+	nsMountID = 0x8008b705
+	fsMap     = 0xc020660b
+)
 
 // forbidden are the system calls that the command of c may not make.
 func forbidden(c cell) []rule {
@@ -104,6 +137,7 @@ func forbidden(c cell) []rule {
 		all(noFamily, []string{"socket"})
 		all(refused, others)
 	}
+	list = append(list, counted...)
 	all(refused, carriers)
 	all(refused, powers)
 	all(absent, spared)

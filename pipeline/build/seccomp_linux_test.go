@@ -80,6 +80,21 @@ func TestFilter(t *testing.T) {
 		{"socketpair", []uint64{unix.AF_TIPC, unix.SOCK_STREAM}, noFamily, noFamily, noFamily},
 		{"preadv2", []uint64{3, 0, 1, 0, 0, 0}, allow, allow, allow},
 		{"preadv2", []uint64{3, 0, 1, 0, 0, unix.RWF_NOWAIT | unix.RWF_HIPRI}, notNow, notNow, notNow},
+		{"getsockopt", []uint64{3, unix.SOL_SOCKET, unix.SO_ERROR}, allow, allow, allow},
+		{"getsockopt", []uint64{3, unix.IPPROTO_TCP, unix.SO_COOKIE}, allow, allow, allow},
+		{"getsockopt", []uint64{3, garbage | unix.SOL_SOCKET, garbage | unix.SO_COOKIE}, noOption, noOption, noOption},
+		{"getsockopt", []uint64{3, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE}, noOption, noOption, noOption},
+		{"getsockopt", []uint64{3, unix.SOL_SOCKET, unix.SO_PEERPIDFD}, noOption, noOption, noOption},
+		{"setsockopt", []uint64{3, unix.SOL_SOCKET, unix.SO_PASSPIDFD}, noOption, noOption, noOption},
+		{"clone", []uint64{unix.CLONE_VM | unix.CLONE_PIDFD | uint64(unix.SIGCHLD)}, refused, refused, refused},
+		{"pidfd_open", nil, absent, absent, absent},
+		{"statmount", nil, absent, absent, absent},
+		{"statx", []uint64{0, 0, 0, unix.STATX_ALL | unix.STATX_MNT_ID}, allow, allow, allow},
+		{"statx", []uint64{0, 0, 0, unix.STATX_BASIC_STATS | unix.STATX_MNT_ID_UNIQUE}, invalid, invalid, invalid},
+		{"ioctl", []uint64{3, fsMap}, notNow, notNow, notNow},
+		{"ioctl", []uint64{3, garbage | nsMountID}, notNow, notNow, notNow},
+		{"fcntl", []uint64{3, unix.F_SETFD, 1}, allow, allow, allow},
+		{"fcntl", []uint64{3, unix.F_SETLEASE, 1}, refused, refused, refused},
 		{"ptrace", nil, allow, refused, refused},
 		{"fchmodat", nil, allow, allow, refused},
 		{"setxattr", nil, allow, allow, refused},
@@ -122,7 +137,11 @@ func TestFilter(t *testing.T) {
 
 // TestCallNames: a call is called what one of the families calls it.
 func TestCallNames(t *testing.T) {
-	for _, call := range slices.Concat(carriers, powers, spared, others, marks) {
+	calls := slices.Concat(carriers, powers, spared, others, marks)
+	for _, r := range counted {
+		calls = append(calls, r.call)
+	}
+	for _, call := range calls {
 		if !slices.ContainsFunc([]*arch.Info{arch.I386, arch.X86_64, arch.ARM, arch.AARCH64}, func(a *arch.Info) bool { _, ok := a.SyscallNames[call]; return ok }) && call != "file_setattr" {
 			t.Errorf("%s: no family of processors has it", call)
 		}
