@@ -49,8 +49,15 @@ const (
 	// their own: who that was, the signature alone can tell.
 	LocalVerifier = Page + "#local"
 
-	policyURI = Page + "#policy" // names, in a summary, what was verified
-	testURI   = Page + "#test"   // names, in a test result, the test
+	// rulePolicy and ruleTest begin the names of the rules by which twice judges: the
+	// first in a summary, the second in a test result. What follows is the version.
+	rulePolicy = Page + "#policy"
+	ruleTest   = Page + "#test"
+	// policyURI and testURI are the rules of now. Their version goes up with every
+	// change of what a verdict takes or of what has to be claimed beside it, so that
+	// no statement is read as if another rule had judged. The page says what changed.
+	policyURI = rulePolicy + "-2"
+	testURI   = ruleTest + "-2"
 )
 
 // The levels of a summary. Neither is one of SLSA's, and neither implies one.
@@ -201,6 +208,10 @@ var ErrUndetermined = errors.New("an undetermined result says nothing about the 
 // type, or is a summary or a test result of something else.
 var ErrOther = errors.New("not a statement of a rebuild")
 
+// ErrRule is wrapped by the error about a statement of a rebuild that another rule
+// judged than the one that is known here.
+var ErrRule = errors.New("another rule judged")
+
 // summary is the predicate of a pass, in the order of the specification.
 type summary struct {
 	Verifier           verifier            `json:"verifier"`
@@ -349,6 +360,13 @@ func (r *Result) resource() string {
 // verified, and [Decode] may refuse it all the same. It serves to decide whose
 // signature has to be on it.
 func Is(predicateType string, predicate []byte) bool {
+	return ruleOf(predicateType, predicate) != ""
+}
+
+// ruleOf returns the name of the rule that a predicate says has judged, and nothing
+// if it is not about a rebuild. A rule that is not known is one as well: its verdict
+// is not to be overlooked.
+func ruleOf(predicateType string, predicate []byte) string {
 	type named struct {
 		URI string `json:"uri"`
 	}
@@ -357,24 +375,48 @@ func Is(predicateType string, predicate []byte) bool {
 		var p struct {
 			Policy named `json:"policy"`
 		}
-		return json.Unmarshal(predicate, &p) == nil && p.Policy.URI == policyURI
+		if json.Unmarshal(predicate, &p) == nil && strings.HasPrefix(p.Policy.URI, rulePolicy) {
+			return p.Policy.URI
+		}
 	case TestResultType:
 		var p struct {
 			Configuration []named `json:"configuration"`
 		}
-		return json.Unmarshal(predicate, &p) == nil &&
-			slices.ContainsFunc(p.Configuration, func(n named) bool { return n.URI == testURI })
+		if json.Unmarshal(predicate, &p) != nil {
+			return ""
+		}
+		for _, n := range p.Configuration {
+			if strings.HasPrefix(n.URI, ruleTest) {
+				return n.URI
+			}
+		}
 	}
-	return false
+	return ""
+}
+
+// checkRule fails if the rule is not the one of now. Others may have called a file
+// different without the ground that this one asks for, or left out what it has claimed.
+func checkRule(rule string) error {
+	switch rule {
+	case policyURI, testURI:
+		return nil
+	case rulePolicy, ruleTest:
+		return fmt.Errorf("%w: it is of the first version of the rules, and this twice reads the second alone: have the rebuilder rebuild the file with a newer twice, sign anew, and drop this statement", ErrRule)
+	}
+	return fmt.Errorf("%w: %.200q is not known here: read it with the twice that made it, or have the rebuilder rebuild the file with this one, sign anew, and drop this statement", ErrRule, rule)
 }
 
 // Decode reads a statement that [New] has made. The error is [ErrOther] if it is
-// about something else than a rebuild.
+// about something else than a rebuild, and wraps [ErrRule] if it has to be made anew.
 func Decode(s intoto.Statement) (*Result, error) {
-	if !Is(s.PredicateType, s.Predicate) {
+	rule := ruleOf(s.PredicateType, s.Predicate)
+	if rule == "" {
 		return nil, ErrOther
 	}
-	r, err := decode(s)
+	r, err := (*Result)(nil), checkRule(rule)
+	if err == nil {
+		r, err = decode(s)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("statement of a rebuild: %w", err)
 	}
@@ -515,8 +557,7 @@ func (r *Result) check() error {
 }
 
 // checkClaims holds the claims against the recipe: every setting in it that the
-// source does not force is claimed, and no other. A statement of an older twice may
-// lack some, and then says less than it would have to.
+// source does not force is claimed, and no other.
 func (r *Result) checkClaims() error {
 	var said []recipe.Choice
 	for _, c := range r.Claimed {
@@ -540,7 +581,7 @@ func (r *Result) checkClaims() error {
 	for i := range max(len(said), len(chosen)) {
 		switch {
 		case i >= len(said):
-			return fmt.Errorf("claimed: does not say %.200q, which the recipe has and the source does not force: an older twice may have made it, and the rebuilder has to make it anew", chosen[i])
+			return fmt.Errorf("claimed: does not say %.200q, which the recipe has and the source does not force", chosen[i])
 		case i >= len(chosen):
 			return fmt.Errorf("claimed: %.200q: the recipe has no such setting", said[i])
 		case said[i] != chosen[i]:

@@ -204,7 +204,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		Page, SummaryType, TestResultType, LevelRebuilt, LevelEquivalent, "### local", "### policy", "### test", "### evidence",
+		Page, SummaryType, TestResultType, LevelRebuilt, LevelEquivalent, "### local", "### policy-2", "### test-2", "### evidence", "`" + policyURI + "`", "`" + testURI + "`",
 		string(inspect.WithoutSignature), string(inspect.WithoutBuildID),
 	} {
 		if !strings.Contains(string(page), want) {
@@ -312,25 +312,33 @@ func TestStrangers(t *testing.T) {
 func TestDecodeRefuses(t *testing.T) {
 	all := examples(t)
 	for what, c := range map[string]struct{ from, old, new, want string }{
-		"a pass with another level":  {"v1.equivalent.json", LevelEquivalent, LevelRebuilt, "verifiedLevels"},
-		"a level of SLSA beside":     {"v1.reproduced.json", `["` + LevelRebuilt + `"]`, `["` + LevelRebuilt + `","SLSA_BUILD_LEVEL_3"]`, "verifiedLevels"},
-		"a failed summary":           {"v1.reproduced.json", `"verificationResult":"PASSED"`, `"verificationResult":"FAILED"`, "verificationResult"},
-		"a summary of a difference":  {"v1.reproduced.json", `"verdict":"reproduced"`, `"verdict":"differs"`, "a summary is about a pass"},
-		"a summary of nothing":       {"v1.reproduced.json", `"verdict":"reproduced"`, `"verdict":"undetermined"`, "a summary is about a pass"},
-		"a test that passed":         {"v1.differs.json", `"result":"FAILED"`, `"result":"PASSED"`, "want FAILED"},
-		"a test that warned":         {"v1.differs.json", `"warnedTests":[]`, `"warnedTests":["x"]`, "want FAILED"},
-		"no list of tests":           {"v1.differs.json", `"warnedTests":[]`, `"warnedTests":null`, "want FAILED"},
-		"a test of a pass":           {"v1.differs.json", `"verdict":"differs"`, `"verdict":"reproduced"`, "a test result is about a difference"},
-		"an unknown member":          {"v1.reproduced.json", `"verifier":`, `"more":1,"verifier":`, "unknown field"},
-		"an unknown evidence":        {"v1.differs.json", `"content":"changed"`, `"content":"changed","extra":1`, "configuration[0]"},
-		"another case":               {"v1.reproduced.json", `"timeVerified"`, `"TimeVerified"`, "not as twice writes it"},
-		"a member twice":             {"v1.reproduced.json", `"verdict":`, `"verdict":"differs","verdict":`, "twice"},
-		"no time":                    {"v1.reproduced.json", `"2026-11-22T13:00:00Z"`, `"2026-11-22 13:00"`, "timeVerified"},
-		"a policy with a digest":     {"v1.reproduced.json", `#policy"`, `#policy","digest":{"sha256":"` + strings.Repeat("0", 64) + `"}`, "want {"},
-		"a choice left out":          {"v1.reproduced.json", `"setting":"-X",`, ``, "a value of no setting"},
-		"a choice turned":            {"v1.reproduced.json", `"setting":"-X","value":"main.version=v1.2.3"`, `"setting":"-X","value":"main.version=v1.2.4"`, "want \"-X main.version=v1.2.4\""},
-		"a null list":                {"v1.equivalent.json", `"restsOn":[`, `"restsOn":null,"x":[`, "unknown field"},
-		"a verifier that is no test": {"v1.differs.json", `"name":"verifier"`, `"name":"versifier"`, "configuration[1]"},
+		"a pass with another level": {"v1.equivalent.json", LevelEquivalent, LevelRebuilt, "verifiedLevels"},
+		"a level of SLSA beside":    {"v1.reproduced.json", `["` + LevelRebuilt + `"]`, `["` + LevelRebuilt + `","SLSA_BUILD_LEVEL_3"]`, "verifiedLevels"},
+		"a failed summary":          {"v1.reproduced.json", `"verificationResult":"PASSED"`, `"verificationResult":"FAILED"`, "verificationResult"},
+		"a summary of a difference": {"v1.reproduced.json", `"verdict":"reproduced"`, `"verdict":"differs"`, "a summary is about a pass"},
+		"a summary of nothing":      {"v1.reproduced.json", `"verdict":"reproduced"`, `"verdict":"undetermined"`, "a summary is about a pass"},
+		"a test that passed":        {"v1.differs.json", `"result":"FAILED"`, `"result":"PASSED"`, "want FAILED"},
+		"a test that warned":        {"v1.differs.json", `"warnedTests":[]`, `"warnedTests":["x"]`, "want FAILED"},
+		"no list of tests":          {"v1.differs.json", `"warnedTests":[]`, `"warnedTests":null`, "want FAILED"},
+		"a test of a pass":          {"v1.differs.json", `"verdict":"differs"`, `"verdict":"reproduced"`, "a test result is about a difference"},
+		"an unknown member":         {"v1.reproduced.json", `"verifier":`, `"more":1,"verifier":`, "unknown field"},
+		"an unknown evidence":       {"v1.differs.json", `"content":"changed"`, `"content":"changed","extra":1`, "configuration[0]"},
+		"another case":              {"v1.reproduced.json", `"timeVerified"`, `"TimeVerified"`, "not as twice writes it"},
+		"a member twice":            {"v1.reproduced.json", `"verdict":`, `"verdict":"differs","verdict":`, "twice"},
+		"no time":                   {"v1.reproduced.json", `"2026-11-22T13:00:00Z"`, `"2026-11-22 13:00"`, "timeVerified"},
+		"a policy with a digest":    {"v1.reproduced.json", `#policy-2"`, `#policy-2","digest":{"sha256":"` + strings.Repeat("0", 64) + `"}`, "want {"},
+		"a choice left out":         {"v1.reproduced.json", `"setting":"-X",`, ``, "a value of no setting"},
+		"a choice turned":           {"v1.reproduced.json", `"setting":"-X","value":"main.version=v1.2.3"`, `"setting":"-X","value":"main.version=v1.2.4"`, "want \"-X main.version=v1.2.4\""},
+		"a null list":               {"v1.equivalent.json", `"restsOn":[`, `"restsOn":null,"x":[`, "unknown field"},
+		// Another rule: what it takes to accuse, and what has to be claimed, was less.
+		"a pass by the first rule":    {"v1.reproduced.json", `#policy-2"`, `#policy"`, "first version of the rules"},
+		"a failure by the first rule": {"v1.differs.json", `#test-2"`, `#test"`, "rebuild the file with a newer twice, sign anew"},
+		"a pass by a later rule":      {"v1.equivalent.json", `#policy-2"`, `#policy-3"`, `v1.md#policy-3" is not known here`},
+		"a failure by a later rule":   {"v1.differs.json", `#test-2"`, `#test-3"`, `v1.md#test-3" is not known here`},
+		"a rule of no version":        {"v1.differs.json", `#test-2"`, `#tests"`, "is not known here"},
+		"a rule that looks like it":   {"v1.reproduced.json", `#policy-2"`, `#policy-2 "`, "is not known here"},
+		"a later rule, more members":  {"v1.reproduced.json", `#policy-2"},`, `#policy-3"},"more":1,`, "is not known here"},
+		"a verifier that is no test":  {"v1.differs.json", `"name":"verifier"`, `"name":"versifier"`, "configuration[1]"},
 	} {
 		s := statement(t, all[c.from])
 		if !strings.Contains(string(s.Predicate), c.old) {
@@ -340,6 +348,12 @@ func TestDecodeRefuses(t *testing.T) {
 		if _, err := Decode(s); err == nil || errors.Is(err, ErrOther) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+	// Nothing is read of a statement by another rule, not even whether it passes.
+	old := statement(t, all["v1.differs.json"])
+	old.Predicate = []byte(strings.Replace(string(old.Predicate), testURI, ruleTest, 1))
+	if r, err := Decode(old); r != nil || !errors.Is(err, ErrRule) || !Is(old.PredicateType, old.Predicate) {
+		t.Errorf("by the first rule: %+v, %v", r, err)
 	}
 	s := statement(t, all["v1.reproduced.json"])
 	s.Subjects = append(s.Subjects, intoto.Subject{Name: "another", Digest: artifact.Of(nil)})
@@ -400,6 +414,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(s.PredicateType == SummaryType, []byte(s.Predicate))
 	}
 	f.Add(true, []byte(`{"policy":{"uri":"`+policyURI+`"}}`))
+	f.Add(true, []byte(`{"policy":{"uri":"`+rulePolicy+`"}}`))
 	f.Add(false, []byte(`{"configuration":[{"uri":"`+testURI+`","annotations":null},{},{}]}`))
 	f.Fuzz(func(t *testing.T, summary bool, predicate []byte) {
 		s := intoto.Statement{Subjects: []intoto.Subject{{Name: "tool", Digest: artifact.Of([]byte("tool"))}}, PredicateType: TestResultType, Predicate: predicate}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -219,6 +220,21 @@ func TestRebuilders(t *testing.T) {
 			s.Predicate = []byte(strings.Replace(string(s.Predicate), rebuilt.LevelRebuilt, "SLSA_BUILD_REPRODUCED", 1))
 			m.states("ben", "ben", s)
 		}, nil, 1, "rebuilds: failed: ben: statement of a rebuild: verifiedLevels"},
+		// The first rule asked for less: neither word of it counts.
+		"a pass by the first rule": {adaOrBen, func(m *market) {
+			m.says("ada", "ada", m.result(compare.Reproduced))
+			m.states("ben", "ben", byFirstRule(m, compare.Reproduced))
+		}, nil, 1, "rebuilds: failed: ben: statement of a rebuild: another rule judged: "},
+		"a failure by the first rule": {adaOrBen, func(m *market) {
+			m.says("ada", "ada", m.result(compare.Reproduced))
+			m.states("ben", "ben", byFirstRule(m, compare.Differs))
+		}, nil, 1, "sign anew, and drop this statement"},
+		"a stranger's, by the first rule": {adaOrBen, func(m *market) {
+			good(m)
+			m.states("eve", "eve", byFirstRule(m, compare.Differs))
+		}, nil, 0, "not counted   eve.sigstore.json"},
+		"no policy, by the first rule": {"", func(m *market) { m.states("pub", "pub", byFirstRule(m, compare.Reproduced)) },
+			[]string{"--key", "pub.pub"}, 1, "pub.sigstore.json: statement of a rebuild: another rule judged: "},
 		"not even a bundle": {adaOrBen, func(m *market) {
 			data := m.says("ada", "ada", m.result(compare.Reproduced))
 			m.write("ben.sigstore.json", bytes.Replace(data, []byte(`"mediaType"`), []byte(`"mediatype"`), 1))
@@ -297,6 +313,19 @@ func TestRebuilders(t *testing.T) {
 			}
 		})
 	}
+}
+
+// byFirstRule is a statement as an older twice made it.
+func byFirstRule(m *market, v compare.Verdict) intoto.Statement {
+	m.t.Helper()
+	s, err := rebuilt.New(m.result(v))
+	m.must(err)
+	old := regexp.MustCompile(`#(policy|test)-2"`).ReplaceAll(s.Predicate, []byte(`#$1"`))
+	if bytes.Equal(old, s.Predicate) {
+		m.t.Fatalf("no rule in %s", s.Predicate)
+	}
+	s.Predicate = old
+	return s
 }
 
 // tamper changes the statement in a bundle.
