@@ -7,6 +7,7 @@ type elfFile struct {
 	kind, machine uint16
 	flags         uint32
 	abi           byte
+	entry         uint64
 	progs         []prog
 }
 
@@ -54,7 +55,7 @@ func (b *Binary) readELF(head []byte) error {
 	default:
 		return errHeader
 	}
-	b.elf = elfFile{kind: o.Uint16(head[16:]), machine: o.Uint16(head[18:]), flags: o.Uint32(counts), abi: head[7]}
+	b.elf = elfFile{kind: o.Uint16(head[16:]), machine: o.Uint16(head[18:]), flags: o.Uint32(counts), abi: head[7], entry: b.word(head[24:])}
 	count := func(i int) uint64 { return uint64(o.Uint16(counts[i:])) }
 	phNum, shNum, strIndex := count(8), count(12), count(14)
 	if phNum > maxSections || shNum > maxSections {

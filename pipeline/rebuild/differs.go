@@ -27,6 +27,9 @@ type difference struct {
 	// unnamed says why the source is not known to be the one that the file names, and
 	// foreign why the toolchain is not the published one; nil if they are.
 	unnamed, foreign *Reason
+	// stripped tells that what the file loads is what was built, and what is not loaded
+	// was removed or written anew after it was linked.
+	stripped bool
 	// changed tells that the file's own hash is wrong.
 	changed bool
 	// whose says whose code is known to be other, and evidence by what.
@@ -63,6 +66,9 @@ const (
 // judge says what follows, which is Differs or Undetermined.
 func (d difference) judge() (compare.Verdict, *Reason) {
 	switch {
+	case d.stripped:
+		return compare.Undetermined, because(Stripped, "its code and data are those that were built, and its symbols, debug information or headers were removed or written anew after it was linked, as strip does: so %s", d.what).
+			hint("ask for the file as the linker left it; -ldflags=-s leaves symbols out of that")
 	case d.ground == groundNone:
 		kind := Flags
 		if d.changed {
@@ -97,14 +103,27 @@ func (r *Reason) because(what string) *Reason {
 const foreignHint = "it may be as its makers compiled it: rebuild it with their toolchain by hand, or ask for a build with a published one"
 
 // differs collects what is known of the difference between the file and b.
-func (j *job) differs(b *built, what string, explanation *explain.Summary) difference {
-	d := difference{what: what, unnamed: j.notNamed(b), foreign: j.notPublished(), changed: j.res.Content == inspect.ContentChanged}
+func (j *job) differs(b *built, what string, explanation *explain.Summary) (d difference, err error) {
+	d = difference{what: what, unnamed: j.notNamed(b), foreign: j.notPublished(), changed: j.res.Content == inspect.ContentChanged}
+	if d.stripped, err = j.stripped(b); err != nil {
+		return d, err
+	}
 	d.ground, d.why = j.groundOf(b)
 	if d.ground == groundNone && j.claim.inexact != "" {
 		d.remedy = "ask its makers for the exact command line"
 	}
 	d.whose, d.evidence = j.whose(b, explanation.Functions())
-	return d
+	return d, nil
+}
+
+// stripped reports whether the file is what was built, after a tool such as strip has
+// worked on it. The build ID has to name exactly that: else the linker may have left
+// the symbols out.
+func (j *job) stripped(b *built) (bool, error) {
+	if !j.confirms(b) {
+		return false, nil
+	}
+	return j.beside(b, func(other *inspect.Binary) (bool, error) { return inspect.Stripped(j.bin, other) })
 }
 
 // whose says whose code differs. Where a function starts is written in its source and

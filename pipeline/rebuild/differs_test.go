@@ -2,6 +2,7 @@ package rebuild
 
 import (
 	"bytes"
+	"debug/elf"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,18 +50,15 @@ func TestDecisions(t *testing.T) {
 	for _, ground := range []groundKind{groundNone, groundDependency, groundBuild} {
 		for _, unnamed := range []*Reason{nil, because(SourceNotNamed, "why").hint("help")} {
 			for _, foreign := range []*Reason{nil, because(ToolchainNotPublished, "why").hint("help")} {
-				for _, changed := range []bool{false, true} {
+				for _, content := range []string{"as linked", "changed", "stripped"} {
 					for _, whose := range []owner{ownerModules, ownerStandard, ownerUnknown} {
-						d := difference{what: "the bytes differ", ground: ground, why: "a ground", unnamed: unnamed, foreign: foreign, changed: changed, whose: whose}
-						is := []string{string(ground), "named", "published", "not changed", string(whose)}
+						d := difference{what: "the bytes differ", ground: ground, why: "a ground", unnamed: unnamed, foreign: foreign, changed: content != "as linked", stripped: content == "stripped", whose: whose}
+						is := []string{string(ground), "named", "published", content, string(whose)}
 						if unnamed != nil {
 							is[1] = "not named"
 						}
 						if foreign != nil {
 							is[2] = "other"
-						}
-						if changed {
-							is[3] = "changed"
 						}
 						want := "no row"
 						for _, r := range rows {
@@ -179,6 +177,26 @@ func (p program) patched(function string) program {
 func (p program) flipped(at int) program {
 	p.data = slices.Clone(p.data)
 	p.data[at] ^= 1
+	return p
+}
+
+// stripped is the program after llvm-strip --strip-sections: without all that is not
+// loaded.
+func (p program) stripped() program {
+	p.t.Helper()
+	f, err := elf.NewFile(bytes.NewReader(p.data))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	end := uint64(0)
+	for _, s := range f.Progs {
+		if s.Type == elf.PT_LOAD {
+			end = max(end, s.Off+s.Filesz)
+		}
+	}
+	p.data = slices.Clone(p.data[:end])
+	clear(p.data[0x28:0x30]) // where the section headers are
+	clear(p.data[0x3a:0x40]) // and how many
 	return p
 }
 
@@ -343,7 +361,17 @@ func TestAccusations(t *testing.T) {
 		"a Go with one more file, untrimmed":       {file: build(append(goFile, "-trimpath=false")...), base: &untrimmed, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
 		"a Go with another function, inlined":      {file: build(goInlined...), want: ToolchainNotPublished},
 		"a Go with another function, no ID":        {file: build(append(goInlined, "-ldflags=-buildid=")...), base: &noID, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
-		"a runtime, with flags that are recorded":  {file: noID.patched("runtime.printbool"), base: &noID, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
+		// Symbols that are gone are nobody's other source, and what is loaded counts.
+		"stripped":                                {file: honest.stripped(), want: Stripped},
+		"stripped, with its hash made right":      {file: honest.stripped().hashed(), want: BytesDiffer},
+		"stripped, and something behind":          {file: program{append(honest.stripped().data, "payload"...), t}, want: BytesDiffer},
+		"stripped, and a function patched":        {file: honest.patched("main.allowed").stripped(), want: BytesDiffer},
+		"stripped, and a text patched":            {file: honest.flipped(text1).stripped(), want: BytesDiffer},
+		"stripped, and the entry point":           {file: honest.flipped(24).stripped(), want: BytesDiffer},
+		"stripped, at a distributor's":            {file: honest.stripped(), change: func(j *job) { j.goroot = "/usr/lib/go" }, want: Stripped},
+		"stripped, of another source":             {file: evil.stripped(), want: BytesDiffer},
+		"stripped, without an ID":                 {file: noID.stripped(), base: &noID, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
+		"a runtime, with flags that are recorded": {file: noID.patched("runtime.printbool"), base: &noID, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
 	} {
 		base := honest
 		if x.base != nil {

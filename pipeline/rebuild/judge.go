@@ -354,7 +354,11 @@ func (j *job) judge(ctx context.Context, b *built) error {
 	if err != nil {
 		return err
 	}
-	verdict, reason := j.differs(b, res.Reason, explanation).judge()
+	d, err := j.differs(b, res.Reason, explanation)
+	if err != nil {
+		return err
+	}
+	verdict, reason := d.judge()
 	if verdict == compare.Differs {
 		j.res.Verdict, j.res.Reason = verdict, reason
 	} else {
@@ -373,6 +377,19 @@ var normalizations = [][]inspect.Normalization{
 
 // equivalent tells whether nothing differs after a normalization.
 func (j *job) equivalent(b *built) (bool, error) {
+	return j.beside(b, func(other *inspect.Binary) (bool, error) {
+		for _, list := range normalizations {
+			if c, err := inspect.Compare(j.bin, other, list...); err == nil && c.Same {
+				j.res.equivalent(c, list...)
+				return true, nil
+			} // an error is about a part that cannot be left out, and then the files are not the same
+		}
+		return false, nil
+	})
+}
+
+// beside returns what is of the binary that was built.
+func (j *job) beside(b *built, is func(*inspect.Binary) (bool, error)) (bool, error) {
 	f, err := j.store.Open(b.file.Digest)
 	if err != nil {
 		return false, err
@@ -382,13 +399,7 @@ func (j *job) equivalent(b *built) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, list := range normalizations {
-		if c, err := inspect.Compare(j.bin, other, list...); err == nil && c.Same {
-			j.res.equivalent(c, list...)
-			return true, nil
-		} // an error is about a part that cannot be left out, and then the files are not the same
-	}
-	return false, nil
+	return is(other)
 }
 
 // equivalent says that nothing differs but what some normalizations leave out.

@@ -59,6 +59,7 @@
 // Of a file whose bytes are others the first line that fits decides:
 //
 //	ground      source     toolchain  content    differs    verdict
+//	any         any        any        stripped   any        undetermined: stripped
 //	none        any        any        changed    any        undetermined: changed
 //	none        any        any        any        any        undetermined: linker flags
 //	any         not named  any        any        any        undetermined: source not named
@@ -104,6 +105,12 @@
 // nothing in a file says whose it is. What remains is a constant of the standard library
 // that only the modules' functions use: a toolchain with another one is taken for
 // another source.
+//
+// The content is stripped if the file's build ID names exactly what was built, the file
+// loads the same code and data at the same addresses, and it has no more in it than what
+// was built but headers and symbols ([inspect.Stripped]). Packagers do that to programs,
+// and what was taken away is no evidence against a source. It is no pass either: nothing
+// places what a tool has written anew.
 //
 // The content is changed if the last part of the file's build ID, a hash of the file,
 // is wrong. That no toolchain does, so then it does not matter where the change is.

@@ -189,6 +189,7 @@ const (
 	Flags            Kind = "linker flags" // they could not be recovered
 	Changed          Kind = "changed"      // it was changed after it was linked, and no more is known
 	// The bytes are others, and that is no ground to say that the file differs.
+	Stripped              Kind = "stripped"                // after it was linked, and it loads what was built
 	SourceNotNamed        Kind = "source not named"        // what was built is not what the file names
 	ToolchainNotPublished Kind = "toolchain not published" // another one than the published made it
 	BuildFailed           Kind = "build failed"            // the recipe does not build

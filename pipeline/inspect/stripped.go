@@ -1,0 +1,107 @@
+package inspect
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// Stripped reports whether a is b after a tool such as strip has worked on it: a loads
+// the code and the data of b at the same addresses, and has no more than b but headers,
+// tables and symbols that such tools write anew. What these say is not compared, so
+// this is no reason to call a and b the same: it is one not to call a another program.
+//
+// An error is one of reading b.
+func Stripped(a, b *Binary) (bool, error) {
+	if a.Format != b.Format || !a.sameStart(b) || !a.within(b) {
+		return false, nil
+	}
+	loaded := false
+	for _, s := range b.Sections {
+		if s.Address == 0 || unloaded(s.Name) {
+			continue
+		}
+		if same, err := a.holds(b, s); err != nil || !same {
+			return false, err
+		}
+		loaded = true
+	}
+	return loaded, nil
+}
+
+// holds reports whether a has at the address of a section of b what b has there.
+func (a *Binary) holds(b *Binary, s Section) (bool, error) {
+	size := s.Size
+	if i := b.mappingAt(s.Address); i >= 0 { // of PE files the last bytes are none of the program
+		size = min(size, b.maps[i].size-int64(s.Address-b.maps[i].address))
+	}
+	p, q := make([]byte, 64<<10), make([]byte, 64<<10)
+	for at := int64(0); at < size; {
+		n := min(int64(len(p)), size-at)
+		if err := b.read(p[:n], s.Offset+at); err != nil {
+			return false, err
+		}
+		if a.load(q[:n], s.Address+uint64(at)) != nil || !bytes.Equal(p[:n], q[:n]) {
+			return false, nil
+		}
+		at += n
+	}
+	return true, nil
+}
+
+// sameStart reports whether ELF files are loaded and started in the same way: their
+// sections, which may be gone, do not tell.
+func (a *Binary) sameStart(b *Binary) bool {
+	if a.Format != ELF {
+		return true
+	}
+	loads := func(b *Binary) (list []prog) {
+		for _, p := range b.elf.progs {
+			if p.kind == ptLoad || p.kind == ptInterp {
+				p.size = 0 // strip leaves zeros at the end out
+				list = append(list, p)
+			}
+		}
+		return list
+	}
+	x, y := a.elf, b.elf
+	return x.kind == y.kind && x.machine == y.machine && x.entry == y.entry && a.pointer == b.pointer && slices.Equal(loads(a), loads(b))
+}
+
+// within reports whether a has no sections that b does not have, but those that tools
+// add, and nothing behind what its headers name.
+func (a *Binary) within(b *Binary) bool {
+	names := map[string]bool{}
+	for _, s := range b.Sections {
+		names[s.Name] = true
+	}
+	end := int64(0)
+	for _, s := range a.Sections {
+		if !names[s.Name] && !unloaded(s.Name) {
+			return false
+		}
+		end = max(end, s.Offset+s.Size)
+	}
+	for _, m := range a.maps {
+		end = max(end, m.offset+m.size)
+	}
+	if a.Format != PE {
+		return end == a.size
+	}
+	end = max(end, a.pe.end) // with the string table, and then zeros up to a multiple
+	rest := make([]byte, min(a.size-end, peAlignment))
+	return a.read(rest, end) == nil && end+int64(len(rest)) == a.size && len(bytes.Trim(rest, "\x00")) == 0
+}
+
+// peAlignment is what the size of a PE file is made a multiple of.
+const peAlignment = 512
+
+// unloaded reports whether a section has this name that holds symbols, debug
+// information or what only names these.
+func unloaded(name string) bool {
+	switch name {
+	case ".symtab", ".strtab", ".shstrtab", ".gnu_debuglink", "(section headers)", "(symbol table)", "(string table)", "(code signature)":
+		return true
+	}
+	return strings.HasPrefix(name, ".debug_") || strings.HasPrefix(name, ".zdebug_") || strings.HasPrefix(name, "__DWARF,")
+}
