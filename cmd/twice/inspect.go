@@ -59,9 +59,12 @@ func (a *app) inspect(ctx context.Context, args []string, flags inspectFlags) er
 	}
 	var all []inspect.File
 	var tables []inspectTable
+	var damaged error // does not keep what there is from being shown
 	for _, arg := range args {
 		list, err := a.inspectAll(ctx, arg, platforms, flags.insecure)
-		if err != nil {
+		if errors.Is(err, errDamaged) {
+			damaged = errors.Join(damaged, err)
+		} else if err != nil {
 			return err
 		}
 		for _, t := range list {
@@ -77,10 +80,10 @@ func (a *app) inspect(ctx context.Context, args []string, flags inspectFlags) er
 	a.progress.Close() // stdout may be the same terminal
 	doc := inspect.NewDocument(all...)
 	if a.json {
-		return printJSON(a.document(), doc)
+		return errors.Join(printJSON(a.document(), doc), damaged)
 	}
 	if a.verbose {
-		return doc.Fprint(a.stdout)
+		return errors.Join(doc.Fprint(a.stdout), damaged)
 	}
 	for i, t := range tables {
 		if i > 0 {
@@ -95,8 +98,12 @@ func (a *app) inspect(ctx context.Context, args []string, flags inspectFlags) er
 			return err
 		}
 	}
-	return nil
+	return damaged
 }
+
+// errDamaged is wrapped by the error about a thing of which no more can be said than
+// what is shown of it.
+var errDamaged = errors.New("there may be other files in it than those")
 
 // inspectTable are the executables of one thing that was named.
 type inspectTable struct {
@@ -183,6 +190,7 @@ func (a *app) inspectSubject(ctx context.Context, ref string, platforms []matrix
 		NPM: a.npm(), Limits: subject.Limits{Executables: maxInspected},
 	}
 	a.progress.Stage("reading " + clean(ref))
+	var damaged error
 	s, err := subject.Open(ctx, ref, cfg)
 	if cause := context.Cause(ctx); cause != nil {
 		return nil, cause
@@ -195,6 +203,9 @@ func (a *app) inspectSubject(ctx context.Context, ref string, platforms []matrix
 	}
 	for _, skipped := range s.Skipped {
 		a.progress.Line("passed over: %s", skipped.String())
+		if skipped.Whole {
+			damaged = fmt.Errorf("%s: %w", clean(s.Ref), errDamaged)
+		}
 	}
 	for i := range s.Executables {
 		e := &s.Executables[i]
@@ -212,7 +223,7 @@ func (a *app) inspectSubject(ctx context.Context, ref string, platforms []matrix
 		}
 		t.files, t.names = append(t.files, f), append(t.names, e.String())
 	}
-	return tables, nil
+	return tables, damaged
 }
 
 func inspectExecutable(ctx context.Context, e *subject.Executable) (inspect.File, error) {

@@ -290,6 +290,22 @@ func (f *found) unreadable(arg string, open func() (io.ReadCloser, error)) {
 	f.failed = true
 }
 
+// notOpened adds what is no subject. A file that is damaged, or that exceeds a limit,
+// has that for a reason, and one that is of no kind that is known says itself why.
+func (a *app) notOpened(f *found, arg string, err error) {
+	file, _, ferr := artifact.OpenNamed(a.at(arg))
+	switch {
+	case ferr != nil:
+		f.unreadable(arg, func() (io.ReadCloser, error) { return nil, err })
+	case errors.Is(err, subject.ErrUnknown) || errors.Is(err, subject.ErrNoExecutables):
+		f.unreadable(arg, func() (io.ReadCloser, error) { return file, nil })
+	default:
+		file.Close()
+		f.list = append(f.list, candidate{rebuild.Subject{Name: arg}, origin{name: filepath.Base(arg)}, rebuild.Unexamined(arg, err.Error())})
+		f.failed = true
+	}
+}
+
 func (f *found) close() error {
 	var errs []error
 	for _, s := range f.opened {
@@ -343,12 +359,7 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 				return nil, errors.Join(err, f.close())
 			}
 			if err != nil {
-				f.unreadable(arg, func() (io.ReadCloser, error) {
-					if file, _, ferr := artifact.OpenNamed(a.at(arg)); ferr == nil {
-						return file, nil // which is no archive, or an empty one: its bytes say why
-					}
-					return nil, err
-				})
+				a.notOpened(f, arg, err)
 				continue
 			}
 			f.opened = append(f.opened, s)
@@ -398,7 +409,7 @@ func (f *found) add(s *subject.Subject, said *testimony, bundles []foundBundle, 
 	}
 	noGo := len(beside)
 	for _, skipped := range s.Skipped {
-		if !f.choice.takes(inside(skipped.Name, skipped.Containers), false) {
+		if !skipped.Whole && !f.choice.takes(inside(skipped.Name, skipped.Containers), false) {
 			in.NotAsked++
 			continue
 		}
@@ -416,6 +427,10 @@ func (f *found) add(s *subject.Subject, said *testimony, bundles []foundBundle, 
 	}
 	if in.Go > 0 {
 		for _, c := range beside {
+			if slices.ContainsFunc(s.Skipped, func(s subject.Skipped) bool { return s.Whole && s.File() == c.Name }) {
+				c.beside.Reason.Hint = "unpack it, and name the folder with what came out"
+				continue
+			}
 			c.beside.Reason.Hint = "say which files matter with --only GLOB, or --go for the Go programs alone"
 		}
 	}

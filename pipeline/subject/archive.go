@@ -139,9 +139,10 @@ func (o *opening) zip(at place, r *io.SectionReader) error {
 	}
 	limited.left = -1
 	if err := covered(r, zr.File); err != nil {
-		if err := o.skip(at, "(the rest of the zip)", "what is outside of the members that it lists: "+err.Error()); err != nil {
+		if err := o.skip(at, "(the rest of the zip)", "it has more in it than its list says, or something else: "+err.Error()); err != nil {
 			return err
 		}
+		o.subject.Skipped[len(o.subject.Skipped)-1].Whole = true
 	}
 	whole := &meter{o: o, packed: r.Size}
 	for _, f := range zr.File {
@@ -182,7 +183,14 @@ func (o *opening) zipped(at place, f *zip.File, whole *meter) error {
 		o.link(path.Dir(f.Name), string(target))
 		return nil
 	}
-	return o.file(at, f.Name, whole, f.Mode()&0o111 != 0)
+	if err := o.file(at, f.Name, whole, f.Mode()&0o111 != 0); err != nil {
+		return err
+	}
+	// The checksum is compared at the end.
+	if _, err := io.Copy(io.Discard, whole); err != nil {
+		return fmt.Errorf("member %s: %w", printable(f.Name, true), err)
+	}
+	return nil
 }
 
 // readerAt reads at most left bytes, unless left is negative.

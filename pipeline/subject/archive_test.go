@@ -419,6 +419,7 @@ func TestHostileZip(t *testing.T) {
 	enc := []byte(plain)
 	i := bytes.LastIndex(enc, []byte("PK\x01\x02"))
 	enc[i+8] |= 1
+	enc[bytes.LastIndex(enc, []byte("PK\x03\x04"))+6] |= 1
 	s, err := openedFile(t, "x.zip", string(enc), Limits{})
 	want(t, s, err, "a a")
 	if len(s.Skipped) != 1 || s.Skipped[0].Reason != "it is encrypted" {
@@ -430,17 +431,21 @@ func crcOf(s string) string {
 	return string(binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(s))))
 }
 
-// setMethod changes the compression method of all members in the directory.
+// setMethod changes the compression method of all members, in front of them and in the
+// directory.
 func setMethod(archive string, method uint16) string {
 	b := []byte(archive)
-	for at := 0; ; {
-		i := bytes.Index(b[at:], []byte("PK\x01\x02"))
-		if i < 0 {
-			return string(b)
+	for signature, field := range map[string]int{"PK\x01\x02": 10, "PK\x03\x04": 8} {
+		for at := 0; ; at += 4 {
+			i := bytes.Index(b[at:], []byte(signature))
+			if i < 0 {
+				break
+			}
+			at += i
+			binary.LittleEndian.PutUint16(b[at+field:], method)
 		}
-		at += i + 4
-		binary.LittleEndian.PutUint16(b[at+6:], method)
 	}
+	return string(b)
 }
 
 // A directory that is larger than its limit is not read.

@@ -175,7 +175,7 @@ func (o *opening) top(b blob, c Container, name string) error {
 	}
 }
 
-var errNothingKnown = fault.Hint(errors.New("neither an executable nor an archive that is known"),
+var errNothingKnown = fault.Hint(ErrUnknown,
 	"these can be opened: ELF, Mach-O, PE and WebAssembly files; tar, zip, deb and apk, and what is compressed with gzip, zstd, xz or bzip2")
 
 // archive opens an archive, which is c itself.

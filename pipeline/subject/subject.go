@@ -76,6 +76,10 @@ var ErrLimit = errors.New("beyond the limit")
 // has no executables in it.
 var ErrNoExecutables = errors.New("no executables")
 
+// ErrUnknown is wrapped by the error about a file that begins as none that can be
+// opened does.
+var ErrUnknown = errors.New("neither an executable nor an archive that is known")
+
 // Config is what Open needs of the world.
 type Config struct {
 	// Dir is an existing folder. Open makes a folder of its own in it.
@@ -221,6 +225,9 @@ type Skipped struct {
 	Containers []Container
 	// Reason may quote the file. String escapes it.
 	Reason string
+	// Whole tells that it is about what is around the executables: whatever somebody
+	// asks for of that may be another thing to other tools.
+	Whole bool
 }
 
 // String returns a line like [Executable.String], with the reason.

@@ -19,9 +19,9 @@ const (
 	zipDescriptor, zipDeferred = 0x08074b50, 8
 )
 
-// covered fails if there are bytes in a zip file that belong to no member of its list:
-// something in front, between or behind, such as members that a tool finds which reads
-// from the start.
+// covered fails if a tool that reads a zip file from its start may find other members
+// than its list has: where there are bytes that belong to none of them, in front,
+// between or behind, or where the header of a member says something else than the list.
 func covered(r *io.SectionReader, files []*zip.File) error {
 	at := int64(0)
 	bytesAt := func(at int64, n int) ([]byte, error) {
@@ -55,6 +55,10 @@ func covered(r *io.SectionReader, files []*zip.File) error {
 			return fmt.Errorf("the member at byte %d is not in its list", at)
 		}
 		delete(members, start)
+		name, err := bytesAt(at+zipLocalSize, int(word(head, 26)))
+		if what := contradiction(head, string(name), f); err != nil || what != "" {
+			return fmt.Errorf("the member at byte %d has another %s there than in its list", at, what)
+		}
 		if f.CompressedSize64 > uint64(r.Size()-start) {
 			return fmt.Errorf("the member at byte %d is cut off", at)
 		}
@@ -107,4 +111,25 @@ func covered(r *io.SectionReader, files []*zip.File) error {
 		return fmt.Errorf("at byte %d there is something behind its list", at)
 	}
 	return nil
+}
+
+// contradiction says what the header in front of a member says otherwise than the list,
+// or nothing. Sizes may stand behind the header, or in a field of their own.
+func contradiction(head []byte, name string, f *zip.File) string {
+	const encrypted, elsewhere = 1, 0xffffffff
+	short, long := binary.LittleEndian.Uint16, binary.LittleEndian.Uint32
+	size := func(got uint32, want uint64) bool { return got == elsewhere || uint64(got) == want }
+	switch deferred := f.Flags&zipDeferred != 0; {
+	case name != f.Name:
+		return "name"
+	case (short(head[6:])^f.Flags)&(encrypted|zipDeferred) != 0:
+		return "form"
+	case short(head[8:]) != f.Method:
+		return "compression"
+	case !deferred && long(head[14:]) != f.CRC32:
+		return "checksum"
+	case !deferred && !(size(long(head[18:]), f.CompressedSize64) && size(long(head[22:]), f.UncompressedSize64)):
+		return "size"
+	}
+	return ""
 }
