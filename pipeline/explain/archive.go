@@ -52,7 +52,8 @@ type ArchiveFacts struct {
 type Member struct {
 	Name string `json:"name"`
 	// State is "changed", "only in A", "only in B" or, if nothing but attributes
-	// differ, "attributes".
+	// differ, "attributes". It is "not read in A" or "not read in B" of one that may be
+	// there behind the place up to which that archive can be read.
 	State string `json:"state"`
 	// Attributes are those that differ: "mtime", "mode".
 	Attributes []Value `json:"attributes,omitempty"`
@@ -485,10 +486,14 @@ func (e *explainer) archives(c *Comparison, a, b input) {
 	inA, sumA, sizeA, errA := list(a, c.A.Kind)
 	inB, sumB, sizeB, errB := list(b, c.B.Kind)
 	x.A, x.B = ArchiveFacts{len(inA), sizeA}, ArchiveFacts{len(inB), sizeB}
-	for _, err := range []error{errA, errB} {
-		if err != nil {
-			c.noteText("read archive: " + err.Error())
-		}
+	onlyA, onlyB := "only in A", "only in B"
+	if errA != nil {
+		c.noteText("A cannot be read to its end, and what it has there is not compared: read archive: " + errA.Error())
+		onlyB = "not read in A"
+	}
+	if errB != nil {
+		c.noteText("B cannot be read to its end, and what it has there is not compared: read archive: " + errB.Error())
+		onlyA = "not read in B"
 	}
 	if c.A.Kind != c.B.Kind {
 		c.cause("archive-format", Certain, Cause{A: c.A.Kind, B: c.B.Kind})
@@ -517,13 +522,13 @@ func (e *explainer) archives(c *Comparison, a, b input) {
 		switch {
 		case p[1] < 0:
 			name := inA[p[0]].name
-			if add(Member{Name: name, State: "only in A"}) && !partial {
+			if add(Member{Name: name, State: onlyA}) && !partial {
 				c.cause("archive-members", Certain, Cause{Text: "only A has a member of this name", A: name})
 			}
 			continue
 		case p[0] < 0:
 			name := inB[p[1]].name
-			if add(Member{Name: name, State: "only in B"}) && !partial {
+			if add(Member{Name: name, State: onlyB}) && !partial {
 				c.cause("archive-members", Certain, Cause{Text: "only B has a member of this name", B: name})
 			}
 			continue
@@ -555,7 +560,10 @@ func (e *explainer) archives(c *Comparison, a, b input) {
 			}
 			c.noteText("not all members that differ are explained")
 		}
-		if changed {
+		switch {
+		case changed && ma.regular && mb.regular && !(ma.read && mb.read):
+			c.cause("content", Possible, Cause{Text: "the content, as far as it can be read: in one of them it is damaged or cut off", Where: ma.name})
+		case changed:
 			c.cause("content", Certain, Cause{Where: ma.name})
 		}
 	}
