@@ -6,17 +6,20 @@ import (
 
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/oci"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
-// Contents is what a signed dist holds, all of it.
+// Contents is what a signed dist holds, all of it, or what was rejected.
 type Contents struct {
 	// Files are the digests of all files but bundles, by their paths below dist: the
-	// record, its artifacts, and what the layout of its images consists of.
+	// record, its artifacts, and what the layout of its images consists of. Of what was
+	// rejected they are the record and what the passes built.
 	Files map[string]artifact.Digest
 	// Largest is the size in bytes of the largest file, as far as the record states
-	// sizes: of all but the configurations of images, which are small.
+	// sizes: of all but the configurations of images, which are small, and what was
+	// rejected.
 	Largest int64
 	// Bundles say what each bundle that a release has is about, by its path.
 	Bundles map[string]BundleOf
@@ -67,6 +70,12 @@ func ContentsOf(rec *report.Record) (*Contents, error) {
 		}
 	}
 
+	if !rec.Verdict.Pass() {
+		c.rejected(rec)
+		if test, err := slsa.NewTestResult(rec, ""); err == nil {
+			sign(base+".double-build", slsa.TestResultType, test.Subjects[0].Digest)
+		}
+	}
 	if len(rec.Images) == 0 {
 		return c, nil
 	}
@@ -97,6 +106,25 @@ func ContentsOf(rec *report.Record) (*Contents, error) {
 		sign(imageBundle(s.Digest), ImageSignature, s.Digest)
 	}
 	return c, nil
+}
+
+// rejected adds what the passes built and was kept.
+func (c *Contents) rejected(rec *report.Record) {
+	add := func(name string, d artifact.Digest) {
+		if d != "" {
+			c.Files[name] = d
+		}
+	}
+	for _, b := range rec.Binaries {
+		add(rejectedBinary(build.A, b.Target, b.Name), b.A)
+		add(rejectedBinary(build.B, b.Target, b.Name), b.B)
+	}
+	for _, f := range rec.Files {
+		if !f.Verdict.Pass() {
+			add(rejectedFile(build.A, f.Name), f.A)
+			add(rejectedFile(build.B, f.Name), f.B)
+		}
+	}
 }
 
 // Folders are the paths of all folders that hold files or bundles, sorted.

@@ -103,7 +103,7 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	}
 	if cfg.Write {
 		// Whether it can be written is known before anything else is done.
-		if p.out, err = output.Open(cfg.Out, written); err != nil {
+		if p.out, err = output.Open(ctx, cfg.Out, written); err != nil {
 			return nil, fmt.Errorf("--out: %w", err)
 		}
 	}

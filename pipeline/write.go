@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,8 +17,6 @@ import (
 	"github.com/twicebuild/twice/pipeline/archive"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
-	"github.com/twicebuild/twice/pipeline/compare"
-	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/output"
 	"github.com/twicebuild/twice/pipeline/report"
 )
@@ -89,14 +86,14 @@ func (o *Outcome) write(ctx context.Context, rec *report.Record, pkg Package) er
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if err := p.out.Replace(dest); err != nil {
+	if err := p.out.Replace(ctx, dest); err != nil {
 		return err
 	}
 	if o.Err() != nil {
 		return signErr // the two builds are kept all the same
 	}
 	// What was rejected before is of no interest any more.
-	return p.out.Remove(p.Rejected())
+	return p.out.Remove(ctx, p.Rejected())
 }
 
 // record gathers what is known, without the artifacts of dist.
@@ -320,141 +317,6 @@ func (o *Outcome) writeRejected(dir string) error {
 		}
 	}
 	return nil
-}
-
-// written returns an error unless twice may delete dir: it is not there, or
-// empty, or holds a record of ours and nothing that the record does not list.
-func written(dir string) error {
-	foreign := func(format string, args ...any) error {
-		return fault.Usage(fmt.Errorf(format, args...), "move it away, or name another folder with --out")
-	}
-	info, err := os.Lstat(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case info.Mode()&fs.ModeSymlink != 0:
-		return foreign("%s is a symbolic link, which would be replaced, and not what it leads to", dir)
-	case !info.IsDir():
-		return foreign("%s is no folder", dir)
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	if entries, err := fs.ReadDir(root.FS(), "."); err != nil || len(entries) == 0 {
-		return err
-	}
-	list, err := listed(root)
-	if err != nil {
-		return foreign("%s was not written by twice: %w", dir, err)
-	}
-	return fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if e.IsDir() && list.folder(name) || e.Type().IsRegular() && list.file(name) {
-			return nil
-		}
-		return foreign("%s holds %s, which twice did not write", dir, name)
-	})
-}
-
-// contents are the names of the files in a folder that twice has written.
-type contents struct {
-	files   map[string]bool
-	folders map[string]bool
-	images  bool
-}
-
-// listed reads from a record which files are in its folder. It reads no more of
-// it than that, so that another version of twice may have written it.
-func listed(root *os.Root) (*contents, error) {
-	info, err := root.Lstat(RecordName)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > report.MaxSize {
-		return nil, fmt.Errorf("it has no %s", RecordName)
-	}
-	data, err := root.ReadFile(RecordName)
-	if err != nil {
-		return nil, err
-	}
-	var rec struct {
-		Schema    string          `json:"schema"`
-		Project   string          `json:"project"`
-		Version   string          `json:"version"`
-		Verdict   compare.Verdict `json:"verdict"`
-		Artifacts []struct {
-			Name string `json:"name"`
-		} `json:"artifacts"`
-		Built []struct {
-			Name   string        `json:"name"`
-			Target matrix.Target `json:"target"`
-		} `json:"binaries"`
-		Files []struct {
-			Name string `json:"name"`
-		} `json:"files"`
-		Images []struct {
-			Digest    artifact.Digest `json:"digest"`
-			Manifests []struct {
-				Digest artifact.Digest `json:"digest"`
-			} `json:"manifests"`
-		} `json:"images"`
-	}
-	if err := json.Unmarshal(data, &rec); err != nil || !strings.HasPrefix(rec.Schema, "twice.release/") {
-		return nil, fmt.Errorf("its %s is another's", RecordName)
-	}
-	c := &contents{files: map[string]bool{}, folders: map[string]bool{".": true}, images: len(rec.Images) > 0}
-	add := func(name string) {
-		c.files[name], c.files[name+BundleSuffix] = true, true
-		for dir := path.Dir(name); dir != "." && dir != "/"; dir = path.Dir(dir) {
-			c.folders[dir] = true
-		}
-	}
-	add(RecordName)
-	add(rec.Project + "_" + rec.Version + ".provenance")
-	add(rec.Project + "_" + rec.Version + ".double-build")
-	for _, a := range rec.Artifacts {
-		add(a.Name)
-	}
-	for _, img := range rec.Images {
-		add(imageBundle(img.Digest))
-		for _, m := range img.Manifests {
-			add(imageBundle(m.Digest))
-		}
-	}
-	if rec.Verdict.Pass() {
-		return c, nil
-	}
-	for _, pass := range []build.Pass{build.A, build.B} {
-		for _, b := range rec.Built {
-			add(rejectedBinary(pass, b.Target, b.Name))
-		}
-		for _, f := range rec.Files {
-			add(rejectedFile(pass, f.Name))
-		}
-	}
-	return c, nil
-}
-
-func (c *contents) folder(name string) bool {
-	return c.folders[name] || c.images && slices.Contains([]string{ImagesName, ImagesName + "/blobs", ImagesName + "/blobs/sha256"}, name)
-}
-
-func (c *contents) file(name string) bool {
-	if c.files[name] {
-		return true
-	}
-	dir, base := path.Split(name)
-	switch dir {
-	case ImagesName + "/":
-		return c.images && (base == "oci-layout" || base == "index.json")
-	case ImagesName + "/blobs/sha256/":
-		_, err := artifact.ParseDigest("sha256:" + base)
-		return c.images && err == nil
-	}
-	return false
 }
 
 // rejectedBinary and rejectedFile are where what a pass built lies below what was

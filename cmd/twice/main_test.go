@@ -99,6 +99,7 @@ func TestScript(t *testing.T) {
 			"unreached":    cmdUnreached,
 			"snapshot":     cmdSnapshot,
 			"unchanged":    cmdUnchanged,
+			"old-dist":     cmdOldDist,
 			"registry":     cmdRegistry,
 			"unpack":       cmdUnpack,
 			"pack":         cmdPack,

@@ -38,10 +38,8 @@ func newProject(t *testing.T) *project {
 	p := &project{dir: t.TempDir(), cache: filepath.Join(w.cache, "twice"), env: append(os.Environ(), w.environ(home)...)}
 	p.mark = "MARK_OF_TEST=" + filepath.Base(filepath.Dir(home)) + filepath.Base(home)
 	for name, text := range map[string]string{
-		"go.mod":            "module example.com/p\n\ngo 1.26.8\n",
-		"main.go":           "package main\n\nfunc main() { println(\"p\") }\n",
-		"dist/release.json": "{\n  \"schema\": \"twice.release/v1\",\n  \"artifacts\": [{\"name\": \"old.tar.gz\"}]\n}\n",
-		"dist/old.tar.gz":   "old",
+		"go.mod":  "module example.com/p\n\ngo 1.26.8\n",
+		"main.go": "package main\n\nfunc main() { println(\"p\") }\n",
 		"release.toml": "project = \"p\"\n[[binary]]\npackage = \".\"\n[matrix]\ninclude = [\"linux/amd64\"]\n" +
 			"[[override]]\ntarget = \"*/*\"\nenv = { " + strings.Replace(p.mark, "=", " = \"", 1) + "\" }\n",
 	} {
@@ -60,7 +58,10 @@ func newProject(t *testing.T) *project {
 			t.Fatalf("git %v: %v\n%s", args, err, out)
 		}
 	}
-	var err error
+	err := writeOldDist(filepath.Join(p.dir, "dist"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if p.dist, err = readTree(filepath.Join(p.dir, "dist")); err != nil {
 		t.Fatal(err)
 	}

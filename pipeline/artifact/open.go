@@ -100,6 +100,20 @@ func ReadRegular(root *os.Root, name string, limit int64) ([]byte, error) {
 	return io.ReadAll(&atMost{f, name, limit})
 }
 
+// DigestRegular returns the digest of a file that [OpenRegular] opens.
+func DigestRegular(ctx context.Context, root *os.Root, name string, limit int64) (Digest, error) {
+	f, _, err := OpenRegular(root, name, limit)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := NewHasher(io.Discard)
+	if _, err := io.Copy(h, Until(ctx, &atMost{f, name, limit})); err != nil {
+		return "", fmt.Errorf("hash %s: %w", name, err)
+	}
+	return h.Digest(), nil
+}
+
 // atMost fails when there is more to read than left bytes.
 type atMost struct {
 	r    io.Reader

@@ -7,8 +7,8 @@
 //	    .twice-unfinished    the marker, locked while a run lives: first there, last to go
 //	    process              the number of that run's process, for messages
 //	    new/                 what becomes dist, or what is being removed
-//	    old-dist/            what was dist, all of it, until there is the new one; only where
-//	                         two folders cannot be exchanged in one step
+//	    old-dist/            what was dist, all of it, until it was looked at once more; for a
+//	                         moment before the exchange what becomes dist, all of it
 //
 // The marker names the folder that it is for, so that a copy of it elsewhere, in
 // somebody's repository for instance, is not taken for one. The lock is the
@@ -18,6 +18,8 @@
 package output
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,7 +45,9 @@ type Output struct {
 
 	dir  string // what is written
 	base string // dist.staging
-	ours func(dir string) error
+	ours func(ctx context.Context, dir string) error
+	// seen is what a folder looked like when it was judged last, by where it belongs.
+	seen map[string]look
 	lock *flock.Flock
 }
 
@@ -66,30 +70,30 @@ const (
 
 // Open reserves dir, an absolute path, for this process, and mends what a killed
 // one has left. ours returns an error unless a folder may be deleted, which it
-// may if it is not there; dir and what is [Rejected] must be such. An error
-// leaves nothing behind.
-func Open(dir string, ours func(dir string) error) (_ *Output, err error) {
-	o := &Output{dir: dir, base: Unfinished(dir), ours: ours}
+// may if it is not there; dir and what is [Rejected] must be such. It may take its
+// time, and hears the context. An error leaves nothing behind.
+func Open(ctx context.Context, dir string, ours func(ctx context.Context, dir string) error) (_ *Output, err error) {
+	o := &Output{dir: dir, base: Unfinished(dir), ours: ours, seen: map[string]look{}}
 	o.Staging = o.path(fresh)
 	if info, err := os.Stat(filepath.Dir(dir)); err != nil || !info.IsDir() {
 		return nil, fault.Usage(fmt.Errorf("%s: its parent folder does not exist", dir))
 	}
 	// Before anything is written, as far as that can be told.
-	if err := o.replaceable(); err != nil {
+	if err := o.replaceable(ctx); err != nil {
 		return nil, err
 	}
 	if err := o.acquire(); err != nil {
 		return nil, err
+	}
+	if err := o.mend(ctx); err != nil {
+		return nil, errors.Join(err, o.release(false))
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, o.Close())
 		}
 	}()
-	if err := o.mend(); err != nil {
-		return nil, err
-	}
-	if err := o.replaceable(); err != nil {
+	if err := o.replaceable(ctx); err != nil {
 		return nil, err
 	}
 	if err := o.name(); err != nil {
@@ -114,9 +118,36 @@ func (o *Output) name() error {
 
 func (o *Output) path(name string) string { return filepath.Join(o.base, name) }
 
+// old is where what was dest waits until it is removed.
+func (o *Output) old(dest string) string { return o.path(former + filepath.Base(dest)) }
+
 // replaceable returns an error unless all that may be replaced is ours.
-func (o *Output) replaceable() error {
-	return errors.Join(o.ours(o.dir), o.ours(Rejected(o.dir)))
+func (o *Output) replaceable(ctx context.Context) error {
+	return errors.Join(o.mine(ctx, o.dir, o.dir), o.mine(ctx, Rejected(o.dir), Rejected(o.dir)))
+}
+
+// mine returns an error unless the folder at a path may be deleted: dest, or what was
+// dest. To judge it takes reading it; one that looks as it did when it was judged is
+// not judged again.
+func (o *Output) mine(ctx context.Context, dest, at string) error {
+	before, err := lookAt(ctx, at)
+	if err != nil {
+		return err
+	}
+	if seen, ok := o.seen[dest]; ok && seen == before {
+		return nil
+	}
+	if err := o.ours(ctx, at); err != nil {
+		return err
+	}
+	after, err := lookAt(ctx, at)
+	if err == nil && after != before {
+		err = fault.Hint(fmt.Errorf("%s changes while it is read", at), "wait until nothing writes there, or name another folder with --out")
+	}
+	if err == nil {
+		o.seen[dest] = before
+	}
+	return err
 }
 
 // step is told what comes next. Tests end the process there.
@@ -262,9 +293,9 @@ func (o *Output) known() error {
 
 // mend brings dir back where it was moved away and nothing took its place, and
 // removes what is of no use any more.
-func (o *Output) mend() error {
+func (o *Output) mend(ctx context.Context) error {
 	for _, dest := range []string{o.dir, Rejected(o.dir)} {
-		old := o.path(former + filepath.Base(dest))
+		old := o.old(dest)
 		if !exists(old) {
 			continue
 		}
@@ -278,6 +309,9 @@ func (o *Output) mend() error {
 			}
 			continue
 		}
+		if err := o.mine(ctx, dest, old); err != nil {
+			return err
+		}
 		if err := o.remove(old); err != nil {
 			return err
 		}
@@ -286,15 +320,15 @@ func (o *Output) mend() error {
 	return build.RemoveAll(o.Staging)
 }
 
-// remove removes a folder from a place where nobody takes half of it for the
-// whole, if the process ends in between.
-func (o *Output) remove(dir string) error {
+// remove removes what waits to be removed, from a place where nobody takes half of it
+// for the whole, if the process ends in between.
+func (o *Output) remove(old string) error {
 	step("remove what is unfinished")
 	if err := build.RemoveAll(o.Staging); err != nil {
 		return err
 	}
 	step("move away")
-	if err := os.Rename(dir, o.Staging); err != nil {
+	if err := os.Rename(old, o.Staging); err != nil {
 		return err
 	}
 	step("remove the old one")
@@ -302,38 +336,60 @@ func (o *Output) remove(dir string) error {
 }
 
 // Replace puts what is in Staging in the place of dest, which is the output
-// folder or what is [Rejected] of it, and removes what was there. That is checked
-// again, for a build takes its time.
-func (o *Output) Replace(dest string) error {
+// folder or what is [Rejected] of it, and removes what was there. A build takes its
+// time, so that is looked at again: right before, and where nobody else puts anything
+// any more. If it is not ours any more, all of it is back in its place.
+func (o *Output) Replace(ctx context.Context, dest string) error {
 	step("sync")
 	if err := syncTree(o.Staging); err != nil {
 		return err
 	}
-	if err := o.ours(dest); err != nil {
+	if err := o.mine(ctx, dest, dest); err != nil {
 		return err
+	}
+	if !exists(dest) {
+		step("rename")
+		return errors.Join(os.Rename(o.Staging, dest), syncFolder(filepath.Dir(dest)), syncFolder(o.base))
 	}
 	if err := o.swap(dest); err != nil {
 		return err
 	}
+	return o.settle(ctx, dest, o.swapBack)
+}
+
+// settle removes what was dest and is out of the way. back undoes that, if it is not
+// ours after all.
+func (o *Output) settle(ctx context.Context, dest string, back func(dest string) error) error {
 	if err := errors.Join(syncFolder(filepath.Dir(dest)), syncFolder(o.base)); err != nil {
 		return err
 	}
-	return o.mend()
+	err := o.mine(ctx, dest, o.old(dest))
+	if err == nil {
+		return o.remove(o.old(dest))
+	}
+	if err := errors.Join(back(dest), syncFolder(filepath.Dir(dest))); err != nil {
+		return err
+	}
+	return cmp.Or(o.mine(ctx, dest, dest), err) // by the name that it has again
 }
 
-// swap puts what is in Staging in the place of dest, of which there is the old one
-// or the new one in between; where the system cannot exchange two folders, or
-// none, which mend repairs.
+// swap puts what is in Staging in the place of dest, and what was there beside. Of dest
+// there is the old one or the new one in between; where the system cannot exchange two
+// folders, or none, which mend repairs.
 func (o *Output) swap(dest string) error {
-	if !exists(dest) {
-		step("rename")
-		return os.Rename(o.Staging, dest)
+	old := o.old(dest)
+	step("set aside")
+	if err := os.Rename(o.Staging, old); err != nil {
+		return err
 	}
 	step("exchange")
-	if exchange(o.Staging, dest) == nil {
+	if exchange(old, dest) == nil {
 		return nil
 	}
-	old := o.path(former + filepath.Base(dest))
+	step("take again")
+	if err := os.Rename(old, o.Staging); err != nil {
+		return err
+	}
 	step("move away")
 	if err := os.Rename(dest, old); err != nil {
 		return err
@@ -345,13 +401,36 @@ func (o *Output) swap(dest string) error {
 	return nil
 }
 
-// Remove removes dest, the output folder or what is [Rejected] of it, if it is
-// ours, and what is in Staging.
-func (o *Output) Remove(dest string) error {
-	if err := o.ours(dest); err != nil || !exists(dest) {
+// swapBack undoes what swap has done.
+func (o *Output) swapBack(dest string) error {
+	old := o.old(dest)
+	step("exchange back")
+	if exchange(old, dest) == nil {
+		step("take again")
+		return os.Rename(old, o.Staging)
+	}
+	step("take away")
+	if err := os.Rename(dest, o.Staging); err != nil {
 		return err
 	}
-	return o.remove(dest)
+	step("bring back")
+	return os.Rename(old, dest)
+}
+
+// Remove removes dest, the output folder or what is [Rejected] of it, if it is
+// ours, and what is in Staging.
+func (o *Output) Remove(ctx context.Context, dest string) error {
+	if err := o.mine(ctx, dest, dest); err != nil || !exists(dest) {
+		return err
+	}
+	step("move out of the way")
+	if err := os.Rename(dest, o.old(dest)); err != nil {
+		return err
+	}
+	return o.settle(ctx, dest, func(dest string) error {
+		step("bring back")
+		return os.Rename(o.old(dest), dest)
+	})
 }
 
 // Close removes what is not finished, and gives the folder free.
@@ -359,26 +438,33 @@ func (o *Output) Close() error {
 	if o.lock == nil {
 		return nil
 	}
-	err := o.mend()
-	if err == nil {
+	// What is left to be removed was judged already.
+	err := o.mend(context.Background())
+	return errors.Join(err, o.release(err == nil))
+}
+
+// release gives the folder free. What else is in it stays, unless it is tidy.
+func (o *Output) release(tidy bool) (err error) {
+	if tidy {
 		step("remove the process")
-		err = os.Remove(o.path(process))
-		if errors.Is(err, fs.ErrNotExist) {
+		if err = os.Remove(o.path(process)); errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
+		tidy = err == nil
 	}
-	if err == nil && runtime.GOOS != "windows" {
+	if tidy && runtime.GOOS != "windows" {
 		step("remove the marker")
 		err = os.Remove(o.path(marker))
+		tidy = err == nil
 	}
 	err = errors.Join(err, o.lock.Close())
 	o.lock = nil
-	if err == nil && runtime.GOOS == "windows" {
+	if tidy && runtime.GOOS == "windows" {
 		// No file is removed there while it is open. Another run may have it now.
 		_ = os.Remove(o.path(marker))
 	}
 	step("remove the folder")
-	if err == nil {
+	if tidy {
 		_ = os.Remove(o.base) // another run may have begun in it
 	}
 	return err

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,7 +56,7 @@ func fill(dir, text string) error {
 }
 
 // ours takes a folder with a file of that name for one of ours.
-func ours(dir string) error {
+func ours(_ context.Context, dir string) error {
 	if !exists(dir) || exists(filepath.Join(dir, "ours")) {
 		return nil
 	}
@@ -64,7 +65,7 @@ func ours(dir string) error {
 
 // write is a whole run.
 func write(dir, text string) (err error) {
-	o, err := Open(dir, ours)
+	o, err := Open(context.Background(), dir, ours)
 	if err != nil {
 		return err
 	}
@@ -72,10 +73,10 @@ func write(dir, text string) (err error) {
 	if err := fill(o.Staging, text); err != nil {
 		return err
 	}
-	if err := o.Replace(dir); err != nil {
+	if err := o.Replace(context.Background(), dir); err != nil {
 		return err
 	}
-	return o.Remove(Rejected(dir))
+	return o.Remove(context.Background(), Rejected(dir))
 }
 
 // kill runs write in a process of its own that ends at a step, and tells whether
@@ -189,7 +190,7 @@ func TestKilled(t *testing.T) {
 					kill(t, again, "new", c.exchange, n)
 					more := kill(t, again, "newer", c.exchange, m)
 					what := fmt.Sprintf("killed at step %d, and at step %d", n, m)
-					o, err := Open(again, ours)
+					o, err := Open(t.Context(), again, ours)
 					if err != nil {
 						t.Fatalf("%s: %v", what, err)
 					}
@@ -226,13 +227,13 @@ func must[T any](v T, err error) T {
 // A second run is told at once, and by whom it is kept out; it changes nothing.
 func TestBusy(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dist")
-	first, err := Open(dir, ours)
+	first, err := Open(t.Context(), dir, ours)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := treeOf(t, filepath.Dir(dir))
 	want := "another run of twice (process " + strconv.Itoa(os.Getpid()) + ") is writing " + dir
-	if _, err := Open(dir, ours); err == nil || err.Error() != want || fault.KindOf(err) != fault.KindOutside {
+	if _, err := Open(t.Context(), dir, ours); err == nil || err.Error() != want || fault.KindOf(err) != fault.KindOutside {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	if runtime.GOOS != "windows" {
@@ -240,7 +241,7 @@ func TestBusy(t *testing.T) {
 		if err := os.Symlink(filepath.Dir(dir), link); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(filepath.Join(link, "dist"), ours); err == nil || !strings.HasPrefix(err.Error(), "another run of twice (") {
+		if _, err := Open(t.Context(), filepath.Join(link, "dist"), ours); err == nil || !strings.HasPrefix(err.Error(), "another run of twice (") {
 			t.Errorf("by another path: %v", err)
 		}
 	}
@@ -248,7 +249,7 @@ func TestBusy(t *testing.T) {
 		t.Errorf("it changed %v", got)
 	}
 	// Another folder beside it is another's business.
-	other, err := Open(dir+"2", ours)
+	other, err := Open(t.Context(), dir+"2", ours)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +331,7 @@ func TestForeign(t *testing.T) {
 // What somebody puts into dist while a build takes its time is not deleted.
 func TestForeignLate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dist")
-	o, err := Open(dir, ours)
+	o, err := Open(t.Context(), dir, ours)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,11 +339,151 @@ func TestForeignLate(t *testing.T) {
 	if err := errors.Join(fill(o.Staging, "new"), os.Mkdir(dir, 0o755), os.WriteFile(late, nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	if err := o.Replace(dir); err == nil {
+	if err := o.Replace(t.Context(), dir); err == nil {
 		t.Error("it was replaced")
 	}
 	if err := o.Close(); err != nil || !exists(late) || exists(Unfinished(dir)) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestForeignLast: what somebody puts into dist, or writes there, at the last moment is
+// not lost: dist is the old one again, with it, and the error says so. If the run is
+// killed meanwhile, the next one keeps it too.
+func TestForeignLast(t *testing.T) {
+	// A folder is ours if each of its files says the same as the others.
+	alike := func(_ context.Context, dir string) error {
+		first := ""
+		for name, text := range treeOf(t, dir) {
+			if !slices.Contains(files, name) || first != "" && text != first {
+				return fault.Usage(fmt.Errorf("%s holds %s, which is not ours", dir, name))
+			}
+			first = text
+		}
+		return nil
+	}
+	changes := map[string]func(dir string) error{
+		"a file": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "b", "precious"), []byte("precious"), 0o644)
+		},
+		"an edit":       func(dir string) error { return os.WriteFile(filepath.Join(dir, "a"), []byte("precious"), 0o644) },
+		"of equal size": func(dir string) error { return os.WriteFile(filepath.Join(dir, "a"), []byte("dlo"), 0o644) },
+		"a folder": func(dir string) error {
+			return errors.Join(os.Rename(dir, dir+".mine"), os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "precious"), nil, 0o644))
+		},
+	}
+	defer func() { step, exchange = func(string) {}, exchangeFolders }()
+	for name, change := range changes {
+		for _, c := range []struct{ exchange, at string }{
+			{"yes", "sync"}, {"yes", "set aside"}, {"yes", "exchange"},
+			{"no", "sync"}, {"no", "exchange"}, {"no", "move away"},
+			{"remove", "move out of the way"},
+		} {
+			t.Run(name+" "+c.exchange+" "+c.at, func(t *testing.T) {
+				dir := filepath.Join(t.TempDir(), "dist")
+				dest, text := dir, "old"
+				if c.exchange == "remove" {
+					dest = Rejected(dir)
+				}
+				if exchange = exchangeFolders; c.exchange == "no" {
+					exchange = func(a, b string) error { return errors.ErrUnsupported }
+				}
+				if err := fill(dest, text); err != nil {
+					t.Fatal(err)
+				}
+				o, err := Open(t.Context(), dir, alike)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := fill(o.Staging, "new"); err != nil {
+					t.Fatal(err)
+				}
+				var want map[string]string
+				step = func(what string) {
+					if what == c.at && want == nil {
+						if err := change(dest); err != nil {
+							t.Fatal(err)
+						}
+						want = treeOf(t, dest)
+					}
+				}
+				if c.exchange == "remove" {
+					err = o.Remove(t.Context(), dest)
+				} else {
+					err = o.Replace(t.Context(), dest)
+				}
+				step = func(string) {}
+				if err == nil || fault.KindOf(err) != fault.KindUsage || !strings.HasPrefix(err.Error(), dest+" holds ") {
+					t.Errorf("%v", err)
+				}
+				if err := o.Close(); err != nil {
+					t.Error(err)
+				}
+				if got := treeOf(t, dest); !maps.Equal(got, want) || exists(Unfinished(dir)) {
+					t.Errorf("%v, want %v", got, want)
+				}
+			})
+		}
+	}
+}
+
+// TestForeignKilled: a run that is killed after the exchange, before it looked at what
+// was there, leaves that to the next run, which keeps what is not ours until it was
+// moved away.
+func TestForeignKilled(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "dist")
+	mark := must((&Output{dir: dir}).text())
+	old := filepath.Join(Unfinished(dir), former+"dist")
+	err := errors.Join(fill(dir, "new"), fill(filepath.Join(old, "in"), "old"), os.WriteFile(filepath.Join(Unfinished(dir), marker), []byte(mark), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := treeOf(t, filepath.Dir(dir))
+	for range 2 {
+		if _, err := Open(t.Context(), dir, ours); err == nil || err.Error() != old+" is not ours" || fault.KindOf(err) != fault.KindUsage {
+			t.Fatalf("%v", err)
+		}
+		if got := treeOf(t, filepath.Dir(dir)); !maps.Equal(got, before) {
+			t.Fatalf("%v, want %v", got, before)
+		}
+	}
+	if err := os.Rename(old, dir+".mine"); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(dir, "newer"); err != nil || read(t, dir) != "newer" || exists(Unfinished(dir)) {
+		t.Error(err)
+	}
+}
+
+// TestLookOnce: a folder that looks as it did is not read again, and one that changes
+// while it is read is not ours.
+func TestLookOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "dist")
+	if err := fill(dir, "old"); err != nil {
+		t.Fatal(err)
+	}
+	read, during := 0, func() error { return nil }
+	judge := func(_ context.Context, at string) error {
+		if at == dir || strings.HasSuffix(at, former+"dist") {
+			read++
+		}
+		return during()
+	}
+	o, err := Open(t.Context(), dir, judge)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(fill(o.Staging, "new"), o.Replace(t.Context(), dir), o.Close()); err != nil || read != 1 {
+		t.Errorf("read %d times: %v", read, err)
+	}
+	during = func() error { return os.WriteFile(filepath.Join(dir, "more"), make([]byte, read), 0o644) }
+	if _, err := Open(t.Context(), dir, judge); err == nil || err.Error() != dir+" changes while it is read" || exists(Unfinished(dir)) {
+		t.Errorf("%v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Open(ctx, dir, judge); !errors.Is(err, context.Canceled) || exists(Unfinished(dir)) {
+		t.Errorf("interrupted: %v", err)
 	}
 }
 
@@ -357,7 +498,7 @@ func TestLinkedProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := Open(dir, func(string) error { return nil })
+	o, err := Open(t.Context(), dir, func(context.Context, string) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
