@@ -39,7 +39,7 @@ var depsRules = map[string]string{
 	"pipeline/toolchain": "pipeline/artifact pipeline/disk pipeline/gocmd pipeline/fault",
 	"pipeline/modules":   "pipeline/artifact pipeline/gocmd pipeline/fault pipeline/recipe",
 	"pipeline/build":     "pipeline/artifact pipeline/fault pipeline/process pipeline/recipe",
-	"pipeline/workspace": "pipeline/build",
+	"pipeline/workspace": "pipeline/build pipeline/disk",
 	"pipeline/output":    "pipeline/artifact pipeline/build pipeline/fault",
 	"pipeline/compare":   "pipeline/artifact",
 	"pipeline/archive":   "pipeline/artifact",

@@ -12,6 +12,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -78,6 +79,15 @@ type Config struct {
 	Progress *report.Progress
 	// HookLog gets what hooks print.
 	HookLog io.Writer
+}
+
+// waits says that another process obtains the same toolchain.
+func (cfg Config) waits(process int) {
+	who := ""
+	if process > 0 {
+		who = fmt.Sprintf(" (process %d)", process)
+	}
+	cfg.Progress.Line("waiting for another run of twice%s, which obtains the same toolchain", who)
 }
 
 // ErrDiffers is returned when the two passes were completed and do not agree.

@@ -357,6 +357,7 @@ func (p *Plan) obtainToolchain(ctx context.Context, user settings, tree string) 
 		HostArch:         p.cfg.Host.Arch,
 		AllowUnpublished: p.File.Toolchain.Unpublished,
 		MaxBytes:         p.cfg.CacheMax,
+		Waits:            p.cfg.waits,
 		Now:              p.cfg.Now,
 	})
 	return err

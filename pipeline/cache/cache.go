@@ -25,8 +25,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/twicebuild/twice/pipeline/disk"
 	"github.com/twicebuild/twice/pipeline/toolchain"
 	"github.com/twicebuild/twice/pipeline/workspace"
@@ -217,7 +215,7 @@ func listLocks(dir string, add func(Entry) error) error {
 		if !e.Type().IsRegular() || !lockPattern.MatchString(e.Name()) {
 			continue
 		}
-		l := flock.New(filepath.Join(dir, locks, e.Name()))
+		l := disk.NewLock(filepath.Join(dir, locks, e.Name()))
 		free, err := l.TryLock()
 		if err != nil {
 			return err

@@ -175,7 +175,7 @@ func (s store) used(e fs.DirEntry) (time.Time, error) {
 // use keeps the toolchain from being removed until the lock is closed, which it is
 // with the process, too. It notes the time unless that is zero.
 func (s store) use(ctx context.Context, now time.Time) (*flock.Flock, error) {
-	lock := flock.New(s.path(".use"))
+	lock := disk.NewLock(s.path(".use"))
 	// Who removes it holds the lock for a moment only.
 	if _, err := lock.TryRLockContext(ctx, 20*time.Millisecond); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", lock.Path(), err)
@@ -204,7 +204,7 @@ func (s store) claim(whole bool) (free bool, release func() error, err error) {
 		names = append(names, ".use")
 	}
 	for _, suffix := range names {
-		l := flock.New(s.path(suffix))
+		l := disk.NewLock(s.path(suffix))
 		ok, err := l.TryLock()
 		if err != nil || !ok {
 			return false, nil, errors.Join(err, release())

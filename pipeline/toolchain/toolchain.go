@@ -56,6 +56,7 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/disk"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"golang.org/x/mod/module"
@@ -123,6 +124,9 @@ type Options struct {
 	Offline bool
 	// MaxBytes bounds what the toolchains in CacheDir take. Zero is no bound.
 	MaxBytes int64
+	// Waits is told when another process has to be waited for, such as one that downloads
+	// the same toolchain, by its number, or zero. Nil tells nobody.
+	Waits func(process int)
 	// Now is the clock, for when one of the cache was used. Nil notes nothing.
 	Now func() time.Time
 
@@ -497,9 +501,9 @@ func (f *finder) download(ctx context.Context) error {
 // alone runs do while no other process does the same, with an empty folder
 // f.path(".partial") that it removes afterwards.
 func (f *finder) alone(ctx context.Context, do func() error) (err error) {
-	lock := flock.New(f.path(".lock"))
-	if _, err := lock.TryLockContext(ctx, 50*time.Millisecond); err != nil {
-		return fmt.Errorf("lock %s: %w", f.path(".lock"), err)
+	lock, err := disk.Lock(ctx, f.path(".lock"), f.Waits)
+	if err != nil {
+		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	// Who holds the lock knows that nobody is at work on this folder.

@@ -11,11 +11,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"time"
 
 	"github.com/gofrs/flock"
 
 	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/disk"
 )
 
 // Workspace is the folder that one run works in. It is locked for as long as
@@ -53,7 +53,7 @@ func New(ctx context.Context, base string) (w *Workspace, err error) {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return err
 		}
-		w = &Workspace{Dir: dir, lock: flock.New(filepath.Join(dir, "lock"))}
+		w = &Workspace{Dir: dir, lock: disk.NewLock(filepath.Join(dir, "lock"))}
 		if _, err := w.lock.TryLock(); err != nil {
 			return fmt.Errorf("lock %s: %w", dir, err)
 		}
@@ -93,9 +93,9 @@ func Visit(ctx context.Context, base string, gone, lives func(dir string) error)
 // alone calls do while no other process makes or removes a workspace below base:
 // between its creation and its lock a workspace looks abandoned.
 func alone(ctx context.Context, base string, do func() error) (err error) {
-	gate := flock.New(filepath.Join(base, "lock"))
-	if _, err := gate.TryLockContext(ctx, 20*time.Millisecond); err != nil {
-		return fmt.Errorf("lock %s: %w", gate.Path(), err)
+	gate, err := disk.Lock(ctx, filepath.Join(base, "lock"), nil)
+	if err != nil {
+		return err
 	}
 	defer func() { err = errors.Join(err, gate.Close()) }()
 	return do()
@@ -113,7 +113,7 @@ func each(base string, gone, lives func(dir string) error) error {
 			continue
 		}
 		dir := filepath.Join(base, e.Name())
-		l := flock.New(filepath.Join(dir, "lock"))
+		l := disk.NewLock(filepath.Join(dir, "lock"))
 		free, err := l.TryLock()
 		if err == nil && free {
 			err = l.Close()
