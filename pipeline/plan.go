@@ -103,6 +103,9 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	}
 	if cfg.Write {
 		// Whether it can be written is known before anything else is done.
+		if err := checkOut(cfg.Out); err != nil {
+			return nil, fmt.Errorf("--out: %w", err)
+		}
 		if p.out, err = output.Open(ctx, cfg.Out, written); err != nil {
 			return nil, fmt.Errorf("--out: %w", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -60,6 +61,21 @@ func written(ctx context.Context, dir string) error {
 		}
 		return o.check(ctx, name, e)
 	})
+}
+
+// checkOut returns an error for a path that a folder of ours never has, whether or not
+// there is something.
+func checkOut(dir string) error {
+	real, err := filepath.EvalSymlinks(filepath.Dir(dir))
+	if err != nil {
+		return nil // told when it is opened
+	}
+	for _, name := range append(strings.Split(real, string(filepath.Separator)), filepath.Base(dir)) {
+		if strings.EqualFold(name, ".git") {
+			return fault.Usage(fmt.Errorf("%s is in a folder of git", dir), "name another folder")
+		}
+	}
+	return nil
 }
 
 // foreign is an error of what must not be deleted.

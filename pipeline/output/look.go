@@ -13,10 +13,13 @@ import (
 // same files, as far as names, sizes and times tell. The zero value is that of nothing.
 type look [sha256.Size]byte
 
+// maxLook is how many files and folders are looked at. No release has so many.
+const maxLook = 100_000
+
 // lookAt looks at a folder, or at what is in its place, and at all that is below. No
 // link is followed. Where the folder itself is does not matter.
 func lookAt(ctx context.Context, dir string) (l look, err error) {
-	h, there := sha256.New(), false
+	h, seen := sha256.New(), 0
 	err = filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
 		if name == dir && errors.Is(err, fs.ErrNotExist) {
 			return fs.SkipAll
@@ -24,7 +27,9 @@ func lookAt(ctx context.Context, dir string) (l look, err error) {
 		if err = errors.Join(err, context.Cause(ctx)); err != nil {
 			return err
 		}
-		there = true
+		if seen++; seen > maxLook {
+			return fmt.Errorf("%s has more than %d files", dir, maxLook)
+		}
 		rel, err := filepath.Rel(dir, name)
 		if err != nil {
 			return err
@@ -40,7 +45,7 @@ func lookAt(ctx context.Context, dir string) (l look, err error) {
 		fmt.Fprintln(h)
 		return nil
 	})
-	if err == nil && there {
+	if err == nil && seen > 0 {
 		h.Sum(l[:0])
 	}
 	return l, err

@@ -78,6 +78,11 @@ func Open(ctx context.Context, dir string, ours func(ctx context.Context, dir st
 	if info, err := os.Stat(filepath.Dir(dir)); err != nil || !info.IsDir() {
 		return nil, fault.Usage(fmt.Errorf("%s: its parent folder does not exist", dir))
 	}
+	for _, dest := range []string{dir, Rejected(dir), o.base} {
+		if mounted(dest) {
+			return nil, fault.Usage(fmt.Errorf("%s is a mount point, which no rename replaces", dest), "name a folder below it with --out")
+		}
+	}
 	// Before anything is written, as far as that can be told.
 	if err := o.replaceable(ctx); err != nil {
 		return nil, err
@@ -130,14 +135,12 @@ func (o *Output) replaceable(ctx context.Context) error {
 // dest. To judge it takes reading it; one that looks as it did when it was judged is
 // not judged again.
 func (o *Output) mine(ctx context.Context, dest, at string) error {
-	before, err := lookAt(ctx, at)
-	if err != nil {
-		return err
-	}
-	if seen, ok := o.seen[dest]; ok && seen == before {
+	before, lookErr := lookAt(ctx, at)
+	if seen, ok := o.seen[dest]; ok && lookErr == nil && seen == before {
 		return nil
 	}
-	if err := o.ours(ctx, at); err != nil {
+	// What somebody else has may be anything, also what cannot be looked at.
+	if err := cmp.Or(o.ours(ctx, at), lookErr); err != nil {
 		return err
 	}
 	after, err := lookAt(ctx, at)
@@ -164,9 +167,18 @@ func (o *Output) acquire() error {
 		if made != nil && !errors.Is(made, fs.ErrExist) {
 			return fmt.Errorf("nothing can be written beside %s: %w", o.dir, made)
 		}
-		err := o.mark()
+		var err error
+		if made != nil {
+			err = o.usable()
+		}
+		if err == nil {
+			err = o.mark()
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			err = fault.Usage(fmt.Errorf("what a run has left cannot be used: %w", err), moveAway)
 		}
 		if err != nil && made == nil {
 			_ = os.Remove(o.base) // which fails if another run has begun in it
@@ -215,6 +227,19 @@ func (o *Output) text() (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("twice.unfinished/v1\n%q\n", filepath.Join(parent, filepath.Base(o.dir))), nil
+}
+
+// usable returns an error if another user can change what is unfinished, which becomes
+// dist.
+func (o *Output) usable() error {
+	info, err := os.Lstat(o.base)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() && !own(info) {
+		return fault.Usage(fmt.Errorf("%s belongs to another user", o.base), moveAway)
+	}
+	return nil
 }
 
 // mark writes the marker, unless it is there. A folder that has something in it
@@ -269,8 +294,10 @@ func (o *Output) mark() error {
 }
 
 func (o *Output) foreign(why string) error {
-	return fault.Usage(fmt.Errorf("%s was not written by twice: %s", o.base, why), "move it away, or name another folder with --out")
+	return fault.Usage(fmt.Errorf("%s was not written by twice: %s", o.base, why), moveAway)
 }
+
+const moveAway = "move it away, or name another folder with --out"
 
 // known returns an error if there is something in the folder that no run puts
 // there.

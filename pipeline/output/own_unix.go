@@ -1,0 +1,15 @@
+//go:build unix
+
+package output
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// own reports whether something belongs to the user who runs this process.
+func own(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || int(st.Uid) == os.Geteuid()
+}
