@@ -281,11 +281,14 @@ func TestCompilerKilled(t *testing.T) {
 	p.untouched(t)
 }
 
-// full runs twice where dir is a file system of the given size.
-func (p *project) full(t *testing.T, dir, size string, args ...string) (int, string) {
+// full runs twice where dir is a file system of the given size, and then a script, whose
+// $0 is dir, and "$@" the same run.
+func (p *project) full(t *testing.T, dir, size, before, after string, args ...string) (int, string) {
 	t.Helper()
 	cmd, stderr := p.twice(args...)
-	script := `mount -t tmpfs -o size=` + size + ` tmpfs "$0" || exit 99; "$@"; status=$?; ls -A "$0" >&2; exit $status`
+	script := `mount -t tmpfs -o size=` + size + ` tmpfs "$0" || exit 99; ` + before + `
+		"$@"; status=$?; ls -A "$0" >&2; ` + after + `
+		exit $status`
 	cmd.Args = append([]string{"unshare", "-Urm", "sh", "-c", script, dir}, cmd.Args...)
 	var err error
 	if cmd.Path, err = exec.LookPath("unshare"); err != nil {
@@ -305,7 +308,7 @@ func TestDiskFull(t *testing.T) {
 		if err := os.MkdirAll(work, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		got, said := p.full(t, work, "5m", "release", "--snapshot")
+		got, said := p.full(t, work, "5m", "", "", "release", "--snapshot")
 		if got != exitFailure || !strings.Contains(said, "no space left on device") || !strings.HasSuffix(said, "\nlock\n") {
 			t.Errorf("exit status %d\n%s", got, said)
 		}
@@ -314,15 +317,29 @@ func TestDiskFull(t *testing.T) {
 	t.Run("dist", func(t *testing.T) {
 		p := newProject(t)
 		out := t.TempDir()
-		got, said := p.full(t, out, "200k", "release", "--snapshot", "--out", filepath.Join(out, "dist"))
+		got, said := p.full(t, out, "200k", "", "", "release", "--snapshot", "--out", filepath.Join(out, "dist"))
 		// Nothing is in out, so nothing is listed after the message.
-		if got != exitFailure || !strings.HasSuffix(said, ": no space left on device\n") {
+		if got != exitFailure || !strings.HasSuffix(said, ": no space left on device\n") || !strings.Contains(said, filepath.Join(out, "dist.staging")) {
 			t.Errorf("exit status %d\n%s", got, said)
 		}
 		if n := strings.Count(said, "twice: "); n != 1 {
 			t.Errorf("%d errors, want one\n%s", n, said)
 		}
 		p.untouched(t)
+	})
+	// The old dist is on the full disk, too. It stays, and with more room the next run
+	// replaces it and leaves nothing.
+	t.Run("old dist", func(t *testing.T) {
+		p := newProject(t)
+		out := t.TempDir()
+		old := filepath.Join(p.dir, "dist")
+		got, said := p.full(t, out, "200k", `cp -r '`+old+`' "$0/dist" || exit 98`,
+			`diff -r '`+old+`' "$0/dist" >&2 || exit 97; mount -o remount,size=64m "$0" || exit 99; "$@" 2>/dev/null || exit 96; ls -A "$0" "$0/dist" >&2`,
+			"release", "--snapshot", "--out", filepath.Join(out, "dist"))
+		_, after, _ := strings.Cut(said, ": no space left on device\ndist\n")
+		if got != exitFailure || !strings.HasPrefix(after, out+":\ndist\n\n") || !strings.Contains(after, "SHA256SUMS") || strings.Contains(after, "old.tar.gz") {
+			t.Errorf("exit status %d\n%s", got, said)
+		}
 	})
 }
 
