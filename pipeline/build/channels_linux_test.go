@@ -69,6 +69,10 @@ var channels = map[string]channel{
 	"abstract socket":         {leaveAbstract, fetchAbstract, true},
 	"vsock port":              {leaveVsock, fetchVsock, true},
 	"name of a process":       {leaveName, fetchName, true},
+	"write hint":              {leaveHint, fetchHint, false},
+	"number of renames":       counter(1<<16, renames),
+	"room for files":          counter(1<<18, filesFree),
+	"number of a namespace":   counter(1<<16, namespaceNumber),
 	"mailbox by unix socket":  mailbox(func(w world) (string, string) { return "unix", filepath.Join(w.shared, "mail") }),
 	"mailbox by unix message": {leaveMessage, fetchMessage, false},
 	"mailbox by TCP":          mailbox(func(w world) (string, string) { return "tcp", "127.0.0.1:" + strconv.Itoa(w.port) }),
@@ -318,6 +322,113 @@ func keyring(ring int) channel {
 			return binary.BigEndian.Uint16(data), err == nil && n == 2
 		},
 	}
+}
+
+// hints are values that a file can have as the lifetime of what is written to it. They
+// stay with it as long as the kernel remembers the file.
+const firstHint, lastHint = 2, 5 // short to extreme: two bits
+
+// eachHint calls f for each pair of bits of a word, with a file that stands for it.
+func eachHint(w world, f func(shift int, fd uintptr) error) (err error) {
+	bits(w, func(i int, file string) {
+		if i%2 == 0 && err == nil {
+			var fd int
+			if fd, err = unix.Open(file, unix.O_RDONLY, 0); err == nil {
+				err = errors.Join(f(i, uintptr(fd)), unix.Close(fd))
+			}
+		}
+	})
+	return err
+}
+
+func leaveHint(w world, word uint16) error {
+	return eachHint(w, func(shift int, fd uintptr) error {
+		hint := uint64(firstHint + word>>shift&3)
+		return fileHint(fd, unix.F_SET_RW_HINT, &hint)
+	})
+}
+
+func fetchHint(w world) (word uint16, ok bool) {
+	err := eachHint(w, func(shift int, fd uintptr) error {
+		var hint uint64
+		if err := fileHint(fd, unix.F_GET_RW_HINT, &hint); err != nil {
+			return err
+		}
+		if hint < firstHint || hint > lastHint {
+			return errors.New("there is none")
+		}
+		word |= uint16(hint-firstHint) << shift
+		return nil
+	})
+	return word, err == nil
+}
+
+func fileHint(fd uintptr, request int, hint *uint64) error {
+	if _, _, errno := unix.Syscall(unix.SYS_FCNTL, fd, uintptr(request), uintptr(unsafe.Pointer(hint))); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// counter is a number that the kernel has for all processes together. Nobody has to leave a
+// word there: in steps that are large enough it is the same for both passes, and another
+// some time later.
+func counter(step uint64, read func() (uint64, error)) channel {
+	return channel{
+		leave: func(world, uint16) error {
+			_, err := read()
+			return err
+		},
+		fetch: func(world) (uint16, bool) {
+			n, err := read()
+			return uint16(n / step), err == nil
+		},
+	}
+}
+
+// renames reads how many files were renamed on this machine.
+func renames() (uint64, error) {
+	fd, err := unix.InotifyInit1(0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	dir, err := os.MkdirTemp(".", "renames")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	if _, err := unix.InotifyAddWatch(fd, dir, unix.IN_MOVED_FROM); err != nil {
+		return 0, err
+	}
+	if err := errors.Join(os.WriteFile(dir+"/a", nil, 0o600), os.Rename(dir+"/a", dir+"/b")); err != nil {
+		return 0, err
+	}
+	var data [unix.SizeofInotifyEvent + unix.NAME_MAX + 1]byte
+	if _, err := unix.Read(fd, data[:]); err != nil {
+		return 0, err
+	}
+	return uint64((*unix.InotifyEvent)(unsafe.Pointer(&data)).Cookie), nil
+}
+
+func filesFree() (uint64, error) {
+	var st unix.Statfs_t
+	err := unix.Statfs(".", &st)
+	return st.Ffree, err
+}
+
+// namespaceNumber reads the number of a namespace, which no other ever gets.
+func namespaceNumber() (number uint64, err error) {
+	f, err := os.Open("/proc/self/ns/uts")
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	const get = 0x8008b70d // NS_GET_ID of include/uapi/linux/nsfs.h
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), get, uintptr(unsafe.Pointer(&number))); errno != 0 {
+		return 0, errno
+	}
+	return number, nil
 }
 
 func (w world) key() int {
@@ -694,7 +805,7 @@ func TestChannels(t *testing.T) {
 	marks := []string{"attribute", "time of a file", "time of a device", "access time"}
 	leaky := map[string][]string{
 		"namespaces":       nil,
-		"namespaces alone": {"cached pages", "vsock port", "mailbox by unix socket", "mailbox by unix message"},
+		"namespaces alone": {"cached pages", "write hint", "number of renames", "room for files", "number of a namespace", "vsock port", "mailbox by unix socket", "mailbox by unix message"},
 		"landlock":         marks,
 	}
 	tier := func(t *testing.T, name string, c Confinement) {

@@ -162,7 +162,7 @@ func probe(ctx context.Context, scratch string, path []string) Confinement {
 func (c Confinement) settled() Confinement {
 	lack := func(format string, args ...any) { c.Missing = append(c.Missing, fmt.Sprintf(format, args...)) }
 	if !c.Seccomp {
-		lack("passes: a hook of one can leave word for the other, in keyrings of the kernel and by sockets")
+		lack("passes: a hook of one can leave word for the other, in keyrings, files and counters of the kernel, and by sockets")
 	}
 	if c.Namespaces {
 		c.NetworkCut = "none"

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"slices"
 	"unsafe"
 
 	"github.com/elastic/go-seccomp-bpf/arch"
@@ -26,13 +27,18 @@ type rule struct {
 	tests  []argument
 }
 
-// argument compares the n-th argument of a call, from 0, of which the kernel takes
-// the lower 32 bits.
+// argument compares the bits of mask of the n-th argument of a call, from 0, of which
+// the kernel takes the lower 32 bits.
 type argument struct {
 	n     int
 	test  bpf.JumpTest
 	value uint32
+	mask  uint32
 }
+
+func equal(n int, value uint32) argument    { return argument{n, bpf.JumpEqual, value, 1<<32 - 1} }
+func notEqual(n int, value uint32) argument { return argument{n, bpf.JumpNotEqual, value, 1<<32 - 1} }
+func anyOf(n int, bits uint32) argument     { return argument{n, bpf.JumpBitsSet, bits, 1<<32 - 1} }
 
 // System calls by what they would be good for. A compiler, git or a shell takes
 // none of them.
@@ -64,8 +70,10 @@ var (
 	spared = []string{
 		"io_uring_setup", "io_uring_enter", "io_uring_register",
 		"clone3", "socketcall", "memfd_create", "memfd_secret",
-		// These give numbers that the kernel never gives again, as those in counted.
-		"pidfd_open", "statmount", "listmount",
+		// These tell what the kernel counts for all, as those in counted: processes,
+		// mounts, files that were renamed, and how many more a disk has room for.
+		"pidfd_open", "statmount", "listmount", "inotify_init", "inotify_init1",
+		"statfs", "statfs64", "fstatfs", "fstatfs64", "ustat",
 	}
 	// others are calls on other processes, which a PID namespace hides.
 	others = []string{"ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "move_pages", "migrate_pages"}
@@ -85,43 +93,49 @@ const cloneNew = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | u
 // counted are calls that tell a number which the kernel counts up for all processes
 // together, so that a pass could read what another has made of it. Nothing that builds
 // takes them: the cookies of a socket and of its network namespace, the peer of a
-// socket as a file, a process as a file, the number of a mount that is never used
-// again, that of a mount namespace, and where on the disk a file lies.
+// socket as a file, a process as a file, and the number of a mount that is never used
+// again.
 var counted = []rule{
-	{"getsockopt", noOption, []argument{{1, bpf.JumpEqual, unix.SOL_SOCKET}, {2, bpf.JumpEqual, unix.SO_COOKIE}}},
-	{"getsockopt", noOption, []argument{{1, bpf.JumpEqual, unix.SOL_SOCKET}, {2, bpf.JumpEqual, unix.SO_NETNS_COOKIE}}},
-	{"getsockopt", noOption, []argument{{1, bpf.JumpEqual, unix.SOL_SOCKET}, {2, bpf.JumpEqual, unix.SO_PEERPIDFD}}},
-	{"setsockopt", noOption, []argument{{1, bpf.JumpEqual, unix.SOL_SOCKET}, {2, bpf.JumpEqual, unix.SO_PASSPIDFD}}},
-	{"clone", refused, []argument{{0, bpf.JumpBitsSet, unix.CLONE_PIDFD}}},
-	{"statx", invalid, []argument{{3, bpf.JumpBitsSet, unix.STATX_MNT_ID_UNIQUE}}},
-	{"ioctl", notNow, []argument{{1, bpf.JumpEqual, nsMountID}}},
-	{"ioctl", notNow, []argument{{1, bpf.JumpEqual, fsMap}}},
-	// A lease stops whoever would write to a file of the host, and notices tell of
-	// what others do in a folder.
-	{"fcntl", refused, []argument{{1, bpf.JumpEqual, unix.F_SETLEASE}}},
-	{"fcntl64", refused, []argument{{1, bpf.JumpEqual, unix.F_SETLEASE}}},
-	{"fcntl", refused, []argument{{1, bpf.JumpEqual, unix.F_NOTIFY}}},
-	{"fcntl64", refused, []argument{{1, bpf.JumpEqual, unix.F_NOTIFY}}},
+	{"getsockopt", noOption, []argument{equal(1, unix.SOL_SOCKET), equal(2, unix.SO_COOKIE)}},
+	{"getsockopt", noOption, []argument{equal(1, unix.SOL_SOCKET), equal(2, unix.SO_NETNS_COOKIE)}},
+	{"getsockopt", noOption, []argument{equal(1, unix.SOL_SOCKET), equal(2, unix.SO_PEERPIDFD)}},
+	{"setsockopt", noOption, []argument{equal(1, unix.SOL_SOCKET), equal(2, unix.SO_PASSPIDFD)}},
+	{"clone", refused, []argument{anyOf(0, unix.CLONE_PIDFD)}},
+	{"statx", invalid, []argument{anyOf(3, unix.STATX_MNT_ID_UNIQUE)}},
 }
 
-// Requests of ioctl(2), from include/uapi/linux/nsfs.h (NS_GET_MNTNS_ID) and fs.h
-// (FS_IOC_FIEMAP).
-const (
-	nsMountID = 0x8008b705
-	fsMap     = 0xc020660b
-)
+// requests are those of ioctl(2) and fcntl(2) by which a pass could leave something
+// with a file that it can only read, or see what others did.
+func requests() []rule {
+	var list []rule
+	// A namespace as a file tells numbers that are never used again. A file system tells
+	// where a file lies and how full it is, and can be given keys. cp and compilers ask
+	// it for nothing that they do not do without. The second byte of a request says
+	// what kind of file it is for: Documentation/userspace-api/ioctl/ioctl-number.rst.
+	for _, kind := range []uint32{0xb7, 'f', 'X', 0x94} {
+		list = append(list, rule{"ioctl", notNow, []argument{{1, bpf.JumpEqual, kind << 8, 0xff00}}})
+	}
+	// A lease stops whoever would write to a file of the host, notices tell of what others
+	// do in a folder, and a hint stays with a file while the kernel knows it.
+	for _, request := range []uint32{unix.F_SETLEASE, unix.F_NOTIFY, unix.F_SET_RW_HINT, unix.F_SET_FILE_RW_HINT} {
+		for _, call := range []string{"fcntl", "fcntl64"} {
+			list = append(list, rule{call, refused, []argument{equal(1, request)}})
+		}
+	}
+	return list
+}
 
 // forbidden are the system calls that the command of c may not make.
 func forbidden(c cell) []rule {
 	list := []rule{
-		{"clone", refused, []argument{{0, bpf.JumpBitsSet, cloneNew}}},
+		{"clone", refused, []argument{anyOf(0, cloneNew)}},
 		// Reading without waiting tells what is in the cache.
-		{"preadv2", notNow, []argument{{5, bpf.JumpBitsSet, unix.RWF_NOWAIT}}},
+		{"preadv2", notNow, []argument{anyOf(5, unix.RWF_NOWAIT)}},
 		// A pair of sockets talks to nobody else, except one that sends datagrams
 		// (SOCK_DGRAM is 2, and SOCK_RAW, 3, means the same): it can be told another
 		// address, which a read-only mount does not guard.
-		{"socketpair", noFamily, []argument{{0, bpf.JumpNotEqual, unix.AF_UNIX}}},
-		{"socketpair", notNow, []argument{{1, bpf.JumpBitsSet, unix.SOCK_DGRAM}}},
+		{"socketpair", noFamily, []argument{notEqual(0, unix.AF_UNIX)}},
+		{"socketpair", notNow, []argument{anyOf(1, unix.SOCK_DGRAM)}},
 	}
 	all := func(answer uint32, calls []string) {
 		for _, call := range calls {
@@ -131,13 +145,13 @@ func forbidden(c cell) []rule {
 	if c.Root != "" {
 		// The network namespace leads nowhere. Unix sockets and the like are not
 		// bound to it.
-		list = append(list, rule{"socket", noFamily, []argument{{0, bpf.JumpNotEqual, unix.AF_INET}, {0, bpf.JumpNotEqual, unix.AF_INET6}}})
+		list = append(list, rule{"socket", noFamily, []argument{notEqual(0, unix.AF_INET), notEqual(0, unix.AF_INET6)}})
 	} else {
 		// The host's network and processes are in reach.
 		all(noFamily, []string{"socket"})
 		all(refused, others)
 	}
-	list = append(list, counted...)
+	list = append(list, slices.Concat(counted, requests())...)
 	all(refused, carriers)
 	all(refused, powers)
 	all(absent, spared)
@@ -211,11 +225,12 @@ func callFilter(rules []rule) ([]bpf.Instruction, error) {
 			continue
 		}
 		n := len(r.tests)
-		program = append(program, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(number), SkipFalse: uint8(2*n + 2)})
+		program = append(program, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(number), SkipFalse: uint8(3*n + 2)})
 		for i, t := range r.tests {
 			program = append(program,
 				bpf.LoadAbsolute{Off: callArgs + 8*uint32(t.n), Size: 4},
-				bpf.JumpIf{Cond: t.test, Val: t.value, SkipFalse: uint8(2*(n-1-i) + 1)})
+				bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: t.mask},
+				bpf.JumpIf{Cond: t.test, Val: t.value, SkipFalse: uint8(3*(n-1-i) + 1)})
 		}
 		program = append(program, bpf.RetConstant{Val: r.answer}, bpf.LoadAbsolute{Off: callNumber, Size: 4})
 	}

@@ -91,10 +91,21 @@ func TestFilter(t *testing.T) {
 		{"statmount", nil, absent, absent, absent},
 		{"statx", []uint64{0, 0, 0, unix.STATX_ALL | unix.STATX_MNT_ID}, allow, allow, allow},
 		{"statx", []uint64{0, 0, 0, unix.STATX_BASIC_STATS | unix.STATX_MNT_ID_UNIQUE}, invalid, invalid, invalid},
-		{"ioctl", []uint64{3, fsMap}, notNow, notNow, notNow},
-		{"ioctl", []uint64{3, garbage | nsMountID}, notNow, notNow, notNow},
+		{"ioctl", []uint64{3, unix.TCGETS}, allow, allow, refused},
+		{"ioctl", []uint64{3, 0x541b}, allow, allow, refused},                // FIONREAD
+		{"ioctl", []uint64{3, 0xc020660b}, notNow, notNow, notNow},           // FS_IOC_FIEMAP
+		{"ioctl", []uint64{3, garbage | 0x8008b705}, notNow, notNow, notNow}, // NS_GET_MNTNS_ID
+		{"ioctl", []uint64{3, 0x8010b70a}, notNow, notNow, notNow},           // NS_MNT_GET_INFO
+		{"ioctl", []uint64{3, 0x80ffb70a}, notNow, notNow, notNow},           // for a larger answer
+		{"ioctl", []uint64{3, 0xc0506617}, notNow, notNow, notNow},           // FS_IOC_ADD_ENCRYPTION_KEY
+		{"ioctl", []uint64{3, 0x80205871}, notNow, notNow, notNow},           // XFS_IOC_FSCOUNTS
+		{"ioctl", []uint64{3, 0xc0109414}, notNow, notNow, notNow},           // BTRFS_IOC_SPACE_INFO
+		{"statfs", nil, absent, absent, absent},
+		{"inotify_init1", nil, absent, absent, absent},
 		{"fcntl", []uint64{3, unix.F_SETFD, 1}, allow, allow, allow},
+		{"fcntl", []uint64{3, unix.F_SETLK}, allow, allow, allow},
 		{"fcntl", []uint64{3, unix.F_SETLEASE, 1}, refused, refused, refused},
+		{"fcntl", []uint64{3, garbage | unix.F_SET_RW_HINT}, refused, refused, refused},
 		{"ptrace", nil, allow, refused, refused},
 		{"fchmodat", nil, allow, allow, refused},
 		{"setxattr", nil, allow, allow, refused},
@@ -138,7 +149,7 @@ func TestFilter(t *testing.T) {
 // TestCallNames: a call is called what one of the families calls it.
 func TestCallNames(t *testing.T) {
 	calls := slices.Concat(carriers, powers, spared, others, marks)
-	for _, r := range counted {
+	for _, r := range slices.Concat(counted, requests()) {
 		calls = append(calls, r.call)
 	}
 	for _, call := range calls {
