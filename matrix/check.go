@@ -576,9 +576,18 @@ func (p *parser) packaging() {
 			p.reject(k, "", "bad pattern %q", s)
 		case strings.Contains(s, "**"):
 			p.reject(k, "name each level: doc/*/*.md", "%q: ** is not available", s)
+		case inGit(s):
+			p.reject(k, "", "%q: %s", s, notInCommit)
 		}
 	}
 }
+
+// inGit reports whether a path or a pattern names something in a folder of git.
+func inGit(s string) bool {
+	return slices.ContainsFunc(strings.Split(s, "/"), func(elem string) bool { return strings.EqualFold(elem, ".git") })
+}
+
+const notInCommit = "what is in .git is no part of the commit"
 
 // defaultFiles is archive.files where the release file has none.
 var defaultFiles = []string{

@@ -568,6 +568,8 @@ func (p *parser) image(key string, c *Container, names []string) {
 		fkey := at(join(key, "file"), j)
 		if k := join(fkey, "source"); p.ok(k) && (!inside(f.Source) || f.Source == "." || isPattern(f.Source)) {
 			p.reject(k, "", "%q is no clean path with slashes, relative to the release file's folder, of one file", f.Source)
+		} else if inGit(f.Source) && p.ok(k) {
+			p.reject(k, "", "%q: %s", f.Source, notInCommit)
 		}
 		k := join(fkey, "path")
 		switch err := filePath(f.Path); {

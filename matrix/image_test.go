@@ -246,6 +246,9 @@ path = "/usr/local/bin/a"
 [[image.file]]
 source = "b"
 path = "/x/.wh.y"
+[[image.file]]
+source = ".git/HEAD"
+path = "/head"
 ` + `
 > release.toml:11: image[0].file[0].source: "../a" is no clean path
 > release.toml:13: image[0].file[0].mode: "4755" is no mode
@@ -254,7 +257,8 @@ path = "/x/.wh.y"
 > release.toml:17: image[0].file[1].mode: "rw" is no mode
 > release.toml:20: image[0].file[2].path: /a is the path of image[0].file[0] too
 > release.toml:23: image[0].file[3].path: /usr/local/bin/a is the path of the binary a too
-> release.toml:26: image[0].file[4].path: "/x/.wh.y": a name that begins with .wh.`},
+> release.toml:26: image[0].file[4].path: "/x/.wh.y": a name that begins with .wh.
+> release.toml:28: image[0].file[5].source: ".git/HEAD": what is in .git is no part of the commit`},
 		{"too many", image + "platforms = [" + strings.Repeat("\"linux/*\",", maxImagePlatforms+1) + "]\n" + `
 > release.toml:10: image[0].platforms: more than 100 globs`},
 		{"too many images", imageHead + strings.Repeat("[[image]]\nrepository = \"r.example.com/x\"\n", maxImages+1) + `

@@ -141,7 +141,9 @@ func (p *Plan) open(ctx context.Context) (map[build.Pass]build.Session, error) {
 		return sessions, err
 	}
 	sessions[build.B] = s
-	return sessions, nil
+	// Its hooks may have made what those of pass A did not.
+	_, err = build.Match(s.Tree(), path.Dir(p.configRel), p.globs)
+	return sessions, passError(build.B, err)
 }
 
 // job is a target in one pass, and what came of it.
@@ -440,6 +442,9 @@ func (p *Plan) planFiles(tree string) error {
 			}
 		}
 	}
+	if _, err := build.Match(tree, path.Dir(p.configRel), p.globs); err != nil {
+		return fault.Usage(fmt.Errorf("%s: %w", p.configRel, err))
+	}
 	return nil
 }
 
@@ -455,7 +460,7 @@ func (p *Plan) compareFiles(ctx context.Context, sessions map[build.Pass]build.S
 	for pass, s := range sessions {
 		var err error
 		if found[pass], err = p.filesOf(s); err != nil {
-			return fmt.Errorf("archive.files: pass %s: %w", pass, err)
+			return passError(pass, err)
 		}
 	}
 	o.files, o.filesB = found[build.A], found[build.B]
@@ -475,6 +480,14 @@ func (p *Plan) compareFiles(ctx context.Context, sessions map[build.Pass]build.S
 		o.Files = append(o.Files, f)
 	}
 	return nil
+}
+
+// passError says in which pass something is wrong with the files beside the binaries.
+func passError(pass build.Pass, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("pass %s: files of archives and images: %w", pass, err)
 }
 
 // filesOf stores what archives hold beside the binaries, by name.

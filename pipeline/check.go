@@ -69,6 +69,11 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	if err := p.expand(nil, tree); err != nil {
 		return nil, err
 	}
+	if len(p.hooks) == 0 { // which could make files
+		if err := p.planFiles(tree); err != nil {
+			return nil, err
+		}
+	}
 	in := lint.Input{Hooks: p.hooks, Toolchain: p.File.Toolchain.Version, LockName: oci.LockName}
 	for _, r := range p.Recipes {
 		in.Builds = append(in.Builds, r.Build)

@@ -347,14 +347,14 @@ func TestSettle(t *testing.T) {
 func TestHostileFiles(t *testing.T) {
 	outside := t.TempDir()
 	write(t, outside, map[string]string{"secret": "s"})
-	l := fakeLocal(t, Confinement{}, map[string]string{"conf/a": "1", "conf/d/b": "2", "c": "3"})
+	l := fakeLocal(t, Confinement{}, map[string]string{"conf/a": "1", "conf/d/b": "2", "c": "3", ".git/config": "4", "conf/.git/config": "4", "conf/sub/.GIT/config": "5"})
 	s, err := l.Open(t.Context(), A)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	conf := filepath.Join(s.Tree(), "conf")
-	for name, target := range map[string]string{"link": "a", "out": outside, "up": "../c", "folder": "d", "secret": filepath.Join(outside, "secret")} {
+	for name, target := range map[string]string{"link": "a", "out": outside, "up": "../c", "folder": "d", "history": ".git", "settings": ".git/config", "secret": filepath.Join(outside, "secret")} {
 		if err := os.Symlink(target, filepath.Join(conf, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -368,6 +368,7 @@ func TestHostileFiles(t *testing.T) {
 	s.(*local).ConfigDir = "conf"
 	for glob, want := range map[string]string{
 		"link": "is a link", "folder/b": "folder: is a link", "f*/b": "folder: is a link", "s*": "is a link", "u*": "is a link", "secret": "", "up": "", "pipe": "no regular file", "a": "more than",
+		"sub/*/config": "belongs to version control", "history/config": "history: is a link", "settings": "is a link",
 		"out/*": "", "out/secret": "", "../c": "", "nothing": "",
 	} {
 		list, err := s.Files([]string{glob})
@@ -375,9 +376,11 @@ func TestHostileFiles(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %q", glob, list, err, want)
 		}
 	}
-	s.(*local).ConfigDir = "conf/out"
-	if list, err := s.Files([]string{"*"}); err == nil {
-		t.Errorf("a folder outside of the tree: %+v", list)
+	for dir, want := range map[string]string{"conf/out": "is no folder", "conf/history": "is no folder", ".git": "belongs to version control"} {
+		s.(*local).ConfigDir = dir
+		if list, err := s.Files([]string{"*"}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %+v, %v; want %q", dir, list, err, want)
+		}
 	}
 }
 

@@ -745,48 +745,27 @@ func (s *local) furnish(c *cell, r run, user string) {
 // Tree implements [Session].
 func (s *local) Tree() string { return s.host.source }
 
-// Bounds of what [Session.Files] takes: files, and bytes in all of them.
-const (
-	maxFiles     = 1 << 16
-	maxFileBytes = 16 << 30
-)
-
 // Files implements [Session].
 func (s *local) Files(globs []string) ([]artifact.Artifact, error) {
+	names, err := Match(s.host.source, s.ConfigDir, globs)
+	if err != nil {
+		return nil, err
+	}
 	root, err := OpenFolder(s.host.source, s.ConfigDir)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
 	var list []artifact.Artifact
-	seen := map[string]bool{}
 	left := int64(maxFileBytes)
-	for _, glob := range globs {
-		names, err := fs.Glob(root.FS(), glob)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", glob, err)
+	for _, name := range names {
+		a := artifact.Artifact{Name: name, Kind: artifact.File}
+		if a.Digest, a.Size, a.Executable, err = s.Store.Take(root, name, left); err != nil {
+			return nil, notPacked(err)
 		}
-		for _, name := range names {
-			info, err := root.Lstat(name)
-			if err != nil {
-				return nil, err
-			}
-			if info.IsDir() || seen[name] {
-				continue
-			}
-			seen[name] = true
-			if len(seen) > maxFiles {
-				return nil, fmt.Errorf("%s: there are more than %d files", glob, maxFiles)
-			}
-			a := artifact.Artifact{Name: name, Kind: artifact.File}
-			if a.Digest, a.Size, a.Executable, err = s.Store.Take(root, name, left); err != nil {
-				return nil, fmt.Errorf("it cannot go into an archive: %w", err)
-			}
-			left -= a.Size
-			list = append(list, a)
-		}
+		left -= a.Size
+		list = append(list, a)
 	}
-	slices.SortFunc(list, func(a, b artifact.Artifact) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
 }
 
