@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathbits "math/bits"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -59,7 +61,10 @@ var channels = map[string]channel{
 	"time of a file":          timeOf(func(w world) string { return filepath.Join(w.shared, "marker") }),
 	"time of a device":        timeOf(func(world) string { return "/dev/null" }),
 	"access time":             {leaveAccess, fetchAccess, false},
-	"cached pages":            {leavePages, fetchPages, false},
+	"cached pages":            cached("pages", byReading),
+	"cached pages by faults":  cached("faults", byFaults),
+	"number of a pipe":        counter(1<<16, pipeNumber),
+	"number of a session":     counter(1<<16, sessionNumber),
 	"session keyring":         keyring(unix.KEY_SPEC_SESSION_KEYRING),
 	"user keyring":            keyring(unix.KEY_SPEC_USER_KEYRING),
 	"shared memory":           {leaveMemory, fetchMemory, false},
@@ -264,43 +269,99 @@ func fetchAccess(w world) (uint16, bool) {
 // pageBlock is the distance of the pages that stand for bits.
 const pageBlock = 256 << 10
 
-func leavePages(w world, word uint16) error {
-	f, err := os.Open(filepath.Join(w.shared, "pages"))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	fd := int(f.Fd())
-	unix.Fadvise(fd, 0, 0, unix.FADV_RANDOM)
-	unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED)
-	for i := range wordBits {
-		if word&(1<<i) != 0 {
-			if _, err := unix.Pread(fd, make([]byte, 1), int64(i)*pageBlock); err != nil {
+// cached is a channel by which pages of a file are in memory. there reports whether the
+// page at an offset is.
+func cached(file string, there func(fd int, data []byte, at int) (bool, error)) channel {
+	open := func(w world) (*os.File, error) { return os.Open(filepath.Join(w.shared, file)) }
+	return channel{
+		leave: func(w world, word uint16) error {
+			f, err := open(w)
+			if err != nil {
 				return err
 			}
-		}
+			defer f.Close()
+			fd := int(f.Fd())
+			unix.Fadvise(fd, 0, 0, unix.FADV_RANDOM)
+			unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED)
+			for i := range wordBits {
+				if word&(1<<i) != 0 {
+					if _, err := unix.Pread(fd, make([]byte, 1), int64(i)*pageBlock); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		},
+		fetch: func(w world) (word uint16, ok bool) {
+			f, err := open(w)
+			if err != nil {
+				return 0, false
+			}
+			defer f.Close()
+			data, err := unix.Mmap(int(f.Fd()), 0, wordBits*pageBlock, unix.PROT_READ, unix.MAP_SHARED)
+			if err != nil {
+				return 0, false
+			}
+			defer unix.Munmap(data)
+			unix.Madvise(data, unix.MADV_RANDOM)
+			for i := range wordBits {
+				is, err := there(int(f.Fd()), data, i*pageBlock)
+				if err != nil {
+					return 0, false
+				}
+				if is {
+					word |= 1 << i
+				}
+			}
+			return word, word != 0xffff && word != 0 // as it is before somebody leaves a word
+		},
 	}
-	return nil
 }
 
-func fetchPages(w world) (uint16, bool) {
-	f, err := os.Open(filepath.Join(w.shared, "pages"))
-	if err != nil {
-		return 0, false
+func byReading(fd int, _ []byte, at int) (bool, error) {
+	_, err := unix.Preadv2(fd, [][]byte{make([]byte, 1)}, int64(at), unix.RWF_NOWAIT)
+	if err == unix.EAGAIN {
+		return false, nil
 	}
-	defer f.Close()
-	word := uint16(0)
-	for i := range wordBits {
-		_, err := unix.Preadv2(int(f.Fd()), [][]byte{make([]byte, 1)}, int64(i)*pageBlock, unix.RWF_NOWAIT)
-		switch err {
-		case nil:
-			word |= 1 << i
-		case unix.EAGAIN:
-		default:
-			return 0, false
-		}
+	return err == nil, err
+}
+
+// byFaults looks at a page. One that is not in memory makes the thread wait for the disk,
+// and the kernel counts how often it did.
+func byFaults(_ int, data []byte, at int) (bool, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before, after unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_THREAD, &before); err != nil {
+		return false, err
 	}
-	return word, word != 0xffff && word != 0 // as it is before somebody leaves a word
+	looked.Store(int32(data[at]))
+	err := unix.Getrusage(unix.RUSAGE_THREAD, &after)
+	return after.Majflt == before.Majflt, err
+}
+
+var looked atomic.Int32
+
+// pipeNumber reads the number that the next pipe has: those of pipes and sockets are
+// counted for all.
+func pipeNumber() (uint64, error) {
+	var pipe [2]int
+	if err := unix.Pipe(pipe[:]); err != nil {
+		return 0, err
+	}
+	var st unix.Stat_t
+	err := unix.Fstat(pipe[0], &st)
+	return st.Ino, errors.Join(err, unix.Close(pipe[0]), unix.Close(pipe[1]))
+}
+
+// sessionNumber reads the number that the scheduler has for this session, which is
+// counted for all.
+func sessionNumber() (n uint64, err error) {
+	data, err := os.ReadFile("/proc/self/autogroup")
+	if err == nil {
+		_, err = fmt.Sscanf(string(data), "/autogroup-%d", &n)
+	}
+	return n, err
 }
 
 func keyring(ring int) channel {
@@ -743,7 +804,7 @@ func serve(t *testing.T, shared string) (port int) {
 // furnishShared makes what the channels take in a folder.
 func furnishShared(t *testing.T, dir string) {
 	t.Helper()
-	files := map[string]string{"marker": "", "pages": strings.Repeat("x", wordBits*pageBlock)}
+	files := map[string]string{"marker": "", "pages": strings.Repeat("x", wordBits*pageBlock), "faults": strings.Repeat("x", wordBits*pageBlock)}
 	for i := range wordBits {
 		files["bit"+strconv.Itoa(i)] = "x"
 	}
@@ -753,13 +814,14 @@ func furnishShared(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
-	f, err := os.Open(filepath.Join(dir, "pages")) // what is not on the disk stays in the cache
-	if err == nil {
-		err = f.Sync()
-		f.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"pages", "faults"} { // what is not on the disk stays in the cache
+		f, err := os.Open(filepath.Join(dir, name))
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -792,8 +854,12 @@ func inheritKeyring(t *testing.T) {
 	}
 }
 
+// remaining are channels that nothing here takes away, as README and DESIGN say: what the
+// kernel does for all can be measured.
+var remaining = []string{"cached pages by faults", "number of a pipe", "number of a session"}
+
 // TestChannels: a hook that makes something random in pass A, and tries to do the
-// same in pass B, does not get its word there, by none of the channels. Each of
+// same in pass B, does not get its word there, by none of the channels but those that remain. Each of
 // them works where nothing confines it: so the test would notice.
 func TestChannels(t *testing.T) {
 	inheritFile(t)
@@ -844,7 +910,9 @@ func TestChannels(t *testing.T) {
 		}
 		for channel := range channels {
 			same := words[A][channel] == words[B][channel]
-			if same && !slices.Contains(leaky[name], channel) {
+			if slices.Contains(remaining, channel) {
+				t.Logf("%s remains: %s, %s", channel, words[A][channel], words[B][channel])
+			} else if same && !slices.Contains(leaky[name], channel) {
 				t.Errorf("%s: %s in both passes", channel, words[A][channel])
 			}
 		}
@@ -884,7 +952,11 @@ func TestChannels(t *testing.T) {
 			words[i] = readWords(t, dir)
 		}
 		for channel := range channels {
-			if words[0][channel] != words[1][channel] && !strings.Contains(said, channel+": ") {
+			a, _ := strconv.Atoi(words[0][channel])
+			b, _ := strconv.Atoi(words[1][channel])
+			wrong := mathbits.OnesCount(uint(a ^ b))
+			works := wrong == 0 || wrong <= 3 && slices.Contains(remaining, channel) // they are measures, and what else runs disturbs them
+			if !works && !strings.Contains(said, channel+": ") {
 				t.Errorf("%s does not work, so that it shows nothing", channel)
 			}
 		}
