@@ -113,6 +113,13 @@ func Open(data []byte, t Trust, a Artifact) (*Verified, error) {
 	return v, nil
 }
 
+// Check returns an error of type [*Error], with the reason [Malformed], if data is no
+// bundle that [Open] could read, whoever signed it and whatever it is about.
+func Check(data []byte) error {
+	_, err := read(data, Trust{}, Artifact{})
+	return err
+}
+
 // opening is a bundle on its way to be verified.
 type opening struct {
 	trust    Trust

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +42,8 @@ type bundleRef struct {
 	// predicateType is what it claims to be, cut off where it is too long to be one.
 	predicateType string
 	subjects      [][32]byte
+	// unfit says why it cannot be read, or is no bundle: a name says nothing.
+	unfit error
 	// data is there for what was named or fetched, and is not read again.
 	data []byte
 }
@@ -51,7 +55,16 @@ func refOf(name string, data []byte) bundleRef {
 	for _, d := range claim.Subjects {
 		b.subjects = append(b.subjects, sum(d))
 	}
+	if len(b.subjects) == 0 {
+		b.unfit = attest.Check(data)
+	}
 	return b
+}
+
+// isNone reports whether it is known to be no bundle, so that nothing is said by it.
+func (b bundleRef) isNone() bool {
+	bad := (*attest.Error)(nil)
+	return errors.As(b.unfit, &bad) || errors.Is(b.unfit, artifact.ErrNotRegular) || errors.Is(b.unfit, fs.ErrNotExist)
 }
 
 // sum is a digest in its shortest form.
@@ -63,8 +76,19 @@ func sum(d artifact.Digest) (s [32]byte) {
 // about tells whether the bundle says that it is about d.
 func (b bundleRef) about(d artifact.Digest) bool { return slices.Contains(b.subjects, sum(d)) }
 
+// why is what unfit says, without what it is about.
+func (b bundleRef) why() string {
+	if bad := (*attest.Error)(nil); errors.As(b.unfit, &bad) {
+		return bad.Unwrap().Error()
+	}
+	return strings.TrimPrefix(b.unfit.Error(), b.name+": ")
+}
+
 // load reads the bundle.
 func (b bundleRef) load() (foundBundle, error) {
+	if b.unfit != nil {
+		return foundBundle{}, b.unfit
+	}
 	data := b.data
 	if data == nil {
 		var err error
@@ -89,7 +113,7 @@ type bundleIndex struct {
 
 func newBundleIndex() *bundleIndex { return &bundleIndex{known: map[string][]bundleRef{}} }
 
-// in returns the bundles of a folder, by name.
+// in returns what is called a bundle in a folder, by name.
 func (x *bundleIndex) in(dir string) ([]bundleRef, error) {
 	dir = filepath.Clean(dir)
 	if found, ok := x.known[dir]; ok {
@@ -111,6 +135,9 @@ func (x *bundleIndex) in(dir string) ([]bundleRef, error) {
 			if err != nil {
 				return nil, err
 			}
+			if b.unfit != nil && !b.isNone() {
+				b.unfit = fault.Hint(b.unfit, "move it away, or name the bundles that matter with --bundle")
+			}
 			found = append(found, b)
 		}
 		if errors.Is(err, io.EOF) {
@@ -125,32 +152,54 @@ func (x *bundleIndex) in(dir string) ([]bundleRef, error) {
 	return found, nil
 }
 
-// read reads a bundle, within what is left.
+// strange returns all that was found and is no bundle, by name.
+func (x *bundleIndex) strange() []bundleRef {
+	var list []bundleRef
+	for _, dir := range slices.Sorted(maps.Keys(x.known)) {
+		for _, b := range x.known[dir] {
+			if b.isNone() {
+				list = append(list, b)
+			}
+		}
+	}
+	return list
+}
+
+// read reads a bundle, within what is left. What is wrong with it alone is in its unfit;
+// the error is that there are too many.
 func (x *bundleIndex) read(name string) (bundleRef, error) {
 	if x.count++; x.count > maxBundles {
 		return bundleRef{}, tooMuch(fmt.Sprintf("%s: it and others are more than %d bundles", name, maxBundles))
 	}
+	unfit := func(err error) (bundleRef, error) { return bundleRef{name: name, unfit: err}, nil }
+	tooLarge := fmt.Errorf("%s: more than %d MiB, which no bundle has", name, attest.MaxSize>>20)
 	f, info, err := artifact.OpenNamed(name)
 	if err != nil {
-		return bundleRef{}, err
+		return unfit(err)
 	}
 	defer f.Close()
+
+	// What is known to be too much is not read. It may grow meanwhile: one byte too many
+	// is read then, and tells.
 	left := maxBundleBytes - x.bytes
-	limit := min(attest.MaxSize, left)
-	if info.Size() <= limit { // else one byte too many is read, and tells
-		x.buf = slices.Grow(x.buf[:0], int(info.Size())+bytes.MinRead)
+	over := tooMuch(fmt.Sprintf("%s: it and the bundles before it have more than %d MiB", name, maxBundleBytes>>20))
+	switch {
+	case info.Size() > attest.MaxSize:
+		return unfit(tooLarge)
+	case info.Size() > left:
+		return bundleRef{}, over
 	}
+	x.buf = slices.Grow(x.buf[:0], int(info.Size())+bytes.MinRead)
 	buf := bytes.NewBuffer(x.buf[:0])
-	n, err := buf.ReadFrom(io.LimitReader(f, limit+1))
+	n, err := buf.ReadFrom(io.LimitReader(f, min(attest.MaxSize, left)+1))
 	x.buf, x.bytes = buf.Bytes(), x.bytes+n
 	switch {
 	case err != nil:
-		return bundleRef{}, err
+		return unfit(err)
 	case n > attest.MaxSize:
-		return bundleRef{}, fault.Hint(fmt.Errorf("%s: more than %d MiB, which no bundle has", name, attest.MaxSize>>20),
-			"move it away, or name the bundles that matter with --bundle")
+		return unfit(tooLarge)
 	case n > left:
-		return bundleRef{}, tooMuch(fmt.Sprintf("%s: it and the bundles before it have more than %d MiB", name, maxBundleBytes>>20))
+		return bundleRef{}, over
 	}
 	return refOf(name, x.buf), nil
 }
@@ -159,11 +208,17 @@ func tooMuch(what string) error {
 	return fault.Hint(errors.New(what), "name the bundles that matter with --bundle, or move the others away")
 }
 
-// given reads a bundle that the user named.
+// given reads a bundle that the user named. What is none is left to be judged, and what
+// is no file is a fault in what was asked for.
 func (x *bundleIndex) given(name string) (bundleRef, error) {
 	b, err := x.read(name)
-	if err == nil {
+	malformed := (*attest.Error)(nil)
+	switch {
+	case err != nil || b.unfit == nil || errors.As(b.unfit, &malformed):
 		b.data = bytes.Clone(x.buf)
+		return b, err
+	case b.isNone():
+		return b, fault.Usage(b.unfit)
 	}
-	return b, err
+	return b, b.unfit
 }

@@ -234,11 +234,15 @@ func (a *app) verifyDist(ctx context.Context, dist string, trust attest.Trust) e
 func claimed(dist string, data []byte) error {
 	name := filepath.Join(dist, pipeline.RecordName)
 	b, err := newBundleIndex().read(name + pipeline.BundleSuffix)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fault.Refused(fmt.Errorf("nothing was pushed: %s is not signed", short(name)))
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case errors.Is(b.unfit, fs.ErrNotExist):
+		return fault.Refused(fmt.Errorf("nothing was pushed: %s is not signed", short(name)))
+	case b.isNone():
+		return fault.Refused(fmt.Errorf("nothing was pushed: the signature of %s is none: %w", short(name), b.unfit))
+	case b.unfit != nil:
+		return fmt.Errorf("nothing was pushed: %w", b.unfit)
 	}
 	// The signature of a key that goes with SHA-384 or SHA-512 names no SHA-256.
 	if d := artifact.Of(data); len(b.subjects) > 0 && !b.about(d) {

@@ -96,7 +96,7 @@ func (v *verifier) judgeRebuild(doc *fileDoc, about attest.Artifact, b foundBund
 	}
 	for _, err := range faults {
 		if !somebodyElses(err) {
-			doc.unopened(b, err)
+			doc.unopened(b.name, err)
 			return
 		}
 	}

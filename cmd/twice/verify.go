@@ -221,9 +221,6 @@ not be determined.`,
 			}
 			for _, name := range bundles {
 				b, err := v.index.given(a.at(name))
-				if errors.Is(err, os.ErrNotExist) {
-					err = fault.Usage(err)
-				}
 				if err != nil {
 					return err
 				}
@@ -314,7 +311,28 @@ func (v *verifier) judgeAll(ctx context.Context, args []string) (verifyDoc, erro
 			doc.add(f)
 		}
 	}
+	doc.noteStrange(v.index.strange())
 	return doc, nil
+}
+
+// noteStrange tells of what is called a bundle and is none, unless that was told with a
+// file.
+func (doc *verifyDoc) noteStrange(list []bundleRef) {
+	told := map[string]bool{}
+	for _, f := range doc.Files {
+		told[f.Name] = true
+		for _, p := range f.Problems {
+			told[p.Bundle] = true
+		}
+	}
+	list = slices.DeleteFunc(list, func(b bundleRef) bool { return told[short(b.name)] })
+	const few = 20
+	for _, b := range list[:min(few, len(list))] {
+		doc.Notes = append(doc.Notes, fmt.Sprintf("%s, which is called a bundle and is none: %s", short(b.name), b.why()))
+	}
+	if n := len(list) - few; n > 0 {
+		doc.Notes = append(doc.Notes, fmt.Sprintf("%d more that are called bundles and are none", n))
+	}
 }
 
 // add adds a file, whose verdict counts unless there is a worse one.
@@ -540,7 +558,7 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []bundle
 	for _, c := range candidates {
 		b, err := c.load()
 		if err != nil {
-			doc.problem(short(c.name), unreadableBundle, err)
+			doc.unopened(c.name, err)
 			continue
 		}
 		switch {
@@ -551,7 +569,7 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []bundle
 		default:
 			opened, err := attest.Open(b.data, *v.trust, about)
 			if err != nil {
-				doc.unopened(b, err)
+				doc.unopened(b.name, err)
 				continue
 			}
 			doc.published(v, b, opened)
@@ -587,16 +605,16 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []bundle
 
 // settle draws the verdict from the problems.
 func (doc *fileDoc) settle() {
-	cannotTell := slices.ContainsFunc(doc.Problems, func(p problemDoc) bool {
-		return p.Reason == string(attest.Undetermined) || p.Reason == unreadableBundle
-	})
+	speaksAgainst := func(p problemDoc) bool {
+		return p.Reason != string(attest.Undetermined) && p.Reason != unreadableBundle
+	}
 	switch {
 	case len(doc.Problems) == 0:
 		doc.Verdict = verified
-	case cannotTell && len(doc.Problems) == 1:
-		doc.Verdict = undetermined
-	default:
+	case slices.ContainsFunc(doc.Problems, speaksAgainst):
 		doc.Verdict = refused
+	default:
+		doc.Verdict = undetermined
 	}
 }
 
@@ -611,12 +629,12 @@ func (doc *fileDoc) problem(bundle, reason string, err error) {
 }
 
 // unopened notes that a bundle is not good.
-func (doc *fileDoc) unopened(b foundBundle, err error) {
+func (doc *fileDoc) unopened(name string, err error) {
 	reason := unreadableBundle
 	if failed := (*attest.Error)(nil); errors.As(err, &failed) {
 		reason = string(failed.Reason)
 	}
-	doc.problem(short(b.name), reason, err)
+	doc.problem(short(name), reason, err)
 }
 
 // published notes what the publisher says.
@@ -678,7 +696,23 @@ func (v *verifier) candidates(name string, d artifact.Digest) ([]bundleRef, erro
 	for dir := filepath.Dir(name); len(dirs) < len(v.folders)+3; dir = filepath.Dir(dir) { // dist/bin/<target>
 		dirs = append(dirs, dir)
 	}
-	return v.among(dirs, name, d)
+	list, err := v.among(dirs, name, d)
+	if err != nil {
+		return nil, err
+	}
+	// What cannot be read may be about the file.
+	for _, dir := range dirs {
+		found, err := v.index.in(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range found {
+			if b.unfit != nil && !b.isNone() && !slices.ContainsFunc(list, func(c bundleRef) bool { return c.name == b.name }) {
+				list = append(list, b)
+			}
+		}
+	}
+	return list, nil
 }
 
 // among looks for candidates in folders.

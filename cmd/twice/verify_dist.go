@@ -313,7 +313,9 @@ func (d *heldDist) bundles() []fileDoc {
 		switch {
 		case !ok:
 			list = append(list, d.refuse(name, missingFile, "missing: the release has this bundle"))
-		case b.predicateType != want.PredicateType || !b.about(want.Subject) && (want.PredicateType != "" || len(b.subjects) > 0):
+		case b.unfit != nil && !b.isNone():
+			list = append(list, unreadable(short(b.name), b.unfit))
+		case b.unfit != nil || b.predicateType != want.PredicateType || !b.about(want.Subject) && (want.PredicateType != "" || len(b.subjects) > 0):
 			list = append(list, d.refuse(name, swappedFile, "it is not the bundle that its name says"))
 		default:
 			own[b.digest] = name
@@ -326,9 +328,14 @@ func (d *heldDist) bundles() []fileDoc {
 			continue
 		}
 		about := slices.ContainsFunc(b.subjects, func(s [32]byte) bool { return known[s] })
+		if info := d.there[name]; info == nil || !info.Mode().IsRegular() {
+			continue // foreign tells of it
+		}
 		switch original, copied := own[b.digest]; {
-		case len(b.subjects) == 0:
-			list = append(list, d.refuse(name, foreignFile, "foreign: it is called a bundle, and is none"))
+		case b.isNone():
+			list = append(list, d.refuse(name, foreignFile, "foreign: it is called a bundle, and is none: %s", b.why()))
+		case b.unfit != nil:
+			list = append(list, d.refuse(name, foreignFile, "foreign: %s", b.why()))
 		case copied:
 			list = append(list, d.refuse(name, copiedFile, "a copy of %s", original))
 		case !about:

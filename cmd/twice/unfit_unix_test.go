@@ -1,0 +1,207 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twicebuild/twice/attest"
+)
+
+// unfit are things that are called a bundle and are none, or cannot be read.
+var unfit = map[string]struct {
+	make func(t *testing.T, name string)
+	// word is what is said of it, told that the rest is verified all the same.
+	word string
+	none bool
+}{
+	"a pipe":   {func(t *testing.T, name string) { try(t, syscall.Mkfifo(name, 0o644)) }, "is no regular file, but a pipe", true},
+	"a folder": {func(t *testing.T, name string) { try(t, os.Mkdir(name, 0o755)) }, "is no regular file, but a folder", true},
+	"a device": {func(t *testing.T, name string) { try(t, os.Symlink("/dev/zero", name)) }, "is no regular file, but a device", true},
+	"a socket": {func(t *testing.T, name string) { listenAt(t, name) }, "is no regular file, but a socket", true},
+	"a link to nothing": {func(t *testing.T, name string) { try(t, os.Symlink("nowhere", name)) },
+		"no such file", true},
+	"a link to itself": {func(t *testing.T, name string) { try(t, os.Symlink(filepath.Base(name), name)) },
+		"too many levels of symbolic links", false},
+	"a sparse file": {func(t *testing.T, name string) { put("")(t, name); try(t, os.Truncate(name, 8<<40)) },
+		"more than 16 MiB, which no bundle has", false},
+	"nothing":         {put(""), "is empty", true},
+	"no JSON":         {put("#!/bin/sh\n"), "not a bundle: ", true},
+	"JSON":            {put(`{"name": "x"}`), "not a bundle: ", true},
+	"a list":          {put(`[]`), "not a bundle: ", true},
+	"two documents":   {put(`{"mediaType":"` + attest.MediaType + `"}{}`), "not a bundle: ", true},
+	"a member twice":  {put(`{"mediaType":"x","mediaType":"` + attest.MediaType + `"}`), "duplicate field", true},
+	"another type":    {put(`{"mediaType":"text/plain","verificationMaterial":{"publicKey":{}},"messageSignature":{"signature":"AAAA"}}`), "not a bundle: ", true},
+	"nested lists":    {put(strings.Repeat("[", 1e6) + strings.Repeat("]", 1e6)), "not a bundle: ", true},
+	"nested unclosed": {put(`{"dsseEnvelope":` + strings.Repeat(`[`, 1e6)), "not a bundle: ", true},
+}
+
+func try(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func put(content string) func(*testing.T, string) {
+	return func(t *testing.T, name string) { t.Helper(); try(t, os.WriteFile(name, []byte(content), 0o600)) }
+}
+
+// listenAt makes a socket, whose path must be short.
+func listenAt(t *testing.T, name string) {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	try(t, err)
+	defer syscall.Close(fd)
+	dir, err := os.MkdirTemp("/tmp", "s")
+	try(t, err)
+	defer os.RemoveAll(dir)
+	try(t, syscall.Bind(fd, &syscall.SockaddrUnix{Name: dir + "/s"}))
+	try(t, os.Rename(dir+"/s", name))
+}
+
+// A bundle beside a file that is none is told and says nothing; one that cannot be read
+// leaves no answer. Named with --bundle, or after the file that nothing else speaks of, it
+// is no ground for one. Nothing is waited for.
+func TestUnfitBundles(t *testing.T) {
+	f := newFakeRelease(t, nil)
+	const name = "hello_1.2.3_linux_amd64.tar.gz"
+	content, err := os.ReadFile(filepath.Join(f.dir, name))
+	try(t, err)
+	good, err := os.ReadFile(filepath.Join(f.dir, "hello_1.2.3.provenance.sigstore.json"))
+	try(t, err)
+	for what, test := range unfit {
+		t.Run(what, func(t *testing.T) {
+			beside := func(withGood bool, bundle string) string {
+				dir := t.TempDir()
+				if withGood {
+					put(string(good))(t, filepath.Join(dir, "p.sigstore.json"))
+				}
+				put(string(content))(t, filepath.Join(dir, name))
+				test.make(t, filepath.Join(dir, bundle))
+				return dir
+			}
+			ask := func(args ...string) (string, int) {
+				t.Helper()
+				cmd := exec.Command("twice", append(args, "--key", f.public)...)
+				defer time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() }).Stop()
+				out, err := cmd.CombinedOutput()
+				return string(out), status(err)
+			}
+			says := func(how, out string, got, want int) {
+				t.Helper()
+				if got != want || !strings.Contains(out, test.word) || !strings.Contains(out, ".sigstore.json") {
+					t.Errorf("%s: exit status %d, want %d, and %q in\n%.3000s", how, got, want, test.word, out)
+				}
+			}
+
+			// Beside a good one.
+			want := map[bool]int{true: exitOK, false: exitFailure}[test.none]
+			dir := beside(true, "x.sigstore.json")
+			out, got := ask("verify", filepath.Join(dir, name))
+			says("beside", out, got, want)
+			if hint := strings.Contains(out, "hint: "); hint == test.none {
+				t.Errorf("beside: a hint: %t\n%s", hint, out)
+			}
+			out, got = ask("verify", dir)
+			says("in a folder, of which the record is missing", out, got, exitDiffers)
+			if out, got := ask("verify", filepath.Join(dir, name), "--bundle", filepath.Join(dir, "p.sigstore.json")); got != exitOK {
+				t.Errorf("the way out: exit status %d\n%s", got, out)
+			}
+
+			// Alone, called like the file.
+			noFile := strings.HasPrefix(test.word, "is no regular") || test.word == "no such file"
+			want = exitDiffers
+			if noFile || !test.none {
+				want = exitFailure
+			}
+			out, got = ask("verify", filepath.Join(beside(false, name+".sigstore.json"), name))
+			says("alone", out, got, want)
+
+			// Named.
+			if noFile {
+				want = exitUsage
+			}
+			out, got = ask("verify", filepath.Join(dir, name), "--bundle", filepath.Join(dir, "x.sigstore.json"))
+			says("named", out, got, want)
+			if want == exitFailure && strings.Contains(out, "name the bundles") {
+				t.Errorf("named: the hint is no help\n%s", out)
+			}
+
+			// In a release.
+			dist := filepath.Join(t.TempDir(), "dist")
+			try(t, os.CopyFS(dist, os.DirFS(f.dir)))
+			test.make(t, filepath.Join(dist, "x.sigstore.json"))
+			doc, got, _ := verifies(t, dist, "--key", f.public)
+			if reasons := doc.said(dist); got != exitDiffers || len(reasons) != 1 || reasons["x.sigstore.json"] == "" {
+				t.Errorf("in a release: exit status %d, %v", got, reasons)
+			}
+			if out, got := ask("publish", dist); got == exitOK || strings.Contains(out, "published") {
+				t.Errorf("publish: exit status %d\n%s", got, out)
+			}
+		})
+	}
+}
+
+// A bundle that grows while it is read is read up to the limit, and no further.
+func TestGrowingBundle(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "x.sigstore.json")
+	put(`{"a":"`)(t, name)
+	end := make(chan struct{})
+	done := make(chan error)
+	go func() {
+		w, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
+		for err == nil {
+			select {
+			case <-end:
+				done <- w.Close()
+				return
+			default:
+				if info, serr := w.Stat(); serr == nil && info.Size() > 4*attest.MaxSize {
+					err = w.Truncate(1)
+				} else {
+					_, err = w.WriteString(strings.Repeat("x", 1<<20))
+				}
+			}
+		}
+		<-end
+		done <- err
+	}()
+	for range 50 {
+		x := newBundleIndex()
+		b, err := x.read(name)
+		if err == nil && b.unfit == nil {
+			t.Error("it is a bundle")
+		}
+		if x.bytes > attest.MaxSize+1 {
+			t.Errorf("%d bytes were read", x.bytes)
+		}
+	}
+	close(end)
+	try(t, <-done)
+}
+
+// That two bundles cannot be read is no more against a file than that one cannot.
+func TestUnreadableTwice(t *testing.T) {
+	f := newFakeRelease(t, nil)
+	dir := t.TempDir()
+	put("x")(t, filepath.Join(dir, "file"))
+	for i := range 2 {
+		name := filepath.Join(dir, fmt.Sprintf("%d.sigstore.json", i))
+		put("")(t, name)
+		try(t, os.Truncate(name, 1<<40))
+	}
+	doc, exit, _ := verifies(t, filepath.Join(dir, "file"), "--key", f.public)
+	if exit != exitFailure || doc.Verdict != undetermined || len(doc.Files[0].Problems) != 2 {
+		said, _ := json.Marshal(doc)
+		t.Errorf("exit status %d\n%s", exit, said)
+	}
+}
