@@ -98,13 +98,10 @@ type pulled struct {
 	temp string
 }
 
-// maxLayer bounds what is fetched of an image at a time.
-const maxLayer = 8 << 30
-
 // Blob fetches a blob to a file, which goes when it is closed.
 func (p pulled) Blob(ctx context.Context, d explain.Descriptor) (explain.Content, error) {
-	if d.Size < 0 || d.Size > maxLayer {
-		return nil, fmt.Errorf("%s: a blob of %d bytes, of more than %d", d.Digest, d.Size, int64(maxLayer))
+	if d.Size < 0 || d.Size > publish.MaxBlob {
+		return nil, fmt.Errorf("%s: a blob of %d bytes, of more than %d", d.Digest, d.Size, int64(publish.MaxBlob))
 	}
 	f, err := os.CreateTemp(p.temp, "blob-")
 	if err != nil {

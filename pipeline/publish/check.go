@@ -9,7 +9,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path/filepath"
+	"os"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,7 +18,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -96,15 +96,15 @@ func parseRepository(s string) (name.Repository, error) {
 	if err != nil {
 		return repo, fmt.Errorf("repository %q: want a registry's host and a path, as registry.example/team/tool", s)
 	}
-	if path := repo.RepositoryStr(); len(path) > 255 || !pathPattern.MatchString(path) {
-		return repo, fmt.Errorf("repository %q: %q is no path: lower-case letters and digits, with single . _ - between, and slashes", s, path)
+	if p := repo.RepositoryStr(); len(p) > 255 || !pathPattern.MatchString(p) {
+		return repo, fmt.Errorf("repository %q: %q is no path: lower-case letters and digits, with single . _ - between, and slashes", s, p)
 	}
 	return repo, nil
 }
 
 // imageLayout is a checked folder.
 type imageLayout struct {
-	path layout.Path
+	dir string
 	// roots are the descriptors of index.json.
 	roots []v1.Descriptor
 	// hashed are the blobs that hold what they should.
@@ -112,7 +112,12 @@ type imageLayout struct {
 }
 
 func openLayout(dir string) (*imageLayout, error) {
-	raw, err := readSmall(filepath.Join(dir, "oci-layout"))
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("image layout: %w", err)
+	}
+	defer root.Close()
+	raw, err := artifact.ReadRegular(root, "oci-layout", maxManifest)
 	if err != nil {
 		return nil, fmt.Errorf("image layout: %w", err)
 	}
@@ -125,19 +130,14 @@ func openLayout(dir string) (*imageLayout, error) {
 	if marker.Version != "1.0.0" {
 		return nil, fmt.Errorf("image layout: %s: oci-layout: version %q: want 1.0.0", dir, marker.Version)
 	}
-	if raw, err = readSmall(filepath.Join(dir, "index.json")); err != nil {
+	if raw, err = artifact.ReadRegular(root, "index.json", maxManifest); err != nil {
 		return nil, fmt.Errorf("image layout: %w", err)
 	}
 	m, err := parseManifest(raw, types.OCIImageIndex)
 	if err != nil {
 		return nil, fmt.Errorf("image layout: %s: index.json: %w", dir, err)
 	}
-	return &imageLayout{path: layout.Path(dir), roots: m.Manifests, hashed: map[v1.Hash]int64{}}, nil
-}
-
-// readSmall reads a file of at most maxManifest bytes.
-func readSmall(file string) ([]byte, error) {
-	return artifact.ReadNamed(file, maxManifest)
+	return &imageLayout{dir: dir, roots: m.Manifests, hashed: map[v1.Hash]int64{}}, nil
 }
 
 func readBounded(r io.Reader, limit int64) ([]byte, error) {
@@ -214,7 +214,7 @@ func (l *imageLayout) images(ctx context.Context, p *plan) error {
 			if err := l.hash(ctx, d); err != nil {
 				return fmt.Errorf("manifest %s: %w", desc.Digest, err)
 			}
-			p.add(&blob{desc: d, open: func() (io.ReadCloser, error) { return l.path.Blob(d.Digest) }})
+			p.add(&blob{desc: d, open: func() (io.ReadCloser, error) { return l.blob(d) }})
 		}
 	}
 	return nil
@@ -222,7 +222,10 @@ func (l *imageLayout) images(ctx context.Context, p *plan) error {
 
 // manifest reads a manifest that desc names.
 func (l *imageLayout) manifest(desc v1.Descriptor) (object, *manifest, error) {
-	f, err := l.path.Blob(desc.Digest)
+	if desc.Size > maxManifest {
+		return object{}, nil, fmt.Errorf("manifest %s: more than %d bytes", desc.Digest, maxManifest)
+	}
+	f, err := l.blob(desc)
 	if err != nil {
 		return object{}, nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
 	}
@@ -241,6 +244,31 @@ func (l *imageLayout) manifest(desc v1.Descriptor) (object, *manifest, error) {
 	return newObject(raw, desc.MediaType), m, nil
 }
 
+// MaxBlob bounds a blob of an image, in bytes.
+const MaxBlob = 8 << 30
+
+// blob opens the file of a blob, which has the size that desc says. Nothing but a file is
+// opened, no link is followed, and nothing is waited for: the folder may be a stranger's.
+func (l *imageLayout) blob(desc v1.Descriptor) (io.ReadCloser, error) {
+	if desc.Size > MaxBlob {
+		return nil, fmt.Errorf("more than %d bytes", int64(MaxBlob))
+	}
+	root, err := os.OpenRoot(l.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, info, err := artifact.OpenRegular(root, path.Join("blobs", "sha256", desc.Digest.Hex), MaxBlob)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() != desc.Size {
+		f.Close()
+		return nil, fmt.Errorf("the file has %d bytes, and its descriptor says %d", info.Size(), desc.Size)
+	}
+	return f, nil
+}
+
 // newObject describes raw.
 func newObject(raw []byte, mt types.MediaType) object {
 	return object{raw: raw, desc: v1.Descriptor{MediaType: mt, Size: int64(len(raw)), Digest: v1.Hash{Algorithm: "sha256", Hex: artifact.Of(raw).Hex()}}}
@@ -250,13 +278,13 @@ func newObject(raw []byte, mt types.MediaType) object {
 func (l *imageLayout) hash(ctx context.Context, d v1.Descriptor) error {
 	size, known := l.hashed[d.Digest]
 	if !known {
-		f, err := l.path.Blob(d.Digest)
+		f, err := l.blob(d)
 		if err != nil {
 			return fmt.Errorf("blob %s: %w", d.Digest, err)
 		}
 		defer f.Close()
 		h := artifact.NewHasher(io.Discard)
-		if _, err := io.Copy(h, &reader{ctx: ctx, r: f}); err != nil {
+		if _, err := io.Copy(h, artifact.Until(ctx, io.LimitReader(f, d.Size+1))); err != nil {
 			return fmt.Errorf("blob %s: %w", d.Digest, err)
 		}
 		if got := h.Digest(); string(got) != d.Digest.String() {
@@ -269,19 +297,6 @@ func (l *imageLayout) hash(ctx context.Context, d v1.Descriptor) error {
 		return fmt.Errorf("blob %s: the file has %d bytes, and its descriptor says %d", d.Digest, size, d.Size)
 	}
 	return nil
-}
-
-// reader reads until a context ends.
-type reader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r *reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
 }
 
 // The annotations of an attachment, as cosign sets and reads them.

@@ -349,6 +349,7 @@ func TestCheck(t *testing.T) {
 	remove := func([]byte) []byte { return nil }
 	flip := func(b []byte) []byte { b[len(b)/2] ^= 1; return b }
 	cut := func(b []byte) []byte { return b[:len(b)-1] }
+	longer := func(b []byte) []byte { return append(b, 0) }
 	set := func(f func(*Image)) func(*testing.T, *Image) func() {
 		return func(_ *testing.T, im *Image) func() { f(im); return func() {} }
 	}
@@ -358,7 +359,8 @@ func TestCheck(t *testing.T) {
 	}{
 		"layer gone":       {damage(layer, remove), "no such file"},
 		"layer changed":    {damage(layer, flip), "the file has digest"},
-		"layer cut":        {damage(layer, cut), "the file has digest"},
+		"layer cut":        {damage(layer, cut), "bytes, and its descriptor says"},
+		"layer longer":     {damage(layer, longer), "bytes, and its descriptor says"},
 		"manifest gone":    {damage(member, remove), "no such file"},
 		"manifest changed": {damage(member, flip), "the file has digest"},
 		"index changed":    {damage(index, flip), "the file has digest"},
@@ -369,14 +371,14 @@ func TestCheck(t *testing.T) {
 				t.Fatal(err)
 			}
 			return func() { os.Remove(layer); os.Remove(layer + ".real"); mustWrite(t, layer, old) }
-		}, "symlink"},
+		}, "is a link, which is not followed"},
 		"no marker":         {damage(base.dir+"/oci-layout", remove), "oci-layout"},
 		"other version":     {damage(base.dir+"/oci-layout", func([]byte) []byte { return []byte(`{"imageLayoutVersion":"2.0.0"}`) }), `version "2.0.0"`},
 		"no index.json":     {damage(base.dir+"/index.json", remove), "index.json"},
 		"index.json broken": {damage(base.dir+"/index.json", cut), "index.json"},
 		"other size": {damage(base.dir+"/index.json", func(b []byte) []byte {
 			return []byte(strings.Replace(string(b), `"size": `, `"size": 1`, 1))
-		}), "bytes, not"},
+		}), "bytes, and its descriptor says"},
 		"unknown digest":    {set(func(im *Image) { im.Digest = artifact.Of([]byte("x")) }), "not in the layout"},
 		"a platform":        {set(func(im *Image) { im.Digest = base.members[0] }), "not in the layout"},
 		"no digest":         {set(func(im *Image) { im.Digest = "latest" }), "want sha256"},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path"
 
@@ -25,7 +24,7 @@ func (o *opening) folder(ref, dir string) error {
 		return err
 	}
 	defer root.Close()
-	if f, err := openIn(root, recordName); err == nil {
+	if f, err := openIn(root, recordName, report.MaxSize); err == nil {
 		ours, err := isRecord(f)
 		if err := errors.Join(err, f.Close()); err != nil {
 			return fmt.Errorf("%s: %w", recordName, err)
@@ -70,7 +69,7 @@ func (o *opening) walk(root *os.Root, at place, without string) error {
 		if !e.Type().IsRegular() {
 			return nil
 		}
-		f, err := openIn(root, name)
+		f, err := openIn(root, name, o.limits.Unpacked)
 		if err != nil {
 			return o.skip(at, name, reason(err))
 		}
@@ -91,9 +90,9 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// openIn opens a regular file in root, where no link leads out.
-func openIn(root *os.Root, name string) (*os.File, error) {
-	f, _, err := artifact.OpenRegular(root, name, math.MaxInt64)
+// openIn opens a regular file of at most limit bytes in root, where no link leads out.
+func openIn(root *os.Root, name string, limit int64) (*os.File, error) {
+	f, _, err := artifact.OpenRegular(root, name, limit)
 	return f, err
 }
 
@@ -160,7 +159,7 @@ func (o *opening) ofRecord(root *os.Root, at place, rec *report.Record, b *repor
 		if err := o.count(file); err != nil {
 			return err
 		}
-		f, err := openIn(root, file)
+		f, err := openIn(root, file, o.limits.File)
 		if err != nil {
 			return fault.Hint(fmt.Errorf("%s: %s", printable(file, true), reason(err)), "release.json must be in the folder that twice made, with all that is in it")
 		}

@@ -162,7 +162,7 @@ func (o *opening) layoutBlob(root *os.Root, desc v1.Descriptor) (blob, error) {
 	if size, there := o.spooled[digest]; there {
 		return blob{digest: digest, size: size}, nil
 	}
-	f, err := openIn(root, blobsName+digest.Hex())
+	f, err := openIn(root, blobsName+digest.Hex(), o.limits.Spool)
 	if err != nil {
 		return blob{}, fault.Hint(fmt.Errorf("%s: %s", digest, reason(err)), "the folder must be the whole image layout")
 	}
@@ -176,7 +176,7 @@ func (o *opening) layoutBlob(root *os.Root, desc v1.Descriptor) (blob, error) {
 
 // small reads a small file of a layout.
 func (o *opening) small(root *os.Root, name string) ([]byte, error) {
-	f, err := openIn(root, name)
+	f, err := openIn(root, name, maxLayoutFile)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s", name, reason(err))
 	}

@@ -131,7 +131,7 @@ func (o *opening) packed(dir, integrity string) (blob, error) {
 	if len(list) != 1 {
 		return blob{}, fmt.Errorf("it left %d files", len(list))
 	}
-	f, err := openIn(root, list[0].Name())
+	f, err := openIn(root, list[0].Name(), o.limits.Spool)
 	if err != nil {
 		return blob{}, err
 	}
