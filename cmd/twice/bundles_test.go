@@ -55,7 +55,7 @@ func TestManyBundles(t *testing.T) {
 			}
 		}, "more than 10000 bundles"},
 		"large ones about the file": {func(t *testing.T, dir string) {
-			digest, err := digestFile(t.Context(), filepath.Join(f.dir, name))
+			digest, err := digestFile(t.Context(), filepath.Join(f.dir, name), maxFile)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -243,7 +243,7 @@ func (t *testimony) subjectsOf(ctx context.Context, arg string) (files []string,
 		if n++; n > maxFiles {
 			return fmt.Errorf("%s: more than %d files", filepath.Dir(name), maxFiles)
 		}
-		about, err := digestFile(ctx, file)
+		about, err := digestFile(ctx, file, maxFile)
 		if err == nil && claim.About(about.Digest) && !seen[about.Digest] {
 			seen[about.Digest] = true
 			files = append(files, file)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
 // unfit are things that are called a bundle and are none, or cannot be read.
@@ -203,5 +205,89 @@ func TestUnreadableTwice(t *testing.T) {
 	if exit != exitFailure || doc.Verdict != undetermined || len(doc.Files[0].Problems) != 2 {
 		said, _ := json.Marshal(doc)
 		t.Errorf("exit status %d\n%s", exit, said)
+	}
+}
+
+// A folder with an image layout alone is read within bounds, without waiting, and it is
+// told what no signature speaks of.
+func TestVerifyLayout(t *testing.T) {
+	f := newFakeRelease(t, nil)
+	for what, test := range map[string]struct {
+		harm func(t *testing.T, at func(string) string)
+		exit int
+		word string
+	}{
+		"intact": {func(*testing.T, func(string) string) {}, exitOK, "verified"},
+		"a pipe for the marker": {func(t *testing.T, at func(string) string) {
+			try(t, os.Remove(at("oci-layout")))
+			try(t, syscall.Mkfifo(at("oci-layout"), 0o600))
+		}, exitFailure, "but a pipe"},
+		"a pipe for the list": {func(t *testing.T, at func(string) string) {
+			try(t, os.Remove(at("index.json")))
+			try(t, syscall.Mkfifo(at("index.json"), 0o600))
+		}, exitFailure, "but a pipe"},
+		"a list of terabytes": {func(t *testing.T, at func(string) string) { try(t, os.Truncate(at("index.json"), 8<<40)) }, exitFailure, "has more than"},
+		"a pipe for the index": {func(t *testing.T, at func(string) string) {
+			try(t, os.Remove(at("index")))
+			try(t, syscall.Mkfifo(at("index"), 0o600))
+		}, exitFailure, "but a pipe"},
+		"a device for a layer": {func(t *testing.T, at func(string) string) {
+			try(t, os.Remove(at("layer")))
+			try(t, os.Symlink("/dev/zero", at("layer")))
+		}, exitFailure, "but a device"},
+		"a layer of terabytes": {func(t *testing.T, at func(string) string) { try(t, os.Truncate(at("layer"), 8<<40)) }, exitFailure, "more than 8 GiB"},
+		"another layer":        {func(t *testing.T, at func(string) string) { put("Layer")(t, at("layer")) }, exitDiffers, "not a blob of the images"},
+		"no layer":             {func(t *testing.T, at func(string) string) { try(t, os.Remove(at("layer"))) }, exitOK, "note: the layout is without 1 blob, sha256:"},
+		"one blob more":        {func(t *testing.T, at func(string) string) { put("evil")(t, at("evil")) }, exitOK, "note: nothing in the layout leads to 1 blob, sha256:"},
+		"a file more":          {func(t *testing.T, at func(string) string) { put("evil")(t, at("index.json")+".sh") }, exitDiffers, "not a blob of the images"},
+		"an image more": {func(t *testing.T, at func(string) string) {
+			data, err := os.ReadFile(at("index.json"))
+			try(t, err)
+			put("{}")(t, at("{}"))
+			more := fmt.Sprintf(`{"mediaType":"application/vnd.oci.image.index.v1+json","size":2,"digest":"%s"},`, artifact.Of([]byte("{}")))
+			put(strings.Replace(string(data), `"manifests":[`, `"manifests":[`+more, 1))(t, at("index.json"))
+		}, exitDiffers, "unsigned: no bundle here is about sha256:44136fa3"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			names := map[string]string{}
+			blob := func(name, content string) string {
+				digest := artifact.Of([]byte(content))
+				names[name] = "blobs/sha256/" + digest.Hex()
+				try(t, os.MkdirAll(filepath.Join(dir, "oci", "blobs", "sha256"), 0o755))
+				put(content)(t, filepath.Join(dir, "oci", filepath.FromSlash(names[name])))
+				return fmt.Sprintf(`"size":%d,"digest":"%s"`, len(content), digest)
+			}
+			names["evil"] = "blobs/sha256/" + artifact.Of([]byte("evil")).Hex()
+			names["{}"] = "blobs/sha256/" + artifact.Of([]byte("{}")).Hex()
+			layer := blob("layer", "layer")
+			config := blob("config", "config")
+			manifest := blob("manifest", `{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json",`+config+`},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar",`+layer+`}]}`)
+			content := `{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json",` + manifest + `}]}`
+			index := blob("index", content)
+			put(`{"imageLayoutVersion":"1.0.0"}`)(t, filepath.Join(dir, "oci", "oci-layout"))
+			put(`{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json",`+index+`}]}`)(t, filepath.Join(dir, "oci", "index.json"))
+			bundle, err := f.signer.Sign(t.Context(), intoto.Statement{
+				Subjects: []intoto.Subject{{Digest: artifact.Of([]byte(content))}}, PredicateType: "https://example.com/x", Predicate: []byte("{}"),
+			})
+			try(t, err)
+			put(string(bundle))(t, filepath.Join(dir, "x.sigstore.json"))
+
+			test.harm(t, func(name string) string {
+				if hidden, ok := names[name]; ok {
+					name = hidden
+				}
+				return filepath.Join(dir, "oci", filepath.FromSlash(name))
+			})
+			cmd := exec.Command("twice", "verify", filepath.Join(dir, "oci"), "--key", f.public)
+			defer time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() }).Stop()
+			out, err := cmd.CombinedOutput()
+			if status(err) != test.exit || !strings.Contains(string(out), test.word) {
+				t.Errorf("exit status %d, want %d, and %q in\n%s", status(err), test.exit, test.word, out)
+			}
+			if what == "intact" && strings.Contains(string(out), "note: ") {
+				t.Errorf("a note of nothing\n%s", out)
+			}
+		})
 	}
 }

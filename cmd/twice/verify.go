@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -105,6 +106,7 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 // Limits of what verify reads, in bytes and in files.
 const (
 	maxTrust = 16 << 20
+	maxFile  = 1 << 40
 	maxFiles = 100_000
 )
 
@@ -433,7 +435,7 @@ func (v *verifier) list(args []string) (files, images []string, err error) {
 
 // file judges one file.
 func (v *verifier) file(ctx context.Context, name string) fileDoc {
-	about, err := digestFile(ctx, name)
+	about, err := digestFile(ctx, name, maxFile)
 	if err != nil {
 		return unreadable(short(name), err)
 	}
@@ -489,39 +491,34 @@ const layoutMark = "oci-layout"
 // layout judges the images of an image layout, each by the digest of its index.
 // What these name is then vouched for as far as every blob is what it is called.
 func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
-	data, err := artifact.ReadNamed(filepath.Join(dir, "index.json"), maxTrust)
+	said, err := publish.ReadLayout(ctx, dir)
 	if err != nil {
 		return []fileDoc{unreadable(short(dir), err)}, nil
 	}
-	var index struct {
-		Manifests []struct {
-			Digest      artifact.Digest   `json:"digest"`
-			Annotations map[string]string `json:"annotations"`
-		} `json:"manifests"`
-	}
-	if err := json.Unmarshal(data, &index); err != nil {
-		return []fileDoc{unreadable(short(dir), fmt.Errorf("index.json: %w", err))}, nil
-	}
-	if len(index.Manifests) == 0 {
+	if len(said.Images) == 0 {
 		return []fileDoc{unreadable(short(dir), errors.New("index.json: names no image"))}, nil
 	}
 	var list []fileDoc
-	there := map[string]bool{}
+	there := map[artifact.Digest]bool{}
+	files := 0
 	err = filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
 		rel, rerr := filepath.Rel(dir, name)
 		if err = cmp.Or(err, rerr, context.Cause(ctx)); err != nil || e.IsDir() {
 			return err
 		}
+		if files++; files > maxFiles {
+			return fmt.Errorf("%s: more than %d files", short(dir), maxFiles)
+		}
 		where, file := path.Split(filepath.ToSlash(rel))
 		if where == "" && (file == layoutMark || file == "index.json") {
 			return nil // whatever they say, the digests below are what counts
 		}
-		about, err := digestFile(ctx, name)
+		about, err := digestFile(ctx, name, publish.MaxBlob)
 		if err != nil {
 			list = append(list, unreadable(short(name), err))
 			return nil
 		}
-		there[file] = true
+		there[about.Digest] = true
 		if where != "blobs/sha256/" || about.Digest.Hex() != file {
 			list = append(list, fileDoc{Name: short(name), Digest: about.Digest, Verdict: refused, Bundles: []bundleDoc{},
 				Problems: []problemDoc{{Reason: string(attest.WrongSubject), Error: "not a blob of the images, by its name: it is " + string(about.Digest)}}})
@@ -531,9 +528,9 @@ func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range index.Manifests {
-		name := short(dir) + ": " + m.Annotations["org.opencontainers.image.ref.name"]
-		if _, err := artifact.ParseDigest(string(m.Digest)); err != nil || !there[m.Digest.Hex()] {
+	for _, m := range said.Images {
+		name := short(dir) + ": " + m.Name
+		if !there[m.Digest] {
 			list = append(list, unreadable(name, fmt.Errorf("there is no blob %q", m.Digest)))
 			continue
 		}
@@ -543,7 +540,20 @@ func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 		}
 		list = append(list, v.judge(name, attest.Artifact{Digest: m.Digest}, candidates, v.policy))
 	}
+
+	// No signature speaks of what nothing leads to, nor of what is not there.
+	last := &list[len(list)-1]
+	last.noteBlobs("nothing in the layout leads to", slices.Sorted(maps.Keys(there)), func(d artifact.Digest) bool { _, ok := said.Blobs[d]; return !ok })
+	last.noteBlobs("the layout is without", slices.Sorted(maps.Keys(said.Blobs)), func(d artifact.Digest) bool { return !there[d] })
 	return list, nil
+}
+
+// noteBlobs tells of those blobs that are so.
+func (doc *fileDoc) noteBlobs(what string, list []artifact.Digest, so func(artifact.Digest) bool) {
+	list = slices.DeleteFunc(list, func(d artifact.Digest) bool { return !so(d) })
+	if len(list) > 0 {
+		doc.Notes = append(doc.Notes, fmt.Sprintf("%s %s, %s among them", what, count(len(list), "blob"), list[0]))
+	}
 }
 
 // unreadable is the verdict on what could not be read.
@@ -742,17 +752,24 @@ func (v *verifier) among(dirs []string, name string, d artifact.Digest) ([]bundl
 // that need it.
 const maxContent = 1 << 20
 
-// digestFile hashes a regular file, until the context ends.
-func digestFile(ctx context.Context, name string) (attest.Artifact, error) {
-	f, _, err := artifact.OpenNamed(name)
+// digestFile hashes a regular file of at most limit bytes, until the context ends.
+func digestFile(ctx context.Context, name string, limit int64) (attest.Artifact, error) {
+	f, info, err := artifact.OpenNamed(name)
 	if err != nil {
 		return attest.Artifact{}, err
 	}
 	defer f.Close()
+	tooLarge := fmt.Errorf("%s: more than %d GiB", name, limit>>30)
+	if info.Size() > limit { // a sparse file costs nobody but who reads it
+		return attest.Artifact{}, tooLarge
+	}
 	var content limitedBuffer
 	h := artifact.NewHasher(&content)
-	if _, err := io.Copy(h, artifact.Until(ctx, f)); err != nil {
+	if _, err := io.Copy(h, artifact.Until(ctx, io.LimitReader(f, limit+1))); err != nil {
 		return attest.Artifact{}, fmt.Errorf("%s: %w", name, err)
+	}
+	if h.Size() > limit {
+		return attest.Artifact{}, tooLarge
 	}
 	about := attest.Artifact{Digest: h.Digest()}
 	if h.Size() <= maxContent {

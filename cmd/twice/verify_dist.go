@@ -205,7 +205,10 @@ const smallFile = 16 << 20
 
 // tooLarge reports whether a file of that size in bytes is none of the release. A sparse
 // file costs whoever puts it here nothing, and whoever reads it hours.
-func (d *heldDist) tooLarge(size int64) bool { return size > max(d.contents.Largest, smallFile) }
+func (d *heldDist) tooLarge(size int64) bool { return size > d.largest() }
+
+// largest is the size in bytes that a file of the release can have.
+func (d *heldDist) largest() int64 { return max(d.contents.Largest, smallFile) }
 
 // member judges a file that the record names.
 func (d *heldDist) member(ctx context.Context, name string) fileDoc {
@@ -219,7 +222,7 @@ func (d *heldDist) member(ctx context.Context, name string) fileDoc {
 	if size := d.there[name].Size(); d.tooLarge(size) {
 		return d.refuse(name, changedFile, "changed: it has %d bytes, more than any file of the release", size)
 	}
-	about, err := digestFile(ctx, d.path(name))
+	about, err := digestFile(ctx, d.path(name), d.largest())
 	if err != nil {
 		return unreadable(short(d.path(name)), err)
 	}
@@ -398,7 +401,7 @@ func (d *heldDist) foreignFile(ctx context.Context, name string) fileDoc {
 		sameSize = sameSize || member != nil && member.Size() == info.Size()
 	}
 	if sameSize && !d.tooLarge(info.Size()) {
-		if about, err := digestFile(ctx, d.path(name)); err == nil && len(d.names[about.Digest]) > 0 {
+		if about, err := digestFile(ctx, d.path(name), d.largest()); err == nil && len(d.names[about.Digest]) > 0 {
 			return d.refuse(name, copiedFile, "a copy of %s under a name that the release does not have", d.names[about.Digest][0])
 		}
 	}

@@ -148,6 +148,61 @@ func readBounded(r io.Reader, limit int64) ([]byte, error) {
 	return raw, err
 }
 
+// Layout is what an image layout says that it holds.
+type Layout struct {
+	// Images are those of its index.json.
+	Images []LayoutImage
+	// Blobs are the sizes of all that these lead to, as far as its manifests can be read.
+	Blobs map[artifact.Digest]int64
+}
+
+// LayoutImage is an image or an index that a layout's index.json names.
+type LayoutImage struct {
+	// Name is what it is called there, and may be empty.
+	Name   string
+	Digest artifact.Digest
+}
+
+// ReadLayout reads an image layout, which may be a stranger's, but for its blobs that are
+// no manifests. One that cannot be read leads to nothing: that is for whoever reads blobs.
+func ReadLayout(ctx context.Context, dir string) (*Layout, error) {
+	l, err := openLayout(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(l.roots) > maxPlatforms {
+		return nil, fmt.Errorf("image layout: %s: index.json: more than %d images", dir, maxPlatforms)
+	}
+	found := &Layout{Blobs: map[artifact.Digest]int64{}}
+	for _, d := range l.roots {
+		found.Images = append(found.Images, LayoutImage{d.Annotations["org.opencontainers.image.ref.name"], artifact.Digest(d.Digest.String())})
+	}
+	for next := l.roots; len(next) > 0; {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		d := next[0]
+		next = next[1:]
+		digest := artifact.Digest(d.Digest.String())
+		if _, known := found.Blobs[digest]; known {
+			continue
+		}
+		if found.Blobs[digest] = d.Size; len(found.Blobs) > maxLayoutBlobs {
+			return nil, fmt.Errorf("image layout: %s: more than %d blobs", dir, maxLayoutBlobs)
+		}
+		if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
+			continue
+		}
+		if _, m, err := l.manifest(d); err == nil {
+			next = slices.Concat(next, optional(m.Config), m.Layers, m.Manifests)
+		}
+	}
+	return found, nil
+}
+
+// maxLayoutBlobs bounds the blobs of a layout.
+const maxLayoutBlobs = 100_000
+
 // plan checks one image.
 func (l *imageLayout) plan(ctx context.Context, im Image) (*plan, error) {
 	repo, err := parseRepository(im.Repository)
