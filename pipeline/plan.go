@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -210,8 +211,8 @@ func (p *Plan) checkReleaseFile(tree string) error {
 	switch {
 	case err == nil && bytes.Equal(committed, p.release):
 		return nil
-	case err == nil && bytes.Equal(committed, bytes.ReplaceAll(p.release, []byte("\r\n"), []byte("\n"))):
-		return p.useFile(committed) // git gave the lines other ends when it checked it out
+	case err == nil && bytes.Equal(unconverted(committed), unconverted(p.release)):
+		return p.useFile(committed) // only git's conversions of text differ
 	case err == nil:
 		err = fmt.Errorf("%s is not the one in the commit", p.configRel)
 	default:
@@ -223,6 +224,16 @@ func (p *Plan) checkReleaseFile(tree string) error {
 		return nil
 	}
 	return fault.Usage(err, "commit it (git add -f "+p.configRel+"), or make a snapshot (--snapshot)")
+}
+
+// identLine is what git writes for $Id$ where a file has the attribute ident.
+var identLine = regexp.MustCompile(`\$Id: [^$\n]*\$`)
+
+// unconverted is a text without what git makes of it when it checks it out: other ends of
+// lines, and the name of the file's object (https://git-scm.com/docs/gitattributes). Of two
+// checkouts of one commit each may have its own.
+func unconverted(text []byte) []byte {
+	return identLine.ReplaceAll(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), []byte("$$Id$$"))
 }
 
 // Close removes the workspace, and what is not finished.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/spf13/cobra"
@@ -96,6 +97,9 @@ the images have to be those that the signed statements name, whoever signed them
 // publish pushes the images of dist, which has to be what was signed: by those in
 // trust or, if that is nil, by somebody.
 func (a *app) publish(ctx context.Context, dist string, opt publish.Options, trust *attest.Trust) error {
+	if err := isDist(dist); err != nil {
+		return err
+	}
 	data, err := artifact.ReadNamed(filepath.Join(dist, pipeline.RecordName), report.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
 		return fault.Usage(err, "make a release first: twice release")
@@ -147,6 +151,27 @@ func (a *app) publish(ctx context.Context, dist string, opt publish.Options, tru
 		fmt.Fprintf(a.stdout, "published   %s@%s  %s\n", img.Repository, img.Digest, strings.Join(slices.Concat(img.Moved, img.Kept), " "))
 	}
 	fmt.Fprintf(a.stdout, "%s sent (%.1f MB), %d were there; all were read back (%.1f MB)\n", count(res.Sent, "blob"), float64(res.SentBytes)/1e6, res.Present, float64(res.ReadBytes)/1e6)
+	return nil
+}
+
+// isDist returns an error unless dist is a folder itself: what a link means may change
+// between the look at it and the push.
+func isDist(dist string) error {
+	info, err := os.Lstat(dist)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return fault.Usage(err, "make a release first: twice release")
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeSymlink != 0:
+		to, err := filepath.EvalSymlinks(dist)
+		if err != nil {
+			return fault.Usage(fmt.Errorf("%s is a link to what is not there: %w", short(dist), err))
+		}
+		return fault.Usage(fmt.Errorf("%s is a link, and a release is a folder", short(dist)), "twice publish "+short(to))
+	case !info.IsDir():
+		return fault.Usage(fmt.Errorf("%s is no folder, and a release is one", short(dist)), "name the folder that twice release made, dist as a rule")
+	}
 	return nil
 }
 

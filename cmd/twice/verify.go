@@ -394,6 +394,9 @@ func (v *verifier) list(args []string) (files, images []string, err error) {
 			files = append(files, root)
 			continue
 		}
+		if root, err = filepath.EvalSymlinks(root); err != nil { // the user may have named a link
+			return nil, nil, err
+		}
 		before, wholes := len(files), len(v.layouts)+len(v.dists)
 		err = filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
 			switch {

@@ -29,6 +29,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -146,6 +147,8 @@ type TagExistsError struct {
 	Repository, Tag string
 	// Have is what the tag points to, Want the image.
 	Have, Want artifact.Digest
+
+	again string // the command that moves it
 }
 
 // Error implements error.
@@ -158,7 +161,7 @@ func (e *TagExistsError) Kind() fault.Kind { return fault.KindRefused }
 
 // Hint tells how to move the tag.
 func (e *TagExistsError) Hint() string {
-	return "tags of a release do not change as a rule; --force-tag moves them"
+	return fmt.Sprintf("tags of a release do not change as a rule; %s --force-tag moves it from %s to %s", cmp.Or(e.again, "twice publish"), e.Have, e.Want)
 }
 
 // Push sends images of the layout in layoutDir to their repositories, with
@@ -177,8 +180,11 @@ func Push(ctx context.Context, layoutDir string, images []Image, opt Options) (R
 		return res, nil
 	}
 	err = fmt.Errorf("publish: %w", err)
-	if fault.HintOf(err) == "" {
-		err = fault.Hint(err, fmt.Sprintf("no tag points to anything unfinished; twice publish %s goes on where this ended", filepath.Dir(filepath.Clean(layoutDir))))
+	again := "twice publish " + filepath.Dir(filepath.Clean(layoutDir))
+	if exists := (*TagExistsError)(nil); errors.As(err, &exists) {
+		exists.again = again
+	} else if fault.HintOf(err) == "" {
+		err = fault.Hint(err, fmt.Sprintf("no tag points to anything unfinished; %s goes on where this ended", again))
 	}
 	return Result{}, err
 }
@@ -337,10 +343,20 @@ func (p *push) moveTags(ctx context.Context, im *plan) error {
 			return err
 		}
 		if err := s.confirm(ctx, tag, im.index); err != nil {
-			return err
+			return p.movedElsewhere(ctx, im, tag, err)
 		}
 	}
 	return nil
+}
+
+// movedElsewhere adds the remedy to err where a tag that was moved points to something
+// else than the image: the same command would only find that it is there.
+func (p *push) movedElsewhere(ctx context.Context, im *plan, tag string, err error) error {
+	have, ferr := p.sessions[im.repo.Name()].find(ctx, tag)
+	if ferr != nil || have == nil || have.digest() == im.Digest {
+		return err
+	}
+	return fault.Hint(err, fmt.Sprintf("somebody else has moved the tag, or the registry has not; the same command with --force-tag moves it from %s to %s", have.digest(), im.Digest))
 }
 
 // object is a manifest or an index.
