@@ -1,8 +1,11 @@
 package pipeline
 
 import (
+	"errors"
+	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -17,6 +20,8 @@ type Contents struct {
 	// record, its artifacts, and what the layout of its images consists of. Of what was
 	// rejected they are the record and what the passes built.
 	Files map[string]artifact.Digest
+	// Executable tells which of them may have a mode that lets them be executed.
+	Executable map[string]bool
 	// Largest is the size in bytes of the largest file, as far as the record states
 	// sizes: of all but the configurations of images, which are small, and what was
 	// rejected.
@@ -40,7 +45,10 @@ func ContentsOf(rec *report.Record) (*Contents, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Contents{Files: map[string]artifact.Digest{}, Bundles: map[string]BundleOf{}}
+	if len(rec.Artifacts) == 0 {
+		return nil, errors.New("the record has no artifacts: there is no release in this folder")
+	}
+	c := &Contents{Files: map[string]artifact.Digest{}, Bundles: map[string]BundleOf{}, Executable: map[string]bool{}}
 	sign := func(name, predicateType string, subject artifact.Digest) {
 		c.Bundles[name+BundleSuffix] = BundleOf{predicateType, subject}
 	}
@@ -50,7 +58,11 @@ func ContentsOf(rec *report.Record) (*Contents, error) {
 
 	base := rec.Project + "_" + rec.Version
 	for _, a := range rec.Artifacts {
+		if a.Name == RecordName || strings.HasPrefix(a.Name, ImagesName+"/") || strings.HasSuffix(a.Name, BundleSuffix) {
+			return nil, fmt.Errorf("artifact %q: this name is for something else", a.Name)
+		}
 		c.Files[a.Name] = a.Digest
+		c.Executable[a.Name] = a.Executable
 		c.Largest = max(c.Largest, a.Size)
 		if a.Kind == artifact.Checksums {
 			sign(a.Name, "", a.Digest)

@@ -233,11 +233,20 @@ func (p *Policy) expectations() []expectation {
 			return NotShown, fmt.Sprintf("build type %.200q: it is not known to tell", prov.BuildDefinition.BuildType)
 		}
 		for _, r := range prov.Internal.Recipes {
+			exact, isExact := strings.CutPrefix(p.Toolchain, "=")
+			experiment := slices.IndexFunc(r.Recipe.Env, func(kv string) bool {
+				v, ok := strings.CutPrefix(kv, "GOEXPERIMENT=")
+				return ok && v != ""
+			})
 			switch tc := r.Recipe.Toolchain; {
-			case tc.Sum != "":
-				return Failed, fmt.Sprintf("%s is not a published toolchain", tc.Version)
-			case !version.IsValid(tc.Version) || version.Compare(tc.Version, p.Toolchain) < 0:
+			case tc.Sum != "" || !isRelease(tc.Version):
+				return Failed, fmt.Sprintf("%.100s is not a published toolchain", tc.Version)
+			case isExact && tc.Version != exact:
+				return Failed, fmt.Sprintf("it is %.100s, not %s", tc.Version, exact)
+			case !isExact && version.Compare(tc.Version, p.Toolchain) < 0:
 				return Failed, fmt.Sprintf("it is %.100s, not at least %s", tc.Version, p.Toolchain)
+			case experiment >= 0:
+				return Failed, fmt.Sprintf("%s with %.200s, an experiment", tc.Version, r.Recipe.Env[experiment])
 			}
 		}
 		return Met, ""

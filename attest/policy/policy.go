@@ -15,7 +15,7 @@
 //	module = "filippo.io/age@v1.3.2"    # instead, for what was built from the module proxy
 //
 //	[build]
-//	toolchain = "go1.26.5"              # at least
+//	toolchain = "go1.26.5"              # at least; "=go1.26.5" is just this one
 //	snapshot = false                    # a release, no snapshot
 //	partial = true                      # a release of some targets alone will do
 //	double = true                       # the double build passed
@@ -77,8 +77,9 @@ type Policy struct {
 	// Module is path@version of the module that was built (source.module).
 	Module string
 	// Toolchain is the oldest release of Go that may have built it, such as
-	// go1.26.5 (build.toolchain). Only a published toolchain meets it: what
-	// another one calls itself says nothing.
+	// go1.26.5, or the only one, such as =go1.26.5 (build.toolchain). Only a published
+	// toolchain without experiments (GOEXPERIMENT) meets it: what another one calls
+	// itself says nothing.
 	Toolchain string
 	// NoSnapshot: it is a release (build.snapshot = false).
 	NoSnapshot bool
@@ -231,7 +232,7 @@ func (p *Policy) keys() map[string]func(any) error {
 		},
 		"build.toolchain": func(v any) error {
 			return text(v, &p.Toolchain, func(s string) error {
-				if !version.IsValid(s) {
+				if !isRelease(strings.TrimPrefix(s, "=")) {
 					return fmt.Errorf("%q: want a version of Go, such as go1.26.5", s)
 				}
 				return nil
@@ -258,6 +259,10 @@ func (p *Policy) keys() map[string]func(any) error {
 		"rebuilds.reproduced": func(v any) error { return only(true, v, &p.rebuilds().Reproduced) },
 	})
 }
+
+// isRelease tells whether v is the name of a release of Go. Package version takes
+// go1.26.5-mine for one, too, and for the same.
+func isRelease(v string) bool { return version.IsValid(v) && !strings.Contains(v, "-") }
 
 // maxRebuilders bounds rebuilds.by.
 const maxRebuilders = 100

@@ -12,6 +12,7 @@ import (
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
 func read(t testing.TB, path string) []byte {
@@ -143,6 +144,8 @@ func TestRefuses(t *testing.T) {
 		`source.commit = "0` + commit[1:] + `"`:                        "source.commit: failed",
 		`source.module = "example.com/hello@v1.2.3"`:                   "source.module: failed: no module",
 		`build.toolchain = "go1.26.8"`:                                 "",
+		`build.toolchain = "=go1.26.8"`:                                "",
+		`build.toolchain = "=go1.26.5"`:                                "build.toolchain: failed: it is go1.26.8, not go1.26.5",
 		`build.toolchain = "go1.27rc1"`:                                "build.toolchain: failed: it is go1.26.8, not at least go1.27rc1",
 		`build.variations = ["clock"]`:                                 "build.variations: clock: failed: it was not varied",
 		`build.variations = ["user", "phase of moon"]`:                 "build.variations: phase of moon: failed",
@@ -159,6 +162,38 @@ func TestRefuses(t *testing.T) {
 		}
 		if want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%s: %q", policy, got)
+		}
+	}
+}
+
+// TestToolchain: of a toolchain counts what was published, as it was published.
+func TestToolchain(t *testing.T) {
+	for _, c := range []struct {
+		policy string
+		recipe recipe.Recipe
+		want   string
+	}{
+		{"go1.26.5", recipe.Recipe{Toolchain: recipe.Toolchain{Version: "go1.26.8"}, Env: []string{"GOEXPERIMENT="}}, ""},
+		{"=go1.26.8", recipe.Recipe{Toolchain: recipe.Toolchain{Version: "go1.26.8"}}, ""},
+		{"=go1.26", recipe.Recipe{Toolchain: recipe.Toolchain{Version: "go1.26.0"}}, "it is go1.26.0, not go1.26"},
+		{"=go1.26.8", recipe.Recipe{Toolchain: recipe.Toolchain{Version: "go1.26.9"}}, "it is go1.26.9, not go1.26.8"},
+		{"go1.26.8", recipe.Recipe{Toolchain: recipe.Toolchain{Version: "go1.26.8-mine"}}, "not a published toolchain"},
+		{"=go1.26.8", recipe.Recipe{Toolchain: recipe.Toolchain{Version: "go1.26.8 X:none"}}, "not a published toolchain"},
+		{"go1.26.8", recipe.Recipe{Toolchain: recipe.Toolchain{Version: "go1.26.8", Sum: "h1:x"}}, "not a published toolchain"},
+		{"go1.26.8", recipe.Recipe{Toolchain: recipe.Toolchain{Version: "go1.26.8"}, Env: []string{"GOEXPERIMENT=jsonv2"}}, "go1.26.8 with GOEXPERIMENT=jsonv2, an experiment"},
+	} {
+		p, err := Parse("p", []byte("[build]\ntoolchain = '"+c.policy+"'"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, reason := p.expectations()[0].provenance(&slsa.Provenance{Internal: &slsa.InternalParameters{Recipes: []slsa.Recipe{{Recipe: c.recipe}}}})
+		if c.want == "" && reason != "" || !strings.Contains(reason, c.want) {
+			t.Errorf("%s, %+v: %q, want %q", c.policy, c.recipe.Toolchain, reason, c.want)
+		}
+	}
+	for _, bad := range []string{"go1.26.8-mine", "=", "==go1.26.8", "= go1.26.8", "=1.26"} {
+		if _, err := Parse("p", []byte("[build]\ntoolchain = '"+bad+"'")); err == nil || !strings.Contains(err.Error(), "p:2: build.toolchain") {
+			t.Errorf("%s: %v", bad, err)
 		}
 	}
 }

@@ -575,11 +575,18 @@ func (d *RunDetails) check(p *Provenance, s intoto.Statement) error {
 		return fmt.Errorf("byproducts: %s: %w", recordName, err)
 	}
 	var counted []matrix.Target
+	var names []string
 	for _, c := range p.Circumstances.Compilations {
 		counted = append(counted, c.Target)
 	}
+	for _, t := range p.External.Targets {
+		names = append(names, t.String())
+	}
 	if !slices.Equal(counted, p.External.Targets) {
 		return fmt.Errorf("byproducts: %s: compilations of %v: want the targets", recordName, counted)
+	}
+	if err := p.Circumstances.compiled(names); err != nil {
+		return fmt.Errorf("byproducts: %s: %w", recordName, err)
 	}
 	return nil
 }

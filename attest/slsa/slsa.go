@@ -100,6 +100,26 @@ func circumstances(rec *report.Record) Circumstances {
 	return c
 }
 
+// compiled returns an error unless packages were compiled for each target, of which there
+// is one at least: two builds that did nothing agree.
+func (c Circumstances) compiled(targets []string) error {
+	var counted []string
+	for _, x := range c.Compilations {
+		if x.Packages < 1 {
+			return fmt.Errorf("compilations: %s: no package was compiled", x.Target)
+		}
+		counted = append(counted, x.Target.String())
+	}
+	if len(targets) == 0 {
+		return errors.New("compilations: there is no target")
+	}
+	slices.Sort(counted)
+	if targets = slices.Compact(slices.Sorted(slices.Values(targets))); !slices.Equal(counted, targets) {
+		return fmt.Errorf("compilations: of %.500q: want those of the targets", counted)
+	}
+	return nil
+}
+
 func (c Circumstances) check() error {
 	if c.Compilations == nil || c.Variations == nil || c.Confinement.Missing == nil {
 		return errors.New("null, where a list belongs")

@@ -344,6 +344,40 @@ func modulesWith(r *report.Record, sum string) []recipe.Module {
 }
 
 // TestMutatedTestResult changes test results in every place.
+// TestNothingCompiled: two builds that did nothing agree, and so they show nothing.
+func TestNothingCompiled(t *testing.T) {
+	rec := release(t)
+	for name, s := range map[string]intoto.Statement{"provenance": provenance(t, rec, Run{}), "test result": testResult(t, rec)} {
+		decode := func(predicate string) error {
+			s.Predicate = json.RawMessage(predicate)
+			if name == "provenance" {
+				_, err := DecodeProvenance(s)
+				return err
+			}
+			_, err := DecodeTestResult(s)
+			return err
+		}
+		good := string(s.Predicate)
+		if err := decode(good); err != nil {
+			t.Fatal(err)
+		}
+		const counts = `"packages":30,"reproduced":30`
+		begin := strings.Index(good, `"compilations":[`) + len(`"compilations":[`)
+		list := good[begin : begin+strings.Index(good[begin:], "]")]
+		one := list[:strings.Index(list, "},{")]
+		for what, bad := range map[string]string{
+			"no packages": strings.ReplaceAll(good, counts, `"packages":0,"reproduced":0`),
+			"of one":      strings.Replace(good, counts, `"packages":0,"reproduced":0`, 1),
+			"no targets":  strings.Replace(good, list, "", 1),
+			"one target":  strings.Replace(good, list, one+"}", 1),
+		} {
+			if err := decode(bad); err == nil || bad == good {
+				t.Errorf("%s: %s: accepted", name, what)
+			}
+		}
+	}
+}
+
 func TestMutatedTestResult(t *testing.T) {
 	for name, rec := range map[string]*report.Record{"passed": release(t), "failed": rejects(t)["differs"]} {
 		s, err := NewTestResult(rec, "https://ci.example.com/runs/7")

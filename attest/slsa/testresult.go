@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -258,6 +259,16 @@ func (t *TestResult) checkConfiguration() error {
 		if recipes[name] == strings.HasPrefix(name, filesTest) {
 			return fmt.Errorf("configuration: %.200q: want a recipe for each binary, and for nothing else", name)
 		}
+	}
+	if t.Result == Failed {
+		return nil // it may be that nothing was compiled
+	}
+	var targets []string
+	for name := range recipes {
+		targets = append(targets, path.Dir(strings.TrimPrefix(name, "double-build/")))
+	}
+	if err := t.Notes.compiled(targets); err != nil {
+		return fmt.Errorf("configuration[0]: %w", err)
 	}
 	return nil
 }

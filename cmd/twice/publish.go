@@ -245,7 +245,7 @@ func (a *app) verifyDist(ctx context.Context, dist string, trust attest.Trust) e
 			continue
 		}
 		p := f.Problems[0]
-		err := fault.Hint(fmt.Errorf("nothing was pushed: %s: %s", f.Name, clean(p.Error)), p.Hint)
+		err := fault.Hint(fmt.Errorf("nothing was pushed: %s: %s", clean(f.Name), clean(p.Error)), p.Hint)
 		if f.Verdict == refused {
 			return fault.Refused(err)
 		}

@@ -161,7 +161,7 @@ type (
 		Bundle string `json:"bundle,omitempty"`
 		// Reason is one of attest.Reason, or: unsigned, failed double build, failed
 		// rebuild, statement, policy, unreadable; of a folder with a release one of
-		// missing, foreign, copy, hard link, link, swapped, changed, record; and of what is
+		// missing, foreign, copy, hard link, link, swapped, changed, mode, record; and of what is
 		// not counted: nobody asked.
 		Reason string `json:"reason"`
 		Error  string `json:"error"`

@@ -31,6 +31,7 @@ const (
 	swappedFile  = "swapped"
 	changedFile  = "changed"
 	badRecord    = "record"
+	badMode      = "mode"
 )
 
 // heldDist is a folder with a release that is held against its record.
@@ -85,6 +86,7 @@ func (v *verifier) dist(ctx context.Context, root string) ([]fileDoc, error) {
 	}
 	list = append(list, d.images()...)
 	list = append(list, d.bundles()...)
+	list = append(list, d.modes()...)
 	return append(list, d.foreign(ctx)...), nil
 }
 
@@ -237,7 +239,31 @@ func (d *heldDist) member(ctx context.Context, name string) fileDoc {
 	}
 	doc := d.judge(name, about, d.expected(name))
 	d.sameRun(&doc)
+	d.noteFile(&doc, name)
 	return doc
+}
+
+// noteFile tells what is odd about a file that has the right bytes.
+func (d *heldDist) noteFile(doc *fileDoc, name string) {
+	if d.there[name].Mode()&0o111 != 0 && !d.contents.Executable[name] {
+		doc.Notes = append(doc.Notes, "its mode lets it be executed, and in the release it does not")
+	}
+	for _, other := range d.names[d.contents.Files[name]] {
+		if other != name && d.there[other] != nil && os.SameFile(d.there[other], d.there[name]) {
+			doc.Notes = append(doc.Notes, fmt.Sprintf("it is a hard link of %s: what changes one changes the other", other))
+		}
+	}
+}
+
+// modes refuses files that give whoever runs them the rights of somebody else.
+func (d *heldDist) modes() []fileDoc {
+	var list []fileDoc
+	for _, name := range slices.Sorted(maps.Keys(d.there)) {
+		if m := d.there[name].Mode(); m.IsRegular() && m&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0 {
+			list = append(list, d.refuse(name, badMode, "its mode is %s: no file of a release is setuid, setgid or sticky", m))
+		}
+	}
+	return list
 }
 
 // expected is what the policy asks of an artifact. Only what comes out of a build can be

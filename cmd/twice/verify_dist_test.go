@@ -217,6 +217,8 @@ func TestVerifyDist(t *testing.T) {
 		second  = "hello_1.2.3_linux_arm64.tar.gz"
 		bundle  = "hello_1.2.3.provenance.sigstore.json"
 		result  = "hello_1.2.3.double-build.sigstore.json"
+		listA   = "sbom/linux_amd64/hello.cdx.json.sigstore.json"
+		listB   = "sbom/linux_arm64/hello.cdx.json.sigstore.json"
 	)
 	layer := "oci/blobs/sha256/" + artifact.Of([]byte("layer")).Hex()
 	var dir string
@@ -233,6 +235,14 @@ func TestVerifyDist(t *testing.T) {
 		must(err)
 		return string(data)
 	}
+	signatures := func() (list []string) {
+		entries, err := os.ReadDir(at("oci-signatures"))
+		must(err)
+		for _, e := range entries {
+			list = append(list, "oci-signatures/"+e.Name())
+		}
+		return list
+	}
 	swap := func(a, b string) { x, y := read(a), read(b); write(a, y); write(b, x) }
 	signed := func(s intoto.Statement) string {
 		data, err := original.signer.Sign(t.Context(), s)
@@ -247,18 +257,29 @@ func TestVerifyDist(t *testing.T) {
 		want   map[string]string
 	}{
 		"a file of a size that takes hours": {func() { must(os.Truncate(at("oci/index.json"), 1<<40)) }, map[string]string{"oci/index.json": "changed"}},
-		"a foreign file":                    {func() { write("install.sh", "#!/bin/sh\n") }, map[string]string{"install.sh": "foreign"}},
-		"a foreign file in a folder of it":  {func() { write("bin/linux_amd64/cat", "meow") }, map[string]string{"bin/linux_amd64/cat": "foreign"}},
-		"a hidden file":                     {func() { write(".profile", "x") }, map[string]string{".profile": "foreign"}},
-		"a swapped pair":                    {func() { swap(archive, second) }, map[string]string{archive: "swapped", second: "swapped"}},
-		"a swapped pair of the same name":   {func() { swap(bin, other) }, map[string]string{bin: "swapped", other: "swapped"}},
-		"one for the other":                 {func() { write(bin, read(other)) }, map[string]string{bin: "swapped"}},
-		"a renamed copy":                    {func() { write("hello", read(bin)) }, map[string]string{"hello": "copy"}},
-		"a renamed file":                    {func() { must(os.Rename(at(archive), at("hello.tar.gz"))) }, map[string]string{"hello.tar.gz": "copy", archive: "missing"}},
-		"a removed archive":                 {func() { must(os.Remove(at(archive))) }, map[string]string{archive: "missing"}},
-		"a changed archive":                 {func() { write(archive, "Archive for linux/amd64") }, map[string]string{archive: "changed"}},
-		"a removed list of components":      {func() { must(os.Remove(at("sbom/linux_amd64/hello.cdx.json"))) }, map[string]string{"sbom/linux_amd64/hello.cdx.json": "missing"}},
-		"a script called a bundle":          {func() { write("x.sigstore.json", "#!/bin/sh\n") }, map[string]string{"x.sigstore.json": "foreign"}},
+		"the lists of two binaries swapped": {func() { swap(listA, listB) }, map[string]string{listA: "swapped", listB: "swapped"}},
+		"the list of another binary":        {func() { write(listA, read(listB)) }, map[string]string{listA: "swapped"}},
+		"the statement of another image":    {func() { write(signatures()[0], read(signatures()[1])) }, nil},
+		"one image more": {func() {
+			write("oci/index.json", strings.Replace(read("oci/index.json"), `[`, `[{"mediaType":"application/vnd.oci.image.index.v1+json","size":2,"digest":"`+string(artifact.Of([]byte("{}")))+`"},`, 1))
+		}, map[string]string{"oci/index.json": "changed"}},
+		"setuid":                           {func() { must(os.Chmod(at(bin), 0o755|os.ModeSetuid)) }, map[string]string{bin: "mode"}},
+		"setgid of the record":             {func() { must(os.Chmod(at("release.json"), 0o644|os.ModeSetgid)) }, map[string]string{"release.json": "mode"}},
+		"setuid of a blob":                 {func() { must(os.Chmod(at(layer), 0o755|os.ModeSetuid)) }, map[string]string{layer: "mode"}},
+		"another case":                     {func() { write("bin/linux_amd64/Hello", read(bin)) }, map[string]string{"bin/linux_amd64/Hello": "copy"}},
+		"a name that moves the cursor":     {func() { write("x\x1b[2Jy", "x") }, map[string]string{"x\x1b[2Jy": "foreign"}},
+		"a foreign file":                   {func() { write("install.sh", "#!/bin/sh\n") }, map[string]string{"install.sh": "foreign"}},
+		"a foreign file in a folder of it": {func() { write("bin/linux_amd64/cat", "meow") }, map[string]string{"bin/linux_amd64/cat": "foreign"}},
+		"a hidden file":                    {func() { write(".profile", "x") }, map[string]string{".profile": "foreign"}},
+		"a swapped pair":                   {func() { swap(archive, second) }, map[string]string{archive: "swapped", second: "swapped"}},
+		"a swapped pair of the same name":  {func() { swap(bin, other) }, map[string]string{bin: "swapped", other: "swapped"}},
+		"one for the other":                {func() { write(bin, read(other)) }, map[string]string{bin: "swapped"}},
+		"a renamed copy":                   {func() { write("hello", read(bin)) }, map[string]string{"hello": "copy"}},
+		"a renamed file":                   {func() { must(os.Rename(at(archive), at("hello.tar.gz"))) }, map[string]string{"hello.tar.gz": "copy", archive: "missing"}},
+		"a removed archive":                {func() { must(os.Remove(at(archive))) }, map[string]string{archive: "missing"}},
+		"a changed archive":                {func() { write(archive, "Archive for linux/amd64") }, map[string]string{archive: "changed"}},
+		"a removed list of components":     {func() { must(os.Remove(at("sbom/linux_amd64/hello.cdx.json"))) }, map[string]string{"sbom/linux_amd64/hello.cdx.json": "missing"}},
+		"a script called a bundle":         {func() { write("x.sigstore.json", "#!/bin/sh\n") }, map[string]string{"x.sigstore.json": "foreign"}},
 		"a bundle about nothing here": {func() {
 			write("x.sigstore.json", signed(intoto.Statement{Subjects: about("elsewhere"), PredicateType: "https://example.com/x", Predicate: []byte("{}")}))
 		}, map[string]string{"x.sigstore.json": "foreign"}},
@@ -299,6 +320,41 @@ func TestVerifyDist(t *testing.T) {
 				t.Errorf("says %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// What is no ground to refuse is told: a mode, a hard link.
+func TestVerifyDistNotes(t *testing.T) {
+	f := newFakeRelease(t, func(rec *report.Record) {
+		for i, a := range rec.Artifacts {
+			if a.Kind == artifact.SBOM {
+				rec.Artifacts[i].Digest, rec.Artifacts[i].Size = artifact.Of([]byte("{}")), 2
+			}
+			rec.Artifacts[i].Executable = a.Kind == artifact.Binary
+		}
+	})
+	const one, other = "sbom/linux_amd64/hello.cdx.json", "sbom/linux_arm64/hello.cdx.json"
+	f.write(t, one, "{}")
+	if err := errors.Join(
+		os.Remove(filepath.Join(f.dir, other)), os.Link(filepath.Join(f.dir, one), filepath.Join(f.dir, other)),
+		os.Chmod(filepath.Join(f.dir, "SHA256SUMS"), 0o755), os.Chmod(filepath.Join(f.dir, "bin/linux_amd64/hello"), 0o755),
+	); err != nil {
+		t.Fatal(err)
+	}
+	doc, exit, stderr := verifies(t, f.dir, "--key", f.public)
+	if exit != exitOK {
+		t.Fatalf("exit status %d: %v\n%s", exit, doc.said(f.dir), stderr)
+	}
+	notes := map[string]string{}
+	for _, file := range doc.Files {
+		notes[strings.TrimPrefix(filepath.ToSlash(file.Name), filepath.ToSlash(f.dir)+"/")] = strings.Join(file.Notes, "; ")
+	}
+	for name, want := range map[string]string{
+		"SHA256SUMS": "its mode lets it be executed", "bin/linux_amd64/hello": "", one: "it is a hard link of " + other, other: "it is a hard link of " + one,
+	} {
+		if got := notes[name]; want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -377,6 +378,7 @@ func (r *Record) check() error {
 			return fmt.Errorf("bases[%d]: %q %q: no image", i, b.Reference, b.Digest)
 		}
 	}
+	folded := map[string]string{}
 	for i, a := range r.Artifacts {
 		if err := checkArtifact(a); err != nil {
 			return fmt.Errorf("artifacts[%d]: %w", i, err)
@@ -384,6 +386,11 @@ func (r *Record) check() error {
 		if i > 0 && r.Artifacts[i-1].Name >= a.Name {
 			return fmt.Errorf("artifacts[%d]: %q: not sorted by name", i, a.Name)
 		}
+		// Where names are one whatever their case is, one file would replace the other.
+		if other, same := folded[strings.ToLower(a.Name)]; same {
+			return fmt.Errorf("artifacts[%d]: %q: differs from %q in its case alone", i, a.Name, other)
+		}
+		folded[strings.ToLower(a.Name)] = a.Name
 	}
 	return nil
 }
@@ -459,6 +466,9 @@ func known(v compare.Verdict) error {
 func checkArtifact(a artifact.Artifact) error {
 	if !fs.ValidPath(a.Name) || a.Name == "." || strings.ContainsAny(a.Name, `\:`) {
 		return fmt.Errorf("name %q: not a path below dist", a.Name)
+	}
+	if strings.ContainsFunc(a.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fmt.Errorf("name %q: a character that cannot be printed", a.Name)
 	}
 	if !slices.Contains([]artifact.Kind{artifact.Binary, artifact.Archive, artifact.SBOM, artifact.Checksums, artifact.File}, a.Kind) {
 		return fmt.Errorf("%s: kind %q: unknown", a.Name, a.Kind)

@@ -443,9 +443,12 @@ func TestEncodeRefuses(t *testing.T) {
 		"left out twice": func(r *Record) {
 			r.Partial = &Partial{LeftOut: []matrix.Target{{OS: "plan9", Arch: "arm"}, {OS: "plan9", Arch: "arm"}}}
 		},
-		"a release of a file of nobody": func(r *Record) { r.Source.ConfigUncommitted, r.Snapshot = true, false },
-		"artifacts not sorted":          func(r *Record) { slices.Reverse(r.Artifacts) },
-		"artifact twice":                func(r *Record) { r.Artifacts[1].Name = r.Artifacts[0].Name },
+		"a release of a file of nobody":        func(r *Record) { r.Source.ConfigUncommitted, r.Snapshot = true, false },
+		"artifacts not sorted":                 func(r *Record) { slices.Reverse(r.Artifacts) },
+		"artifact twice":                       func(r *Record) { r.Artifacts[1].Name = r.Artifacts[0].Name },
+		"artifact twice but for its case":      func(r *Record) { r.Artifacts[1].Name, r.Artifacts[0].Name = "a", "A" },
+		"artifact that a terminal cannot show": func(r *Record) { r.Artifacts[0].Name = "A\x1b[2J" },
+		"nothing was compiled":                 func(r *Record) { r.Binaries[0].Compilations = compare.GraphResult{} },
 		"artifacts of a difference": func(r *Record) {
 			r.Verdict, r.Binaries[0].Verdict = compare.Differs, compare.Differs
 		},
