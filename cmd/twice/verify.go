@@ -116,6 +116,9 @@ type (
 		Schema  string    `json:"schema"` // "twice.verify/v1"
 		Verdict string    `json:"verdict"`
 		Files   []fileDoc `json:"files"`
+		// Warnings are what is signed and well, and what a reader may take for more than
+		// it is: a snapshot, a part of a release, uncommitted changes, a development key.
+		Warnings []string `json:"warnings,omitempty"`
 		// Notes are what was not checked.
 		Notes []string `json:"notes,omitempty"`
 	}
@@ -314,7 +317,57 @@ func (v *verifier) judgeAll(ctx context.Context, args []string) (verifyDoc, erro
 		}
 	}
 	doc.noteStrange(v.index.strange())
+	doc.warn(v.app.developmentKey(ctx))
 	return doc, nil
+}
+
+// warn says, once for all files, what is less than a release that somebody vouches for.
+// development is the digest of this machine's development key, empty if there is none.
+func (doc *verifyDoc) warn(development artifact.Digest) {
+	say := func(format string, args ...any) {
+		if w := fmt.Sprintf(format, args...); !slices.Contains(doc.Warnings, w) {
+			doc.Warnings = append(doc.Warnings, w)
+		}
+	}
+	for _, f := range doc.Files {
+		for _, s := range f.statements {
+			p, err := slsa.DecodeProvenance(s)
+			if err != nil || p.External == nil {
+				continue
+			}
+			if p.External.Snapshot {
+				say("a snapshot, not a release")
+			}
+			if p.External.Partial != nil {
+				say("partial: %s", p.External.Partial.Of(len(p.External.Targets)))
+			}
+			if p.External.Source.Uncommitted {
+				say("built with uncommitted changes: the commit is not quite its source")
+			}
+			if p.External.Config.Uncommitted {
+				say("its release file %s is not the one in the commit", p.External.Config.Path)
+			}
+		}
+		for _, b := range f.Bundles {
+			if development != "" && b.Signature.Key == development {
+				say("%s", key.DevelopmentWarning)
+			}
+		}
+	}
+}
+
+// developmentKey is the digest of this machine's development key, or empty. That of
+// another machine is a key like any other.
+func (a *app) developmentKey(ctx context.Context) artifact.Digest {
+	dir, err := userDir(os.UserConfigDir())
+	if err != nil {
+		return ""
+	}
+	public, err := key.LoadPublic(ctx, filepath.Join(dir, "twice", "development.pub"), key.Options{})
+	if err != nil {
+		return "" // there is none, as a rule
+	}
+	return public.Fingerprint()
 }
 
 // noteStrange tells of what is called a bundle and is none, unless that was told with a
@@ -447,12 +500,12 @@ func (v *verifier) file(ctx context.Context, name string) fileDoc {
 		return unreadable(short(name), err)
 	}
 	doc := v.judge(short(name), about, candidates, v.policy)
-	doc.noteName(filepath.Base(name))
+	doc.noteName(func(n string) bool { return path.Base(n) == filepath.Base(name) })
 	return doc
 }
 
 // noteName tells of a name that no statement gives the file.
-func (doc *fileDoc) noteName(base string) {
+func (doc *fileDoc) noteName(is func(string) bool) {
 	var names []string
 	for _, s := range doc.statements {
 		for _, sub := range s.Subjects {
@@ -461,7 +514,7 @@ func (doc *fileDoc) noteName(base string) {
 			}
 		}
 	}
-	if len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool { return path.Base(n) == base }) {
+	if len(names) > 0 && !slices.ContainsFunc(names, is) {
 		doc.Notes = append(doc.Notes, fmt.Sprintf("it has another name: what is signed calls it %.500s", strings.Join(names[:min(3, len(names))], ", ")))
 	}
 }
@@ -484,7 +537,23 @@ func (v *verifier) image(ctx context.Context, ref string) fileDoc {
 			candidates = append(candidates, b)
 		}
 	}
-	return v.judge(m.Reference(), attest.Artifact{Digest: m.Digest}, candidates, v.policy)
+	doc := v.judge(m.Reference(), attest.Artifact{Digest: m.Digest}, candidates, v.policy)
+	doc.noteName(func(n string) bool { return isNamed(m.Repository, ref, n) })
+	return doc
+}
+
+// isNamed tells whether what is signed, whose name is repository:tag or
+// repository:tag#platform, is of that repository, and of the tag that ref has, if it has
+// one: whoever moves a tag back moves it to something that is signed.
+func isNamed(repository, ref, signed string) bool {
+	signed, _, _ = strings.Cut(signed, "#")
+	i := strings.LastIndexByte(signed, ':')
+	if i < 0 || signed[:i] != repository {
+		return false
+	}
+	base := path.Base(ref)
+	_, tag, tagged := strings.Cut(base, ":")
+	return strings.Contains(base, "@") || !tagged && signed[i+1:] == "latest" || tag == signed[i+1:]
 }
 
 // layoutMark is a file that every OCI image layout has
@@ -798,6 +867,9 @@ func (v *verifier) print(doc verifyDoc) {
 			said = append(said, line)
 		}
 	}
+	for _, w := range doc.Warnings {
+		say("warning       %s", w)
+	}
 	for _, f := range doc.Files {
 		var kinds []string
 		for _, b := range f.Bundles {
@@ -899,15 +971,6 @@ func describe(s intoto.Statement, say func(string, ...any)) {
 		}
 		say("built from    %s%s", from, with)
 		say("built by      %s", p.RunDetails.Builder.ID)
-		if p.External != nil && p.External.Snapshot {
-			say("              a snapshot, not a release")
-		}
-		if p.External != nil && p.External.Partial != nil {
-			say("              partial: %s", p.External.Partial.Of(len(p.External.Targets)))
-		}
-		if p.External != nil && p.External.Config.Uncommitted {
-			say("              its release file %s is not the one in the commit", p.External.Config.Path)
-		}
 	case slsa.TestResultType:
 		t, err := slsa.DecodeTestResult(s)
 		if err != nil {

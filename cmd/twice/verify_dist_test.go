@@ -323,6 +323,56 @@ func TestVerifyDist(t *testing.T) {
 	}
 }
 
+// What is well and is less than a release is told of a file and of the folder, in both
+// forms, and of a file its name.
+func TestVerifyWarnings(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*report.Record)
+		want   string
+	}{
+		"a release": {nil, ""},
+		"a part": {func(r *report.Record) {
+			r.Partial = &report.Partial{LeftOut: []matrix.Target{{OS: "darwin", Arch: "arm64"}}}
+		}, "partial: 2 of 3 targets, without darwin/arm64"},
+		"a snapshot": {func(r *report.Record) { r.Snapshot = true }, "a snapshot, not a release"},
+		"changes":    {func(r *report.Record) { r.Snapshot, r.Source.Dirty = true, true }, "built with uncommitted changes"},
+		"its file":   {func(r *report.Record) { r.Snapshot, r.Source.ConfigUncommitted = true, true }, "its release file release.toml is not the one in the commit"},
+	} {
+		f := newFakeRelease(t, c.change)
+		for _, what := range []string{f.dir, filepath.Join(f.dir, "bin", "linux_amd64", "hello"), filepath.Join(f.dir, "SHA256SUMS")} {
+			doc, exit, stderr := verifies(t, what, "--key", f.public)
+			said := strings.Join(doc.Warnings, "\n")
+			if exit != exitOK || c.want == "" && said != "" || !strings.Contains(said, c.want) || strings.Contains(said, "development") {
+				t.Errorf("%s: %s: exit status %d, warnings %q\n%s", name, what, exit, said, stderr)
+			}
+			out, err := exec.Command("twice", "verify", what, "--key", f.public).CombinedOutput()
+			if err != nil || strings.Contains(string(out), "\nwarning       ") == (c.want == "") || !strings.Contains(string(out), c.want) {
+				t.Errorf("%s: %s: %v\n%s", name, what, err, out)
+			}
+		}
+	}
+	for _, c := range []struct {
+		repository, ref, signed string
+		want                    bool
+	}{
+		{"r.example/hello", "r.example/hello:1.2.3", "r.example/hello:1.2.3", true},
+		{"r.example/hello", "r.example/hello:1.2.3", "r.example/hello:1.2.3#linux/amd64", true},
+		{"r.example/hello", "r.example/hello:2.0.0", "r.example/hello:1.2.3", false},
+		{"r.example/hello", "r.example/hello", "r.example/hello:1.2.3", false},
+		{"r.example/hello", "r.example/hello", "r.example/hello:latest", true},
+		{"r.example/hello", "r.example/hello@sha256:00", "r.example/hello:1.2.3", true},
+		{"r.example/hello", "r.example/hello:2@sha256:00", "r.example/hello:1.2.3", true},
+		{"m.example/hello", "m.example/hello@sha256:00", "r.example/hello:1.2.3", false},
+		{"r.example:5000/hello", "r.example:5000/hello", "r.example:5000/hello:latest", true},
+		{"r.example:5000/hello", "r.example:5000/hello:1", "r.example:5000/hello:1", true},
+		{"r.example/hello", "r.example/hello:1", "hello", false},
+	} {
+		if got := isNamed(c.repository, c.ref, c.signed); got != c.want {
+			t.Errorf("%+v: %t", c, got)
+		}
+	}
+}
+
 // What is no ground to refuse is told: a mode, a hard link.
 func TestVerifyDistNotes(t *testing.T) {
 	f := newFakeRelease(t, func(rec *report.Record) {
