@@ -34,7 +34,7 @@ type gate struct {
 // more. The largest that is needed is a bundle.
 const maxAnswer = MaxBundle
 
-// stretch is how many bytes of an answer have the time of Options.Timeout.
+// stretch is how many bytes, sent or answered, have the time of Options.Timeout.
 const stretch = 1 << 20
 
 // withRoom lets the answer have size bytes and one more, by which a longer one is
@@ -77,14 +77,14 @@ func (g *gate) RoundTrip(in *http.Request) (*http.Response, error) {
 	alive := func() { timer.Reset(g.timeout) }
 	out := in.WithContext(ctx)
 	if in.Body != nil && in.Body != http.NoBody {
-		out.Body = &pulse{in.Body, alive}
+		out.Body = &pulse{ReadCloser: in.Body, beat: alive}
 		if in.GetBody != nil {
 			out.GetBody = func() (io.ReadCloser, error) {
 				body, err := in.GetBody()
 				if err != nil {
 					return nil, err
 				}
-				return &pulse{body, alive}, nil
+				return &pulse{ReadCloser: body, beat: alive}, nil
 			}
 		}
 	}
@@ -182,15 +182,21 @@ func stalled(ctx context.Context, err error) error {
 	return err
 }
 
-// pulse tells that a body is being read.
+// pulse tells that a stretch of a body was read, and its end. A registry that takes a few
+// bytes now and then is one that takes nothing.
 type pulse struct {
 	io.ReadCloser
 	beat func()
+	n    int64
 }
 
 func (p *pulse) Read(b []byte) (int, error) {
-	p.beat()
-	return p.ReadCloser.Read(b)
+	n, err := p.ReadCloser.Read(b)
+	before := p.n / stretch
+	if p.n += int64(n); p.n/stretch != before || err != nil {
+		p.beat()
+	}
+	return n, err
 }
 
 // answer is a body that ends with an error where it is too long, or too slow.

@@ -98,13 +98,16 @@ type Options struct {
 	ForceTag bool
 	// Jobs is how many requests run at a time. Zero is 4.
 	Jobs int
-	// Timeout is how long a registry may take to begin an answer and for each
-	// megabyte of it, and how long no byte may move while something is sent to it.
+	// Timeout is how long a registry may take to begin an answer, and for each
+	// megabyte of it or of what is sent to it.
 	// Zero is two minutes.
 	Timeout time.Duration
 	// Progress, if set, is called as blobs are dealt with, by one goroutine at a
 	// time. It must not block.
 	Progress func(Progress)
+	// Patience bounds all that is waited because one repository's registry asks for it or
+	// has failed, in all. Zero is fifteen minutes.
+	Patience time.Duration
 	// Sleep waits before a request is tried again, and returns early with the
 	// context's error. Nil waits by the clock.
 	Sleep func(context.Context, time.Duration) error
@@ -381,6 +384,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = 2 * time.Minute
+	}
+	if o.Patience <= 0 {
+		o.Patience = 15 * time.Minute
 	}
 	if o.Sleep == nil {
 		o.Sleep = sleep

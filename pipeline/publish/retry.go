@@ -49,7 +49,11 @@ func (s *session) retry(ctx context.Context, what string, f func(context.Context
 		if wait > maxPause {
 			return s.fault(fmt.Sprintf("%s: the registry asks to come back in %s", what, wait), err)
 		}
-		if err := s.opt.Sleep(ctx, max(wait, backoff(failures))); err != nil {
+		wait = max(wait, backoff(failures))
+		if s.opt.Patience > 0 && time.Duration(s.waited.Add(int64(wait))) > s.opt.Patience {
+			return s.fault(fmt.Sprintf("%s: the registry was waited for %s in all", what, s.opt.Patience), err)
+		}
+		if err := s.opt.Sleep(ctx, wait); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -30,6 +31,9 @@ type session struct {
 	client *http.Client
 	puller *remote.Puller
 	pusher *remote.Pusher
+
+	// waited is how long it was waited in all before something was tried again.
+	waited atomic.Int64
 
 	mu sync.Mutex
 	// whole are the blobs that the registry has given back during this push.
