@@ -210,9 +210,9 @@ func (a *app) status(err error) int {
 		return exitInterrupted
 	}
 	status := statusOf(fault.KindOf(err))
-	fmt.Fprintln(a.stderr, "twice: "+err.Error())
+	fmt.Fprintln(a.stderr, "twice: "+cleanLines(err.Error()))
 	if hint := fault.HintOf(err); hint != "" {
-		fmt.Fprintln(a.stderr, "  hint: "+hint)
+		fmt.Fprintln(a.stderr, "  hint: "+cleanLines(hint))
 	}
 	a.fail(err, status)
 	return status

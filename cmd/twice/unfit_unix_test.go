@@ -291,3 +291,20 @@ func TestVerifyLayout(t *testing.T) {
 		})
 	}
 }
+
+// The name of a stranger's file moves no cursor, whichever way it gets into an answer.
+func TestNamesInAnswers(t *testing.T) {
+	f := newFakeRelease(t, nil)
+	const name = "x\x1b[2J\x9b\u202ey"
+	put("x")(t, filepath.Join(f.dir, name))
+	put("x")(t, filepath.Join(f.dir, name+".sigstore.json"))
+	for _, args := range [][]string{
+		{"verify", f.dir}, {"verify", filepath.Join(f.dir, name)}, {"verify", filepath.Join(f.dir, name+"z")},
+		{"publish", f.dir}, {"publish", filepath.Join(f.dir, name)}, {"verify", f.dir + "/SHA256SUMS", "--bundle", filepath.Join(f.dir, name+"z")},
+	} {
+		out, err := exec.Command("twice", append(args, "--key", f.public)...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "x\uFFFD[2J") || strings.ContainsAny(string(out), "\x1b\u202e") {
+			t.Errorf("%q: %v\n%q", args, err, out)
+		}
+	}
+}

@@ -1081,6 +1081,19 @@ func describeSigner(s attest.Signature, say func(string, ...any)) {
 	}
 }
 
+// cleanLines is clean for each line of an error, in which names of strangers' files may be.
+func cleanLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		parts := strings.Split(line, "\t")
+		for j := range parts {
+			parts[j] = clean(parts[j])
+		}
+		lines[i] = strings.Join(parts, "\t")
+	}
+	return strings.Join(lines, "\n")
+}
+
 // clean makes a line of a stranger's text that a terminal only shows.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
