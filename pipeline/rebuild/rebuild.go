@@ -73,8 +73,9 @@
 // The ground rules out that flags which a file need not record, or not as they were
 // given, explain the difference: there is none where -gcflags or -asmflags are recorded, of
 // which a file has the last alone, or -ldflags with spaces in a value, which may have been
-// line ends, unless the build ID names exactly what was built. It is a dependency if the file names another module, or another
-// content of one, than the source asks for. It is the build if the file's build ID
+// line ends, unless the build ID names exactly what was built. It is a dependency if the
+// file names another module, or another content of one, than the source asks for. It is the
+// build if the file's build ID
 // names exactly what was built, if its package main was compiled from something else,
 // if the flags are known otherwise, or if there is more or less machine code.
 //
