@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -304,7 +303,7 @@ func checkObjects(in *bufio.Reader, oids []string, format string) error {
 		if err != nil || size < 0 {
 			return fmt.Errorf("object %s: unexpected answer %q", oid, head)
 		}
-		var h hash.Hash = sha1.New()
+		h := sha1.New()
 		if format == "sha256" {
 			h = sha256.New()
 		}
