@@ -31,7 +31,8 @@ var depsRules = map[string]string{
 	"pipeline/gocmd":   "pipeline/process",
 	"pipeline/ascii":   "",
 	"pipeline/disk":    "",
-	"pipeline/inspect": "pipeline/ascii",
+	"pipeline/shell":   "",
+	"pipeline/inspect": "pipeline/ascii pipeline/shell",
 	"pipeline/explain": "pipeline/artifact pipeline/ascii pipeline/inspect",
 
 	// Stages.
@@ -74,12 +75,12 @@ var depsRules = map[string]string{
 
 	// The reverse flow.
 	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/fault pipeline/inspect pipeline/modules
-		pipeline/recipe pipeline/source pipeline/toolchain pipeline/workspace`,
+		pipeline/recipe pipeline/shell pipeline/source pipeline/toolchain pipeline/workspace`,
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
 	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix pipeline pipeline/artifact
-		pipeline/build pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/gocmd pipeline/fault pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/subject pipeline/workspace`,
+		pipeline/build pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/gocmd pipeline/fault pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
 
 	// Black boxes: they run the command.
 	"e2e": "",

@@ -10,6 +10,7 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/recipe"
+	"github.com/twicebuild/twice/pipeline/shell"
 )
 
 // planDoc is what `twice plan --json` prints.
@@ -60,7 +61,7 @@ confined workspace, since what they write may be part of the source.`,
 			for _, r := range p.Recipes {
 				fmt.Fprintf(w, "%s\t%s\t%s\n", r.Build.Target, r.Recipe.Binary, r.Digest)
 				if a.verbose {
-					fmt.Fprintf(w, "\t\t%s\n", commandLine(r.Recipe))
+					fmt.Fprintf(w, "\t\t%s\n", shell.Join(r.Recipe.Argv))
 				}
 			}
 			return w.Flush()

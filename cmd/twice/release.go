@@ -14,7 +14,6 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -269,16 +268,4 @@ func summary(rec *report.Record, out string) string {
 		s += " (partial: " + rec.Partial.Of(len(rec.Targets())) + ")"
 	}
 	return s
-}
-
-// commandLine is a recipe as a person would type it, without its environment.
-func commandLine(r recipe.Recipe) string {
-	args := make([]string, len(r.Argv))
-	for i, arg := range r.Argv {
-		if strings.ContainsAny(arg, " '\"$&|;<>()*?[]#~`\\") {
-			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
-		}
-		args[i] = arg
-	}
-	return strings.Join(args, " ")
 }

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/twicebuild/twice/pipeline/shell"
 )
 
 // Recipe is the command that likely made a binary, after what the binary says.
@@ -173,16 +175,15 @@ func (r *Recipe) String() string {
 	return strings.Join(words, " ")
 }
 
-var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
-
 // shellWord quotes a word for a POSIX shell. One with characters that cannot be
 // shown is quoted as in Go, which a shell does not take for the same.
 func shellWord(s string) string {
-	switch q := escape(s, maxCommands); {
-	case plainWord.MatchString(s):
+	quoted := shell.Quote(s)
+	if quoted == s {
 		return s
-	case q != s:
+	}
+	if q := escape(s, maxCommands); q != s {
 		return `"` + q + `"`
 	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	return quoted
 }

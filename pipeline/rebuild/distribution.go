@@ -25,6 +25,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/recipe"
+	"github.com/twicebuild/twice/pipeline/shell"
 	"github.com/twicebuild/twice/pipeline/toolchain"
 )
 
@@ -458,10 +459,7 @@ func (w *distribution) command(r recipe.Recipe) string {
 	words := []string{"GOTOOLCHAIN=" + w.Version, "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0"}
 	words = append(words, w.target.Env()...)
 	words = append(words, slices.Insert(slices.Clone(r.Argv), 2, "-o", r.Binary)...)
-	for i, s := range words {
-		words[i] = word(s)
-	}
-	return strings.Join(words, " ")
+	return shell.Join(words)
 }
 
 // pass sets up the confined workspace: a GOROOT with the source of the

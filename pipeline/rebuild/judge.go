@@ -14,6 +14,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/recipe"
+	"github.com/twicebuild/twice/pipeline/shell"
 )
 
 // built is what one build gave.
@@ -452,7 +453,7 @@ func (c *claim) command(r recipe.Recipe) string {
 		case c.vcs != nil:
 			fmt.Fprintf(&b, "# in a clone of %s at commit %s\n", c.main.Path, c.vcs.revision)
 		default:
-			fmt.Fprintf(&b, "cp -R \"$(go mod download -json %s | sed -n 's/^.*\"Dir\": \"\\(.*\\)\".*/\\1/p')\" src && chmod -R u+w src && cd src\n", word(r.Source.Name()))
+			fmt.Fprintf(&b, "cp -R \"$(go mod download -json %s | sed -n 's/^.*\"Dir\": \"\\(.*\\)\".*/\\1/p')\" src && chmod -R u+w src && cd src\n", shell.Quote(r.Source.Name()))
 		}
 	}
 	if !c.trimpath {
@@ -462,20 +463,9 @@ func (c *claim) command(r recipe.Recipe) string {
 		if i > 0 {
 			b.WriteByte(' ')
 		}
-		b.WriteString(word(w))
+		b.WriteString(shell.Quote(w))
 	}
 	return b.String()
-}
-
-// word quotes a word for a POSIX shell.
-func word(s string) string {
-	plain := s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@%+=:,./-", r))
-	})
-	if plain {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // Error returns the text, so that a reason can be passed up as an error.
