@@ -10,6 +10,9 @@ import (
 	"unicode"
 
 	"golang.org/x/mod/semver"
+
+	"github.com/twicebuild/twice/matrix/internal/spelling"
+	"github.com/twicebuild/twice/matrix/platform"
 )
 
 // given tells whether the file has the key.
@@ -454,8 +457,8 @@ func (p *parser) matrix() {
 	if !p.ok("matrix") {
 		return
 	}
-	p.listed("matrix.os", m.OS, knownOS, "GOOS")
-	p.listed("matrix.arch", m.Arch, knownArch, "GOARCH")
+	p.listed("matrix.os", m.OS, platform.KnownOS, "GOOS")
+	p.listed("matrix.arch", m.Arch, platform.KnownArch, "GOARCH")
 	switch {
 	case len(m.OS) == 0 && len(m.Arch) == 0 && len(m.Include) == 0 && p.ok("matrix.os") && p.ok("matrix.arch") && p.ok("matrix.include"):
 		p.reject("matrix", `write os = ["linux"] and arch = ["amd64"]`, "empty: no targets")
@@ -475,7 +478,7 @@ func (p *parser) matrix() {
 			if !p.ok(k) {
 				continue
 			}
-			c, err := canonicalVariant(f.arches[0], v)
+			c, err := platform.CanonicalVariant(f.arches[0], v)
 			if err == nil && v == "" && f.key != "wasm" {
 				err = fmt.Errorf("empty variant")
 			}
@@ -536,7 +539,7 @@ func (p *parser) listed(key string, list, known []string, variable string) {
 		case !p.ok(k):
 		case !slices.Contains(known, s):
 			hint := ""
-			if c := closest(s, known); c != "" {
+			if c := spelling.Closest(s, known); c != "" {
 				hint = fmt.Sprintf("did you mean %q?", c)
 			}
 			p.reject(k, hint, "unknown %s %q", variable, s)
@@ -554,8 +557,8 @@ func (p *parser) packaging() {
 		a.Formats = map[string]string{"windows": "zip"}
 	} else {
 		for _, goos := range slices.Sorted(maps.Keys(a.Formats)) {
-			if !slices.Contains(knownOS, goos) {
-				p.reject(join("archive.formats", goos), "", "unknown GOOS %q%s", goos, didYouMean(goos, knownOS))
+			if !slices.Contains(platform.KnownOS, goos) {
+				p.reject(join("archive.formats", goos), "", "unknown GOOS %q%s", goos, spelling.DidYouMean(goos, platform.KnownOS))
 			}
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/twicebuild/twice/matrix/internal/spelling"
 )
 
 // maxList bounds the elements of a list or table, so that the work that an
@@ -84,7 +86,7 @@ func (p *parser) table(path string, src map[string]any, dst reflect.Value) {
 			continue
 		}
 		hint := ""
-		if c := closest(key, keys); c != "" {
+		if c := spelling.Closest(key, keys); c != "" {
 			hint = fmt.Sprintf("did you mean %q?", c)
 		} else if home := tableOf(key); home != path && home != "" {
 			hint = fmt.Sprintf("it belongs to [%s]", home)
@@ -132,11 +134,11 @@ func (p *parser) value(path string, enum []string, src any, dst reflect.Value) {
 		case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
 			p.reject(path, "", "not text: it holds a NUL or no UTF-8")
 		case enum != nil && !slices.Contains(enum, s):
-			what, hint := fmt.Sprintf("unknown value %q (%s)", s, orList(enum)), ""
+			what, hint := fmt.Sprintf("unknown value %q (%s)", s, spelling.Or(enum)), ""
 			if slices.Equal(enum, Lints) {
 				what, hint = fmt.Sprintf("unknown lint %q", s), "twice check --explain all lists them"
 			}
-			if c := closest(s, enum); c != "" {
+			if c := spelling.Closest(s, enum); c != "" {
 				hint = fmt.Sprintf("did you mean %q?", c)
 			}
 			p.reject(path, hint, "%s", what)

@@ -7,6 +7,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/twicebuild/twice/matrix/internal/spelling"
+	"github.com/twicebuild/twice/matrix/platform"
 )
 
 // Bounds of an expansion.
@@ -85,7 +88,7 @@ func (f *File) faults() *faults {
 // without them (nil) it is not checked that the toolchain has the targets and
 // cgo for them, and globs in include stand for the ports of Go 1.26. The error,
 // if there is one, is of type [Errors].
-func (f *File) Builds(ports []Port, v Vars) ([]Build, error) {
+func (f *File) Builds(ports []platform.Port, v Vars) ([]Build, error) {
 	p := f.faults()
 	targets := f.targets(p, ports)
 	if err := p.err(); err != nil {
@@ -137,7 +140,7 @@ type placed struct {
 }
 
 // targets expands the matrix itself.
-func (f *File) targets(p *faults, ports []Port) []placed {
+func (f *File) targets(p *faults, ports []platform.Port) []placed {
 	m := f.Matrix
 	variants := map[string][]string{}
 	for _, l := range m.variants() {
@@ -148,7 +151,7 @@ func (f *File) targets(p *faults, ports []Port) []placed {
 	ofPort := func(os, arch string) []Target {
 		list := variants[arch]
 		if list == nil {
-			v, _ := canonicalVariant(arch, "")
+			v, _ := platform.CanonicalVariant(arch, "")
 			list = []string{v}
 		}
 		var targets []Target
@@ -205,7 +208,7 @@ func (f *File) targets(p *faults, ports []Port) []placed {
 		}
 		from, found := ports, false
 		if from == nil {
-			from = knownPorts
+			from = platform.KnownPorts
 		}
 		for _, port := range from {
 			if port.Broken || !segment(g.os, port.OS) || !segment(g.arch, port.Arch) {
@@ -213,7 +216,7 @@ func (f *File) targets(p *faults, ports []Port) []placed {
 			}
 			targets := ofPort(port.OS, port.Arch)
 			if g.variant != "" {
-				v, err := canonicalVariant(port.Arch, g.variant)
+				v, err := platform.CanonicalVariant(port.Arch, g.variant)
 				if err != nil {
 					continue // of the ports that match, those with the variant
 				}
@@ -245,7 +248,7 @@ func (f *File) targets(p *faults, ports []Port) []placed {
 			if strings.HasPrefix(t.key, "matrix.include") {
 				exclude = ""
 			}
-			if port, ok := findPort(ports, t.OS, t.Arch); !ok {
+			if port, ok := platform.FindPort(ports, t.OS, t.Arch); !ok {
 				p.add(t.key, exclude, "the toolchain has no port %s/%s", t.OS, t.Arch)
 			} else if port.Broken {
 				p.add(t.key, exclude, "the Go project calls the port %s/%s broken", t.OS, t.Arch)
@@ -264,7 +267,7 @@ func (f *File) unused(p *faults, targets []placed) {
 	for _, l := range f.Matrix.variants() {
 		used := slices.ContainsFunc(targets, func(t placed) bool { return slices.Contains(l.arches, t.Arch) })
 		if *l.list != nil && !used {
-			p.add(join("matrix", l.key), "", "no target is %s", orList(l.arches))
+			p.add(join("matrix", l.key), "", "no target is %s", spelling.Or(l.arches))
 		}
 	}
 	for i, b := range f.Binaries {
@@ -318,7 +321,7 @@ func (f *File) overridesFor(t Target) []override {
 }
 
 // build resolves binary i for t, to which the overrides apply.
-func (f *File) build(p *faults, t Target, i int, overrides []override, v Vars, ports []Port) Build {
+func (f *File) build(p *faults, t Target, i int, overrides []override, v Vars, ports []platform.Port) Build {
 	b := f.Binaries[i]
 	key := at("binary", i)
 	v.Target, v.Binary = t, b.Name
@@ -366,15 +369,15 @@ func (f *File) build(p *faults, t Target, i int, overrides []override, v Vars, p
 		cgoKey = join(k, "cgo")
 	}
 	cgo := build.Options.Cgo
-	mode, hint, err := buildMode(or(o.PIE, "auto"), t.OS, t.Arch, cgo)
+	mode, hint, err := platform.BuildMode(or(o.PIE, "auto"), t.OS, t.Arch, cgo)
 	if err != nil {
 		p.add(join(from["pie"], "pie"), hint, "%v", err)
 	}
 	build.Options.BuildMode = mode
-	if port, ok := findPort(ports, t.OS, t.Arch); ok && cgo && !port.CgoSupported {
+	if port, ok := platform.FindPort(ports, t.OS, t.Arch); ok && cgo && !port.CgoSupported {
 		p.add(cgoKey, "set cgo = false for it in an [[override]]", "%s/%s has no cgo", t.OS, t.Arch)
 	}
-	if !cgo && mustLinkExternal(t.OS, t.Arch, false) {
+	if !cgo && platform.MustLinkExternal(t.OS, t.Arch, false) {
 		p.add(cgoKey, "set cgo = true for it in an [[override]], with a C compiler for it in env", "%s/%s cannot be linked without a C compiler", t.OS, t.Arch)
 	}
 	for _, name := range slices.Sorted(maps.Keys(stamps)) {

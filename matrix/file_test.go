@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twicebuild/twice/matrix/platform"
 )
 
 const minimal = `project = "hello"
@@ -33,7 +35,7 @@ func mustParse(t testing.TB, text string) *File {
 
 func mustBuild(t testing.TB, text string) []Build {
 	t.Helper()
-	builds, err := mustParse(t, text).Builds(knownPorts, SampleVars("hello"))
+	builds, err := mustParse(t, text).Builds(platform.KnownPorts, SampleVars("hello"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +82,7 @@ func TestConfigs(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		for _, ports := range [][]Port{nil, knownPorts} {
+		for _, ports := range [][]platform.Port{nil, platform.KnownPorts} {
 			builds, err := f.Builds(ports, SampleVars(f.Project))
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -554,7 +556,7 @@ cgo = true
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			text, list, _ := strings.Cut(tt.text, "\n> ")
-			_, err := mustParse(t, text).Builds(knownPorts, SampleVars("hello"))
+			_, err := mustParse(t, text).Builds(platform.KnownPorts, SampleVars("hello"))
 			compare(t, err, strings.Split(list, "\n> "))
 		})
 	}
@@ -989,7 +991,7 @@ func FuzzParse(f *testing.F) {
 				return err.Error()
 			}
 			v := SampleVars(file.Project)
-			builds, err := file.Builds(knownPorts, v)
+			builds, err := file.Builds(platform.KnownPorts, v)
 			check(err)
 			out := fmt.Sprint(builds, err)
 			for _, b := range builds {

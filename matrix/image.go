@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/twicebuild/twice/matrix/platform"
+	"github.com/twicebuild/twice/matrix/reference"
 )
 
 // Container is a table [[image]]: an OCI image for one or more platforms, made
@@ -170,7 +173,7 @@ type ImagePlan struct {
 	Files []ImageFile
 	// Binaries are in the order of the release file; there is at least one.
 	Binaries []ImageBinary
-	// Platforms are in the order of [Platform.Compare]; there is at least one.
+	// Platforms are in the order of [platform.Platform.Compare]; there is at least one.
 	Platforms []ImagePlatform
 }
 
@@ -194,7 +197,7 @@ type ImageBinary struct {
 // ImagePlatform is a platform of an image, and the target that the binaries of
 // that platform are built for.
 type ImagePlatform struct {
-	Platform Platform
+	Platform platform.Platform
 	Target   Target
 }
 
@@ -204,90 +207,20 @@ const (
 	maxImagePlatforms = 100
 )
 
-// The grammar of references is that of the distribution project
-// (https://pkg.go.dev/github.com/distribution/reference), less names without a
-// host, and with upper bounds. That of tags is also the specification's
-// (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-manifests).
 var (
-	repositoryForm = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)+$`)
-	tagForm        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
-	digestForm     = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	licensesForm   = regexp.MustCompile(`^[A-Za-z0-9.+():-]+( [A-Za-z0-9.+():-]+)*$`)
-	portForm       = regexp.MustCompile(`^([1-9][0-9]{0,4})(/(?:tcp|udp|sctp))?$`)
-	userForm       = regexp.MustCompile(`^(0|[1-9][0-9]{0,9})(?::(0|[1-9][0-9]{0,9}))?$`)
-	modeForm       = regexp.MustCompile(`^0?[0-7]{3}$`)
-	variableForm   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	licensesForm = regexp.MustCompile(`^[A-Za-z0-9.+():-]+( [A-Za-z0-9.+():-]+)*$`)
+	portForm     = regexp.MustCompile(`^([1-9][0-9]{0,4})(/(?:tcp|udp|sctp))?$`)
+	userForm     = regexp.MustCompile(`^(0|[1-9][0-9]{0,9})(?::(0|[1-9][0-9]{0,9}))?$`)
+	modeForm     = regexp.MustCompile(`^0?[0-7]{3}$`)
+	variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
-
-func repositoryName(s string) error {
-	host, _, _ := strings.Cut(s, "/")
-	switch {
-	case len(s) > 255 || !repositoryForm.MatchString(s):
-		return fmt.Errorf("%.300q is no repository: want a registry's host, a slash and a name in lower case", s)
-	case !strings.ContainsAny(host, ".:") && host != "localhost":
-		return fmt.Errorf("%q: %q is not the host of a registry", s, host)
-	}
-	return nil
-}
-
-func tagName(s string) error {
-	if !tagForm.MatchString(s) {
-		return fmt.Errorf("%.140q is no tag: want at most 128 letters, digits, %q, not beginning with %q or %q", s, "._-", ".", "-")
-	}
-	return nil
-}
-
-// Reference says which image of a registry is meant.
-type Reference struct {
-	// Repository is a registry's host, a slash and a name.
-	Repository string
-	// Tag and Digest are "" where the reference has none; one of them is there.
-	// A Digest is "sha256:" and 64 lower-case hexadecimal digits.
-	Tag, Digest string
-}
-
-// ParseReference reads repository:tag, repository@digest or
-// repository:tag@digest. Nothing is implied: a reference without a host, or with
-// neither tag nor digest, is an error.
-func ParseReference(s string) (Reference, error) {
-	name, digest, pinned := strings.Cut(s, "@")
-	if pinned && !digestForm.MatchString(digest) {
-		return Reference{}, fmt.Errorf("%.400q: want sha256: and 64 lower-case hexadecimal digits after the @", s)
-	}
-	r := Reference{Repository: name, Digest: digest}
-	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
-		r.Repository, r.Tag = name[:i], name[i+1:]
-		if err := tagName(r.Tag); err != nil {
-			return Reference{}, err
-		}
-	}
-	if err := repositoryName(r.Repository); err != nil {
-		return Reference{}, err
-	}
-	if r.Tag == "" && !pinned {
-		return Reference{}, fmt.Errorf("%q names neither a tag nor a digest", s)
-	}
-	return r, nil
-}
-
-// String returns what [ParseReference] reads.
-func (r Reference) String() string {
-	s := r.Repository
-	if r.Tag != "" {
-		s += ":" + r.Tag
-	}
-	if r.Digest != "" {
-		s += "@" + r.Digest
-	}
-	return s
-}
 
 // baseName accepts scratch and references.
 func baseName(s string) error {
 	if s == Scratch {
 		return nil
 	}
-	_, err := ParseReference(s)
+	_, err := reference.Parse(s)
 	return err
 }
 
@@ -486,7 +419,7 @@ func (p *parser) image(key string, c *Container, names []string) {
 		}
 	}
 	if k := join(key, "repository"); p.ok(k) {
-		if err := repositoryName(c.Repository); err != nil {
+		if err := reference.CheckRepository(c.Repository); err != nil {
 			p.reject(k, `write it as "registry.example.com/name"`, "%v", err)
 		}
 	}
@@ -503,7 +436,7 @@ func (p *parser) image(key string, c *Container, names []string) {
 		c.Tags = []string{defaultTag}
 	}
 	for j, tag := range c.Tags {
-		p.template(at(join(key, "tags"), j), tag, where{}, tagName)
+		p.template(at(join(key, "tags"), j), tag, where{}, reference.CheckTag)
 	}
 
 	filled("binaries", c.Binaries)
@@ -638,7 +571,7 @@ func (f *File) imagePlan(p *faults, key string, c *Container, v Vars) ImagePlan 
 	plan.UID, plan.GID, err = parseUser(c.User)
 	fault("user", err)
 	for j := range c.Tags {
-		plan.Tags = append(plan.Tags, f.expand(p, at(join(key, "tags"), j), v, tagName))
+		plan.Tags = append(plan.Tags, f.expand(p, at(join(key, "tags"), j), v, reference.CheckTag))
 	}
 	for _, name := range c.Binaries {
 		plan.Binaries = append(plan.Binaries, ImageBinary{Name: name, Path: path.Join(c.Dir, name)})
@@ -721,23 +654,23 @@ func (f *File) platforms(p *faults, key string, c *Container, builds []Build) []
 		}
 	}
 	var list []ImagePlatform
-	seen := map[Platform]Target{}
+	seen := map[platform.Platform]Target{}
 	for _, t := range targets {
 		k, ok := from[t]
 		if !ok {
 			continue
 		}
-		platform, err := t.Platform()
+		runsOn, err := t.Platform()
 		if err != nil {
 			p.add(k, "name the targets of the image in platforms", "%v", err)
 			continue
 		}
-		if other, taken := seen[platform]; taken {
-			p.add(k, "name one of them in platforms", "%s and %s are both the platform %s", other, t, platform)
+		if other, taken := seen[runsOn]; taken {
+			p.add(k, "name one of them in platforms", "%s and %s are both the platform %s", other, t, runsOn)
 			continue
 		}
-		seen[platform] = t
-		list = append(list, ImagePlatform{Platform: platform, Target: t})
+		seen[runsOn] = t
+		list = append(list, ImagePlatform{Platform: runsOn, Target: t})
 	}
 	slices.SortFunc(list, func(a, b ImagePlatform) int { return a.Platform.Compare(b.Platform) })
 	return list

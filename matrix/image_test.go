@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/twicebuild/twice/matrix/platform"
 )
 
 const imageHead = `project = "hello"
@@ -19,7 +21,7 @@ func mustImages(t testing.TB, text string) []ImagePlan {
 	t.Helper()
 	f := mustParse(t, text)
 	v := SampleVars("hello")
-	builds, err := f.Builds(knownPorts, v)
+	builds, err := f.Builds(platform.KnownPorts, v)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,9 +40,9 @@ func TestImageDefaults(t *testing.T) {
 		Labels: map[string]string{}, Annotations: map[string]string{},
 		Binaries: []ImageBinary{{"a", "/usr/local/bin/a"}},
 		Platforms: []ImagePlatform{
-			{Platform{"linux", "amd64", ""}, Target{"linux", "amd64", ""}},
-			{Platform{"linux", "amd64", "v3"}, Target{"linux", "amd64", "v3"}},
-			{Platform{"linux", "arm64", "v8"}, Target{"linux", "arm64", ""}},
+			{platform.Platform{OS: "linux", Arch: "amd64"}, Target{"linux", "amd64", ""}},
+			{platform.Platform{OS: "linux", Arch: "amd64", Variant: "v3"}, Target{"linux", "amd64", "v3"}},
+			{platform.Platform{OS: "linux", Arch: "arm64", Variant: "v8"}, Target{"linux", "arm64", ""}},
 		},
 	}}
 	if !reflect.DeepEqual(got, want) {
@@ -86,8 +88,8 @@ binaries = ["a"]
 		Files:    []ImageFile{{"a/b", "/etc/c", 0o755}},
 		Binaries: []ImageBinary{{"b", "/opt/bin/b"}, {"a", "/opt/bin/a"}},
 		Platforms: []ImagePlatform{
-			{Platform{"linux", "amd64", ""}, Target{"linux", "amd64", ""}},
-			{Platform{"linux", "amd64", "v3"}, Target{"linux", "amd64", "v3"}},
+			{platform.Platform{OS: "linux", Arch: "amd64"}, Target{"linux", "amd64", ""}},
+			{platform.Platform{OS: "linux", Arch: "amd64", Variant: "v3"}, Target{"linux", "amd64", "v3"}},
 		},
 	}
 	if len(got) != 2 || !reflect.DeepEqual(got[0], want) {
@@ -299,7 +301,7 @@ func TestImageExpandErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			text, list, _ := strings.Cut(tt.text, "\n> ")
 			f := mustParse(t, text)
-			builds, err := f.Builds(knownPorts, SampleVars("hello"))
+			builds, err := f.Builds(platform.KnownPorts, SampleVars("hello"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -314,119 +316,10 @@ func TestImageValuesAreChecked(t *testing.T) {
 	f := mustParse(t, imageHead+"[[image]]\nrepository = \"r.example.com/x\"\ntags = [\"{{.Tag}}\"]\n")
 	v := SampleVars("hello")
 	v.Tag = "server/v1.2.3"
-	builds, err := f.Builds(knownPorts, v)
+	builds, err := f.Builds(platform.KnownPorts, v)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = f.Images(builds, v)
 	compare(t, err, []string{`release.toml:10: image[0].tags[0]: "server/v1.2.3" is no tag`})
-}
-
-func TestPlatforms(t *testing.T) {
-	for in, want := range map[string]string{
-		"linux/amd64": "linux/amd64", "linux/amd64/v1": "linux/amd64", "linux/amd64/v4": "linux/amd64/v4",
-		"linux/arm/5": "linux/arm/v5", "linux/arm/6": "linux/arm/v6", "linux/arm/7": "linux/arm/v7", "linux/arm/7,softfloat": "linux/arm/v7",
-		"linux/arm64": "linux/arm64/v8", "linux/arm64/v8.1": "linux/arm64/v8.1", "linux/arm64/v9.0": "linux/arm64/v9", "linux/arm64/v9.5": "linux/arm64/v9.5",
-		"linux/386": "linux/386", "linux/386/softfloat": "linux/386", "linux/mips64le/softfloat": "linux/mips64le",
-		"linux/ppc64le": "linux/ppc64le", "linux/ppc64le/power10": "linux/ppc64le/power10",
-		"linux/riscv64": "linux/riscv64", "linux/riscv64/rva22u64": "linux/riscv64/rva22u64",
-		"linux/s390x": "linux/s390x", "linux/loong64": "linux/loong64",
-		"windows/amd64": "", "android/arm64": "", "linux/arm64/v8.1,crypto": "", "linux/arm64/v8.0,lse": "", "linux/arm/5,hardfloat": "",
-	} {
-		target, err := ParseTarget(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := target.Platform()
-		if (err == nil) != (want != "") || err == nil && p.String() != want {
-			t.Errorf("%s: platform %s, %v; want %s", in, p, err, want)
-		}
-	}
-	// Every port for linux has a platform, and every platform can be read.
-	n := 0
-	for _, port := range knownPorts {
-		if port.OS != "linux" || port.Broken {
-			continue
-		}
-		target, err := ParseTarget(port.OS + "/" + port.Arch)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := target.Platform()
-		if err != nil {
-			t.Error(err)
-		}
-		if q, err := ParsePlatform(p.String()); err != nil || p != q {
-			t.Errorf("%s is read as %s, %v", p, q, err)
-		}
-		n++
-	}
-	if n < 10 {
-		t.Errorf("%d ports for linux", n)
-	}
-	for in, want := range map[string]string{
-		"linux/arm64": "linux/arm64/v8", "linux/arm64/8": "linux/arm64/v8", "linux/arm": "linux/arm/v7", "linux/arm/v8": "linux/arm/v8", "linux/amd64/v1": "linux/amd64",
-		"windows/amd64": "windows/amd64",
-		"":              "", "linux": "", "linux/": "", "linux/amd64/": "", "linux/amd64/v9": "", "linux/amd64/v3/x": "", "unknown/unknown": "", "linux/x86_64": "",
-		"linux/386/v1": "", "Linux/amd64": "", strings.Repeat("linux/", 1000): "",
-	} {
-		p, err := ParsePlatform(in)
-		if (err == nil) != (want != "") || err == nil && p.String() != want {
-			t.Errorf("%.40q: %s, %v; want %s", in, p, err, want)
-		}
-	}
-}
-
-func TestFallbacks(t *testing.T) {
-	for in, want := range map[string]string{
-		"linux/amd64/v3":      "linux/amd64/v3 linux/amd64/v2 linux/amd64",
-		"linux/amd64":         "linux/amd64",
-		"linux/s390x":         "linux/s390x",
-		"linux/arm/v7":        "linux/arm/v7 linux/arm/v6 linux/arm/v5",
-		"linux/arm64/v8.1":    "linux/arm64/v8.1 linux/arm64/v8",
-		"linux/arm64/v9":      "linux/arm64/v9 linux/arm64/v8.5 linux/arm64/v8.4 linux/arm64/v8.3 linux/arm64/v8.2 linux/arm64/v8.1 linux/arm64/v8",
-		"linux/ppc64/power10": "linux/ppc64/power10 linux/ppc64/power9 linux/ppc64",
-	} {
-		p, err := ParsePlatform(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, q := range p.Fallbacks() {
-			got = append(got, q.String())
-		}
-		if strings.Join(got, " ") != want {
-			t.Errorf("%s: %q, want %s", in, got, want)
-		}
-	}
-	p, _ := ParsePlatform("linux/arm64/v9.5")
-	if n := len(p.Fallbacks()); n != 16 {
-		t.Errorf("%s runs images of %d platforms, want 16", p, n)
-	}
-}
-
-// What is accepted is canonical: its text gives the same platform again, and it
-// is the first of its own fallbacks.
-func FuzzParsePlatform(f *testing.F) {
-	for _, s := range []string{"linux/amd64", "linux/arm/v7", "linux/arm64/v8.0", "linux/arm", "windows/386", "linux/riscv64/rva22u64", "a/b/c", "linux/amd64/"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		p, err := ParsePlatform(s)
-		if err != nil {
-			if p != (Platform{}) {
-				t.Fatalf("%q: %v and %v", s, p, err)
-			}
-			return
-		}
-		q, err := ParsePlatform(p.String())
-		if err != nil || q != p {
-			t.Fatalf("%q is %v, whose text is %v, %v", s, p, q, err)
-		}
-		for i, q := range p.Fallbacks() {
-			if (i == 0) != (q == p) || i > 0 && q.Compare(p) >= 0 {
-				t.Fatalf("%v: fallback %d is %v", p, i, q)
-			}
-		}
-	})
 }

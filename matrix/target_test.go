@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/twicebuild/twice/matrix/platform"
 )
 
 func TestParseTarget(t *testing.T) {
@@ -153,4 +155,48 @@ func FuzzParseTarget(f *testing.F) {
 			t.Fatalf("%v does not match itself: %v", target, err)
 		}
 	})
+}
+
+func TestPlatforms(t *testing.T) {
+	for in, want := range map[string]string{
+		"linux/amd64": "linux/amd64", "linux/amd64/v1": "linux/amd64", "linux/amd64/v4": "linux/amd64/v4",
+		"linux/arm/5": "linux/arm/v5", "linux/arm/6": "linux/arm/v6", "linux/arm/7": "linux/arm/v7", "linux/arm/7,softfloat": "linux/arm/v7",
+		"linux/arm64": "linux/arm64/v8", "linux/arm64/v8.1": "linux/arm64/v8.1", "linux/arm64/v9.0": "linux/arm64/v9", "linux/arm64/v9.5": "linux/arm64/v9.5",
+		"linux/386": "linux/386", "linux/386/softfloat": "linux/386", "linux/mips64le/softfloat": "linux/mips64le",
+		"linux/ppc64le": "linux/ppc64le", "linux/ppc64le/power10": "linux/ppc64le/power10",
+		"linux/riscv64": "linux/riscv64", "linux/riscv64/rva22u64": "linux/riscv64/rva22u64",
+		"linux/s390x": "linux/s390x", "linux/loong64": "linux/loong64",
+		"windows/amd64": "", "android/arm64": "", "linux/arm64/v8.1,crypto": "", "linux/arm64/v8.0,lse": "", "linux/arm/5,hardfloat": "",
+	} {
+		target, err := ParseTarget(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := target.Platform()
+		if (err == nil) != (want != "") || err == nil && p.String() != want {
+			t.Errorf("%s: platform %s, %v; want %s", in, p, err, want)
+		}
+	}
+	// Every port for linux has a platform, and every platform can be read.
+	n := 0
+	for _, port := range platform.KnownPorts {
+		if port.OS != "linux" || port.Broken {
+			continue
+		}
+		target, err := ParseTarget(port.OS + "/" + port.Arch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := target.Platform()
+		if err != nil {
+			t.Error(err)
+		}
+		if q, err := platform.Parse(p.String()); err != nil || p != q {
+			t.Errorf("%s is read as %s, %v", p, q, err)
+		}
+		n++
+	}
+	if n < 10 {
+		t.Errorf("%d ports for linux", n)
+	}
 }

@@ -12,16 +12,19 @@ import (
 
 const modulePath = "github.com/twicebuild/twice/"
 
-// depsRules says for every package of this module which others of it it may
+// depsRules says for every package of this module which others of it may
 // import. It is the map of the code: values at the top, then the stages, which
 // meet in these values and never import each other, then what puts them
 // together. Tests may import more.
 var depsRules = map[string]string{
 	// Values.
-	"matrix":            "",
-	"pipeline/artifact": "",
-	"pipeline/recipe":   "matrix pipeline/artifact",
-	"attest/intoto":     "pipeline/artifact",
+	"matrix/internal/spelling": "",
+	"matrix/platform":          "matrix/internal/spelling",
+	"matrix/reference":         "",
+	"matrix":                   "matrix/internal/spelling matrix/platform matrix/reference",
+	"pipeline/artifact":        "",
+	"pipeline/recipe":          "matrix pipeline/artifact",
+	"attest/intoto":            "pipeline/artifact",
 
 	// Tools of the stages, which know nothing of a release.
 	"pipeline/fault":   "",
@@ -45,15 +48,15 @@ var depsRules = map[string]string{
 	"pipeline/compare":   "pipeline/artifact",
 	"pipeline/archive":   "pipeline/artifact",
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
-	"pipeline/oci":       "matrix pipeline/artifact pipeline/fault pipeline/image",
+	"pipeline/oci":       "matrix matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/image",
 	"pipeline/publish":   "pipeline/artifact pipeline/fault",
-	"pipeline/lint":      "matrix pipeline/recipe",
+	"pipeline/lint":      "matrix matrix/reference pipeline/recipe",
 
 	// The record holds what the stages found, as they say it.
 	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/explain pipeline/image pipeline/recipe",
 
 	// The reverse flow begins with what somebody names.
-	"pipeline/subject": "matrix pipeline/artifact pipeline/fault pipeline/inspect pipeline/process pipeline/publish pipeline/report",
+	"pipeline/subject": "matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/inspect pipeline/process pipeline/publish pipeline/report",
 
 	// What is said of a release, and who says it.
 	"attest/slsa":    "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/report",
@@ -70,7 +73,7 @@ var depsRules = map[string]string{
 	"pipeline/cache": "pipeline/disk pipeline/toolchain pipeline/workspace",
 
 	// The forward flow.
-	"pipeline": `attest/intoto attest/slsa matrix pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/explain
+	"pipeline": `attest/intoto attest/slsa matrix matrix/platform matrix/reference pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/explain
 		pipeline/gocmd pipeline/fault pipeline/image pipeline/lint pipeline/modules pipeline/oci pipeline/output pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
 
 	// The reverse flow.
@@ -79,8 +82,7 @@ var depsRules = map[string]string{
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
-	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix pipeline pipeline/artifact
-		pipeline/build pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/gocmd pipeline/fault pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
+	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix matrix/platform matrix/reference pipeline pipeline/artifact pipeline/build pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/gocmd pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
 
 	// Black boxes: they run the command.
 	"e2e": "",

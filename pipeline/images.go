@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/platform"
+	"github.com/twicebuild/twice/matrix/reference"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/fault"
@@ -107,7 +109,7 @@ func replaceFile(name string, data []byte) (err error) {
 
 // readBases fetches the images that others are added to, as they are locked.
 func (p *Plan) readBases(ctx context.Context, tree string) error {
-	platforms := map[string][]matrix.Platform{}
+	platforms := map[string][]platform.Platform{}
 	for _, img := range p.images {
 		if img.Base == matrix.Scratch {
 			continue
@@ -127,15 +129,15 @@ func (p *Plan) readBases(ctx context.Context, tree string) error {
 		return err
 	}
 	p.bases = map[string]*oci.Base{}
-	for _, reference := range slices.Sorted(maps.Keys(platforms)) {
-		digest, err := lock.Digest(reference)
+	for _, base := range slices.Sorted(maps.Keys(platforms)) {
+		digest, err := lock.Digest(base)
 		if err != nil {
 			return err
 		}
-		if err := p.checkBase(ctx, tree, reference, digest); err != nil {
+		if err := p.checkBase(ctx, tree, base, digest); err != nil {
 			return err
 		}
-		if p.bases[reference], err = p.cfg.Remote.Base(ctx, p.store, reference, digest, platforms[reference]); err != nil {
+		if p.bases[base], err = p.cfg.Remote.Base(ctx, p.store, base, digest, platforms[base]); err != nil {
 			return err
 		}
 	}
@@ -143,15 +145,15 @@ func (p *Plan) readBases(ctx context.Context, tree string) error {
 }
 
 // checkBase insists on the signatures that images want their base to have.
-func (p *Plan) checkBase(ctx context.Context, tree, reference string, digest artifact.Digest) error {
-	ref, err := matrix.ParseReference(reference)
+func (p *Plan) checkBase(ctx context.Context, tree, base string, digest artifact.Digest) error {
+	ref, err := reference.Parse(base)
 	if err != nil {
 		return err
 	}
 	var done []matrix.BaseTrust
 	for _, img := range p.images {
 		trust := img.BaseTrust
-		if img.Base != reference || trust == (matrix.BaseTrust{}) || slices.Contains(done, trust) {
+		if img.Base != base || trust == (matrix.BaseTrust{}) || slices.Contains(done, trust) {
 			continue
 		}
 		done = append(done, trust)
@@ -159,7 +161,7 @@ func (p *Plan) checkBase(ctx context.Context, tree, reference string, digest art
 			trust.Key = filepath.Join(tree, filepath.FromSlash(path.Join(path.Dir(p.configRel), trust.Key)))
 		}
 		if err := p.cfg.CheckBase(ctx, trust, ref.Repository+"@"+string(digest)); err != nil {
-			return fmt.Errorf("base %s: %w", reference, err)
+			return fmt.Errorf("base %s: %w", base, err)
 		}
 	}
 	return nil
@@ -192,8 +194,8 @@ func (o *Outcome) writeImages(ctx context.Context, dir string, rec *report.Recor
 	if d := oci.Compare(rec.Images, again); len(d) > 0 {
 		return fmt.Errorf("images: those of pass A and of pass B differ:\n%s", strings.Join(d, "\n"))
 	}
-	for _, reference := range slices.Sorted(maps.Keys(p.bases)) {
-		rec.Bases = append(rec.Bases, image.Base{Reference: reference, Digest: p.bases[reference].Digest})
+	for _, base := range slices.Sorted(maps.Keys(p.bases)) {
+		rec.Bases = append(rec.Bases, image.Base{Reference: base, Digest: p.bases[base].Digest})
 	}
 	return nil
 }

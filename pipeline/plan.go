@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/fault"
@@ -378,17 +379,17 @@ func (p *Plan) obtainToolchain(ctx context.Context, user settings, tree string) 
 }
 
 // ports asks the toolchain for the ports that it has.
-func (p *Plan) ports(ctx context.Context, goCmd gocmd.Go) ([]matrix.Port, error) {
+func (p *Plan) ports(ctx context.Context, goCmd gocmd.Go) ([]platform.Port, error) {
 	out, err := goCmd.Run(ctx, p.work.Dir, "tool", "dist", "list", "-json")
 	if err != nil {
 		return nil, err
 	}
-	return matrix.ParsePorts(bytes.NewReader(out))
+	return platform.ParsePorts(bytes.NewReader(out))
 }
 
 // expand settles the version and expands the matrix; nil ports are those that
 // package matrix knows.
-func (p *Plan) expand(ports []matrix.Port, tree string) error {
+func (p *Plan) expand(ports []platform.Port, tree string) error {
 	src := p.Source.Source()
 	p.Vars = matrix.Vars{
 		Project:    p.File.Project,

@@ -16,7 +16,7 @@ import (
 
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/rebuilt"
-	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/reference"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
@@ -121,7 +121,7 @@ func originOf(s *subject.Subject, e subject.Executable) origin {
 			o.resource = purl.NPM(spec[:i], spec[i+1:]) + subpath(e)
 		}
 	case subject.Image:
-		if ref, err := matrix.ParseReference(s.Ref); err == nil {
+		if ref, err := reference.Parse(s.Ref); err == nil {
 			o.resource = purl.OCI(ref.Repository, string(s.Digest)) + subpath(e)
 		}
 	}

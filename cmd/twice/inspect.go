@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/inspect"
@@ -49,13 +49,13 @@ them as it does a single file.`,
 }
 
 func (a *app) inspect(ctx context.Context, args []string, flags inspectFlags) error {
-	var platforms []matrix.Platform
+	var platforms []platform.Platform
 	for _, p := range flags.platforms {
-		platform, err := matrix.ParsePlatform(p)
+		parsed, err := platform.Parse(p)
 		if err != nil {
 			return fault.Usage(fmt.Errorf("--platform: %w", err))
 		}
-		platforms = append(platforms, platform)
+		platforms = append(platforms, parsed)
 	}
 	var all []inspect.File
 	var tables []inspectTable
@@ -117,7 +117,7 @@ type inspectTable struct {
 }
 
 // inspectAll reads an executable, or those in what arg names.
-func (a *app) inspectAll(ctx context.Context, arg string, platforms []matrix.Platform, insecure bool) ([]inspectTable, error) {
+func (a *app) inspectAll(ctx context.Context, arg string, platforms []platform.Platform, insecure bool) ([]inspectTable, error) {
 	root := a.at(arg)
 	info, err := os.Stat(root)
 	switch {
@@ -179,7 +179,7 @@ const maxInspected = 10_000
 
 // inspectSubject reads the executables of an archive, an image and the like, one
 // table for each platform.
-func (a *app) inspectSubject(ctx context.Context, ref string, platforms []matrix.Platform, insecure bool) (tables []inspectTable, err error) {
+func (a *app) inspectSubject(ctx context.Context, ref string, platforms []platform.Platform, insecure bool) (tables []inspectTable, err error) {
 	dir, err := os.MkdirTemp("", "twice-inspect-")
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
@@ -320,11 +320,11 @@ func (f *found) close() error {
 func (a *app) subjects(ctx context.Context, dir string, args []string, flags rebuildFlags) (*found, error) {
 	cfg := subject.Config{Dir: dir, WorkDir: a.dir, Registry: a.registry(flags.insecure), NPM: a.npm()}
 	for _, p := range flags.platforms {
-		platform, err := matrix.ParsePlatform(p)
+		parsed, err := platform.Parse(p)
 		if err != nil {
 			return nil, fault.Usage(fmt.Errorf("--platform: %w", err))
 		}
-		cfg.Platforms = append(cfg.Platforms, platform)
+		cfg.Platforms = append(cfg.Platforms, parsed)
 	}
 	chosen, err := newChoice(flags)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/reference"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/fault"
@@ -50,7 +50,7 @@ func (a *app) named(ctx context.Context, arg, temp string, opt publish.Options) 
 	name := a.at(arg)
 	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, rerr := matrix.ParseReference(arg); rerr == nil {
+		if _, rerr := reference.Parse(arg); rerr == nil {
 			a.progress.Stage("reading " + clean(arg))
 			defer a.progress.Hide()
 			return image(ctx, arg, temp, opt)

@@ -23,7 +23,7 @@ import (
 	"github.com/twicebuild/twice/attest/policy"
 	"github.com/twicebuild/twice/attest/rebuilt"
 	"github.com/twicebuild/twice/attest/slsa"
-	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/reference"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
@@ -432,7 +432,7 @@ func (v *verifier) list(args []string) (files, images []string, err error) {
 		root := v.app.at(arg)
 		info, err := os.Stat(root)
 		if errors.Is(err, os.ErrNotExist) {
-			if _, rerr := matrix.ParseReference(arg); rerr == nil {
+			if _, rerr := reference.Parse(arg); rerr == nil {
 				images = append(images, arg)
 				continue
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/reference"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
@@ -143,7 +144,7 @@ func unpinnedBase(f *facts) []Finding {
 		if c.Base == matrix.Scratch {
 			continue
 		}
-		r, err := matrix.ParseReference(c.Base)
+		r, err := reference.Parse(c.Base)
 		if err != nil || r.Digest != "" || slices.Contains(f.Locked, c.Base) {
 			continue // what is no reference was refused before
 		}

@@ -20,7 +20,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/platform"
+	"github.com/twicebuild/twice/matrix/reference"
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
@@ -57,9 +58,9 @@ func (r *Remote) puller() (*remote.Puller, error) {
 
 // Resolve returns the digest of what a reference with a tag stands for in the
 // registry now. It is what [Lock.Resolve] wants.
-func (r *Remote) Resolve(ctx context.Context, reference string) (artifact.Digest, error) {
-	fail := func(err error) (artifact.Digest, error) { return "", fmt.Errorf("base %s: %w", reference, err) }
-	ref, err := matrix.ParseReference(reference)
+func (r *Remote) Resolve(ctx context.Context, base string) (artifact.Digest, error) {
+	fail := func(err error) (artifact.Digest, error) { return "", fmt.Errorf("base %s: %w", base, err) }
+	ref, err := reference.Parse(base)
 	if err != nil {
 		return fail(err)
 	}
@@ -90,7 +91,7 @@ type Base struct {
 	Reference string
 	Digest    artifact.Digest
 	store     *artifact.Store
-	images    map[matrix.Platform]*baseImage // by the platform that was asked for
+	images    map[platform.Platform]*baseImage // by the platform that was asked for
 }
 
 // baseImage is a base for one platform.
@@ -101,21 +102,21 @@ type baseImage struct {
 	tree   *tree
 }
 
-// Base reads the image that digest names from the registry of reference, for each
+// Base reads the image that digest names from the registry of base, for each
 // of the platforms, into store. The image for a platform is that whose variant is
-// the same, or else the best of [matrix.Platform.Fallbacks]; it is an error if
+// the same, or else the best of [platform.Platform.Fallbacks]; it is an error if
 // there is none. Every byte is held against the digest that names it, beginning
-// with the given one; a tag in reference is not looked up.
-func (r *Remote) Base(ctx context.Context, store *artifact.Store, reference string, digest artifact.Digest, platforms []matrix.Platform) (*Base, error) {
-	b := &Base{Reference: reference, Digest: digest, store: store, images: map[matrix.Platform]*baseImage{}}
+// with the given one; a tag in base is not looked up.
+func (r *Remote) Base(ctx context.Context, store *artifact.Store, base string, digest artifact.Digest, platforms []platform.Platform) (*Base, error) {
+	b := &Base{Reference: base, Digest: digest, store: store, images: map[platform.Platform]*baseImage{}}
 	if err := b.read(ctx, r, platforms); err != nil {
-		return nil, fmt.Errorf("base %s: %w", reference, err)
+		return nil, fmt.Errorf("base %s: %w", base, err)
 	}
 	return b, nil
 }
 
-func (b *Base) read(ctx context.Context, r *Remote, platforms []matrix.Platform) error {
-	ref, err := matrix.ParseReference(b.Reference)
+func (b *Base) read(ctx context.Context, r *Remote, platforms []platform.Platform) error {
+	ref, err := reference.Parse(b.Reference)
 	if err != nil {
 		return err
 	}
@@ -214,12 +215,12 @@ func parseDocument(data []byte, announced string) (*document, error) {
 
 // choose returns the descriptor of the manifest for a platform. self is the
 // digest of d, which is that manifest if d is no index.
-func (d *document) choose(want matrix.Platform, self artifact.Digest) (v1.Descriptor, error) {
+func (d *document) choose(want platform.Platform, self artifact.Digest) (v1.Descriptor, error) {
 	if !d.isIndex() {
 		digest, err := v1.NewHash(string(self))
 		return v1.Descriptor{Digest: digest, Size: d.size}, err
 	}
-	found := map[matrix.Platform][]v1.Descriptor{}
+	found := map[platform.Platform][]v1.Descriptor{}
 	var have []string
 	for _, desc := range d.Manifests {
 		if desc.Platform == nil {
@@ -227,7 +228,7 @@ func (d *document) choose(want matrix.Platform, self artifact.Digest) (v1.Descri
 		}
 		// Descriptors of what is no image, such as an attestation's
 		// unknown/unknown, do not count.
-		p, err := matrix.ParsePlatform(platformText(desc.Platform.OS, desc.Platform.Architecture, desc.Platform.Variant))
+		p, err := platform.Parse(platformText(desc.Platform.OS, desc.Platform.Architecture, desc.Platform.Variant))
 		if err != nil {
 			continue
 		}
@@ -257,9 +258,9 @@ func platformText(os, arch, variant string) string {
 
 // suits tells whether an image says itself that it is for p. Where an index has
 // chosen it, the index knows the variant: many configurations say none.
-func (b *baseImage) suits(p matrix.Platform, chosen bool) error {
+func (b *baseImage) suits(p platform.Platform, chosen bool) error {
 	text := platformText(b.config.OS, b.config.Architecture, b.config.Variant)
-	own, err := matrix.ParsePlatform(text)
+	own, err := platform.Parse(text)
 	if err != nil || own.OS != p.OS || own.Arch != p.Arch || !chosen && !slices.Contains(p.Fallbacks(), own) {
 		return fmt.Errorf("no image for %s: its configuration says %s", p, text)
 	}

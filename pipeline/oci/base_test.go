@@ -27,6 +27,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 )
@@ -221,11 +222,11 @@ func (s *server) remote() *Remote {
 	return &Remote{Transport: http.DefaultTransport, Keychain: authn.NewMultiKeychain(), UserAgent: "twice-test"}
 }
 
-func mustPlatforms(t testing.TB, list ...string) []matrix.Platform {
+func mustPlatforms(t testing.TB, list ...string) []platform.Platform {
 	t.Helper()
-	var platforms []matrix.Platform
+	var platforms []platform.Platform
 	for _, s := range list {
-		p, err := matrix.ParsePlatform(s)
+		p, err := platform.Parse(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -417,7 +418,7 @@ func TestOnBase(t *testing.T) {
 	}
 	// Certificates do not replace those of a base.
 	b := *base
-	b.images = map[matrix.Platform]*baseImage{}
+	b.images = map[platform.Platform]*baseImage{}
 	for p, img := range base.images {
 		c := *img
 		c.tree = img.tree.clone()

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/reference"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 )
@@ -121,7 +122,7 @@ func (l *Lock) check() error {
 		return fmt.Errorf("schema %q: want %q", l.Schema, LockSchema)
 	}
 	for i, img := range l.Images {
-		if r, err := matrix.ParseReference(img.Reference); err != nil || r.Tag == "" || r.Digest != "" {
+		if r, err := reference.Parse(img.Reference); err != nil || r.Tag == "" || r.Digest != "" {
 			return fmt.Errorf("images[%d]: %.300q is no reference with a tag alone", i, img.Reference)
 		}
 		if _, err := artifact.ParseDigest(string(img.Digest)); err != nil {
@@ -136,8 +137,8 @@ func (l *Lock) check() error {
 
 // Digest returns which image a base of the release file is: the digest in the
 // reference, or that of the lock. A lock that is nil has none.
-func (l *Lock) Digest(reference string) (artifact.Digest, error) {
-	r, err := matrix.ParseReference(reference)
+func (l *Lock) Digest(base string) (artifact.Digest, error) {
+	r, err := reference.Parse(base)
 	if err != nil {
 		return "", fmt.Errorf("base: %w", err)
 	}
@@ -146,12 +147,12 @@ func (l *Lock) Digest(reference string) (artifact.Digest, error) {
 	}
 	if l != nil {
 		for _, img := range l.Images {
-			if img.Reference == reference {
+			if img.Reference == base {
 				return img.Digest, nil
 			}
 		}
 	}
-	return "", fault.Usage(fmt.Errorf("base %s: it has no digest, and %s does not have it", reference, LockName),
+	return "", fault.Usage(fmt.Errorf("base %s: it has no digest, and %s does not have it", base, LockName),
 		"run twice lock, and commit "+LockName)
 }
 
@@ -159,31 +160,31 @@ func (l *Lock) Digest(reference string) (artifact.Digest, error) {
 // for them: what is in l stays as it is, what is not there is added, what is no
 // longer a base is dropped. Bases with a digest, and scratch, need no lock. The
 // tags that were moved since l was made are returned beside; see [Lock.Follow].
-func (l *Lock) Resolve(ctx context.Context, bases []string, resolve func(ctx context.Context, reference string) (artifact.Digest, error)) (*Lock, []Moved, error) {
+func (l *Lock) Resolve(ctx context.Context, bases []string, resolve func(ctx context.Context, base string) (artifact.Digest, error)) (*Lock, []Moved, error) {
 	next := &Lock{Schema: LockSchema}
 	var moved []Moved
-	for _, reference := range slices.Compact(slices.Sorted(slices.Values(bases))) {
-		if reference == matrix.Scratch {
+	for _, base := range slices.Compact(slices.Sorted(slices.Values(bases))) {
+		if base == matrix.Scratch {
 			continue
 		}
-		r, err := matrix.ParseReference(reference)
+		r, err := reference.Parse(base)
 		if err != nil {
 			return nil, nil, fmt.Errorf("base: %w", err)
 		}
 		if r.Digest != "" {
 			continue
 		}
-		now, err := resolve(ctx, reference)
+		now, err := resolve(ctx, base)
 		if err != nil {
 			return nil, nil, err
 		}
 		if l != nil {
-			if locked, err := l.Digest(reference); err == nil && locked != now {
-				moved = append(moved, Moved{reference, locked, now})
+			if locked, err := l.Digest(base); err == nil && locked != now {
+				moved = append(moved, Moved{base, locked, now})
 				now = locked
 			}
 		}
-		next.Images = append(next.Images, Locked{reference, now})
+		next.Images = append(next.Images, Locked{base, now})
 	}
 	return next, moved, next.check()
 }

@@ -80,6 +80,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/image"
@@ -388,7 +389,7 @@ func (c *content) prepare(plan matrix.ImagePlan, p matrix.ImagePlatform, base *B
 	return ready, errors.Join(errs...)
 }
 
-func (c *content) check(p matrix.Platform, t *tree, file Content) error {
+func (c *content) check(p platform.Platform, t *tree, file Content) error {
 	need, ok := c.read[file.Digest]
 	if !ok {
 		var err error
@@ -574,7 +575,7 @@ const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 
 // config returns the configuration of an image, made from that of its base, with
 // the base's layers alone.
-func (a *assembly) config(plan matrix.ImagePlan, p matrix.Platform, base v1.ConfigFile, baseDigest artifact.Digest) v1.ConfigFile {
+func (a *assembly) config(plan matrix.ImagePlan, p platform.Platform, base v1.ConfigFile, baseDigest artifact.Digest) v1.ConfigFile {
 	env := slices.Clone(base.Config.Env)
 	if plan.Base == matrix.Scratch {
 		env = []string{defaultPath}

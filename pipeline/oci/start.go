@@ -11,7 +11,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline/fault"
 )
 
@@ -100,7 +100,7 @@ func needsOf(c Content) (needs, error) {
 
 // check tells whether what n describes can start in an image for p with the files
 // of t.
-func (n needs) check(p matrix.Platform, t *tree) error {
+func (n needs) check(p platform.Platform, t *tree) error {
 	if !n.script {
 		m, known := machines[p.Arch]
 		switch {

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/publish"
 )
@@ -83,24 +83,24 @@ func (o *opening) image(ref string) error {
 // choose returns the manifests of an index for the platforms, all for linux if
 // none is given. What has no platform, or is no image, is not chosen: an
 // attestation says that it is for unknown/unknown.
-func choose(list []publish.Platform, want []matrix.Platform) ([]publish.Platform, error) {
-	found := map[matrix.Platform][]publish.Platform{}
+func choose(list []publish.Platform, want []platform.Platform) ([]publish.Platform, error) {
+	found := map[platform.Platform][]publish.Platform{}
 	var have []string
 	for _, p := range list {
-		platform, err := matrix.ParsePlatform(p.Name)
+		own, err := platform.Parse(p.Name)
 		if err != nil || !types.MediaType(p.MediaType).IsImage() {
 			continue
 		}
-		if found[platform] == nil {
-			have = append(have, platform.String())
+		if found[own] == nil {
+			have = append(have, own.String())
 		}
-		found[platform] = append(found[platform], p)
+		found[own] = append(found[own], p)
 	}
 	missing := func(what string) error {
 		return fmt.Errorf("no image for %s (there are: %s)", what, strings.Join(have, ", "))
 	}
 	var chosen []publish.Platform
-	add := func(p matrix.Platform) bool {
+	add := func(p platform.Platform) bool {
 		for _, c := range found[p] { // more than one of a platform: any of them can be what somebody runs
 			if !slices.ContainsFunc(chosen, func(o publish.Platform) bool { return o.Digest == c.Digest }) {
 				chosen = append(chosen, c)
@@ -109,7 +109,7 @@ func choose(list []publish.Platform, want []matrix.Platform) ([]publish.Platform
 		return len(found[p]) > 0
 	}
 	if len(want) == 0 {
-		for _, p := range slices.SortedFunc(maps.Keys(found), matrix.Platform.Compare) {
+		for _, p := range slices.SortedFunc(maps.Keys(found), platform.Platform.Compare) {
 			if p.OS == "linux" {
 				add(p)
 			}
@@ -156,7 +156,7 @@ const versionLabel = "org.opencontainers.image.version"
 
 // manifest reads an image for one platform, which must be one of want unless
 // that is empty.
-func (r *repository) manifest(at place, m *publish.Manifest, want []matrix.Platform) error {
+func (r *repository) manifest(at place, m *publish.Manifest, want []platform.Platform) error {
 	// Resolve has seen to it that this can be read in one way.
 	var doc v1.Manifest
 	if err := json.Unmarshal(m.Raw, &doc); err != nil {
@@ -210,15 +210,15 @@ func platformOf(c *v1.ConfigFile) string {
 }
 
 // suits tells whether an image without an index is for one of the platforms.
-func suits(platform string, want []matrix.Platform) error {
-	own, err := matrix.ParsePlatform(platform)
-	if err == nil && (len(want) == 0 || slices.ContainsFunc(want, func(p matrix.Platform) bool { return slices.Contains(p.Fallbacks(), own) })) {
+func suits(said string, want []platform.Platform) error {
+	own, err := platform.Parse(said)
+	if err == nil && (len(want) == 0 || slices.ContainsFunc(want, func(p platform.Platform) bool { return slices.Contains(p.Fallbacks(), own) })) {
 		return nil
 	}
 	if err != nil && len(want) == 0 {
-		return fmt.Errorf("the configuration says that it is for %s", printable(platform, true))
+		return fmt.Errorf("the configuration says that it is for %s", printable(said, true))
 	}
-	return fmt.Errorf("no image for %s: there is no index, and the configuration says %s", want[0], printable(platform, true))
+	return fmt.Errorf("no image for %s: there is no index, and the configuration says %s", want[0], printable(said, true))
 }
 
 // config fetches the configuration of an image.

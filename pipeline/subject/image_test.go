@@ -20,7 +20,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/publish"
 )
@@ -142,10 +142,10 @@ func (s *shelf) index(t *testing.T, tag string, manifests ...v1.Descriptor) v1.D
 	return s.put(t, tag, types.OCIImageIndex, v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: manifests})
 }
 
-func platforms(t *testing.T, list ...string) (all []matrix.Platform) {
+func platforms(t *testing.T, list ...string) (all []platform.Platform) {
 	t.Helper()
 	for _, s := range list {
-		p, err := matrix.ParsePlatform(s)
+		p, err := platform.Parse(s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -62,7 +62,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/platform"
+	"github.com/twicebuild/twice/matrix/reference"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/publish"
@@ -90,8 +91,8 @@ type Config struct {
 	// Limits bound the subject. Where it is zero, a field has its default.
 	Limits Limits
 	// Platforms are those of an image to read: for each the manifest that is for
-	// it, or else the best of [matrix.Platform.Fallbacks]. Empty is all of linux.
-	Platforms []matrix.Platform
+	// it, or else the best of [platform.Platform.Fallbacks]. Empty is all of linux.
+	Platforms []platform.Platform
 	// Registry is how registries are reached. Transport and Timeout are those of
 	// URLs, too.
 	Registry publish.Options
@@ -352,7 +353,7 @@ func (o *opening) run(ref string) error {
 	info, err := os.Stat(file) // the user may name a link
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if _, rerr := matrix.ParseReference(ref); rerr == nil {
+		if _, rerr := reference.Parse(ref); rerr == nil {
 			return o.image(ref)
 		}
 		return fault.Usage(errors.New("there is no such file, and this is no other reference"), forms)

@@ -1,4 +1,4 @@
-package matrix
+package platform
 
 import (
 	"cmp"
@@ -8,8 +8,8 @@ import (
 )
 
 // Platform is what an image runs on, in the words of the OCI image
-// specification: GOOS, GOARCH and the variant of the processor. [ParsePlatform]
-// gives the canonical form, in which the variant is the one that [Target.Platform]
+// specification: GOOS, GOARCH and the variant of the processor. [Parse]
+// gives the canonical form, in which the variant is the one that [matrix.Target.Platform]
 // gives. The zero value is no platform.
 type Platform struct{ OS, Arch, Variant string }
 
@@ -67,22 +67,25 @@ var platformVariants = map[string][]string{
 // arm64v9 is the index of v9 among the variants of arm64.
 const arm64v9 = 10
 
-// ParsePlatform reads "os/arch" or "os/arch/variant". Other ways to write a
+// maxLen bounds the text of a platform.
+const maxLen = 80
+
+// Parse reads "os/arch" or "os/arch/variant". Other ways to write a
 // variant that are in use give the same Platform: "" and v1 for amd64, "" and v7
 // for arm, "", 8, v8 and v8.0 for arm64.
-func ParsePlatform(s string) (Platform, error) {
-	if len(s) > maxTargetLen {
-		return Platform{}, fmt.Errorf("%q...: too long for a platform", s[:maxTargetLen])
+func Parse(s string) (Platform, error) {
+	if len(s) > maxLen {
+		return Platform{}, fmt.Errorf("%q...: too long for a platform", s[:maxLen])
 	}
 	parts := strings.Split(s, "/")
 	if len(parts) != 2 && len(parts) != 3 || len(parts) == 3 && parts[2] == "" {
 		return Platform{}, fmt.Errorf("%q: want os/arch or os/arch/variant", s)
 	}
 	p := Platform{OS: parts[0], Arch: parts[1]}
-	if !slices.Contains(knownOS, p.OS) {
+	if !slices.Contains(KnownOS, p.OS) {
 		return Platform{}, fmt.Errorf("%q: unknown operating system %q", s, p.OS)
 	}
-	if !slices.Contains(knownArch, p.Arch) {
+	if !slices.Contains(KnownArch, p.Arch) {
 		return Platform{}, fmt.Errorf("%q: unknown architecture %q", s, p.Arch)
 	}
 	if len(parts) == 3 {
@@ -113,36 +116,4 @@ func canonicalPlatformVariant(arch, v string) string {
 		return "v9"
 	}
 	return v
-}
-
-// Platform returns the platform of images that hold binaries for t. Only targets
-// for linux have one, and only those that demand no more of the processor than a
-// platform can say: linux/arm64/v8.0,lse is refused, since a registry would hand
-// such an image to processors that lack the instructions. What demands less than
-// its platform (linux/arm/7,softfloat) has that platform.
-func (t Target) Platform() (Platform, error) {
-	if t.OS != "linux" {
-		return Platform{}, fmt.Errorf("%s: images are made for linux alone", t)
-	}
-	p := Platform{OS: t.OS, Arch: t.Arch}
-	level, options, _ := strings.Cut(t.fullVariant(), ",")
-	switch t.Arch {
-	case "386", "mips", "mipsle", "mips64", "mips64le":
-		// What these variants differ in is whether there is hardware for
-		// floating point, of which platforms say nothing. It is taken for granted.
-	case "arm":
-		if level == "5" && options == "hardfloat" {
-			return Platform{}, fmt.Errorf("%s: no platform says that there must be hardware for floating point", t)
-		}
-		p.Variant = "v" + level
-	default:
-		if options != "" {
-			return Platform{}, fmt.Errorf("%s: no platform says that the processor must have %s", t, options)
-		}
-		p.Variant = canonicalPlatformVariant(t.Arch, level)
-	}
-	if _, err := ParsePlatform(p.String()); err != nil {
-		return Platform{}, fmt.Errorf("%s: %w", t, err)
-	}
-	return p, nil
 }

@@ -1,4 +1,4 @@
-package matrix
+package platform
 
 import (
 	"bytes"
@@ -62,11 +62,11 @@ func main() {
 	}
 	want := strings.Split(strings.TrimSpace(string(out)), "\n")
 	var got []string
-	for _, p := range knownPorts {
+	for _, p := range KnownPorts {
 		o, a := p.OS, p.Arch
 		got = append(got, fmt.Sprintln(o+"/"+a, p.CgoSupported, p.FirstClass, p.Broken,
 			pieSupported(o, a), internalLinkPIESupported(o, a), defaultPIE(o, a),
-			mustLinkExternal(o, a, false), mustLinkExternal(o, a, true)))
+			MustLinkExternal(o, a, false), MustLinkExternal(o, a, true)))
 		got[len(got)-1] = strings.TrimSpace(got[len(got)-1])
 	}
 	slices.Sort(want)
@@ -89,7 +89,7 @@ func TestVariantsAreThoseOfGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	checked := 0
-	for _, arch := range knownArch {
+	for _, arch := range KnownArch {
 		f, ok := families[arch]
 		if named := bytes.Contains(cfg, []byte(`"`+f.variable+`"`)); ok && !named {
 			t.Errorf("%s: buildcfg does not know %s", arch, f.variable)
@@ -125,7 +125,7 @@ func TestVariantsAreThoseOfGo(t *testing.T) {
 		cmd := exec.Command(compiler(t), "-o", os.DevNull, "-p", "p", source(t))
 		cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+tt.arch, tt.variable+"="+tt.value)
 		out, goErr := cmd.CombinedOutput()
-		_, err := canonicalVariant(tt.arch, tt.value)
+		_, err := CanonicalVariant(tt.arch, tt.value)
 		// In Go 1.26, goarm64 overwrites the error that goamd64 and goarm left: a
 		// wrong value there is taken for the default, which is worse than an error.
 		lost := goErr == nil && (tt.variable == "GOAMD64" || tt.variable == "GOARM")
@@ -164,7 +164,7 @@ func TestParsePorts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(ports, knownPorts) {
+	if !slices.Equal(ports, KnownPorts) {
 		t.Errorf("ports of the toolchain: %v", ports)
 	}
 	for _, bad := range []string{
@@ -198,41 +198,12 @@ func TestBuildMode(t *testing.T) {
 		{"off", "ios", "arm64", true, "", "always position independent"},
 		{"off", "android", "arm64", false, "", "always position independent"},
 	} {
-		got, hint, err := buildMode(tt.pie, tt.os, tt.arch, tt.cgo)
+		got, hint, err := BuildMode(tt.pie, tt.os, tt.arch, tt.cgo)
 		switch {
 		case tt.err == "" && (err != nil || got != tt.want):
 			t.Errorf("%+v: %q, %v", tt, got, err)
 		case tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err) || hint == ""):
 			t.Errorf("%+v: %q, %q, %v", tt, got, hint, err)
 		}
-	}
-}
-
-// What Quote writes is read back by the go command's own reader, a copy of which
-// is compiled here because the package cannot be imported.
-func TestQuoteIsReadByGo(t *testing.T) {
-	dir := t.TempDir()
-	data, err := os.ReadFile(filepath.Join(goroot(t), "src/cmd/internal/quoted/quoted.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	data = bytes.Replace(data, []byte("package quoted"), []byte("package main"), 1)
-	args := []string{"-X=main.v=a b", "-w", "", "it's", `say "x"`, "tab\there", "-X=main.u=\u00a0ü", "a=b'c", `"`, "#$`\\"}
-	value, err := Quote(args)
-	if err != nil {
-		t.Fatal(err)
-	}
-	program := fmt.Sprintf("package main\n\nfunc main() {\n\targs, err := Split(%q)\n\tfmt.Printf(\"%%q %%v\", args, err)\n}\n", value)
-	program = strings.Replace(program, "package main\n", "package main\n\nimport \"fmt\"\n", 1)
-	for name, text := range map[string]string{"quoted.go": string(data), "main.go": program, "go.mod": "module quoted\n\ngo 1.26\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.Command("go", "run", ".")
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	if want := fmt.Sprintf("%q <nil>", args); err != nil || string(out) != want {
-		t.Errorf("got  %s, %v\nwant %s", out, err, want)
 	}
 }

@@ -1,4 +1,8 @@
-package matrix
+// Package platform knows the operating systems and architectures that Go builds
+// for: the ports, the variants of an architecture, the build modes of a port, and
+// the names that platforms have in images. Its tables are those of Go 1.26, and
+// tests compare them with the Go tree.
+package platform
 
 import (
 	"encoding/json"
@@ -55,25 +59,25 @@ func ParsePorts(r io.Reader) ([]Port, error) {
 	return ports, nil
 }
 
-// knownOS and knownArch are the names of Go 1.26's ports. A toolchain with a
+// KnownOS and KnownArch are the names of Go 1.26's ports. A toolchain with a
 // port beyond them needs a newer twice: what its build modes can do is not
 // known here.
 var (
-	knownOS   = names(func(p Port) string { return p.OS })
-	knownArch = names(func(p Port) string { return p.Arch })
+	KnownOS   = names(func(p Port) string { return p.OS })
+	KnownArch = names(func(p Port) string { return p.Arch })
 )
 
 func names(of func(Port) string) []string {
 	var list []string
-	for _, p := range knownPorts {
+	for _, p := range KnownPorts {
 		list = append(list, of(p))
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
 }
 
-// knownPorts is distInfo of internal/platform in Go 1.26.
-var knownPorts = []Port{
+// KnownPorts is distInfo of internal/platform in Go 1.26.
+var KnownPorts = []Port{
 	{OS: "aix", Arch: "ppc64", CgoSupported: true},
 	{OS: "android", Arch: "386", CgoSupported: true},
 	{OS: "android", Arch: "amd64", CgoSupported: true},
@@ -126,104 +130,12 @@ var knownPorts = []Port{
 	{OS: "windows", Arch: "arm64", CgoSupported: true},
 }
 
-func findPort(ports []Port, os, arch string) (Port, bool) {
+// FindPort returns the port of that name among ports, and whether it is there.
+func FindPort(ports []Port, os, arch string) (Port, bool) {
 	for _, p := range ports {
 		if p.OS == os && p.Arch == arch {
 			return p, true
 		}
 	}
 	return Port{}, false
-}
-
-// The functions below repeat those of the same names in internal/platform of
-// Go 1.26 (https://go.dev/src/internal/platform/supported.go), for build modes
-// exe and pie and without the race detector. A test compares them with that file.
-
-// pieSupported is BuildModeSupported("gc", "pie", os, arch).
-func pieSupported(os, arch string) bool {
-	switch os + "/" + arch {
-	case "linux/386", "linux/amd64", "linux/arm", "linux/arm64", "linux/loong64", "linux/ppc64le", "linux/riscv64", "linux/s390x",
-		"android/amd64", "android/arm", "android/arm64", "android/386",
-		"freebsd/amd64",
-		"darwin/amd64", "darwin/arm64",
-		"ios/amd64", "ios/arm64",
-		"aix/ppc64",
-		"openbsd/arm64",
-		"windows/386", "windows/amd64", "windows/arm64":
-		return true
-	}
-	return false
-}
-
-// internalLinkPIESupported tells whether Go's own linker can write the port's
-// PIE, so that no C compiler is asked for.
-func internalLinkPIESupported(os, arch string) bool {
-	switch os + "/" + arch {
-	case "android/arm64",
-		"darwin/amd64", "darwin/arm64",
-		"linux/amd64", "linux/arm64", "linux/loong64", "linux/ppc64le",
-		"windows/386", "windows/amd64", "windows/arm64":
-		return true
-	}
-	return false
-}
-
-// defaultPIE tells whether the port's executables are PIE unless told otherwise.
-func defaultPIE(os, _ string) bool {
-	switch os {
-	case "android", "ios", "windows", "darwin":
-		return true
-	}
-	return false
-}
-
-// mustLinkExternal tells whether the port needs the C compiler's linker.
-func mustLinkExternal(os, arch string, cgo bool) bool {
-	if cgo {
-		switch arch {
-		case "mips", "mipsle", "mips64", "mips64le":
-			return true
-		case "ppc64":
-			if os == "aix" || os == "linux" {
-				return true
-			}
-		}
-		if os == "android" || os == "dragonfly" {
-			return true
-		}
-	}
-	return os == "android" && arch != "arm64" || os == "ios" && arch == "arm64"
-}
-
-// alwaysPIE tells whether the system or the linker makes a PIE whatever is
-// asked for: Apple's and Android's loaders want nothing else, and on
-// windows/arm64 cmd/link takes -buildmode=exe for pie without a word.
-func alwaysPIE(os, arch string) bool {
-	switch os {
-	case "darwin", "ios", "android":
-		return true
-	}
-	return os == "windows" && arch == "arm64"
-}
-
-// buildMode resolves pie (auto, on or off) for a port into the value of
-// -buildmode, "" where the flag is left out. An error says why pie cannot be
-// had, hint what to do.
-func buildMode(pie, os, arch string, cgo bool) (mode, hint string, err error) {
-	switch {
-	case pie == "auto":
-		return "", "", nil
-	case pie == "off" && alwaysPIE(os, arch):
-		return "", `use "auto" there`, fmt.Errorf("%s/%s executables are always position independent", os, arch)
-	case pie == "off":
-		return "exe", "", nil
-	case !pieSupported(os, arch):
-		return "", `use "auto" there`, fmt.Errorf("go has no -buildmode=pie for %s/%s", os, arch)
-	case defaultPIE(os, arch):
-		return "", "", nil
-	case !cgo && !internalLinkPIESupported(os, arch):
-		return "", `use "auto" there, or cgo = true with a C compiler for it`,
-			fmt.Errorf("go cannot link a PIE for %s/%s without a C compiler", os, arch)
-	}
-	return "pie", "", nil
 }

@@ -1,0 +1,75 @@
+package matrix
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/matrix/internal/spelling"
+	"github.com/twicebuild/twice/matrix/platform"
+)
+
+// Match tells whether glob selects t. A glob is "os/arch", which selects every
+// variant, or "os/arch/variant"; each segment is a pattern of [path.Match]. The
+// variant is compared in full, so "linux/amd64/v1" selects linux/amd64. A glob
+// that cannot be meant is an error: a bad pattern, a name that Go does not know.
+func (t Target) Match(glob string) (bool, error) {
+	g, err := parseGlob(glob)
+	if err != nil {
+		return false, err
+	}
+	return g.match(t), nil
+}
+
+// glob is a checked pattern for targets. An empty variant selects every one.
+type glob struct{ os, arch, variant string }
+
+func isPattern(s string) bool { return strings.ContainsAny(s, "*?[") }
+
+func parseGlob(s string) (glob, error) {
+	if len(s) > maxTargetLen {
+		return glob{}, fmt.Errorf("%q...: too long for a target glob", s[:maxTargetLen])
+	}
+	parts := strings.Split(s, "/")
+	if len(parts) != 2 && len(parts) != 3 {
+		return glob{}, fmt.Errorf("%q: want a glob os/arch or os/arch/variant", s)
+	}
+	for _, p := range parts {
+		if p == "" {
+			return glob{}, fmt.Errorf("%q: empty segment", s)
+		}
+		if _, err := path.Match(p, "x"); err != nil || strings.Contains(p, `\`) {
+			return glob{}, fmt.Errorf("%q: bad pattern %q", s, p)
+		}
+	}
+	g := glob{os: parts[0], arch: parts[1]}
+	if !isPattern(g.os) && !slices.Contains(platform.KnownOS, g.os) {
+		return glob{}, fmt.Errorf("%s: unknown GOOS %q%s", s, g.os, spelling.DidYouMean(g.os, platform.KnownOS))
+	}
+	if !isPattern(g.arch) && !slices.Contains(platform.KnownArch, g.arch) {
+		return glob{}, fmt.Errorf("%s: unknown GOARCH %q%s", s, g.arch, spelling.DidYouMean(g.arch, platform.KnownArch))
+	}
+	if len(parts) == 3 {
+		g.variant = parts[2]
+		if !isPattern(g.arch) && !isPattern(g.variant) {
+			v, err := platform.CanonicalVariant(g.arch, g.variant)
+			if err != nil {
+				return glob{}, fmt.Errorf("%s: %w", s, err)
+			}
+			g.variant = Target{Arch: g.arch, Variant: v}.fullVariant()
+		}
+	}
+	return g, nil
+}
+
+func (g glob) match(t Target) bool {
+	return segment(g.os, t.OS) && segment(g.arch, t.Arch) &&
+		(g.variant == "" || segment(g.variant, t.fullVariant()))
+}
+
+// segment is path.Match for a pattern that parseGlob has checked.
+func segment(pattern, name string) bool {
+	ok, err := path.Match(pattern, name)
+	return ok && err == nil
+}
