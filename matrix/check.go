@@ -13,13 +13,11 @@ import (
 
 	"github.com/twicebuild/twice/matrix/internal/spelling"
 	"github.com/twicebuild/twice/matrix/platform"
+	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
 // given tells whether the file has the key.
-func (p *parser) given(key string) bool {
-	_, ok := p.lines.at[key]
-	return ok
-}
+func (p *parser) given(key string) bool { return p.lines.Has(key) }
 
 // fill sets the default of a key that the file does not have, and refuses an
 // empty value of one that it has.
@@ -53,15 +51,15 @@ func (p *parser) check() {
 	p.options("build", f.Build)
 	p.matrix()
 	for i, o := range f.Overrides {
-		key := at("override", i)
-		p.glob(join(key, "target"), o.Target)
-		p.fill(join(key, "binary"), &f.Overrides[i].Binary, "*")
+		key := tomlfile.Element("override", i)
+		p.glob(tomlfile.Key(key, "target"), o.Target)
+		p.fill(tomlfile.Key(key, "binary"), &f.Overrides[i].Binary, "*")
 		if _, err := path.Match(f.Overrides[i].Binary, "x"); err != nil {
-			p.reject(join(key, "binary"), "", "bad pattern %q", o.Binary)
+			p.reject(tomlfile.Key(key, "binary"), "", "bad pattern %q", o.Binary)
 		}
 		p.options(key, o.BuildOptions)
-		p.stamps(join(key, "stamps"), o.Stamps)
-		p.env(join(key, "env"), o.Env)
+		p.stamps(tomlfile.Key(key, "stamps"), o.Stamps)
+		p.env(tomlfile.Key(key, "env"), o.Env)
 	}
 	p.packaging()
 	p.sign()
@@ -73,21 +71,21 @@ func (p *parser) check() {
 		}
 	}
 	for i, id := range f.Check.Silence {
-		if k := at("check.silence", i); p.ok(k) && slices.Index(f.Check.Silence, id) < i {
+		if k := tomlfile.Element("check.silence", i); p.ok(k) && slices.Index(f.Check.Silence, id) < i {
 			p.reject(k, "", "%q is listed twice", id)
 		}
 	}
 	p.images()
 	for i, h := range f.Before {
-		key := join(at("before", i), "run")
+		key := tomlfile.Key(tomlfile.Element("before", i), "run")
 		if len(h.Run) == 0 && p.ok(key) {
 			p.reject(key, `write a command, such as ["go", "generate", "./..."]`, "empty")
 		}
 		for j, arg := range h.Run {
-			if j == 0 && arg == "" && p.ok(at(key, j)) {
-				p.reject(at(key, j), "", "the name of the command is empty")
+			if j == 0 && arg == "" && p.ok(tomlfile.Element(key, j)) {
+				p.reject(tomlfile.Element(key, j), "", "the name of the command is empty")
 			}
-			p.template(at(key, j), arg, where{}, hookArg(j))
+			p.template(tomlfile.Element(key, j), arg, where{}, hookArg(j))
 		}
 	}
 }
@@ -114,7 +112,7 @@ func (p *parser) sign() {
 		}
 	}
 	for key, v := range map[string]string{"key": s.Key, "signing_config": s.SigningConfig, "trusted_root": s.TrustedRoot, "builder": s.Builder} {
-		if k := join("sign", key); v == "" && p.given(k) && p.ok(k) {
+		if k := tomlfile.Key("sign", key); v == "" && p.given(k) && p.ok(k) {
 			p.reject(k, "leave it out for the default", "empty")
 		}
 	}
@@ -132,12 +130,17 @@ func (p *parser) name(key, s string) {
 	}
 }
 
+// isNameByte tells whether c is an ASCII letter or digit, "_" or "-".
+func isNameByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
+}
+
 // plainName accepts what is a file name everywhere and needs no quotes in a
 // shell.
 func plainName(s string) error {
 	const punctuation = "._-+"
 	for _, c := range s {
-		if !(c < 0x80 && isBare(byte(c))) && !strings.ContainsRune(punctuation, c) {
+		if !(c < 0x80 && isNameByte(byte(c))) && !strings.ContainsRune(punctuation, c) {
 			return fmt.Errorf("%q is no plain name: %q is not among letters, digits and %s", s, c, punctuation)
 		}
 	}
@@ -263,19 +266,19 @@ func (p *parser) binaries() {
 	names := map[string]string{}
 	for i := range f.Binaries {
 		b := &f.Binaries[i]
-		key := at("binary", i)
-		if pkg := join(key, "package"); p.ok(pkg) {
+		key := tomlfile.Element("binary", i)
+		if pkg := tomlfile.Key(key, "package"); p.ok(pkg) {
 			if b.Package != "." && !(strings.HasPrefix(b.Package, "./") && inside(b.Package[2:])) ||
 				strings.Contains(b.Package, "...") || strings.ContainsAny(b.Package, " \t\"'@") {
 				p.reject(pkg, `write "." or a path such as "./cmd/tool"`, "%q is not one package of the module", b.Package)
 			}
 		}
-		if p.ok(join(key, "package")) || b.Name != "" {
+		if p.ok(tomlfile.Key(key, "package")) || b.Name != "" {
 			standard := path.Base(b.Package)
 			if b.Package == "." {
 				standard = f.Project
 			}
-			if name := join(key, "name"); p.ok(name) && (b.Package != "." || b.Name != "" || p.ok("project")) {
+			if name := tomlfile.Key(key, "name"); p.ok(name) && (b.Package != "." || b.Name != "" || p.ok("project")) {
 				p.fill(name, &b.Name, standard)
 				lower := strings.ToLower(b.Name)
 				if err := plainName(b.Name); err != nil {
@@ -289,21 +292,21 @@ func (p *parser) binaries() {
 				}
 			}
 		}
-		p.tags(join(key, "tags"), b.Tags)
-		p.stamps(join(key, "stamps"), b.Stamps)
-		p.env(join(key, "env"), b.Env)
+		p.tags(tomlfile.Key(key, "tags"), b.Tags)
+		p.stamps(tomlfile.Key(key, "stamps"), b.Stamps)
+		p.env(tomlfile.Key(key, "env"), b.Env)
 		if b.Targets != nil && len(b.Targets) == 0 {
-			p.reject(join(key, "targets"), "leave it out for all targets", "empty")
+			p.reject(tomlfile.Key(key, "targets"), "leave it out for all targets", "empty")
 		}
 		for j, g := range b.Targets {
-			p.glob(at(join(key, "targets"), j), g)
+			p.glob(tomlfile.Element(tomlfile.Key(key, "targets"), j), g)
 		}
 	}
 }
 
 func (p *parser) stamps(key string, stamps map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(stamps)) {
-		k := join(key, name)
+		k := tomlfile.Key(key, name)
 		if !isVariable(name) {
 			p.reject(k, `write it as "main.version" or "example.com/mod/pkg.Version"`, "not the name of a variable with its package")
 		}
@@ -323,7 +326,7 @@ func isVariable(s string) bool {
 		}
 	}
 	for _, c := range s[:i] {
-		if !(c < 0x80 && isBare(byte(c))) && !strings.ContainsRune("./~+!", c) {
+		if !(c < 0x80 && isNameByte(byte(c))) && !strings.ContainsRune("./~+!", c) {
 			return false
 		}
 	}
@@ -338,12 +341,12 @@ func stampValue(name, value string) error {
 
 func (p *parser) env(key string, env map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(env)) {
-		k := join(key, name)
+		k := tomlfile.Key(key, name)
 		if why := envOwner(name); why != "" {
 			p.reject(k, why, "twice sets this variable")
 		}
 		for i := 0; i < len(name); i++ {
-			if !isBare(name[i]) || name[i] == '-' || i == 0 && '0' <= name[i] && name[i] <= '9' {
+			if !isNameByte(name[i]) || name[i] == '-' || i == 0 && '0' <= name[i] && name[i] <= '9' {
 				p.reject(k, "", "not the name of a variable")
 				break
 			}
@@ -402,7 +405,7 @@ func (p *parser) tags(key string, tags []string) {
 			bad = bad || c != '_' && c != '.' && !unicode.IsLetter(c) && !unicode.IsDigit(c)
 		}
 		if bad {
-			p.reject(at(key, i), "one tag an element", "%q is no build tag", tag)
+			p.reject(tomlfile.Element(key, i), "one tag an element", "%q is no build tag", tag)
 		}
 	}
 }
@@ -411,16 +414,16 @@ func (p *parser) tags(key string, tags []string) {
 func (p *parser) options(key string, o BuildOptions) {
 	if o.BuildID != nil {
 		if _, err := Quote([]string{"-buildid=" + *o.BuildID}); err != nil {
-			p.reject(join(key, "buildid"), "", "%v", err)
+			p.reject(tomlfile.Key(key, "buildid"), "", "%v", err)
 		}
 	}
-	p.tags(join(key, "tags"), o.Tags)
-	p.toolFlags(join(key, "gcflags"), o.GCFlags, compilerRefuses)
-	p.toolFlags(join(key, "asmflags"), o.ASMFlags, assemblerRefuses)
-	k := join(key, "extldflags")
+	p.tags(tomlfile.Key(key, "tags"), o.Tags)
+	p.toolFlags(tomlfile.Key(key, "gcflags"), o.GCFlags, compilerRefuses)
+	p.toolFlags(tomlfile.Key(key, "asmflags"), o.ASMFlags, assemblerRefuses)
+	k := tomlfile.Key(key, "extldflags")
 	for i, e := range o.ExtLDFlags {
 		if why := linkerRefuses(e); why != "" {
-			p.reject(at(k, i), "", "%s: %s", e, why)
+			p.reject(tomlfile.Element(k, i), "", "%s: %s", e, why)
 		}
 	}
 	if _, err := extLDFlags(o.ExtLDFlags); err != nil {
@@ -428,10 +431,10 @@ func (p *parser) options(key string, o BuildOptions) {
 	}
 	for i, e := range o.Experiments {
 		if e == "" || strings.Trim(e, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
-			p.reject(at(join(key, "experiments"), i), "one name an element", "%q is no experiment", e)
+			p.reject(tomlfile.Element(tomlfile.Key(key, "experiments"), i), "one name an element", "%q is no experiment", e)
 		}
 	}
-	if k := join(key, "fips140"); o.FIPS140 != nil && p.ok(k) && !isFIPS(*o.FIPS140) {
+	if k := tomlfile.Key(key, "fips140"); o.FIPS140 != nil && p.ok(k) && !isFIPS(*o.FIPS140) {
 		p.reject(k, "", "unknown GOFIPS140 %q (off, latest, inprocess, certified or a version such as v1.0.0)", *o.FIPS140)
 	}
 }
@@ -468,13 +471,13 @@ func (p *parser) matrix() {
 		p.reject("matrix.os", "", "without arch, there is nothing to build for")
 	}
 	for _, f := range m.variants() {
-		key := join("matrix", f.key)
+		key := tomlfile.Key("matrix", f.key)
 		if *f.list != nil && len(*f.list) == 0 {
 			p.reject(key, "leave it out for the default", "empty")
 		}
 		seen := map[string]int{}
 		for i, v := range *f.list {
-			k := at(key, i)
+			k := tomlfile.Element(key, i)
 			if !p.ok(k) {
 				continue
 			}
@@ -485,7 +488,7 @@ func (p *parser) matrix() {
 			if err != nil {
 				p.reject(k, "", "%v", err)
 			} else if j, ok := seen[c]; ok {
-				p.reject(k, "", "%q is listed twice: it is %s", v, at(key, j))
+				p.reject(k, "", "%q is listed twice: it is %s", v, tomlfile.Element(key, j))
 			} else {
 				seen[c] = i
 			}
@@ -493,7 +496,7 @@ func (p *parser) matrix() {
 		}
 	}
 	for i, s := range m.Include {
-		key := at("matrix.include", i)
+		key := tomlfile.Element("matrix.include", i)
 		if !isPattern(s) && p.ok(key) {
 			if _, err := ParseTarget(s); err != nil {
 				p.reject(key, "", "%v", err)
@@ -506,7 +509,7 @@ func (p *parser) matrix() {
 		}
 	}
 	for i, s := range m.Exclude {
-		p.glob(at("matrix.exclude", i), s)
+		p.glob(tomlfile.Element("matrix.exclude", i), s)
 	}
 }
 
@@ -534,7 +537,7 @@ func (m *Matrix) variants() []variantList {
 // listed checks a list of names that Go knows.
 func (p *parser) listed(key string, list, known []string, variable string) {
 	for i, s := range list {
-		k := at(key, i)
+		k := tomlfile.Element(key, i)
 		switch {
 		case !p.ok(k):
 		case !slices.Contains(known, s):
@@ -558,7 +561,7 @@ func (p *parser) packaging() {
 	} else {
 		for _, goos := range slices.Sorted(maps.Keys(a.Formats)) {
 			if !slices.Contains(platform.KnownOS, goos) {
-				p.reject(join("archive.formats", goos), "", "unknown GOOS %q%s", goos, spelling.DidYouMean(goos, platform.KnownOS))
+				p.reject(tomlfile.Key("archive.formats", goos), "", "unknown GOOS %q%s", goos, spelling.DidYouMean(goos, platform.KnownOS))
 			}
 		}
 	}
@@ -569,7 +572,7 @@ func (p *parser) packaging() {
 		}
 	}
 	for i, s := range a.Files {
-		k := at("archive.files", i)
+		k := tomlfile.Element("archive.files", i)
 		_, err := path.Match(s, "x")
 		switch {
 		case !p.ok(k):

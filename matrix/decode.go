@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/twicebuild/twice/matrix/internal/spelling"
+	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
 // maxList bounds the elements of a list or table, so that the work that an
@@ -68,16 +69,16 @@ func (p *parser) table(path string, src map[string]any, dst reflect.Value) {
 		value, ok := src[f.key]
 		switch {
 		case ok:
-			p.value(join(path, f.key), f.enum, value, dst.FieldByIndex(f.index))
+			p.value(tomlfile.Key(path, f.key), f.enum, value, dst.FieldByIndex(f.index))
 		case f.required:
 			where, hint := path, ""
 			if f.typ.Kind() == reflect.Slice && f.typ.Elem().Kind() == reflect.Struct {
 				hint = fmt.Sprintf("begin one with [[%s]]", f.key)
 			}
 			// A key that is not there is found where its table begins.
-			p.bad[join(path, f.key)] = true
-			p.list = append(p.list, &Error{
-				File: p.file, Line: p.lines.find(where), Key: join(path, f.key), Msg: "missing", Hint: hint,
+			p.bad[tomlfile.Key(path, f.key)] = true
+			p.list = append(p.list, &tomlfile.Error{
+				File: p.file, Line: p.lines.Line(where), Key: tomlfile.Key(path, f.key), Msg: "missing", Hint: hint,
 			})
 		}
 	}
@@ -91,7 +92,7 @@ func (p *parser) table(path string, src map[string]any, dst reflect.Value) {
 		} else if home := tableOf(key); home != path && home != "" {
 			hint = fmt.Sprintf("it belongs to [%s]", home)
 		}
-		p.reject(join(path, key), hint, "unknown key")
+		p.reject(tomlfile.Key(path, key), hint, "unknown key")
 	}
 }
 
@@ -161,7 +162,7 @@ func (p *parser) value(path string, enum []string, src any, dst reflect.Value) {
 		}
 		dst.Set(reflect.MakeSlice(dst.Type(), len(list), len(list)))
 		for i, e := range list {
-			p.value(at(path, i), enum, e, dst.Index(i))
+			p.value(tomlfile.Element(path, i), enum, e, dst.Index(i))
 		}
 	case reflect.Map:
 		table, ok := src.(map[string]any)
@@ -176,7 +177,7 @@ func (p *parser) value(path string, enum []string, src any, dst reflect.Value) {
 		dst.Set(reflect.MakeMap(dst.Type()))
 		for _, key := range slices.Sorted(maps.Keys(table)) {
 			v := reflect.New(dst.Type().Elem()).Elem()
-			p.value(join(path, key), enum, table[key], v)
+			p.value(tomlfile.Key(path, key), enum, table[key], v)
 			dst.SetMapIndex(reflect.ValueOf(key), v)
 		}
 	case reflect.Struct:

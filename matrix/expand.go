@@ -10,6 +10,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix/internal/spelling"
 	"github.com/twicebuild/twice/matrix/platform"
+	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
 // Bounds of an expansion.
@@ -87,7 +88,7 @@ func (f *File) faults() *faults {
 // which Binary and Target are replaced. Ports are those of the toolchain;
 // without them (nil) it is not checked that the toolchain has the targets and
 // cgo for them, and globs in include stand for the ports of Go 1.26. The error,
-// if there is one, is of type [Errors].
+// if there is one, is of type [tomlfile.Errors].
 func (f *File) Builds(ports []platform.Port, v Vars) ([]Build, error) {
 	p := f.faults()
 	targets := f.targets(p, ports)
@@ -170,7 +171,7 @@ func (f *File) targets(p *faults, ports []platform.Port) []placed {
 			return by, false
 		}
 		for i := range m.Exclude {
-			if k := at("matrix.exclude", i); f.globs[k].match(t) {
+			if k := tomlfile.Element("matrix.exclude", i); f.globs[k].match(t) {
 				excluded[i], by = true, k
 			}
 		}
@@ -186,12 +187,12 @@ func (f *File) targets(p *faults, ports []platform.Port) []placed {
 	for _, os := range m.OS {
 		for j, arch := range m.Arch {
 			for _, t := range ofPort(os, arch) {
-				add(t, at("matrix.arch", j))
+				add(t, tomlfile.Element("matrix.arch", j))
 			}
 		}
 	}
 	for i, s := range m.Include {
-		key := at("matrix.include", i)
+		key := tomlfile.Element("matrix.include", i)
 		g, isGlob := f.globs[key]
 		if !isGlob {
 			t, err := ParseTarget(s)
@@ -233,7 +234,7 @@ func (f *File) targets(p *faults, ports []platform.Port) []placed {
 	}
 	for i, s := range m.Exclude {
 		if !excluded[i] {
-			p.add(at("matrix.exclude", i), "", "%s matches no target", s)
+			p.add(tomlfile.Element("matrix.exclude", i), "", "%s matches no target", s)
 		}
 	}
 	switch {
@@ -267,24 +268,24 @@ func (f *File) unused(p *faults, targets []placed) {
 	for _, l := range f.Matrix.variants() {
 		used := slices.ContainsFunc(targets, func(t placed) bool { return slices.Contains(l.arches, t.Arch) })
 		if *l.list != nil && !used {
-			p.add(join("matrix", l.key), "", "no target is %s", spelling.Or(l.arches))
+			p.add(tomlfile.Key("matrix", l.key), "", "no target is %s", spelling.Or(l.arches))
 		}
 	}
 	for i, b := range f.Binaries {
 		for j, s := range b.Targets {
-			if key := at(join(at("binary", i), "targets"), j); !matches(key) {
+			if key := tomlfile.Element(tomlfile.Key(tomlfile.Element("binary", i), "targets"), j); !matches(key) {
 				p.add(key, "", "%s matches no target", s)
 			}
 		}
 	}
 	for i, o := range f.Overrides {
-		key := at("override", i)
+		key := tomlfile.Element("override", i)
 		named := func(b Binary) bool { return segment(o.Binary, b.Name) }
 		switch {
-		case !matches(join(key, "target")):
-			p.add(join(key, "target"), "", "%s matches no target", o.Target)
+		case !matches(tomlfile.Key(key, "target")):
+			p.add(tomlfile.Key(key, "target"), "", "%s matches no target", o.Target)
 		case !slices.ContainsFunc(f.Binaries, named):
-			p.add(join(key, "binary"), "", "%s matches no binary", o.Binary)
+			p.add(tomlfile.Key(key, "binary"), "", "%s matches no binary", o.Binary)
 		}
 	}
 }
@@ -296,7 +297,7 @@ func (f *File) builtFor(i int, t Target) bool {
 		return true
 	}
 	for j := range b.Targets {
-		if f.globs[at(join(at("binary", i), "targets"), j)].match(t) {
+		if f.globs[tomlfile.Element(tomlfile.Key(tomlfile.Element("binary", i), "targets"), j)].match(t) {
 			return true
 		}
 	}
@@ -313,7 +314,7 @@ type override struct {
 func (f *File) overridesFor(t Target) []override {
 	var list []override
 	for j := range f.Overrides {
-		if key := at("override", j); f.globs[join(key, "target")].match(t) {
+		if key := tomlfile.Element("override", j); f.globs[tomlfile.Key(key, "target")].match(t) {
 			list = append(list, override{&f.Overrides[j], key})
 		}
 	}
@@ -323,7 +324,7 @@ func (f *File) overridesFor(t Target) []override {
 // build resolves binary i for t, to which the overrides apply.
 func (f *File) build(p *faults, t Target, i int, overrides []override, v Vars, ports []platform.Port) Build {
 	b := f.Binaries[i]
-	key := at("binary", i)
+	key := tomlfile.Element("binary", i)
 	v.Target, v.Binary = t, b.Name
 
 	// The layers, from the general to the particular. from remembers which of
@@ -336,7 +337,7 @@ func (f *File) build(p *faults, t Target, i int, overrides []override, v Vars, p
 	stamps, env := map[string]string{}, map[string]string{} // names to key paths
 	origin := func(of map[string]string, names map[string]string, key, table string) {
 		for name := range names {
-			of[name] = join(join(key, table), name)
+			of[name] = tomlfile.Key(tomlfile.Key(key, table), name)
 		}
 	}
 	origin(stamps, b.Stamps, key, "stamps")
@@ -366,12 +367,12 @@ func (f *File) build(p *faults, t Target, i int, overrides []override, v Vars, p
 	}}
 	cgoKey := key
 	if k, ok := from["cgo"]; ok {
-		cgoKey = join(k, "cgo")
+		cgoKey = tomlfile.Key(k, "cgo")
 	}
 	cgo := build.Options.Cgo
 	mode, hint, err := platform.BuildMode(or(o.PIE, "auto"), t.OS, t.Arch, cgo)
 	if err != nil {
-		p.add(join(from["pie"], "pie"), hint, "%v", err)
+		p.add(tomlfile.Key(from["pie"], "pie"), hint, "%v", err)
 	}
 	build.Options.BuildMode = mode
 	if port, ok := platform.FindPort(ports, t.OS, t.Arch); ok && cgo && !port.CgoSupported {
@@ -438,7 +439,7 @@ func (f *File) expand(p *faults, key string, v Vars, check func(string) error) s
 
 // Archive returns how the binaries of t are packed. Templates are expanded with
 // v, of which Binary and Target are replaced. That names differ between targets
-// is checked by [File.Builds]. The error, if there is one, is of type [Errors].
+// is checked by [File.Builds]. The error, if there is one, is of type [tomlfile.Errors].
 func (f *File) Archive(t Target, v Vars) (ArchivePlan, error) {
 	p := f.faults()
 	plan := f.archive(p, t, v)
@@ -496,14 +497,14 @@ func (f *File) archive(p *faults, t Target, v Vars) ArchivePlan {
 
 // Hooks returns the commands to run before a build, each with its arguments.
 // Templates are expanded with v, of which Binary and Target are not used. The
-// error, if there is one, is of type [Errors].
+// error, if there is one, is of type [tomlfile.Errors].
 func (f *File) Hooks(v Vars) ([][]string, error) {
 	p := f.faults()
 	var hooks [][]string
 	for i, h := range f.Before {
 		var argv []string
 		for j := range h.Run {
-			key := at(join(at("before", i), "run"), j)
+			key := tomlfile.Element(tomlfile.Key(tomlfile.Element("before", i), "run"), j)
 			argv = append(argv, f.expand(p, key, v, hookArg(j)))
 		}
 		hooks = append(hooks, argv)

@@ -18,7 +18,7 @@
 // Reading is strict: an unknown key, a wrong type, a value out of range and a
 // template that would fail are errors. [Parse] finds what can be found in the
 // file alone, [File.Builds], [File.Archive] and [File.Images] what shows once the
-// matrix is expanded. All of them return [Errors]: everything that is wrong at once, each
+// matrix is expanded. All of them return [tomlfile.Errors]: everything that is wrong at once, each
 // with its line and the path of its key. (Text that is not TOML gives the first
 // error alone.)
 package matrix
@@ -28,7 +28,7 @@ import (
 	"fmt"
 	"reflect"
 
-	"github.com/BurntSushi/toml"
+	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
 // File is a release file with all defaults filled in.
@@ -77,7 +77,7 @@ type File struct {
 	Check Check `toml:"check"`
 
 	name  string
-	lines *index
+	lines *tomlfile.Index
 	texts map[string]text // templates by key path
 	globs map[string]glob // target globs by key path
 }
@@ -392,22 +392,19 @@ const MaxSize = 1 << 20
 
 // Parse reads the text of a release file, which errors call name.
 func Parse(name string, data []byte) (*File, error) {
-	one := func(line int, msg string) Errors {
-		return Errors{{File: name, Line: line, Msg: msg}}
+	one := func(line int, msg string) tomlfile.Errors {
+		return tomlfile.Errors{{File: name, Line: line, Msg: msg}}
 	}
 	if len(data) > MaxSize {
 		return nil, one(1, fmt.Sprintf("larger than %d bytes", MaxSize))
 	}
-	lines, shapeErr := readLines(string(data))
-	if deep := (*tooDeep)(nil); errors.As(shapeErr, &deep) {
-		return nil, one(min(deep.line, lines.lines), deep.msg)
+	lines, shapeErr := tomlfile.ReadIndex(string(data))
+	if limit := (*tomlfile.LimitError)(nil); errors.As(shapeErr, &limit) {
+		return nil, one(lines.Clamp(limit.Line), limit.Msg)
 	}
-	var tree map[string]any
-	if _, err := toml.Decode(string(data), &tree); err != nil {
-		if perr := (toml.ParseError{}); errors.As(err, &perr) {
-			return nil, one(min(max(perr.Position.Line, 1), lines.lines), perr.Message)
-		}
-		return nil, one(1, err.Error())
+	tree, err := tomlfile.Decode(name, string(data))
+	if err != nil {
+		return nil, err
 	}
 	if shapeErr != nil {
 		// The library takes for TOML what the index does not: nothing that a

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/twicebuild/twice/matrix/platform"
+	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
 const minimal = `project = "hello"
@@ -114,7 +115,7 @@ func TestFullIsFull(t *testing.T) {
 	}
 	index := regexp.MustCompile(`\[[0-9]+\]`)
 	has := func(pattern string) bool {
-		for key := range f.lines.at {
+		for key := range f.lines.Paths() {
 			if index.ReplaceAllString(key, "[]") == pattern {
 				return true
 			}
@@ -124,7 +125,7 @@ func TestFullIsFull(t *testing.T) {
 	var walk func(path string, typ reflect.Type)
 	walk = func(path string, typ reflect.Type) {
 		for _, fd := range fields(typ) {
-			key := join(path, fd.key)
+			key := tomlfile.Key(path, fd.key)
 			if fd.typ.Kind() == reflect.Slice && fd.typ.Elem().Kind() == reflect.Struct {
 				walk(key+"[]", fd.typ.Elem())
 			} else if fd.typ.Kind() == reflect.Struct {
@@ -459,7 +460,7 @@ binary = "["
 // compare holds the errors to what each of them must contain.
 func compare(t *testing.T, err error, want []string) {
 	t.Helper()
-	var errs Errors
+	var errs tomlfile.Errors
 	if !errors.As(err, &errs) {
 		t.Fatalf("error is %T %v", err, err)
 	}
@@ -568,12 +569,12 @@ func TestValuesAreChecked(t *testing.T) {
 	v := SampleVars("hello")
 	v.Tag = "a/'\"\n"
 	_, err := f.Builds(nil, v)
-	var errs Errors
+	var errs tomlfile.Errors
 	if !errors.As(err, &errs) {
 		t.Fatalf("Builds: %v", err)
 	}
 	for _, key := range []string{`override[0].stamps."main.tag"`, "override[0].env.X", "archive.name"} {
-		if !slices.ContainsFunc(errs, func(e *Error) bool { return e.Key == key && e.Line > 6 }) {
+		if !slices.ContainsFunc(errs, func(e *tomlfile.Error) bool { return e.Key == key && e.Line > 6 }) {
 			t.Errorf("no error at %s in %v", key, errs)
 		}
 	}
@@ -807,55 +808,6 @@ func TestQuote(t *testing.T) {
 	}
 }
 
-// Keys are found wherever TOML lets them stand.
-func TestLines(t *testing.T) {
-	const text = "\ufeff# comment [x]\r\n" + `a.b."c.d" = 1
-s = """
-[not] = "a \""" table"
-""" # [nor] this
-l = '''
-x = 1'''
-arr = [ # ]
-  "a]", 'b',
-  [1,
-   2], { x = 1,
-  y.z = "}" },
-]
-[t . 'u']
-k = 2026-01-01T00:00:00Z
-[[n]]
-[n.sub]
-q = 1
-[[n]]
-q = "\u0041\"#"
-"\u0041" = 1
-[[n.m]]
-[[n.m]]
-z = 1
-`
-	x, err := readLines(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for key, line := range map[string]int{
-		"a": 2, "a.b": 2, `a.b."c.d"`: 2, "s": 3, "l": 6, "arr": 8, "arr[0]": 9, "arr[1]": 9, "arr[2]": 10, "arr[2][0]": 10, "arr[2][1]": 11,
-		"arr[3]": 11, "arr[3].x": 11, "arr[3].y": 12, "arr[3].y.z": 12, "t": 14, "t.u": 14, "t.u.k": 15,
-		"n": 16, "n[0]": 16, "n[0].sub": 17, "n[0].sub.q": 18, "n[1]": 19, "n[1].q": 20, "n[1].A": 21, "n[1].m[0]": 22, "n[1].m[1].z": 24,
-	} {
-		if got, ok := x.at[key]; !ok || got != line {
-			t.Errorf("%s: line %d, want %d", key, got, line)
-		}
-	}
-	for _, key := range []string{"not", "nor", "x"} {
-		if _, ok := x.at[key]; ok {
-			t.Errorf("%s is no key", key)
-		}
-	}
-	if x.find("t.u.absent[3]") != 14 || x.find("absent") != 1 || x.find(`n[1]."a\"]b[0]"[2]`) != 19 {
-		t.Error("what is absent is not found around where it would be")
-	}
-}
-
 func TestBounds(t *testing.T) {
 	for name, text := range map[string]string{
 		"size":    minimal + strings.Repeat("#", MaxSize),
@@ -899,7 +851,7 @@ dir/release.toml:6: matrix.amd46: unknown key
 	if err == nil || err.Error() != want {
 		t.Errorf("got:\n%v\nwant:\n%s", err, want)
 	}
-	var one *Error
+	var one *tomlfile.Error
 	if !errors.As(err, &one) || one.Line != 1 || one.Key != "projct" {
 		t.Errorf("errors.As gives %+v", one)
 	}
@@ -971,7 +923,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lines := strings.Count(strings.TrimSuffix(string(data), "\n"), "\n") + 1
 		check := func(err error) {
-			var errs Errors
+			var errs tomlfile.Errors
 			if err == nil {
 				return
 			}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
 // Quote joins arguments into the value of a flag of the go command that holds
@@ -167,7 +169,7 @@ func splitPattern(s string) (pattern, flag string) {
 // toolFlags checks arguments of the compiler or the assembler.
 func (p *parser) toolFlags(key string, args []string, refuses func(name, value string) string) {
 	for i, arg := range args {
-		k := at(key, i)
+		k := tomlfile.Element(key, i)
 		if !p.ok(k) {
 			continue
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/matrix/reference"
+	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
 // Container is a table [[image]]: an OCI image for one or more platforms, made
@@ -373,7 +374,7 @@ func (p *parser) images() {
 		return
 	}
 	for i := range p.f.Containers {
-		p.image(at("image", i), &p.f.Containers[i], names)
+		p.image(tomlfile.Element("image", i), &p.f.Containers[i], names)
 	}
 }
 
@@ -381,7 +382,7 @@ func (p *parser) images() {
 func (p *parser) baseTrust(key string, c *Container) {
 	any := false
 	for name, v := range map[string]string{"base_key": c.BaseKey, "base_identity": c.BaseIdentity, "base_issuer": c.BaseIssuer} {
-		k := join(key, name)
+		k := tomlfile.Key(key, name)
 		any = any || p.given(k)
 		if v == "" && p.given(k) && p.ok(k) {
 			p.reject(k, "leave it out for the default", "empty")
@@ -389,15 +390,15 @@ func (p *parser) baseTrust(key string, c *Container) {
 	}
 	switch {
 	case !any:
-	case c.Base == Scratch && !p.given(join(key, "base")):
-		p.reject(join(key, "base"), "name one, or leave out who signs it", "there is none, so nobody signs it")
+	case c.Base == Scratch && !p.given(tomlfile.Key(key, "base")):
+		p.reject(tomlfile.Key(key, "base"), "name one, or leave out who signs it", "there is none, so nobody signs it")
 	case c.BaseKey != "" && c.BaseIdentity+c.BaseIssuer != "":
-		p.reject(join(key, "base_key"), "leave out one of the two", "there is an identity as well")
+		p.reject(tomlfile.Key(key, "base_key"), "leave out one of the two", "there is an identity as well")
 	case c.BaseKey == "" && (c.BaseIdentity == "") != (c.BaseIssuer == ""):
-		p.reject(join(key, "base_identity"), "give both base_identity and base_issuer", "an identity is worth what its issuer is")
+		p.reject(tomlfile.Key(key, "base_identity"), "give both base_identity and base_issuer", "an identity is worth what its issuer is")
 	case c.BaseKey != "":
 		if !inside(c.BaseKey) || c.BaseKey == "." {
-			p.reject(join(key, "base_key"), "", "%q is no clean path with slashes, relative to the release file's folder", c.BaseKey)
+			p.reject(tomlfile.Key(key, "base_key"), "", "%q is no clean path with slashes, relative to the release file's folder", c.BaseKey)
 		}
 	}
 }
@@ -406,7 +407,7 @@ func (p *parser) baseTrust(key string, c *Container) {
 func (p *parser) image(key string, c *Container, names []string) {
 	// text checks a value that is not there by default, or fills in what is.
 	text := func(name string, s *string, standard string, check func(string) error) {
-		k := join(key, name)
+		k := tomlfile.Key(key, name)
 		p.fill(k, s, standard)
 		if err := check(*s); err != nil && p.ok(k) && (*s != "" || standard != "") {
 			p.reject(k, "", "%v", err)
@@ -414,11 +415,11 @@ func (p *parser) image(key string, c *Container, names []string) {
 	}
 	// filled refuses an empty list.
 	filled := func(name string, list []string) {
-		if k := join(key, name); list != nil && len(list) == 0 && p.ok(k) {
+		if k := tomlfile.Key(key, name); list != nil && len(list) == 0 && p.ok(k) {
 			p.reject(k, "leave it out for the default", "empty")
 		}
 	}
-	if k := join(key, "repository"); p.ok(k) {
+	if k := tomlfile.Key(key, "repository"); p.ok(k) {
 		if err := reference.CheckRepository(c.Repository); err != nil {
 			p.reject(k, `write it as "registry.example.com/name"`, "%v", err)
 		}
@@ -436,34 +437,34 @@ func (p *parser) image(key string, c *Container, names []string) {
 		c.Tags = []string{defaultTag}
 	}
 	for j, tag := range c.Tags {
-		p.template(at(join(key, "tags"), j), tag, where{}, reference.CheckTag)
+		p.template(tomlfile.Element(tomlfile.Key(key, "tags"), j), tag, where{}, reference.CheckTag)
 	}
 
 	filled("binaries", c.Binaries)
-	if k := join(key, "binaries"); c.Binaries == nil && p.ok(k) && p.ok("binary") {
+	if k := tomlfile.Key(key, "binaries"); c.Binaries == nil && p.ok(k) && p.ok("binary") {
 		if len(names) > 1 {
 			p.reject(k, "name those that go into the image", "missing: there are %d binaries", len(names))
 		}
 		c.Binaries = names
 	}
-	p.listed(join(key, "binaries"), c.Binaries, names, "binary")
+	p.listed(tomlfile.Key(key, "binaries"), c.Binaries, names, "binary")
 	filled("platforms", c.Platforms)
 	if len(c.Platforms) > maxImagePlatforms {
-		p.reject(join(key, "platforms"), "", "more than %d globs", maxImagePlatforms)
+		p.reject(tomlfile.Key(key, "platforms"), "", "more than %d globs", maxImagePlatforms)
 		c.Platforms = nil
 	}
 	for j, g := range c.Platforms {
-		p.glob(at(join(key, "platforms"), j), g)
+		p.glob(tomlfile.Element(tomlfile.Key(key, "platforms"), j), g)
 	}
 
 	filled("entrypoint", c.Entrypoint)
-	if k := at(join(key, "entrypoint"), 0); len(c.Entrypoint) > 0 && p.ok(k) {
+	if k := tomlfile.Element(tomlfile.Key(key, "entrypoint"), 0); len(c.Entrypoint) > 0 && p.ok(k) {
 		if err := filePath(c.Entrypoint[0]); err != nil {
 			p.reject(k, "the entrypoint begins with the path of a file in the image", "%v", err)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
-		k := join(join(key, "env"), name)
+		k := tomlfile.Key(tomlfile.Key(key, "env"), name)
 		if !variableForm.MatchString(name) {
 			p.reject(k, "", "not the name of a variable")
 		}
@@ -471,7 +472,7 @@ func (p *parser) image(key string, c *Container, names []string) {
 	}
 	seen := map[string]int{}
 	for j, port := range c.Ports {
-		k := at(join(key, "ports"), j)
+		k := tomlfile.Element(tomlfile.Key(key, "ports"), j)
 		canonical, err := parsePort(port)
 		if _, twice := seen[canonical]; err == nil && twice {
 			err = fmt.Errorf("%s is listed twice", canonical)
@@ -483,7 +484,7 @@ func (p *parser) image(key string, c *Container, names []string) {
 	}
 	for table, m := range map[string]map[string]string{"labels": c.Labels, "annotations": c.Annotations} {
 		for _, name := range slices.Sorted(maps.Keys(m)) {
-			k := join(join(key, table), name)
+			k := tomlfile.Key(tomlfile.Key(key, table), name)
 			if hint, err := annotationKey(name); err != nil {
 				p.reject(k, hint, "%v", err)
 			}
@@ -498,13 +499,13 @@ func (p *parser) image(key string, c *Container, names []string) {
 	}
 	for j := range c.Files {
 		f := &c.Files[j]
-		fkey := at(join(key, "file"), j)
-		if k := join(fkey, "source"); p.ok(k) && (!inside(f.Source) || f.Source == "." || isPattern(f.Source)) {
+		fkey := tomlfile.Element(tomlfile.Key(key, "file"), j)
+		if k := tomlfile.Key(fkey, "source"); p.ok(k) && (!inside(f.Source) || f.Source == "." || isPattern(f.Source)) {
 			p.reject(k, "", "%q is no clean path with slashes, relative to the release file's folder, of one file", f.Source)
 		} else if inGit(f.Source) && p.ok(k) {
 			p.reject(k, "", "%q: %s", f.Source, notInCommit)
 		}
-		k := join(fkey, "path")
+		k := tomlfile.Key(fkey, "path")
 		switch err := filePath(f.Path); {
 		case !p.ok(k):
 		case err != nil:
@@ -514,7 +515,7 @@ func (p *parser) image(key string, c *Container, names []string) {
 		default:
 			taken[f.Path] = fkey
 		}
-		k = join(fkey, "mode")
+		k = tomlfile.Key(fkey, "mode")
 		p.fill(k, &f.Mode, "0644")
 		if _, err := parseMode(f.Mode); err != nil && p.ok(k) {
 			p.reject(k, "", "%v", err)
@@ -529,15 +530,15 @@ const defaultTag = `{{.Version | replace "+" "-"}}`
 // Target are not used. An image has a platform for each of its targets. It is an
 // error if a target has no [Target.Platform] or that of another target, if a
 // binary of the image is not built for it, and if two images have one repository
-// and tag. The error, if there is one, is of type [Errors].
+// and tag. The error, if there is one, is of type [tomlfile.Errors].
 func (f *File) Images(builds []Build, v Vars) ([]ImagePlan, error) {
 	p := f.faults()
 	var plans []ImagePlan
 	tagged := map[string]string{} // references to keys
 	for i := range f.Containers {
-		plan := f.imagePlan(p, at("image", i), &f.Containers[i], v)
+		plan := f.imagePlan(p, tomlfile.Element("image", i), &f.Containers[i], v)
 		for j, tag := range plan.Tags {
-			key, ref := at(join(plan.Key, "tags"), j), plan.Repository+":"+tag
+			key, ref := tomlfile.Element(tomlfile.Key(plan.Key, "tags"), j), plan.Repository+":"+tag
 			if other, taken := tagged[ref]; taken {
 				p.add(key, "", "%s is also what %s makes", ref, other)
 			}
@@ -564,14 +565,14 @@ func (f *File) imagePlan(p *faults, key string, c *Container, v Vars) ImagePlan 
 	}
 	fault := func(name string, err error) {
 		if err != nil {
-			p.add(join(key, name), "", "%v", err)
+			p.add(tomlfile.Key(key, name), "", "%v", err)
 		}
 	}
 	var err error
 	plan.UID, plan.GID, err = parseUser(c.User)
 	fault("user", err)
 	for j := range c.Tags {
-		plan.Tags = append(plan.Tags, f.expand(p, at(join(key, "tags"), j), v, reference.CheckTag))
+		plan.Tags = append(plan.Tags, f.expand(p, tomlfile.Element(tomlfile.Key(key, "tags"), j), v, reference.CheckTag))
 	}
 	for _, name := range c.Binaries {
 		plan.Binaries = append(plan.Binaries, ImageBinary{Name: name, Path: path.Join(c.Dir, name)})
@@ -580,7 +581,7 @@ func (f *File) imagePlan(p *faults, key string, c *Container, v Vars) ImagePlan 
 		plan.Entrypoint = []string{plan.Binaries[0].Path}
 	}
 	for name := range c.Env {
-		plan.Env = append(plan.Env, name+"="+f.expand(p, join(join(key, "env"), name), v, envValue))
+		plan.Env = append(plan.Env, name+"="+f.expand(p, tomlfile.Key(tomlfile.Key(key, "env"), name), v, envValue))
 	}
 	slices.Sort(plan.Env)
 	for _, s := range c.Ports {
@@ -590,10 +591,10 @@ func (f *File) imagePlan(p *faults, key string, c *Container, v Vars) ImagePlan 
 	}
 	slices.Sort(plan.Ports)
 	for name := range c.Labels {
-		plan.Labels[name] = f.expand(p, join(join(key, "labels"), name), v, nil)
+		plan.Labels[name] = f.expand(p, tomlfile.Key(tomlfile.Key(key, "labels"), name), v, nil)
 	}
 	for name := range c.Annotations {
-		plan.Annotations[name] = f.expand(p, join(join(key, "annotations"), name), v, nil)
+		plan.Annotations[name] = f.expand(p, tomlfile.Key(tomlfile.Key(key, "annotations"), name), v, nil)
 	}
 	for _, file := range c.Files {
 		mode, err := parseMode(file.Mode)
@@ -633,7 +634,7 @@ func (f *File) platforms(p *faults, key string, c *Container, builds []Build) []
 		}
 	}
 	for j, s := range c.Platforms {
-		k, n := at(join(key, "platforms"), j), 0
+		k, n := tomlfile.Element(tomlfile.Key(key, "platforms"), j), 0
 		for _, t := range targets {
 			if !f.globs[k].match(t) {
 				continue

@@ -3,6 +3,8 @@ package matrix
 import (
 	"reflect"
 	"slices"
+
+	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
 // Name is what errors call the file: the name that was given to [Parse], or the
@@ -12,7 +14,7 @@ func (f *File) Name() string { return f.name }
 // Line returns the line, from 1, where the key with the given path stands, such
 // as `matrix.include[2]`; for one that the file does not have, that of what is
 // nearest around it.
-func (f *File) Line(key string) int { return f.lines.find(key) }
+func (f *File) Line(key string) int { return f.lines.Line(key) }
 
 // Origin returns the path of the key that decided something about b, one of the
 // builds that f comes to: a key of [build] such as "trimpath", or with a second
@@ -27,11 +29,11 @@ func (f *File) Origin(b Build, key string, entry ...string) string {
 				continue
 			}
 			v = v.FieldByIndex(fd.index)
-			path = join(path, key)
+			path = tomlfile.Key(path, key)
 			if len(entry) == 0 {
 				return path, !v.IsZero()
 			}
-			return join(path, entry[0]), v.Kind() == reflect.Map && v.MapIndex(reflect.ValueOf(entry[0])).IsValid()
+			return tomlfile.Key(path, entry[0]), v.Kind() == reflect.Map && v.MapIndex(reflect.ValueOf(entry[0])).IsValid()
 		}
 		return "", false
 	}
@@ -43,7 +45,7 @@ func (f *File) Origin(b Build, key string, entry ...string) string {
 	own := ""
 	for i := range f.Binaries {
 		if f.Binaries[i].Name == b.Binary {
-			own = at("binary", i)
+			own = tomlfile.Element("binary", i)
 			if path, ok := has(own, &f.Binaries[i]); ok {
 				return path
 			}

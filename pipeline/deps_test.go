@@ -19,9 +19,10 @@ const modulePath = "github.com/twicebuild/twice/"
 var depsRules = map[string]string{
 	// Values.
 	"matrix/internal/spelling": "",
+	"matrix/tomlfile":          "",
 	"matrix/platform":          "matrix/internal/spelling",
 	"matrix/reference":         "",
-	"matrix":                   "matrix/internal/spelling matrix/platform matrix/reference",
+	"matrix":                   "matrix/internal/spelling matrix/platform matrix/reference matrix/tomlfile",
 	"pipeline/artifact":        "",
 	"pipeline/recipe":          "matrix pipeline/artifact",
 	"attest/intoto":            "pipeline/artifact",
@@ -61,7 +62,7 @@ var depsRules = map[string]string{
 	// What is said of a release, and who says it.
 	"attest/slsa":    "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/report",
 	"attest/rebuilt": "attest/intoto matrix pipeline/artifact pipeline/compare pipeline/inspect pipeline/purl pipeline/recipe",
-	"attest/policy":  "attest/intoto attest/rebuilt attest/slsa matrix pipeline/artifact pipeline/compare pipeline/recipe",
+	"attest/policy":  "attest/intoto attest/rebuilt attest/slsa matrix matrix/tomlfile pipeline/artifact pipeline/compare pipeline/recipe",
 	"attest/key":     "pipeline/artifact pipeline/fault pipeline/process",
 	"attest":         "attest/intoto pipeline/artifact pipeline/fault",
 
@@ -82,7 +83,7 @@ var depsRules = map[string]string{
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
-	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix matrix/platform matrix/reference pipeline pipeline/artifact pipeline/build pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/gocmd pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
+	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact pipeline/build pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/gocmd pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
 
 	// Black boxes: they run the command.
 	"e2e": "",

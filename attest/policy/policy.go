@@ -58,7 +58,7 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/twicebuild/twice/attest/intoto"
-	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
 // Policy is what is expected. A field with its zero value expects nothing.
@@ -152,12 +152,12 @@ const (
 )
 
 // Parse reads a policy file. name is what errors call it. They are of the type
-// [matrix.Errors], like those of a release file: everything that is wrong, in the
+// [tomlfile.Errors], like those of a release file: everything that is wrong, in the
 // order of lines.
 func Parse(name string, data []byte) (*Policy, error) {
 	r := reader{file: name, text: string(data)}
 	if len(data) > MaxSize || strings.Count(r.text, "\n") > maxLines {
-		return nil, matrix.Errors{{File: name, Line: 1, Msg: fmt.Sprintf("more than %d bytes or %d lines", MaxSize, maxLines)}}
+		return nil, tomlfile.Errors{{File: name, Line: 1, Msg: fmt.Sprintf("more than %d bytes or %d lines", MaxSize, maxLines)}}
 	}
 	var tree map[string]any
 	if _, err := toml.Decode(r.text, &tree); err != nil {
@@ -165,7 +165,7 @@ func Parse(name string, data []byte) (*Policy, error) {
 		if perr := (toml.ParseError{}); errors.As(err, &perr) {
 			line, msg = max(perr.Position.Line, 1), perr.Message
 		}
-		return nil, matrix.Errors{{File: name, Line: line, Msg: msg}}
+		return nil, tomlfile.Errors{{File: name, Line: line, Msg: msg}}
 	}
 	p := &Policy{}
 	r.table(nil, tree, p.keys())
@@ -176,7 +176,7 @@ func Parse(name string, data []byte) (*Policy, error) {
 		r.add(nil, "write builder, or a key of [source], [build] or [rebuilds]", "nothing is expected, so anything would pass")
 	}
 	if len(r.list) > 0 {
-		slices.SortStableFunc(r.list, func(a, b *matrix.Error) int { return a.Line - b.Line })
+		slices.SortStableFunc(r.list, func(a, b *tomlfile.Error) int { return a.Line - b.Line })
 		return nil, r.list
 	}
 	return p, nil
@@ -429,7 +429,7 @@ func address(s string) (string, error) {
 // reader collects what is wrong with a file.
 type reader struct {
 	file, text string
-	list       matrix.Errors
+	list       tomlfile.Errors
 }
 
 // table reads a table and the tables in it.
@@ -475,7 +475,7 @@ func names(keys map[string]func(any) error, table []string) []string {
 }
 
 func (r *reader) add(key []string, hint, format string, args ...any) {
-	r.list = append(r.list, &matrix.Error{File: r.file, Line: r.line(key), Key: toml.Key(key).String(), Msg: fmt.Sprintf(format, args...), Hint: hint})
+	r.list = append(r.list, &tomlfile.Error{File: r.file, Line: r.line(key), Key: toml.Key(key).String(), Msg: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 // line returns the line on which the value of key begins. The library does not

@@ -10,7 +10,7 @@ import (
 
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/slsa"
-	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/tomlfile"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
@@ -339,7 +339,7 @@ func TestParseRefuses(t *testing.T) {
 		{strings.Repeat("#", MaxSize+1), "more than"},
 	} {
 		p, err := Parse("p", []byte(c.file))
-		list := matrix.Errors(nil)
+		list := tomlfile.Errors(nil)
 		if err == nil || !errors.As(err, &list) || !strings.Contains(err.Error(), c.want) || p != nil {
 			t.Errorf("%q: %v", c.file, err)
 		}
@@ -380,7 +380,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := Parse("p", data)
 		if err != nil {
-			list := matrix.Errors(nil)
+			list := tomlfile.Errors(nil)
 			if p != nil || !errors.As(err, &list) || len(list) == 0 {
 				t.Fatalf("%v, %v", p, err)
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/tomlfile"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/lint"
@@ -210,7 +211,7 @@ func wrap(text string, width int) string {
 
 func newCheckDoc(found *pipeline.Checked, err error) checkDoc {
 	doc := checkDoc{Schema: "twice.check/v1", OK: err == nil}
-	var faults matrix.Errors
+	var faults tomlfile.Errors
 	switch {
 	case found != nil:
 		doc.Toolchain, doc.Targets = found.Toolchain, targetsOf(found.Builds)

@@ -1,8 +1,10 @@
-package matrix
+package tomlfile
 
 import (
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"strconv"
 	"strings"
 )
@@ -21,18 +23,30 @@ const (
 	maxKeys  = 50_000
 )
 
-// index tells on which line each key path of a TOML text stands.
-type index struct {
+// Index tells on which line each key path of a TOML text stands.
+type Index struct {
 	at    map[string]int
 	lines int // how many the text has
 }
 
-// find returns the line of path, or of what is nearest around it.
-func (x *index) find(path string) int {
+// Has reports whether the text has path.
+func (x *Index) Has(path string) bool {
+	_, ok := x.at[path]
+	return ok
+}
+
+// Paths returns the key paths of the text, in no order.
+func (x *Index) Paths() iter.Seq[string] { return maps.Keys(x.at) }
+
+// Clamp returns line, or the nearest line that the text has.
+func (x *Index) Clamp(line int) int { return min(max(line, 1), x.lines) }
+
+// Line returns the line of path, or of what is nearest around it.
+func (x *Index) Line(path string) int {
 	if x == nil {
 		return 1
 	}
-	for ; path != ""; path = parent(path) {
+	for ; path != ""; path = Parent(path) {
 		if n, ok := x.at[path]; ok {
 			return min(n, x.lines)
 		}
@@ -40,8 +54,8 @@ func (x *index) find(path string) int {
 	return 1
 }
 
-// join appends a key to a path, quoting it where TOML would need quotes.
-func join(path, key string) string {
+// Key appends a key to a path, quoting it where TOML would need quotes.
+func Key(path, key string) string {
 	bare := key != ""
 	for i := 0; i < len(key); i++ {
 		bare = bare && isBare(key[i])
@@ -55,11 +69,11 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// at appends an array index to a path.
-func at(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+// Element appends an array index to a path.
+func Element(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
-// parent removes the last key or array index of a path.
-func parent(path string) string {
+// Parent removes the last key or array index of a path.
+func Parent(path string) string {
 	i := len(path) - 1
 	if i > 0 && path[i] == '"' {
 		for i--; i > 0; i-- { // to the quote that opens the key
@@ -100,24 +114,21 @@ type tomlReader struct {
 
 var errShape = errors.New("not TOML")
 
-// tooDeep is an error that the library must not see the text after.
-type tooDeep struct {
-	line int
-	msg  string
+// LimitError is an error that the library must not see the text after.
+type LimitError struct {
+	Line int
+	Msg  string
 }
 
-func (e *tooDeep) Error() string { return e.msg }
+// Error returns the limit.
+func (e *LimitError) Error() string { return e.Msg }
 
-// readLines makes the index of a TOML text. The error is a *tooDeep, or
+// ReadIndex makes the index of a TOML text. The error is a *LimitError, or
 // errShape where the text is no TOML; the index then reaches as far as it was.
-func readLines(s string) (*index, error) {
+func ReadIndex(s string) (*Index, error) {
 	r := &tomlReader{s: strings.TrimPrefix(s, "\ufeff"), line: 1, at: map[string]int{}, last: map[string]int{}}
 	err := r.document()
-	lines := strings.Count(s, "\n")
-	if !strings.HasSuffix(s, "\n") {
-		lines++
-	}
-	return &index{at: r.at, lines: max(lines, 1)}, err
+	return &Index{at: r.at, lines: countLines(s)}, err
 }
 
 func (r *tomlReader) document() error {
@@ -150,7 +161,7 @@ func (r *tomlReader) header() (string, error) {
 	}
 	path := ""
 	for i, p := range parts {
-		path = join(path, p)
+		path = Key(path, p)
 		if err := r.mark(path, line); err != nil {
 			return "", err
 		}
@@ -158,12 +169,12 @@ func (r *tomlReader) header() (string, error) {
 		switch {
 		case i == len(parts)-1 && array:
 			r.last[path] = n + 1
-			path = at(path, n)
+			path = Element(path, n)
 			if err := r.mark(path, line); err != nil {
 				return "", err
 			}
 		case isArray:
-			path = at(path, n-1)
+			path = Element(path, n-1)
 		}
 	}
 	if !r.accept(']') || array && !r.accept(']') {
@@ -180,7 +191,7 @@ func (r *tomlReader) pair(path string, depth int) error {
 		return err
 	}
 	for _, p := range parts {
-		path = join(path, p)
+		path = Key(path, p)
 		if err := r.mark(path, line); err != nil {
 			return err
 		}
@@ -194,11 +205,11 @@ func (r *tomlReader) pair(path string, depth int) error {
 
 func (r *tomlReader) mark(path string, line int) error {
 	if len(path) > maxPath {
-		return &tooDeep{r.line, fmt.Sprintf("a key path is longer than %d bytes", maxPath)}
+		return &LimitError{r.line, fmt.Sprintf("a key path is longer than %d bytes", maxPath)}
 	}
 	if _, ok := r.at[path]; !ok {
 		if len(r.at) == maxKeys {
-			return &tooDeep{r.line, fmt.Sprintf("more than %d keys and list elements", maxKeys)}
+			return &LimitError{r.line, fmt.Sprintf("more than %d keys and list elements", maxKeys)}
 		}
 		r.at[path] = line
 	}
@@ -208,7 +219,7 @@ func (r *tomlReader) mark(path string, line int) error {
 // value reads one value, which has the given path.
 func (r *tomlReader) value(path string, depth int) error {
 	if depth > maxDepth {
-		return &tooDeep{r.line, "nested too deeply"}
+		return &LimitError{r.line, "nested too deeply"}
 	}
 	if r.pos >= len(r.s) {
 		return errShape
@@ -230,7 +241,7 @@ func (r *tomlReader) value(path string, depth int) error {
 			}
 			var err error
 			if c == '[' {
-				element := at(path, i)
+				element := Element(path, i)
 				if err = r.mark(element, r.line); err == nil {
 					err = r.value(element, depth+1)
 				}
@@ -282,11 +293,11 @@ func (r *tomlReader) key() ([]string, error) {
 			}
 		}
 		if len(part) > maxPath {
-			return nil, &tooDeep{r.line, fmt.Sprintf("a key is longer than %d bytes", maxPath)}
+			return nil, &LimitError{r.line, fmt.Sprintf("a key is longer than %d bytes", maxPath)}
 		}
 		parts = append(parts, part)
 		if len(parts) > maxParts {
-			return nil, &tooDeep{r.line, fmt.Sprintf("a key has more than %d parts", maxParts)}
+			return nil, &LimitError{r.line, fmt.Sprintf("a key has more than %d parts", maxParts)}
 		}
 		r.blank(false)
 		if !r.accept('.') {

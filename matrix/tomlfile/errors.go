@@ -1,9 +1,7 @@
-package matrix
+package tomlfile
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -57,52 +55,4 @@ func (es Errors) Unwrap() []error {
 		list[i] = e
 	}
 	return list
-}
-
-// faults collects the errors of one file.
-type faults struct {
-	file  string
-	lines *index
-	list  Errors
-	// bad holds the paths whose value could not be taken over. What depends on
-	// such a value is not judged.
-	bad map[string]bool
-}
-
-func (f *faults) add(key, hint, format string, args ...any) {
-	f.list = append(f.list, &Error{
-		File: f.file,
-		Line: f.lines.find(key),
-		Key:  key,
-		Msg:  fmt.Sprintf(format, args...),
-		Hint: hint,
-	})
-}
-
-// reject is add for a value of the wrong type or form.
-func (f *faults) reject(key, hint, format string, args ...any) {
-	f.bad[key] = true
-	f.add(key, hint, format, args...)
-}
-
-// ok tells whether neither key nor anything around it was rejected.
-func (f *faults) ok(key string) bool {
-	for ; key != ""; key = parent(key) {
-		if f.bad[key] {
-			return false
-		}
-	}
-	return true
-}
-
-// err returns what was collected, sorted, or nil.
-func (f *faults) err() error {
-	if len(f.list) == 0 {
-		return nil
-	}
-	slices.SortStableFunc(f.list, func(a, b *Error) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), strings.Compare(a.Key, b.Key), strings.Compare(a.Msg, b.Msg))
-	})
-	f.list = slices.CompactFunc(f.list, func(a, b *Error) bool { return *a == *b })
-	return f.list
 }
