@@ -403,8 +403,8 @@ func Parse(name string, data []byte) (*File, error) {
 		return nil, one(lines.Clamp(limit.Line), limit.Msg)
 	}
 	tree, err := tomlfile.Decode(name, string(data))
-	if err != nil {
-		return nil, err
+	if syntax := (*tomlfile.Error)(nil); errors.As(err, &syntax) {
+		return nil, one(lines.Clamp(syntax.Line), syntax.Msg)
 	}
 	if shapeErr != nil {
 		// The library takes for TOML what the index does not: nothing that a

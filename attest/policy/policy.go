@@ -44,6 +44,7 @@
 package policy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"go/version"
@@ -155,18 +156,17 @@ const (
 // [tomlfile.Errors], like those of a release file: everything that is wrong, in the
 // order of lines.
 func Parse(name string, data []byte) (*Policy, error) {
-	r := reader{file: name, text: string(data)}
-	if len(data) > MaxSize || strings.Count(r.text, "\n") > maxLines {
+	r := reader{file: name}
+	if len(data) > MaxSize || bytes.Count(data, []byte("\n")) > maxLines {
 		return nil, tomlfile.Errors{{File: name, Line: 1, Msg: fmt.Sprintf("more than %d bytes or %d lines", MaxSize, maxLines)}}
 	}
-	var tree map[string]any
-	if _, err := toml.Decode(r.text, &tree); err != nil {
-		line, msg := 1, err.Error()
-		if perr := (toml.ParseError{}); errors.As(err, &perr) {
-			line, msg = max(perr.Position.Line, 1), perr.Message
-		}
-		return nil, tomlfile.Errors{{File: name, Line: line, Msg: msg}}
+	tree, err := tomlfile.Decode(name, string(data))
+	if err != nil {
+		return nil, err
 	}
+	// What lies behind a limit of the index has the line of what is around it.
+	r.lines, _ = tomlfile.ReadIndex(string(data))
+
 	p := &Policy{}
 	r.table(nil, tree, p.keys())
 	if p.Rebuilds != nil && len(r.list) == 0 {
@@ -428,8 +428,9 @@ func address(s string) (string, error) {
 
 // reader collects what is wrong with a file.
 type reader struct {
-	file, text string
-	list       tomlfile.Errors
+	file  string
+	lines *tomlfile.Index
+	list  tomlfile.Errors
 }
 
 // table reads a table and the tables in it.
@@ -475,29 +476,9 @@ func names(keys map[string]func(any) error, table []string) []string {
 }
 
 func (r *reader) add(key []string, hint, format string, args ...any) {
-	r.list = append(r.list, &tomlfile.Error{File: r.file, Line: r.line(key), Key: toml.Key(key).String(), Msg: fmt.Sprintf(format, args...), Hint: hint})
-}
-
-// line returns the line on which the value of key begins. The library does not
-// tell, but the text up to the end of a value is valid TOML, and the text up to
-// the middle of one is not. So a value begins after the last line before its end
-// up to which the text is valid. A policy is short enough for that.
-func (r *reader) line(key []string) int {
-	if len(key) == 0 {
-		return 1
+	path := ""
+	for _, name := range key {
+		path = tomlfile.Key(path, name)
 	}
-	begin, text := 1, ""
-	for i, l := range strings.SplitAfter(r.text, "\n") {
-		text += l
-		var tree map[string]any
-		md, err := toml.Decode(text, &tree)
-		if err != nil {
-			continue
-		}
-		if md.IsDefined(key...) {
-			return begin
-		}
-		begin = i + 2
-	}
-	return 1
+	r.list = append(r.list, &tomlfile.Error{File: r.file, Line: r.lines.Line(path), Key: toml.Key(key).String(), Msg: fmt.Sprintf(format, args...), Hint: hint})
 }

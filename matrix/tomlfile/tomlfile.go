@@ -10,7 +10,9 @@ import (
 )
 
 // Decode reads TOML text into tables, lists and values. The error, if there is
-// one, is of type [Errors], with the line of the fault and name as the file.
+// one, is of type [Errors] and has one element: the first fault of syntax, with
+// name as its file. A fault at the end of the text may be said to stand on a line
+// after the last one.
 func Decode(name, text string) (map[string]any, error) {
 	var tree map[string]any
 	_, err := toml.Decode(text, &tree)
@@ -20,8 +22,7 @@ func Decode(name, text string) (map[string]any, error) {
 
 	line, msg := 1, err.Error()
 	if syntax := (toml.ParseError{}); errors.As(err, &syntax) {
-		// At the end of the text the library may name a line after the last one.
-		line, msg = min(max(syntax.Position.Line, 1), countLines(text)), syntax.Message
+		line, msg = max(syntax.Position.Line, 1), syntax.Message
 	}
 	return nil, Errors{{File: name, Line: line, Msg: msg}}
 }
