@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/twicebuild/twice/matrix/internal/spelling"
+	"github.com/twicebuild/twice/matrix/lintid"
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
@@ -34,7 +35,7 @@ type field struct {
 
 // fields returns the keys of a struct type, in its order, embedded structs
 // included. The tag is toml:"key", with ",required" and ",enum=a|b" after it;
-// ",enum=@lint" stands for [Lints].
+// ",enum=@lint" stands for [lintid.All].
 func fields(t reflect.Type) []field {
 	var list []field
 	for _, sf := range reflect.VisibleFields(t) {
@@ -51,7 +52,7 @@ func fields(t reflect.Type) []field {
 			if e, ok := strings.CutPrefix(p, "enum="); ok {
 				f.enum = strings.Split(e, "|")
 				if e == "@lint" {
-					f.enum = Lints
+					f.enum = lintid.Names()
 				}
 			}
 		}
@@ -136,7 +137,7 @@ func (p *parser) value(path string, enum []string, src any, dst reflect.Value) {
 			p.reject(path, "", "not text: it holds a NUL or no UTF-8")
 		case enum != nil && !slices.Contains(enum, s):
 			what, hint := fmt.Sprintf("unknown value %q (%s)", s, spelling.Or(enum)), ""
-			if slices.Equal(enum, Lints) {
+			if slices.Equal(enum, lintid.Names()) {
 				what, hint = fmt.Sprintf("unknown lint %q", s), "twice check --explain all lists them"
 			}
 			if c := spelling.Closest(s, enum); c != "" {

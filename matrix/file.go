@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/twicebuild/twice/matrix/lintid"
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
@@ -348,43 +349,12 @@ type Sign struct {
 type Check struct {
 	// Silence holds identifiers of lints that `twice check` does not tell of,
 	// because somebody has looked at what they are about and means it so. See
-	// [Lints], and `twice check --explain ID` for what each of them means. It
+	// [lintid.All], and `twice check --explain ID` for what each of them means. It
 	// changes no verdict: what a release refuses it refuses all the same.
 	// Default none.
 	//
 	//	silence = ["hook-clock"]
-	Silence []string `toml:"silence,enum=@lint"`
-}
-
-// Lints are the identifiers of what `twice check` looks for, sorted. What each
-// of them means is in package pipeline/lint, where a test holds the two lists
-// together.
-var Lints = []string{
-	"ambient-environment",
-	"ambient-goenv",
-	"ambient-gowork",
-	"cgo-compiler",
-	"cgo-paths",
-	"dirty-tree",
-	"embed-ignored",
-	"gosum-incomplete",
-	"hook-clock",
-	"hook-git",
-	"hook-host",
-	"hook-random",
-	"lc-uuid",
-	"linked-worktree",
-	"patched-go",
-	"pie-loader",
-	"replace-local",
-	"shallow-clone",
-	"stamp-no-effect",
-	"subfolder-module",
-	"tag-missing",
-	"tag-no-semver",
-	"trimpath-off",
-	"unpinned-base",
-	"unpublished-go",
+	Silence []lintid.ID `toml:"silence,enum=@lint"`
 }
 
 // MaxSize is the greatest size of a release file, in bytes.

@@ -19,10 +19,11 @@ const modulePath = "github.com/twicebuild/twice/"
 var depsRules = map[string]string{
 	// Values.
 	"matrix/internal/spelling": "",
+	"matrix/lintid":            "",
 	"matrix/tomlfile":          "",
 	"matrix/platform":          "matrix/internal/spelling",
 	"matrix/reference":         "",
-	"matrix":                   "matrix/internal/spelling matrix/platform matrix/reference matrix/tomlfile",
+	"matrix":                   "matrix/internal/spelling matrix/lintid matrix/platform matrix/reference matrix/tomlfile",
 	"pipeline/artifact":        "",
 	"pipeline/recipe":          "matrix pipeline/artifact",
 	"attest/intoto":            "pipeline/artifact",
@@ -51,7 +52,7 @@ var depsRules = map[string]string{
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
 	"pipeline/oci":       "matrix matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/image",
 	"pipeline/publish":   "pipeline/artifact pipeline/fault",
-	"pipeline/lint":      "matrix matrix/reference pipeline/recipe",
+	"pipeline/lint":      "matrix matrix/lintid matrix/reference pipeline/recipe",
 
 	// The record holds what the stages found, as they say it.
 	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/explain pipeline/image pipeline/recipe",
@@ -83,7 +84,7 @@ var depsRules = map[string]string{
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
-	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact pipeline/build pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/gocmd pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
+	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact pipeline/build pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/gocmd pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
 
 	// Black boxes: they run the command.
 	"e2e": "",

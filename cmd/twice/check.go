@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/lintid"
 	"github.com/twicebuild/twice/matrix/tomlfile"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/fault"
@@ -39,7 +40,7 @@ type checkFault struct {
 
 // findingDoc is a fault that a lint found.
 type findingDoc struct {
-	Lint     string        `json:"lint"`
+	Lint     lintid.ID     `json:"lint"`
 	Severity lint.Severity `json:"severity"` // "note", "warning" or "error"
 	checkFault
 }
@@ -51,7 +52,7 @@ type lintsDoc struct {
 }
 
 type lintDoc struct {
-	ID       string        `json:"id"`
+	ID       lintid.ID     `json:"id"`
 	Severity lint.Severity `json:"severity"`
 	Summary  string        `json:"summary"`
 	Why      string        `json:"why"`
@@ -110,7 +111,7 @@ matters, what to do, and how to silence it; --explain all tells of every lint.`,
 	c.Flags().StringVar(&explain, "explain", "", "tell about the lint `ID`, or about all of them")
 	// Only the name of the flag is fixed, so this cannot fail.
 	_ = c.RegisterFlagCompletionFunc("explain", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return append([]string{"all"}, matrix.Lints...), cobra.ShellCompDirectiveNoFileComp
+		return append([]string{"all"}, lintid.Names()...), cobra.ShellCompDirectiveNoFileComp
 	})
 	return c
 }
@@ -162,9 +163,9 @@ func printFindings(w io.Writer, prefix string, findings []lint.Finding) {
 func (a *app) explainLint(id string) error {
 	lints := lint.All()
 	if id != "all" {
-		l, ok := lint.ByID(id)
+		l, ok := lint.ByID(lintid.ID(id))
 		if !ok {
-			return fault.Usage(fmt.Errorf("--explain %s: no such lint", id), "write all, or one of "+strings.Join(matrix.Lints, ", "))
+			return fault.Usage(fmt.Errorf("--explain %s: no such lint", id), "write all, or one of "+strings.Join(lintid.Names(), ", "))
 		}
 		lints = []lint.Lint{l}
 	}
@@ -185,7 +186,7 @@ func (a *app) explainLint(id string) error {
 	return nil
 }
 
-func silencing(id string) string { return fmt.Sprintf("[check]\nsilence = [%q]", id) }
+func silencing(id lintid.ID) string { return fmt.Sprintf("[check]\nsilence = [%q]", id) }
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 

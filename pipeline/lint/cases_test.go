@@ -1,11 +1,14 @@
 package lint
 
+import "github.com/twicebuild/twice/matrix/lintid"
+
 // cases are bad and good ones of every lint.
 var cases = []struct {
-	lint, name string
-	scene      scene
-	want       []string // parts of the findings, in order
-	also       []string // lints that find something, too
+	lint  lintid.ID
+	name  string
+	scene scene
+	want  []string // parts of the findings, in order
+	also  []string // lints that find something, too
 }{
 	{"ambient-environment", "none", scene{in: Input{Machine: Machine{Env: []string{"HOME=/home/ada", "GOPROXY=direct", "GOFLAGS=", "GOENV=off", "GOWORK=off", "CC=clang", "GOBIN=/bin"}}}}, nil, nil},
 	{"ambient-environment", "flags", scene{in: Input{Machine: Machine{Env: []string{"GOFLAGS=-tags=x", "GOAMD64=v3", "GOEXPERIMENT=jsonv2", "CC=clang"}}}},

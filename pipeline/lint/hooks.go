@@ -8,14 +8,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/twicebuild/twice/matrix/lintid"
 )
 
-// What hooks must not depend on, by the lint that looks for it.
+// Short names of the lints about hooks, for the tables below: what a hook depends
+// on and must not.
 const (
-	onClock  = "hook-clock"
-	onHost   = "hook-host"
-	onRandom = "hook-random"
-	onGit    = "hook-git"
+	onClock  = lintid.HookClock
+	onHost   = lintid.HookHost
+	onRandom = lintid.HookRandom
+	onGit    = lintid.HookGit
 )
 
 func hookClock(f *facts) []Finding  { return f.hookFindings(onClock) }
@@ -23,15 +26,20 @@ func hookHost(f *facts) []Finding   { return f.hookFindings(onHost) }
 func hookRandom(f *facts) []Finding { return f.hookFindings(onRandom) }
 func hookGit(f *facts) []Finding    { return f.hookFindings(onGit) }
 
+// noteFunc takes down that a line has something which makes a hook depend on what
+// the lint id is about.
+type noteFunc func(id lintid.ID, what string, line int)
+
 // use is one thing in a hook that makes it depend on something.
 type use struct {
-	id, what string
-	file     string // with line, in the source; else at key
-	line     int
-	key      string
+	id   lintid.ID
+	what string
+	file string // with line, in the source; else at key
+	line int
+	key  string
 }
 
-func (f *facts) hookFindings(id string) []Finding {
+func (f *facts) hookFindings(id lintid.ID) []Finding {
 	var list []Finding
 	for _, u := range f.uses() {
 		if u.id == id {
@@ -66,12 +74,12 @@ var shells = []string{"sh", "bash", "dash", "ash", "ksh", "zsh"}
 
 // hook judges the argv that stands at key.
 func (r *hookReader) hook(argv []string, key string) {
-	note := func(id, what string, _ int) { r.list = append(r.list, use{id: id, what: what, key: key}) }
+	note := func(id lintid.ID, what string, _ int) { r.list = append(r.list, use{id: id, what: what, key: key}) }
 	r.run(argv, r.ModuleDir, note)
 }
 
 // run judges a command that runs in folder dir of the tree.
-func (r *hookReader) run(argv []string, dir string, note func(id, what string, line int)) {
+func (r *hookReader) run(argv []string, dir string, note noteFunc) {
 	if argv = afterPrefixes(argv); len(argv) == 0 {
 		return
 	}
@@ -119,8 +127,8 @@ func (r *hookReader) script(name string) {
 }
 
 // in notes what is found in a file of the tree.
-func (r *hookReader) in(name string) func(id, what string, line int) {
-	return func(id, what string, line int) {
+func (r *hookReader) in(name string) noteFunc {
+	return func(id lintid.ID, what string, line int) {
 		r.list = append(r.list, use{id: id, what: what, file: r.shown(name), line: line})
 	}
 }
@@ -150,7 +158,7 @@ func (r *hookReader) generate() {
 			line++
 			if args, ok := strings.CutPrefix(strings.TrimSpace(text), "//go:generate "); ok && strings.HasPrefix(text, "//") {
 				note := r.in(name)
-				r.run(directive(args), path.Dir(name), func(id, what string, _ int) { note(id, what, line) })
+				r.run(directive(args), path.Dir(name), func(id lintid.ID, what string, _ int) { note(id, what, line) })
 			}
 		}
 		return nil
@@ -178,7 +186,7 @@ func directive(s string) []string {
 }
 
 // judgeScript judges a script that begins at line.
-func judgeScript(script string, line int, note func(id, what string, line int)) {
+func judgeScript(script string, line int, note noteFunc) {
 	commands, variables := readShell(script, line)
 	for _, c := range commands {
 		judgeCommand(c, note)
@@ -191,14 +199,14 @@ func judgeScript(script string, line int, note func(id, what string, line int)) 
 }
 
 // meaning says what is wrong about a dependence.
-var meaning = map[string]string{
+var meaning = map[lintid.ID]string{
 	onClock:  "is another in every run",
 	onHost:   "tells of the machine, and pass B is made to look like another one",
 	onRandom: "is another in every run",
 	onGit:    "depends on the clone and not on the commit alone",
 }
 
-var hookVariables = map[string]string{
+var hookVariables = map[string]lintid.ID{
 	"EPOCHSECONDS": onClock, "EPOCHREALTIME": onClock, "SECONDS": onClock,
 	"HOSTNAME": onHost, "HOSTTYPE": onHost, "MACHTYPE": onHost, "OSTYPE": onHost, "USER": onHost, "LOGNAME": onHost, "UID": onHost, "EUID": onHost,
 	"RANDOM": onRandom, "SRANDOM": onRandom,
@@ -206,7 +214,7 @@ var hookVariables = map[string]string{
 
 // hookCommands are those whose output is never the same, whatever their
 // arguments.
-var hookCommands = map[string]string{
+var hookCommands = map[string]lintid.ID{
 	"gdate": onClock, "uptime": onClock, "hwclock": onClock,
 	"hostname": onHost, "hostnamectl": onHost, "dnsdomainname": onHost, "whoami": onHost, "uname": onHost, "id": onHost, "logname": onHost,
 	"who": onHost, "users": onHost, "groups": onHost, "nproc": onHost, "lscpu": onHost, "lsb_release": onHost, "sw_vers": onHost,
@@ -215,7 +223,7 @@ var hookCommands = map[string]string{
 }
 
 // hookFiles are files whose content is never the same.
-var hookFiles = map[string]string{
+var hookFiles = map[string]lintid.ID{
 	"/etc/hostname": onHost, "/etc/machine-id": onHost, "/etc/os-release": onHost, "/etc/passwd": onHost,
 	"/proc/version": onHost, "/proc/cpuinfo": onHost, "/proc/sys/kernel/hostname": onHost,
 	"/proc/uptime": onClock,
@@ -223,7 +231,7 @@ var hookFiles = map[string]string{
 }
 
 // judgeCommand notes what a single command depends on.
-func judgeCommand(c command, note func(id, what string, line int)) {
+func judgeCommand(c command, note noteFunc) {
 	name, args := path.Base(c.words[0]), c.words[1:]
 	has := func(options ...string) bool {
 		return slices.ContainsFunc(args, func(a string) bool { return slices.Contains(options, a) })

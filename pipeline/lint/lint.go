@@ -28,6 +28,7 @@ import (
 	"golang.org/x/mod/modfile"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/lintid"
 )
 
 // Severity says what a finding means for a release.
@@ -43,22 +44,22 @@ const (
 	Error
 )
 
+// severities has the name of each severity.
+var severities = [...]string{Note: "note", Warning: "warning", Error: "error"}
+
 // String returns "note", "warning" or "error".
 func (s Severity) String() string {
-	switch s {
-	case Note:
-		return "note"
-	case Warning:
-		return "warning"
-	case Error:
-		return "error"
+	if !s.valid() {
+		return fmt.Sprintf("severity %d", int(s))
 	}
-	return fmt.Sprintf("severity %d", int(s))
+	return severities[s]
 }
+
+func (s Severity) valid() bool { return s >= Note && int(s) < len(severities) }
 
 // MarshalText returns [Severity.String].
 func (s Severity) MarshalText() ([]byte, error) {
-	if s < Note || s > Error {
+	if !s.valid() {
 		return nil, fmt.Errorf("no severity: %d", int(s))
 	}
 	return []byte(s.String()), nil
@@ -66,8 +67,7 @@ func (s Severity) MarshalText() ([]byte, error) {
 
 // Lint is one thing to look for.
 type Lint struct {
-	// ID is its identifier, one of [matrix.Lints]. It never changes its meaning.
-	ID string
+	ID lintid.ID
 	// Severity is that of its findings; the less certain ones may have a lower
 	// one.
 	Severity Severity
@@ -83,7 +83,7 @@ type Lint struct {
 func All() []Lint { return slices.Clone(table) }
 
 // ByID returns the lint with that identifier, and whether there is one.
-func ByID(id string) (Lint, bool) {
+func ByID(id lintid.ID) (Lint, bool) {
 	for _, l := range table {
 		if l.ID == id {
 			return l, true
@@ -95,7 +95,7 @@ func ByID(id string) (Lint, bool) {
 // Finding is something that a lint found.
 type Finding struct {
 	// ID is the identifier of the lint.
-	ID       string
+	ID       lintid.ID
 	Severity Severity
 	// File is the file that it is about: the release file, under the name that
 	// it was parsed with, or one of the source, slash-separated and relative to
@@ -127,7 +127,7 @@ func (f Finding) String() string {
 	if f.Key != "" {
 		b.WriteString(f.Key + ": ")
 	}
-	return b.String() + f.Message + " [" + f.ID + "]"
+	return b.String() + f.Message + " [" + string(f.ID) + "]"
 }
 
 // Input is what the lints look at. What is not known is left out, and the lints

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/matrix/lintid"
 )
 
 // scene is an Input as a test writes it.
@@ -30,7 +31,7 @@ const (
 	cgoStart = "project = \"p\"\n[[binary]]\npackage = \".\"\ncgo = true\n[matrix]\ninclude = [\"linux/amd64\", \"darwin/arm64\"]\n"
 )
 
-func (s scene) input(t testing.TB, silence ...string) Input {
+func (s scene) input(t testing.TB, silence ...lintid.ID) Input {
 	t.Helper()
 	text := s.release
 	if !strings.Contains(text, "project") {
@@ -102,17 +103,17 @@ func run(t testing.TB, in Input) (found, silenced []string) {
 }
 
 // only keeps the findings of one lint.
-func only(id string, list []string) []string {
-	return slices.DeleteFunc(list, func(s string) bool { return !strings.HasSuffix(s, " ["+id+"]") })
+func only(id lintid.ID, list []string) []string {
+	return slices.DeleteFunc(list, func(s string) bool { return !strings.HasSuffix(s, " ["+string(id)+"]") })
 }
 
 // Each case has exactly the findings of its lint that it lists, in part of
 // their text; a good one has none. A finding of another lint is an error
 // unless it is in also.
 func TestLints(t *testing.T) {
-	fired, quiet := map[string]bool{}, map[string]bool{}
+	fired, quiet := map[lintid.ID]bool{}, map[lintid.ID]bool{}
 	for _, tt := range cases {
-		t.Run(tt.lint+"/"+tt.name, func(t *testing.T) {
+		t.Run(string(tt.lint)+"/"+tt.name, func(t *testing.T) {
 			found, silenced := run(t, tt.scene.input(t))
 			if silenced != nil {
 				t.Errorf("silenced: %q", silenced)
@@ -170,7 +171,7 @@ func TestSeeded(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	var ids []string
+	var ids []lintid.ID
 	for _, l := range All() {
 		ids = append(ids, l.ID)
 		if l.Severity < Note || l.Severity > Error || l.find == nil {
@@ -191,8 +192,8 @@ func TestTable(t *testing.T) {
 			t.Errorf("ByID(%s) = %v", l.ID, got)
 		}
 	}
-	if !slices.Equal(ids, matrix.Lints) {
-		t.Errorf("lints here\n%q\nin matrix\n%q", ids, matrix.Lints)
+	if !slices.Equal(ids, lintid.All[:]) {
+		t.Errorf("lints here\n%q\nin lintid\n%q", ids, lintid.All)
 	}
 	if _, ok := ByID("nonsense"); ok {
 		t.Error("there is a lint called nonsense")

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/twicebuild/twice/matrix/lintid"
 )
 
 func TestReadShell(t *testing.T) {
@@ -62,7 +64,7 @@ func FuzzReadShell(f *testing.F) {
 			if len(c.words) == 0 || c.line < 1 || c.line > lines {
 				t.Errorf("command %+v of %d lines", c, lines)
 			}
-			judgeCommand(c, func(string, string, int) {})
+			judgeCommand(c, func(lintid.ID, string, int) {})
 		}
 		for _, v := range vars {
 			if !isName(v.name) || v.line < 1 || v.line > lines {
