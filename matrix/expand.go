@@ -1,14 +1,11 @@
 package matrix
 
 import (
-	"cmp"
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
 
-	"github.com/twicebuild/twice/matrix/internal/spelling"
 	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
@@ -55,28 +52,6 @@ type Stamp struct {
 	// Name is the import path of the package, a dot and the variable; the main
 	// package is called main.
 	Name, Value string
-}
-
-// ArchivePlan says how the binaries of one target are packed.
-type ArchivePlan struct {
-	// Name is the file name of the archive, its suffix included; empty where
-	// Format is "none".
-	Name string
-	// Format is "tar.gz", "tar.zst", "zip" or "none".
-	Format string
-	// Wrap is the folder in the archive that everything lies in, or "".
-	Wrap string
-	// Binaries are the file names of the binaries, suffix included, in the order
-	// of the release file.
-	Binaries []string
-	// Raw are the file names under which the binaries are published where Format
-	// is "none", in the order of Binaries.
-	Raw []string
-	// Files are globs for more files, relative to the release file's folder. Where
-	// MustMatch is set they were asked for, and one that matches nothing is an
-	// error; otherwise they are the default.
-	Files     []string
-	MustMatch bool
 }
 
 func (f *File) faults() *faults {
@@ -132,162 +107,6 @@ func (f *File) Builds(ports []platform.Port, v Vars) ([]Build, error) {
 		return nil, err
 	}
 	return builds, nil
-}
-
-// placed is a target and the key that it comes from.
-type placed struct {
-	Target
-	key string
-}
-
-// targets expands the matrix itself.
-func (f *File) targets(p *faults, ports []platform.Port) []placed {
-	m := f.Matrix
-	variants := map[string][]string{}
-	for _, l := range m.variants() {
-		for _, arch := range l.arches {
-			variants[arch] = *l.list
-		}
-	}
-	ofPort := func(os, arch string) []Target {
-		list := variants[arch]
-		if list == nil {
-			v, _ := platform.CanonicalVariant(arch, "")
-			list = []string{v}
-		}
-		var targets []Target
-		for _, v := range list {
-			targets = append(targets, Target{os, arch, v})
-		}
-		return targets
-	}
-
-	var all []placed
-	seen, out := map[Target]string{}, map[Target]string{} // where a target was added or excluded
-	excluded := make([]bool, len(m.Exclude))
-	// add takes a target in, unless it is there or excluded.
-	add := func(t Target, key string) (by string, added bool) {
-		if by := cmp.Or(seen[t], out[t]); by != "" {
-			return by, false
-		}
-		for i := range m.Exclude {
-			if k := tomlfile.Element("matrix.exclude", i); f.globs[k].match(t) {
-				excluded[i], by = true, k
-			}
-		}
-		if by != "" {
-			out[t] = by
-			return by, false
-		}
-		seen[t] = key
-		all = append(all, placed{t, key})
-		return "", true
-	}
-
-	for _, os := range m.OS {
-		for j, arch := range m.Arch {
-			for _, t := range ofPort(os, arch) {
-				add(t, tomlfile.Element("matrix.arch", j))
-			}
-		}
-	}
-	for i, s := range m.Include {
-		key := tomlfile.Element("matrix.include", i)
-		g, isGlob := f.globs[key]
-		if !isGlob {
-			t, err := ParseTarget(s)
-			if err != nil {
-				p.add(key, "", "%v", err)
-			} else if by, ok := add(t, key); !ok {
-				verb := "already in"
-				if strings.HasPrefix(by, "matrix.exclude") {
-					verb = "excluded by"
-				}
-				p.add(key, "", "%s is %s %s", t, verb, by)
-			}
-			continue
-		}
-		from, found := ports, false
-		if from == nil {
-			from = platform.KnownPorts
-		}
-		for _, port := range from {
-			if port.Broken || !segment(g.os, port.OS) || !segment(g.arch, port.Arch) {
-				continue
-			}
-			targets := ofPort(port.OS, port.Arch)
-			if g.variant != "" {
-				v, err := platform.CanonicalVariant(port.Arch, g.variant)
-				if err != nil {
-					continue // of the ports that match, those with the variant
-				}
-				targets = []Target{{port.OS, port.Arch, v}}
-			}
-			for _, t := range targets {
-				_, ok := add(t, key)
-				found = found || ok
-			}
-		}
-		if !found {
-			p.add(key, "", "%s adds no target", s)
-		}
-	}
-	for i, s := range m.Exclude {
-		if !excluded[i] {
-			p.add(tomlfile.Element("matrix.exclude", i), "", "%s matches no target", s)
-		}
-	}
-	switch {
-	case len(all) == 0 && len(p.list) == 0:
-		p.add("matrix", "", "every target is excluded")
-	case len(all) > maxTargets:
-		p.add("matrix", "", "%d targets, more than %d", len(all), maxTargets)
-	}
-	if ports != nil {
-		for _, t := range all {
-			exclude := fmt.Sprintf(`add it to matrix.exclude: exclude = ["%s/%s"]`, t.OS, t.Arch)
-			if strings.HasPrefix(t.key, "matrix.include") {
-				exclude = ""
-			}
-			if port, ok := platform.FindPort(ports, t.OS, t.Arch); !ok {
-				p.add(t.key, exclude, "the toolchain has no port %s/%s", t.OS, t.Arch)
-			} else if port.Broken {
-				p.add(t.key, exclude, "the Go project calls the port %s/%s broken", t.OS, t.Arch)
-			}
-		}
-	}
-	return all
-}
-
-// unused reports what selects nothing: most likely it is misspelt.
-func (f *File) unused(p *faults, targets []placed) {
-	matches := func(key string) bool {
-		g := f.globs[key]
-		return slices.ContainsFunc(targets, func(t placed) bool { return g.match(t.Target) })
-	}
-	for _, l := range f.Matrix.variants() {
-		used := slices.ContainsFunc(targets, func(t placed) bool { return slices.Contains(l.arches, t.Arch) })
-		if *l.list != nil && !used {
-			p.add(tomlfile.Key("matrix", l.key), "", "no target is %s", spelling.Or(l.arches))
-		}
-	}
-	for i, b := range f.Binaries {
-		for j, s := range b.Targets {
-			if key := tomlfile.Element(tomlfile.Key(tomlfile.Element("binary", i), "targets"), j); !matches(key) {
-				p.add(key, "", "%s matches no target", s)
-			}
-		}
-	}
-	for i, o := range f.Overrides {
-		key := tomlfile.Element("override", i)
-		named := func(b Binary) bool { return segment(o.Binary, b.Name) }
-		switch {
-		case !matches(tomlfile.Key(key, "target")):
-			p.add(tomlfile.Key(key, "target"), "", "%s matches no target", o.Target)
-		case !slices.ContainsFunc(f.Binaries, named):
-			p.add(tomlfile.Key(key, "binary"), "", "%s matches no binary", o.Binary)
-		}
-	}
 }
 
 // builtFor tells whether binary i is built for t.
@@ -435,95 +254,4 @@ func (f *File) expand(p *faults, key string, v Vars, check func(string) error) s
 		p.add(key, "", "%v", err)
 	}
 	return s
-}
-
-// Archive returns how the binaries of t are packed. Templates are expanded with
-// v, of which Binary and Target are replaced. That names differ between targets
-// is checked by [File.Builds]. The error, if there is one, is of type [tomlfile.Errors].
-func (f *File) Archive(t Target, v Vars) (ArchivePlan, error) {
-	p := f.faults()
-	plan := f.archive(p, t, v)
-	if err := p.err(); err != nil {
-		return ArchivePlan{}, err
-	}
-	return plan, nil
-}
-
-func (f *File) archive(p *faults, t Target, v Vars) ArchivePlan {
-	a := f.Packaging
-	plan := ArchivePlan{Format: a.Format}
-	if format, ok := a.Formats[t.OS]; ok {
-		plan.Format = format
-	}
-	v.Target, v.Binary = t, ""
-	var names []string
-	for i, b := range f.Binaries {
-		if f.builtFor(i, t) {
-			names = append(names, b.Name)
-			plan.Binaries = append(plan.Binaries, b.Name+t.Exe())
-		}
-	}
-	if len(names) == 0 {
-		p.add("matrix", "", "no binary is built for %s", t)
-		return plan
-	}
-	if plan.Format == "none" {
-		for _, name := range names {
-			v.Binary = name
-			plan.Raw = append(plan.Raw, f.expand(p, "archive.name", v, plainName)+t.Exe())
-		}
-		return plan
-	}
-	named := func(key string) string {
-		if f.texts[key].binary && len(names) > 1 {
-			p.add(key, "", "there is no single .Binary: %d binaries are built for %s", len(names), t)
-			return ""
-		}
-		return f.expand(p, key, v, plainName)
-	}
-	if len(names) == 1 {
-		v.Binary = names[0]
-	}
-	plan.Name = named("archive.name") + "." + plan.Format
-	if a.Wrap != "" {
-		plan.Wrap = named("archive.wrap")
-	}
-	plan.Files, plan.MustMatch = slices.Clone(a.Files), a.Files != nil
-	if !plan.MustMatch {
-		plan.Files = slices.Clone(defaultFiles)
-	}
-	return plan
-}
-
-// Hooks returns the commands to run before a build, each with its arguments.
-// Templates are expanded with v, of which Binary and Target are not used. The
-// error, if there is one, is of type [tomlfile.Errors].
-func (f *File) Hooks(v Vars) ([][]string, error) {
-	p := f.faults()
-	var hooks [][]string
-	for i, h := range f.Before {
-		var argv []string
-		for j := range h.Run {
-			key := tomlfile.Element(tomlfile.Key(tomlfile.Element("before", i), "run"), j)
-			argv = append(argv, f.expand(p, key, v, hookArg(j)))
-		}
-		hooks = append(hooks, argv)
-	}
-	if err := p.err(); err != nil {
-		return nil, err
-	}
-	return hooks, nil
-}
-
-// hookArg judges argument i of a hook.
-func hookArg(i int) func(string) error {
-	return func(s string) error {
-		switch {
-		case i == 0 && s == "":
-			return fmt.Errorf("the name of the command is empty")
-		case strings.ContainsRune(s, 0):
-			return fmt.Errorf("holds a NUL")
-		}
-		return nil
-	}
 }
