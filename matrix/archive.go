@@ -43,14 +43,14 @@ var defaultFiles = []string{
 // is checked by [File.Builds]. The error, if there is one, is of type [tomlfile.Errors].
 func (f *File) Archive(t Target, v Vars) (ArchivePlan, error) {
 	p := f.faults()
-	plan := f.archive(p, t, v)
+	plan := f.expandArchive(p, t, v)
 	if err := p.err(); err != nil {
 		return ArchivePlan{}, err
 	}
 	return plan, nil
 }
 
-func (f *File) archive(p *faults, t Target, v Vars) ArchivePlan {
+func (f *File) expandArchive(p *faults, t Target, v Vars) ArchivePlan {
 	a := f.Packaging
 	plan := ArchivePlan{Format: a.Format}
 	if format, ok := a.Formats[t.OS]; ok {
@@ -59,7 +59,7 @@ func (f *File) archive(p *faults, t Target, v Vars) ArchivePlan {
 	v.Target, v.Binary = t, ""
 	var names []string
 	for i, b := range f.Binaries {
-		if f.builtFor(i, t) {
+		if f.isBuiltFor(i, t) {
 			names = append(names, b.Name)
 			plan.Binaries = append(plan.Binaries, b.Name+t.Exe())
 		}
@@ -71,7 +71,7 @@ func (f *File) archive(p *faults, t Target, v Vars) ArchivePlan {
 	if plan.Format == "none" {
 		for _, name := range names {
 			v.Binary = name
-			plan.Raw = append(plan.Raw, f.expand(p, "archive.name", v, plainName)+t.Exe())
+			plan.Raw = append(plan.Raw, f.expand(p, "archive.name", v, checkPlainName)+t.Exe())
 		}
 		return plan
 	}
@@ -80,7 +80,7 @@ func (f *File) archive(p *faults, t Target, v Vars) ArchivePlan {
 			p.add(key, "", "there is no single .Binary: %d binaries are built for %s", len(names), t)
 			return ""
 		}
-		return f.expand(p, key, v, plainName)
+		return f.expand(p, key, v, checkPlainName)
 	}
 	if len(names) == 1 {
 		v.Binary = names[0]
@@ -96,10 +96,10 @@ func (f *File) archive(p *faults, t Target, v Vars) ArchivePlan {
 	return plan
 }
 
-func (p *parser) packaging() {
+func (p *parser) checkPackaging() {
 	a := &p.f.Packaging
-	p.fill("archive.format", &a.Format, "tar.gz")
-	p.fill("archive.name", &a.Name, "{{.Project}}_{{.Version}}_{{.Target.Slug}}")
+	p.fillDefault("archive.format", &a.Format, "tar.gz")
+	p.fillDefault("archive.name", &a.Name, "{{.Project}}_{{.Version}}_{{.Target.Slug}}")
 	if a.Formats == nil {
 		a.Formats = map[string]string{"windows": "zip"}
 	} else {
@@ -109,18 +109,18 @@ func (p *parser) packaging() {
 			}
 		}
 	}
-	if p.ok("project") {
-		p.template("archive.name", a.Name, where{target: true, binary: true}, plainName)
+	if p.accepted("project") {
+		p.checkTemplate("archive.name", a.Name, fieldScope{target: true, binary: true}, checkPlainName)
 		if a.Wrap != "" {
-			p.template("archive.wrap", a.Wrap, where{target: true, binary: true}, plainName)
+			p.checkTemplate("archive.wrap", a.Wrap, fieldScope{target: true, binary: true}, checkPlainName)
 		}
 	}
 	for i, s := range a.Files {
 		k := tomlfile.Element("archive.files", i)
 		_, err := path.Match(s, "x")
 		switch {
-		case !p.ok(k):
-		case !inside(s) || s == ".":
+		case !p.accepted(k):
+		case !isLocalPath(s) || s == ".":
 			p.reject(k, "", "%q is no clean path with slashes, relative to the module", s)
 		case err != nil:
 			p.reject(k, "", "bad pattern %q", s)

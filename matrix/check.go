@@ -11,82 +11,82 @@ import (
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
-// given tells whether the file has the key.
-func (p *parser) given(key string) bool { return p.lines.Has(key) }
+// hasKey tells whether the file has the key.
+func (p *parser) hasKey(key string) bool { return p.lines.Has(key) }
 
-// fill sets the default of a key that the file does not have, and refuses an
+// fillDefault sets the default of a key that the file does not have, and refuses an
 // empty value of one that it has.
-func (p *parser) fill(key string, s *string, standard string) {
-	if *s != "" || !p.ok(key) {
+func (p *parser) fillDefault(key string, s *string, standard string) {
+	if *s != "" || !p.accepted(key) {
 		return
 	}
-	if p.given(key) {
+	if p.hasKey(key) {
 		p.reject(key, "leave it out for the default", "empty")
 	}
 	*s = standard
 }
 
-// check judges what the types do not say, and fills in defaults.
-func (p *parser) check() {
+// checkFile judges what the types do not say, and fills in defaults.
+func (p *parser) checkFile() {
 	f := p.f
-	if p.ok("project") {
-		p.name("project", f.Project)
+	if p.accepted("project") {
+		p.checkName("project", f.Project)
 	}
-	p.fill("version", &f.Version, "auto")
-	if f.Version != "auto" && p.ok("version") {
+	p.fillDefault("version", &f.Version, "auto")
+	if f.Version != "auto" && p.accepted("version") {
 		v := "v" + strings.TrimPrefix(f.Version, "v")
 		if semver.Canonical(v)+semver.Build(v) != v || !semver.IsValid(v) {
 			p.reject("version", `write "auto" or a version such as "1.2.3"`, "%q is no semantic version", f.Version)
 		}
 		f.Version = v[1:]
 	}
-	p.toolchain()
-	p.source()
-	p.binaries()
-	p.options("build", f.Build)
-	p.matrix()
+	p.checkToolchain()
+	p.checkSource()
+	p.checkBinaries()
+	p.checkOptions("build", f.Build)
+	p.checkMatrix()
 	for i, o := range f.Overrides {
 		key := tomlfile.Element("override", i)
-		p.glob(tomlfile.Key(key, "target"), o.Target)
-		p.fill(tomlfile.Key(key, "binary"), &f.Overrides[i].Binary, "*")
+		p.checkGlob(tomlfile.Key(key, "target"), o.Target)
+		p.fillDefault(tomlfile.Key(key, "binary"), &f.Overrides[i].Binary, "*")
 		if _, err := path.Match(f.Overrides[i].Binary, "x"); err != nil {
 			p.reject(tomlfile.Key(key, "binary"), "", "bad pattern %q", o.Binary)
 		}
-		p.options(key, o.BuildOptions)
-		p.stamps(tomlfile.Key(key, "stamps"), o.Stamps)
-		p.env(tomlfile.Key(key, "env"), o.Env)
+		p.checkOptions(key, o.BuildOptions)
+		p.checkStamps(tomlfile.Key(key, "stamps"), o.Stamps)
+		p.checkEnv(tomlfile.Key(key, "env"), o.Env)
 	}
-	p.packaging()
-	p.sign()
-	p.fill("checksum.file", &f.Checksum.File, "SHA256SUMS")
-	if p.ok("checksum.file") {
-		p.name("checksum.file", f.Checksum.File)
-		if reserved[strings.ToLower(f.Checksum.File)] {
+	p.checkPackaging()
+	p.checkSign()
+	p.fillDefault("checksum.file", &f.Checksum.File, "SHA256SUMS")
+	if p.accepted("checksum.file") {
+		p.checkName("checksum.file", f.Checksum.File)
+		if reservedNames[strings.ToLower(f.Checksum.File)] {
 			p.reject("checksum.file", "", "%q is the name of something else in dist", f.Checksum.File)
 		}
 	}
 	for i, id := range f.Check.Silence {
-		if k := tomlfile.Element("check.silence", i); p.ok(k) && slices.Index(f.Check.Silence, id) < i {
+		if k := tomlfile.Element("check.silence", i); p.accepted(k) && slices.Index(f.Check.Silence, id) < i {
 			p.reject(k, "", "%q is listed twice", id)
 		}
 	}
-	p.images()
+	p.checkImages()
 	for i, h := range f.Before {
 		key := tomlfile.Key(tomlfile.Element("before", i), "run")
-		if len(h.Run) == 0 && p.ok(key) {
+		if len(h.Run) == 0 && p.accepted(key) {
 			p.reject(key, `write a command, such as ["go", "generate", "./..."]`, "empty")
 		}
 		for j, arg := range h.Run {
-			if j == 0 && arg == "" && p.ok(tomlfile.Element(key, j)) {
+			if j == 0 && arg == "" && p.accepted(tomlfile.Element(key, j)) {
 				p.reject(tomlfile.Element(key, j), "", "the name of the command is empty")
 			}
-			p.template(tomlfile.Element(key, j), arg, where{}, hookArg(j))
+			p.checkTemplate(tomlfile.Element(key, j), arg, fieldScope{}, checkHookArg(j))
 		}
 	}
 }
 
-// sign checks the table [sign].
-func (p *parser) sign() {
+// checkSign checks the table [sign].
+func (p *parser) checkSign() {
 	s := p.f.Sign
 	if s.Key != "" && s.Keyless {
 		p.reject("sign.keyless", "leave out one of the two", "there is a key as well")
@@ -101,32 +101,32 @@ func (p *parser) sign() {
 	if s.SigningConfig != "" && s.Key == "" && !s.Keyless {
 		p.reject("sign.signing_config", "add key or keyless", "nothing says who signs")
 	}
-	if s.Builder != "" && p.ok("sign.builder") {
+	if s.Builder != "" && p.accepted("sign.builder") {
 		if u, err := url.Parse(s.Builder); err != nil || u.Scheme == "" || !isPrintable(s.Builder) {
 			p.reject("sign.builder", "write an absolute one, such as \"https://example.com/builder\"", "%q is no URI", s.Builder)
 		}
 	}
 	for key, v := range map[string]string{"key": s.Key, "signing_config": s.SigningConfig, "trusted_root": s.TrustedRoot, "builder": s.Builder} {
-		if k := tomlfile.Key("sign", key); v == "" && p.given(k) && p.ok(k) {
+		if k := tomlfile.Key("sign", key); v == "" && p.hasKey(k) && p.accepted(k) {
 			p.reject(k, "leave it out for the default", "empty")
 		}
 	}
 }
 
-// name holds a value to [plainName].
-func (p *parser) name(key, s string) {
-	if err := plainName(s); err != nil {
+// checkName checks a value with [checkPlainName].
+func (p *parser) checkName(key, s string) {
+	if err := checkPlainName(s); err != nil {
 		p.reject(key, "", "%v", err)
 	}
 }
 
-// template checks a template and keeps it for the expansion; value, where it is
+// checkTemplate checks a template and keeps it for the expansion; value, where it is
 // not nil, judges what comes out with sample values.
-func (p *parser) template(key, s string, in where, value func(string) error) {
-	if !p.ok(key) {
+func (p *parser) checkTemplate(key, s string, in fieldScope, value func(string) error) {
+	if !p.accepted(key) {
 		return
 	}
-	t, err := parseText(s, in)
+	t, err := parseTemplate(s, in)
 	if err == nil && value != nil {
 		var out string
 		if out, err = t.expand(SampleVars(p.f.Project)); err == nil {
@@ -145,9 +145,9 @@ func (p *parser) template(key, s string, in where, value func(string) error) {
 	p.f.texts[key] = t
 }
 
-// glob checks a glob for targets and keeps it for the expansion.
-func (p *parser) glob(key, s string) {
-	if !p.ok(key) {
+// checkGlob checks a glob for targets and keeps it for the expansion.
+func (p *parser) checkGlob(key, s string) {
+	if !p.accepted(key) {
 		return
 	}
 	g, err := parseGlob(s)
@@ -158,26 +158,26 @@ func (p *parser) glob(key, s string) {
 	p.f.globs[key] = g
 }
 
-func (p *parser) toolchain() {
+func (p *parser) checkToolchain() {
 	const key = "toolchain.version"
 	v := &p.f.Toolchain.Version
-	p.fill(key, v, "go.mod")
-	if *v == "go.mod" || !p.ok(key) {
+	p.fillDefault(key, v, "go.mod")
+	if *v == "go.mod" || !p.accepted(key) {
 		return
 	}
 	n := strings.TrimPrefix(*v, "go")
-	if !exactGo(n) {
+	if !isExactGo(n) {
 		p.reject(key, `write "go.mod" or an exact version of Go 1.21 or later, such as "1.26.8" or "1.27rc1"`,
 			"%q is no exact version of Go", *v)
 	}
 	*v = "go" + n
 }
 
-func (p *parser) source() {
+func (p *parser) checkSource() {
 	s := &p.f.Source
-	p.fill("source.dir", &s.Dir, ".")
-	if p.ok("source.dir") && !inside(s.Dir) {
+	p.fillDefault("source.dir", &s.Dir, ".")
+	if p.accepted("source.dir") && !isLocalPath(s.Dir) {
 		p.reject("source.dir", `write a path below the release file, such as "server"`, "%q is no clean relative path with slashes", s.Dir)
 	}
-	p.fill("source.lfs", &s.LFS, "refuse")
+	p.fillDefault("source.lfs", &s.LFS, "refuse")
 }

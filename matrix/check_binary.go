@@ -10,30 +10,30 @@ import (
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
-func (p *parser) binaries() {
+func (p *parser) checkBinaries() {
 	f := p.f
-	if len(f.Binaries) == 0 && p.ok("binary") {
+	if len(f.Binaries) == 0 && p.accepted("binary") {
 		p.reject("binary", "begin one with [[binary]]", "no binaries")
 	}
 	names := map[string]string{}
 	for i := range f.Binaries {
 		b := &f.Binaries[i]
 		key := tomlfile.Element("binary", i)
-		if pkg := tomlfile.Key(key, "package"); p.ok(pkg) {
-			if b.Package != "." && !(strings.HasPrefix(b.Package, "./") && inside(b.Package[2:])) ||
+		if pkg := tomlfile.Key(key, "package"); p.accepted(pkg) {
+			if b.Package != "." && !(strings.HasPrefix(b.Package, "./") && isLocalPath(b.Package[2:])) ||
 				strings.Contains(b.Package, "...") || strings.ContainsAny(b.Package, " \t\"'@") {
 				p.reject(pkg, `write "." or a path such as "./cmd/tool"`, "%q is not one package of the module", b.Package)
 			}
 		}
-		if p.ok(tomlfile.Key(key, "package")) || b.Name != "" {
+		if p.accepted(tomlfile.Key(key, "package")) || b.Name != "" {
 			standard := path.Base(b.Package)
 			if b.Package == "." {
 				standard = f.Project
 			}
-			if name := tomlfile.Key(key, "name"); p.ok(name) && (b.Package != "." || b.Name != "" || p.ok("project")) {
-				p.fill(name, &b.Name, standard)
+			if name := tomlfile.Key(key, "name"); p.accepted(name) && (b.Package != "." || b.Name != "" || p.accepted("project")) {
+				p.fillDefault(name, &b.Name, standard)
 				lower := strings.ToLower(b.Name)
-				if err := plainName(b.Name); err != nil {
+				if err := checkPlainName(b.Name); err != nil {
 					p.reject(name, "", "%v", err)
 				} else if strings.HasSuffix(lower, ".exe") || strings.HasSuffix(lower, ".wasm") {
 					p.reject(name, "leave the suffix out: it is added where a target has one", "%q has a suffix", b.Name)
@@ -44,32 +44,32 @@ func (p *parser) binaries() {
 				}
 			}
 		}
-		p.tags(tomlfile.Key(key, "tags"), b.Tags)
-		p.stamps(tomlfile.Key(key, "stamps"), b.Stamps)
-		p.env(tomlfile.Key(key, "env"), b.Env)
+		p.checkTags(tomlfile.Key(key, "tags"), b.Tags)
+		p.checkStamps(tomlfile.Key(key, "stamps"), b.Stamps)
+		p.checkEnv(tomlfile.Key(key, "env"), b.Env)
 		if b.Targets != nil && len(b.Targets) == 0 {
 			p.reject(tomlfile.Key(key, "targets"), "leave it out for all targets", "empty")
 		}
 		for j, g := range b.Targets {
-			p.glob(tomlfile.Element(tomlfile.Key(key, "targets"), j), g)
+			p.checkGlob(tomlfile.Element(tomlfile.Key(key, "targets"), j), g)
 		}
 	}
 }
 
-func (p *parser) stamps(key string, stamps map[string]string) {
+func (p *parser) checkStamps(key string, stamps map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(stamps)) {
 		k := tomlfile.Key(key, name)
 		if !isVariable(name) {
 			p.reject(k, `write it as "main.version" or "example.com/mod/pkg.Version"`, "not the name of a variable with its package")
 		}
-		p.template(k, stamps[name], where{target: true, binary: true}, func(v string) error { return stampValue(name, v) })
+		p.checkTemplate(k, stamps[name], fieldScope{target: true, binary: true}, func(v string) error { return checkStampValue(name, v) })
 	}
 }
 
-func (p *parser) env(key string, env map[string]string) {
+func (p *parser) checkEnv(key string, env map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		k := tomlfile.Key(key, name)
-		if why := envOwner(name); why != "" {
+		if why := envRemedy(name); why != "" {
 			p.reject(k, why, "twice sets this variable")
 		}
 		for i := 0; i < len(name); i++ {
@@ -81,11 +81,11 @@ func (p *parser) env(key string, env map[string]string) {
 		if name == "" {
 			p.reject(k, "", "not the name of a variable")
 		}
-		p.template(k, env[name], where{target: true, binary: true}, envValue)
+		p.checkTemplate(k, env[name], fieldScope{target: true, binary: true}, checkEnvValue)
 	}
 }
 
-func (p *parser) tags(key string, tags []string) {
+func (p *parser) checkTags(key string, tags []string) {
 	for i, tag := range tags {
 		bad := tag == ""
 		for _, c := range tag {
@@ -97,19 +97,19 @@ func (p *parser) tags(key string, tags []string) {
 	}
 }
 
-// options checks the keys that [build] and [[override]] share.
-func (p *parser) options(key string, o BuildOptions) {
+// checkOptions checks the keys that [build] and [[override]] share.
+func (p *parser) checkOptions(key string, o BuildOptions) {
 	if o.BuildID != nil {
 		if _, err := Quote([]string{"-buildid=" + *o.BuildID}); err != nil {
 			p.reject(tomlfile.Key(key, "buildid"), "", "%v", err)
 		}
 	}
-	p.tags(tomlfile.Key(key, "tags"), o.Tags)
-	p.toolFlags(tomlfile.Key(key, "gcflags"), o.GCFlags, compilerRefuses)
-	p.toolFlags(tomlfile.Key(key, "asmflags"), o.ASMFlags, assemblerRefuses)
+	p.checkTags(tomlfile.Key(key, "tags"), o.Tags)
+	p.checkToolFlags(tomlfile.Key(key, "gcflags"), o.GCFlags, compilerRefusal)
+	p.checkToolFlags(tomlfile.Key(key, "asmflags"), o.ASMFlags, assemblerRefusal)
 	k := tomlfile.Key(key, "extldflags")
 	for i, e := range o.ExtLDFlags {
-		if why := linkerRefuses(e); why != "" {
+		if why := linkerRefusal(e); why != "" {
 			p.reject(tomlfile.Element(k, i), "", "%s: %s", e, why)
 		}
 	}
@@ -121,7 +121,7 @@ func (p *parser) options(key string, o BuildOptions) {
 			p.reject(tomlfile.Element(tomlfile.Key(key, "experiments"), i), "one name an element", "%q is no experiment", e)
 		}
 	}
-	if k := tomlfile.Key(key, "fips140"); o.FIPS140 != nil && p.ok(k) && !isFIPS(*o.FIPS140) {
+	if k := tomlfile.Key(key, "fips140"); o.FIPS140 != nil && p.accepted(k) && !isFIPS(*o.FIPS140) {
 		p.reject(k, "", "unknown GOFIPS140 %q (off, latest, inprocess, certified or a version such as v1.0.0)", *o.FIPS140)
 	}
 }

@@ -9,19 +9,19 @@ import (
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
-func (p *parser) matrix() {
+func (p *parser) checkMatrix() {
 	m := &p.f.Matrix
-	if !p.ok("matrix") {
+	if !p.accepted("matrix") {
 		return
 	}
-	p.listed("matrix.os", m.OS, platform.KnownOS, "GOOS")
-	p.listed("matrix.arch", m.Arch, platform.KnownArch, "GOARCH")
+	p.checkAllKnown("matrix.os", m.OS, platform.KnownOS, "GOOS")
+	p.checkAllKnown("matrix.arch", m.Arch, platform.KnownArch, "GOARCH")
 	switch {
-	case len(m.OS) == 0 && len(m.Arch) == 0 && len(m.Include) == 0 && p.ok("matrix.os") && p.ok("matrix.arch") && p.ok("matrix.include"):
+	case len(m.OS) == 0 && len(m.Arch) == 0 && len(m.Include) == 0 && p.accepted("matrix.os") && p.accepted("matrix.arch") && p.accepted("matrix.include"):
 		p.reject("matrix", `write os = ["linux"] and arch = ["amd64"]`, "empty: no targets")
-	case len(m.OS) == 0 && len(m.Arch) > 0 && p.ok("matrix.os"):
+	case len(m.OS) == 0 && len(m.Arch) > 0 && p.accepted("matrix.os"):
 		p.reject("matrix.arch", "", "without os, there is nothing to build for")
-	case len(m.Arch) == 0 && len(m.OS) > 0 && p.ok("matrix.arch"):
+	case len(m.Arch) == 0 && len(m.OS) > 0 && p.accepted("matrix.arch"):
 		p.reject("matrix.os", "", "without arch, there is nothing to build for")
 	}
 	for _, f := range m.variants() {
@@ -32,7 +32,7 @@ func (p *parser) matrix() {
 		seen := map[string]int{}
 		for i, v := range *f.list {
 			k := tomlfile.Element(key, i)
-			if !p.ok(k) {
+			if !p.accepted(k) {
 				continue
 			}
 			c, err := platform.CanonicalVariant(f.arches[0], v)
@@ -51,19 +51,19 @@ func (p *parser) matrix() {
 	}
 	for i, s := range m.Include {
 		key := tomlfile.Element("matrix.include", i)
-		if !isPattern(s) && p.ok(key) {
+		if !isPattern(s) && p.accepted(key) {
 			if _, err := ParseTarget(s); err != nil {
 				p.reject(key, "", "%v", err)
 			}
 			continue
 		}
-		p.glob(key, s)
-		if g := p.f.globs[key]; isPattern(g.variant) && p.ok(key) {
+		p.checkGlob(key, s)
+		if g := p.f.globs[key]; isPattern(g.variant) && p.accepted(key) {
 			p.reject(key, "name the variant, or list the variants in [matrix]", "%s: a glob stands for ports, and has no pattern for variants", s)
 		}
 	}
 	for i, s := range m.Exclude {
-		p.glob(tomlfile.Element("matrix.exclude", i), s)
+		p.checkGlob(tomlfile.Element("matrix.exclude", i), s)
 	}
 }
 
@@ -88,12 +88,12 @@ func (m *Matrix) variants() []variantList {
 	}
 }
 
-// listed checks a list of names that Go knows.
-func (p *parser) listed(key string, list, known []string, variable string) {
+// checkAllKnown checks a list of names that Go knows.
+func (p *parser) checkAllKnown(key string, list, known []string, variable string) {
 	for i, s := range list {
 		k := tomlfile.Element(key, i)
 		switch {
-		case !p.ok(k):
+		case !p.accepted(k):
 		case !slices.Contains(known, s):
 			hint := ""
 			if c := spelling.Closest(s, known); c != "" {

@@ -33,10 +33,10 @@ type field struct {
 	typ      reflect.Type
 }
 
-// fields returns the keys of a struct type, in its order, embedded structs
+// fieldsOf returns the keys of a struct type, in its order, embedded structs
 // included. The tag is toml:"key", with ",required" and ",enum=a|b" after it;
 // ",enum=@lint" stands for [lintid.All].
-func fields(t reflect.Type) []field {
+func fieldsOf(t reflect.Type) []field {
 	var list []field
 	for _, sf := range reflect.VisibleFields(t) {
 		tag, ok := sf.Tag.Lookup("toml")
@@ -61,23 +61,23 @@ func fields(t reflect.Type) []field {
 	return list
 }
 
-// table copies a TOML table into the struct dst.
-func (p *parser) table(path string, src map[string]any, dst reflect.Value) {
-	known := fields(dst.Type())
+// decodeTable copies a TOML table into the struct dst.
+func (p *parser) decodeTable(path string, src map[string]any, dst reflect.Value) {
+	known := fieldsOf(dst.Type())
 	var keys []string
 	for _, f := range known {
 		keys = append(keys, f.key)
 		value, ok := src[f.key]
 		switch {
 		case ok:
-			p.value(tomlfile.Key(path, f.key), f.enum, value, dst.FieldByIndex(f.index))
+			p.decodeValue(tomlfile.Key(path, f.key), f.enum, value, dst.FieldByIndex(f.index))
 		case f.required:
 			where, hint := path, ""
 			if f.typ.Kind() == reflect.Slice && f.typ.Elem().Kind() == reflect.Struct {
 				hint = fmt.Sprintf("begin one with [[%s]]", f.key)
 			}
 			// A key that is not there is found where its table begins.
-			p.bad[tomlfile.Key(path, f.key)] = true
+			p.rejected[tomlfile.Key(path, f.key)] = true
 			p.list = append(p.list, &tomlfile.Error{
 				File: p.file, Line: p.lines.Line(where), Key: tomlfile.Key(path, f.key), Msg: "missing", Hint: hint,
 			})
@@ -99,11 +99,11 @@ func (p *parser) table(path string, src map[string]any, dst reflect.Value) {
 
 // tableOf returns the table of single values that has key, if there is one.
 func tableOf(key string) string {
-	for _, t := range fields(reflect.TypeFor[File]()) {
+	for _, t := range fieldsOf(reflect.TypeFor[File]()) {
 		if t.typ.Kind() != reflect.Struct {
 			continue
 		}
-		for _, f := range fields(t.typ) {
+		for _, f := range fieldsOf(t.typ) {
 			if f.key == key {
 				return t.key
 			}
@@ -112,24 +112,24 @@ func tableOf(key string) string {
 	return ""
 }
 
-// value copies one TOML value into dst, or says what is wrong with its type.
-func (p *parser) value(path string, enum []string, src any, dst reflect.Value) {
+// decodeValue copies one TOML value into dst, or says what is wrong with its type.
+func (p *parser) decodeValue(path string, enum []string, src any, dst reflect.Value) {
 	wrong := func(want, hint string) { p.reject(path, hint, "want %s, not %s", want, kindOf(src)) }
 	switch dst.Kind() {
 	case reflect.Pointer:
 		dst.Set(reflect.New(dst.Type().Elem()))
-		p.value(path, enum, src, dst.Elem())
+		p.decodeValue(path, enum, src, dst.Elem())
 	case reflect.Bool:
 		b, ok := src.(bool)
 		if !ok {
-			wrong("true or false", quotesOff(src))
+			wrong("true or false", hintNoQuotes(src))
 			return
 		}
 		dst.SetBool(b)
 	case reflect.String:
 		s, ok := src.(string)
 		if !ok {
-			wrong("a string", quotesOn(src))
+			wrong("a string", hintQuotes(src))
 			return
 		}
 		switch {
@@ -163,7 +163,7 @@ func (p *parser) value(path string, enum []string, src any, dst reflect.Value) {
 		}
 		dst.Set(reflect.MakeSlice(dst.Type(), len(list), len(list)))
 		for i, e := range list {
-			p.value(tomlfile.Element(path, i), enum, e, dst.Index(i))
+			p.decodeValue(tomlfile.Element(path, i), enum, e, dst.Index(i))
 		}
 	case reflect.Map:
 		table, ok := src.(map[string]any)
@@ -178,7 +178,7 @@ func (p *parser) value(path string, enum []string, src any, dst reflect.Value) {
 		dst.Set(reflect.MakeMap(dst.Type()))
 		for _, key := range slices.Sorted(maps.Keys(table)) {
 			v := reflect.New(dst.Type().Elem()).Elem()
-			p.value(tomlfile.Key(path, key), enum, table[key], v)
+			p.decodeValue(tomlfile.Key(path, key), enum, table[key], v)
 			dst.SetMapIndex(reflect.ValueOf(key), v)
 		}
 	case reflect.Struct:
@@ -187,7 +187,7 @@ func (p *parser) value(path string, enum []string, src any, dst reflect.Value) {
 			wrong("a table", "")
 			return
 		}
-		p.table(path, table, dst)
+		p.decodeTable(path, table, dst)
 	default:
 		p.reject(path, "", "no value of type %s can be read", dst.Type())
 	}
@@ -229,7 +229,7 @@ func kindOf(v any) string {
 	return "a list"
 }
 
-func quotesOn(v any) string {
+func hintQuotes(v any) string {
 	switch v.(type) {
 	case int64, float64, bool:
 		return fmt.Sprintf("write it in quotes: \"%v\"", v)
@@ -237,7 +237,7 @@ func quotesOn(v any) string {
 	return ""
 }
 
-func quotesOff(v any) string {
+func hintNoQuotes(v any) string {
 	if v == "true" || v == "false" {
 		return fmt.Sprintf("write it without quotes: %v", v)
 	}

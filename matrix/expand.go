@@ -55,7 +55,7 @@ type Stamp struct {
 }
 
 func (f *File) faults() *faults {
-	return &faults{file: f.name, lines: f.lines, bad: map[string]bool{}}
+	return &faults{file: f.name, lines: f.lines, rejected: map[string]bool{}}
 }
 
 // Builds expands the matrix: every target with every binary that is built for
@@ -66,11 +66,11 @@ func (f *File) faults() *faults {
 // if there is one, is of type [tomlfile.Errors].
 func (f *File) Builds(ports []platform.Port, v Vars) ([]Build, error) {
 	p := f.faults()
-	targets := f.targets(p, ports)
+	targets := f.expandTargets(p, ports)
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	f.unused(p, targets)
+	f.reportUnused(p, targets)
 	if len(targets)*len(f.Binaries) > maxBuilds {
 		p.add("matrix", "", "more than %d builds", maxBuilds)
 		return nil, p.err()
@@ -80,21 +80,21 @@ func (f *File) Builds(ports []platform.Port, v Vars) ([]Build, error) {
 	for _, t := range targets {
 		n, over := len(builds), f.overridesFor(t.Target)
 		for i := range f.Binaries {
-			if f.builtFor(i, t.Target) {
-				builds = append(builds, f.build(p, t.Target, i, over, v, ports))
+			if f.isBuiltFor(i, t.Target) {
+				builds = append(builds, f.expandBuild(p, t.Target, i, over, v, ports))
 			}
 		}
 		if len(builds) == n {
 			p.add(t.key, "exclude the target, or change the targets of a binary", "no binary is built for %s", t.Target)
 			continue
 		}
-		plan := f.archive(p, t.Target, v)
+		plan := f.expandArchive(p, t.Target, v)
 		for _, name := range append(plan.Raw, plan.Name) {
 			lower := strings.ToLower(name)
 			other, taken := dist[lower]
 			switch {
 			case name == "":
-			case reserved[lower] || strings.HasSuffix(lower, ".sigstore.json") || strings.HasSuffix(lower, ".cdx.json"):
+			case reservedNames[lower] || strings.HasSuffix(lower, ".sigstore.json") || strings.HasSuffix(lower, ".cdx.json"):
 				p.add("archive.name", "", "%s: the name of something else in dist", name)
 			case taken:
 				p.add("archive.name", "use {{.Target.Slug}}, and {{.Binary}} with format \"none\"", "%s for %s is also the name of %s", name, t, other)
@@ -109,8 +109,8 @@ func (f *File) Builds(ports []platform.Port, v Vars) ([]Build, error) {
 	return builds, nil
 }
 
-// builtFor tells whether binary i is built for t.
-func (f *File) builtFor(i int, t Target) bool {
+// isBuiltFor tells whether binary i is built for t.
+func (f *File) isBuiltFor(i int, t Target) bool {
 	b := f.Binaries[i]
 	if b.Targets == nil {
 		return true
@@ -140,8 +140,8 @@ func (f *File) overridesFor(t Target) []override {
 	return list
 }
 
-// build resolves binary i for t, to which the overrides apply.
-func (f *File) build(p *faults, t Target, i int, overrides []override, v Vars, ports []platform.Port) Build {
+// expandBuild resolves binary i for t, to which the overrides apply.
+func (f *File) expandBuild(p *faults, t Target, i int, overrides []override, v Vars, ports []platform.Port) Build {
 	b := f.Binaries[i]
 	key := tomlfile.Element("binary", i)
 	v.Target, v.Binary = t, b.Name
@@ -150,8 +150,8 @@ func (f *File) build(p *faults, t Target, i int, overrides []override, v Vars, p
 	// them an option was taken from.
 	var o BuildOptions
 	from := map[string]string{}
-	layer(&o, &f.Build, "build", from)
-	layer(&o, &BuildOptions{Cgo: b.Cgo}, key, from)
+	overlay(&o, &f.Build, "build", from)
+	overlay(&o, &BuildOptions{Cgo: b.Cgo}, key, from)
 	o.Tags = slices.Concat(o.Tags, b.Tags)
 	stamps, env := map[string]string{}, map[string]string{} // names to key paths
 	origin := func(of map[string]string, names map[string]string, key, table string) {
@@ -162,34 +162,34 @@ func (f *File) build(p *faults, t Target, i int, overrides []override, v Vars, p
 	origin(stamps, b.Stamps, key, "stamps")
 	origin(env, b.Env, key, "env")
 	for _, over := range overrides {
-		if !segment(over.Binary, b.Name) {
+		if !matchSegment(over.Binary, b.Name) {
 			continue
 		}
-		layer(&o, &over.BuildOptions, over.key, from)
+		overlay(&o, &over.BuildOptions, over.key, from)
 		origin(stamps, over.Stamps, over.key, "stamps")
 		origin(env, over.Env, over.key, "env")
 	}
 
 	build := Build{Target: t, Binary: b.Name, Package: b.Package, Options: Options{
-		Trimpath:     or(o.Trimpath, true),
-		BuildID:      or(o.BuildID, ""),
-		StripSymbols: or(o.StripSymbols, true),
-		StripDWARF:   or(o.StripDWARF, true),
-		Cgo:          or(o.Cgo, false),
+		Trimpath:     valueOr(o.Trimpath, true),
+		BuildID:      valueOr(o.BuildID, ""),
+		StripSymbols: valueOr(o.StripSymbols, true),
+		StripDWARF:   valueOr(o.StripDWARF, true),
+		Cgo:          valueOr(o.Cgo, false),
 		Tags:         unique(o.Tags),
 		GCFlags:      slices.Clone(o.GCFlags),
 		ASMFlags:     slices.Clone(o.ASMFlags),
 		ExtLDFlags:   slices.Clone(o.ExtLDFlags),
 		Experiments:  unique(o.Experiments),
-		FIPS140:      or(o.FIPS140, "off"),
-		PGO:          or(o.PGO, "auto"),
+		FIPS140:      valueOr(o.FIPS140, "off"),
+		PGO:          valueOr(o.PGO, "auto"),
 	}}
 	cgoKey := key
 	if k, ok := from["cgo"]; ok {
 		cgoKey = tomlfile.Key(k, "cgo")
 	}
 	cgo := build.Options.Cgo
-	mode, hint, err := platform.BuildMode(or(o.PIE, "auto"), t.OS, t.Arch, cgo)
+	mode, hint, err := platform.BuildMode(valueOr(o.PIE, "auto"), t.OS, t.Arch, cgo)
 	if err != nil {
 		p.add(tomlfile.Key(from["pie"], "pie"), hint, "%v", err)
 	}
@@ -201,11 +201,11 @@ func (f *File) build(p *faults, t Target, i int, overrides []override, v Vars, p
 		p.add(cgoKey, "set cgo = true for it in an [[override]], with a C compiler for it in env", "%s/%s cannot be linked without a C compiler", t.OS, t.Arch)
 	}
 	for _, name := range slices.Sorted(maps.Keys(stamps)) {
-		value := f.expand(p, stamps[name], v, func(s string) error { return stampValue(name, s) })
+		value := f.expand(p, stamps[name], v, func(s string) error { return checkStampValue(name, s) })
 		build.Stamps = append(build.Stamps, Stamp{name, value})
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
-		build.Env = append(build.Env, name+"="+f.expand(p, env[name], v, envValue))
+		build.Env = append(build.Env, name+"="+f.expand(p, env[name], v, checkEnvValue))
 	}
 	slices.Sort(build.Env)
 	return build
@@ -213,10 +213,10 @@ func (f *File) build(p *faults, t Target, i int, overrides []override, v Vars, p
 
 // optionFields are the keys of BuildOptions, found once: there may be many builds
 // with many overrides.
-var optionFields = fields(reflect.TypeFor[BuildOptions]())
+var optionFields = fieldsOf(reflect.TypeFor[BuildOptions]())
 
-// layer sets the options in dst that src, which stands at key, has.
-func layer(dst, src *BuildOptions, key string, from map[string]string) {
+// overlay sets the options in dst that src, which stands at key, has.
+func overlay(dst, src *BuildOptions, key string, from map[string]string) {
 	to, have := reflect.ValueOf(dst).Elem(), reflect.ValueOf(src).Elem()
 	for _, f := range optionFields {
 		if v := have.FieldByIndex(f.index); !v.IsNil() {
@@ -226,7 +226,7 @@ func layer(dst, src *BuildOptions, key string, from map[string]string) {
 	}
 }
 
-func or[T any](p *T, standard T) T {
+func valueOr[T any](p *T, standard T) T {
 	if p == nil {
 		return standard
 	}

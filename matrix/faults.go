@@ -14,9 +14,9 @@ type faults struct {
 	file  string
 	lines *tomlfile.Index
 	list  tomlfile.Errors
-	// bad holds the paths whose value could not be taken over. What depends on
+	// rejected holds the paths whose value could not be taken over. What depends on
 	// such a value is not judged.
-	bad map[string]bool
+	rejected map[string]bool
 }
 
 func (f *faults) add(key, hint, format string, args ...any) {
@@ -31,14 +31,14 @@ func (f *faults) add(key, hint, format string, args ...any) {
 
 // reject is add for a value of the wrong type or form.
 func (f *faults) reject(key, hint, format string, args ...any) {
-	f.bad[key] = true
+	f.rejected[key] = true
 	f.add(key, hint, format, args...)
 }
 
-// ok tells whether neither key nor anything around it was rejected.
-func (f *faults) ok(key string) bool {
+// accepted reports whether neither key nor anything around it was rejected.
+func (f *faults) accepted(key string) bool {
 	for ; key != ""; key = tomlfile.Parent(key) {
-		if f.bad[key] {
+		if f.rejected[key] {
 			return false
 		}
 	}

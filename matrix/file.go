@@ -79,8 +79,8 @@ type File struct {
 
 	name  string
 	lines *tomlfile.Index
-	texts map[string]text // templates by key path
-	globs map[string]glob // target globs by key path
+	texts map[string]checkedTemplate // templates by key path
+	globs map[string]glob            // target globs by key path
 }
 
 // Toolchain is the table [toolchain].
@@ -381,10 +381,10 @@ func Parse(name string, data []byte) (*File, error) {
 		// release file needs, and without the index its errors have no lines.
 		return nil, one(1, "unusual TOML that twice does not read")
 	}
-	f := &File{name: name, lines: lines, texts: map[string]text{}, globs: map[string]glob{}}
-	p := &parser{faults: faults{file: name, lines: lines, bad: map[string]bool{}}, f: f}
-	p.table("", tree, reflect.ValueOf(f).Elem())
-	p.check()
+	f := &File{name: name, lines: lines, texts: map[string]checkedTemplate{}, globs: map[string]glob{}}
+	p := &parser{faults: faults{file: name, lines: lines, rejected: map[string]bool{}}, f: f}
+	p.decodeTable("", tree, reflect.ValueOf(f).Elem())
+	p.checkFile()
 	if err := p.err(); err != nil {
 		return nil, err
 	}

@@ -125,7 +125,7 @@ func TestFullIsFull(t *testing.T) {
 	}
 	var walk func(path string, typ reflect.Type)
 	walk = func(path string, typ reflect.Type) {
-		for _, fd := range fields(typ) {
+		for _, fd := range fieldsOf(typ) {
 			key := tomlfile.Key(path, fd.key)
 			if fd.typ.Kind() == reflect.Slice && fd.typ.Elem().Kind() == reflect.Struct {
 				walk(key+"[]", fd.typ.Elem())
@@ -737,7 +737,7 @@ func TestTemplates(t *testing.T) {
 		`{{if and .Snapshot (ne .Target.OS "linux")}}a{{else if eq .Target.Arch "arm"}}b{{else}}c{{end}}`: "b",
 		`{{with .Target}}{{.OS}}-{{$.Project}}{{end}}`:                                                    "linux-Project",
 	} {
-		tx, err := parseText(in, where{target: true, binary: true})
+		tx, err := parseTemplate(in, fieldScope{target: true, binary: true})
 		if err != nil {
 			t.Errorf("%q: %v", in, err)
 			continue
@@ -769,7 +769,7 @@ func TestTemplates(t *testing.T) {
 		strings.Repeat("x", maxText+1):                          "longer than 4096 bytes",
 		strings.Repeat("{{.Commit}}", 200):                      "comes to more than 4096 bytes",
 	} {
-		if _, err := parseText(in, where{target: true, binary: true}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := parseTemplate(in, fieldScope{target: true, binary: true}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: %v; want %s", in, err, want)
 		}
 	}

@@ -166,11 +166,11 @@ func splitPattern(s string) (pattern, flag string) {
 	return pattern, flag
 }
 
-// toolFlags checks arguments of the compiler or the assembler.
-func (p *parser) toolFlags(key string, args []string, refuses func(name, value string) string) {
+// checkToolFlags checks arguments of the compiler or the assembler.
+func (p *parser) checkToolFlags(key string, args []string, refuses func(name, value string) string) {
 	for i, arg := range args {
 		k := tomlfile.Element(key, i)
-		if !p.ok(k) {
+		if !p.accepted(k) {
 			continue
 		}
 		pattern, flag := splitPattern(arg)
@@ -187,20 +187,20 @@ func (p *parser) toolFlags(key string, args []string, refuses func(name, value s
 }
 
 const (
-	goSets = "the go command sets it"
-	writes = "it writes a file beside the build"
-	stops  = "with it nothing is compiled"
+	reasonGoSets = "the go command sets it"
+	reasonWrites = "it writes a file beside the build"
+	reasonStops  = "with it nothing is compiled"
 )
 
-// compilerRefuses says why a flag of the compiler has no place in a release.
-func compilerRefuses(name, value string) string {
+// compilerRefusal says why a flag of the compiler has no place in a release.
+func compilerRefusal(name, value string) string {
 	switch {
 	case slices.Contains([]string{"cpuprofile", "memprofile", "memprofilerate", "blockprofile", "mutexprofile", "traceprofile", "bench", "json", "asmhdr", "linkobj"}, name),
 		name == "d" && strings.Contains(value, "dump"):
-		return writes
+		return reasonWrites
 	case slices.Contains([]string{"o", "p", "I", "D", "trimpath", "importcfg", "embedcfg", "coveragecfg", "symabis", "pack", "complete",
 		"std", "+", "goversion", "buildid", "installsuffix", "nolocalimports", "dynlink", "shared", "linkshared", "lang", "env", "c"}, name):
-		return goSets
+		return reasonGoSets
 	case name == "pgoprofile":
 		return "use build.pgo"
 	case slices.Contains([]string{"race", "msan", "asan"}, name):
@@ -208,29 +208,29 @@ func compilerRefuses(name, value string) string {
 	case slices.Contains([]string{"toolexec", "extld"}, name):
 		return "it runs another program, and is no flag of the compiler"
 	case slices.Contains([]string{"V", "h", "help"}, name):
-		return stops
+		return reasonStops
 	}
 	return ""
 }
 
-// assemblerRefuses is compilerRefuses for the assembler.
-func assemblerRefuses(name, _ string) string {
+// assemblerRefusal is compilerRefusal for the assembler.
+func assemblerRefusal(name, _ string) string {
 	switch name {
 	case "o", "p", "I", "trimpath", "gensymabis", "symabis", "importcfg", "dynlink", "shared", "linkshared", "compiling-runtime":
-		return goSets
+		return reasonGoSets
 	case "cpuprofile", "memprofile", "blockprofile", "mutexprofile", "traceprofile":
-		return writes
+		return reasonWrites
 	case "toolexec", "extld":
 		return "it runs another program, and is no flag of the assembler"
 	case "V", "h", "help":
-		return stops
+		return reasonStops
 	}
 	return ""
 }
 
-// linkerRefuses is compilerRefuses for the external linker, where C compilers
+// linkerRefusal is compilerRefusal for the external linker, where C compilers
 // and their -Wl, come in.
-func linkerRefuses(arg string) string {
+func linkerRefusal(arg string) string {
 	for i, part := range strings.Split(arg, ",") {
 		if i > 0 && !strings.HasPrefix(arg, "-Wl,") {
 			break
@@ -243,7 +243,7 @@ func linkerRefuses(arg string) string {
 		case slices.Contains([]string{"-o", "-output"}, name) || len(part) > 2 && part[:2] == "-o" && !strings.HasPrefix(part, "-oformat") && strings.ContainsAny(part, "/."):
 			return "the go command names the output"
 		case slices.Contains([]string{"-Map", "-map", "-M", "-save-temps", "-dumpdir", "-dumpbase", "-dependency-file", "-out-implib", "-pdb", "-time-trace"}, name):
-			return writes
+			return reasonWrites
 		case slices.Contains([]string{"-wrapper", "-plugin", "-fplugin", "-specs"}, name) || strings.HasPrefix(flag, "-fplugin"):
 			return "it runs or reads something outside the source"
 		}

@@ -64,12 +64,12 @@ func parseGlob(s string) (glob, error) {
 }
 
 func (g glob) match(t Target) bool {
-	return segment(g.os, t.OS) && segment(g.arch, t.Arch) &&
-		(g.variant == "" || segment(g.variant, t.fullVariant()))
+	return matchSegment(g.os, t.OS) && matchSegment(g.arch, t.Arch) &&
+		(g.variant == "" || matchSegment(g.variant, t.fullVariant()))
 }
 
-// segment is path.Match for a pattern that parseGlob has checked.
-func segment(pattern, name string) bool {
+// matchSegment is path.Match for a pattern that parseGlob has checked.
+func matchSegment(pattern, name string) bool {
 	ok, err := path.Match(pattern, name)
 	return ok && err == nil
 }

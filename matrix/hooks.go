@@ -17,7 +17,7 @@ func (f *File) Hooks(v Vars) ([][]string, error) {
 		var argv []string
 		for j := range h.Run {
 			key := tomlfile.Element(tomlfile.Key(tomlfile.Element("before", i), "run"), j)
-			argv = append(argv, f.expand(p, key, v, hookArg(j)))
+			argv = append(argv, f.expand(p, key, v, checkHookArg(j)))
 		}
 		hooks = append(hooks, argv)
 	}
@@ -27,8 +27,8 @@ func (f *File) Hooks(v Vars) ([][]string, error) {
 	return hooks, nil
 }
 
-// hookArg judges argument i of a hook.
-func hookArg(i int) func(string) error {
+// checkHookArg judges argument i of a hook.
+func checkHookArg(i int) func(string) error {
 	return func(s string) error {
 		switch {
 		case i == 0 && s == "":

@@ -30,8 +30,8 @@ var (
 	variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
-// baseName accepts scratch and references.
-func baseName(s string) error {
+// checkBase accepts scratch and references.
+func checkBase(s string) error {
 	if s == Scratch {
 		return nil
 	}
@@ -39,8 +39,8 @@ func baseName(s string) error {
 	return err
 }
 
-// imagePath accepts clean absolute paths.
-func imagePath(s string) error {
+// checkImagePath accepts clean absolute paths.
+func checkImagePath(s string) error {
 	switch {
 	case len(s) > 1024:
 		return fmt.Errorf("%.80q...: a path of more than 1024 bytes", s)
@@ -61,20 +61,20 @@ func imagePath(s string) error {
 	return nil
 }
 
-// filePath is imagePath for what is no folder.
-func filePath(s string) error {
+// checkFilePath is checkImagePath for what is no folder.
+func checkFilePath(s string) error {
 	if s == "/" {
 		return fmt.Errorf("%q is a folder", s)
 	}
-	return imagePath(s)
+	return checkImagePath(s)
 }
 
-// optionalPath is imagePath where "" leaves the matter to the base.
-func optionalPath(s string) error {
+// checkOptionalPath is checkImagePath where "" leaves the matter to the base.
+func checkOptionalPath(s string) error {
 	if s == "" {
 		return nil
 	}
-	return imagePath(s)
+	return checkImagePath(s)
 }
 
 // parseUser reads the user of an image.
@@ -127,7 +127,7 @@ func parseMode(s string) (fs.FileMode, error) {
 	return fs.FileMode(n), nil
 }
 
-func sourceURL(s string) error {
+func checkSourceURL(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || strings.ContainsFunc(s, unicode.IsSpace) {
 		return fmt.Errorf("%q is no https URL without credentials", s)
@@ -135,7 +135,7 @@ func sourceURL(s string) error {
 	return nil
 }
 
-func licenses(s string) error {
+func checkLicenses(s string) error {
 	if !licensesForm.MatchString(s) || strings.Count(s, "(") != strings.Count(s, ")") {
 		return fmt.Errorf(`%q is no SPDX license expression, such as "Apache-2.0" or "MIT OR BSD-3-Clause"`, s)
 	}
@@ -158,8 +158,8 @@ var standardAnnotations = map[string]string{
 	"base.digest": "use the key base",
 }
 
-// annotationKey judges a key of labels or annotations.
-func annotationKey(s string) (hint string, err error) {
+// checkAnnotationKey judges a key of labels or annotations.
+func checkAnnotationKey(s string) (hint string, err error) {
 	if s == "" || len(s) > 255 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", fmt.Errorf("the key is not made of 1 to 255 printable ASCII characters")
 	}
@@ -177,8 +177,8 @@ func annotationKey(s string) (hint string, err error) {
 	return "", nil
 }
 
-// images checks the tables [[image]].
-func (p *parser) images() {
+// checkImages checks the tables [[image]].
+func (p *parser) checkImages() {
 	var names []string
 	for _, b := range p.f.Binaries {
 		names = append(names, b.Name)
@@ -188,92 +188,92 @@ func (p *parser) images() {
 		return
 	}
 	for i := range p.f.Containers {
-		p.image(tomlfile.Element("image", i), &p.f.Containers[i], names)
+		p.checkImage(tomlfile.Element("image", i), &p.f.Containers[i], names)
 	}
 }
 
-// baseTrust checks who has to have signed a base.
-func (p *parser) baseTrust(key string, c *Container) {
+// checkBaseTrust checks who has to have signed a base.
+func (p *parser) checkBaseTrust(key string, c *Container) {
 	any := false
 	for name, v := range map[string]string{"base_key": c.BaseKey, "base_identity": c.BaseIdentity, "base_issuer": c.BaseIssuer} {
 		k := tomlfile.Key(key, name)
-		any = any || p.given(k)
-		if v == "" && p.given(k) && p.ok(k) {
+		any = any || p.hasKey(k)
+		if v == "" && p.hasKey(k) && p.accepted(k) {
 			p.reject(k, "leave it out for the default", "empty")
 		}
 	}
 	switch {
 	case !any:
-	case c.Base == Scratch && !p.given(tomlfile.Key(key, "base")):
+	case c.Base == Scratch && !p.hasKey(tomlfile.Key(key, "base")):
 		p.reject(tomlfile.Key(key, "base"), "name one, or leave out who signs it", "there is none, so nobody signs it")
 	case c.BaseKey != "" && c.BaseIdentity+c.BaseIssuer != "":
 		p.reject(tomlfile.Key(key, "base_key"), "leave out one of the two", "there is an identity as well")
 	case c.BaseKey == "" && (c.BaseIdentity == "") != (c.BaseIssuer == ""):
 		p.reject(tomlfile.Key(key, "base_identity"), "give both base_identity and base_issuer", "an identity is worth what its issuer is")
 	case c.BaseKey != "":
-		if !inside(c.BaseKey) || c.BaseKey == "." {
+		if !isLocalPath(c.BaseKey) || c.BaseKey == "." {
 			p.reject(tomlfile.Key(key, "base_key"), "", "%q is no clean path with slashes, relative to the release file's folder", c.BaseKey)
 		}
 	}
 }
 
-// image checks one table; names are those of the file's binaries.
-func (p *parser) image(key string, c *Container, names []string) {
+// checkImage checks one table; names are those of the file's binaries.
+func (p *parser) checkImage(key string, c *Container, names []string) {
 	// text checks a value that is not there by default, or fills in what is.
 	text := func(name string, s *string, standard string, check func(string) error) {
 		k := tomlfile.Key(key, name)
-		p.fill(k, s, standard)
-		if err := check(*s); err != nil && p.ok(k) && (*s != "" || standard != "") {
+		p.fillDefault(k, s, standard)
+		if err := check(*s); err != nil && p.accepted(k) && (*s != "" || standard != "") {
 			p.reject(k, "", "%v", err)
 		}
 	}
 	// filled refuses an empty list.
 	filled := func(name string, list []string) {
-		if k := tomlfile.Key(key, name); list != nil && len(list) == 0 && p.ok(k) {
+		if k := tomlfile.Key(key, name); list != nil && len(list) == 0 && p.accepted(k) {
 			p.reject(k, "leave it out for the default", "empty")
 		}
 	}
-	if k := tomlfile.Key(key, "repository"); p.ok(k) {
+	if k := tomlfile.Key(key, "repository"); p.accepted(k) {
 		if err := reference.CheckRepository(c.Repository); err != nil {
 			p.reject(k, `write it as "registry.example.com/name"`, "%v", err)
 		}
 	}
-	text("base", &c.Base, Scratch, baseName)
-	p.baseTrust(key, c)
-	text("dir", &c.Dir, "/usr/local/bin", filePath)
+	text("base", &c.Base, Scratch, checkBase)
+	p.checkBaseTrust(key, c)
+	text("dir", &c.Dir, "/usr/local/bin", checkFilePath)
 	text("user", &c.User, "nonroot", func(s string) error { _, _, err := parseUser(s); return err })
-	text("workdir", &c.Workdir, "", optionalPath)
-	text("source", &c.Source, "", sourceURL)
-	text("licenses", &c.Licenses, "", licenses)
+	text("workdir", &c.Workdir, "", checkOptionalPath)
+	text("source", &c.Source, "", checkSourceURL)
+	text("licenses", &c.Licenses, "", checkLicenses)
 
 	filled("tags", c.Tags)
 	if c.Tags == nil {
 		c.Tags = []string{defaultTag}
 	}
 	for j, tag := range c.Tags {
-		p.template(tomlfile.Element(tomlfile.Key(key, "tags"), j), tag, where{}, reference.CheckTag)
+		p.checkTemplate(tomlfile.Element(tomlfile.Key(key, "tags"), j), tag, fieldScope{}, reference.CheckTag)
 	}
 
 	filled("binaries", c.Binaries)
-	if k := tomlfile.Key(key, "binaries"); c.Binaries == nil && p.ok(k) && p.ok("binary") {
+	if k := tomlfile.Key(key, "binaries"); c.Binaries == nil && p.accepted(k) && p.accepted("binary") {
 		if len(names) > 1 {
 			p.reject(k, "name those that go into the image", "missing: there are %d binaries", len(names))
 		}
 		c.Binaries = names
 	}
-	p.listed(tomlfile.Key(key, "binaries"), c.Binaries, names, "binary")
+	p.checkAllKnown(tomlfile.Key(key, "binaries"), c.Binaries, names, "binary")
 	filled("platforms", c.Platforms)
 	if len(c.Platforms) > maxImagePlatforms {
 		p.reject(tomlfile.Key(key, "platforms"), "", "more than %d globs", maxImagePlatforms)
 		c.Platforms = nil
 	}
 	for j, g := range c.Platforms {
-		p.glob(tomlfile.Element(tomlfile.Key(key, "platforms"), j), g)
+		p.checkGlob(tomlfile.Element(tomlfile.Key(key, "platforms"), j), g)
 	}
 
 	filled("entrypoint", c.Entrypoint)
-	if k := tomlfile.Element(tomlfile.Key(key, "entrypoint"), 0); len(c.Entrypoint) > 0 && p.ok(k) {
-		if err := filePath(c.Entrypoint[0]); err != nil {
+	if k := tomlfile.Element(tomlfile.Key(key, "entrypoint"), 0); len(c.Entrypoint) > 0 && p.accepted(k) {
+		if err := checkFilePath(c.Entrypoint[0]); err != nil {
 			p.reject(k, "the entrypoint begins with the path of a file in the image", "%v", err)
 		}
 	}
@@ -282,7 +282,7 @@ func (p *parser) image(key string, c *Container, names []string) {
 		if !variableForm.MatchString(name) {
 			p.reject(k, "", "not the name of a variable")
 		}
-		p.template(k, c.Env[name], where{}, envValue)
+		p.checkTemplate(k, c.Env[name], fieldScope{}, checkEnvValue)
 	}
 	seen := map[string]int{}
 	for j, port := range c.Ports {
@@ -291,7 +291,7 @@ func (p *parser) image(key string, c *Container, names []string) {
 		if _, twice := seen[canonical]; err == nil && twice {
 			err = fmt.Errorf("%s is listed twice", canonical)
 		}
-		if err != nil && p.ok(k) {
+		if err != nil && p.accepted(k) {
 			p.reject(k, "", "%v", err)
 		}
 		seen[canonical] = j
@@ -299,10 +299,10 @@ func (p *parser) image(key string, c *Container, names []string) {
 	for table, m := range map[string]map[string]string{"labels": c.Labels, "annotations": c.Annotations} {
 		for _, name := range slices.Sorted(maps.Keys(m)) {
 			k := tomlfile.Key(tomlfile.Key(key, table), name)
-			if hint, err := annotationKey(name); err != nil {
+			if hint, err := checkAnnotationKey(name); err != nil {
 				p.reject(k, hint, "%v", err)
 			}
-			p.template(k, m[name], where{}, nil)
+			p.checkTemplate(k, m[name], fieldScope{}, nil)
 		}
 	}
 
@@ -314,14 +314,14 @@ func (p *parser) image(key string, c *Container, names []string) {
 	for j := range c.Files {
 		f := &c.Files[j]
 		fkey := tomlfile.Element(tomlfile.Key(key, "file"), j)
-		if k := tomlfile.Key(fkey, "source"); p.ok(k) && (!inside(f.Source) || f.Source == "." || isPattern(f.Source)) {
+		if k := tomlfile.Key(fkey, "source"); p.accepted(k) && (!isLocalPath(f.Source) || f.Source == "." || isPattern(f.Source)) {
 			p.reject(k, "", "%q is no clean path with slashes, relative to the release file's folder, of one file", f.Source)
-		} else if inGit(f.Source) && p.ok(k) {
+		} else if inGit(f.Source) && p.accepted(k) {
 			p.reject(k, "", "%q: %s", f.Source, notInCommit)
 		}
 		k := tomlfile.Key(fkey, "path")
-		switch err := filePath(f.Path); {
-		case !p.ok(k):
+		switch err := checkFilePath(f.Path); {
+		case !p.accepted(k):
 		case err != nil:
 			p.reject(k, "", "%v", err)
 		case taken[f.Path] != "":
@@ -330,8 +330,8 @@ func (p *parser) image(key string, c *Container, names []string) {
 			taken[f.Path] = fkey
 		}
 		k = tomlfile.Key(fkey, "mode")
-		p.fill(k, &f.Mode, "0644")
-		if _, err := parseMode(f.Mode); err != nil && p.ok(k) {
+		p.fillDefault(k, &f.Mode, "0644")
+		if _, err := parseMode(f.Mode); err != nil && p.accepted(k) {
 			p.reject(k, "", "%v", err)
 		}
 	}

@@ -77,7 +77,7 @@ func (f *File) Images(builds []Build, v Vars) ([]ImagePlan, error) {
 	var plans []ImagePlan
 	tagged := map[string]string{} // references to keys
 	for i := range f.Containers {
-		plan := f.imagePlan(p, tomlfile.Element("image", i), &f.Containers[i], v)
+		plan := f.expandImage(p, tomlfile.Element("image", i), &f.Containers[i], v)
 		for j, tag := range plan.Tags {
 			key, ref := tomlfile.Element(tomlfile.Key(plan.Key, "tags"), j), plan.Repository+":"+tag
 			if other, taken := tagged[ref]; taken {
@@ -85,7 +85,7 @@ func (f *File) Images(builds []Build, v Vars) ([]ImagePlan, error) {
 			}
 			tagged[ref] = key
 		}
-		plan.Platforms = f.platforms(p, plan.Key, &f.Containers[i], builds)
+		plan.Platforms = f.expandPlatforms(p, plan.Key, &f.Containers[i], builds)
 		plans = append(plans, plan)
 	}
 	if err := p.err(); err != nil {
@@ -94,14 +94,14 @@ func (f *File) Images(builds []Build, v Vars) ([]ImagePlan, error) {
 	return plans, nil
 }
 
-// imagePlan resolves everything but the platforms.
-func (f *File) imagePlan(p *faults, key string, c *Container, v Vars) ImagePlan {
+// expandImage resolves everything but the platforms.
+func (f *File) expandImage(p *faults, key string, c *Container, v Vars) ImagePlan {
 	v.Target, v.Binary = Target{}, ""
 	scratch := c.Base == Scratch
 	plan := ImagePlan{
 		Key: key, Repository: c.Repository, Base: c.Base, BaseTrust: BaseTrust{c.BaseKey, c.BaseIdentity, c.BaseIssuer}, Entrypoint: slices.Clone(c.Entrypoint), Cmd: slices.Clone(c.Cmd),
 		Workdir: c.Workdir, Source: c.Source, Licenses: c.Licenses,
-		Certificates: or(c.Certificates, scratch), Timezones: or(c.Timezones, false), Tmp: or(c.Tmp, scratch),
+		Certificates: valueOr(c.Certificates, scratch), Timezones: valueOr(c.Timezones, false), Tmp: valueOr(c.Tmp, scratch),
 		Labels: map[string]string{}, Annotations: map[string]string{},
 	}
 	fault := func(name string, err error) {
@@ -122,7 +122,7 @@ func (f *File) imagePlan(p *faults, key string, c *Container, v Vars) ImagePlan 
 		plan.Entrypoint = []string{plan.Binaries[0].Path}
 	}
 	for name := range c.Env {
-		plan.Env = append(plan.Env, name+"="+f.expand(p, tomlfile.Key(tomlfile.Key(key, "env"), name), v, envValue))
+		plan.Env = append(plan.Env, name+"="+f.expand(p, tomlfile.Key(tomlfile.Key(key, "env"), name), v, checkEnvValue))
 	}
 	slices.Sort(plan.Env)
 	for _, s := range c.Ports {
@@ -145,8 +145,8 @@ func (f *File) imagePlan(p *faults, key string, c *Container, v Vars) ImagePlan 
 	return plan
 }
 
-// platforms selects the targets of an image.
-func (f *File) platforms(p *faults, key string, c *Container, builds []Build) []ImagePlatform {
+// expandPlatforms selects the targets of an image.
+func (f *File) expandPlatforms(p *faults, key string, c *Container, builds []Build) []ImagePlatform {
 	// The targets in their order, and the binaries of the image that each has.
 	wanted := map[string]bool{}
 	for _, name := range c.Binaries {

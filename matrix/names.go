@@ -20,9 +20,9 @@ func isNameByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
 }
 
-// plainName accepts what is a file name everywhere and needs no quotes in a
+// checkPlainName accepts what is a file name everywhere and needs no quotes in a
 // shell.
-func plainName(s string) error {
+func checkPlainName(s string) error {
 	const punctuation = "._-+"
 	for _, c := range s {
 		if !(c < 0x80 && isNameByte(byte(c))) && !strings.ContainsRune(punctuation, c) {
@@ -44,13 +44,13 @@ func plainName(s string) error {
 	return nil
 }
 
-// reserved are the names in dist that no archive and no list of digests can
+// reservedNames are the names in dist that no archive and no list of digests can
 // have, in lower case.
-var reserved = map[string]bool{"bin": true, "oci": true, "sbom": true, "release.json": true, "report.html": true}
+var reservedNames = map[string]bool{"bin": true, "oci": true, "sbom": true, "release.json": true, "report.html": true}
 
-// exactGo accepts 1.N.P, 1.NrcP and 1.NbetaP where N is 21 or more: before that,
+// isExactGo accepts 1.N.P, 1.NrcP and 1.NbetaP where N is 21 or more: before that,
 // toolchains are not published as modules.
-func exactGo(s string) bool {
+func isExactGo(s string) bool {
 	rest, ok := strings.CutPrefix(s, "1.")
 	minor, rest := digits(rest)
 	if !ok || len(minor) != 2 || minor < "21" {
@@ -74,9 +74,9 @@ func digits(s string) (number, rest string) {
 	return s[:i], s[i:]
 }
 
-// inside tells whether s is a clean slash-separated path that stays where it
+// isLocalPath tells whether s is a clean slash-separated path that stays where it
 // begins, on every system.
-func inside(s string) bool {
+func isLocalPath(s string) bool {
 	return s != "" && path.Clean(s) == s && s[0] != '/' && s != ".." && !strings.HasPrefix(s, "../") &&
 		!strings.ContainsAny(s, "\\:\n\r")
 }
@@ -107,22 +107,22 @@ func isVariable(s string) bool {
 	return true
 }
 
-// stampValue tells whether a stamp can be handed to the linker.
-func stampValue(name, value string) error {
+// checkStampValue tells whether a stamp can be handed to the linker.
+func checkStampValue(name, value string) error {
 	_, err := Quote([]string{"-X=" + name + "=" + value})
 	return err
 }
 
-func envValue(v string) error {
+func checkEnvValue(v string) error {
 	if strings.ContainsAny(v, "\x00\n\r") {
 		return fmt.Errorf("the value holds a line end or a NUL")
 	}
 	return nil
 }
 
-// envOwner says, for a variable that a release file cannot set, what to do
+// envRemedy says, for a variable that a release file cannot set, what to do
 // instead. Names are compared without case, as windows does.
-func envOwner(name string) string {
+func envRemedy(name string) string {
 	name = strings.ToUpper(name)
 	switch name {
 	case "GOFLAGS":

@@ -24,7 +24,7 @@ func (f *File) Line(key string) int { return f.lines.Line(key) }
 func (f *File) Origin(b Build, key string, entry ...string) string {
 	has := func(path string, table any) (string, bool) {
 		v := reflect.ValueOf(table).Elem()
-		for _, fd := range fields(v.Type()) {
+		for _, fd := range fieldsOf(v.Type()) {
 			if fd.key != key {
 				continue
 			}
@@ -38,7 +38,7 @@ func (f *File) Origin(b Build, key string, entry ...string) string {
 		return "", false
 	}
 	for _, over := range slices.Backward(f.overridesFor(b.Target)) {
-		if path, ok := has(over.key, over.Override); ok && segment(over.Binary, b.Binary) {
+		if path, ok := has(over.key, over.Override); ok && matchSegment(over.Binary, b.Binary) {
 			return path
 		}
 	}

@@ -32,7 +32,7 @@ func schemaOf(t reflect.Type, enum []string) map[string]any {
 		return map[string]any{"type": "object", "additionalProperties": schemaOf(t.Elem(), enum)}
 	case reflect.Struct:
 		properties, required := map[string]any{}, []string{}
-		for _, f := range fields(t) {
+		for _, f := range fieldsOf(t) {
 			properties[f.key] = schemaOf(f.typ, f.enum)
 			if f.required {
 				required = append(required, f.key)

@@ -11,14 +11,14 @@ import (
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
-// placed is a target and the key that it comes from.
-type placed struct {
+// keyedTarget is a target and the key that it comes from.
+type keyedTarget struct {
 	Target
 	key string
 }
 
-// targets expands the matrix itself.
-func (f *File) targets(p *faults, ports []platform.Port) []placed {
+// expandTargets expands the matrix itself.
+func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 	m := f.Matrix
 	variants := map[string][]string{}
 	for _, l := range m.variants() {
@@ -39,7 +39,7 @@ func (f *File) targets(p *faults, ports []platform.Port) []placed {
 		return targets
 	}
 
-	var all []placed
+	var all []keyedTarget
 	seen, out := map[Target]string{}, map[Target]string{} // where a target was added or excluded
 	excluded := make([]bool, len(m.Exclude))
 	// add takes a target in, unless it is there or excluded.
@@ -57,7 +57,7 @@ func (f *File) targets(p *faults, ports []platform.Port) []placed {
 			return by, false
 		}
 		seen[t] = key
-		all = append(all, placed{t, key})
+		all = append(all, keyedTarget{t, key})
 		return "", true
 	}
 
@@ -89,7 +89,7 @@ func (f *File) targets(p *faults, ports []platform.Port) []placed {
 			from = platform.KnownPorts
 		}
 		for _, port := range from {
-			if port.Broken || !segment(g.os, port.OS) || !segment(g.arch, port.Arch) {
+			if port.Broken || !matchSegment(g.os, port.OS) || !matchSegment(g.arch, port.Arch) {
 				continue
 			}
 			targets := ofPort(port.OS, port.Arch)
@@ -136,14 +136,14 @@ func (f *File) targets(p *faults, ports []platform.Port) []placed {
 	return all
 }
 
-// unused reports what selects nothing: most likely it is misspelt.
-func (f *File) unused(p *faults, targets []placed) {
+// reportUnused reports what selects nothing: most likely it is misspelt.
+func (f *File) reportUnused(p *faults, targets []keyedTarget) {
 	matches := func(key string) bool {
 		g := f.globs[key]
-		return slices.ContainsFunc(targets, func(t placed) bool { return g.match(t.Target) })
+		return slices.ContainsFunc(targets, func(t keyedTarget) bool { return g.match(t.Target) })
 	}
 	for _, l := range f.Matrix.variants() {
-		used := slices.ContainsFunc(targets, func(t placed) bool { return slices.Contains(l.arches, t.Arch) })
+		used := slices.ContainsFunc(targets, func(t keyedTarget) bool { return slices.Contains(l.arches, t.Arch) })
 		if *l.list != nil && !used {
 			p.add(tomlfile.Key("matrix", l.key), "", "no target is %s", spelling.Or(l.arches))
 		}
@@ -157,7 +157,7 @@ func (f *File) unused(p *faults, targets []placed) {
 	}
 	for i, o := range f.Overrides {
 		key := tomlfile.Element("override", i)
-		named := func(b Binary) bool { return segment(o.Binary, b.Name) }
+		named := func(b Binary) bool { return matchSegment(o.Binary, b.Name) }
 		switch {
 		case !matches(tomlfile.Key(key, "target")):
 			p.add(tomlfile.Key(key, "target"), "", "%s matches no target", o.Target)

@@ -117,49 +117,49 @@ var funcs = template.FuncMap{
 // builtins are the functions of text/template itself that are let through.
 var builtins = []string{"eq", "ne", "and", "or", "not"}
 
-// text is a template that was found to be sound.
-type text struct {
+// checkedTemplate is a template that was found to be sound.
+type checkedTemplate struct {
 	t      *template.Template
 	binary bool // refers to .Binary
 }
 
-// where says which fields make sense in a template.
-type where struct{ target, binary bool }
+// fieldScope says which fields make sense in a template.
+type fieldScope struct{ target, binary bool }
 
 // parseText checks s as a template for a place and tries it with sample values.
-func parseText(s string, in where) (text, error) {
+func parseTemplate(s string, in fieldScope) (checkedTemplate, error) {
 	if len(s) > maxText {
-		return text{}, fmt.Errorf("template is longer than %d bytes", maxText)
+		return checkedTemplate{}, fmt.Errorf("template is longer than %d bytes", maxText)
 	}
 	t, err := template.New("template").Option("missingkey=error").Funcs(funcs).Parse(s)
 	if err != nil {
-		return text{}, plain(err)
+		return checkedTemplate{}, plainError(err)
 	}
 	if len(t.Templates()) > 1 {
-		return text{}, errors.New("template: define is not available")
+		return checkedTemplate{}, errors.New("template: define is not available")
 	}
-	tx := text{t: t}
+	tx := checkedTemplate{t: t}
 	if t.Tree == nil { // nothing but white space or comments
 		return tx, nil
 	}
-	if err := tx.allow(t.Root, in); err != nil {
-		return text{}, fmt.Errorf("template: %w", err)
+	if err := tx.checkNode(t.Root, in); err != nil {
+		return checkedTemplate{}, fmt.Errorf("template: %w", err)
 	}
 	// Both sides of what depends on Snapshot, and with and without a variant.
 	sample := SampleVars("project")
 	if _, err := tx.expand(sample); err != nil {
-		return text{}, err
+		return checkedTemplate{}, err
 	}
 	sample.Snapshot, sample.Target = true, Target{"linux", "arm", "7"}
 	if _, err := tx.expand(sample); err != nil {
-		return text{}, err
+		return checkedTemplate{}, err
 	}
 	return tx, nil
 }
 
-// allow refuses the parts of the template language that could run for long or
+// checkNode refuses the parts of the template language that could run for long or
 // look behind the documented fields.
-func (tx *text) allow(n parse.Node, in where) error {
+func (tx *checkedTemplate) checkNode(n parse.Node, in fieldScope) error {
 	var nodes []parse.Node
 	switch n := n.(type) {
 	case *parse.ListNode:
@@ -187,24 +187,24 @@ func (tx *text) allow(n parse.Node, in where) error {
 			return fmt.Errorf("function %q is not available", n.Ident)
 		}
 	case *parse.FieldNode:
-		return tx.allowField(n.Ident, in)
+		return tx.checkField(n.Ident, in)
 	case *parse.VariableNode:
 		if len(n.Ident) < 2 || n.Ident[0] != "$" {
 			return errors.New("variables are not available")
 		}
-		return tx.allowField(n.Ident[1:], in)
+		return tx.checkField(n.Ident[1:], in)
 	default:
 		return fmt.Errorf("%s is not available", n)
 	}
 	for _, c := range nodes {
-		if err := tx.allow(c, in); err != nil {
+		if err := tx.checkNode(c, in); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (tx *text) allowField(ident []string, in where) error {
+func (tx *checkedTemplate) checkField(ident []string, in fieldScope) error {
 	switch {
 	case slices.Contains(ident, "String"):
 		return errors.New("no field String")
@@ -219,35 +219,35 @@ func (tx *text) allowField(ident []string, in where) error {
 }
 
 // expand executes the template.
-func (tx text) expand(v Vars) (string, error) {
+func (tx checkedTemplate) expand(v Vars) (string, error) {
 	switch {
 	case tx.t == nil:
 		return "", errors.New("the release file was not made by Parse")
 	case tx.t.Tree == nil:
 		return "", nil
 	}
-	var w limited
+	var w limitedBuffer
 	if err := tx.t.Execute(&w, v.view()); err != nil {
 		if errors.Is(err, errTooLong) {
 			return "", fmt.Errorf("template: %w", errTooLong)
 		}
-		return "", plain(err)
+		return "", plainError(err)
 	}
 	return string(w), nil
 }
 
-// plain takes the name of the engine's own making out of its errors.
-func plain(err error) error {
+// plainError takes the name of the engine's own making out of its errors.
+func plainError(err error) error {
 	s := strings.TrimPrefix(err.Error(), "template: template:")
 	s = strings.ReplaceAll(s, " in type matrix.view", "")
 	s = strings.ReplaceAll(s, " in type matrix.targetView", " in .Target")
 	return fmt.Errorf("template: %s", s)
 }
 
-// limited is a buffer that holds at most maxText bytes.
-type limited []byte
+// limitedBuffer is a buffer that holds at most maxText bytes.
+type limitedBuffer []byte
 
-func (l *limited) Write(p []byte) (int, error) {
+func (l *limitedBuffer) Write(p []byte) (int, error) {
 	if len(*l)+len(p) > maxText {
 		return 0, errTooLong
 	}

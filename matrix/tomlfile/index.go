@@ -112,7 +112,7 @@ type tomlReader struct {
 	last map[string]int // number of elements of arrays of tables
 }
 
-var errShape = errors.New("not TOML")
+var errNotTOML = errors.New("not TOML")
 
 // LimitError is an error that the library must not see the text after.
 type LimitError struct {
@@ -124,25 +124,25 @@ type LimitError struct {
 func (e *LimitError) Error() string { return e.Msg }
 
 // ReadIndex makes the index of a TOML text. The error is a *LimitError, or
-// errShape where the text is no TOML; the index then reaches as far as it was.
+// errNotTOML where the text is no TOML; the index then reaches as far as it was.
 func ReadIndex(s string) (*Index, error) {
 	r := &tomlReader{s: strings.TrimPrefix(s, "\ufeff"), line: 1, at: map[string]int{}, last: map[string]int{}}
-	err := r.document()
+	err := r.readDocument()
 	return &Index{at: r.at, lines: countLines(s)}, err
 }
 
-func (r *tomlReader) document() error {
+func (r *tomlReader) readDocument() error {
 	table := ""
 	for {
-		r.blank(true)
+		r.skipBlank(true)
 		if r.pos >= len(r.s) {
 			return nil
 		}
 		var err error
 		if r.s[r.pos] == '[' {
-			table, err = r.header()
+			table, err = r.readHeader()
 		} else {
-			err = r.pair(table, 0)
+			err = r.readPair(table, 0)
 		}
 		if err != nil {
 			return err
@@ -150,12 +150,12 @@ func (r *tomlReader) document() error {
 	}
 }
 
-// header reads [table] or [[array of tables]] and returns its path.
-func (r *tomlReader) header() (string, error) {
+// readHeader reads [table] or [[array of tables]] and returns its path.
+func (r *tomlReader) readHeader() (string, error) {
 	line := r.line
 	r.pos++
 	array := r.accept('[')
-	parts, err := r.key()
+	parts, err := r.readKey()
 	if err != nil {
 		return "", err
 	}
@@ -178,15 +178,15 @@ func (r *tomlReader) header() (string, error) {
 		}
 	}
 	if !r.accept(']') || array && !r.accept(']') {
-		return "", errShape
+		return "", errNotTOML
 	}
 	return path, nil
 }
 
-// pair reads `key = value` in the table at path.
-func (r *tomlReader) pair(path string, depth int) error {
+// readPair reads `key = value` in the table at path.
+func (r *tomlReader) readPair(path string, depth int) error {
 	line := r.line
-	parts, err := r.key()
+	parts, err := r.readKey()
 	if err != nil {
 		return err
 	}
@@ -197,10 +197,10 @@ func (r *tomlReader) pair(path string, depth int) error {
 		}
 	}
 	if !r.accept('=') {
-		return errShape
+		return errNotTOML
 	}
-	r.blank(false)
-	return r.value(path, depth)
+	r.skipBlank(false)
+	return r.readValue(path, depth)
 }
 
 func (r *tomlReader) mark(path string, line int) error {
@@ -216,17 +216,17 @@ func (r *tomlReader) mark(path string, line int) error {
 	return nil
 }
 
-// value reads one value, which has the given path.
-func (r *tomlReader) value(path string, depth int) error {
+// readValue reads one value, which has the given path.
+func (r *tomlReader) readValue(path string, depth int) error {
 	if depth > maxDepth {
 		return &LimitError{r.line, "nested too deeply"}
 	}
 	if r.pos >= len(r.s) {
-		return errShape
+		return errNotTOML
 	}
 	switch c := r.s[r.pos]; c {
 	case '"', '\'':
-		_, err := r.str()
+		_, err := r.readString()
 		return err
 	case '[', '{':
 		end := byte(']')
@@ -235,7 +235,7 @@ func (r *tomlReader) value(path string, depth int) error {
 		}
 		r.pos++
 		for i := 0; ; i++ {
-			r.blank(true)
+			r.skipBlank(true)
 			if r.accept(end) {
 				return nil
 			}
@@ -243,20 +243,20 @@ func (r *tomlReader) value(path string, depth int) error {
 			if c == '[' {
 				element := Element(path, i)
 				if err = r.mark(element, r.line); err == nil {
-					err = r.value(element, depth+1)
+					err = r.readValue(element, depth+1)
 				}
 			} else {
-				err = r.pair(path, depth+1)
+				err = r.readPair(path, depth+1)
 			}
 			if err != nil {
 				return err
 			}
-			r.blank(true)
+			r.skipBlank(true)
 			if !r.accept(',') {
 				if r.accept(end) {
 					return nil
 				}
-				return errShape
+				return errNotTOML
 			}
 		}
 	default: // a number, a date or a boolean: neither has anything to be confused with
@@ -265,23 +265,23 @@ func (r *tomlReader) value(path string, depth int) error {
 			n = len(r.s) - r.pos
 		}
 		if strings.TrimSpace(r.s[r.pos:r.pos+n]) == "" {
-			return errShape
+			return errNotTOML
 		}
 		r.pos += n
 		return nil
 	}
 }
 
-// key reads a dotted key and the space around it.
-func (r *tomlReader) key() ([]string, error) {
+// readKey reads a dotted key and the space around it.
+func (r *tomlReader) readKey() ([]string, error) {
 	var parts []string
 	for {
-		r.blank(false)
+		r.skipBlank(false)
 		start := r.pos
 		var part string
 		if r.pos < len(r.s) && (r.s[r.pos] == '"' || r.s[r.pos] == '\'') {
 			var err error
-			if part, err = r.str(); err != nil {
+			if part, err = r.readString(); err != nil {
 				return nil, err
 			}
 		} else {
@@ -289,7 +289,7 @@ func (r *tomlReader) key() ([]string, error) {
 				r.pos++
 			}
 			if part = r.s[start:r.pos]; part == "" {
-				return nil, errShape
+				return nil, errNotTOML
 			}
 		}
 		if len(part) > maxPath {
@@ -299,16 +299,16 @@ func (r *tomlReader) key() ([]string, error) {
 		if len(parts) > maxParts {
 			return nil, &LimitError{r.line, fmt.Sprintf("a key has more than %d parts", maxParts)}
 		}
-		r.blank(false)
+		r.skipBlank(false)
 		if !r.accept('.') {
 			return parts, nil
 		}
 	}
 }
 
-// str reads a string of any of the four kinds. Only for a basic string on one
+// readString reads a string of any of the four kinds. Only for a basic string on one
 // line, which may be a key, are escapes resolved.
-func (r *tomlReader) str() (string, error) {
+func (r *tomlReader) readString() (string, error) {
 	quote := r.s[r.pos : r.pos+1]
 	if triple := strings.Repeat(quote, 3); strings.HasPrefix(r.s[r.pos:], triple) {
 		r.pos += 3
@@ -332,7 +332,7 @@ func (r *tomlReader) str() (string, error) {
 				r.pos++
 			}
 		}
-		return "", errShape
+		return "", errNotTOML
 	}
 	start := r.pos
 	for r.pos++; r.pos < len(r.s) && r.s[r.pos] != '\n'; r.pos++ {
@@ -348,7 +348,7 @@ func (r *tomlReader) str() (string, error) {
 			return body, nil
 		}
 	}
-	return "", errShape
+	return "", errNotTOML
 }
 
 // unescape resolves the escapes of a basic string.
@@ -393,8 +393,8 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// blank skips white space; with lines, also line ends and comments.
-func (r *tomlReader) blank(lines bool) {
+// skipBlank skips white space; with lines, also line ends and comments.
+func (r *tomlReader) skipBlank(lines bool) {
 	for r.pos < len(r.s) {
 		switch c := r.s[r.pos]; {
 		case c == ' ' || c == '\t' || c == '\r':
