@@ -11,7 +11,7 @@ import (
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
-// hasKey tells whether the file has the key.
+// hasKey reports whether the file has the key.
 func (p *parser) hasKey(key string) bool { return p.lines.Has(key) }
 
 // fillDefault sets the default of a key that the file does not have, and refuses an

@@ -109,7 +109,7 @@ func (f *File) Builds(ports []platform.Port, v Vars) ([]Build, error) {
 	return builds, nil
 }
 
-// isBuiltFor tells whether binary i is built for t.
+// isBuiltFor reports whether binary i is built for t.
 func (f *File) isBuiltFor(i int, t Target) bool {
 	b := f.Binaries[i]
 	if b.Targets == nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/twicebuild/twice/matrix/platform"
 )
 
-// Match tells whether glob selects t. A glob is "os/arch", which selects every
+// Match reports whether glob selects t. A glob is "os/arch", which selects every
 // variant, or "os/arch/variant"; each segment is a pattern of [path.Match]. The
 // variant is compared in full, so "linux/amd64/v1" selects linux/amd64. A glob
 // that cannot be meant is an error: a bad pattern, a name that Go does not know.

@@ -10,12 +10,12 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// isPrintable tells whether s is ASCII without spaces and control characters.
+// isPrintable reports whether s is ASCII without spaces and control characters.
 func isPrintable(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
-// isNameByte tells whether c is an ASCII letter or digit, "_" or "-".
+// isNameByte reports whether c is an ASCII letter or digit, "_" or "-".
 func isNameByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
 }
@@ -74,7 +74,7 @@ func digits(s string) (number, rest string) {
 	return s[:i], s[i:]
 }
 
-// isLocalPath tells whether s is a clean slash-separated path that stays where it
+// isLocalPath reports whether s is a clean slash-separated path that stays where it
 // begins, on every system.
 func isLocalPath(s string) bool {
 	return s != "" && path.Clean(s) == s && s[0] != '/' && s != ".." && !strings.HasPrefix(s, "../") &&
@@ -107,7 +107,7 @@ func isVariable(s string) bool {
 	return true
 }
 
-// checkStampValue tells whether a stamp can be handed to the linker.
+// checkStampValue reports whether a stamp can be handed to the linker.
 func checkStampValue(name, value string) error {
 	_, err := Quote([]string{"-X=" + name + "=" + value})
 	return err

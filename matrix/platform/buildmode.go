@@ -22,7 +22,7 @@ func pieSupported(os, arch string) bool {
 	return false
 }
 
-// internalLinkPIESupported tells whether Go's own linker can write the port's
+// internalLinkPIESupported reports whether Go's own linker can write the port's
 // PIE, so that no C compiler is asked for.
 func internalLinkPIESupported(os, arch string) bool {
 	switch os + "/" + arch {
@@ -35,7 +35,7 @@ func internalLinkPIESupported(os, arch string) bool {
 	return false
 }
 
-// defaultPIE tells whether the port's executables are PIE unless told otherwise.
+// defaultPIE reports whether the port's executables are PIE unless told otherwise.
 func defaultPIE(os, _ string) bool {
 	switch os {
 	case "android", "ios", "windows", "darwin":
@@ -44,7 +44,7 @@ func defaultPIE(os, _ string) bool {
 	return false
 }
 
-// MustLinkExternal tells whether the port needs the C compiler's linker.
+// MustLinkExternal reports whether the port needs the C compiler's linker.
 func MustLinkExternal(os, arch string, cgo bool) bool {
 	if cgo {
 		switch arch {
@@ -62,7 +62,7 @@ func MustLinkExternal(os, arch string, cgo bool) bool {
 	return os == "android" && arch != "arm64" || os == "ios" && arch == "arm64"
 }
 
-// alwaysPIE tells whether the system or the linker makes a PIE whatever is
+// alwaysPIE reports whether the system or the linker makes a PIE whatever is
 // asked for: Apple's and Android's loaders want nothing else, and on
 // windows/arm64 cmd/link takes -buildmode=exe for pie without a word.
 func alwaysPIE(os, arch string) bool {

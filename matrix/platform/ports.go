@@ -15,9 +15,9 @@ import (
 // says about it.
 type Port struct {
 	OS, Arch string
-	// CgoSupported tells whether cgo exists on the port at all.
+	// CgoSupported reports whether cgo exists on the port at all.
 	CgoSupported bool
-	// FirstClass tells whether a broken port blocks a Go release
+	// FirstClass reports whether a broken port blocks a Go release
 	// (https://go.dev/wiki/PortingPolicy).
 	FirstClass bool
 	// Broken tells that the Go project itself calls the port broken.

@@ -19,7 +19,7 @@ func embedIgnored(f *facts) []Finding {
 	var list []Finding
 	seen := map[string]bool{}
 	for _, b := range f.Builds {
-		for _, p := range f.sources().closure(b) {
+		for _, p := range f.sources().packagesOf(b) {
 			for _, pattern := range p.EmbedPatterns {
 				at := p.EmbedPatternPos[pattern][0]
 				if key := at.String() + pattern; seen[key] {
@@ -27,25 +27,25 @@ func embedIgnored(f *facts) []Finding {
 				} else {
 					seen[key] = true
 				}
-				clean, err := embedded(f.Tree, p.Dir, pattern)
-				f.fail(err)
+				clean, err := embeddedFiles(f.Tree, p.Dir, pattern)
+				f.addReadError(err)
 				var more []string
 				if f.Work != nil {
 					// A work tree may hold anything; what cannot be read is not embedded.
-					work, _ := embedded(f.Work, p.Dir, pattern)
+					work, _ := embeddedFiles(f.Work, p.Dir, pattern)
 					for _, name := range work {
 						if _, committed := slices.BinarySearch(clean, name); !committed {
 							more = append(more, name)
 						}
 					}
 				}
-				finding := Finding{File: f.shown(at.Filename), Line: at.Line}
+				finding := Finding{File: f.displayPath(at.Filename), Line: at.Line}
 				switch {
 				case len(more) > 0 && len(clean) == 0:
-					finding.Message = fmt.Sprintf("go:embed %s matches files that git does not track, and no others: %s", pattern, few(more, 3))
+					finding.Message = fmt.Sprintf("go:embed %s matches files that git does not track, and no others: %s", pattern, firstNames(more, 3))
 				case len(more) > 0:
 					finding.Severity = Warning
-					finding.Message = fmt.Sprintf("go:embed %s also matches files that git does not track, which a build by hand embeds and a release does not: %s", pattern, few(more, 3))
+					finding.Message = fmt.Sprintf("go:embed %s also matches files that git does not track, which a build by hand embeds and a release does not: %s", pattern, firstNames(more, 3))
 				case len(clean) == 0:
 					finding.Message = fmt.Sprintf("go:embed %s matches no file", pattern)
 				default:
@@ -58,10 +58,10 @@ func embedIgnored(f *facts) []Finding {
 	return list
 }
 
-// embedded lists the files that a pattern of go:embed in folder dir stands for,
+// embeddedFiles lists the files that a pattern of go:embed in folder dir stands for,
 // sorted, by the rules of https://pkg.go.dev/embed. Folders that cannot be read
 // are passed over; the error is that of the last one.
-func embedded(tree fs.FS, dir, pattern string) (names []string, err error) {
+func embeddedFiles(tree fs.FS, dir, pattern string) (names []string, err error) {
 	glob, all := strings.CutPrefix(pattern, "all:")
 	sub, err := fs.Sub(tree, dir)
 	if err != nil {
@@ -72,7 +72,7 @@ func embedded(tree fs.FS, dir, pattern string) (names []string, err error) {
 		return nil, nil // a bad pattern, which the compiler tells
 	}
 	for _, match := range matches {
-		if inModule(sub, path.Dir(match)) {
+		if inOtherModule(sub, path.Dir(match)) {
 			continue
 		}
 		walkErr := fs.WalkDir(sub, match, func(name string, d fs.DirEntry, failed error) error {
@@ -106,9 +106,9 @@ func embedded(tree fs.FS, dir, pattern string) (names []string, err error) {
 	return slices.Compact(names), err
 }
 
-// inModule tells whether folder dir below the package's is, or lies in, another
+// inOtherModule reports whether folder dir below the package's is, or lies in, another
 // module.
-func inModule(sub fs.FS, dir string) bool {
+func inOtherModule(sub fs.FS, dir string) bool {
 	for ; dir != "."; dir = path.Dir(dir) {
 		if _, err := fs.Stat(sub, path.Join(dir, "go.mod")); err == nil {
 			return true

@@ -24,13 +24,13 @@ func (f *facts) readMod() *modfile.File {
 		return nil
 	}
 	name := path.Join(f.ModuleDir, "go.mod")
-	data, ok := f.read(name)
+	data, ok := f.readFile(name)
 	if !ok {
 		return nil
 	}
-	mod, err := modfile.Parse(f.shown(name), data, nil)
+	mod, err := modfile.Parse(f.displayPath(name), data, nil)
 	if err != nil {
-		f.fail(err)
+		f.addReadError(err)
 		return nil
 	}
 	if mod.Module == nil {
@@ -39,8 +39,8 @@ func (f *facts) readMod() *modfile.File {
 	return mod
 }
 
-// vendored tells whether the go command takes modules from the vendor folder.
-func (f *facts) vendored() bool {
+// usesVendorFolder reports whether the go command takes modules from the vendor folder.
+func (f *facts) usesVendorFolder() bool {
 	_, err := fs.Stat(f.Tree, path.Join(f.ModuleDir, "vendor", "modules.txt"))
 	return err == nil
 }
@@ -55,7 +55,7 @@ func replaceLocal(f *facts) []Finding {
 		if r.New.Version != "" {
 			continue
 		}
-		needed := !f.vendored() && slices.ContainsFunc(mod.Require, func(q *modfile.Require) bool {
+		needed := !f.usesVendorFolder() && slices.ContainsFunc(mod.Require, func(q *modfile.Require) bool {
 			return q.Mod.Path == r.Old.Path && (r.Old.Version == "" || r.Old.Version == q.Mod.Version)
 		})
 		dir := strings.ReplaceAll(r.New.Path, `\`, "/")
@@ -80,11 +80,11 @@ func replaceLocal(f *facts) []Finding {
 
 func gosumIncomplete(f *facts) []Finding {
 	mod := f.gomod()
-	if mod == nil || len(mod.Require) == 0 || f.vendored() {
+	if mod == nil || len(mod.Require) == 0 || f.usesVendorFolder() {
 		return nil
 	}
 	name := path.Join(f.ModuleDir, "go.sum")
-	data, _ := f.read(name)
+	data, _ := f.readFile(name)
 	sums := map[module.Version]bool{}
 	for line := range strings.Lines(string(data)) {
 		if fields := strings.Fields(line); len(fields) == 3 {
@@ -93,13 +93,13 @@ func gosumIncomplete(f *facts) []Finding {
 	}
 	var certain, likely []string
 	for _, q := range mod.Require {
-		content := replaced(mod, q.Mod)
+		content := replacementOf(mod, q.Mod)
 		if content.Version == "" || sums[content] {
 			continue
 		}
 		gomod := module.Version{Path: content.Path, Version: content.Version + "/go.mod"}
 		switch {
-		case f.imported(q.Mod.Path, mod):
+		case f.importsModule(q.Mod.Path, mod):
 			certain = append(certain, content.String())
 		case q.Indirect && sums[gomod]:
 			// Its packages may not be needed.
@@ -108,20 +108,20 @@ func gosumIncomplete(f *facts) []Finding {
 		}
 	}
 	lacks := func(names []string) string {
-		return "lacks the hash of " + few(names, 3)
+		return "lacks the hash of " + firstNames(names, 3)
 	}
 	var list []Finding
 	if len(certain) > 0 {
-		list = append(list, Finding{File: f.shown(name), Message: lacks(certain) + ": without it the go command refuses the module"})
+		list = append(list, Finding{File: f.displayPath(name), Message: lacks(certain) + ": without it the go command refuses the module"})
 	}
 	if len(likely) > 0 {
-		list = append(list, Finding{File: f.shown(name), Severity: Warning, Message: lacks(likely) + ": the go command refuses a binary that has a package of it"})
+		list = append(list, Finding{File: f.displayPath(name), Severity: Warning, Message: lacks(likely) + ": the go command refuses a binary that has a package of it"})
 	}
 	return list
 }
 
-// replaced returns where the content of m comes from; a folder has no version.
-func replaced(mod *modfile.File, m module.Version) module.Version {
+// replacementOf returns where the content of m comes from; a folder has no version.
+func replacementOf(mod *modfile.File, m module.Version) module.Version {
 	content := m
 	for _, r := range mod.Replace {
 		if r.Old.Path == m.Path && (r.Old.Version == m.Version || r.Old.Version == "" && content == m) {
@@ -131,10 +131,10 @@ func replaced(mod *modfile.File, m module.Version) module.Version {
 	return content
 }
 
-// imported tells whether the main module's own packages in some binary import a
+// importsModule reports whether the main module's own packages in some binary import a
 // package of that required module.
-func (f *facts) imported(modulePath string, mod *modfile.File) bool {
-	for _, path := range f.sources().foreign {
+func (f *facts) importsModule(modulePath string, mod *modfile.File) bool {
+	for _, path := range f.sources().otherImports {
 		owner := ""
 		for _, q := range mod.Require {
 			if p := q.Mod.Path; (path == p || strings.HasPrefix(path, p+"/")) && len(p) > len(owner) {

@@ -30,8 +30,8 @@ func hookGit(f *facts) []Finding    { return f.hookFindings(onGit) }
 // the lint id is about.
 type noteFunc func(id lintid.ID, what string, line int)
 
-// use is one thing in a hook that makes it depend on something.
-type use struct {
+// hookUse is one thing in a hook that makes it depend on something.
+type hookUse struct {
 	id   lintid.ID
 	what string
 	file string // with line, in the source; else at key
@@ -41,7 +41,7 @@ type use struct {
 
 func (f *facts) hookFindings(id lintid.ID) []Finding {
 	var list []Finding
-	for _, u := range f.uses() {
+	for _, u := range f.hookUses() {
 		if u.id == id {
 			list = append(list, Finding{File: u.file, Line: u.line, Key: u.key, Message: u.what})
 		}
@@ -49,14 +49,14 @@ func (f *facts) hookFindings(id lintid.ID) []Finding {
 	return list
 }
 
-// uses reads all hooks, once.
-func (f *facts) uses() []use {
+// hookUses reads all hooks, once.
+func (f *facts) hookUses() []hookUse {
 	if f.hooks != nil {
 		return *f.hooks
 	}
 	r := hookReader{facts: f, seen: map[string]bool{}}
 	for i, argv := range f.Hooks {
-		r.hook(argv, fmt.Sprintf("before[%d].run", i))
+		r.readHook(argv, fmt.Sprintf("before[%d].run", i))
 	}
 	f.hooks = &r.list
 	return r.list
@@ -65,22 +65,22 @@ func (f *facts) uses() []use {
 // hookReader follows a hook into the scripts and directives that it runs.
 type hookReader struct {
 	*facts
-	list []use
+	list []hookUse
 	seen map[string]bool // files
 }
 
 // shells are the programs whose scripts readShell reads.
 var shells = []string{"sh", "bash", "dash", "ash", "ksh", "zsh"}
 
-// hook judges the argv that stands at key.
-func (r *hookReader) hook(argv []string, key string) {
-	note := func(id lintid.ID, what string, _ int) { r.list = append(r.list, use{id: id, what: what, key: key}) }
-	r.run(argv, r.ModuleDir, note)
+// readHook judges the argv that stands at key.
+func (r *hookReader) readHook(argv []string, key string) {
+	note := func(id lintid.ID, what string, _ int) { r.list = append(r.list, hookUse{id: id, what: what, key: key}) }
+	r.readCommand(argv, r.ModuleDir, note)
 }
 
-// run judges a command that runs in folder dir of the tree.
-func (r *hookReader) run(argv []string, dir string, note noteFunc) {
-	if argv = afterPrefixes(argv); len(argv) == 0 {
+// readCommand judges a command that runs in folder dir of the tree.
+func (r *hookReader) readCommand(argv []string, dir string, note noteFunc) {
+	if argv = dropPrefixes(argv); len(argv) == 0 {
 		return
 	}
 	name := path.Base(argv[0])
@@ -95,23 +95,23 @@ func (r *hookReader) run(argv []string, dir string, note noteFunc) {
 			args = args[1:]
 		}
 		if len(args) > 0 {
-			r.script(path.Join(dir, args[0]))
+			r.readScript(path.Join(dir, args[0]))
 		}
 	case name == "go" && len(argv) > 1 && argv[1] == "generate":
-		r.generate()
+		r.readDirectives()
 	case strings.Contains(argv[0], "/") && !path.IsAbs(argv[0]):
-		r.script(path.Join(dir, argv[0]))
+		r.readScript(path.Join(dir, argv[0]))
 	}
 	judgeCommand(command{argv, 0}, note)
 }
 
-// script judges a shell script of the tree.
-func (r *hookReader) script(name string) {
+// readScript judges a shell script of the tree.
+func (r *hookReader) readScript(name string) {
 	if r.Tree == nil || !fs.ValidPath(name) || r.seen[name] {
 		return
 	}
 	r.seen[name] = true
-	data, ok := r.read(name)
+	data, ok := r.readFile(name)
 	if !ok {
 		return
 	}
@@ -123,19 +123,19 @@ func (r *hookReader) script(name string) {
 	} else if bytes.IndexByte(data, 0) >= 0 {
 		return // a program
 	}
-	judgeScript(string(data), 1, r.in(name))
+	judgeScript(string(data), 1, r.noteIn(name))
 }
 
-// in notes what is found in a file of the tree.
-func (r *hookReader) in(name string) noteFunc {
+// noteIn notes what is found in a file of the tree.
+func (r *hookReader) noteIn(name string) noteFunc {
 	return func(id lintid.ID, what string, line int) {
-		r.list = append(r.list, use{id: id, what: what, file: r.shown(name), line: line})
+		r.list = append(r.list, hookUse{id: id, what: what, file: r.displayPath(name), line: line})
 	}
 }
 
-// generate judges the directives of go generate in the whole module, whichever
+// readDirectives judges the directives of go generate in the whole module, whichever
 // packages the hook names.
-func (r *hookReader) generate() {
+func (r *hookReader) readDirectives() {
 	if r.Tree == nil || r.seen["go:generate"] {
 		return
 	}
@@ -149,7 +149,7 @@ func (r *hookReader) generate() {
 		case d.IsDir() || !strings.HasSuffix(name, ".go"):
 			return nil
 		}
-		data, ok := r.read(name)
+		data, ok := r.readFile(name)
 		if !ok || !bytes.Contains(data, []byte("//go:generate ")) {
 			return nil
 		}
@@ -157,18 +157,18 @@ func (r *hookReader) generate() {
 		for text := range strings.Lines(string(data)) {
 			line++
 			if args, ok := strings.CutPrefix(strings.TrimSpace(text), "//go:generate "); ok && strings.HasPrefix(text, "//") {
-				note := r.in(name)
-				r.run(directive(args), path.Dir(name), func(id lintid.ID, what string, _ int) { note(id, what, line) })
+				note := r.noteIn(name)
+				r.readCommand(splitDirective(args), path.Dir(name), func(id lintid.ID, what string, _ int) { note(id, what, line) })
 			}
 		}
 		return nil
 	})
-	r.fail(err)
+	r.addReadError(err)
 }
 
-// directive splits the arguments of a go:generate line, as go generate does:
+// splitDirective splits the arguments of a go:generate line, as go generate does:
 // at spaces, where a word that begins with a double quote is a Go string.
-func directive(s string) []string {
+func splitDirective(s string) []string {
 	var words []string
 	for s = strings.TrimLeft(s, " \t"); s != ""; s = strings.TrimLeft(s, " \t") {
 		if prefix, err := strconv.QuotedPrefix(s); err == nil && s[0] == '"' {
@@ -239,7 +239,7 @@ func judgeCommand(c command, note noteFunc) {
 	id := hookCommands[name]
 	switch name {
 	case "date":
-		if !fixedDate(args) {
+		if !isFixedDate(args) {
 			id = onClock
 		}
 	case "printf":
@@ -255,7 +255,7 @@ func judgeCommand(c command, note noteFunc) {
 			id = onRandom
 		}
 	case "git":
-		if verb, rest := gitVerb(args); unsteadyGit(verb, rest) {
+		if verb, rest := splitGitVerb(args); gitVaries(verb, rest) {
 			name, id = "git "+verb, onGit
 		}
 	}
@@ -269,8 +269,8 @@ func judgeCommand(c command, note noteFunc) {
 	}
 }
 
-// fixedDate tells whether date is asked about a time that it is given.
-func fixedDate(args []string) bool {
+// isFixedDate reports whether date is asked about a time that it is given.
+func isFixedDate(args []string) bool {
 	for i, a := range args {
 		value := ""
 		switch {
@@ -291,8 +291,8 @@ func fixedDate(args []string) bool {
 	return false
 }
 
-// gitVerb skips the options before git's verb.
-func gitVerb(args []string) (string, []string) {
+// splitGitVerb skips the options before git's verb.
+func splitGitVerb(args []string) (string, []string) {
 	for i := 0; i < len(args); i++ {
 		switch a := args[i]; {
 		case slices.Contains([]string{"-C", "-c", "--git-dir", "--work-tree", "--namespace"}, a):
@@ -304,10 +304,10 @@ func gitVerb(args []string) (string, []string) {
 	return "", nil
 }
 
-// unsteadyGit tells whether the answer of git depends on more than the commit:
+// gitVaries reports whether the answer of git depends on more than the commit:
 // on tags and branches, on how many objects there are (the length of an
 // abbreviated name), on remotes and settings.
-func unsteadyGit(verb string, args []string) bool {
+func gitVaries(verb string, args []string) bool {
 	switch verb {
 	case "describe", "status", "branch", "symbolic-ref", "name-rev", "remote", "var", "tag":
 		return true

@@ -196,7 +196,7 @@ func Run(in Input) (found, silenced []Finding, err error) {
 			finding.Severity = cmp.Or(finding.Severity, l.Severity)
 			finding.Hint = cmp.Or(finding.Hint, l.Remedy)
 			// Names of files, tags and variables are a stranger's.
-			finding.File, finding.Message = printable(finding.File), printable(finding.Message)
+			finding.File, finding.Message = escapeUnprintable(finding.File), escapeUnprintable(finding.Message)
 			if finding.Key != "" {
 				finding.File, finding.Line = in.File.Name(), in.File.Line(finding.Key)
 			}
@@ -210,11 +210,11 @@ func Run(in Input) (found, silenced []Finding, err error) {
 	if f.errs != nil {
 		return nil, nil, fmt.Errorf("lint: %w", errors.Join(f.errs...))
 	}
-	return sorted(found, in.File.Name()), sorted(silenced, in.File.Name()), nil
+	return sortFindings(found, in.File.Name()), sortFindings(silenced, in.File.Name()), nil
 }
 
-// printable writes what a terminal does not only show as Go escapes it.
-func printable(s string) string {
+// escapeUnprintable writes what a terminal does not only show as Go escapes it.
+func escapeUnprintable(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) && utf8.ValidString(s) {
 		return s
 	}
@@ -230,9 +230,9 @@ func printable(s string) string {
 	return b.String()
 }
 
-// sorted puts what is about no file first, then the release file, then the
+// sortFindings puts what is about no file first, then the release file, then the
 // source; of what is in one place the worst comes last.
-func sorted(list []Finding, release string) []Finding {
+func sortFindings(list []Finding, release string) []Finding {
 	rank := func(f Finding) int {
 		switch f.File {
 		case "":
@@ -255,21 +255,21 @@ type facts struct {
 	errs    []error
 	mod     *modfile.File
 	modRead bool
-	hooks   *[]use
+	hooks   *[]hookUse
 	src     *sources
 }
 
-// fail remembers why the source could not be read. What is not there is no
+// addReadError remembers why the source could not be read. What is not there is no
 // such reason.
-func (f *facts) fail(err error) {
+func (f *facts) addReadError(err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.errs = append(f.errs, err)
 	}
 }
 
-// shown is how a finding calls a file of the tree: relative to the release
+// displayPath is how a finding calls a file of the tree: relative to the release
 // file's folder.
-func (f *facts) shown(name string) string {
+func (f *facts) displayPath(name string) string {
 	if f.ConfigDir == "." {
 		return name
 	}
@@ -286,9 +286,9 @@ func (f *facts) shown(name string) string {
 // maxRead bounds a file that is read, in bytes.
 const maxRead = 16 << 20
 
-// read returns the content of a regular file of the tree. A symbolic link that
+// readFile returns the content of a regular file of the tree. A symbolic link that
 // leads nowhere in it is no file.
-func (f *facts) read(name string) ([]byte, bool) {
+func (f *facts) readFile(name string) ([]byte, bool) {
 	info, err := fs.Lstat(f.Tree, name)
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		if info, err = fs.Stat(f.Tree, name); err != nil {
@@ -302,13 +302,13 @@ func (f *facts) read(name string) ([]byte, bool) {
 	if err == nil {
 		data, err = fs.ReadFile(f.Tree, name)
 	}
-	f.fail(err)
+	f.addReadError(err)
 	return data, err == nil
 }
 
-// where says for which of all builds something holds: for all of them it says
+// buildsPrefix says for which of all builds something holds: for all of them it says
 // nothing.
-func where(some, all []matrix.Build) string {
+func buildsPrefix(some, all []matrix.Build) string {
 	if len(some) == len(all) {
 		return ""
 	}
@@ -325,20 +325,20 @@ func where(some, all []matrix.Build) string {
 		}
 		names = append(names, name)
 	}
-	return few(names, 3) + ": "
+	return firstNames(names, 3) + ": "
 }
 
-// few lists the first names.
-func few(names []string, most int) string {
+// firstNames lists the first names.
+func firstNames(names []string, most int) string {
 	if len(names) > most+1 {
 		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
 	}
 	return strings.Join(names, ", ")
 }
 
-// eachBuild asks about every build, and makes one finding of those that have
+// findInBuilds asks about every build, and makes one finding of those that have
 // the key and the message in common. A key "" is no finding.
-func (f *facts) eachBuild(ask func(matrix.Build) (key, message string)) []Finding {
+func (f *facts) findInBuilds(ask func(matrix.Build) (key, message string)) []Finding {
 	type same struct{ key, message string }
 	var order []same
 	builds := map[same][]matrix.Build{}
@@ -355,7 +355,7 @@ func (f *facts) eachBuild(ask func(matrix.Build) (key, message string)) []Findin
 	}
 	var list []Finding
 	for _, s := range order {
-		list = append(list, Finding{Key: s.key, Message: where(builds[s], f.Builds) + s.message})
+		list = append(list, Finding{Key: s.key, Message: buildsPrefix(builds[s], f.Builds) + s.message})
 	}
 	return list
 }

@@ -253,7 +253,7 @@ func TestShown(t *testing.T) {
 		{"a/c", "b.go", "../../b.go"},
 		{"a", "ab/c.go", "../ab/c.go"},
 	} {
-		if got := (&facts{Input: Input{ConfigDir: tt.dir}}).shown(tt.name); got != tt.want {
+		if got := (&facts{Input: Input{ConfigDir: tt.dir}}).displayPath(tt.name); got != tt.want {
 			t.Errorf("%s from %s: %s, want %s", tt.name, tt.dir, got, tt.want)
 		}
 	}

@@ -14,9 +14,9 @@ import (
 // The go command that does this for a release heeds them.
 var fetching = []string{"GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS"}
 
-// ambient returns the settings, of NAME=value pairs, that would have a say in a
+// ambientSettings returns the settings, of NAME=value pairs, that would have a say in a
 // build by hand and have none here, for a message.
-func (f *facts) ambient(pairs []string) string {
+func (f *facts) ambientSettings(pairs []string) string {
 	cgo := slices.ContainsFunc(f.Builds, func(b matrix.Build) bool { return b.Options.Cgo })
 	var names []string
 	for _, pair := range pairs {
@@ -43,11 +43,11 @@ func (f *facts) ambient(pairs []string) string {
 		names = append(names, name+"="+value)
 	}
 	slices.Sort(names)
-	return few(slices.Compact(names), 6)
+	return firstNames(slices.Compact(names), 6)
 }
 
 func ambientEnvironment(f *facts) []Finding {
-	settings := f.ambient(f.Machine.Env)
+	settings := f.ambientSettings(f.Machine.Env)
 	if settings == "" {
 		return nil
 	}
@@ -59,7 +59,7 @@ func ambientGoEnv(f *facts) []Finding {
 	for line := range strings.Lines(string(f.Machine.GoEnv)) {
 		pairs = append(pairs, strings.TrimSpace(line))
 	}
-	settings := f.ambient(pairs)
+	settings := f.ambientSettings(pairs)
 	if settings == "" {
 		return nil
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 func trimpathOff(f *facts) []Finding {
-	return f.eachBuild(func(b matrix.Build) (string, string) {
+	return f.findInBuilds(func(b matrix.Build) (string, string) {
 		if b.Options.Trimpath {
 			return "", ""
 		}
@@ -24,16 +24,16 @@ func trimpathOff(f *facts) []Finding {
 // derives a UUID from the recipe, and with "keep" the linker makes one from a
 // build ID that depends on all that is compiled.
 func lcUUID(f *facts) []Finding {
-	return f.eachBuild(func(b matrix.Build) (string, string) {
+	return f.findInBuilds(func(b matrix.Build) (string, string) {
 		if b.Target.OS != "darwin" {
 			return "", ""
 		}
 		for _, arg := range b.Options.ExtLDFlags {
-			if b.Options.Cgo && noUUID(arg) {
+			if b.Options.Cgo && isNoUUID(arg) {
 				return f.File.Origin(b, "extldflags"), arg + " takes LC_UUID away"
 			}
 		}
-		if flags, ok := recipe.Lookup(b.Env, "CGO_LDFLAGS"); ok && b.Options.Cgo && slices.ContainsFunc(strings.Fields(flags), noUUID) {
+		if flags, ok := recipe.Lookup(b.Env, "CGO_LDFLAGS"); ok && b.Options.Cgo && slices.ContainsFunc(strings.Fields(flags), isNoUUID) {
 			return f.File.Origin(b, "env", "CGO_LDFLAGS"), "-no_uuid takes LC_UUID away"
 		}
 		if id := b.Options.BuildID; id != "" && id != "keep" {
@@ -43,10 +43,10 @@ func lcUUID(f *facts) []Finding {
 	})
 }
 
-func noUUID(arg string) bool { return slices.Contains(strings.Split(arg, ","), "-no_uuid") }
+func isNoUUID(arg string) bool { return slices.Contains(strings.Split(arg, ","), "-no_uuid") }
 
 func pieLoader(f *facts) []Finding {
-	return f.eachBuild(func(b matrix.Build) (string, string) {
+	return f.findInBuilds(func(b matrix.Build) (string, string) {
 		static := slices.ContainsFunc(b.Options.ExtLDFlags, func(s string) bool {
 			return slices.Contains([]string{"-static", "--static", "-static-pie", "--static-pie"}, s)
 		})
@@ -70,27 +70,27 @@ func pieLoader(f *facts) []Finding {
 var cgoFlags = []string{"CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_CXXFLAGS", "CGO_FFLAGS", "CGO_LDFLAGS"}
 
 func cgoPaths(f *facts) []Finding {
-	list := f.eachBuild(func(b matrix.Build) (string, string) {
+	list := f.findInBuilds(func(b matrix.Build) (string, string) {
 		if !b.Options.Cgo || b.Options.Trimpath {
 			return "", ""
 		}
 		return f.File.Origin(b, "trimpath"), "cgo without trimpath: the go command gives the C compiler no -ffile-prefix-map for the source, so __FILE__ and debug information hold its path"
 	})
-	list = append(list, f.eachBuild(func(b matrix.Build) (string, string) {
-		return hostPath(f.File.Origin(b, "extldflags"), b, b.Options.ExtLDFlags)
+	list = append(list, f.findInBuilds(func(b matrix.Build) (string, string) {
+		return findHostPath(f.File.Origin(b, "extldflags"), b, b.Options.ExtLDFlags)
 	})...)
 	for _, name := range cgoFlags {
-		list = append(list, f.eachBuild(func(b matrix.Build) (string, string) {
+		list = append(list, f.findInBuilds(func(b matrix.Build) (string, string) {
 			value, _ := recipe.Lookup(b.Env, name)
-			return hostPath(f.File.Origin(b, "env", name), b, strings.Fields(value))
+			return findHostPath(f.File.Origin(b, "env", name), b, strings.Fields(value))
 		})...)
 	}
 	return list
 }
 
-// hostPath looks for a folder of the machine in arguments, which stand at key,
+// findHostPath looks for a folder of the machine in arguments, which stand at key,
 // of a C compiler or linker.
-func hostPath(key string, b matrix.Build, args []string) (string, string) {
+func findHostPath(key string, b matrix.Build, args []string) (string, string) {
 	for _, arg := range args {
 		if !b.Options.Cgo || strings.Contains(arg, "-rpath") || strings.Contains(arg, "-dynamic-linker") {
 			continue // paths of the machine that runs the program
@@ -107,7 +107,7 @@ func hostPath(key string, b matrix.Build, args []string) (string, string) {
 	return "", ""
 }
 
-// isAbs tells whether s is an absolute path on some system, which need not be
+// isAbs reports whether s is an absolute path on some system, which need not be
 // that of the machine.
 func isAbs(s string) bool {
 	drive := len(s) > 2 && s[1] == ':' && (s[2] == '\\' || s[2] == '/')
@@ -115,7 +115,7 @@ func isAbs(s string) bool {
 }
 
 func cgoCompiler(f *facts) []Finding {
-	return f.eachBuild(func(b matrix.Build) (string, string) {
+	return f.findInBuilds(func(b matrix.Build) (string, string) {
 		if !b.Options.Cgo {
 			return "", ""
 		}

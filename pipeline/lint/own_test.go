@@ -36,11 +36,11 @@ func TestOwn(t *testing.T) {
 	}
 	// It did look: the packages were read, and a stamp that is misspelt is seen.
 	f := &facts{Input: in}
-	if n := len(f.sources().closure(builds[0])); n < 20 {
+	if n := len(f.sources().packagesOf(builds[0])); n < 20 {
 		t.Errorf("%d packages were read", n)
 	}
-	if why, _ := f.sources().stamp(builds[0], "main.vrsion"); why == "" || f.src.meant["main.vrsion"] == "" {
-		t.Errorf("a misspelt stamp: %q, %q", why, f.src.meant["main.vrsion"])
+	if why, _ := f.sources().checkStamp(builds[0], "main.vrsion"); why == "" || f.src.suggestions["main.vrsion"] == "" {
+		t.Errorf("a misspelt stamp: %q, %q", why, f.src.suggestions["main.vrsion"])
 	}
 }
 

@@ -23,10 +23,10 @@ func dirtyTree(f *facts) []Finding {
 	}
 	var list []Finding
 	if m := f.Repository.Modified; len(m) > 0 {
-		list = append(list, Finding{Message: "uncommitted changes are built here, and a release refuses them: " + few(m, 5)})
+		list = append(list, Finding{Message: "uncommitted changes are built here, and a release refuses them: " + firstNames(m, 5)})
 	}
 	if u := f.Repository.Untracked; len(u) > 0 {
-		list = append(list, Finding{Message: "untracked files are left out here, and a release refuses them: " + few(u, 5)})
+		list = append(list, Finding{Message: "untracked files are left out here, and a release refuses them: " + firstNames(u, 5)})
 	}
 	return list
 }
@@ -42,7 +42,7 @@ func linkedWorktree(f *facts) []Finding {
 var versionLike = regexp.MustCompile(`^(?i:release|version|ver)?[-/_]?[vV]?[0-9]+([._-][0-9A-Za-z+]+)*$`)
 
 func tagNoSemver(f *facts) []Finding {
-	if f.Repository == nil || f.Repository.released() {
+	if f.Repository == nil || f.Repository.hasVersionTag() {
 		return nil
 	}
 	var list []Finding
@@ -66,8 +66,8 @@ func tagNoSemver(f *facts) []Finding {
 	return list
 }
 
-// released tells whether a tag at HEAD gives a version.
-func (r *Repository) released() bool {
+// hasVersionTag reports whether a tag at HEAD gives a version.
+func (r *Repository) hasVersionTag() bool {
 	return r.Tag != "" || slices.ContainsFunc(r.Tags, func(t string) bool {
 		v := path.Base(t)
 		return semver.IsValid(v) && semver.Canonical(v) == v
@@ -75,7 +75,7 @@ func (r *Repository) released() bool {
 }
 
 func tagMissing(f *facts) []Finding {
-	if f.Repository == nil || f.Repository.Shallow || f.Repository.released() {
+	if f.Repository == nil || f.Repository.Shallow || f.Repository.hasVersionTag() {
 		return nil
 	}
 	if v := f.File.Version; v != "auto" {
@@ -96,7 +96,7 @@ func subfolderModule(f *facts) []Finding {
 		return nil
 	}
 	return []Finding{{
-		File:    f.shown(path.Join(f.ModuleDir, "go.mod")),
+		File:    f.displayPath(path.Join(f.ModuleDir, "go.mod")),
 		Message: "the module is in a folder of a repository that has no go.mod at its top, so Go stamps its version as (devel)",
 	}}
 }

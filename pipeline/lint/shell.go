@@ -28,7 +28,7 @@ const maxNesting = 20
 // what it does not understand it passes over. Line numbers begin at line.
 func readShell(script string, line int) ([]command, []variable) {
 	r := &shellReader{s: script, line: line}
-	r.commands(0, 0)
+	r.readCommands(0, 0)
 	return r.found, r.vars
 }
 
@@ -53,12 +53,12 @@ var prefixes = []string{
 	"if", "then", "else", "elif", "while", "until", "do", "!", "{", "time", "exec", "command", "builtin", "eval", "env", "sudo", "nohup", "nice", "xargs",
 }
 
-// commands reads up to the end, or to close at the level where it was opened.
-func (r *shellReader) commands(closing byte, depth int) {
+// readCommands reads up to the end, or to close at the level where it was opened.
+func (r *shellReader) readCommands(closing byte, depth int) {
 	var words []string
 	at := r.line
 	end := func() {
-		if words = afterPrefixes(words); len(words) > 0 {
+		if words = dropPrefixes(words); len(words) > 0 {
 			r.found = append(r.found, command{words, at})
 		}
 		words = nil
@@ -78,7 +78,7 @@ func (r *shellReader) commands(closing byte, depth int) {
 			end()
 			r.pos++
 			r.line++
-			r.heredocs(depth)
+			r.readHeredocs(depth)
 		case ' ', '\t', '\r':
 			r.pos++
 		case ';', '&', '|', ')':
@@ -88,14 +88,14 @@ func (r *shellReader) commands(closing byte, depth int) {
 			end()
 			r.pos++
 			if depth < maxNesting {
-				r.within(')', depth)
+				r.readWithin(')', depth)
 			}
 		case '#':
 			for r.pos < len(r.s) && r.s[r.pos] != '\n' {
 				r.pos++
 			}
 		case '<', '>':
-			if file := r.redirection(depth); file != "" && len(words) > 0 {
+			if file := r.readRedirection(depth); file != "" && len(words) > 0 {
 				words = append(words, file)
 			}
 		default:
@@ -107,13 +107,13 @@ func (r *shellReader) commands(closing byte, depth int) {
 			if len(words) == 0 {
 				at = r.line
 			}
-			words = append(words, r.word(depth))
+			words = append(words, r.readWord(depth))
 		}
 	}
 }
 
-// afterPrefixes drops what stands before the name of a command.
-func afterPrefixes(words []string) []string {
+// dropPrefixes drops what stands before the name of a command.
+func dropPrefixes(words []string) []string {
 	for i := 0; i < len(words); i++ {
 		name, _, assigns := strings.Cut(words[i], "=")
 		switch {
@@ -139,9 +139,9 @@ func isNameByte(c byte) bool {
 	return c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// redirection reads < and > and returns the file, or remembers the here-document
+// readRedirection reads < and > and returns the file, or remembers the here-document
 // of <<.
-func (r *shellReader) redirection(depth int) string {
+func (r *shellReader) readRedirection(depth int) string {
 	rest := r.s[r.pos:]
 	r.pos++
 	switch {
@@ -152,9 +152,9 @@ func (r *shellReader) redirection(depth int) string {
 	case strings.HasPrefix(rest, "<<"):
 		r.pos++
 		d := heredoc{tabs: r.accept('-')}
-		r.blank()
+		r.skipBlank()
 		start := r.pos
-		d.end = r.word(depth)
+		d.end = r.readWord(depth)
 		d.quoted = strings.ContainsAny(r.s[start:r.pos], `'"\`)
 		r.docs = append(r.docs, d)
 		return ""
@@ -163,14 +163,14 @@ func (r *shellReader) redirection(depth int) string {
 			r.accept('|')
 		}
 	}
-	r.blank()
+	r.skipBlank()
 	if r.pos == len(r.s) || strings.IndexByte("\n;&|()<>", r.s[r.pos]) >= 0 {
 		return ""
 	}
-	return r.word(depth)
+	return r.readWord(depth)
 }
 
-func (r *shellReader) blank() {
+func (r *shellReader) skipBlank() {
 	for r.accept(' ') || r.accept('\t') {
 	}
 }
@@ -183,8 +183,8 @@ func (r *shellReader) accept(c byte) bool {
 	return false
 }
 
-// heredocs reads the documents that the line before announced.
-func (r *shellReader) heredocs(depth int) {
+// readHeredocs reads the documents that the line before announced.
+func (r *shellReader) readHeredocs(depth int) {
 	docs := r.docs
 	r.docs = nil
 	for _, d := range docs {
@@ -197,7 +197,7 @@ func (r *shellReader) heredocs(depth int) {
 			stop := r.pos + len(text)
 			if !d.quoted && mark != d.end {
 				for r.pos < stop {
-					r.expansion(depth)
+					r.readExpansion(depth)
 				}
 			}
 			r.pos = max(r.pos, stop)
@@ -211,8 +211,8 @@ func (r *shellReader) heredocs(depth int) {
 	}
 }
 
-// word reads one word, with at least one byte of the script.
-func (r *shellReader) word(depth int) string {
+// readWord reads one word, with at least one byte of the script.
+func (r *shellReader) readWord(depth int) string {
 	var b strings.Builder
 	for start := r.pos; r.pos < len(r.s); {
 		switch c := r.s[r.pos]; c {
@@ -227,7 +227,7 @@ func (r *shellReader) word(depth int) string {
 		case '"':
 			r.pos++
 			for r.pos < len(r.s) && r.s[r.pos] != '"' {
-				b.WriteString(r.expansion(depth))
+				b.WriteString(r.readExpansion(depth))
 			}
 			r.accept('"')
 		case '`':
@@ -237,9 +237,9 @@ func (r *shellReader) word(depth int) string {
 				}
 				return b.String()
 			}
-			b.WriteString(r.expansion(depth))
+			b.WriteString(r.readExpansion(depth))
 		case '\\', '$':
-			b.WriteString(r.expansion(depth))
+			b.WriteString(r.readExpansion(depth))
 		case ' ', '\t', '\r', '\n', ';', '&', '|', '(', ')', '<', '>':
 			if r.pos == start {
 				r.pos++ // where a word had to be
@@ -253,9 +253,9 @@ func (r *shellReader) word(depth int) string {
 	return b.String()
 }
 
-// expansion reads one character, or one $ or ` with what belongs to it, and
+// readExpansion reads one character, or one $ or ` with what belongs to it, and
 // returns it as it is written.
-func (r *shellReader) expansion(depth int) string {
+func (r *shellReader) readExpansion(depth int) string {
 	start := r.pos
 	c := r.s[r.pos]
 	r.pos++
@@ -272,11 +272,11 @@ func (r *shellReader) expansion(depth int) string {
 		return rest[:1]
 	case depth >= maxNesting:
 	case c == '`':
-		r.within('`', depth)
+		r.readWithin('`', depth)
 	case c == '$' && strings.HasPrefix(rest, "("):
 		r.pos++
 		arithmetic := r.accept('(') // read like a list of commands
-		r.within(')', depth)
+		r.readWithin(')', depth)
 		if arithmetic {
 			r.accept(')')
 		}
@@ -285,27 +285,27 @@ func (r *shellReader) expansion(depth int) string {
 		for r.pos < len(r.s) && strings.IndexByte("#!", r.s[r.pos]) >= 0 {
 			r.pos++
 		}
-		r.name()
+		r.readName()
 		for r.pos < len(r.s) && r.s[r.pos] != '}' && r.s[r.pos] != '\n' {
-			r.expansion(depth + 1)
+			r.readExpansion(depth + 1)
 		}
 		r.accept('}')
 	case c == '$':
-		r.name()
+		r.readName()
 	}
 	return r.s[start:r.pos]
 }
 
-// within reads commands up to closing.
-func (r *shellReader) within(closing byte, depth int) {
+// readWithin reads commands up to closing.
+func (r *shellReader) readWithin(closing byte, depth int) {
 	ticks := r.ticks
 	r.ticks = closing == '`'
-	r.commands(closing, depth+1)
+	r.readCommands(closing, depth+1)
 	r.ticks = ticks
 }
 
-// name reads the name of a variable.
-func (r *shellReader) name() {
+// readName reads the name of a variable.
+func (r *shellReader) readName() {
 	start := r.pos
 	for r.pos < len(r.s) && isNameByte(r.s[r.pos]) {
 		r.pos++

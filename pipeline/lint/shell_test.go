@@ -90,7 +90,7 @@ func TestDirective(t *testing.T) {
 		`sh -c "date > \"t u\"" x`: {"sh", "-c", `date > "t u"`, "x"},
 		`a "b`:                     {"a", `"b`},
 	} {
-		if got := directive(in); !slices.Equal(got, want) {
+		if got := splitDirective(in); !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
@@ -101,7 +101,7 @@ func TestFixedDate(t *testing.T) {
 		"": false, "+%s": false, "-u": false, "-d yesterday": false, "-d @1700000000": true, "-u -d @$SOURCE_DATE_EPOCH +%F": true,
 		"--date=@0": true, "--date=now": false, "-r 1700000000": true, "-r main.go": false, "-d": false, "--date $(git log -1 --format=%cI)": true,
 	} {
-		if got := fixedDate(strings.Fields(s)); got != want {
+		if got := isFixedDate(strings.Fields(s)); got != want {
 			t.Errorf("date %s: %v", s, got)
 		}
 	}

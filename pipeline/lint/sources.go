@@ -20,15 +20,15 @@ type sources struct {
 	*facts
 	// module is the main module's path; "" where there is no go.mod.
 	module string
-	// foreign are the import paths of packages of other modules that they
+	// otherImports are the import paths of packages of other modules that they
 	// import, sorted.
-	foreign []string
+	otherImports []string
 
-	files    map[string][]byte
-	packages map[string]*build.Package // by setting and folder
-	nested   map[string]bool           // by folder: in another module
-	declared map[string]*declarations  // by folder and files
-	meant    map[string]string         // by stamp: a hint
+	files       map[string][]byte
+	packages    map[string]*build.Package // by setting and folder
+	nested      map[string]bool           // by folder: in another module
+	declared    map[string]*declarations  // by folder and files
+	suggestions map[string]string         // by stamp: a hint
 }
 
 // sources reads the packages of every build, once.
@@ -36,71 +36,71 @@ func (f *facts) sources() *sources {
 	if f.src != nil {
 		return f.src
 	}
-	s := &sources{facts: f, files: map[string][]byte{}, packages: map[string]*build.Package{}, nested: map[string]bool{}, declared: map[string]*declarations{}, meant: map[string]string{}}
+	s := &sources{facts: f, files: map[string][]byte{}, packages: map[string]*build.Package{}, nested: map[string]bool{}, declared: map[string]*declarations{}, suggestions: map[string]string{}}
 	f.src = s
 	if mod := f.gomod(); mod != nil {
 		s.module = mod.Module.Mod.Path
 	}
 	for _, b := range f.Builds {
-		for _, p := range s.closure(b) {
+		for _, p := range s.packagesOf(b) {
 			for _, imported := range p.Imports {
-				if _, own := s.folder(imported); !own && !standard(imported) {
-					s.foreign = append(s.foreign, imported)
+				if _, own := s.folderOf(imported); !own && !isStandard(imported) {
+					s.otherImports = append(s.otherImports, imported)
 				}
 			}
 		}
 	}
-	slices.Sort(s.foreign)
-	s.foreign = slices.Compact(s.foreign)
+	slices.Sort(s.otherImports)
+	s.otherImports = slices.Compact(s.otherImports)
 	return s
 }
 
-// standard tells whether an import path is one of the Go distribution, or C.
-func standard(importPath string) bool {
+// isStandard reports whether an import path is one of the Go distribution, or C.
+func isStandard(importPath string) bool {
 	first, _, _ := strings.Cut(importPath, "/")
 	return !strings.Contains(first, ".")
 }
 
-// folder returns the folder in the tree of a package of the main module.
-func (s *sources) folder(importPath string) (string, bool) {
+// folderOf returns the folder in the tree of a package of the main module.
+func (s *sources) folderOf(importPath string) (string, bool) {
 	rest, ok := strings.CutPrefix(importPath, s.module)
 	if !ok || s.module == "" || rest != "" && rest[0] != '/' {
 		return "", false
 	}
 	dir := path.Join(s.ModuleDir, rest)
-	return dir, fs.ValidPath(dir) && !s.inNested(dir)
+	return dir, fs.ValidPath(dir) && !s.inNestedModule(dir)
 }
 
-// inNested tells whether a folder below the main module's is in another module.
-func (s *sources) inNested(dir string) bool {
+// inNestedModule reports whether a folder below the main module's is in another module.
+func (s *sources) inNestedModule(dir string) bool {
 	if dir == s.ModuleDir || dir == "." {
 		return false
 	}
 	nested, known := s.nested[dir]
 	if !known {
 		_, err := fs.Stat(s.Tree, path.Join(dir, "go.mod"))
-		nested = err == nil || s.inNested(path.Dir(dir))
+		nested = err == nil || s.inNestedModule(path.Dir(dir))
 		s.nested[dir] = nested
 	}
 	return nested
 }
 
-// main is the folder of the main package of a build.
-func (s *sources) main(b matrix.Build) string { return path.Join(s.ModuleDir, b.Package) }
+// mainFolder is the folder of the main package of a build.
+func (s *sources) mainFolder(b matrix.Build) string { return path.Join(s.ModuleDir, b.Package) }
 
-// closure returns the packages of the main module that b is made of, its main
+// packagesOf returns the packages of the main module that b is made of, its main
 // package first. What packages of other modules import is not known here.
-func (s *sources) closure(b matrix.Build) []*build.Package {
+func (s *sources) packagesOf(b matrix.Build) []*build.Package {
 	if s.Tree == nil {
 		return nil
 	}
 	var list []*build.Package
-	dirs := []string{s.main(b)}
+	dirs := []string{s.mainFolder(b)}
 	for i := 0; i < len(dirs); i++ {
-		p := s.load(b, dirs[i])
+		p := s.loadPackage(b, dirs[i])
 		list = append(list, p)
 		for _, imported := range p.Imports {
-			if dir, own := s.folder(imported); own && !slices.Contains(dirs, dir) {
+			if dir, own := s.folderOf(imported); own && !slices.Contains(dirs, dir) {
 				dirs = append(dirs, dir)
 			}
 		}
@@ -108,9 +108,9 @@ func (s *sources) closure(b matrix.Build) []*build.Package {
 	return list
 }
 
-// load reads the package in folder dir as b compiles it. An error in it is the
+// loadPackage reads the package in folder dir as b compiles it. An error in it is the
 // compiler's to tell.
-func (s *sources) load(b matrix.Build, dir string) *build.Package {
+func (s *sources) loadPackage(b matrix.Build, dir string) *build.Package {
 	o := b.Options
 	key := fmt.Sprint(b.Target, o.Cgo, o.Tags, o.Experiments, dir)
 	if p := s.packages[key]; p != nil {
@@ -139,7 +139,7 @@ func (s *sources) load(b matrix.Build, dir string) *build.Package {
 			return list, err
 		},
 		OpenFile: func(name string) (io.ReadCloser, error) {
-			data, ok := s.file(name)
+			data, ok := s.cachedFile(name)
 			if !ok {
 				return nil, fs.ErrNotExist
 			}
@@ -167,23 +167,23 @@ func (s *sources) releaseTags() []string {
 	return tags
 }
 
-// file is read, remembered.
-func (s *sources) file(name string) ([]byte, bool) {
+// cachedFile is read, remembered.
+func (s *sources) cachedFile(name string) ([]byte, bool) {
 	data, known := s.files[name]
 	if !known {
-		data, _ = s.read(name)
+		data, _ = s.readFile(name)
 		s.files[name] = data
 	}
 	return data, data != nil
 }
 
-// unsure returns the files of p that were left out because of a tag that only
+// uncertainFiles returns the files of p that were left out because of a tag that only
 // the toolchain knows: an experiment, or a feature of a variant such as
 // amd64.v3.
-func (s *sources) unsure(p *build.Package) []string {
+func (s *sources) uncertainFiles(p *build.Package) []string {
 	var names []string
 	for _, name := range p.IgnoredGoFiles {
-		data, _ := s.file(path.Join(p.Dir, name))
+		data, _ := s.cachedFile(path.Join(p.Dir, name))
 		for line := range strings.Lines(string(data)) {
 			expr, err := constraint.Parse(strings.TrimSpace(line))
 			if err != nil {

@@ -30,18 +30,18 @@ func stampNoEffect(f *facts) []Finding {
 	var list []Finding
 	for _, name := range names {
 		for _, severity := range []Severity{Error, Warning} {
-			found := f.eachBuild(func(b matrix.Build) (string, string) {
+			found := f.findInBuilds(func(b matrix.Build) (string, string) {
 				if !slices.ContainsFunc(b.Stamps, func(s matrix.Stamp) bool { return s.Name == name }) {
 					return "", ""
 				}
-				why, sure := f.sources().stamp(b, name)
+				why, sure := f.sources().checkStamp(b, name)
 				if why == "" || sure != (severity == Error) {
 					return "", ""
 				}
 				return f.File.Origin(b, "stamps", name), why
 			})
 			for i := range found {
-				found[i].Severity, found[i].Hint = severity, f.sources().meant[name]
+				found[i].Severity, found[i].Hint = severity, f.sources().suggestions[name]
 			}
 			list = append(list, found...)
 		}
@@ -49,17 +49,17 @@ func stampNoEffect(f *facts) []Finding {
 	return list
 }
 
-// stamp says why -X has no effect on a variable, and whether that is sure; "" where
+// checkStamp says why -X has no effect on a variable, and whether that is sure; "" where
 // it has one and where only the toolchain can tell. It is what modules.CheckStamps
 // says, as far as the main module's own source goes.
-func (s *sources) stamp(b matrix.Build, name string) (why string, sure bool) {
+func (s *sources) checkStamp(b matrix.Build, name string) (why string, sure bool) {
 	dot := strings.LastIndexByte(name, '.')
 	importPath, variable := name[:dot], name[dot+1:]
-	packages := s.closure(b)
+	packages := s.packagesOf(b)
 	main := packages[0]
 	p := main
 	if importPath != "main" {
-		dir, own := s.folder(importPath)
+		dir, own := s.folderOf(importPath)
 		if !own {
 			return "", false // of another module
 		}
@@ -70,14 +70,14 @@ func (s *sources) stamp(b matrix.Build, name string) (why string, sure bool) {
 			p = packages[i]
 		} else {
 			// Another module may import it, or a file that a hook writes.
-			return fmt.Sprintf("package %s is no part of %s", importPath, b.Binary), len(s.foreign) == 0 && len(s.Hooks) == 0
+			return fmt.Sprintf("package %s is no part of %s", importPath, b.Binary), len(s.otherImports) == 0 && len(s.Hooks) == 0
 		}
 	}
-	files := slices.Concat(p.GoFiles, p.CgoFiles, s.unsure(p))
+	files := slices.Concat(p.GoFiles, p.CgoFiles, s.uncertainFiles(p))
 	if len(files) == 0 {
 		return "", false // the compiler will tell, or a hook write some
 	}
-	return s.variable(p, files, name), true
+	return s.checkVariable(p, files, name), true
 }
 
 var errNotFollowed = errors.New("imports are not followed")
@@ -87,8 +87,8 @@ type noImports struct{}
 
 func (noImports) Import(string) (*types.Package, error) { return nil, errNotFollowed }
 
-// variable judges the declaration of a stamp's variable in the files of a package.
-func (s *sources) variable(p *build.Package, names []string, name string) string {
+// checkVariable judges the declaration of a stamp's variable in the files of a package.
+func (s *sources) checkVariable(p *build.Package, names []string, name string) string {
 	d := s.declarations(p, names)
 	if d == nil {
 		return "" // the compiler will tell
@@ -98,7 +98,7 @@ func (s *sources) variable(p *build.Package, names []string, name string) string
 		if len(s.Hooks) > 0 {
 			return "" // a hook may write it
 		}
-		s.suggest(name, d)
+		s.suggestVariables(name, d)
 		return "there is no such variable"
 	case *types.Const:
 		return "is a constant"
@@ -107,7 +107,7 @@ func (s *sources) variable(p *build.Package, names []string, name string) string
 	case *types.TypeName:
 		return "is a type"
 	case *types.Var:
-		return d.judge(obj)
+		return d.stampFault(obj)
 	}
 	return ""
 }
@@ -129,7 +129,7 @@ func (s *sources) declarations(p *build.Package, names []string) *declarations {
 	fset := token.NewFileSet()
 	d := &declarations{info: &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}}
 	for _, name := range names {
-		data, _ := s.file(path.Join(p.Dir, name))
+		data, _ := s.cachedFile(path.Join(p.Dir, name))
 		file, err := parser.ParseFile(fset, name, data, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return nil
@@ -147,13 +147,13 @@ func (s *sources) declarations(p *build.Package, names []string) *declarations {
 	return s.declared[key]
 }
 
-// judge says why -X has no effect on a variable of the package.
-func (d *declarations) judge(obj *types.Var) string {
+// stampFault says why -X has no effect on a variable of the package.
+func (d *declarations) stampFault(obj *types.Var) string {
 	typ := types.Unalias(obj.Type())
 	if typ != types.Typ[types.String] && typ != types.Typ[types.Invalid] {
 		return "has type " + types.TypeString(obj.Type(), func(p *types.Package) string { return "" }) + ", not string"
 	}
-	spec, value, embed := d.find(obj)
+	spec, value, embed := d.findSpec(obj)
 	switch {
 	case spec == nil:
 		return ""
@@ -181,9 +181,9 @@ func (d *declarations) judge(obj *types.Var) string {
 	return "is initialised by an expression that is not constant, so the linker ignores -X"
 }
 
-// find returns where obj is declared, its own initial value, and whether a
+// findSpec returns where obj is declared, its own initial value, and whether a
 // directive to embed a file fills it.
-func (d *declarations) find(obj *types.Var) (spec *ast.ValueSpec, value ast.Expr, embed bool) {
+func (d *declarations) findSpec(obj *types.Var) (spec *ast.ValueSpec, value ast.Expr, embed bool) {
 	for _, file := range d.files {
 		if obj.Pos() < file.FileStart || obj.Pos() > file.FileEnd {
 			continue
@@ -202,7 +202,7 @@ func (d *declarations) find(obj *types.Var) (spec *ast.ValueSpec, value ast.Expr
 					if len(s.Values) == len(s.Names) {
 						value = s.Values[i]
 					}
-					return s, value, embeds(gen.Doc) || embeds(s.Doc)
+					return s, value, hasEmbedDirective(gen.Doc) || hasEmbedDirective(s.Doc)
 				}
 			}
 		}
@@ -210,20 +210,20 @@ func (d *declarations) find(obj *types.Var) (spec *ast.ValueSpec, value ast.Expr
 	return nil, nil, false
 }
 
-// embeds tells whether a comment is a go:embed directive.
-func embeds(doc *ast.CommentGroup) bool {
+// hasEmbedDirective reports whether a comment is a go:embed directive.
+func hasEmbedDirective(doc *ast.CommentGroup) bool {
 	return doc != nil && slices.ContainsFunc(doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
 }
 
-// suggest remembers the variables that could have been meant by a stamp.
-func (s *sources) suggest(stamp string, d *declarations) {
+// suggestVariables remembers the variables that could have been meant by a stamp.
+func (s *sources) suggestVariables(stamp string, d *declarations) {
 	var names []string
 	for _, name := range d.scope.Names() {
-		if v, ok := d.scope.Lookup(name).(*types.Var); ok && d.judge(v) == "" {
+		if v, ok := d.scope.Lookup(name).(*types.Var); ok && d.stampFault(v) == "" {
 			names = append(names, name)
 		}
 	}
-	if names != nil && s.meant[stamp] == "" {
-		s.meant[stamp] = "variables that can be set there: " + few(names, 6)
+	if names != nil && s.suggestions[stamp] == "" {
+		s.suggestions[stamp] = "variables that can be set there: " + firstNames(names, 6)
 	}
 }
