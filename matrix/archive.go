@@ -27,8 +27,8 @@ type ArchivePlan struct {
 	// is "none", in the order of Binaries.
 	Raw []string
 	// Files are globs for more files, relative to the release file's folder. Where
-	// MustMatch is set they were asked for, and one that matches nothing is an
-	// error; otherwise they are the default.
+	// MustMatch is set, the release file names them, and one that matches nothing is
+	// an error; otherwise they are the default.
 	Files     []string
 	MustMatch bool
 }
@@ -50,12 +50,14 @@ func (f *File) Archive(t Target, v Vars) (ArchivePlan, error) {
 	return plan, nil
 }
 
+// expandArchive is [File.Archive], with the faults noted in p.
 func (f *File) expandArchive(p *faults, t Target, v Vars) ArchivePlan {
 	a := f.Packaging
 	plan := ArchivePlan{Format: a.Format}
 	if format, ok := a.Formats[t.OS]; ok {
 		plan.Format = format
 	}
+
 	v.Target, v.Binary = t, ""
 	var names []string
 	for i, b := range f.Binaries {
@@ -68,6 +70,8 @@ func (f *File) expandArchive(p *faults, t Target, v Vars) ArchivePlan {
 		p.add("matrix", "", "no binary is built for %s", t)
 		return plan
 	}
+
+	// Without an archive, each binary is a file with a name of its own.
 	if plan.Format == "none" {
 		for _, name := range names {
 			v.Binary = name
@@ -75,6 +79,8 @@ func (f *File) expandArchive(p *faults, t Target, v Vars) ArchivePlan {
 		}
 		return plan
 	}
+
+	// One archive for several binaries has no single name of a binary.
 	named := func(key string) string {
 		if f.texts[key].binary && len(names) > 1 {
 			p.add(key, "", "there is no single .Binary: %d binaries are built for %s", len(names), t)
@@ -85,10 +91,12 @@ func (f *File) expandArchive(p *faults, t Target, v Vars) ArchivePlan {
 	if len(names) == 1 {
 		v.Binary = names[0]
 	}
+
 	plan.Name = named("archive.name") + "." + plan.Format
 	if a.Wrap != "" {
 		plan.Wrap = named("archive.wrap")
 	}
+
 	plan.Files, plan.MustMatch = slices.Clone(a.Files), a.Files != nil
 	if !plan.MustMatch {
 		plan.Files = slices.Clone(defaultFiles)
@@ -96,10 +104,12 @@ func (f *File) expandArchive(p *faults, t Target, v Vars) ArchivePlan {
 	return plan
 }
 
+// checkPackaging checks the table [archive].
 func (p *parser) checkPackaging() {
 	a := &p.f.Packaging
 	p.fillDefault("archive.format", &a.Format, "tar.gz")
 	p.fillDefault("archive.name", &a.Name, "{{.Project}}_{{.Version}}_{{.Target.Slug}}")
+
 	if a.Formats == nil {
 		a.Formats = map[string]string{"windows": "zip"}
 	} else {
@@ -109,12 +119,15 @@ func (p *parser) checkPackaging() {
 			}
 		}
 	}
+
+	// Templates are tried with the project's name.
 	if p.accepted("project") {
 		p.checkTemplate("archive.name", a.Name, fieldScope{target: true, binary: true}, checkPlainName)
 		if a.Wrap != "" {
 			p.checkTemplate("archive.wrap", a.Wrap, fieldScope{target: true, binary: true}, checkPlainName)
 		}
 	}
+
 	for i, s := range a.Files {
 		k := tomlfile.Element("archive.files", i)
 		_, err := path.Match(s, "x")

@@ -11,7 +11,7 @@ import (
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
-// hasKey reports whether the file has the key.
+// hasKey reports whether the file itself has the key.
 func (p *parser) hasKey(key string) bool { return p.lines.Has(key) }
 
 // fillDefault sets the default of a key that the file does not have, and refuses an
@@ -26,7 +26,9 @@ func (p *parser) fillDefault(key string, s *string, standard string) {
 	*s = standard
 }
 
-// checkFile judges what the types do not say, and fills in defaults.
+// checkFile checks what the types of the fields do not say, and fills in defaults.
+// The order of the calls matters: a default may come from a key that is checked
+// before.
 func (p *parser) checkFile() {
 	f := p.f
 	if p.accepted("project") {
@@ -40,38 +42,63 @@ func (p *parser) checkFile() {
 		}
 		f.Version = v[1:]
 	}
+
 	p.checkToolchain()
 	p.checkSource()
 	p.checkBinaries()
 	p.checkOptions("build", f.Build)
 	p.checkMatrix()
-	for i, o := range f.Overrides {
+	p.checkOverrides()
+	p.checkPackaging()
+	p.checkSign()
+	p.checkChecksum()
+	p.checkSilence()
+	p.checkImages()
+	p.checkHooks()
+}
+
+// checkOverrides checks the tables [[override]].
+func (p *parser) checkOverrides() {
+	for i, o := range p.f.Overrides {
 		key := tomlfile.Element("override", i)
 		p.checkGlob(tomlfile.Key(key, "target"), o.Target)
-		p.fillDefault(tomlfile.Key(key, "binary"), &f.Overrides[i].Binary, "*")
-		if _, err := path.Match(f.Overrides[i].Binary, "x"); err != nil {
+		p.fillDefault(tomlfile.Key(key, "binary"), &p.f.Overrides[i].Binary, "*")
+		if _, err := path.Match(p.f.Overrides[i].Binary, "x"); err != nil {
 			p.reject(tomlfile.Key(key, "binary"), "", "bad pattern %q", o.Binary)
 		}
 		p.checkOptions(key, o.BuildOptions)
 		p.checkStamps(tomlfile.Key(key, "stamps"), o.Stamps)
 		p.checkEnv(tomlfile.Key(key, "env"), o.Env)
 	}
-	p.checkPackaging()
-	p.checkSign()
-	p.fillDefault("checksum.file", &f.Checksum.File, "SHA256SUMS")
-	if p.accepted("checksum.file") {
-		p.checkName("checksum.file", f.Checksum.File)
-		if reservedNames[strings.ToLower(f.Checksum.File)] {
-			p.reject("checksum.file", "", "%q is the name of something else in dist", f.Checksum.File)
-		}
+}
+
+// checkChecksum checks the table [checksum].
+func (p *parser) checkChecksum() {
+	c := &p.f.Checksum
+	p.fillDefault("checksum.file", &c.File, "SHA256SUMS")
+	if !p.accepted("checksum.file") {
+		return
 	}
-	for i, id := range f.Check.Silence {
-		if k := tomlfile.Element("check.silence", i); p.accepted(k) && slices.Index(f.Check.Silence, id) < i {
+
+	p.checkName("checksum.file", c.File)
+	if reservedNames[strings.ToLower(c.File)] {
+		p.reject("checksum.file", "", "%q is the name of something else in dist", c.File)
+	}
+}
+
+// checkSilence checks the list check.silence, whose elements are known lints.
+func (p *parser) checkSilence() {
+	silence := p.f.Check.Silence
+	for i, id := range silence {
+		if k := tomlfile.Element("check.silence", i); p.accepted(k) && slices.Index(silence, id) < i {
 			p.reject(k, "", "%q is listed twice", id)
 		}
 	}
-	p.checkImages()
-	for i, h := range f.Before {
+}
+
+// checkHooks checks the tables [[before]].
+func (p *parser) checkHooks() {
+	for i, h := range p.f.Before {
 		key := tomlfile.Key(tomlfile.Element("before", i), "run")
 		if len(h.Run) == 0 && p.accepted(key) {
 			p.reject(key, `write a command, such as ["go", "generate", "./..."]`, "empty")
@@ -91,6 +118,8 @@ func (p *parser) checkSign() {
 	if s.Key != "" && s.Keyless {
 		p.reject("sign.keyless", "leave out one of the two", "there is a key as well")
 	}
+
+	// Both files describe one Sigstore instance.
 	if (s.SigningConfig == "") != (s.TrustedRoot == "") {
 		key, other := "sign.trusted_root", "signing_config"
 		if s.TrustedRoot == "" {
@@ -101,11 +130,13 @@ func (p *parser) checkSign() {
 	if s.SigningConfig != "" && s.Key == "" && !s.Keyless {
 		p.reject("sign.signing_config", "add key or keyless", "nothing says who signs")
 	}
+
 	if s.Builder != "" && p.accepted("sign.builder") {
 		if u, err := url.Parse(s.Builder); err != nil || u.Scheme == "" || !isPrintable(s.Builder) {
 			p.reject("sign.builder", "write an absolute one, such as \"https://example.com/builder\"", "%q is no URI", s.Builder)
 		}
 	}
+
 	for key, v := range map[string]string{"key": s.Key, "signing_config": s.SigningConfig, "trusted_root": s.TrustedRoot, "builder": s.Builder} {
 		if k := tomlfile.Key("sign", key); v == "" && p.hasKey(k) && p.accepted(k) {
 			p.reject(k, "leave it out for the default", "empty")
@@ -120,20 +151,22 @@ func (p *parser) checkName(key, s string) {
 	}
 }
 
-// checkTemplate checks a template and keeps it for the expansion; value, where it is
-// not nil, judges what comes out with sample values.
-func (p *parser) checkTemplate(key, s string, in fieldScope, value func(string) error) {
+// checkTemplate checks a template and keeps it for the expansion. If checkValue is
+// not nil, it checks what comes out with sample values.
+func (p *parser) checkTemplate(key, s string, in fieldScope, checkValue func(string) error) {
 	if !p.accepted(key) {
 		return
 	}
+
 	t, err := parseTemplate(s, in)
-	if err == nil && value != nil {
+	if err == nil && checkValue != nil {
 		var out string
 		if out, err = t.expand(SampleVars(p.f.Project)); err == nil {
-			err = value(out)
+			err = checkValue(out)
 		}
 	}
 	if err != nil {
+		// The words of the language help where the template itself is wrong.
 		hint := ""
 		if strings.HasPrefix(err.Error(), "template: ") {
 			hint = "fields are .Project .Version .Tag .Commit .ShortCommit .CommitTime .CommitUnix .Snapshot .Binary .Target; " +
@@ -158,6 +191,7 @@ func (p *parser) checkGlob(key, s string) {
 	p.f.globs[key] = g
 }
 
+// checkToolchain checks the table [toolchain].
 func (p *parser) checkToolchain() {
 	const key = "toolchain.version"
 	v := &p.f.Toolchain.Version
@@ -173,6 +207,7 @@ func (p *parser) checkToolchain() {
 	*v = "go" + n
 }
 
+// checkSource checks the table [source].
 func (p *parser) checkSource() {
 	s := &p.f.Source
 	p.fillDefault("source.dir", &s.Dir, ".")

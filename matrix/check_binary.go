@@ -10,12 +10,13 @@ import (
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
+// checkBinaries checks the tables [[binary]].
 func (p *parser) checkBinaries() {
 	f := p.f
 	if len(f.Binaries) == 0 && p.accepted("binary") {
 		p.reject("binary", "begin one with [[binary]]", "no binaries")
 	}
-	names := map[string]string{}
+	names := map[string]string{} // in lower case, to the key of the binary
 	for i := range f.Binaries {
 		b := &f.Binaries[i]
 		key := tomlfile.Element("binary", i)
@@ -25,6 +26,8 @@ func (p *parser) checkBinaries() {
 				p.reject(pkg, `write "." or a path such as "./cmd/tool"`, "%q is not one package of the module", b.Package)
 			}
 		}
+
+		// The default name comes from the package, or from the project.
 		if p.accepted(tomlfile.Key(key, "package")) || b.Name != "" {
 			standard := path.Base(b.Package)
 			if b.Package == "." {
@@ -44,6 +47,7 @@ func (p *parser) checkBinaries() {
 				}
 			}
 		}
+
 		p.checkTags(tomlfile.Key(key, "tags"), b.Tags)
 		p.checkStamps(tomlfile.Key(key, "stamps"), b.Stamps)
 		p.checkEnv(tomlfile.Key(key, "env"), b.Env)
@@ -56,6 +60,7 @@ func (p *parser) checkBinaries() {
 	}
 }
 
+// checkStamps checks a table of stamps: names of variables, and templates.
 func (p *parser) checkStamps(key string, stamps map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(stamps)) {
 		k := tomlfile.Key(key, name)
@@ -66,6 +71,7 @@ func (p *parser) checkStamps(key string, stamps map[string]string) {
 	}
 }
 
+// checkEnv checks a table of variables for the go command.
 func (p *parser) checkEnv(key string, env map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		k := tomlfile.Key(key, name)
@@ -85,6 +91,7 @@ func (p *parser) checkEnv(key string, env map[string]string) {
 	}
 }
 
+// checkTags checks a list of build tags.
 func (p *parser) checkTags(key string, tags []string) {
 	for i, tag := range tags {
 		bad := tag == ""
@@ -105,6 +112,8 @@ func (p *parser) checkOptions(key string, o BuildOptions) {
 		}
 	}
 	p.checkTags(tomlfile.Key(key, "tags"), o.Tags)
+
+	// Flags that lead out of the build have no place in a release.
 	p.checkToolFlags(tomlfile.Key(key, "gcflags"), o.GCFlags, compilerRefusal)
 	p.checkToolFlags(tomlfile.Key(key, "asmflags"), o.ASMFlags, assemblerRefusal)
 	k := tomlfile.Key(key, "extldflags")
@@ -116,6 +125,7 @@ func (p *parser) checkOptions(key string, o BuildOptions) {
 	if _, err := extLDFlags(o.ExtLDFlags); err != nil {
 		p.reject(k, "", "%v", err)
 	}
+
 	for i, e := range o.Experiments {
 		if e == "" || strings.Trim(e, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
 			p.reject(tomlfile.Element(tomlfile.Key(key, "experiments"), i), "one name an element", "%q is no experiment", e)

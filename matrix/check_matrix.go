@@ -9,11 +9,13 @@ import (
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
+// checkMatrix checks the table [matrix].
 func (p *parser) checkMatrix() {
 	m := &p.f.Matrix
 	if !p.accepted("matrix") {
 		return
 	}
+
 	p.checkAllKnown("matrix.os", m.OS, platform.KnownOS, "GOOS")
 	p.checkAllKnown("matrix.arch", m.Arch, platform.KnownArch, "GOARCH")
 	switch {
@@ -24,11 +26,14 @@ func (p *parser) checkMatrix() {
 	case len(m.Arch) == 0 && len(m.OS) > 0 && p.accepted("matrix.arch"):
 		p.reject("matrix.os", "", "without arch, there is nothing to build for")
 	}
+
+	// Variants are kept in canonical form, so that two ways to write one are seen.
 	for _, f := range m.variants() {
 		key := tomlfile.Key("matrix", f.key)
 		if *f.list != nil && len(*f.list) == 0 {
 			p.reject(key, "leave it out for the default", "empty")
 		}
+
 		seen := map[string]int{}
 		for i, v := range *f.list {
 			k := tomlfile.Element(key, i)
@@ -49,6 +54,8 @@ func (p *parser) checkMatrix() {
 			(*f.list)[i] = c
 		}
 	}
+
+	// An element of include is a target or a glob for ports.
 	for i, s := range m.Include {
 		key := tomlfile.Element("matrix.include", i)
 		if !isPattern(s) && p.accepted(key) {
@@ -74,6 +81,7 @@ type variantList struct {
 	list   *[]string
 }
 
+// variants returns the lists of variants, in the order of the manual.
 func (m *Matrix) variants() []variantList {
 	return []variantList{
 		{"amd64", []string{"amd64"}, &m.AMD64},
@@ -88,8 +96,9 @@ func (m *Matrix) variants() []variantList {
 	}
 }
 
-// checkAllKnown checks a list of names that Go knows.
-func (p *parser) checkAllKnown(key string, list, known []string, variable string) {
+// checkAllKnown checks that list has known names and none of them twice. kind is
+// what an error calls such a name.
+func (p *parser) checkAllKnown(key string, list, known []string, kind string) {
 	for i, s := range list {
 		k := tomlfile.Element(key, i)
 		switch {
@@ -99,7 +108,7 @@ func (p *parser) checkAllKnown(key string, list, known []string, variable string
 			if c := spelling.Closest(s, known); c != "" {
 				hint = fmt.Sprintf("did you mean %q?", c)
 			}
-			p.reject(k, hint, "unknown %s %q", variable, s)
+			p.reject(k, hint, "unknown %s %q", kind, s)
 		case slices.Index(list, s) < i:
 			p.reject(k, "", "%q is listed twice", s)
 		}

@@ -14,8 +14,7 @@ import (
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
-// maxList bounds the elements of a list or table, so that the work that an
-// expansion makes is bounded too.
+// maxList bounds the elements of a list or table, and so the work of an expansion.
 const maxList = 1000
 
 // parser fills a File from a tree of TOML values and checks it.
@@ -72,17 +71,18 @@ func (p *parser) decodeTable(path string, src map[string]any, dst reflect.Value)
 		case ok:
 			p.decodeValue(tomlfile.Key(path, f.key), f.enum, value, dst.FieldByIndex(f.index))
 		case f.required:
-			where, hint := path, ""
+			hint := ""
 			if f.typ.Kind() == reflect.Slice && f.typ.Elem().Kind() == reflect.Struct {
 				hint = fmt.Sprintf("begin one with [[%s]]", f.key)
 			}
-			// A key that is not there is found where its table begins.
+			// The line of a key that is missing is that of its table.
 			p.rejected[tomlfile.Key(path, f.key)] = true
 			p.list = append(p.list, &tomlfile.Error{
-				File: p.file, Line: p.lines.Line(where), Key: tomlfile.Key(path, f.key), Msg: "missing", Hint: hint,
+				File: p.file, Line: p.lines.Line(path), Key: tomlfile.Key(path, f.key), Msg: "missing", Hint: hint,
 			})
 		}
 	}
+
 	for _, key := range slices.Sorted(maps.Keys(src)) {
 		if slices.Contains(keys, key) {
 			continue
@@ -97,7 +97,8 @@ func (p *parser) decodeTable(path string, src map[string]any, dst reflect.Value)
 	}
 }
 
-// tableOf returns the table of single values that has key, if there is one.
+// tableOf returns the name of the table that has key, such as "build" for
+// "trimpath". It is "" where no table has it, or only one of a list of tables.
 func tableOf(key string) string {
 	for _, t := range fieldsOf(reflect.TypeFor[File]()) {
 		if t.typ.Kind() != reflect.Struct {
@@ -193,7 +194,7 @@ func (p *parser) decodeValue(path string, enum []string, src any, dst reflect.Va
 	}
 }
 
-// asList makes one type of the two that the library gives for arrays.
+// asList returns the elements of a TOML array. The library has two types for it.
 func asList(src any) ([]any, bool) {
 	switch src := src.(type) {
 	case []any:
@@ -229,6 +230,7 @@ func kindOf(v any) string {
 	return "a list"
 }
 
+// hintQuotes is the remedy for a value that stands where a string has to be.
 func hintQuotes(v any) string {
 	switch v.(type) {
 	case int64, float64, bool:
@@ -237,6 +239,7 @@ func hintQuotes(v any) string {
 	return ""
 }
 
+// hintNoQuotes is the remedy for a string that stands where a boolean has to be.
 func hintNoQuotes(v any) string {
 	if v == "true" || v == "false" {
 		return fmt.Sprintf("write it without quotes: %v", v)

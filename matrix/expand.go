@@ -54,15 +54,16 @@ type Stamp struct {
 	Name, Value string
 }
 
+// faults returns an empty collector for errors of the file.
 func (f *File) faults() *faults {
 	return &faults{file: f.name, lines: f.lines, rejected: map[string]bool{}}
 }
 
 // Builds expands the matrix: every target with every binary that is built for
-// it, in the order of the release file. Every template is expanded with v, of
-// which Binary and Target are replaced. Ports are those of the toolchain;
-// without them (nil) it is not checked that the toolchain has the targets and
-// cgo for them, and globs in include stand for the ports of Go 1.26. The error,
+// it, in the order of the release file. Every template is expanded with v, whose
+// Binary and Target are replaced. Ports are those of the toolchain. Where they are
+// nil, nothing checks that the toolchain has the targets and cgo for them, and
+// globs in include stand for the ports of Go 1.26. The error,
 // if there is one, is of type [tomlfile.Errors].
 func (f *File) Builds(ports []platform.Port, v Vars) ([]Build, error) {
 	p := f.faults()
@@ -70,12 +71,15 @@ func (f *File) Builds(ports []platform.Port, v Vars) ([]Build, error) {
 	if err := p.err(); err != nil {
 		return nil, err
 	}
+
 	f.reportUnused(p, targets)
 	if len(targets)*len(f.Binaries) > maxBuilds {
 		p.add("matrix", "", "more than %d builds", maxBuilds)
 		return nil, p.err()
 	}
+
 	var builds []Build
+	// Names in dist have to differ without case, which some systems ignore.
 	dist := map[string]string{strings.ToLower(f.Checksum.File): "the list of digests"}
 	for _, t := range targets {
 		n, over := len(builds), f.overridesFor(t.Target)
@@ -88,6 +92,7 @@ func (f *File) Builds(ports []platform.Port, v Vars) ([]Build, error) {
 			p.add(t.key, "exclude the target, or change the targets of a binary", "no binary is built for %s", t.Target)
 			continue
 		}
+
 		plan := f.expandArchive(p, t.Target, v)
 		for _, name := range append(plan.Raw, plan.Name) {
 			lower := strings.ToLower(name)
@@ -103,6 +108,7 @@ func (f *File) Builds(ports []platform.Port, v Vars) ([]Build, error) {
 			}
 		}
 	}
+
 	if err := p.err(); err != nil {
 		return nil, err
 	}
@@ -140,20 +146,23 @@ func (f *File) overridesFor(t Target) []override {
 	return list
 }
 
-// expandBuild resolves binary i for t, to which the overrides apply.
+// expandBuild returns the build of binary i for t, given the overrides for t.
 func (f *File) expandBuild(p *faults, t Target, i int, overrides []override, v Vars, ports []platform.Port) Build {
 	b := f.Binaries[i]
 	key := tomlfile.Element("binary", i)
 	v.Target, v.Binary = t, b.Name
 
-	// The layers, from the general to the particular. from remembers which of
-	// them an option was taken from.
+	// Options come in layers, from the general to the particular. from has the layer
+	// that an option was taken from.
 	var o BuildOptions
 	from := map[string]string{}
 	overlay(&o, &f.Build, "build", from)
 	overlay(&o, &BuildOptions{Cgo: b.Cgo}, key, from)
 	o.Tags = slices.Concat(o.Tags, b.Tags)
-	stamps, env := map[string]string{}, map[string]string{} // names to key paths
+
+	// Stamps and variables add up, name by name. Both maps go from names to the key
+	// paths of their templates.
+	stamps, env := map[string]string{}, map[string]string{}
 	origin := func(of map[string]string, names map[string]string, key, table string) {
 		for name := range names {
 			of[name] = tomlfile.Key(tomlfile.Key(key, table), name)
@@ -161,6 +170,7 @@ func (f *File) expandBuild(p *faults, t Target, i int, overrides []override, v V
 	}
 	origin(stamps, b.Stamps, key, "stamps")
 	origin(env, b.Env, key, "env")
+
 	for _, over := range overrides {
 		if !matchSegment(over.Binary, b.Name) {
 			continue
@@ -184,6 +194,8 @@ func (f *File) expandBuild(p *faults, t Target, i int, overrides []override, v V
 		FIPS140:      valueOr(o.FIPS140, "off"),
 		PGO:          valueOr(o.PGO, "auto"),
 	}}
+
+	// What the port cannot do is found here, where options and target meet.
 	cgoKey := key
 	if k, ok := from["cgo"]; ok {
 		cgoKey = tomlfile.Key(k, "cgo")
@@ -200,6 +212,7 @@ func (f *File) expandBuild(p *faults, t Target, i int, overrides []override, v V
 	if !cgo && platform.MustLinkExternal(t.OS, t.Arch, false) {
 		p.add(cgoKey, "set cgo = true for it in an [[override]], with a C compiler for it in env", "%s/%s cannot be linked without a C compiler", t.OS, t.Arch)
 	}
+
 	for _, name := range slices.Sorted(maps.Keys(stamps)) {
 		value := f.expand(p, stamps[name], v, func(s string) error { return checkStampValue(name, s) })
 		build.Stamps = append(build.Stamps, Stamp{name, value})
@@ -211,11 +224,12 @@ func (f *File) expandBuild(p *faults, t Target, i int, overrides []override, v V
 	return build
 }
 
-// optionFields are the keys of BuildOptions, found once: there may be many builds
-// with many overrides.
+// optionFields are the keys of BuildOptions. They are found once, because there may
+// be many builds with many overrides.
 var optionFields = fieldsOf(reflect.TypeFor[BuildOptions]())
 
-// overlay sets the options in dst that src, which stands at key, has.
+// overlay sets in dst the options that src has, and notes in from that they come
+// from key.
 func overlay(dst, src *BuildOptions, key string, from map[string]string) {
 	to, have := reflect.ValueOf(dst).Elem(), reflect.ValueOf(src).Elem()
 	for _, f := range optionFields {
@@ -226,6 +240,7 @@ func overlay(dst, src *BuildOptions, key string, from map[string]string) {
 	}
 }
 
+// valueOr returns the value that p points to, or standard if p is nil.
 func valueOr[T any](p *T, standard T) T {
 	if p == nil {
 		return standard
@@ -244,7 +259,7 @@ func unique(list []string) []string {
 	return u
 }
 
-// expand executes the template at key, and holds what comes out to check.
+// expand executes the template at key and checks what comes out.
 func (f *File) expand(p *faults, key string, v Vars, check func(string) error) string {
 	s, err := f.texts[key].expand(v)
 	if err == nil && check != nil {

@@ -9,16 +9,17 @@ import (
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
-// faults collects the errors of one file.
+// faults collects the errors of a file.
 type faults struct {
 	file  string
 	lines *tomlfile.Index
 	list  tomlfile.Errors
-	// rejected holds the paths whose value could not be taken over. What depends on
-	// such a value is not judged.
+	// rejected holds the key paths whose value is wrong. What depends on such a value
+	// is not checked, so that one mistake makes one error.
 	rejected map[string]bool
 }
 
+// add notes a fault of the value at key.
 func (f *faults) add(key, hint, format string, args ...any) {
 	f.list = append(f.list, &tomlfile.Error{
 		File: f.file,
@@ -29,7 +30,7 @@ func (f *faults) add(key, hint, format string, args ...any) {
 	})
 }
 
-// reject is add for a value of the wrong type or form.
+// reject notes a fault that makes the value at key useless.
 func (f *faults) reject(key, hint, format string, args ...any) {
 	f.rejected[key] = true
 	f.add(key, hint, format, args...)
@@ -45,7 +46,7 @@ func (f *faults) accepted(key string) bool {
 	return true
 }
 
-// err returns what was collected, sorted, or nil.
+// err returns the faults in the order of lines, as [tomlfile.Errors], or nil.
 func (f *faults) err() error {
 	if len(f.list) == 0 {
 		return nil

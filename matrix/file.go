@@ -17,10 +17,10 @@
 //
 // Reading is strict: an unknown key, a wrong type, a value out of range and a
 // template that would fail are errors. [Parse] finds what can be found in the
-// file alone, [File.Builds], [File.Archive] and [File.Images] what shows once the
-// matrix is expanded. All of them return [tomlfile.Errors]: everything that is wrong at once, each
-// with its line and the path of its key. (Text that is not TOML gives the first
-// error alone.)
+// file alone; [File.Builds], [File.Archive] and [File.Images] find what shows once
+// the matrix is expanded. All of them return [tomlfile.Errors]: everything that is
+// wrong at once, each fault with its line and the path of its key. Text that is not
+// TOML gives its first fault alone.
 package matrix
 
 import (
@@ -63,7 +63,7 @@ type File struct {
 	Overrides []Override `toml:"override"`
 	// Packaging, under [archive], says how the binaries of a target are packed.
 	Packaging Packaging `toml:"archive"`
-	// Checksum says how the list of digests is called.
+	// Checksum says what the list of digests is called.
 	Checksum Checksum `toml:"checksum"`
 	// Containers are OCI images to make from the binaries, each under a heading
 	// [[image]]. Default none.
@@ -78,7 +78,7 @@ type File struct {
 	Check Check `toml:"check"`
 
 	name  string
-	lines *tomlfile.Index
+	lines *tomlfile.Index            // of all keys
 	texts map[string]checkedTemplate // templates by key path
 	globs map[string]glob            // target globs by key path
 }
@@ -254,10 +254,10 @@ type Matrix struct {
 	Exclude []string `toml:"exclude"`
 }
 
-// Override is a table [[override]]: options for some of the builds. Where
-// several apply, each key is taken from the last that has it. A list replaces the
-// one of [build], tags of the binary included; stamps and env add to those of the
-// binary, name by name.
+// Override is a table [[override]]: options for some of the builds. Where several
+// apply, each key is taken from the last of them that has it. A list replaces that
+// of [build], and tags also replace those of the binary. Stamps and env add to those
+// of the binary, name by name.
 type Override struct {
 	// Target is a glob for targets. Required.
 	//
@@ -292,7 +292,7 @@ type Packaging struct {
 	//	wrap = "{{.Project}}-{{.Version}}"
 	Wrap string `toml:"wrap"`
 	// Files are globs, relative to the release file's folder, for files that go into
-	// every archive. One that matches nothing is an error. Default: the
+	// every archive. A glob that matches nothing is an error. Default: the
 	// licence and read-me files that are there (LICENSE*, LICENCE*, COPYING*,
 	// NOTICE*, README*).
 	//
@@ -368,21 +368,26 @@ func Parse(name string, data []byte) (*File, error) {
 	if len(data) > MaxSize {
 		return nil, one(1, fmt.Sprintf("larger than %d bytes", MaxSize))
 	}
+
+	// The index comes first: it refuses text that the library should not read.
 	lines, shapeErr := tomlfile.ReadIndex(string(data))
 	if limit := (*tomlfile.LimitError)(nil); errors.As(shapeErr, &limit) {
 		return nil, one(lines.Clamp(limit.Line), limit.Msg)
 	}
+
 	tree, err := tomlfile.Decode(name, string(data))
 	if syntax := (*tomlfile.Error)(nil); errors.As(err, &syntax) {
 		return nil, one(lines.Clamp(syntax.Line), syntax.Msg)
 	}
 	if shapeErr != nil {
-		// The library takes for TOML what the index does not: nothing that a
-		// release file needs, and without the index its errors have no lines.
+		// The library reads some text that the index does not. No release file needs
+		// it, and without the index its errors have no lines.
 		return nil, one(1, "unusual TOML that twice does not read")
 	}
+
 	f := &File{name: name, lines: lines, texts: map[string]checkedTemplate{}, globs: map[string]glob{}}
 	p := &parser{faults: faults{file: name, lines: lines, rejected: map[string]bool{}}, f: f}
+
 	p.decodeTable("", tree, reflect.ValueOf(f).Elem())
 	p.checkFile()
 	if err := p.err(); err != nil {

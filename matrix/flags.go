@@ -11,9 +11,9 @@ import (
 
 // Quote joins arguments into the value of a flag of the go command that holds
 // several: -ldflags, -gcflags, -asmflags, and the linker's -extldflags. An
-// argument with spaces or quotes is put in quotes; there are no escapes, so one
-// with both kinds of quotes, a line end or a NUL is an error. The format is that
-// of cmd/internal/quoted in the Go tree.
+// argument with spaces or quotes is put in quotes. There are no escapes, so an
+// argument with both kinds of quotes, a line end or a NUL is an error. The format is
+// that of cmd/internal/quoted in the Go tree.
 func Quote(args []string) (string, error) {
 	var b strings.Builder
 	for i, arg := range args {
@@ -36,8 +36,8 @@ func Quote(args []string) (string, error) {
 	return b.String(), nil
 }
 
-// Split takes the value of such a flag apart, as the go command does. A quotation
-// without an end is an error. What [Quote] has joined it gives back.
+// Split returns the arguments in the value of such a flag, as the go command reads
+// it. It is the inverse of [Quote]. A quotation without an end is an error.
 func Split(value string) ([]string, error) {
 	const space = " \t\n\r"
 	var list []string
@@ -82,9 +82,9 @@ func extLDFlags(flags []string) (string, error) {
 // Flags returns the flags of `go build` that the options and stamps come to, in
 // a fixed order: -trimpath, -buildmode, -tags, -gcflags, -asmflags, -pgo and
 // -ldflags, each with its value after "=" and left out where the go command's
-// default is meant. More arguments for the linker can be given; they stand at
-// the end of -ldflags. Cgo, Experiments, FIPS140 and Env belong to the
-// environment and are not here.
+// default is meant. The given arguments for the linker stand at the end of
+// -ldflags. Cgo, Experiments, FIPS140 and Env belong to the environment and are not
+// here.
 func (b Build) Flags(ldflags ...string) ([]string, error) {
 	o := b.Options
 	var flags []string
@@ -124,6 +124,7 @@ func (b Build) Flags(ldflags ...string) ([]string, error) {
 	if ext != "" {
 		link = append(link, ext)
 	}
+
 	if link = append(link, ldflags...); len(link) > 0 {
 		value, err := Quote(link)
 		if err != nil {
@@ -134,9 +135,9 @@ func (b Build) Flags(ldflags ...string) ([]string, error) {
 	return flags, nil
 }
 
-// perPackage makes one flag of the arguments without a pattern and one of those
-// of each pattern. Of several such flags that match a package, the go command
-// takes the last.
+// perPackage returns one flag with the arguments that have no pattern, and one flag
+// for each pattern. Of several flags that match a package, the go command takes the
+// last.
 func perPackage(name string, args []string) []string {
 	var patterns []string
 	values := map[string][]string{}
@@ -157,7 +158,7 @@ func perPackage(name string, args []string) []string {
 	return flags
 }
 
-// splitPattern splits pattern=flag; the pattern is empty where there is none.
+// splitPattern splits pattern=flag. The pattern may be missing.
 func splitPattern(s string) (pattern, flag string) {
 	if strings.HasPrefix(s, "-") {
 		return "", s
@@ -186,6 +187,7 @@ func (p *parser) checkToolFlags(key string, args []string, refuses func(name, va
 	}
 }
 
+// Reasons to refuse a flag.
 const (
 	reasonGoSets = "the go command sets it"
 	reasonWrites = "it writes a file beside the build"
@@ -213,7 +215,7 @@ func compilerRefusal(name, value string) string {
 	return ""
 }
 
-// assemblerRefusal is compilerRefusal for the assembler.
+// assemblerRefusal says why a flag of the assembler has no place in a release.
 func assemblerRefusal(name, _ string) string {
 	switch name {
 	case "o", "p", "I", "trimpath", "gensymabis", "symabis", "importcfg", "dynlink", "shared", "linkshared", "compiling-runtime":
@@ -228,8 +230,8 @@ func assemblerRefusal(name, _ string) string {
 	return ""
 }
 
-// linkerRefusal is compilerRefusal for the external linker, where C compilers
-// and their -Wl, come in.
+// linkerRefusal says why an argument of the external linker has no place in a
+// release. The linker is called through a C compiler, whose -Wl, holds several.
 func linkerRefusal(arg string) string {
 	for i, part := range strings.Split(arg, ",") {
 		if i > 0 && !strings.HasPrefix(arg, "-Wl,") {

@@ -25,8 +25,10 @@ func (t Target) Match(glob string) (bool, error) {
 // glob is a checked pattern for targets. An empty variant selects every one.
 type glob struct{ os, arch, variant string }
 
+// isPattern reports whether s holds a meta character of [path.Match].
 func isPattern(s string) bool { return strings.ContainsAny(s, "*?[") }
 
+// parseGlob reads a glob for targets.
 func parseGlob(s string) (glob, error) {
 	if len(s) > maxTargetLen {
 		return glob{}, fmt.Errorf("%q...: too long for a target glob", s[:maxTargetLen])
@@ -43,6 +45,8 @@ func parseGlob(s string) (glob, error) {
 			return glob{}, fmt.Errorf("%q: bad pattern %q", s, p)
 		}
 	}
+
+	// A name without meta characters has to be one that Go knows.
 	g := glob{os: parts[0], arch: parts[1]}
 	if !isPattern(g.os) && !slices.Contains(platform.KnownOS, g.os) {
 		return glob{}, fmt.Errorf("%s: unknown GOOS %q%s", s, g.os, spelling.DidYouMean(g.os, platform.KnownOS))
@@ -50,6 +54,7 @@ func parseGlob(s string) (glob, error) {
 	if !isPattern(g.arch) && !slices.Contains(platform.KnownArch, g.arch) {
 		return glob{}, fmt.Errorf("%s: unknown GOARCH %q%s", s, g.arch, spelling.DidYouMean(g.arch, platform.KnownArch))
 	}
+
 	if len(parts) == 3 {
 		g.variant = parts[2]
 		if !isPattern(g.arch) && !isPattern(g.variant) {
@@ -63,6 +68,7 @@ func parseGlob(s string) (glob, error) {
 	return g, nil
 }
 
+// match reports whether g selects t.
 func (g glob) match(t Target) bool {
 	return matchSegment(g.os, t.OS) && matchSegment(g.arch, t.Arch) &&
 		(g.variant == "" || matchSegment(g.variant, t.fullVariant()))

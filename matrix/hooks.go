@@ -27,7 +27,7 @@ func (f *File) Hooks(v Vars) ([][]string, error) {
 	return hooks, nil
 }
 
-// checkHookArg judges argument i of a hook.
+// checkHookArg returns the check of argument i of a hook.
 func checkHookArg(i int) func(string) error {
 	return func(s string) error {
 		switch {

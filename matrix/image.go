@@ -34,11 +34,11 @@ type Container struct {
 	//
 	//	base = "registry.example.com/distroless/static:nonroot"
 	Base string `toml:"base"`
-	// BaseKey is a file with the public key that has to have signed the base,
-	// relative to the release file's folder; or BaseIdentity and BaseIssuer are
-	// whom a certificate of the public Sigstore instance has to be for. Signatures
-	// are looked for as Sigstore bundles that refer to the image (OCI 1.1), which is
-	// what twice and cosign 3 attach. Default: the base's signature is not looked at.
+	// BaseKey is a file, relative to the release file's folder, with the public key
+	// that has to have signed the base. BaseIdentity and BaseIssuer name instead whom
+	// a certificate of the public Sigstore instance has to be for. Signatures are
+	// Sigstore bundles that refer to the image (OCI 1.1), as twice and cosign 3 attach
+	// them. Default: the base's signature is not checked.
 	//
 	//	base_key = "keys/base.pub"
 	BaseKey      string `toml:"base_key"`
@@ -72,8 +72,8 @@ type Container struct {
 	// Labels go into the image's configuration, Annotations into its manifests and
 	// index; values are templates. The standard ones of the OCI image
 	// specification are set in both: title (the project), version, revision,
-	// created, source, licenses, base.name and base.digest. Of these, only title
-	// can be given here, and so can the other standard ones: description, url,
+	// created, source, licenses, base.name and base.digest. Of these, only title can
+	// be given here. The other standard ones can be given, too: description, url,
 	// documentation, vendor, authors.
 	//
 	//	annotations = { "org.opencontainers.image.description" = "Does things." }

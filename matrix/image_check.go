@@ -30,7 +30,7 @@ var (
 	variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
-// checkBase accepts scratch and references.
+// checkBase accepts "scratch" and references.
 func checkBase(s string) error {
 	if s == Scratch {
 		return nil
@@ -61,7 +61,7 @@ func checkImagePath(s string) error {
 	return nil
 }
 
-// checkFilePath is checkImagePath for what is no folder.
+// checkFilePath accepts clean absolute paths of files.
 func checkFilePath(s string) error {
 	if s == "/" {
 		return fmt.Errorf("%q is a folder", s)
@@ -69,7 +69,7 @@ func checkFilePath(s string) error {
 	return checkImagePath(s)
 }
 
-// checkOptionalPath is checkImagePath where "" leaves the matter to the base.
+// checkOptionalPath accepts clean absolute paths, and "" for the path of the base.
 func checkOptionalPath(s string) error {
 	if s == "" {
 		return nil
@@ -77,7 +77,7 @@ func checkOptionalPath(s string) error {
 	return checkImagePath(s)
 }
 
-// parseUser reads the user of an image.
+// parseUser reads the user of an image and returns its numbers.
 func parseUser(s string) (uid, gid uint32, err error) {
 	switch s {
 	case "nonroot":
@@ -127,6 +127,7 @@ func parseMode(s string) (fs.FileMode, error) {
 	return fs.FileMode(n), nil
 }
 
+// checkSourceURL accepts addresses of web pages that hold no credentials.
 func checkSourceURL(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || strings.ContainsFunc(s, unicode.IsSpace) {
@@ -135,6 +136,7 @@ func checkSourceURL(s string) error {
 	return nil
 }
 
+// checkLicenses accepts what looks like an SPDX license expression.
 func checkLicenses(s string) error {
 	if !licensesForm.MatchString(s) || strings.Count(s, "(") != strings.Count(s, ")") {
 		return fmt.Errorf(`%q is no SPDX license expression, such as "Apache-2.0" or "MIT OR BSD-3-Clause"`, s)
@@ -142,10 +144,10 @@ func checkLicenses(s string) error {
 	return nil
 }
 
-// standardAnnotations are the keys below org.opencontainers, which the
+// standardAnnotations are the names below org.opencontainers.image, which the
 // specification reserves
-// (https://github.com/opencontainers/image-spec/blob/v1.1.1/annotations.md),
-// and for those that are not free to be given, where their value comes from.
+// (https://github.com/opencontainers/image-spec/blob/v1.1.1/annotations.md). Where a
+// release file cannot give the annotation, the text says where its value comes from.
 var standardAnnotations = map[string]string{
 	"title": "", "description": "", "url": "", "documentation": "", "vendor": "", "authors": "",
 	"source":      "use the key source",
@@ -158,7 +160,7 @@ var standardAnnotations = map[string]string{
 	"base.digest": "use the key base",
 }
 
-// checkAnnotationKey judges a key of labels or annotations.
+// checkAnnotationKey checks a key of labels or annotations.
 func checkAnnotationKey(s string) (hint string, err error) {
 	if s == "" || len(s) > 255 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", fmt.Errorf("the key is not made of 1 to 255 printable ASCII characters")
@@ -217,9 +219,10 @@ func (p *parser) checkBaseTrust(key string, c *Container) {
 	}
 }
 
-// checkImage checks one table; names are those of the file's binaries.
+// checkImage checks one table [[image]]. names are those of the file's binaries.
 func (p *parser) checkImage(key string, c *Container, names []string) {
-	// text checks a value that is not there by default, or fills in what is.
+	// text fills in the default of a value and checks it. Without a default, the value
+	// may be left out.
 	text := func(name string, s *string, standard string, check func(string) error) {
 		k := tomlfile.Key(key, name)
 		p.fillDefault(k, s, standard)
@@ -233,6 +236,7 @@ func (p *parser) checkImage(key string, c *Container, names []string) {
 			p.reject(k, "leave it out for the default", "empty")
 		}
 	}
+
 	if k := tomlfile.Key(key, "repository"); p.accepted(k) {
 		if err := reference.CheckRepository(c.Repository); err != nil {
 			p.reject(k, `write it as "registry.example.com/name"`, "%v", err)
@@ -284,6 +288,7 @@ func (p *parser) checkImage(key string, c *Container, names []string) {
 		}
 		p.checkTemplate(k, c.Env[name], fieldScope{}, checkEnvValue)
 	}
+
 	seen := map[string]int{}
 	for j, port := range c.Ports {
 		k := tomlfile.Element(tomlfile.Key(key, "ports"), j)
@@ -296,6 +301,7 @@ func (p *parser) checkImage(key string, c *Container, names []string) {
 		}
 		seen[canonical] = j
 	}
+
 	for table, m := range map[string]map[string]string{"labels": c.Labels, "annotations": c.Annotations} {
 		for _, name := range slices.Sorted(maps.Keys(m)) {
 			k := tomlfile.Key(tomlfile.Key(key, table), name)
@@ -306,7 +312,7 @@ func (p *parser) checkImage(key string, c *Container, names []string) {
 		}
 	}
 
-	// Each file has a place of its own.
+	// No two files have the same path in the image.
 	taken := map[string]string{}
 	for _, name := range c.Binaries {
 		taken[path.Join(c.Dir, name)] = "the binary " + name
@@ -319,6 +325,7 @@ func (p *parser) checkImage(key string, c *Container, names []string) {
 		} else if inGit(f.Source) && p.accepted(k) {
 			p.reject(k, "", "%q: %s", f.Source, notInCommit)
 		}
+
 		k := tomlfile.Key(fkey, "path")
 		switch err := checkFilePath(f.Path); {
 		case !p.accepted(k):
@@ -329,6 +336,7 @@ func (p *parser) checkImage(key string, c *Container, names []string) {
 		default:
 			taken[f.Path] = fkey
 		}
+
 		k = tomlfile.Key(fkey, "mode")
 		p.fillDefault(k, &f.Mode, "0644")
 		if _, err := parseMode(f.Mode); err != nil && p.accepted(k) {
@@ -337,4 +345,5 @@ func (p *parser) checkImage(key string, c *Container, names []string) {
 	}
 }
 
+// defaultTag is the version, in which a tag cannot hold "+".
 const defaultTag = `{{.Version | replace "+" "-"}}`

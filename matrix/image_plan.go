@@ -10,8 +10,8 @@ import (
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
-// ImagePlan is one image, with nothing left to decide but the content of its
-// files and of its base.
+// ImagePlan is one image. Nothing is left to decide; the content of its files and
+// of its base is not known here.
 type ImagePlan struct {
 	// Key is the path of its table in the release file: image[0].
 	Key        string
@@ -20,7 +20,7 @@ type ImagePlan struct {
 	Tags []string
 	// Base is Scratch, or a reference with a tag, a digest or both.
 	Base string
-	// BaseTrust says who has to have signed it; nobody, if it is the zero value.
+	// BaseTrust says who has to have signed the base. The zero value is nobody.
 	BaseTrust       BaseTrust
 	Entrypoint, Cmd []string
 	UID, GID        uint32
@@ -42,7 +42,7 @@ type ImagePlan struct {
 	Platforms []ImagePlatform
 }
 
-// BaseTrust is whom to believe about a base: a key, or an identity that the
+// BaseTrust names who has to have signed a base: a key, or an identity that the
 // issuer vouches for.
 type BaseTrust struct{ Key, Identity, Issuer string }
 
@@ -67,8 +67,8 @@ type ImagePlatform struct {
 }
 
 // Images expands the tables [[image]] for builds, which are all those that
-// [File.Builds] returned. Templates are expanded with v, of which Binary and
-// Target are not used. An image has a platform for each of its targets. It is an
+// [File.Builds] returned. Templates are expanded with v, whose Binary and Target
+// are not used. An image has a platform for each of its targets. It is an
 // error if a target has no [Target.Platform] or that of another target, if a
 // binary of the image is not built for it, and if two images have one repository
 // and tag. The error, if there is one, is of type [tomlfile.Errors].
@@ -94,49 +94,58 @@ func (f *File) Images(builds []Build, v Vars) ([]ImagePlan, error) {
 	return plans, nil
 }
 
-// expandImage resolves everything but the platforms.
+// expandImage returns the plan of an image, without its platforms.
 func (f *File) expandImage(p *faults, key string, c *Container, v Vars) ImagePlan {
 	v.Target, v.Binary = Target{}, ""
 	scratch := c.Base == Scratch
 	plan := ImagePlan{
-		Key: key, Repository: c.Repository, Base: c.Base, BaseTrust: BaseTrust{c.BaseKey, c.BaseIdentity, c.BaseIssuer}, Entrypoint: slices.Clone(c.Entrypoint), Cmd: slices.Clone(c.Cmd),
+		Key: key, Repository: c.Repository,
+		Base: c.Base, BaseTrust: BaseTrust{c.BaseKey, c.BaseIdentity, c.BaseIssuer},
+		Entrypoint: slices.Clone(c.Entrypoint), Cmd: slices.Clone(c.Cmd),
 		Workdir: c.Workdir, Source: c.Source, Licenses: c.Licenses,
 		Certificates: valueOr(c.Certificates, scratch), Timezones: valueOr(c.Timezones, false), Tmp: valueOr(c.Tmp, scratch),
 		Labels: map[string]string{}, Annotations: map[string]string{},
 	}
+
 	fault := func(name string, err error) {
 		if err != nil {
 			p.add(tomlfile.Key(key, name), "", "%v", err)
 		}
 	}
+
 	var err error
 	plan.UID, plan.GID, err = parseUser(c.User)
 	fault("user", err)
 	for j := range c.Tags {
 		plan.Tags = append(plan.Tags, f.expand(p, tomlfile.Element(tomlfile.Key(key, "tags"), j), v, reference.CheckTag))
 	}
+
 	for _, name := range c.Binaries {
 		plan.Binaries = append(plan.Binaries, ImageBinary{Name: name, Path: path.Join(c.Dir, name)})
 	}
 	if plan.Entrypoint == nil && len(plan.Binaries) > 0 {
 		plan.Entrypoint = []string{plan.Binaries[0].Path}
 	}
+
 	for name := range c.Env {
 		plan.Env = append(plan.Env, name+"="+f.expand(p, tomlfile.Key(tomlfile.Key(key, "env"), name), v, checkEnvValue))
 	}
 	slices.Sort(plan.Env)
+
 	for _, s := range c.Ports {
 		port, err := parsePort(s)
 		fault("ports", err)
 		plan.Ports = append(plan.Ports, port)
 	}
 	slices.Sort(plan.Ports)
+
 	for name := range c.Labels {
 		plan.Labels[name] = f.expand(p, tomlfile.Key(tomlfile.Key(key, "labels"), name), v, nil)
 	}
 	for name := range c.Annotations {
 		plan.Annotations[name] = f.expand(p, tomlfile.Key(tomlfile.Key(key, "annotations"), name), v, nil)
 	}
+
 	for _, file := range c.Files {
 		mode, err := parseMode(file.Mode)
 		fault("file", err)
@@ -145,7 +154,7 @@ func (f *File) expandImage(p *faults, key string, c *Container, v Vars) ImagePla
 	return plan
 }
 
-// expandPlatforms selects the targets of an image.
+// expandPlatforms returns the platforms of an image, in their order.
 func (f *File) expandPlatforms(p *faults, key string, c *Container, builds []Build) []ImagePlatform {
 	// The targets in their order, and the binaries of the image that each has.
 	wanted := map[string]bool{}
@@ -163,7 +172,9 @@ func (f *File) expandPlatforms(p *faults, key string, c *Container, builds []Bui
 			built[b.Target][b.Binary] = true
 		}
 	}
-	from := map[Target]string{} // to the key that chose it
+
+	// The targets that the release file chooses, and the key that chose each.
+	from := map[Target]string{}
 	if c.Platforms == nil {
 		for _, t := range targets {
 			if t.OS == "linux" && len(built[t]) == len(c.Binaries) {
@@ -195,6 +206,8 @@ func (f *File) expandPlatforms(p *faults, key string, c *Container, builds []Bui
 			p.add(k, "", "%s matches no target", s)
 		}
 	}
+
+	// Two targets may be one platform, and an index has one manifest for it.
 	var list []ImagePlatform
 	seen := map[platform.Platform]Target{}
 	for _, t := range targets {
@@ -214,6 +227,7 @@ func (f *File) expandPlatforms(p *faults, key string, c *Container, builds []Bui
 		seen[runsOn] = t
 		list = append(list, ImagePlatform{Platform: runsOn, Target: t})
 	}
+
 	slices.SortFunc(list, func(a, b ImagePlatform) int { return a.Platform.Compare(b.Platform) })
 	return list
 }

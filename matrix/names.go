@@ -20,8 +20,8 @@ func isNameByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
 }
 
-// checkPlainName accepts what is a file name everywhere and needs no quotes in a
-// shell.
+// checkPlainName accepts names that a file can have on every system and that need
+// no quotes in a shell.
 func checkPlainName(s string) error {
 	const punctuation = "._-+"
 	for _, c := range s {
@@ -29,6 +29,7 @@ func checkPlainName(s string) error {
 			return fmt.Errorf("%q is no plain name: %q is not among letters, digits and %s", s, c, punctuation)
 		}
 	}
+
 	base, _, _ := strings.Cut(strings.ToLower(s), ".")
 	switch {
 	case s == "":
@@ -44,8 +45,8 @@ func checkPlainName(s string) error {
 	return nil
 }
 
-// reservedNames are the names in dist that no archive and no list of digests can
-// have, in lower case.
+// reservedNames are the names in dist that are taken, in lower case: no archive and
+// no list of digests can have one of them.
 var reservedNames = map[string]bool{"bin": true, "oci": true, "sbom": true, "release.json": true, "report.html": true}
 
 // isExactGo accepts 1.N.P, 1.NrcP and 1.NbetaP where N is 21 or more: before that,
@@ -94,11 +95,13 @@ func isVariable(s string) bool {
 	if i <= 0 || i == len(s)-1 || strings.Contains(s[i:], "/") || s[0] == '-' || s[0] == '.' || s[i-1] == '/' {
 		return false
 	}
+
 	for j, c := range s[i+1:] {
 		if c != '_' && !unicode.IsLetter(c) && (j == 0 || !unicode.IsDigit(c)) {
 			return false
 		}
 	}
+
 	for _, c := range s[:i] {
 		if !(c < 0x80 && isNameByte(byte(c))) && !strings.ContainsRune("./~+!", c) {
 			return false
@@ -107,12 +110,13 @@ func isVariable(s string) bool {
 	return true
 }
 
-// checkStampValue reports whether a stamp can be handed to the linker.
+// checkStampValue accepts values that the linker can be given.
 func checkStampValue(name, value string) error {
 	_, err := Quote([]string{"-X=" + name + "=" + value})
 	return err
 }
 
+// checkEnvValue accepts values that an environment can hold.
 func checkEnvValue(v string) error {
 	if strings.ContainsAny(v, "\x00\n\r") {
 		return fmt.Errorf("the value holds a line end or a NUL")
@@ -120,8 +124,8 @@ func checkEnvValue(v string) error {
 	return nil
 }
 
-// envRemedy says, for a variable that a release file cannot set, what to do
-// instead. Names are compared without case, as windows does.
+// envRemedy says what to do instead of setting the variable in a release file. It
+// is "" for a variable that a release file can set. Names are compared without case, as windows does.
 func envRemedy(name string) string {
 	name = strings.ToUpper(name)
 	switch name {
@@ -142,6 +146,7 @@ func envRemedy(name string) string {
 		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "NETRC":
 		return "leave it out: it must not matter, and differs between the passes"
 	}
+
 	for _, prefix := range []string{"LC_", "LD_", "DYLD_", "GIT_", "SSH_", "XDG_"} {
 		if strings.HasPrefix(name, prefix) {
 			return "leave it out: it must not matter, and may differ between the passes"
@@ -153,7 +158,7 @@ func envRemedy(name string) string {
 	return ""
 }
 
-// isFIPS is the grammar of GOFIPS140 in internal/buildcfg.
+// isFIPS accepts the values of GOFIPS140, after the grammar in internal/buildcfg.
 func isFIPS(s string) bool {
 	if slices.Contains([]string{"off", "latest", "inprocess", "certified"}, s) {
 		return true

@@ -7,20 +7,19 @@ import (
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
-// Name is what errors call the file: the name that was given to [Parse], or the
-// path given to [Load].
+// Name returns what errors call the file: the name that was given to [Parse].
 func (f *File) Name() string { return f.name }
 
-// Line returns the line, from 1, where the key with the given path stands, such
-// as `matrix.include[2]`; for one that the file does not have, that of what is
-// nearest around it.
+// Line returns the line, from 1, of the key with the given path, such as
+// `matrix.include[2]`. For a key that the file does not have, it is the line of the
+// nearest key around it.
 func (f *File) Line(key string) int { return f.lines.Line(key) }
 
-// Origin returns the path of the key that decided something about b, one of the
-// builds that f comes to: a key of [build] such as "trimpath", or with a second
-// name an entry of a table, such as "stamps" and "main.version". It is the last
-// [[override]] for b that has the key, or else its [[binary]], or [build]; and
-// where none of them has, so that the default applies, it is the table [[binary]].
+// Origin returns the path of the key that decided something about b, a build of f.
+// key is a key of [build], such as "trimpath", or with an entry a table, such as
+// "stamps" and "main.version". The path is in the last [[override]] for b that has
+// the key, or else in its [[binary]], or in [build]. Where the default applies, it
+// is that of the table [[binary]].
 func (f *File) Origin(b Build, key string, entry ...string) string {
 	has := func(path string, table any) (string, bool) {
 		v := reflect.ValueOf(table).Elem()
@@ -37,11 +36,14 @@ func (f *File) Origin(b Build, key string, entry ...string) string {
 		}
 		return "", false
 	}
+
+	// The most particular table comes first.
 	for _, over := range slices.Backward(f.overridesFor(b.Target)) {
 		if path, ok := has(over.key, over.Override); ok && matchSegment(over.Binary, b.Binary) {
 			return path
 		}
 	}
+
 	own := ""
 	for i := range f.Binaries {
 		if f.Binaries[i].Name == b.Binary {

@@ -7,7 +7,7 @@ import (
 
 // Schema returns a JSON Schema (draft 2020-12) of the release file, made from
 // the same struct tags that [Parse] goes by, for editors that check TOML with
-// one. It knows the keys, their types and closed sets of values; [Parse] judges
+// one. It knows the keys, their types and closed sets of values. [Parse] checks
 // more.
 func Schema() []byte {
 	s := schemaOf(reflect.TypeFor[File](), nil)
@@ -20,6 +20,7 @@ func Schema() []byte {
 	return append(data, '\n')
 }
 
+// schemaOf returns the schema of values of type t, or of the strings in enum.
 func schemaOf(t reflect.Type, enum []string) map[string]any {
 	switch t.Kind() {
 	case reflect.Pointer:

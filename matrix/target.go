@@ -41,6 +41,7 @@ func ParseTarget(s string) (Target, error) {
 	if !slices.Contains(platform.KnownArch, t.Arch) {
 		return Target{}, fmt.Errorf("%s: unknown GOARCH %q%s", s, t.Arch, spelling.DidYouMean(t.Arch, platform.KnownArch))
 	}
+
 	given := ""
 	if len(parts) == 3 {
 		given = parts[2]
@@ -118,7 +119,7 @@ func (t *Target) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// fullVariant returns the value of the variable of variants, the default included.
+// fullVariant returns the variant of t, also where it is the default.
 func (t Target) fullVariant() string {
 	if t.Variant == "" {
 		_, standard := platform.VariantVariable(t.Arch)
@@ -130,8 +131,8 @@ func (t Target) fullVariant() string {
 // Platform returns the platform of images that hold binaries for t. Only targets
 // for linux have one, and only those that demand no more of the processor than a
 // platform can say: linux/arm64/v8.0,lse is refused, since a registry would hand
-// such an image to processors that lack the instructions. What demands less than
-// its platform (linux/arm/7,softfloat) has that platform.
+// such an image to processors that lack the instructions. A target that demands
+// less than its platform (linux/arm/7,softfloat) has that platform.
 func (t Target) Platform() (platform.Platform, error) {
 	if t.OS != "linux" {
 		return platform.Platform{}, fmt.Errorf("%s: images are made for linux alone", t)

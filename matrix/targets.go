@@ -11,13 +11,13 @@ import (
 	"github.com/twicebuild/twice/matrix/tomlfile"
 )
 
-// keyedTarget is a target and the key that it comes from.
+// keyedTarget is a target and the path of the key that it comes from.
 type keyedTarget struct {
 	Target
 	key string
 }
 
-// expandTargets expands the matrix itself.
+// expandTargets returns the targets of [matrix], in its order.
 func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 	m := f.Matrix
 	variants := map[string][]string{}
@@ -26,6 +26,8 @@ func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 			variants[arch] = *l.list
 		}
 	}
+
+	// ofPort returns the targets of a port: one for each variant that is listed.
 	ofPort := func(os, arch string) []Target {
 		list := variants[arch]
 		if list == nil {
@@ -40,9 +42,9 @@ func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 	}
 
 	var all []keyedTarget
-	seen, out := map[Target]string{}, map[Target]string{} // where a target was added or excluded
+	seen, out := map[Target]string{}, map[Target]string{} // the key that added or excluded a target
 	excluded := make([]bool, len(m.Exclude))
-	// add takes a target in, unless it is there or excluded.
+	// add appends a target, unless it is there or excluded; by is the key that says so.
 	add := func(t Target, key string) (by string, added bool) {
 		if by := cmp.Or(seen[t], out[t]); by != "" {
 			return by, false
@@ -68,6 +70,8 @@ func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 			}
 		}
 	}
+
+	// A target that is named has to be new. A glob may find some that are there.
 	for i, s := range m.Include {
 		key := tomlfile.Element("matrix.include", i)
 		g, isGlob := f.globs[key]
@@ -84,6 +88,7 @@ func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 			}
 			continue
 		}
+
 		from, found := ports, false
 		if from == nil {
 			from = platform.KnownPorts
@@ -96,7 +101,7 @@ func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 			if g.variant != "" {
 				v, err := platform.CanonicalVariant(port.Arch, g.variant)
 				if err != nil {
-					continue // of the ports that match, those with the variant
+					continue // this port has no such variant
 				}
 				targets = []Target{{port.OS, port.Arch, v}}
 			}
@@ -109,6 +114,7 @@ func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 			p.add(key, "", "%s adds no target", s)
 		}
 	}
+
 	for i, s := range m.Exclude {
 		if !excluded[i] {
 			p.add(tomlfile.Element("matrix.exclude", i), "", "%s matches no target", s)
@@ -120,6 +126,9 @@ func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 	case len(all) > maxTargets:
 		p.add("matrix", "", "%d targets, more than %d", len(all), maxTargets)
 	}
+
+	// Nobody asked for a port that the product of os and arch brought in, so the
+	// remedy is to exclude it.
 	if ports != nil {
 		for _, t := range all {
 			exclude := fmt.Sprintf(`add it to matrix.exclude: exclude = ["%s/%s"]`, t.OS, t.Arch)
@@ -136,7 +145,7 @@ func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 	return all
 }
 
-// reportUnused reports what selects nothing: most likely it is misspelt.
+// reportUnused notes the keys that select nothing: most likely they are misspelt.
 func (f *File) reportUnused(p *faults, targets []keyedTarget) {
 	matches := func(key string) bool {
 		g := f.globs[key]
@@ -148,6 +157,7 @@ func (f *File) reportUnused(p *faults, targets []keyedTarget) {
 			p.add(tomlfile.Key("matrix", l.key), "", "no target is %s", spelling.Or(l.arches))
 		}
 	}
+
 	for i, b := range f.Binaries {
 		for j, s := range b.Targets {
 			if key := tomlfile.Element(tomlfile.Key(tomlfile.Element("binary", i), "targets"), j); !matches(key) {
@@ -155,6 +165,7 @@ func (f *File) reportUnused(p *faults, targets []keyedTarget) {
 			}
 		}
 	}
+
 	for i, o := range f.Overrides {
 		key := tomlfile.Element("override", i)
 		named := func(b Binary) bool { return matchSegment(o.Binary, b.Name) }

@@ -65,8 +65,8 @@ func SampleVars(project string) Vars {
 // maxText bounds a template and what comes out of it, in bytes.
 const maxText = 4096
 
-// view is what a template sees. It has no methods but one: those of time.Time
-// would read the time zone of the host.
+// view is what a template sees. It holds the time as text, because the methods of
+// time.Time would read the time zone of the host.
 type view struct {
 	Project, Version, Tag, Commit, ShortCommit string
 	CommitTime                                 string
@@ -95,6 +95,7 @@ func (v Vars) view() view {
 
 var errTooLong = fmt.Errorf("comes to more than %d bytes", maxText)
 
+// bounded returns s, or an error if it is too long.
 func bounded(s string) (string, error) {
 	if len(s) > maxText {
 		return "", errTooLong
@@ -117,7 +118,7 @@ var funcs = template.FuncMap{
 // builtins are the functions of text/template itself that are let through.
 var builtins = []string{"eq", "ne", "and", "or", "not"}
 
-// checkedTemplate is a template that was found to be sound.
+// checkedTemplate is a template that passed [parseTemplate].
 type checkedTemplate struct {
 	t      *template.Template
 	binary bool // refers to .Binary
@@ -139,13 +140,15 @@ func parseTemplate(s string, in fieldScope) (checkedTemplate, error) {
 		return checkedTemplate{}, errors.New("template: define is not available")
 	}
 	tx := checkedTemplate{t: t}
-	if t.Tree == nil { // nothing but white space or comments
+	if t.Tree == nil { // white space or comments alone
 		return tx, nil
 	}
 	if err := tx.checkNode(t.Root, in); err != nil {
 		return checkedTemplate{}, fmt.Errorf("template: %w", err)
 	}
-	// Both sides of what depends on Snapshot, and with and without a variant.
+
+	// Two samples take both sides of a condition on Snapshot, and a target with a
+	// variant and one without.
 	sample := SampleVars("project")
 	if _, err := tx.expand(sample); err != nil {
 		return checkedTemplate{}, err
@@ -204,6 +207,8 @@ func (tx *checkedTemplate) checkNode(n parse.Node, in fieldScope) error {
 	return nil
 }
 
+// checkField refuses a field that makes no sense in a place, and notes the use of
+// .Binary.
 func (tx *checkedTemplate) checkField(ident []string, in fieldScope) error {
 	switch {
 	case slices.Contains(ident, "String"):
@@ -236,7 +241,7 @@ func (tx checkedTemplate) expand(v Vars) (string, error) {
 	return string(w), nil
 }
 
-// plainError takes the name of the engine's own making out of its errors.
+// plainError takes the names of our types out of the errors of text/template.
 func plainError(err error) error {
 	s := strings.TrimPrefix(err.Error(), "template: template:")
 	s = strings.ReplaceAll(s, " in type matrix.view", "")

@@ -62,9 +62,9 @@ func MustLinkExternal(os, arch string, cgo bool) bool {
 	return os == "android" && arch != "arm64" || os == "ios" && arch == "arm64"
 }
 
-// alwaysPIE reports whether the system or the linker makes a PIE whatever is
-// asked for: Apple's and Android's loaders want nothing else, and on
-// windows/arm64 cmd/link takes -buildmode=exe for pie without a word.
+// alwaysPIE reports whether an executable of the port is a PIE whatever is asked
+// for. The loaders of Apple and Android want nothing else, and on windows/arm64
+// cmd/link silently takes -buildmode=exe for pie.
 func alwaysPIE(os, arch string) bool {
 	switch os {
 	case "darwin", "ios", "android":

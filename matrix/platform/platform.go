@@ -8,9 +8,8 @@ import (
 )
 
 // Platform is what an image runs on, in the words of the OCI image
-// specification: GOOS, GOARCH and the variant of the processor. [Parse]
-// gives the canonical form, in which the variant is the one that [matrix.Target.Platform]
-// gives. The zero value is no platform.
+// specification: GOOS, GOARCH and the variant of the processor. [Parse] gives the
+// canonical form. The zero value is no platform.
 type Platform struct{ OS, Arch, Variant string }
 
 // String returns the canonical text: linux/amd64, linux/amd64/v3, linux/arm/v7.
@@ -22,17 +21,17 @@ func (p Platform) String() string {
 	return s
 }
 
-// Compare orders platforms: by operating system and architecture, then the
-// variants that demand least of the processor first, so that a client that knows
-// no variants and takes the first image takes one that runs everywhere.
+// Compare orders platforms by operating system, architecture and variant. The
+// variant that demands least of the processor comes first: a client that knows no
+// variants takes the first image, and that has to run everywhere.
 func (p Platform) Compare(q Platform) int {
 	return cmp.Or(strings.Compare(p.OS, q.OS), strings.Compare(p.Arch, q.Arch),
 		cmp.Compare(slices.Index(platformVariants[p.Arch], p.Variant), slices.Index(platformVariants[q.Arch], q.Variant)))
 }
 
 // Fallbacks returns p and the platforms whose images run on p as well, the best
-// first: those of the same operating system and architecture with a variant that
-// demands less.
+// first. They have the same operating system and architecture, and a variant that
+// demands less of the processor.
 func (p Platform) Fallbacks() []Platform {
 	variants := platformVariants[p.Arch]
 	own := slices.Index(variants, p.Variant)
@@ -46,8 +45,8 @@ func (p Platform) Fallbacks() []Platform {
 	return list
 }
 
-// platformVariants are the variants of the architectures that have some, the one
-// that demands least first. For arm and arm64 the words are those of the
+// platformVariants are the variants of architectures. The first demands least of
+// the processor. For arm and arm64 the words are those of the
 // specification
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/image-index.md),
 // which leaves the others open: for arm64 and amd64 they are containerd's
@@ -70,9 +69,9 @@ const arm64v9 = 10
 // maxLen bounds the text of a platform.
 const maxLen = 80
 
-// Parse reads "os/arch" or "os/arch/variant". Other ways to write a
-// variant that are in use give the same Platform: "" and v1 for amd64, "" and v7
-// for arm, "", 8, v8 and v8.0 for arm64.
+// Parse reads "os/arch" or "os/arch/variant". Several ways to write a variant are
+// in use, and give the same Platform: "" and v1 for amd64, "" and v7 for arm, "", 8,
+// v8 and v8.0 for arm64.
 func Parse(s string) (Platform, error) {
 	if len(s) > maxLen {
 		return Platform{}, fmt.Errorf("%q...: too long for a platform", s[:maxLen])
@@ -88,6 +87,7 @@ func Parse(s string) (Platform, error) {
 	if !slices.Contains(KnownArch, p.Arch) {
 		return Platform{}, fmt.Errorf("%q: unknown architecture %q", s, p.Arch)
 	}
+
 	if len(parts) == 3 {
 		p.Variant = parts[2]
 	}
@@ -102,6 +102,7 @@ func Parse(s string) (Platform, error) {
 	return p, nil
 }
 
+// canonicalPlatformVariant returns how a Platform writes the variant v of arch.
 func canonicalPlatformVariant(arch, v string) string {
 	switch arch + " " + v {
 	case "amd64 v1", "ppc64 power8", "ppc64le power8", "riscv64 rva20u64":

@@ -11,8 +11,8 @@ import (
 	"slices"
 )
 
-// Port is a pair of GOOS and GOARCH that a toolchain can build for, and what it
-// says about it.
+// Port is a pair of GOOS and GOARCH that a toolchain can build for, and what the
+// toolchain says about it.
 type Port struct {
 	OS, Arch string
 	// CgoSupported reports whether cgo exists on the port at all.
@@ -20,7 +20,7 @@ type Port struct {
 	// FirstClass reports whether a broken port blocks a Go release
 	// (https://go.dev/wiki/PortingPolicy).
 	FirstClass bool
-	// Broken tells that the Go project itself calls the port broken.
+	// Broken reports whether the Go project itself calls the port broken.
 	Broken bool
 }
 
@@ -46,6 +46,7 @@ func ParsePorts(r io.Reader) ([]Port, error) {
 	if len(list) == 0 || len(list) > maxPorts {
 		return nil, fmt.Errorf("list of ports: %d ports", len(list))
 	}
+
 	seen := map[string]bool{}
 	var ports []Port
 	for _, p := range list {
@@ -67,6 +68,7 @@ var (
 	KnownArch = names(func(p Port) string { return p.Arch })
 )
 
+// names returns a part of every port's name, sorted and without repetitions.
 func names(of func(Port) string) []string {
 	var list []string
 	for _, p := range KnownPorts {

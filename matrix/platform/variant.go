@@ -8,7 +8,7 @@ import (
 	"github.com/twicebuild/twice/matrix/internal/spelling"
 )
 
-// family is what the variants of one or two architectures have in common.
+// family is what the variants of an architecture have in common.
 type family struct {
 	variable string // GOAMD64
 	standard string // the variant that is left out of a Target
@@ -65,6 +65,7 @@ func CanonicalVariant(arch, v string) (string, error) {
 	return v, nil
 }
 
+// oneOf returns a family with the given variants, the default first.
 func oneOf(variable string, values ...string) family {
 	return family{variable, values[0], func(v string) (string, error) {
 		if !slices.Contains(values, v) {
@@ -113,8 +114,8 @@ func parseARM64(v string) (string, error) {
 	return strings.Join(append([]string{version}, options...), ","), nil
 }
 
-// parseWASM reads GOWASM, which is a list of options alone. Since Go 1.26 both
-// are always on, but the build info of a binary still tells which were named.
+// parseWASM reads GOWASM, which is a list of options. Since Go 1.26 both are always
+// on, but the build info of a binary still says which were named.
 func parseWASM(v string) (string, error) {
 	options, err := optionSet("GOWASM", v, v, "satconv", "signext")
 	return strings.Join(options, ","), err

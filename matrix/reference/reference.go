@@ -9,8 +9,8 @@ import (
 )
 
 // The grammar of references is that of the distribution project
-// (https://pkg.go.dev/github.com/distribution/reference), less names without a
-// host, and with upper bounds. That of tags is also the specification's
+// (https://pkg.go.dev/github.com/distribution/reference), with upper bounds and
+// without names that have no host. The grammar of tags is also the specification's
 // (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-manifests).
 var (
 	repositoryForm = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)+$`)
@@ -42,7 +42,7 @@ func CheckTag(s string) error {
 type Reference struct {
 	// Repository is a registry's host, a slash and a name.
 	Repository string
-	// Tag and Digest are "" where the reference has none; one of them is there.
+	// Tag and Digest are "" where the reference has none. At least one is there.
 	// A Digest is "sha256:" and 64 lower-case hexadecimal digits.
 	Tag, Digest string
 }
@@ -62,6 +62,7 @@ func Parse(s string) (Reference, error) {
 			return Reference{}, err
 		}
 	}
+
 	if err := CheckRepository(r.Repository); err != nil {
 		return Reference{}, err
 	}

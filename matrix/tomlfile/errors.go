@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// Error is one thing that is wrong with a release file.
+// Error is one thing that is wrong with a file.
 type Error struct {
-	// File is the name that was given to [Parse] or [Load].
+	// File is what the caller calls the file.
 	File string
-	// Line is where it stands, from 1.
+	// Line is the line of the fault, from 1.
 	Line int
 	// Key is the path of the key, such as `matrix.include[2]` or
-	// `binary[0].stamps."main.version"`; empty for an error of syntax.
+	// `binary[0].stamps."main.version"`. It is empty for an error of syntax.
 	Key string
-	// Msg is the fault, Hint the remedy where there is one to name.
+	// Msg is the fault. Hint is the remedy, where there is one to name.
 	Msg, Hint string
 }
 
@@ -28,7 +28,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d: %s: %s", e.File, e.Line, e.Key, e.Msg)
 }
 
-// Errors is everything that is wrong with a release file, in the order of lines.
+// Errors is everything that is wrong with a file, in the order of lines.
 type Errors []*Error
 
 // Error returns every error on a line of its own, each followed by its hint

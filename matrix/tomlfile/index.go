@@ -9,12 +9,11 @@ import (
 	"strings"
 )
 
-// The TOML library says where a syntax error is, but not where a key is. So an
-// index of the keys is made by a second, small reader of the same text. It
-// relies on the library to have found the text valid, but for one thing: it runs
-// first, as a guard against nesting that would exhaust the library's stack. Up
-// to the first error of an invalid text the two agree about it, which is as far
-// as the guard is needed.
+// The TOML library says where a syntax error is, but not where a key is. So a
+// second, small reader of the same text makes an index of the keys. It leaves it to
+// the library to judge whether the text is valid. But it can run first, as a guard
+// against nesting that would exhaust the library's stack: up to the first error of
+// an invalid text the two agree, and the guard is needed no further.
 
 const (
 	maxDepth = 32  // arrays and inline tables within each other
@@ -23,7 +22,7 @@ const (
 	maxKeys  = 50_000
 )
 
-// Index tells on which line each key path of a TOML text stands.
+// Index says on which line each key path of a TOML text stands.
 type Index struct {
 	at    map[string]int
 	lines int // how many the text has
@@ -41,7 +40,8 @@ func (x *Index) Paths() iter.Seq[string] { return maps.Keys(x.at) }
 // Clamp returns line, or the nearest line that the text has.
 func (x *Index) Clamp(line int) int { return min(max(line, 1), x.lines) }
 
-// Line returns the line of path, or of what is nearest around it.
+// Line returns the line, from 1, of path, or of the nearest key around it. Without
+// either, and for a nil Index, it is 1.
 func (x *Index) Line(path string) int {
 	if x == nil {
 		return 1
@@ -99,6 +99,7 @@ func Parent(path string) string {
 	return ""
 }
 
+// isBare reports whether c can stand in a key without quotes.
 func isBare(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
 }
@@ -114,7 +115,8 @@ type tomlReader struct {
 
 var errNotTOML = errors.New("not TOML")
 
-// LimitError is an error that the library must not see the text after.
+// LimitError says that a text goes beyond a limit of the index. The library must
+// not read such a text.
 type LimitError struct {
 	Line int
 	Msg  string
@@ -123,14 +125,15 @@ type LimitError struct {
 // Error returns the limit.
 func (e *LimitError) Error() string { return e.Msg }
 
-// ReadIndex makes the index of a TOML text. The error is a *LimitError, or
-// errNotTOML where the text is no TOML; the index then reaches as far as it was.
+// ReadIndex makes the index of a TOML text. The error is a [*LimitError], or
+// another error where the text is not TOML. The index then has the keys before it.
 func ReadIndex(s string) (*Index, error) {
 	r := &tomlReader{s: strings.TrimPrefix(s, "\ufeff"), line: 1, at: map[string]int{}, last: map[string]int{}}
 	err := r.readDocument()
 	return &Index{at: r.at, lines: countLines(s)}, err
 }
 
+// readDocument reads the whole text.
 func (r *tomlReader) readDocument() error {
 	table := ""
 	for {
@@ -159,6 +162,8 @@ func (r *tomlReader) readHeader() (string, error) {
 	if err != nil {
 		return "", err
 	}
+
+	// Within a header, an array of tables stands for its last element.
 	path := ""
 	for i, p := range parts {
 		path = Key(path, p)
@@ -177,6 +182,7 @@ func (r *tomlReader) readHeader() (string, error) {
 			path = Element(path, n-1)
 		}
 	}
+
 	if !r.accept(']') || array && !r.accept(']') {
 		return "", errNotTOML
 	}
@@ -196,6 +202,7 @@ func (r *tomlReader) readPair(path string, depth int) error {
 			return err
 		}
 	}
+
 	if !r.accept('=') {
 		return errNotTOML
 	}
@@ -203,6 +210,7 @@ func (r *tomlReader) readPair(path string, depth int) error {
 	return r.readValue(path, depth)
 }
 
+// mark notes that path stands on line, unless it stands on one before.
 func (r *tomlReader) mark(path string, line int) error {
 	if len(path) > maxPath {
 		return &LimitError{r.line, fmt.Sprintf("a key path is longer than %d bytes", maxPath)}
@@ -216,7 +224,7 @@ func (r *tomlReader) mark(path string, line int) error {
 	return nil
 }
 
-// readValue reads one value, which has the given path.
+// readValue reads the value of path.
 func (r *tomlReader) readValue(path string, depth int) error {
 	if depth > maxDepth {
 		return &LimitError{r.line, "nested too deeply"}
@@ -259,7 +267,7 @@ func (r *tomlReader) readValue(path string, depth int) error {
 				return errNotTOML
 			}
 		}
-	default: // a number, a date or a boolean: neither has anything to be confused with
+	default: // a number, a date or a boolean, which hold no delimiter
 		n := strings.IndexAny(r.s[r.pos:], ",]}#\n")
 		if n < 0 {
 			n = len(r.s) - r.pos
@@ -306,8 +314,8 @@ func (r *tomlReader) readKey() ([]string, error) {
 	}
 }
 
-// readString reads a string of any of the four kinds. Only for a basic string on one
-// line, which may be a key, are escapes resolved.
+// readString reads a string of any of the four kinds. It resolves the escapes of a
+// basic string on one line, which may be a key. Nobody needs the others' values.
 func (r *tomlReader) readString() (string, error) {
 	quote := r.s[r.pos : r.pos+1]
 	if triple := strings.Repeat(quote, 3); strings.HasPrefix(r.s[r.pos:], triple) {
@@ -334,6 +342,7 @@ func (r *tomlReader) readString() (string, error) {
 		}
 		return "", errNotTOML
 	}
+
 	start := r.pos
 	for r.pos++; r.pos < len(r.s) && r.s[r.pos] != '\n'; r.pos++ {
 		switch c := r.s[r.pos]; {
@@ -393,7 +402,7 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// skipBlank skips white space; with lines, also line ends and comments.
+// skipBlank skips white space, and with lines also line ends and comments.
 func (r *tomlReader) skipBlank(lines bool) {
 	for r.pos < len(r.s) {
 		switch c := r.s[r.pos]; {
@@ -414,6 +423,7 @@ func (r *tomlReader) skipBlank(lines bool) {
 	}
 }
 
+// accept skips c, and reports whether it was there.
 func (r *tomlReader) accept(c byte) bool {
 	if r.pos < len(r.s) && r.s[r.pos] == c {
 		r.pos++
