@@ -12,6 +12,8 @@ import (
 // maxEmbedded bounds the files that are listed for one pattern.
 const maxEmbedded = 10_000
 
+// embedIgnored compares what a pattern matches in a clean tree with what it matches
+// in the work tree.
 func embedIgnored(f *facts) []Finding {
 	if f.Tree == nil || len(f.Hooks) > 0 {
 		return nil // hooks may write what is embedded
@@ -27,6 +29,7 @@ func embedIgnored(f *facts) []Finding {
 				} else {
 					seen[key] = true
 				}
+
 				clean, err := embeddedFiles(f.Tree, p.Dir, pattern)
 				f.addReadError(err)
 				var more []string
@@ -39,6 +42,7 @@ func embedIgnored(f *facts) []Finding {
 						}
 					}
 				}
+
 				finding := Finding{File: f.displayPath(at.Filename), Line: at.Line}
 				switch {
 				case len(more) > 0 && len(clean) == 0:
@@ -58,9 +62,9 @@ func embedIgnored(f *facts) []Finding {
 	return list
 }
 
-// embeddedFiles lists the files that a pattern of go:embed in folder dir stands for,
-// sorted, by the rules of https://pkg.go.dev/embed. Folders that cannot be read
-// are passed over; the error is that of the last one.
+// embeddedFiles returns the files that a pattern of go:embed in folder dir matches,
+// sorted, by the rules of https://pkg.go.dev/embed. Folders that cannot be read are
+// skipped, and the error says so.
 func embeddedFiles(tree fs.FS, dir, pattern string) (names []string, err error) {
 	glob, all := strings.CutPrefix(pattern, "all:")
 	sub, err := fs.Sub(tree, dir)
@@ -69,12 +73,14 @@ func embeddedFiles(tree fs.FS, dir, pattern string) (names []string, err error) 
 	}
 	matches, err := fs.Glob(sub, glob)
 	if err != nil {
-		return nil, nil // a bad pattern, which the compiler tells
+		return nil, nil // the compiler reports a bad pattern
 	}
+
 	for _, match := range matches {
 		if inOtherModule(sub, path.Dir(match)) {
 			continue
 		}
+		// Like go:embed, the walk leaves out hidden files and other modules.
 		walkErr := fs.WalkDir(sub, match, func(name string, d fs.DirEntry, failed error) error {
 			switch base := path.Base(name); {
 			case failed != nil:
@@ -106,8 +112,8 @@ func embeddedFiles(tree fs.FS, dir, pattern string) (names []string, err error) 
 	return slices.Compact(names), err
 }
 
-// inOtherModule reports whether folder dir below the package's is, or lies in, another
-// module.
+// inOtherModule reports whether folder dir, below that of the package, belongs to
+// another module.
 func inOtherModule(sub fs.FS, dir string) bool {
 	for ; dir != "."; dir = path.Dir(dir) {
 		if _, err := fs.Stat(sub, path.Join(dir, "go.mod")); err == nil {

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// gomod reads the main module's go.mod, once; nil where there is none.
+// gomod returns the main module's go.mod, or nil if there is none that can be read.
+// It is read once.
 func (f *facts) gomod() *modfile.File {
 	if !f.modRead {
 		f.modRead, f.mod = true, f.readMod()
@@ -34,7 +35,7 @@ func (f *facts) readMod() *modfile.File {
 		return nil
 	}
 	if mod.Module == nil {
-		return nil // the go command will tell
+		return nil // the go command reports it
 	}
 	return mod
 }
@@ -45,6 +46,8 @@ func (f *facts) usesVendorFolder() bool {
 	return err == nil
 }
 
+// replaceLocal finds replacements by folders. A folder that the build needs and
+// that the source tree does not have stops a release.
 func replaceLocal(f *facts) []Finding {
 	mod := f.gomod()
 	if mod == nil {
@@ -58,9 +61,11 @@ func replaceLocal(f *facts) []Finding {
 		needed := !f.usesVendorFolder() && slices.ContainsFunc(mod.Require, func(q *modfile.Require) bool {
 			return q.Mod.Path == r.Old.Path && (r.Old.Version == "" || r.Old.Version == q.Mod.Version)
 		})
+
 		dir := strings.ReplaceAll(r.New.Path, `\`, "/")
 		finding := Finding{File: mod.Syntax.Name, Line: r.Syntax.Start.Line, Severity: Warning}
 		finding.Message = fmt.Sprintf("%s is replaced by the folder %s, so the build info has no hash of it, and go install %s@version refuses the module", r.Old.Path, r.New.Path, mod.Module.Mod.Path)
+
 		inside := path.Join(f.ModuleDir, dir)
 		switch _, err := fs.Stat(f.Tree, path.Join(inside, "go.mod")); {
 		case isAbs(dir) || !fs.ValidPath(inside):
@@ -78,6 +83,8 @@ func replaceLocal(f *facts) []Finding {
 	return list
 }
 
+// gosumIncomplete finds required modules without a hash. It is certain of those that
+// the main module imports from.
 func gosumIncomplete(f *facts) []Finding {
 	mod := f.gomod()
 	if mod == nil || len(mod.Require) == 0 || f.usesVendorFolder() {
@@ -91,6 +98,7 @@ func gosumIncomplete(f *facts) []Finding {
 			sums[module.Version{Path: fields[0], Version: fields[1]}] = true
 		}
 	}
+
 	var certain, likely []string
 	for _, q := range mod.Require {
 		content := replacementOf(mod, q.Mod)
@@ -107,6 +115,7 @@ func gosumIncomplete(f *facts) []Finding {
 			likely = append(likely, content.String())
 		}
 	}
+
 	lacks := func(names []string) string {
 		return "lacks the hash of " + firstNames(names, 3)
 	}
@@ -120,7 +129,8 @@ func gosumIncomplete(f *facts) []Finding {
 	return list
 }
 
-// replacementOf returns where the content of m comes from; a folder has no version.
+// replacementOf returns the module or folder that the content of m comes from. A
+// folder has no version.
 func replacementOf(mod *modfile.File, m module.Version) module.Version {
 	content := m
 	for _, r := range mod.Replace {
@@ -131,8 +141,9 @@ func replacementOf(mod *modfile.File, m module.Version) module.Version {
 	return content
 }
 
-// importsModule reports whether the main module's own packages in some binary import a
-// package of that required module.
+// importsModule reports whether packages of the main module, in some binary, import
+// a package of the required module. A package belongs to the module with the longest
+// path that fits.
 func (f *facts) importsModule(modulePath string, mod *modfile.File) bool {
 	for _, path := range f.sources().otherImports {
 		owner := ""

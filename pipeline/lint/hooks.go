@@ -12,8 +12,8 @@ import (
 	"github.com/twicebuild/twice/matrix/lintid"
 )
 
-// Short names of the lints about hooks, for the tables below: what a hook depends
-// on and must not.
+// Short names of the lints about hooks, for the tables below. Each says what a hook
+// must not depend on.
 const (
 	onClock  = lintid.HookClock
 	onHost   = lintid.HookHost
@@ -26,19 +26,20 @@ func hookHost(f *facts) []Finding   { return f.hookFindings(onHost) }
 func hookRandom(f *facts) []Finding { return f.hookFindings(onRandom) }
 func hookGit(f *facts) []Finding    { return f.hookFindings(onGit) }
 
-// noteFunc takes down that a line has something which makes a hook depend on what
-// the lint id is about.
+// noteFunc notes that something on a line makes a hook depend on what the lint id is
+// about.
 type noteFunc func(id lintid.ID, what string, line int)
 
-// hookUse is one thing in a hook that makes it depend on something.
+// hookUse is one thing in a hook that a lint is about.
 type hookUse struct {
 	id   lintid.ID
 	what string
-	file string // with line, in the source; else at key
+	file string // of the source, with line; if it is empty, the hook at key
 	line int
 	key  string
 }
 
+// hookFindings returns the findings of one lint.
 func (f *facts) hookFindings(id lintid.ID) []Finding {
 	var list []Finding
 	for _, u := range f.hookUses() {
@@ -49,7 +50,7 @@ func (f *facts) hookFindings(id lintid.ID) []Finding {
 	return list
 }
 
-// hookUses reads all hooks, once.
+// hookUses returns what the lints about hooks find. The hooks are read once.
 func (f *facts) hookUses() []hookUse {
 	if f.hooks != nil {
 		return *f.hooks
@@ -72,17 +73,19 @@ type hookReader struct {
 // shells are the programs whose scripts readShell reads.
 var shells = []string{"sh", "bash", "dash", "ash", "ksh", "zsh"}
 
-// readHook judges the argv that stands at key.
+// readHook reads the command at key of the release file.
 func (r *hookReader) readHook(argv []string, key string) {
 	note := func(id lintid.ID, what string, _ int) { r.list = append(r.list, hookUse{id: id, what: what, key: key}) }
 	r.readCommand(argv, r.ModuleDir, note)
 }
 
-// readCommand judges a command that runs in folder dir of the tree.
+// readCommand reads a command that runs in folder dir of the tree, and follows it
+// into scripts.
 func (r *hookReader) readCommand(argv []string, dir string, note noteFunc) {
 	if argv = dropPrefixes(argv); len(argv) == 0 {
 		return
 	}
+
 	name := path.Base(argv[0])
 	switch {
 	case slices.Contains(shells, name):
@@ -105,7 +108,7 @@ func (r *hookReader) readCommand(argv []string, dir string, note noteFunc) {
 	judgeCommand(command{argv, 0}, note)
 }
 
-// readScript judges a shell script of the tree.
+// readScript reads a shell script of the tree, unless it was read before.
 func (r *hookReader) readScript(name string) {
 	if r.Tree == nil || !fs.ValidPath(name) || r.seen[name] {
 		return
@@ -115,6 +118,8 @@ func (r *hookReader) readScript(name string) {
 	if !ok {
 		return
 	}
+
+	// A script names its interpreter. Without one, it is a shell that runs it.
 	if line, _, _ := bytes.Cut(data, []byte("\n")); bytes.HasPrefix(line, []byte("#!")) {
 		interpreter := strings.Fields(string(line[2:]))
 		if !slices.ContainsFunc(interpreter, func(s string) bool { return slices.Contains(shells, path.Base(s)) }) {
@@ -126,14 +131,14 @@ func (r *hookReader) readScript(name string) {
 	judgeScript(string(data), 1, r.noteIn(name))
 }
 
-// noteIn notes what is found in a file of the tree.
+// noteIn returns a function that notes what is found in a file of the tree.
 func (r *hookReader) noteIn(name string) noteFunc {
 	return func(id lintid.ID, what string, line int) {
 		r.list = append(r.list, hookUse{id: id, what: what, file: r.displayPath(name), line: line})
 	}
 }
 
-// readDirectives judges the directives of go generate in the whole module, whichever
+// readDirectives reads the directives of go generate in the whole module, whichever
 // packages the hook names.
 func (r *hookReader) readDirectives() {
 	if r.Tree == nil || r.seen["go:generate"] {
@@ -153,6 +158,7 @@ func (r *hookReader) readDirectives() {
 		if !ok || !bytes.Contains(data, []byte("//go:generate ")) {
 			return nil
 		}
+
 		line := 0
 		for text := range strings.Lines(string(data)) {
 			line++
@@ -185,7 +191,8 @@ func splitDirective(s string) []string {
 	return words
 }
 
-// judgeScript judges a script that begins at line.
+// judgeScript notes what the commands and variables of a script depend on. The
+// script begins at line.
 func judgeScript(script string, line int, note noteFunc) {
 	commands, variables := readShell(script, line)
 	for _, c := range commands {
@@ -198,7 +205,7 @@ func judgeScript(script string, line int, note noteFunc) {
 	}
 }
 
-// meaning says what is wrong about a dependence.
+// meaning says what is wrong about a dependency, after the name of what was found.
 var meaning = map[lintid.ID]string{
 	onClock:  "is another in every run",
 	onHost:   "tells of the machine, and pass B is made to look like another one",
@@ -206,13 +213,14 @@ var meaning = map[lintid.ID]string{
 	onGit:    "depends on the clone and not on the commit alone",
 }
 
+// hookVariables are shell variables whose value is never the same.
 var hookVariables = map[string]lintid.ID{
 	"EPOCHSECONDS": onClock, "EPOCHREALTIME": onClock, "SECONDS": onClock,
 	"HOSTNAME": onHost, "HOSTTYPE": onHost, "MACHTYPE": onHost, "OSTYPE": onHost, "USER": onHost, "LOGNAME": onHost, "UID": onHost, "EUID": onHost,
 	"RANDOM": onRandom, "SRANDOM": onRandom,
 }
 
-// hookCommands are those whose output is never the same, whatever their
+// hookCommands are commands whose output is never the same, whatever their
 // arguments.
 var hookCommands = map[string]lintid.ID{
 	"gdate": onClock, "uptime": onClock, "hwclock": onClock,
@@ -236,6 +244,8 @@ func judgeCommand(c command, note noteFunc) {
 	has := func(options ...string) bool {
 		return slices.ContainsFunc(args, func(a string) bool { return slices.Contains(options, a) })
 	}
+
+	// The arguments of some commands decide.
 	id := hookCommands[name]
 	switch name {
 	case "date":
@@ -259,6 +269,7 @@ func judgeCommand(c command, note noteFunc) {
 			name, id = "git "+verb, onGit
 		}
 	}
+
 	if id != "" {
 		note(id, name+" "+meaning[id], c.line)
 	}
@@ -269,7 +280,7 @@ func judgeCommand(c command, note noteFunc) {
 	}
 }
 
-// isFixedDate reports whether date is asked about a time that it is given.
+// isFixedDate reports whether the arguments of date give it the time to print.
 func isFixedDate(args []string) bool {
 	for i, a := range args {
 		value := ""
@@ -283,7 +294,7 @@ func isFixedDate(args []string) bool {
 		case strings.Contains(a, "SOURCE_DATE_EPOCH"):
 			return true
 		}
-		// A count of seconds, or of a variable or command that is judged itself.
+		// Seconds are fixed. A variable or a command is judged by itself.
 		if value = strings.TrimPrefix(value, "@"); value != "" && strings.IndexByte("0123456789$`", value[0]) >= 0 {
 			return true
 		}
@@ -291,7 +302,8 @@ func isFixedDate(args []string) bool {
 	return false
 }
 
-// splitGitVerb skips the options before git's verb.
+// splitGitVerb returns the verb of git and its arguments, without the options before
+// the verb.
 func splitGitVerb(args []string) (string, []string) {
 	for i := 0; i < len(args); i++ {
 		switch a := args[i]; {
@@ -304,8 +316,8 @@ func splitGitVerb(args []string) (string, []string) {
 	return "", nil
 }
 
-// gitVaries reports whether the answer of git depends on more than the commit:
-// on tags and branches, on how many objects there are (the length of an
+// gitVaries reports whether the answer of git depends on more than the commit, such
+// as on tags and branches, on how many objects there are (the length of an
 // abbreviated name), on remotes and settings.
 func gitVaries(verb string, args []string) bool {
 	switch verb {

@@ -1,16 +1,19 @@
-// Package lint looks for what makes two builds of a release differ, or a release
-// other than it was meant, before anything is built.
+// Package lint looks for what makes two builds of a release differ, or makes a
+// release other than it was meant, before anything is built.
 //
-// What goes in is values: the release file, the source tree, what is known of the
-// repository and of the machine ([Input]). What comes out are findings, each with
-// the identifier of its [Lint], a position where there is one, a message and a
-// remedy. Nothing is run, written or fetched, and no Go toolchain is asked: the
-// source is read with go/build and go/parser.
+// The input is values: the release file, the source tree, and what is known of the
+// repository and of the machine ([Input]). The output is findings, each with the
+// identifier of its [Lint], a position where there is one, a message and a remedy.
+// Nothing is run, written or fetched, and no Go toolchain is asked: the source is
+// read with go/build and go/parser.
 //
-// So a finding is what can be known that way, and no more. Packages of other
-// modules are not looked into, and where hooks run before the build, what the
-// source lacks may yet come from a hook: then nothing is said about it. `twice
-// plan`, which asks the pinned Go, settles both.
+// So lints do not know everything. They do not look into packages of other modules.
+// Where hooks run before the build, a hook may still write what the source lacks,
+// so nothing is said about that. `twice plan` asks the pinned Go, and finds both.
+//
+// To add a lint, name it in package lintid, give it an entry in [All]'s table
+// (table.go) and a function that finds it, and add a good and a bad case to
+// cases_test.go.
 package lint
 
 import (
@@ -35,12 +38,11 @@ import (
 type Severity int
 
 const (
-	// Note is what is good to know, and has no say in what twice makes.
+	// Note is good to know, and does not change what twice makes.
 	Note Severity = iota + 1
-	// Warning is what is likely to make builds differ, or the release other than
-	// it was meant.
+	// Warning is likely to make builds differ, or the release other than it was meant.
 	Warning
-	// Error is what a release stops at.
+	// Error stops a release.
 	Error
 )
 
@@ -68,12 +70,11 @@ func (s Severity) MarshalText() ([]byte, error) {
 // Lint is one thing to look for.
 type Lint struct {
 	ID lintid.ID
-	// Severity is that of its findings; the less certain ones may have a lower
-	// one.
+	// Severity is the greatest severity of its findings. A finding that is less certain
+	// may have a lower one.
 	Severity Severity
-	// Summary is what a finding means, in one line. Why is a paragraph about why
-	// it matters to reproducible releases, Remedy one sentence or two about what
-	// to do.
+	// Summary says in one line what a finding means. Why is a paragraph about why it
+	// matters to reproducible releases. Remedy is a sentence or two about what to do.
 	Summary, Why, Remedy string
 
 	find func(*facts) []Finding
@@ -92,22 +93,22 @@ func ByID(id lintid.ID) (Lint, bool) {
 	return Lint{}, false
 }
 
-// Finding is something that a lint found.
+// Finding is one thing that a lint found.
 type Finding struct {
 	// ID is the identifier of the lint.
 	ID       lintid.ID
 	Severity Severity
-	// File is the file that it is about: the release file, under the name that
-	// it was parsed with, or one of the source, slash-separated and relative to
-	// the release file's folder. Empty where it is about no file.
+	// File is the file that the finding is about: the release file, under the name
+	// that it was parsed with, or a file of the source, slash-separated and relative
+	// to the release file's folder. It is empty where the finding is about no file.
 	File string
-	// Line is where in the file, from 1; 0 where it is about all of it.
+	// Line is the line in the file, from 1, or 0 for all of the file.
 	Line int
-	// Key is the path of the key of the release file, such as
-	// `override[0].pie`, where it is about one.
+	// Key is the path of a key of the release file, such as `override[0].pie`, where
+	// the finding is about one.
 	Key string
-	// Message is the fault, and Hint the remedy where there is more to say than
-	// the lint's own.
+	// Message is the fault. Hint is the remedy: that of the lint, unless the finding
+	// has a better one.
 	Message, Hint string
 }
 
@@ -130,17 +131,16 @@ func (f Finding) String() string {
 	return b.String() + f.Message + " [" + string(f.ID) + "]"
 }
 
-// Input is what the lints look at. What is not known is left out, and the lints
-// that need it find nothing.
+// Input is what the lints look at. A lint finds nothing where what it needs is not
+// known and left out.
 type Input struct {
-	// File is the release file; Builds, which may be a part of it, and Hooks are
-	// what it comes to.
+	// File is the release file. Builds and Hooks are its expansion; Builds may be a
+	// part of it.
 	File   *matrix.File
 	Builds []matrix.Build
 	Hooks  [][]string
-	// Tree is what would be built: the content of the commit or, for a snapshot,
-	// of the tracked files. Work is the folder in which somebody works on it,
-	// nil where there is none.
+	// Tree is the source to build: the content of the commit or, for a snapshot, of
+	// the tracked files. Work is the work tree, or nil if there is none.
 	Tree, Work fs.FS
 	// ConfigDir is the folder of the release file in both, and ModuleDir that of
 	// the main module; slash-separated, "." for the tree itself.
@@ -155,51 +155,53 @@ type Input struct {
 	Locked   []string
 }
 
-// Repository is what is known of the repository, which a version of the module
-// proxy has not.
+// Repository is what is known of the repository. A version from the module proxy
+// has none.
 type Repository struct {
-	// Modified and Untracked name files that are not as in the commit, or not in
-	// it; a few of them are enough.
+	// Modified names files that differ from the commit, Untracked files that are not
+	// in it. A few of them are enough.
 	Modified, Untracked []string
-	// Shallow tells that the history is cut off, Linked that .git is a file.
+	// Shallow reports whether the history is cut off, Linked whether .git is a file.
 	Shallow, Linked bool
-	// Tags are the tags at HEAD, whatever they look like, and Tag that of them
-	// which gives the release its version; "" if there is none.
+	// Tags are all tags at HEAD. Tag is the one that gives the release its version, or
+	// "" if there is none.
 	Tags []string
 	Tag  string
-	// Before is the highest version at HEAD or before it; "" if there is none.
+	// Before is the highest version at HEAD or before it, or "" if there is none.
 	Before string
 }
 
-// Machine is what is known of the machine, none of which a build sees.
+// Machine is what is known of the machine. No build sees any of it.
 type Machine struct {
 	// Env is the environment as NAME=value pairs.
 	Env []string
 	// GoVersion is what the installed Go says of itself: "go1.26.8".
 	GoVersion string
-	// GoEnvFile is the path of the go command's own settings, and GoEnv is what
-	// stands there.
+	// GoEnvFile is the path of the go command's own settings, and GoEnv its content.
 	GoEnvFile string
 	GoEnv     []byte
-	// GoWork is the path of the go.work file that the go command would use; ""
-	// if there is none.
+	// GoWork is the path of the go.work file that the go command would use, or "" if
+	// there is none.
 	GoWork string
 }
 
-// Run returns what the lints find, sorted by position, and apart from it what
-// the release file silences. The error is that the source could not be read.
+// Run runs all lints. It returns what they find, sorted by position, and separately
+// what the release file silences. The error is that the source could not be read.
 func Run(in Input) (found, silenced []Finding, err error) {
 	f := &facts{Input: in}
 	for _, l := range table {
 		for _, finding := range l.find(f) {
+			// What a lint leaves open is as the table has it.
 			finding.ID = l.ID
 			finding.Severity = cmp.Or(finding.Severity, l.Severity)
 			finding.Hint = cmp.Or(finding.Hint, l.Remedy)
-			// Names of files, tags and variables are a stranger's.
+
+			// A stranger chose the names of files, tags and variables.
 			finding.File, finding.Message = escapeUnprintable(finding.File), escapeUnprintable(finding.Message)
 			if finding.Key != "" {
 				finding.File, finding.Line = in.File.Name(), in.File.Line(finding.Key)
 			}
+
 			if slices.Contains(in.File.Check.Silence, l.ID) {
 				silenced = append(silenced, finding)
 			} else {
@@ -213,7 +215,8 @@ func Run(in Input) (found, silenced []Finding, err error) {
 	return sortFindings(found, in.File.Name()), sortFindings(silenced, in.File.Name()), nil
 }
 
-// escapeUnprintable writes what a terminal does not only show as Go escapes it.
+// escapeUnprintable returns s with Go's escapes for what a terminal does more with
+// than show it.
 func escapeUnprintable(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) && utf8.ValidString(s) {
 		return s
@@ -230,8 +233,9 @@ func escapeUnprintable(s string) string {
 	return b.String()
 }
 
-// sortFindings puts what is about no file first, then the release file, then the
-// source; of what is in one place the worst comes last.
+// sortFindings sorts a list: findings about no file first, then those about the
+// release file, then those about the source. Of several in one place the worst comes
+// last. Findings that are equal become one.
 func sortFindings(list []Finding, release string) []Finding {
 	rank := func(f Finding) int {
 		switch f.File {
@@ -249,7 +253,7 @@ func sortFindings(list []Finding, release string) []Finding {
 	return slices.Compact(list)
 }
 
-// facts is an Input and what the lints have found out about it together.
+// facts is an Input and what several lints need to know about it.
 type facts struct {
 	Input
 	errs    []error
@@ -259,16 +263,16 @@ type facts struct {
 	src     *sources
 }
 
-// addReadError remembers why the source could not be read. What is not there is no
-// such reason.
+// addReadError notes why the source could not be read. A file that does not exist is
+// no such reason.
 func (f *facts) addReadError(err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.errs = append(f.errs, err)
 	}
 }
 
-// displayPath is how a finding calls a file of the tree: relative to the release
-// file's folder.
+// displayPath returns the name of a file of the tree in findings: its path, relative
+// to the release file's folder.
 func (f *facts) displayPath(name string) string {
 	if f.ConfigDir == "." {
 		return name
@@ -287,7 +291,7 @@ func (f *facts) displayPath(name string) string {
 const maxRead = 16 << 20
 
 // readFile returns the content of a regular file of the tree. A symbolic link that
-// leads nowhere in it is no file.
+// leads out of the tree, or nowhere, is no file.
 func (f *facts) readFile(name string) ([]byte, bool) {
 	info, err := fs.Lstat(f.Tree, name)
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
@@ -306,12 +310,14 @@ func (f *facts) readFile(name string) ([]byte, bool) {
 	return data, err == nil
 }
 
-// buildsPrefix says for which of all builds something holds: for all of them it says
-// nothing.
+// buildsPrefix begins a message that is about some of all builds. It is "" where the
+// message is about all of them.
 func buildsPrefix(some, all []matrix.Build) string {
 	if len(some) == len(all) {
 		return ""
 	}
+
+	// Where there is one binary, nobody has to be told its name.
 	var binaries, names []string
 	for _, b := range all {
 		if !slices.Contains(binaries, b.Binary) {
@@ -328,7 +334,7 @@ func buildsPrefix(some, all []matrix.Build) string {
 	return firstNames(names, 3) + ": "
 }
 
-// firstNames lists the first names.
+// firstNames lists the first names, at most one more than most, and counts the rest.
 func firstNames(names []string, most int) string {
 	if len(names) > most+1 {
 		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
@@ -336,14 +342,14 @@ func firstNames(names []string, most int) string {
 	return strings.Join(names, ", ")
 }
 
-// findInBuilds asks about every build, and makes one finding of those that have
-// the key and the message in common. A key "" is no finding.
-func (f *facts) findInBuilds(ask func(matrix.Build) (key, message string)) []Finding {
+// findInBuilds calls check for every build, and makes one finding of all builds with
+// the same key and message. A key "" is no finding.
+func (f *facts) findInBuilds(check func(matrix.Build) (key, message string)) []Finding {
 	type same struct{ key, message string }
 	var order []same
 	builds := map[same][]matrix.Build{}
 	for _, b := range f.Builds {
-		key, message := ask(b)
+		key, message := check(b)
 		if key == "" {
 			continue
 		}

@@ -2,9 +2,9 @@ package lint
 
 import "github.com/twicebuild/twice/matrix/lintid"
 
-// table holds every lint, sorted by ID. The texts are what `twice check
-// --explain ID` prints: Why is a paragraph, and both it and Remedy are whole
-// sentences but for the capital and the full stop of Remedy, which is a hint.
+// table has every lint, sorted by ID. `twice check --explain ID` prints its texts.
+// Why is a paragraph of whole sentences. Remedy is a hint, so it has no capital and
+// no full stop.
 var table = lints[:]
 
 // lints is table as an array, whose length the compiler holds to that of

@@ -16,8 +16,7 @@ func Or(values []string) string {
 	return strings.Join(values[:n], ", ") + " or " + values[n]
 }
 
-// DidYouMean returns `, did you mean "x"?` for the candidate that is Closest to
-// got, or nothing.
+// DidYouMean returns `; did you mean "x"?` for the candidate closest to got, or "".
 func DidYouMean(got string, candidates []string) string {
 	if best := Closest(got, candidates); best != "" {
 		return fmt.Sprintf("; did you mean %q?", best)
@@ -25,8 +24,8 @@ func DidYouMean(got string, candidates []string) string {
 	return ""
 }
 
-// Closest returns the candidate within two edits of got (one for short
-// words), swapped neighbours being one edit.
+// Closest returns the candidate within two edits of got, or one edit if got is
+// short. Two swapped neighbours are one edit. It returns "" where there is none.
 func Closest(got string, candidates []string) string {
 	if len(got) > 40 {
 		return ""
@@ -35,6 +34,7 @@ func Closest(got string, candidates []string) string {
 	if len(got) < 4 {
 		limit = 2
 	}
+
 	for _, c := range candidates {
 		if d := distance(strings.ToLower(got), c); d < limit {
 			best, limit = c, d
