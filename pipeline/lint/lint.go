@@ -334,7 +334,7 @@ func buildsPrefix(some, all []matrix.Build) string {
 	return firstNames(names, 3) + ": "
 }
 
-// firstNames lists the first names, at most one more than most, and counts the rest.
+// firstNames lists names: all of them, or the first ones and how many more there are.
 func firstNames(names []string, most int) string {
 	if len(names) > most+1 {
 		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)

@@ -10,12 +10,12 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// fetching are the variables that say how modules and toolchains are fetched.
-// The go command that does this for a release heeds them.
+// fetching are the variables that say how modules and toolchains are fetched. A
+// release fetches them as these variables say, so no lint is about them.
 var fetching = []string{"GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS"}
 
-// ambientSettings returns the settings, of NAME=value pairs, that would have a say in a
-// build by hand and have none here, for a message.
+// ambientSettings lists, for a message, those NAME=value pairs that change a build by
+// hand and no build of a release.
 func (f *facts) ambientSettings(pairs []string) string {
 	cgo := slices.ContainsFunc(f.Builds, func(b matrix.Build) bool { return b.Options.Cgo })
 	var names []string
@@ -28,12 +28,14 @@ func (f *facts) ambientSettings(pairs []string) string {
 		if !known || value == "" || slices.Contains(fetching, name) {
 			continue
 		}
+
 		switch {
 		case name == "GOWORK" && value != "off", name == "GOENV" && value != "off":
-			continue // see ambient-gowork and ambient-goenv
+			continue // ambient-gowork and ambient-goenv are about these
 		case name == "GOWORK", name == "GOENV", name == "GO111MODULE" && (value == "on" || value == "auto"):
-			continue // as twice has it
+			continue // twice sets the same
 		}
+
 		if len(value) > 40 {
 			value = value[:40] + "..."
 		}
@@ -46,6 +48,7 @@ func (f *facts) ambientSettings(pairs []string) string {
 	return firstNames(slices.Compact(names), 6)
 }
 
+// ambientEnvironment finds settings of the go command in the environment.
 func ambientEnvironment(f *facts) []Finding {
 	settings := f.ambientSettings(f.Machine.Env)
 	if settings == "" {
@@ -54,6 +57,7 @@ func ambientEnvironment(f *facts) []Finding {
 	return []Finding{{Message: "the environment has " + settings + ", which twice does not heed"}}
 }
 
+// ambientGoEnv finds settings that go env -w wrote.
 func ambientGoEnv(f *facts) []Finding {
 	var pairs []string
 	for line := range strings.Lines(string(f.Machine.GoEnv)) {
@@ -66,6 +70,7 @@ func ambientGoEnv(f *facts) []Finding {
 	return []Finding{{Message: f.Machine.GoEnvFile + " has " + settings + ", which twice does not heed"}}
 }
 
+// ambientGoWork finds a go.work file.
 func ambientGoWork(f *facts) []Finding {
 	if f.Machine.GoWork == "" {
 		return nil
@@ -73,9 +78,10 @@ func ambientGoWork(f *facts) []Finding {
 	return []Finding{{Message: f.Machine.GoWork + " takes no part: twice builds the module as its go.mod has it"}}
 }
 
-// publishedGo is what a published Go says of itself.
+// publishedGo is the version of a published Go.
 var publishedGo = regexp.MustCompile(`^go1\.[0-9]+(\.[0-9]+|rc[0-9]+|beta[0-9]+)?$`)
 
+// patchedGo finds an installed Go whose version nobody published.
 func patchedGo(f *facts) []Finding {
 	v := f.Machine.GoVersion
 	switch {

@@ -11,6 +11,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
+// trimpathOff finds builds without -trimpath.
 func trimpathOff(f *facts) []Finding {
 	return f.findInBuilds(func(b matrix.Build) (string, string) {
 		if b.Options.Trimpath {
@@ -20,9 +21,10 @@ func trimpathOff(f *facts) []Finding {
 	})
 }
 
-// lcUUID knows what package recipe does for darwin: with an empty build ID it
-// derives a UUID from the recipe, and with "keep" the linker makes one from a
-// build ID that depends on all that is compiled.
+// lcUUID finds darwin builds whose LC_UUID is missing or the same in all. It relies
+// on package recipe: with an empty build ID, recipe derives a UUID from the recipe.
+// With "keep", the linker makes one from a build ID that depends on everything that
+// is compiled.
 func lcUUID(f *facts) []Finding {
 	return f.findInBuilds(func(b matrix.Build) (string, string) {
 		if b.Target.OS != "darwin" {
@@ -43,8 +45,10 @@ func lcUUID(f *facts) []Finding {
 	})
 }
 
+// isNoUUID reports whether an argument makes a linker leave LC_UUID out.
 func isNoUUID(arg string) bool { return slices.Contains(strings.Split(arg, ","), "-no_uuid") }
 
+// pieLoader finds PIEs for linux that are not static.
 func pieLoader(f *facts) []Finding {
 	return f.findInBuilds(func(b matrix.Build) (string, string) {
 		static := slices.ContainsFunc(b.Options.ExtLDFlags, func(s string) bool {
@@ -53,6 +57,7 @@ func pieLoader(f *facts) []Finding {
 		if b.Target.OS != "linux" || b.Options.BuildMode != "pie" || b.Options.Cgo && static {
 			return "", ""
 		}
+
 		what := "a PIE asks for the loader of a C library"
 		if !b.Options.Cgo {
 			what += ", although nothing else of it needs one"
@@ -69,6 +74,7 @@ func pieLoader(f *facts) []Finding {
 // cgoFlags are the variables with arguments of C compilers and linkers.
 var cgoFlags = []string{"CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_CXXFLAGS", "CGO_FFLAGS", "CGO_LDFLAGS"}
 
+// cgoPaths finds builds in which C code sees folders of the machine.
 func cgoPaths(f *facts) []Finding {
 	list := f.findInBuilds(func(b matrix.Build) (string, string) {
 		if !b.Options.Cgo || b.Options.Trimpath {
@@ -88,12 +94,12 @@ func cgoPaths(f *facts) []Finding {
 	return list
 }
 
-// findHostPath looks for a folder of the machine in arguments, which stand at key,
-// of a C compiler or linker.
+// findHostPath looks for a folder of the machine in arguments of a C compiler or
+// linker. The arguments stand at key.
 func findHostPath(key string, b matrix.Build, args []string) (string, string) {
 	for _, arg := range args {
 		if !b.Options.Cgo || strings.Contains(arg, "-rpath") || strings.Contains(arg, "-dynamic-linker") {
-			continue // paths of the machine that runs the program
+			continue // these are paths of the machine that runs the program
 		}
 		for _, part := range strings.FieldsFunc(strings.Trim(arg, `"'`), func(r rune) bool { return r == '=' || r == ',' }) {
 			for _, flag := range []string{"-isystem", "-iquote", "-I", "-L", "-F"} {
@@ -107,13 +113,13 @@ func findHostPath(key string, b matrix.Build, args []string) (string, string) {
 	return "", ""
 }
 
-// isAbs reports whether s is an absolute path on some system, which need not be
-// that of the machine.
+// isAbs reports whether s is an absolute path on any system.
 func isAbs(s string) bool {
 	drive := len(s) > 2 && s[1] == ':' && (s[2] == '\\' || s[2] == '/')
 	return path.IsAbs(s) || drive
 }
 
+// cgoCompiler finds builds with a C compiler whose name has no version.
 func cgoCompiler(f *facts) []Finding {
 	return f.findInBuilds(func(b matrix.Build) (string, string) {
 		if !b.Options.Cgo {
@@ -131,6 +137,7 @@ func cgoCompiler(f *facts) []Finding {
 	})
 }
 
+// unpublishedGo finds a release file that accepts any Go.
 func unpublishedGo(f *facts) []Finding {
 	if !f.File.Toolchain.Unpublished {
 		return nil
@@ -138,6 +145,8 @@ func unpublishedGo(f *facts) []Finding {
 	return []Finding{{Key: "toolchain.unpublished", Message: "a Go that nobody published may build the release, and nobody else has it"}}
 }
 
+// unpinnedBase finds bases of images that have no digest, neither in the release
+// file nor in the lock file.
 func unpinnedBase(f *facts) []Finding {
 	var list []Finding
 	for i, c := range f.File.Containers {
@@ -146,7 +155,7 @@ func unpinnedBase(f *facts) []Finding {
 		}
 		r, err := reference.Parse(c.Base)
 		if err != nil || r.Digest != "" || slices.Contains(f.Locked, c.Base) {
-			continue // what is no reference was refused before
+			continue // an error means no reference, which the release file's reader refuses
 		}
 		list = append(list, Finding{
 			Key:     fmt.Sprintf("image[%d].base", i),

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/mod/semver"
 )
 
+// shallowClone finds a clone without its history.
 func shallowClone(f *facts) []Finding {
 	if f.Repository == nil || !f.Repository.Shallow {
 		return nil
@@ -17,6 +18,7 @@ func shallowClone(f *facts) []Finding {
 	return []Finding{{Message: "a shallow clone: its history, which decides about versions, is cut off"}}
 }
 
+// dirtyTree finds files that differ from the commit or are not in it.
 func dirtyTree(f *facts) []Finding {
 	if f.Repository == nil {
 		return nil
@@ -31,6 +33,7 @@ func dirtyTree(f *facts) []Finding {
 	return list
 }
 
+// linkedWorktree finds a work tree whose .git is a file.
 func linkedWorktree(f *facts) []Finding {
 	if f.Repository == nil || !f.Repository.Linked {
 		return nil
@@ -38,9 +41,10 @@ func linkedWorktree(f *facts) []Finding {
 	return []Finding{{Message: "the work tree has no .git folder of its own, so a go build by hand stamps no version, or that of a repository around it; twice builds in a clone, and stamps this one"}}
 }
 
-// versionLike is what somebody may have meant for a version.
+// versionLike is a tag that somebody may have meant as a version.
 var versionLike = regexp.MustCompile(`^(?i:release|version|ver)?[-/_]?[vV]?[0-9]+([._-][0-9A-Za-z+]+)*$`)
 
+// tagNoSemver finds tags at HEAD that look like a version and are none to Go.
 func tagNoSemver(f *facts) []Finding {
 	if f.Repository == nil || f.Repository.hasVersionTag() {
 		return nil
@@ -51,6 +55,8 @@ func tagNoSemver(f *facts) []Finding {
 		if !versionLike.MatchString(v) {
 			continue
 		}
+
+		// The part after the letters shows which version was meant.
 		digits := strings.TrimLeft(v, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-/_")
 		why := "is no semantic version"
 		switch {
@@ -74,6 +80,7 @@ func (r *Repository) hasVersionTag() bool {
 	})
 }
 
+// tagMissing finds a commit that has no version tag.
 func tagMissing(f *facts) []Finding {
 	if f.Repository == nil || f.Repository.Shallow || f.Repository.hasVersionTag() {
 		return nil
@@ -81,6 +88,7 @@ func tagMissing(f *facts) []Finding {
 	if v := f.File.Version; v != "auto" {
 		return []Finding{{Key: "version", Message: "HEAD has no tag v" + v + ", so nobody finds the source of that version by its name"}}
 	}
+
 	message := "HEAD has no version tag: only a snapshot can be made of it"
 	if f.Repository.Before != "" {
 		message += " (the last one before it is " + f.Repository.Before + ")"
@@ -88,6 +96,8 @@ func tagMissing(f *facts) []Finding {
 	return []Finding{{Message: message}}
 }
 
+// subfolderModule finds a main module in a folder of a repository without a go.mod
+// at its top.
 func subfolderModule(f *facts) []Finding {
 	if f.Repository == nil || f.Tree == nil || f.ModuleDir == "." {
 		return nil

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// command is a simple command of a shell script: its words, without quotes, and
-// with variables and substitutions as they are written.
+// command is a simple command of a shell script. Its words have no quotes; variables
+// and substitutions are in them as they are written.
 type command struct {
 	words []string
 	line  int
@@ -21,42 +21,46 @@ type variable struct {
 // maxNesting bounds substitutions within each other.
 const maxNesting = 20
 
-// readShell lists the simple commands of a shell script and the variables that
-// it uses, also within $( ), ` ` and double quotes. It understands as much of
-// the language (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html)
-// as it takes to tell a command from a word and from a comment, and never fails:
-// what it does not understand it passes over. Line numbers begin at line.
+// readShell returns the simple commands of a shell script and the variables that it
+// uses, also within $( ), ` ` and double quotes. It understands as much of the
+// language (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html)
+// as it takes to tell a command from a word and from a comment. It never fails, and
+// skips what it does not understand. The script begins at line.
 func readShell(script string, line int) ([]command, []variable) {
 	r := &shellReader{s: script, line: line}
 	r.readCommands(0, 0)
 	return r.found, r.vars
 }
 
+// shellReader walks over a shell script.
 type shellReader struct {
 	s     string
 	pos   int
 	line  int
 	found []command
 	vars  []variable
-	docs  []heredoc // announced on this line
-	ticks bool      // within ` `, where the next one ends it
+	docs  []heredoc // those that this line announces
+	ticks bool      // within ` `, where the next ` is the end
 }
 
+// heredoc is a here-document that was announced and not read yet.
 type heredoc struct {
 	end    string
 	tabs   bool // <<-
 	quoted bool // nothing in it is expanded
 }
 
-// prefixes are words after which a command begins.
+// prefixes are words before the name of a command.
 var prefixes = []string{
 	"if", "then", "else", "elif", "while", "until", "do", "!", "{", "time", "exec", "command", "builtin", "eval", "env", "sudo", "nohup", "nice", "xargs",
 }
 
-// readCommands reads up to the end, or to close at the level where it was opened.
+// readCommands reads commands up to the end of the script, or up to closing if that
+// is not 0.
 func (r *shellReader) readCommands(closing byte, depth int) {
 	var words []string
 	at := r.line
+
 	end := func() {
 		if words = dropPrefixes(words); len(words) > 0 {
 			r.found = append(r.found, command{words, at})
@@ -64,6 +68,7 @@ func (r *shellReader) readCommands(closing byte, depth int) {
 		words = nil
 	}
 	defer func() { end() }()
+
 	for r.pos < len(r.s) {
 		switch c := r.s[r.pos]; c {
 		case closing:
@@ -112,7 +117,8 @@ func (r *shellReader) readCommands(closing byte, depth int) {
 	}
 }
 
-// dropPrefixes drops what stands before the name of a command.
+// dropPrefixes drops assignments, prefixes and their options before the name of a
+// command.
 func dropPrefixes(words []string) []string {
 	for i := 0; i < len(words); i++ {
 		name, _, assigns := strings.Cut(words[i], "=")
@@ -126,6 +132,7 @@ func dropPrefixes(words []string) []string {
 	return nil
 }
 
+// isName reports whether s can be the name of a variable.
 func isName(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if !isNameByte(s[i]) || i == 0 && '0' <= s[i] && s[i] <= '9' {
@@ -135,12 +142,13 @@ func isName(s string) bool {
 	return s != ""
 }
 
+// isNameByte reports whether c can be in the name of a variable.
 func isNameByte(c byte) bool {
 	return c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// readRedirection reads < and > and returns the file, or remembers the here-document
-// of <<.
+// readRedirection reads < and > and returns the file. For << there is no file: it
+// notes the here-document.
 func (r *shellReader) readRedirection(depth int) string {
 	rest := r.s[r.pos:]
 	r.pos++
@@ -163,6 +171,7 @@ func (r *shellReader) readRedirection(depth int) string {
 			r.accept('|')
 		}
 	}
+
 	r.skipBlank()
 	if r.pos == len(r.s) || strings.IndexByte("\n;&|()<>", r.s[r.pos]) >= 0 {
 		return ""
@@ -170,11 +179,13 @@ func (r *shellReader) readRedirection(depth int) string {
 	return r.readWord(depth)
 }
 
+// skipBlank skips spaces and tabs.
 func (r *shellReader) skipBlank() {
 	for r.accept(' ') || r.accept('\t') {
 	}
 }
 
+// accept skips c, and reports whether it was there.
 func (r *shellReader) accept(c byte) bool {
 	if r.pos < len(r.s) && r.s[r.pos] == c {
 		r.pos++
@@ -183,7 +194,7 @@ func (r *shellReader) accept(c byte) bool {
 	return false
 }
 
-// readHeredocs reads the documents that the line before announced.
+// readHeredocs reads the here-documents that the line before announced.
 func (r *shellReader) readHeredocs(depth int) {
 	docs := r.docs
 	r.docs = nil
@@ -211,7 +222,7 @@ func (r *shellReader) readHeredocs(depth int) {
 	}
 }
 
-// readWord reads one word, with at least one byte of the script.
+// readWord reads one word. It takes at least one byte, so that every loop ends.
 func (r *shellReader) readWord(depth int) string {
 	var b strings.Builder
 	for start := r.pos; r.pos < len(r.s); {
@@ -242,7 +253,7 @@ func (r *shellReader) readWord(depth int) string {
 			b.WriteString(r.readExpansion(depth))
 		case ' ', '\t', '\r', '\n', ';', '&', '|', '(', ')', '<', '>':
 			if r.pos == start {
-				r.pos++ // where a word had to be
+				r.pos++ // a word has to be here
 			}
 			return b.String()
 		default:
@@ -253,8 +264,8 @@ func (r *shellReader) readWord(depth int) string {
 	return b.String()
 }
 
-// readExpansion reads one character, or one $ or ` with what belongs to it, and
-// returns it as it is written.
+// readExpansion reads one character, or one $ or ` and what belongs to it. It returns
+// the text as it is written.
 func (r *shellReader) readExpansion(depth int) string {
 	start := r.pos
 	c := r.s[r.pos]
@@ -275,7 +286,7 @@ func (r *shellReader) readExpansion(depth int) string {
 		r.readWithin('`', depth)
 	case c == '$' && strings.HasPrefix(rest, "("):
 		r.pos++
-		arithmetic := r.accept('(') // read like a list of commands
+		arithmetic := r.accept('(') // it is read like a list of commands
 		r.readWithin(')', depth)
 		if arithmetic {
 			r.accept(')')

@@ -14,33 +14,35 @@ import (
 	"github.com/twicebuild/twice/matrix"
 )
 
-// sources are the packages of the main module, as far as the binaries are made
-// of them.
+// sources are those packages of the main module that binaries are made of.
 type sources struct {
 	*facts
-	// module is the main module's path; "" where there is no go.mod.
+	// module is the main module's path, or "" if there is no go.mod.
 	module string
-	// otherImports are the import paths of packages of other modules that they
-	// import, sorted.
+	// otherImports are the packages of other modules that they import, sorted.
 	otherImports []string
 
-	files       map[string][]byte
+	files       map[string][]byte         // by name; nil if it cannot be read
 	packages    map[string]*build.Package // by setting and folder
 	nested      map[string]bool           // by folder: in another module
 	declared    map[string]*declarations  // by folder and files
 	suggestions map[string]string         // by stamp: a hint
 }
 
-// sources reads the packages of every build, once.
+// sources returns the packages of every build. They are read once.
 func (f *facts) sources() *sources {
 	if f.src != nil {
 		return f.src
 	}
-	s := &sources{facts: f, files: map[string][]byte{}, packages: map[string]*build.Package{}, nested: map[string]bool{}, declared: map[string]*declarations{}, suggestions: map[string]string{}}
+	s := &sources{
+		facts: f, files: map[string][]byte{}, packages: map[string]*build.Package{}, nested: map[string]bool{},
+		declared: map[string]*declarations{}, suggestions: map[string]string{},
+	}
 	f.src = s
 	if mod := f.gomod(); mod != nil {
 		s.module = mod.Module.Mod.Path
 	}
+
 	for _, b := range f.Builds {
 		for _, p := range s.packagesOf(b) {
 			for _, imported := range p.Imports {
@@ -55,13 +57,14 @@ func (f *facts) sources() *sources {
 	return s
 }
 
-// isStandard reports whether an import path is one of the Go distribution, or C.
+// isStandard reports whether an import path is of the Go distribution, or "C".
 func isStandard(importPath string) bool {
 	first, _, _ := strings.Cut(importPath, "/")
 	return !strings.Contains(first, ".")
 }
 
-// folderOf returns the folder in the tree of a package of the main module.
+// folderOf returns the folder of a package in the tree, and whether the package is
+// one of the main module.
 func (s *sources) folderOf(importPath string) (string, bool) {
 	rest, ok := strings.CutPrefix(importPath, s.module)
 	if !ok || s.module == "" || rest != "" && rest[0] != '/' {
@@ -71,7 +74,8 @@ func (s *sources) folderOf(importPath string) (string, bool) {
 	return dir, fs.ValidPath(dir) && !s.inNestedModule(dir)
 }
 
-// inNestedModule reports whether a folder below the main module's is in another module.
+// inNestedModule reports whether a folder below that of the main module is in
+// another module.
 func (s *sources) inNestedModule(dir string) bool {
 	if dir == s.ModuleDir || dir == "." {
 		return false
@@ -85,11 +89,11 @@ func (s *sources) inNestedModule(dir string) bool {
 	return nested
 }
 
-// mainFolder is the folder of the main package of a build.
+// mainFolder returns the folder of the main package of a build.
 func (s *sources) mainFolder(b matrix.Build) string { return path.Join(s.ModuleDir, b.Package) }
 
-// packagesOf returns the packages of the main module that b is made of, its main
-// package first. What packages of other modules import is not known here.
+// packagesOf returns the packages of the main module that b is made of, the main
+// package first. Imports of other modules' packages are not followed.
 func (s *sources) packagesOf(b matrix.Build) []*build.Package {
 	if s.Tree == nil {
 		return nil
@@ -108,8 +112,8 @@ func (s *sources) packagesOf(b matrix.Build) []*build.Package {
 	return list
 }
 
-// loadPackage reads the package in folder dir as b compiles it. An error in it is the
-// compiler's to tell.
+// loadPackage reads the package in folder dir as b compiles it. It ignores errors in
+// the package, which the compiler reports.
 func (s *sources) loadPackage(b matrix.Build, dir string) *build.Package {
 	o := b.Options
 	key := fmt.Sprint(b.Target, o.Cgo, o.Tags, o.Experiments, dir)
@@ -119,7 +123,7 @@ func (s *sources) loadPackage(b matrix.Build, dir string) *build.Package {
 	c := build.Context{
 		GOOS: b.Target.OS, GOARCH: b.Target.Arch, Compiler: "gc", CgoEnabled: o.Cgo, BuildTags: o.Tags,
 		ToolTags: slices.Clone(build.Default.ToolTags), ReleaseTags: s.releaseTags(),
-		// With all of these, go/build neither asks a go command nor sees a disk.
+		// With these functions, go/build neither runs a go command nor sees a disk.
 		JoinPath: path.Join, SplitPathList: func(string) []string { return nil }, IsAbsPath: path.IsAbs,
 		HasSubdir: func(string, string) (string, bool) { return "", false },
 		IsDir: func(name string) bool {
@@ -146,6 +150,7 @@ func (s *sources) loadPackage(b matrix.Build, dir string) *build.Package {
 			return io.NopCloser(bytes.NewReader(data)), nil
 		},
 	}
+
 	for _, e := range o.Experiments {
 		c.ToolTags = append(c.ToolTags, "goexperiment."+e)
 	}
@@ -154,7 +159,8 @@ func (s *sources) loadPackage(b matrix.Build, dir string) *build.Package {
 	return p
 }
 
-// releaseTags are those of the toolchain, or of the Go that built twice.
+// releaseTags returns the release tags of the toolchain. Where its version is not
+// known, they are those of the Go that built twice.
 func (s *sources) releaseTags() []string {
 	minor := 0
 	if _, err := fmt.Sscanf(s.Toolchain, "go1.%d", &minor); err != nil || minor < 1 || minor > 999 {
@@ -167,7 +173,7 @@ func (s *sources) releaseTags() []string {
 	return tags
 }
 
-// cachedFile is read, remembered.
+// cachedFile is readFile, and reads every file once.
 func (s *sources) cachedFile(name string) ([]byte, bool) {
 	data, known := s.files[name]
 	if !known {
@@ -178,8 +184,7 @@ func (s *sources) cachedFile(name string) ([]byte, bool) {
 }
 
 // uncertainFiles returns the files of p that were left out because of a tag that only
-// the toolchain knows: an experiment, or a feature of a variant such as
-// amd64.v3.
+// the toolchain knows: an experiment, or a feature of a variant such as amd64.v3.
 func (s *sources) uncertainFiles(p *build.Package) []string {
 	var names []string
 	for _, name := range p.IgnoredGoFiles {

@@ -15,6 +15,7 @@ import (
 	"github.com/twicebuild/twice/matrix"
 )
 
+// stampNoEffect finds stamps that the linker ignores.
 func stampNoEffect(f *facts) []Finding {
 	if f.Tree == nil {
 		return nil
@@ -27,6 +28,8 @@ func stampNoEffect(f *facts) []Finding {
 			}
 		}
 	}
+
+	// One variable may be at fault in some builds for sure and in others perhaps.
 	var list []Finding
 	for _, name := range names {
 		for _, severity := range []Severity{Error, Warning} {
@@ -49,19 +52,21 @@ func stampNoEffect(f *facts) []Finding {
 	return list
 }
 
-// checkStamp says why -X has no effect on a variable, and whether that is sure; "" where
-// it has one and where only the toolchain can tell. It is what modules.CheckStamps
-// says, as far as the main module's own source goes.
+// checkStamp says why -X has no effect on a variable, and whether that is sure. It
+// says "" where -X has an effect and where only the toolchain knows. It repeats
+// modules.CheckStamps, as far as the main module's own source goes.
 func (s *sources) checkStamp(b matrix.Build, name string) (why string, sure bool) {
 	dot := strings.LastIndexByte(name, '.')
 	importPath, variable := name[:dot], name[dot+1:]
+
+	// The linker calls the main package main, and no other package so.
 	packages := s.packagesOf(b)
 	main := packages[0]
 	p := main
 	if importPath != "main" {
 		dir, own := s.folderOf(importPath)
 		if !own {
-			return "", false // of another module
+			return "", false // another module has it
 		}
 		if dir == main.Dir {
 			return "the linker knows the main package as main, so this is main." + variable, true
@@ -75,7 +80,7 @@ func (s *sources) checkStamp(b matrix.Build, name string) (why string, sure bool
 	}
 	files := slices.Concat(p.GoFiles, p.CgoFiles, s.uncertainFiles(p))
 	if len(files) == 0 {
-		return "", false // the compiler will tell, or a hook write some
+		return "", false // the compiler reports it, or a hook writes some
 	}
 	return s.checkVariable(p, files, name), true
 }
@@ -87,16 +92,17 @@ type noImports struct{}
 
 func (noImports) Import(string) (*types.Package, error) { return nil, errNotFollowed }
 
-// checkVariable judges the declaration of a stamp's variable in the files of a package.
+// checkVariable says why -X has no effect on a variable that the files of a package
+// declare.
 func (s *sources) checkVariable(p *build.Package, names []string, name string) string {
 	d := s.declarations(p, names)
 	if d == nil {
-		return "" // the compiler will tell
+		return "" // the compiler reports it
 	}
 	switch obj := d.scope.Lookup(name[strings.LastIndexByte(name, '.')+1:]).(type) {
 	case nil:
 		if len(s.Hooks) > 0 {
-			return "" // a hook may write it
+			return "" // a hook may declare it
 		}
 		s.suggestVariables(name, d)
 		return "there is no such variable"
@@ -112,14 +118,15 @@ func (s *sources) checkVariable(p *build.Package, names []string, name string) s
 	return ""
 }
 
-// declarations are those of some files of a package.
+// declarations are what some files of a package declare.
 type declarations struct {
 	files []*ast.File
 	scope *types.Scope
 	info  *types.Info
 }
 
-// declarations reads them, once; nil if the text is no Go.
+// declarations returns what the named files declare, or nil if they are not Go. They
+// are read once.
 func (s *sources) declarations(p *build.Package, names []string) *declarations {
 	key := p.Dir + "\x00" + strings.Join(names, "\x00")
 	if d, known := s.declared[key]; known {
@@ -136,9 +143,10 @@ func (s *sources) declarations(p *build.Package, names []string) *declarations {
 		}
 		d.files = append(d.files, file)
 	}
+
 	config := types.Config{
 		Importer: noImports{}, FakeImportC: true, IgnoreFuncBodies: true, DisableUnusedImportCheck: true,
-		Error: func(error) {}, // such as the imports
+		Error: func(error) {}, // there are some, such as imports that are not followed
 	}
 	if checked, _ := config.Check(p.ImportPath, fset, d.files, d.info); checked != nil {
 		d.scope = checked.Scope()
@@ -153,6 +161,7 @@ func (d *declarations) stampFault(obj *types.Var) string {
 	if typ != types.Typ[types.String] && typ != types.Typ[types.Invalid] {
 		return "has type " + types.TypeString(obj.Type(), func(p *types.Package) string { return "" }) + ", not string"
 	}
+
 	spec, value, embed := d.findSpec(obj)
 	switch {
 	case spec == nil:
@@ -166,6 +175,8 @@ func (d *declarations) stampFault(obj *types.Var) string {
 	case d.info.Types[value].Value != nil:
 		return ""
 	}
+
+	// A conversion is no call, and may be part of a constant.
 	calls := false
 	ast.Inspect(value, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
@@ -176,13 +187,13 @@ func (d *declarations) stampFault(obj *types.Var) string {
 	case calls:
 		return "is initialised by a call, so the linker ignores -X"
 	case d.info.Types[value].Type == types.Typ[types.Invalid] || d.info.Types[value].Type == nil:
-		return "" // it may be a constant of another package
+		return "" // it may hold a constant of another package
 	}
 	return "is initialised by an expression that is not constant, so the linker ignores -X"
 }
 
-// findSpec returns where obj is declared, its own initial value, and whether a
-// directive to embed a file fills it.
+// findSpec returns the declaration of obj, the initial value of obj alone, and
+// whether go:embed fills it.
 func (d *declarations) findSpec(obj *types.Var) (spec *ast.ValueSpec, value ast.Expr, embed bool) {
 	for _, file := range d.files {
 		if obj.Pos() < file.FileStart || obj.Pos() > file.FileEnd {
@@ -215,7 +226,7 @@ func hasEmbedDirective(doc *ast.CommentGroup) bool {
 	return doc != nil && slices.ContainsFunc(doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
 }
 
-// suggestVariables remembers the variables that could have been meant by a stamp.
+// suggestVariables notes, as a hint, the variables that a stamp could have meant.
 func (s *sources) suggestVariables(stamp string, d *declarations) {
 	var names []string
 	for _, name := range d.scope.Names() {
