@@ -15,6 +15,9 @@ import (
 // against nesting that would exhaust the library's stack: up to the first error of
 // an invalid text the two agree, and the guard is needed no further.
 
+var errNotTOML = errors.New("not TOML")
+
+// Limits of the index.
 const (
 	maxDepth = 32  // arrays and inline tables within each other
 	maxParts = 16  // parts of a dotted key
@@ -112,8 +115,6 @@ type tomlReader struct {
 	at   map[string]int
 	last map[string]int // number of elements of arrays of tables
 }
-
-var errNotTOML = errors.New("not TOML")
 
 // LimitError says that a text goes beyond a limit of the index. The library must
 // not read such a text.

@@ -24,42 +24,50 @@ func embedIgnored(f *facts) []Finding {
 		for _, p := range f.sources().packagesOf(b) {
 			for _, pattern := range p.EmbedPatterns {
 				at := p.EmbedPatternPos[pattern][0]
-				if key := at.String() + pattern; seen[key] {
+				key := at.String() + pattern
+				if seen[key] {
 					continue
-				} else {
-					seen[key] = true
 				}
-
-				clean, err := embeddedFiles(f.Tree, p.Dir, pattern)
-				f.addReadError(err)
-				var more []string
-				if f.Work != nil {
-					// A work tree may hold anything; what cannot be read is not embedded.
-					work, _ := embeddedFiles(f.Work, p.Dir, pattern)
-					for _, name := range work {
-						if _, committed := slices.BinarySearch(clean, name); !committed {
-							more = append(more, name)
-						}
-					}
-				}
+				seen[key] = true
 
 				finding := Finding{File: f.displayPath(at.Filename), Line: at.Line}
-				switch {
-				case len(more) > 0 && len(clean) == 0:
-					finding.Message = fmt.Sprintf("go:embed %s matches files that git does not track, and no others: %s", pattern, firstNames(more, 3))
-				case len(more) > 0:
-					finding.Severity = Warning
-					finding.Message = fmt.Sprintf("go:embed %s also matches files that git does not track, which a build by hand embeds and a release does not: %s", pattern, firstNames(more, 3))
-				case len(clean) == 0:
-					finding.Message = fmt.Sprintf("go:embed %s matches no file", pattern)
-				default:
-					continue
+				if finding.Message, finding.Severity = f.checkEmbed(p.Dir, pattern); finding.Message != "" {
+					list = append(list, finding)
 				}
-				list = append(list, finding)
 			}
 		}
 	}
 	return list
+}
+
+// checkEmbed says what is wrong with a pattern of go:embed in folder dir, or "". The
+// severity 0 is that of the lint.
+func (f *facts) checkEmbed(dir, pattern string) (fault string, severity Severity) {
+	clean, err := embeddedFiles(f.Tree, dir, pattern)
+	f.addReadError(err)
+
+	var untracked []string
+	if f.Work != nil {
+		// A work tree may hold anything. What cannot be read there is not embedded.
+		work, _ := embeddedFiles(f.Work, dir, pattern)
+		for _, name := range work {
+			if _, committed := slices.BinarySearch(clean, name); !committed {
+				untracked = append(untracked, name)
+			}
+		}
+	}
+
+	switch {
+	case len(untracked) > 0 && len(clean) == 0:
+		return fmt.Sprintf("go:embed %s matches files that git does not track, and no others: %s",
+			pattern, firstNames(untracked, 3)), 0
+	case len(untracked) > 0:
+		return fmt.Sprintf("go:embed %s also matches files that git does not track, "+
+			"which a build by hand embeds and a release does not: %s", pattern, firstNames(untracked, 3)), Warning
+	case len(clean) == 0:
+		return fmt.Sprintf("go:embed %s matches no file", pattern), 0
+	}
+	return "", 0
 }
 
 // embeddedFiles returns the files that a pattern of go:embed in folder dir matches,
