@@ -180,7 +180,7 @@ func (p *Plan) share(jobs int) (slots int, s build.Share) {
 	// A compiler needs up to 0.7 GB for the largest packages (0.3 GB with the
 	// default GOGC), and each job runs some.
 	const process = 700 << 20
-	cpus := max(1, p.cfg.Host.CPUs)
+	cpus := max(1, p.cfg.CPUs)
 	slots = max(1, min(cpus, jobs, int(p.cfg.Memory/(2*process))))
 	s.Processes = max(2, min((cpus+slots-1)/slots, int(p.cfg.Memory/int64(slots*process/2))))
 	s.Memory = p.cfg.Memory / int64(slots*s.Processes)

@@ -13,6 +13,7 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/lint"
 	"github.com/twicebuild/twice/pipeline/oci"
 	"github.com/twicebuild/twice/pipeline/recipe"
@@ -46,11 +47,11 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	if p.work, err = workspace.New(ctx, filepath.Join(cfg.Cache, "work")); err != nil {
 		return nil, err
 	}
-	user, err := userGo(ctx, cfg)
+	user, err := gocmd.NewClient(ctx, cfg.Go, cfg.Env)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.openSource(ctx, user.client); errors.Is(err, source.ErrShallow) {
+	if err := p.openSource(ctx, user.Go); errors.Is(err, source.ErrShallow) {
 		// Without history there is no version, and so nothing more to look at.
 		return p.lint(lint.Input{Repository: &lint.Repository{Shallow: true}})
 	} else if err != nil {
@@ -116,7 +117,7 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 			Modified: repo.Modified(), Untracked: repo.Untracked(), Linked: repo.Linked(),
 			Tags: repo.TagsAtHead(), Tag: repo.Tag(), Before: repo.Before(),
 		}
-		if in.Machine, err = machine(cfg, user, filepath.Join(repo.Root(), filepath.FromSlash(in.ModuleDir))); err != nil {
+		if in.Machine, err = machine(cfg, user.Settings, filepath.Join(repo.Root(), filepath.FromSlash(in.ModuleDir))); err != nil {
 			return nil, err
 		}
 	}
@@ -141,14 +142,14 @@ const maxGoMod = 16 << 20
 const maxSettings = 1 << 20
 
 // machine gathers the settings around that a go build in folder dir would heed.
-func machine(cfg Config, user settings, dir string) (lint.Machine, error) {
-	m := lint.Machine{Env: cfg.Env, GoVersion: user.version}
+func machine(cfg Config, user gocmd.Settings, dir string) (lint.Machine, error) {
+	m := lint.Machine{Env: cfg.Env, GoVersion: user.Version}
 	work, _ := recipe.Lookup(cfg.Env, "GOWORK")
-	if user.goenv != "" && user.goenv != "off" {
-		info, err := os.Stat(user.goenv)
+	if user.File != "" && user.File != "off" {
+		info, err := os.Stat(user.File)
 		if err == nil && info.Mode().IsRegular() && info.Size() <= maxSettings {
-			m.GoEnvFile = user.goenv
-			if m.GoEnv, err = artifact.ReadNamed(user.goenv, maxSettings); err != nil {
+			m.GoEnvFile = user.File
+			if m.GoEnv, err = artifact.ReadNamed(user.File, maxSettings); err != nil {
 				return m, err
 			}
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {

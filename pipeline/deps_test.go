@@ -33,7 +33,8 @@ var depsRules = map[string]string{
 	"pipeline/purl":    "",
 	"pipeline/image":   "matrix pipeline/artifact",
 	"pipeline/process": "",
-	"pipeline/gocmd":   "pipeline/process",
+	"pipeline/gocmd":   "pipeline/fault pipeline/process pipeline/recipe",
+	"pipeline/host":    "pipeline/gocmd",
 	"pipeline/ascii":   "",
 	"pipeline/disk":    "",
 	"pipeline/shell":   "",
@@ -75,16 +76,9 @@ var depsRules = map[string]string{
 	"pipeline/cache": "pipeline/disk pipeline/toolchain pipeline/workspace",
 
 	// The forward flow.
-	"pipeline": `attest/intoto attest/slsa matrix matrix/platform matrix/reference pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/explain
-		pipeline/gocmd pipeline/fault pipeline/image pipeline/lint pipeline/modules pipeline/oci pipeline/output pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
-
-	// The reverse flow.
-	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/build pipeline/compare pipeline/explain pipeline/gocmd pipeline/fault pipeline/inspect pipeline/modules
-		pipeline/recipe pipeline/shell pipeline/source pipeline/toolchain pipeline/workspace`,
-
-	// Wiring. Of the stages it sees no more than what a record or an error of
-	// theirs says.
-	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact pipeline/build pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/gocmd pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
+	"pipeline":         `attest/intoto attest/slsa matrix matrix/platform matrix/reference pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/image pipeline/lint pipeline/modules pipeline/oci pipeline/output pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
+	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/build pipeline/compare pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/inspect pipeline/modules pipeline/recipe pipeline/shell pipeline/source pipeline/toolchain pipeline/workspace`,
+	"cmd/twice":        `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact pipeline/build pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
 
 	// Black boxes: they run the command.
 	"e2e": "",

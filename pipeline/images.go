@@ -224,7 +224,7 @@ func (o *Outcome) imageInput() (oci.Input, error) {
 	in := oci.Input{
 		Images: p.images, Bases: p.bases, Files: map[string]oci.Content{},
 		Title: p.File.Project, Revision: p.Vars.Commit, Version: p.Vars.Version,
-		Created: p.mtime(), Jobs: max(1, p.cfg.Host.CPUs),
+		Created: p.mtime(), Jobs: max(1, p.cfg.CPUs),
 	}
 	zones := false
 	for _, img := range p.images {

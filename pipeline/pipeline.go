@@ -18,6 +18,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/oci"
 	"github.com/twicebuild/twice/pipeline/report"
 )
@@ -47,22 +48,8 @@ type Config struct {
 	// Partial allows a release of a part of the matrix.
 	Partial bool
 
-	// Env is the user's environment, for git, the module proxy and its
-	// credentials. No build sees it.
-	Env []string
-	// Path are the folders where programs are looked for.
-	Path []string
-	// Go and Git are the absolute paths of the commands.
-	Go, Git string
-	// Cache is the absolute path of a folder that outlives the run.
-	Cache string
-	// CacheMax bounds what toolchains in it take together, in bytes; zero is no bound.
-	CacheMax int64
-	// HostEnv is what every process of this system needs.
-	HostEnv []string
-	Host    report.Host
-	// Memory is how much of the machine's memory the builds may use, in bytes.
-	Memory int64
+	// Host is this machine and its user.
+	host.Host
 	// Timeout is how long each hook, and each build of a target, may take.
 	Timeout time.Duration
 	// Epoch is SOURCE_DATE_EPOCH where the user set it: the time of the files in
@@ -74,9 +61,7 @@ type Config struct {
 	// that is trusted. The key's path is absolute.
 	CheckBase func(ctx context.Context, trust matrix.BaseTrust, reference string) error
 	Tool      report.Tool
-	// Now is the clock.
-	Now      func() time.Time
-	Progress *report.Progress
+	Progress  *report.Progress
 	// HookLog gets what hooks print.
 	HookLog io.Writer
 }

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -115,12 +114,12 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	if p.work, err = workspace.New(ctx, filepath.Join(cfg.Cache, "work")); err != nil {
 		return nil, err
 	}
-	user, err := userGo(ctx, cfg)
+	user, err := gocmd.NewClient(ctx, cfg.Go, cfg.Env)
 	if err != nil {
 		return nil, err
 	}
 	cfg.Progress.Stage("source")
-	if err := p.openSource(ctx, user.client); err != nil {
+	if err := p.openSource(ctx, user.Go); err != nil {
 		return nil, err
 	}
 	tree, err := p.layOut(ctx)
@@ -134,8 +133,8 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	if err := p.obtainToolchain(ctx, user, tree); err != nil {
 		return nil, err
 	}
-	pinned := gocmd.Go{Path: filepath.Join(p.Toolchain.Dir, "bin", "go"+exe()), Env: user.client.Env}.With("GOROOT=" + p.Toolchain.Dir)
-	ports, err := p.ports(ctx, pinned)
+	pinned := user.WithToolchain(p.Toolchain.Dir)
+	ports, err := p.ports(ctx, pinned.Go)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +147,7 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 		return nil, err
 	}
 	moduleDir := filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir))
-	if p.Modules, err = modules.Fill(ctx, modules.Config{Go: pinned, SourceDir: moduleDir, Dir: cacheDir, Reuse: user.modCache, Lazy: len(p.hooks) == 0, Time: p.mtime()}); err != nil {
+	if p.Modules, err = modules.Fill(ctx, modules.Config{Client: pinned, SourceDir: moduleDir, Dir: cacheDir, Reuse: user.ModCache, Lazy: len(p.hooks) == 0, Time: p.mtime()}); err != nil {
 		if cfg.Module != "" && fault.KindOf(err) == fault.KindUsage {
 			err = fault.Hint(fmt.Errorf("%s: %w", cfg.Module, err), "this version cannot be built by itself; choose another")
 		}
@@ -171,7 +170,7 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	if err := p.planFiles(tree); err != nil {
 		return nil, err
 	}
-	return p, p.makeRecipes(ctx, pinned, tree)
+	return p, p.makeRecipes(ctx, pinned.Go, tree)
 }
 
 // readFile reads and parses the release file.
@@ -253,50 +252,6 @@ func (p *Plan) Close() error {
 	return errors.Join(errs...)
 }
 
-// settings are those of the user's go command.
-type settings struct {
-	client           gocmd.Go
-	goroot, modCache string
-	// version is what the go command says of itself, and goenv the path of the
-	// file with its settings, if it heeds one.
-	version, goenv string
-}
-
-// userGo asks the user's go command for its settings about modules, which are
-// then stated in the environment, so that no other setting has an effect.
-func userGo(ctx context.Context, cfg Config) (settings, error) {
-	if cfg.Go == "" {
-		return settings{}, fault.Usage(fmt.Errorf("go: %w in PATH", exec.ErrNotFound), "install Go from https://go.dev/dl")
-	}
-	asked := []string{"GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS", "GOMODCACHE", "GOPATH", "GOROOT"}
-	// What concerns builds stays out, or a bad value would make the go command
-	// refuse to answer. GOENV is kept for the settings that are asked for.
-	var own []string
-	for _, kv := range cfg.Env {
-		name, _, _ := strings.Cut(kv, "=")
-		if name == "GOENV" || slices.Contains(asked, name) || !slices.ContainsFunc(recipe.Known, func(v recipe.Variable) bool { return v.Name == name && v.Role != recipe.Placement }) {
-			own = append(own, kv)
-		}
-	}
-	client := gocmd.Go{Path: cfg.Go, Env: own}.With("GOTOOLCHAIN=local", "GOWORK=off")
-	// An empty GOEXPERIMENT would leave the one of the user's go/env file.
-	out, err := client.With("GOEXPERIMENT=none").Run(ctx, filepath.Dir(cfg.Go), append([]string{"env", "-json", "GOVERSION", "GOENV"}, asked...)...)
-	if err != nil {
-		return settings{}, err
-	}
-	var env map[string]string
-	if err := json.Unmarshal(out, &env); err != nil {
-		return settings{}, fmt.Errorf("go env: %w", err)
-	}
-	s := settings{client: client.With("GOENV=off"), goroot: env["GOROOT"], modCache: env["GOMODCACHE"], version: env["GOVERSION"], goenv: env["GOENV"]}
-	for _, name := range asked {
-		if v := env[name]; v != "" && name != "GOROOT" {
-			s.client = s.client.With(name + "=" + v)
-		}
-	}
-	return s, nil
-}
-
 // openSource finds the commit or the module version.
 func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
 	scratch, err := p.work.Sub("source")
@@ -353,7 +308,7 @@ func (p *Plan) layOut(ctx context.Context) (string, error) {
 }
 
 // obtainToolchain finds the exact version and has it proved.
-func (p *Plan) obtainToolchain(ctx context.Context, user settings, tree string) error {
+func (p *Plan) obtainToolchain(ctx context.Context, user gocmd.Client, tree string) error {
 	version := p.File.Toolchain.Version
 	if version == "go.mod" {
 		data, err := artifact.ReadNamed(filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir), "go.mod"), maxGoMod)
@@ -365,11 +320,11 @@ func (p *Plan) obtainToolchain(ctx context.Context, user settings, tree string) 
 		}
 	}
 	var err error
-	p.Toolchain, err = toolchain.Obtain(ctx, user.client, version, toolchain.Options{
-		Installed:        []string{user.goroot},
+	p.Toolchain, err = toolchain.Obtain(ctx, user.Go, version, toolchain.Options{
+		Installed:        []string{user.Root},
 		CacheDir:         filepath.Join(p.cfg.Cache, "toolchains"),
-		HostOS:           p.cfg.Host.OS,
-		HostArch:         p.cfg.Host.Arch,
+		HostOS:           p.cfg.OS,
+		HostArch:         p.cfg.Arch,
 		AllowUnpublished: p.File.Toolchain.Unpublished,
 		MaxBytes:         p.cfg.CacheMax,
 		Waits:            p.cfg.waits,
@@ -542,7 +497,7 @@ func (p *Plan) makeRecipes(ctx context.Context, pinned gocmd.Go, tree string) er
 	if !p.Toolchain.Published {
 		in.Toolchain.Sum = p.Toolchain.Sum
 	}
-	mains, err := p.describe(ctx, pinned, tree)
+	mains, err := p.describe(ctx, tree)
 	if err != nil {
 		return err
 	}
@@ -574,7 +529,7 @@ func (p *Plan) makeRecipes(ctx context.Context, pinned gocmd.Go, tree string) er
 
 // describe asks the go command about every binary, once for all those that
 // share a target and the flags that matter.
-func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*modules.Main, error) {
+func (p *Plan) describe(ctx context.Context, tree string) ([]*modules.Main, error) {
 	type query struct {
 		flags, env []string
 		of         []int
@@ -592,10 +547,9 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 		}
 		queries[key].of = append(queries[key].of, i)
 	}
-	home := filepath.Join(p.work.Dir, "home")
 	mains := make([]*modules.Main, len(p.Recipes))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(1, p.cfg.Host.CPUs))
+	g.SetLimit(max(1, p.cfg.CPUs))
 	for _, q := range queries {
 		g.Go(func() error {
 			var packages []string
@@ -605,14 +559,7 @@ func (p *Plan) describe(ctx context.Context, pinned gocmd.Go, tree string) ([]*m
 				}
 			}
 			found, err := modules.Describe(ctx, modules.Query{
-				Go: gocmd.Go{Path: pinned.Path, Env: slices.Concat(p.cfg.HostEnv, []string{
-					"HOME=" + home, "AppData=" + home, "LocalAppData=" + home, "USERPROFILE=" + home,
-				}, q.env, p.Modules.Env, []string{
-					"GOROOT=" + p.Toolchain.Dir,
-					"GOCACHE=" + filepath.Join(p.work.Dir, "list-cache"),
-					"GOPATH=" + filepath.Join(home, "go"),
-					"PATH=" + strings.Join(p.cfg.Path, string(filepath.ListSeparator)),
-				})},
+				Go:   p.cfg.ListGo(p.Toolchain.Dir, p.work.Dir, slices.Concat(q.env, p.Modules.Env)...),
 				Tree: tree, Dir: filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir)),
 				Flags: q.flags, Packages: packages,
 			})

@@ -109,7 +109,7 @@ func (o *Outcome) record() *report.Record {
 		Tool: p.cfg.Tool, Source: src, Epoch: p.mtime().Unix(), Toolchain: p.Recipes[0].Recipe.Toolchain,
 		Verdict: o.Verdict(), Binaries: o.Binaries, Files: o.Files,
 		Varying: report.Varying{
-			Host:        p.cfg.Host,
+			Host:        report.Host{OS: p.cfg.OS, Arch: p.cfg.Arch, CPUs: p.cfg.CPUs},
 			Toolchain:   report.Toolchain{From: string(tc.From), Published: tc.Published, Sum: tc.Sum, GoEnv: tc.GoEnv},
 			Modules:     report.Modules{Vendored: p.Modules.Vendored, SumDB: p.Modules.SumDB, NoSumDB: p.Modules.NoSumDB},
 			Confinement: p.confine, Variations: o.variations, Started: p.started.UTC(), Jobs: o.jobs,

@@ -27,6 +27,7 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/report"
 )
 
@@ -294,19 +295,33 @@ func (a *app) sourceFlags(c *cobra.Command) *cobra.Command {
 	return c
 }
 
-// pipelineConfig turns flags and the environment into what the pipeline takes.
-func (a *app) pipelineConfig() (pipeline.Config, error) {
+// host is the machine and the environment, as they are.
+func (a *app) host() (host.Host, error) {
 	env := environment(a.env)
 	if err := checkHome(env); err != nil {
+		return host.Host{}, err
+	}
+	h := host.Host{
+		OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Memory: memory(), Now: a.now,
+		Env: a.env, HostEnv: hostEnv(env), Path: absolute(filepath.SplitList(env["PATH"])),
+	}
+	h.Go, _ = find("go", h.Path) // their absence is explained by who needs them
+	h.Git, _ = find("git", h.Path)
+	var err error
+	h.Cache, h.CacheMax, err = a.cacheSettings()
+	return h, err
+}
+
+// pipelineConfig turns flags and the environment into what the pipeline takes.
+func (a *app) pipelineConfig() (pipeline.Config, error) {
+	h, err := a.host()
+	if err != nil {
 		return pipeline.Config{}, err
 	}
 	cfg := pipeline.Config{
-		Module: a.module, Targets: a.targets,
-		Env: a.env, Path: absolute(filepath.SplitList(env["PATH"])), HostEnv: hostEnv(env),
-		Host:   report.Host{OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU()},
-		Memory: memory(), Timeout: a.timeout,
+		Host: h, Module: a.module, Targets: a.targets, Timeout: a.timeout,
 		Remote: a.remote(), CheckBase: a.checkBase,
-		Tool: toolVersion(), Now: a.now, Progress: a.progress, HookLog: io.Discard,
+		Tool: toolVersion(), Progress: a.progress, HookLog: io.Discard,
 	}
 	if a.verbose {
 		cfg.HookLog = a.stderr
@@ -314,7 +329,6 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 	if a.timeout < 0 {
 		return cfg, fault.Usage(fmt.Errorf("--timeout %s: want a time", a.timeout))
 	}
-	var err error
 	if cfg.ConfigFile, err = filepath.Abs(filepath.Join(a.dir, a.config)); filepath.IsAbs(a.config) {
 		cfg.ConfigFile = filepath.Clean(a.config)
 	} else if err != nil {
@@ -325,10 +339,7 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 	} else if err != nil {
 		return cfg, err
 	}
-	if cfg.Cache, cfg.CacheMax, err = a.cacheSettings(); err != nil {
-		return cfg, err
-	}
-	if s := env["SOURCE_DATE_EPOCH"]; s != "" {
+	if s := environment(a.env)["SOURCE_DATE_EPOCH"]; s != "" {
 		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil || n < 0 {
 			return cfg, fault.Usage(fmt.Errorf("SOURCE_DATE_EPOCH=%s: want seconds since 1970", s))
@@ -336,8 +347,6 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 		t := time.Unix(n, 0).UTC()
 		cfg.Epoch = &t
 	}
-	cfg.Go, _ = find("go", cfg.Path) // their absence is explained by who needs them
-	cfg.Git, _ = find("git", cfg.Path)
 	return cfg, nil
 }
 

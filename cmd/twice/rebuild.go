@@ -464,31 +464,22 @@ func (a *app) npm() subject.NPM {
 
 // rebuildConfig turns flags and the environment into what package rebuild takes.
 func (a *app) rebuildConfig(flags rebuildFlags, ldflags *string) (rebuild.Config, error) {
-	env := environment(a.env)
-	if err := checkHome(env); err != nil {
+	h, err := a.host()
+	if err != nil {
 		return rebuild.Config{}, err
 	}
-	path := absolute(filepath.SplitList(env["PATH"]))
 	cfg := rebuild.Config{
-		Env: a.env, Path: path, HostEnv: hostEnv(env),
-		HostOS: runtime.GOOS, HostArch: runtime.GOARCH, CPUs: runtime.NumCPU(), Memory: memory(),
-		Timeout: flags.timeout, Now: a.now, Stage: a.progress.Stage,
+		Host: h, Timeout: flags.timeout, Stage: a.progress.Stage,
 		Options: rebuild.Options{Main: flags.main, LDFlags: ldflags},
 	}
 	if flags.timeout <= 0 {
 		return cfg, fault.Usage(fmt.Errorf("--timeout %s: want a time", flags.timeout))
-	}
-	var err error
-	if cfg.Cache, cfg.CacheMax, err = a.cacheSettings(); err != nil {
-		return cfg, err
 	}
 	if flags.source != "" {
 		if cfg.SourceDir, err = filepath.Abs(a.at(flags.source)); err != nil {
 			return cfg, err
 		}
 	}
-	cfg.Go, _ = find("go", path) // their absence is explained by who needs them
-	cfg.Git, _ = find("git", path)
 	return cfg, nil
 }
 

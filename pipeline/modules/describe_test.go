@@ -21,7 +21,7 @@ func (w *world) query(t testing.TB, tree, dir string, packages ...string) Query 
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := w.g.With("GOMODCACHE="+c.Dir, "GOPROXY=off", "GOWORK=off", "GOOS=linux", "GOARCH=arm64")
+	g := w.With("GOMODCACHE="+c.Dir, "GOPROXY=off", "GOWORK=off", "GOOS=linux", "GOARCH=arm64")
 	return Query{Go: g, Tree: tree, Dir: dir, Flags: []string{"-mod=readonly"}, Packages: packages}
 }
 

@@ -19,7 +19,11 @@ func TestAge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := gocmd.Go{Path: path, Env: os.Environ()}
+	client, err := gocmd.NewClient(t.Context(), path, os.Environ())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := client.Go
 	out, err := g.Run(t.Context(), t.TempDir(), "mod", "download", "-json", "filippo.io/age@v1.3.2")
 	if err != nil {
 		t.Fatal(err)
@@ -32,12 +36,13 @@ func TestAge(t *testing.T) {
 	if err := os.CopyFS(tree, os.DirFS(m.Dir)); err != nil {
 		t.Fatal(err)
 	}
-	first, err := Fill(t.Context(), Config{Go: g, SourceDir: tree, Dir: t.TempDir()})
+	first, err := Fill(t.Context(), Config{Client: client, SourceDir: tree, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%+v", first)
-	c, err := Fill(t.Context(), Config{Go: g.With("GOPROXY=off"), SourceDir: tree, Dir: t.TempDir(), Reuse: first.Dir})
+	client.Proxy = "off"
+	c, err := Fill(t.Context(), Config{Client: client, SourceDir: tree, Dir: t.TempDir(), Reuse: first.Dir})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,8 @@ import (
 // and the go.sum lines of the proxy's modules.
 type world struct {
 	proxy string
-	g     gocmd.Go
-	sums  map[string]string // "path version" -> two lines of go.sum
+	gocmd.Client
+	sums map[string]string // "path version" -> two lines of go.sum
 }
 
 func newWorld(t testing.TB) *world {
@@ -36,14 +36,15 @@ func newWorld(t testing.TB) *world {
 	home := t.TempDir()
 	// A telemetry process would go on writing there while the test cleans up.
 	write(t, filepath.Join(home, ".config", "go", "telemetry", "mode"), "off")
-	proxy, err := FileProxy(w.proxy)
+	proxy, err := gocmd.FileProxy(w.proxy)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.g = gocmd.Go{Path: gocommand, Env: []string{
+	w.Go = gocmd.Go{Path: gocommand, Env: []string{
 		"HOME=" + home, "PATH=" + filepath.Dir(gocommand), "GOENV=off", "GOSUMDB=off", "GOTOOLCHAIN=local",
 		"GOPROXY=" + proxy, "CGO_ENABLED=0",
 	}}
+	w.Proxy, w.SumDB = proxy, "off"
 	return w
 }
 

@@ -18,6 +18,7 @@ package modules
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,7 +26,6 @@ import (
 	"go/version"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,11 +39,9 @@ import (
 
 // Config says what to fill a module cache with, and from where.
 type Config struct {
-	// Go is the go command of the pinned toolchain, with the user's settings
-	// for module downloads: GOPROXY, GOSUMDB, GOPRIVATE, GONOPROXY, GONOSUMDB,
-	// GOAUTH, GOVCS and what git and certificates need. It must be complete
-	// (HOME included).
-	Go gocmd.Go
+	// Client is the go command of the pinned toolchain, with the user's settings
+	// for module downloads and what git and certificates need.
+	Client gocmd.Client
 	// SourceDir is the absolute path of the main module's folder in a checkout
 	// that is used for nothing else.
 	SourceDir string
@@ -108,7 +106,7 @@ func Fill(ctx context.Context, cfg Config) (*Cache, error) {
 }
 
 func fill(ctx context.Context, cfg Config) (*Cache, error) {
-	for _, dir := range []string{cfg.SourceDir, cfg.Dir} {
+	for _, dir := range []string{cfg.SourceDir, cfg.Dir, cmp.Or(cfg.Reuse, cfg.Dir)} {
 		if !filepath.IsAbs(dir) {
 			return nil, fmt.Errorf("folder %q: want an absolute path", dir)
 		}
@@ -140,19 +138,9 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 		return nil, err
 	}
 
-	g := cfg.Go.With("GO111MODULE=on", "GOWORK=off", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GOMODCACHE="+cfg.Dir)
-	settings, err := settingsOf(ctx, g, cfg.SourceDir)
-	if err != nil {
-		return nil, err
-	}
-	if cfg.Reuse != "" {
-		proxy, err := FileProxy(cfg.Reuse)
-		if err != nil {
-			return nil, err
-		}
-		g = g.With("GOPROXY=" + proxy + "," + settings.GOPROXY)
-	}
-	c := &Cache{Dir: cfg.Dir, SumDB: settings.GOSUMDB, NoSumDB: settings.GONOSUMDB, Env: g.Env}
+	client := cfg.Client.WithCache(cfg.Dir, cfg.Reuse)
+	g := client.With("GO111MODULE=on", "GOWORK=off", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw")
+	c := &Cache{Dir: cfg.Dir, SumDB: client.SumDB, NoSumDB: client.NoSumDB, Env: g.Env}
 	if cfg.Lazy {
 		return c, nil
 	}
@@ -204,39 +192,6 @@ func isVendored(dir string, f *modfile.File) (bool, error) {
 		return false, fmt.Errorf("vendor/modules.txt is no regular file (%s)", info.Mode())
 	}
 	return f.Go != nil && version.Compare("go"+f.Go.Version, "go1.14") >= 0, nil
-}
-
-// settings are what the go command makes of the environment and of the file
-// where go env -w keeps things.
-type settings struct{ GOPROXY, GOSUMDB, GONOSUMDB string }
-
-func settingsOf(ctx context.Context, g gocmd.Go, dir string) (s settings, err error) {
-	out, err := g.Run(ctx, dir, "env", "-json", "GOPROXY", "GOSUMDB", "GONOSUMDB")
-	if err != nil {
-		return s, err
-	}
-	if err := json.Unmarshal(out, &s); err != nil {
-		return s, fmt.Errorf("go env: %w", err)
-	}
-	return s, nil
-}
-
-// FileProxy returns the URL under which a GOMODCACHE is a module proxy:
-// https://go.dev/ref/mod#module-cache. A relative path is an error.
-func FileProxy(cache string) (string, error) {
-	if !filepath.IsAbs(cache) {
-		return "", fmt.Errorf("module cache %q: want an absolute path", cache)
-	}
-	path := filepath.ToSlash(filepath.Join(cache, "cache", "download"))
-	u := url.URL{Scheme: "file", Path: path}
-	if unc, ok := strings.CutPrefix(path, "//"); ok { // \\server\share on Windows
-		u.Host, u.Path, _ = strings.Cut(unc, "/")
-		u.Path = "/" + u.Path
-	} else if !strings.HasPrefix(path, "/") { // C:/Users
-		u.Path = "/" + path
-	}
-	// These two would end it in GOPROXY.
-	return strings.NewReplacer(",", "%2C", "|", "%7C").Replace(u.String()), nil
 }
 
 // download runs go mod download, which tells its errors on standard error or,

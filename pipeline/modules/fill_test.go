@@ -17,14 +17,14 @@ import (
 type readCloser = io.ReadCloser
 
 func (w *world) config(t testing.TB, dir string) Config {
-	return Config{Go: w.g, SourceDir: dir, Dir: t.TempDir()}
+	return Config{Client: w.Client, SourceDir: dir, Dir: t.TempDir()}
 }
 
 func TestFill(t *testing.T) {
 	w := newWorld(t)
 	w.dependencies(t)
 	cfg := w.config(t, w.tree(t, application))
-	cfg.Go = cfg.Go.With("GONOSUMDB=example.com/*", "GOFLAGS=-mod=mod")
+	cfg.Client.Go, cfg.Client.NoSumDB = cfg.Client.With("GONOSUMDB=example.com/*", "GOFLAGS=-mod=mod"), "example.com/*"
 	cfg.Time = time.Unix(1700000000, 0)
 	c, err := Fill(t.Context(), cfg)
 	if err != nil {
@@ -47,7 +47,7 @@ func TestFill(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 	// Now the proxy is not needed any more.
-	g := w.g.With("GOPROXY=off", "GOMODCACHE="+c.Dir, "GOFLAGS=-mod=readonly")
+	g := w.With("GOPROXY=off", "GOMODCACHE="+c.Dir, "GOFLAGS=-mod=readonly")
 	if out, err := g.Run(t.Context(), cfg.SourceDir, "list", "-deps", "-f={{.ImportPath}}", "./..."); err != nil || !strings.Contains(string(out), "example.com/dep") {
 		t.Errorf("offline: %s, %v", out, err)
 	}
@@ -70,7 +70,7 @@ func TestFillLazy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := Query{Go: w.g.With(c.Env...), Tree: cfg.SourceDir, Dir: cfg.SourceDir, Flags: []string{"-mod=readonly"}, Packages: []string{"./cmd/x"}}
+	q := Query{Go: w.With(c.Env...), Tree: cfg.SourceDir, Dir: cfg.SourceDir, Flags: []string{"-mod=readonly"}, Packages: []string{"./cmd/x"}}
 	before, err := Describe(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestFillLazy(t *testing.T) {
 			t.Errorf("%s: %v; want it there: %v", name, err, want)
 		}
 	}
-	q.Go = w.g.With("GOMODCACHE="+c.Dir, "GOPROXY=off")
+	q.Go = w.With("GOMODCACHE="+c.Dir, "GOPROXY=off")
 	if after, err := Describe(t.Context(), q); err != nil || len(before[0].Modules) != 1 || !slices.Equal(after[0].Modules, before[0].Modules) {
 		t.Errorf("offline: %+v, %v; want %+v", after, err, before)
 	}
@@ -89,7 +89,7 @@ func TestFillLazy(t *testing.T) {
 	if c, err = Fill(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	q.Go = w.g.With(c.Env...)
+	q.Go = w.With(c.Env...)
 	if _, err := Describe(t.Context(), q); err == nil || !strings.Contains(err.Error(), "checksum mismatch") {
 		t.Errorf("another hash: %v", err)
 	}
@@ -131,7 +131,7 @@ SUM example.com/tool v0.2.0
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := w.g.With("GOPROXY=off", "GOMODCACHE="+c.Dir, "GOFLAGS=-mod=readonly")
+	g := w.With("GOPROXY=off", "GOMODCACHE="+c.Dir, "GOFLAGS=-mod=readonly")
 	if out, err := g.Run(t.Context(), cfg.SourceDir, "list", "-deps", "-f={{.ImportPath}}", "tool"); err != nil || !strings.Contains(string(out), "example.com/idle") {
 		t.Errorf("offline: %s, %v", out, err)
 	}
@@ -155,7 +155,8 @@ func TestFillReuse(t *testing.T) {
 	}
 
 	cfg := w.config(t, w.tree(t, application))
-	cfg.Go, cfg.Reuse = w.g.With("GOPROXY=off"), mine
+	cfg.Client, cfg.Reuse = w.Client, mine
+	cfg.Client.Proxy = "off"
 	if _, err := Fill(t.Context(), cfg); err != nil {
 		t.Errorf("without a network: %v", err)
 	}
@@ -173,7 +174,8 @@ func TestFillReuse(t *testing.T) {
 	}
 	write(t, filepath.Join(mine, "cache/download/example.com/dep/@v/v1.2.3.zip"), string(evil))
 	cfg = w.config(t, first.SourceDir)
-	cfg.Go, cfg.Reuse = w.g.With("GOPROXY=off"), mine
+	cfg.Client, cfg.Reuse = w.Client, mine
+	cfg.Client.Proxy = "off"
 	if _, err := Fill(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "checksum mismatch") {
 		t.Errorf("a changed zip: %v", err)
 	}
@@ -202,7 +204,7 @@ import _ "example.com/dep"
 func main() {}
 `
 	cfg := w.config(t, w.tree(t, vendored))
-	cfg.Go.Path = filepath.Join(cfg.Dir, "no go command is run")
+	cfg.Client.Path = filepath.Join(cfg.Dir, "no go command is run")
 	c, err := Fill(t.Context(), cfg)
 	if err != nil || !c.Vendored {
 		t.Fatalf("got %+v, %v", c, err)
@@ -211,7 +213,7 @@ func main() {}
 	if err != nil || len(left) > 0 {
 		t.Errorf("in the cache: %v, %v", left, err)
 	}
-	mains, err := Describe(t.Context(), Query{Go: w.g.With(c.Env...), Tree: cfg.SourceDir, Dir: cfg.SourceDir, Flags: []string{"-mod=vendor"}, Packages: []string{"."}})
+	mains, err := Describe(t.Context(), Query{Go: w.With(c.Env...), Tree: cfg.SourceDir, Dir: cfg.SourceDir, Flags: []string{"-mod=vendor"}, Packages: []string{"."}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,25 +298,5 @@ func TestFillErrors(t *testing.T) {
 	cancel()
 	if _, err := Fill(ctx, w.config(t, w.tree(t, application))); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
-	}
-}
-
-func TestFileProxy(t *testing.T) {
-	if _, err := FileProxy("relative"); err == nil {
-		t.Error("a relative path was accepted")
-	}
-	if runtime.GOOS == "windows" {
-		for in, want := range map[string]string{
-			`C:\Users\a b\mod`:   "file:///C:/Users/a%20b/mod/cache/download",
-			`\\server\share\mod`: "file://server/share/mod/cache/download",
-		} {
-			if got, err := FileProxy(in); err != nil || got != want {
-				t.Errorf("%s: %s, %v", in, got, err)
-			}
-		}
-		return
-	}
-	if got, err := FileProxy("/home/a, b|c%/mod"); err != nil || got != "file:///home/a%2C%20b%7Cc%25/mod/cache/download" {
-		t.Errorf("%s, %v", got, err)
 	}
 }

@@ -255,7 +255,7 @@ func TestCheckStampsAgreesWithLinker(t *testing.T) {
 		flags.WriteString(" -X=" + name + "=STAMPED")
 	}
 	// The standard library may have been compiled already.
-	cache, err := exec.Command(w.g.Path, "env", "GOCACHE").Output()
+	cache, err := exec.Command(w.Path, "env", "GOCACHE").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

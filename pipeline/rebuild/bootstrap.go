@@ -8,7 +8,6 @@ import (
 	"compress/flate"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"go/version"
@@ -58,14 +57,14 @@ const maxSteps = 16
 // -a -distpack.
 func (w *distribution) bootstrap(ctx context.Context) error {
 	downloads := filepath.Join(w.dir, "downloads")
-	client := w.client.in(downloads, downloads, w.client.modCache)
+	client := w.client.WithCache(downloads, downloads, w.client.ModCache).Go
 	from := w.options.Bootstrap
 	chain, err := w.chain(ctx, client, from)
 	if err != nil {
 		return err
 	}
 	w.cfg.Stage("toolchain " + from)
-	if w.compiler, err = w.prove(ctx, client, from, w.cfg.HostOS, w.cfg.HostArch, true); err != nil {
+	if w.compiler, err = w.prove(ctx, client, from, w.cfg.OS, w.cfg.Arch, true); err != nil {
 		return err
 	}
 	builder, rests := w.compiler.Dir, []Ground{{"toolchain " + from + " for " + w.compiler.Host + " " + w.compiler.Sum, "checksum database"}}
@@ -149,7 +148,7 @@ func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) 
 		if len(chain) == maxSteps {
 			return nil, because(UnknownToolchain, "from %s to %s it takes more than %d steps", from, w.Version, maxSteps)
 		}
-		d = Toolchain{between, w.cfg.HostOS, w.cfg.HostArch}
+		d = Toolchain{between, w.cfg.OS, w.cfg.Arch}
 	}
 }
 
@@ -172,19 +171,11 @@ func before(v, from string, script []byte) (string, *Reason) {
 
 // download has the go command fetch a zip, and returns its path.
 func (w *distribution) download(ctx context.Context, client gocmd.Go, d Toolchain) (string, error) {
-	scratch := filepath.Join(w.dir, "client")
-	if err := os.MkdirAll(scratch, 0o755); err != nil {
+	answer, err := client.Download(ctx, distributionPath+"@"+d.module(), filepath.Join(w.dir, "client"))
+	if ctx.Err() != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(scratch, "go.mod"), []byte("module client\n\ngo 1.21\n"), 0o644); err != nil {
-		return "", err
-	}
-	out, err := client.With("GO111MODULE=on", "GOWORK=off", "GOTOOLCHAIN=local").Run(ctx, scratch, "mod", "download", "-json", distributionPath+"@"+d.module())
-	if err != nil && ctx.Err() != nil {
-		return "", err
-	}
-	var answer struct{ Zip, Dir, Error string }
-	if json.Unmarshal(out, &answer) == nil && answer.Error != "" {
+	if err == nil && answer.Error != "" {
 		err = errors.New(answer.Error)
 	}
 	own := filepath.Join(w.dir, "downloads") + string(filepath.Separator)
@@ -255,7 +246,7 @@ func (w *distribution) dist(ctx context.Context, session build.Session, s *step)
 		What: "dist bootstrap of " + s.Version, Dir: "src", Share: share,
 		Argv: []string{filepath.Join(seen.Source, "src", "cmd", "dist", "dist"+exe), "bootstrap", "-a", "-distpack"},
 		Env: slices.Concat(common, []string{
-			"GOROOT=" + seen.Source, "GOROOT_BOOTSTRAP=" + seen.GOROOT, "GOHOSTARCH=" + w.cfg.HostArch, "GOOS=" + s.OS, "GOARCH=" + s.Arch,
+			"GOROOT=" + seen.Source, "GOROOT_BOOTSTRAP=" + seen.GOROOT, "GOHOSTARCH=" + w.cfg.Arch, "GOOS=" + s.OS, "GOARCH=" + s.Arch,
 		}, w.variant(s)),
 	}}
 	for _, c := range commands {
@@ -587,7 +578,7 @@ func (w *distribution) member(ctx context.Context, s *step, name string, a, b me
 // pkg and with go.mod for each _go.mod.
 func (w *distribution) byHand(s *step) string {
 	platform := ""
-	if s.OS != w.cfg.HostOS || s.Arch != w.cfg.HostArch {
+	if s.OS != w.cfg.OS || s.Arch != w.cfg.Arch {
 		platform = "GOOS=" + s.OS + " GOARCH=" + s.Arch + " "
 	}
 	return "# in src of " + s.name() + ", without its bin and pkg, and with each _go.mod renamed to go.mod\n" +

@@ -59,7 +59,7 @@ func (e *wrongGuess) Error() string { return e.why }
 // downloads is the module cache of this run: what earlier files needed does not
 // come again.
 func (j *job) downloads() gocmd.Go {
-	return j.client.in(filepath.Join(j.work.Dir, "downloads"), j.client.modCache)
+	return j.client.WithCache(filepath.Join(j.work.Dir, "downloads"), j.client.ModCache).Go
 }
 
 // choose lists what the file may have been built from. If there are several, they
@@ -89,7 +89,7 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 	if c.vcs == nil {
 		j.missing = because(NoVersion, "it does not say which version of %s it is: it was built in a work tree, without a stamp of version control", c.main.Path).hint(help)
 	} else {
-		r, err := j.client.resolve(ctx, j.downloads(), c.main.Path, c.vcs.revision, filepath.Join(j.dir, "resolve"))
+		r, err := j.downloads().Resolve(ctx, c.main.Path, c.vcs.revision, filepath.Join(j.dir, "resolve"))
 		if ctx.Err() != nil {
 			return nil, err
 		}
@@ -120,7 +120,7 @@ func (j *job) guesses(ctx context.Context, hints []Hint) ([]choice, error) {
 			if !revisionRE.MatchString(h.Revision) || c.vcs != nil { // then its own was asked for
 				continue
 			}
-			r, err := j.client.resolve(ctx, j.downloads(), c.main.Path, h.Revision, filepath.Join(j.dir, "resolve"))
+			r, err := j.downloads().Resolve(ctx, c.main.Path, h.Revision, filepath.Join(j.dir, "resolve"))
 			if ctx.Err() != nil {
 				return nil, err
 			}

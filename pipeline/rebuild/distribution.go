@@ -239,7 +239,7 @@ func (w *distribution) run(ctx context.Context) error {
 	}
 	w.cfg.Stage("toolchain " + w.Version)
 	var err error
-	if w.compiler, err = w.prove(ctx, w.client.Go, w.Version, w.cfg.HostOS, w.cfg.HostArch, true); err != nil {
+	if w.compiler, err = w.prove(ctx, w.client.Go, w.Version, w.cfg.OS, w.cfg.Arch, true); err != nil {
 		return err
 	}
 	w.published = w.compiler
@@ -253,14 +253,14 @@ func (w *distribution) run(ctx context.Context) error {
 }
 
 // cross tells whether the distribution is for another platform than this one.
-func (w *distribution) cross() bool { return w.OS != w.cfg.HostOS || w.Arch != w.cfg.HostArch }
+func (w *distribution) cross() bool { return w.OS != w.cfg.OS || w.Arch != w.cfg.Arch }
 
 // prove gets a toolchain and has it proved, to be used until r is closed. An
 // installed one may have another go.env.
 func (r *Rebuilder) prove(ctx context.Context, client gocmd.Go, v, goos, goarch string, installed bool) (toolchain.Toolchain, error) {
 	o := toolchain.Options{CacheDir: filepath.Join(r.cfg.Cache, "toolchains"), HostOS: goos, HostArch: goarch, MaxBytes: r.cfg.CacheMax, Now: r.cfg.Now}
 	if installed {
-		o.Installed = []string{r.client.goroot}
+		o.Installed = []string{r.client.Root}
 	}
 	tc, err := toolchain.Obtain(ctx, client, v, o)
 	if err != nil && ctx.Err() == nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/toolchain"
 	"github.com/twicebuild/twice/pipeline/workspace"
@@ -243,7 +244,7 @@ func preprofile(t *testing.T) (data []byte, version string) {
 // bench is a distribution whose store and clock work.
 func bench(t *testing.T) *distribution {
 	t.Helper()
-	r := &Rebuilder{cfg: Config{Now: time.Now, Stage: func(string) {}, HostOS: "linux", HostArch: "amd64"}, store: artifact.NewStore(t.TempDir())}
+	r := &Rebuilder{cfg: Config{Host: host.Host{Now: time.Now, OS: "linux", Arch: "amd64"}, Stage: func(string) {}}, store: artifact.NewStore(t.TempDir())}
 	return &distribution{Rebuilder: r, Toolchain: Toolchain{"go1.26.8", "linux", "amd64"}}
 }
 

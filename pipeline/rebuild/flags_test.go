@@ -214,18 +214,6 @@ func TestSets(t *testing.T) {
 	}
 }
 
-func TestProxiesOnly(t *testing.T) {
-	for list, want := range map[string]string{
-		"": "", "direct": "", "off": "", "https://a": "https://a", "https://a,direct": "https://a", "direct,https://a": "https://a", "https://a|direct": "https://a",
-		"https://a|https://b,direct": "https://a|https://b", "https://a,direct|https://b": "https://a,https://b", "https://a,off,https://b": "https://a", " https://a , direct ": "https://a",
-		"noproxy": "",
-	} {
-		if got := proxiesOnly(list); got != want {
-			t.Errorf("%q: %q, want %q", list, got, want)
-		}
-	}
-}
-
 // TestGit: git answers as git does, of the claim alone.
 func TestGit(t *testing.T) {
 	if runtime.GOOS == "windows" {

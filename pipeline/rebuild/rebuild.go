@@ -128,7 +128,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -142,6 +141,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/recipe"
@@ -152,25 +152,9 @@ import (
 
 // Config is what a Rebuilder may use. Nothing else comes in from the outside.
 type Config struct {
-	// Env is the user's environment, for the module proxy, its credentials and
-	// git. No build sees it.
-	Env []string
-	// Path are the folders where programs are looked for.
-	Path []string
-	// Go and Git are the absolute paths of the commands. Git is needed only with
-	// Options.SourceDir.
-	Go, Git string
-	// Cache is the absolute path of a folder that outlives the run.
-	Cache string
-	// CacheMax bounds what toolchains in it take together, in bytes; zero is no bound.
-	CacheMax int64
-	// HostEnv is what every process of this system needs.
-	HostEnv []string
-	// HostOS and HostArch are this host's GOOS and GOARCH, CPUs its processors.
-	HostOS, HostArch string
-	CPUs             int
-	// Memory is how much memory a build may use, in bytes. It is a soft limit.
-	Memory int64
+	// Host is this machine and its user. Git is needed only with
+	// Options.SourceDir. Memory is a soft limit of a build's.
+	host.Host
 	// Timeout bounds the work on one file, 0 means 30 minutes. MaxDisk bounds what
 	// it writes, in bytes, and 0 means 16 GiB.
 	Timeout time.Duration
@@ -178,8 +162,6 @@ type Config struct {
 	// Many tells that several files are to come, for which the standard library
 	// is compiled once where they have a toolchain and a target in common.
 	Many bool
-	// Now is the clock.
-	Now func() time.Time
 	// Stage is told what begins, for people; it may be nil.
 	Stage func(what string)
 	Options
@@ -219,7 +201,7 @@ type Rebuilder struct {
 	cfg     Config
 	ldflags []string
 	work    *workspace.Workspace
-	client  *client
+	client  gocmd.Client
 	confine build.Confinement
 	store   *artifact.Store
 	// toolchains are those that were proved in this run, by version.
@@ -261,7 +243,11 @@ func Open(ctx context.Context, cfg Config) (_ *Rebuilder, err error) {
 			err = errors.Join(err, r.Close())
 		}
 	}()
-	if r.client, err = newClient(ctx, cfg); err != nil {
+	client, err := gocmd.NewClient(ctx, cfg.Go, cfg.Env)
+	if err != nil {
+		return nil, err
+	}
+	if r.client, err = client.ProxyOnly(); err != nil {
 		return nil, err
 	}
 	if r.work, err = workspace.New(ctx, filepath.Join(cfg.Cache, "rebuild")); err != nil {
@@ -409,7 +395,7 @@ type job struct {
 	// choice is the source that is tried, and all below belong to the attempt.
 	choice    choice
 	toolchain toolchain.Toolchain
-	pinned    gocmd.Go
+	pinned    gocmd.Client
 	source    recipe.Source
 	tree      string // the source, for reading; empty if it lies in the module cache
 	treeFS    fs.FS
@@ -577,7 +563,7 @@ func (j *job) openModule(ctx context.Context, g gocmd.Go, v string) error {
 	j.source = m.Source()
 	name := c.main.Path + "@" + v
 	j.res.Source = name
-	j.ground(&j.res.RestsOn, "module zip "+name+" "+j.source.Sum, "%s", j.client.vouched(c.main.Path))
+	j.ground(&j.res.RestsOn, "module zip "+name+" "+j.source.Sum, "%s", j.client.Voucher(c.main.Path))
 	revision := ""
 	if c.vcs != nil {
 		if revision, err = j.claimStamp(ctx, g, v); err != nil {
@@ -612,7 +598,7 @@ func (j *job) openModule(ctx context.Context, g gocmd.Go, v string) error {
 func (j *job) claimStamp(ctx context.Context, g gocmd.Go, v string) (revision string, err error) {
 	s := j.claim.vcs
 	why := "the file's own word: no history was at hand"
-	r, err := j.client.resolve(ctx, g, j.claim.main.Path, v, filepath.Join(j.dir, "resolve"))
+	r, err := g.Resolve(ctx, j.claim.main.Path, v, filepath.Join(j.dir, "resolve"))
 	if err == nil && r.Origin != nil {
 		revision = r.Origin.Hash
 	}
@@ -677,17 +663,13 @@ func (j *job) obtain(ctx context.Context) error {
 	tc, ok := j.toolchains[v]
 	if !ok {
 		var err error
-		if tc, err = j.prove(ctx, j.client.Go, v, j.cfg.HostOS, j.cfg.HostArch, true); err != nil {
+		if tc, err = j.prove(ctx, j.client.Go, v, j.cfg.OS, j.cfg.Arch, true); err != nil {
 			return err
 		}
 		j.toolchains[v] = tc
 	}
 	j.toolchain = tc
-	exe := ""
-	if runtime.GOOS == "windows" {
-		exe = ".exe"
-	}
-	j.pinned = gocmd.Go{Path: filepath.Join(tc.Dir, "bin", "go"+exe), Env: j.client.Env}.With("GOROOT=" + tc.Dir)
+	j.pinned = j.client.WithToolchain(tc.Dir)
 	j.ground(&j.res.RestsOn, "toolchain "+v+" "+tc.Sum, "checksum database")
 	return nil
 }
@@ -712,7 +694,7 @@ func (j *job) fill(ctx context.Context) (err error) {
 		why := "go.sum of the source"
 		if c.install {
 			why = "checksum database"
-			if j.client.sumDB == "off" || j.client.noSumDB != "" {
+			if j.client.SumDB == "off" || j.client.NoSumDB != "" {
 				why += ", but for what GOSUMDB and GONOSUMDB exempt"
 			}
 		}
@@ -733,8 +715,9 @@ func (j *job) fillInstalled(ctx context.Context) error {
 		return err
 	}
 	c := j.claim
-	g := gocmd.Go{Path: j.pinned.Path, Env: slices.Concat(recipe.Closed(), c.env, j.client.in(j.modCache, filepath.Join(j.work.Dir, "downloads"), j.client.modCache).Env)}.
-		With("GO111MODULE=on", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GOROOT="+j.toolchain.Dir, "GOPATH="+filepath.Join(j.dir, "gopath"), "GOBIN=", "GOCACHE="+filepath.Join(j.dir, "list-cache"))
+	client := j.pinned.WithCache(j.modCache, filepath.Join(j.work.Dir, "downloads"), j.client.ModCache)
+	g := gocmd.Go{Path: client.Path, Env: slices.Concat(recipe.Closed(), c.env, client.Env)}.
+		With("GO111MODULE=on", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GOPATH="+filepath.Join(j.dir, "gopath"), "GOBIN=", "GOCACHE="+filepath.Join(j.dir, "list-cache"))
 	args := slices.Concat([]string{"install", "-n"}, c.flags, []string{"--", c.pkg + "@" + c.main.Version})
 	_, err := g.Run(ctx, scratch, args...)
 	return err
@@ -746,14 +729,13 @@ func (j *job) fillLocal(ctx context.Context) error {
 	dir := filepath.Join(j.tree, filepath.FromSlash(j.source.Dir))
 	if c.vendored && j.source.Module != "" {
 		// A module's zip has no vendor folder; its go.sum says what was in it.
-		g := gocmd.Go{Path: j.pinned.Path, Env: j.client.in(filepath.Join(j.dir, "vendored"), j.client.modCache).Env}.
-			With("GO111MODULE=on", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GOROOT="+j.toolchain.Dir)
+		g := j.pinned.WithCache(filepath.Join(j.dir, "vendored"), j.client.ModCache).With("GO111MODULE=on", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw")
 		if _, err := g.Run(ctx, dir, "mod", "vendor"); err != nil {
 			return err
 		}
 		j.ground(&j.res.Recovered, "-mod=vendor", "no dependency has a hash")
 	}
-	cache, err := modules.Fill(ctx, modules.Config{Go: j.pinned, SourceDir: dir, Dir: j.modCache, Reuse: j.client.modCache, Lazy: true})
+	cache, err := modules.Fill(ctx, modules.Config{Client: j.pinned, SourceDir: dir, Dir: j.modCache, Reuse: j.client.ModCache, Lazy: true})
 	if err != nil {
 		return err
 	}
@@ -767,17 +749,8 @@ func (j *job) fillLocal(ctx context.Context) error {
 	flags := append([]string{mod}, slices.DeleteFunc(slices.Clone(c.flags), func(f string) bool {
 		return !strings.HasPrefix(f, "-tags=") && !strings.HasPrefix(f, "-buildmode=")
 	})...)
-	home := filepath.Join(j.dir, "home")
-	if err := build.NoTelemetry(home); err != nil {
-		return err
-	}
 	mains, err := modules.Describe(ctx, modules.Query{
-		Go: gocmd.Go{Path: j.pinned.Path, Env: slices.Concat(j.cfg.HostEnv, []string{
-			"HOME=" + home, "AppData=" + home, "LocalAppData=" + home, "USERPROFILE=" + home,
-		}, recipe.Closed(), c.env, cache.Env, []string{
-			"GOROOT=" + j.toolchain.Dir, "GOCACHE=" + filepath.Join(j.dir, "list-cache"), "GOPATH=" + filepath.Join(home, "go"),
-			"PATH=" + strings.Join(j.cfg.Path, string(filepath.ListSeparator)),
-		})},
+		Go:   j.cfg.ListGo(j.toolchain.Dir, j.dir, slices.Concat(recipe.Closed(), c.env, cache.Env)...),
 		Tree: j.tree, Dir: dir, Flags: flags, Packages: []string{c.local()},
 	})
 	if err != nil {

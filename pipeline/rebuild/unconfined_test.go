@@ -12,6 +12,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
@@ -48,7 +49,7 @@ func TestUnconfined(t *testing.T) {
 			continue
 		}
 		r := &Rebuilder{
-			cfg:     Config{Now: time.Now, Stage: func(string) {}, Timeout: time.Minute, MaxDisk: 1 << 30},
+			cfg:     Config{Host: host.Host{Now: time.Now}, Stage: func(string) {}, Timeout: time.Minute, MaxDisk: 1 << 30},
 			store:   artifact.NewStore(t.TempDir()),
 			work:    &workspace.Workspace{Dir: t.TempDir()},
 			confine: tier.confinement,

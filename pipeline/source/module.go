@@ -49,9 +49,6 @@ func OpenModule(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (*Modu
 	if scratch, err = filepath.Abs(scratch); err == nil {
 		err = emptyFolder(scratch)
 	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(scratch, "go.mod"), []byte("module scratch\n"), 0o666)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("module %s: %w", arg, err)
 	}
@@ -105,25 +102,15 @@ func parseModule(arg string) (module.Version, error) {
 	return module.Version{Path: path, Version: version}, nil
 }
 
-// downloaded is what `go mod download -json` says (go help mod download).
-type downloaded struct {
-	Path, Version, Error, Info, Zip, Sum string
-}
-
-func download(ctx context.Context, goCmd gocmd.Go, arg, dir string) (d downloaded, err error) {
-	out, err := goCmd.With("GOWORK=off", "GO111MODULE=on", "GOENV=off").Run(ctx, dir, "mod", "download", "-json", arg)
-	if errors.Is(err, os.ErrNotExist) {
-		return d, unfit("install Go", "go: not found: %w", err)
-	}
-	// A module that cannot be had is told on standard output.
-	jsonErr := json.Unmarshal(out, &d)
+func download(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (gocmd.Downloaded, error) {
+	d, err := goCmd.With("GOENV=off").Download(ctx, arg, scratch)
 	switch {
-	case d.Error != "":
-		return d, fmt.Errorf("go mod download: %s", d.Error)
+	case errors.Is(err, os.ErrNotExist):
+		return d, unfit("install Go", "go: not found: %w", err)
 	case err != nil:
 		return d, err
-	case jsonErr != nil:
-		return d, fmt.Errorf("go mod download: unexpected answer: %w", jsonErr)
+	case d.Error != "":
+		return d, fmt.Errorf("go mod download: %s", d.Error)
 	case !filepath.IsAbs(d.Zip) || !filepath.IsAbs(d.Info):
 		return d, errors.New("go mod download: no zip in its answer")
 	}

@@ -43,7 +43,6 @@ package toolchain
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -259,11 +258,15 @@ func (f *finder) cachedProof() (string, error) {
 // module: a go.mod that requires it needs the hash of its go.mod, and the
 // record has both hashes.
 func (f *finder) askDatabase(ctx context.Context) (string, error) {
-	client, dir, err := f.scratch()
-	if err != nil {
+	dir := f.clientDir()
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		return "", err
 	}
-	if _, err := client.Run(ctx, dir, "list", "-m", "-json", f.mod.Path); err != nil {
+	gomod := fmt.Sprintf("module client\n\ngo 1.21\n\nrequire %s %s\n", f.mod.Path, f.mod.Version)
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(gomod), 0o644); err != nil {
+		return "", err
+	}
+	if _, err := f.clientHere().Run(ctx, dir, "list", "-m", "-json", f.mod.Path); err != nil {
 		return "", fmt.Errorf("ask the checksum database: %w", err)
 	}
 	p, sum, err := collectProof(f.downloads(), f.mod, f.key)
@@ -456,17 +459,11 @@ func (f *finder) hint(err error, remedy string) error {
 
 // download fetches, proves and unpacks the toolchain.
 func (f *finder) download(ctx context.Context) error {
-	client, dir, err := f.scratch()
-	if err != nil {
-		return err
+	answer, err := f.clientHere().Download(ctx, f.mod.String(), f.clientDir())
+	if err == nil && answer.Error != "" {
+		err = errors.New(answer.Error)
 	}
-	out, err := client.Run(ctx, dir, "mod", "download", "-json", f.mod.String())
 	if err != nil {
-		// With -json, the go command tells in the document what went wrong.
-		var answer struct{ Error string }
-		if json.Unmarshal(out, &answer) == nil && answer.Error != "" && ctx.Err() == nil {
-			err = fmt.Errorf("%s", answer.Error)
-		}
 		return f.hint(fmt.Errorf("download: %w", err),
 			"is there a network, and is this a release of Go? A distribution's own Go counts only where the release file allows unpublished toolchains")
 	}
@@ -517,23 +514,18 @@ func (f *finder) alone(ctx context.Context, do func() error) (err error) {
 	return do()
 }
 
-// downloads is where the go command of scratch leaves what it has downloaded.
+// downloads is where the go command of clientHere leaves what it has downloaded.
 func (f *finder) downloads() string {
 	return filepath.Join(f.path(".partial"), "mod", "cache", "download")
 }
 
-// scratch makes an empty module that requires the toolchain, and a go command
-// with an empty module cache to use in its folder.
-func (f *finder) scratch() (gocmd.Go, string, error) {
+// clientDir is the folder in which the go command is a client.
+func (f *finder) clientDir() string { return filepath.Join(f.path(".partial"), "client") }
+
+// clientHere returns the client with an empty module cache, and without the
+// settings that would switch the checks off.
+func (f *finder) clientHere() gocmd.Go {
 	partial := f.path(".partial")
-	dir := filepath.Join(partial, "client")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return gocmd.Go{}, "", err
-	}
-	gomod := fmt.Sprintf("module client\n\ngo 1.21\n\nrequire %s %s\n", f.mod.Path, f.mod.Version)
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(gomod), 0o644); err != nil {
-		return gocmd.Go{}, "", err
-	}
 	return f.client.With(
 		"GOMODCACHE="+filepath.Join(partial, "mod"),
 		"GOPATH="+filepath.Join(partial, "gopath"), // the go command keeps the tree's head here
@@ -545,5 +537,5 @@ func (f *finder) scratch() (gocmd.Go, string, error) {
 		"GONOPROXY=none",
 		"GONOSUMDB=none",
 		"GOINSECURE=none",
-	), dir, nil
+	)
 }
