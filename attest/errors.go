@@ -40,7 +40,7 @@ type Error struct {
 	// Reason tells the kinds of failure apart.
 	Reason Reason
 	err    error
-	hint   string
+	remedy string
 }
 
 // Error returns the cause.
@@ -49,14 +49,14 @@ func (e *Error) Error() string { return "open bundle: " + e.err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.err }
 
-// Hint returns the remedy in lower case, or nothing.
-func (e *Error) Hint() string { return e.hint }
+// Remedy says what to do about it, or nothing.
+func (e *Error) Remedy() string { return e.remedy }
 
 func refuse(reason Reason, format string, args ...any) *Error {
 	return &Error{Reason: reason, err: fmt.Errorf(format, args...)}
 }
 
-func (e *Error) withHint(hint string) *Error {
-	e.hint = hint
+func (e *Error) withRemedy(remedy string) *Error {
+	e.remedy = remedy
 	return e
 }

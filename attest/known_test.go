@@ -212,7 +212,7 @@ func TestSignerOfTwoInstances(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if data, err := signer.SignFile(t.Context(), "hello.txt", hello); err == nil || fault.HintOf(err) == "" {
+	if data, err := signer.SignFile(t.Context(), "hello.txt", hello); err == nil || fault.RemedyOf(err) == "" {
 		t.Errorf("signed %s, %v", data, err)
 	}
 }

@@ -79,7 +79,7 @@ type Artifact struct {
 // It uses neither a network nor the clock. Its errors are of type [*Error].
 func Open(data []byte, t Trust, a Artifact) (*Verified, error) {
 	if t.key == nil && t.identity == nil && !t.anyone {
-		return nil, refuse(Undetermined, "nothing to trust").withHint("name a key, or a trusted root and an identity")
+		return nil, refuse(Undetermined, "nothing to trust").withRemedy("name a key, or a trusted root and an identity")
 	}
 	if _, err := artifact.ParseDigest(string(a.Digest)); err != nil {
 		return nil, refuse(Undetermined, "%w", err)
@@ -237,11 +237,11 @@ func (o *opening) checkSigner() error {
 	switch {
 	case o.trust.key != nil && o.leaf != nil:
 		return refuse(WrongKey, "signed by a certificate for %q, not by the key %s", o.summary.SubjectAlternativeName, o.trust.key.fingerprint.Short()).
-			withHint("verify it by identity and issuer")
+			withRemedy("verify it by identity and issuer")
 	case o.trust.key != nil:
 		return nil
 	case o.leaf == nil:
-		return refuse(WrongIdentity, "signed by a key, not by a certificate").withHint("verify it by the public key")
+		return refuse(WrongIdentity, "signed by a key, not by a certificate").withRemedy("verify it by the public key")
 	case o.trust.anyone:
 		return nil
 	case !id.name.MatchString(o.summary.SubjectAlternativeName):
@@ -290,7 +290,7 @@ func (o *opening) checkMessage() error {
 	case algorithm != protocommon.HashAlgorithm_SHA2_384.String() && algorithm != protocommon.HashAlgorithm_SHA2_512.String():
 		return refuse(Malformed, "message digest %q: unknown", algorithm)
 	case o.artifact.Content == nil:
-		return refuse(Undetermined, "the signature is over a %s digest, which the file's SHA-256 does not tell", algorithm).withHint("give the file itself")
+		return refuse(Undetermined, "the signature is over a %s digest, which the file's SHA-256 does not tell", algorithm).withRemedy("give the file itself")
 	}
 	return nil
 }
@@ -394,7 +394,7 @@ func (o *opening) askSignature() error {
 		err = verify.VerifySignatureWithArtifacts(o.content, o.signer, o.material, readers(o.artifact.Content))
 	default:
 		if o.trust.key != nil && !o.trust.key.prehashes() {
-			return refuse(Undetermined, "the signature of an Ed25519 key is over the file itself").withHint("give the file, not its digest")
+			return refuse(Undetermined, "the signature of an Ed25519 key is over the file itself").withRemedy("give the file, not its digest")
 		}
 		sum, _ := hex.DecodeString(o.artifact.Digest.Hex())
 		err = verify.VerifySignatureWithArtifactDigests(o.content, o.signer, o.material, []verify.ArtifactDigest{{Algorithm: "sha256", Digest: sum}})

@@ -157,7 +157,7 @@ func (s *Signer) sign(ctx context.Context, content sign.Content, about Artifact)
 		return nil, fmt.Errorf("the new bundle does not verify: %w", err)
 	}
 	if u := v.signature.Unknown; len(u) > 0 {
-		return nil, fault.Hint(fmt.Errorf("the new bundle has %s, which the trusted root does not know", u[0]),
+		return nil, fault.WithRemedy(fmt.Errorf("the new bundle has %s, which the trusted root does not know", u[0]),
 			"give the signing configuration and the trusted root of one instance")
 	}
 	return data, nil

@@ -112,7 +112,7 @@ type Identity struct {
 // when it was made.
 func TrustIdentity(r *Root, id Identity) (Trust, error) {
 	if r == nil {
-		return Trust{}, refuse(Undetermined, "no trusted root").withHint("name its file, or fetch that of the public instance")
+		return Trust{}, refuse(Undetermined, "no trusted root").withRemedy("name its file, or fetch that of the public instance")
 	}
 	if (id.Name == "") == (id.NameRegexp == "") {
 		return Trust{}, errors.New("identity: want either a name or a regular expression for it")

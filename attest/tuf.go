@@ -66,7 +66,7 @@ func (i Instance) fetch(ctx context.Context, target string) ([]byte, error) {
 		err = cause
 	}
 	if err != nil {
-		return nil, refuse(Undetermined, "fetch %s from %s: %w", target, mirror, err).withHint("name the file of a trusted root to work without a network")
+		return nil, refuse(Undetermined, "fetch %s from %s: %w", target, mirror, err).withRemedy("name the file of a trusted root to work without a network")
 	}
 	return data, nil
 }

@@ -225,8 +225,8 @@ func TestPublishSecure(t *testing.T) {
 
 	denied := opt
 	denied.Keychain = nil
-	if _, err := publish.Push(t.Context(), dir, []publish.Image{im}, denied); err == nil || !strings.Contains(fault.HintOf(err), "docker login "+reg.host) {
-		t.Errorf("without a password: %v, hint %q", err, fault.HintOf(err))
+	if _, err := publish.Push(t.Context(), dir, []publish.Image{im}, denied); err == nil || !strings.Contains(fault.RemedyOf(err), "docker login "+reg.host) {
+		t.Errorf("without a password: %v, hint %q", err, fault.RemedyOf(err))
 	}
 
 	res, err := publish.Push(t.Context(), dir, []publish.Image{im}, opt)

@@ -78,7 +78,7 @@ func (p *parser) decodeTable(path string, src map[string]any, dst reflect.Value)
 			// The line of a key that is missing is that of its table.
 			p.rejected[tomlfile.Key(path, f.key)] = true
 			p.list = append(p.list, &tomlfile.Error{
-				File: p.file, Line: p.lines.Line(path), Key: tomlfile.Key(path, f.key), Msg: "missing", Hint: hint,
+				File: p.file, Line: p.lines.Line(path), Key: tomlfile.Key(path, f.key), Msg: "missing", Remedy: hint,
 			})
 		}
 	}

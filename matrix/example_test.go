@@ -65,7 +65,7 @@ arch = ["amd64"]
 	if errors.As(err, &faults) {
 		for _, f := range faults {
 			fmt.Println(f)
-			fmt.Println("hint:", f.Hint)
+			fmt.Println("hint:", f.Remedy)
 		}
 	}
 	// Output:

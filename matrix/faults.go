@@ -26,7 +26,7 @@ func (f *faults) add(key, hint, format string, args ...any) {
 		Line: f.lines.Line(key),
 		Key:  key,
 		Msg:  fmt.Sprintf(format, args...),
-		Hint: hint,
+		Remedy: hint,
 	})
 }
 

@@ -149,7 +149,7 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	moduleDir := filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir))
 	if p.Modules, err = modules.Fill(ctx, modules.Config{Client: pinned, SourceDir: moduleDir, Dir: cacheDir, Reuse: user.ModCache, Lazy: len(p.hooks) == 0, Time: p.mtime()}); err != nil {
 		if cfg.Module != "" && fault.KindOf(err) == fault.KindUsage {
-			err = fault.Hint(fmt.Errorf("%s: %w", cfg.Module, err), "this version cannot be built by itself; choose another")
+			err = fault.WithRemedy(fmt.Errorf("%s: %w", cfg.Module, err), "this version cannot be built by itself; choose another")
 		}
 		return nil, err
 	}

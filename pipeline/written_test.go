@@ -225,7 +225,7 @@ func TestWritten(t *testing.T) {
 			lay(t, dir, c.base)
 			lay(t, dir, c.change)
 			err := written(t.Context(), dir)
-			if c.said == "" && err != nil || c.said != "" && (err == nil || !strings.Contains(err.Error(), c.said) || fault.KindOf(err) != fault.KindUsage || !strings.HasPrefix(fault.HintOf(err), "move it away, or name another folder")) {
+			if c.said == "" && err != nil || c.said != "" && (err == nil || !strings.Contains(err.Error(), c.said) || fault.KindOf(err) != fault.KindUsage || !strings.HasPrefix(fault.RemedyOf(err), "move it away, or name another folder")) {
 				t.Errorf("got %v, want %q", err, c.said)
 			}
 		})

@@ -230,7 +230,7 @@ func development(ctx context.Context, dir string) (_ *Private, err error) {
 	}
 	private, err := loadFile(ctx, path, Options{})
 	if err != nil {
-		return nil, fault.Hint(fmt.Errorf("%s: %w", path, err), "remove it; the next run makes a new one")
+		return nil, fault.WithRemedy(fmt.Errorf("%s: %w", path, err), "remove it; the next run makes a new one")
 	}
 	// For twice verify --key. It follows from the key, so it may be written again.
 	pub := filepath.Join(dir, "development.pub")

@@ -35,9 +35,9 @@ func (p *pass) ask(context.Context) ([]byte, error) {
 
 // hintOf returns the remedy that comes with err.
 func hintOf(err error) string {
-	var h interface{ Hint() string }
+	var h interface{ Remedy() string }
 	if errors.As(err, &h) {
-		return h.Hint()
+		return h.Remedy()
 	}
 	return ""
 }

@@ -138,7 +138,7 @@ func (p *plugin) SignMessage(message io.Reader, opts ...signature.SignOption) ([
 	}
 	if err := p.public.Verify(data, answer.SignMessage.Signature); err != nil {
 		flag, _ := signature.FormatSignatureAlgorithmFlag(p.public.algorithm.GetSignatureAlgorithm())
-		return nil, fault.Hint(fmt.Errorf("%s: returned a signature that its key does not verify: %w", p.name, err),
+		return nil, fault.WithRemedy(fmt.Errorf("%s: returned a signature that its key does not verify: %w", p.name, err),
 			"the key in the KMS must be one for "+flag+", and must not have been rotated meanwhile")
 
 	}

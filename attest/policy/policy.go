@@ -480,5 +480,5 @@ func (r *reader) add(key []string, hint, format string, args ...any) {
 	for _, name := range key {
 		path = tomlfile.Key(path, name)
 	}
-	r.list = append(r.list, &tomlfile.Error{File: r.file, Line: r.lines.Line(path), Key: toml.Key(key).String(), Msg: fmt.Sprintf(format, args...), Hint: hint})
+	r.list = append(r.list, &tomlfile.Error{File: r.file, Line: r.lines.Line(path), Key: toml.Key(key).String(), Msg: fmt.Sprintf(format, args...), Remedy: hint})
 }

@@ -136,7 +136,7 @@ func (x *bundleIndex) in(dir string) ([]bundleRef, error) {
 				return nil, err
 			}
 			if b.unfit != nil && !b.isNone() {
-				b.unfit = fault.Hint(b.unfit, "move it away, or name the bundles that matter with --bundle")
+				b.unfit = fault.WithRemedy(b.unfit, "move it away, or name the bundles that matter with --bundle")
 			}
 			found = append(found, b)
 		}
@@ -205,7 +205,7 @@ func (x *bundleIndex) read(name string) (bundleRef, error) {
 }
 
 func tooMuch(what string) error {
-	return fault.Hint(errors.New(what), "name the bundles that matter with --bundle, or move the others away")
+	return fault.WithRemedy(errors.New(what), "name the bundles that matter with --bundle, or move the others away")
 }
 
 // given reads a bundle that the user named. What is none is left to be judged, and what

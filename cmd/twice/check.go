@@ -153,8 +153,8 @@ func tally(found *pipeline.Checked) string {
 func printFindings(w io.Writer, prefix string, findings []lint.Finding) {
 	for i, f := range findings {
 		fmt.Fprintln(w, prefix+f.String())
-		if i+1 == len(findings) || findings[i+1].Hint != f.Hint {
-			fmt.Fprintln(w, "  hint: "+f.Hint)
+		if i+1 == len(findings) || findings[i+1].Remedy != f.Remedy {
+			fmt.Fprintln(w, "  hint: "+f.Remedy)
 		}
 	}
 }
@@ -219,10 +219,10 @@ func newCheckDoc(found *pipeline.Checked, err error) checkDoc {
 		doc.Findings, doc.Silenced = findingDocs(found.Findings), findingDocs(found.Silenced)
 	case errors.As(err, &faults):
 		for _, f := range faults {
-			doc.Errors = append(doc.Errors, checkFault{f.File, f.Line, f.Key, f.Msg, f.Hint})
+			doc.Errors = append(doc.Errors, checkFault{f.File, f.Line, f.Key, f.Msg, f.Remedy})
 		}
 	case err != nil:
-		doc.Errors = append(doc.Errors, checkFault{Message: err.Error(), Hint: fault.HintOf(err)})
+		doc.Errors = append(doc.Errors, checkFault{Message: err.Error(), Hint: fault.RemedyOf(err)})
 	}
 	return doc
 }
@@ -230,7 +230,7 @@ func newCheckDoc(found *pipeline.Checked, err error) checkDoc {
 func findingDocs(list []lint.Finding) []findingDoc {
 	var docs []findingDoc
 	for _, f := range list {
-		docs = append(docs, findingDoc{f.ID, f.Severity, checkFault{f.File, f.Line, f.Key, f.Message, f.Hint}})
+		docs = append(docs, findingDoc{f.ID, f.Severity, checkFault{f.File, f.Line, f.Key, f.Message, f.Remedy}})
 	}
 	return docs
 }

@@ -212,8 +212,8 @@ func (a *app) status(err error) int {
 	}
 	status := statusOf(fault.KindOf(err))
 	fmt.Fprintln(a.stderr, "twice: "+cleanLines(err.Error()))
-	if hint := fault.HintOf(err); hint != "" {
-		fmt.Fprintln(a.stderr, "  hint: "+cleanLines(hint))
+	if remedy := fault.RemedyOf(err); remedy != "" {
+		fmt.Fprintln(a.stderr, "  hint: "+cleanLines(remedy))
 	}
 	a.fail(err, status)
 	return status
@@ -222,7 +222,7 @@ func (a *app) status(err error) int {
 // fail prints the document of a failure, if one was asked for and none is there.
 func (a *app) fail(err error, status int) {
 	if a.json && !a.printed {
-		printJSON(a.document(), failure{"twice.error/v1", err.Error(), fault.HintOf(err), status})
+		printJSON(a.document(), failure{"twice.error/v1", err.Error(), fault.RemedyOf(err), status})
 	}
 }
 

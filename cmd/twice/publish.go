@@ -192,7 +192,7 @@ func attached(dist string, rec *report.Record) ([]publish.Image, error) {
 			return err
 		}
 		if read += int64(len(data)); read > maxBundleBytes {
-			return fault.Hint(fmt.Errorf("%s: more than %d MiB of bundles", short(dist), maxBundleBytes>>20), "make the release anew: no bundle of twice is that large")
+			return fault.WithRemedy(fmt.Errorf("%s: more than %d MiB of bundles", short(dist), maxBundleBytes>>20), "make the release anew: no bundle of twice is that large")
 		}
 		claim := attest.ReadClaim(data)
 		for i, img := range rec.Images {
@@ -245,7 +245,7 @@ func (a *app) verifyDist(ctx context.Context, dist string, trust attest.Trust) e
 			continue
 		}
 		p := f.Problems[0]
-		err := fault.Hint(fmt.Errorf("nothing was pushed: %s: %s", clean(f.Name), clean(p.Error)), p.Hint)
+		err := fault.WithRemedy(fmt.Errorf("nothing was pushed: %s: %s", clean(f.Name), clean(p.Error)), p.Hint)
 		if f.Verdict == refused {
 			return fault.Refused(err)
 		}
@@ -293,7 +293,7 @@ func (a *app) checkBase(ctx context.Context, t matrix.BaseTrust, reference strin
 	if doc.Verdict == verified {
 		return nil
 	}
-	err = fault.Hint(fmt.Errorf("its signature: %s", doc.Problems[0].Error), doc.Problems[0].Hint)
+	err = fault.WithRemedy(fmt.Errorf("its signature: %s", doc.Problems[0].Error), doc.Problems[0].Hint)
 	if doc.Verdict == refused {
 		return fault.Refused(err)
 	}

@@ -630,7 +630,7 @@ func (doc *fileDoc) noteBlobs(what string, list []artifact.Digest, so func(artif
 
 // unreadable is the verdict on what could not be read.
 func unreadable(name string, err error) fileDoc {
-	return fileDoc{Name: name, Verdict: undetermined, Bundles: []bundleDoc{}, Problems: []problemDoc{{Reason: "unreadable", Error: err.Error(), Hint: fault.HintOf(err)}}}
+	return fileDoc{Name: name, Verdict: undetermined, Bundles: []bundleDoc{}, Problems: []problemDoc{{Reason: "unreadable", Error: err.Error(), Hint: fault.RemedyOf(err)}}}
 }
 
 // judge opens the bundles that may be about something, each of which must be
@@ -662,7 +662,7 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []bundle
 		if len(candidates) > 0 {
 			what = "nobody whom you trust has signed a bundle here that is about"
 		}
-		doc.problem("", "unsigned", fault.Hint(fmt.Errorf("unsigned: %s %s", what, about.Digest),
+		doc.problem("", "unsigned", fault.WithRemedy(fmt.Errorf("unsigned: %s %s", what, about.Digest),
 			"fetch the *.sigstore.json files that were published with it into the same folder, or name one with --bundle"))
 	}
 	// In the policy's order, whatever the bundles are called.
@@ -676,7 +676,7 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []bundle
 			}
 			err := errors.New("policy: " + f.String())
 			if f.Expectation == policy.RebuildsExpectation && f.Outcome == policy.NotShown {
-				err = fault.Hint(err, "fetch the rebuilders' *.rebuild.sigstore.json into the same folder, or name each with --bundle")
+				err = fault.WithRemedy(err, "fetch the rebuilders' *.rebuild.sigstore.json into the same folder, or name each with --bundle")
 			}
 			doc.problem("", "policy", err)
 		}
@@ -707,7 +707,7 @@ const (
 )
 
 func (doc *fileDoc) problem(bundle, reason string, err error) {
-	doc.Problems = append(doc.Problems, problemDoc{bundle, reason, err.Error(), fault.HintOf(err)})
+	doc.Problems = append(doc.Problems, problemDoc{bundle, reason, err.Error(), fault.RemedyOf(err)})
 }
 
 // unopened notes that a bundle is not good.

@@ -443,7 +443,7 @@ func (doc fileDoc) ofRelease() bool {
 // somebody took out lest it be seen what else is missing.
 func noRecord(dir string) fileDoc {
 	doc := fileDoc{Name: short(dir), Bundles: []bundleDoc{}}
-	doc.problem("", missingFile, fault.Hint(fmt.Errorf("%s is missing: there are files of a release, and nothing tells which", pipeline.RecordName),
+	doc.problem("", missingFile, fault.WithRemedy(fmt.Errorf("%s is missing: there are files of a release, and nothing tells which", pipeline.RecordName),
 		"fetch "+pipeline.RecordName+" of the release and its bundle, too, or name the files instead of the folder"))
 	doc.settle()
 	return doc

@@ -14,8 +14,8 @@ type Error struct {
 	// Key is the path of the key, such as `matrix.include[2]` or
 	// `binary[0].stamps."main.version"`. It is empty for an error of syntax.
 	Key string
-	// Msg is the fault. Hint is the remedy, where there is one to name.
-	Msg, Hint string
+	// Msg is the fault. Remedy is what to do about it, where there is one to name.
+	Msg, Remedy string
 }
 
 // Error returns the fault on one line, without the hint:
@@ -40,9 +40,9 @@ func (es Errors) Error() string {
 			b.WriteByte('\n')
 		}
 		b.WriteString(e.Error())
-		if e.Hint != "" {
+		if e.Remedy != "" {
 			b.WriteString("\n  hint: ")
-			b.WriteString(e.Hint)
+			b.WriteString(e.Remedy)
 		}
 	}
 	return b.String()

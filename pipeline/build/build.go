@@ -211,10 +211,10 @@ func (e *CommandError) Complaint() string {
 	return ""
 }
 
-// Hint returns what may be behind the failure of a hook, or "".
-func (e *CommandError) Hint() string {
+// Remedy returns what may be behind the failure of a hook, or "".
+func (e *CommandError) Remedy() string {
 	if limit := (*LimitError)(nil); errors.As(e.Err, &limit) {
-		return limit.Hint()
+		return limit.Remedy()
 	}
 	if e.Confined && strings.HasPrefix(e.What, "hook") {
 		return "hooks run without network, and everything outside of their workspace is read-only"

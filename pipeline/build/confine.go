@@ -48,8 +48,8 @@ func (e *UnconfinedError) Error() string {
 	return "somebody else's source is not built where a build step could change this machine: " + strings.Join(e.Missing, "; ")
 }
 
-// Hint says where it can be done.
-func (e *UnconfinedError) Hint() string {
+// Remedy says where it can be done.
+func (e *UnconfinedError) Remedy() string {
 	return "do it on Linux with user namespaces, or with Landlock (Linux 6.2 and later) and seccomp; a virtual machine or a container with one of them will do"
 }
 

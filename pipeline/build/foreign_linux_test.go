@@ -26,7 +26,7 @@ func TestForeignPlace(t *testing.T) {
 			s, err := l.Open(t.Context(), A)
 			if c.Strangers() != nil {
 				var unconfined *UnconfinedError
-				if left, _ := os.ReadDir(l.Dir); !errors.As(err, &unconfined) || unconfined.Hint() == "" || len(left) > 0 {
+				if left, _ := os.ReadDir(l.Dir); !errors.As(err, &unconfined) || unconfined.Remedy() == "" || len(left) > 0 {
 					t.Errorf("a stranger's source where the host is not safe: %v", err)
 				}
 				return

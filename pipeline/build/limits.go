@@ -52,8 +52,8 @@ type LimitError struct{ what, remedy string }
 // Error says which limit it was, and how much was taken.
 func (e *LimitError) Error() string { return e.what }
 
-// Hint says what to do about it.
-func (e *LimitError) Hint() string { return e.remedy }
+// Remedy says what to do about it.
+func (e *LimitError) Remedy() string { return e.remedy }
 
 func exceeded(remedy, format string, args ...any) error {
 	return &LimitError{fmt.Sprintf(format, args...), remedy}

@@ -36,7 +36,7 @@ func TestLimits(t *testing.T) {
 				_, err := l.Open(ctx, A)
 				var limit *LimitError
 				var failed *CommandError
-				if !errors.As(err, &failed) || !errors.As(err, &limit) || !strings.Contains(err.Error(), test.want) || limit.Hint() == "" || failed.Confined {
+				if !errors.As(err, &failed) || !errors.As(err, &limit) || !strings.Contains(err.Error(), test.want) || limit.Remedy() == "" || failed.Confined {
 					t.Errorf("%v; want %s", err, test.want)
 				}
 				if sleeping() {

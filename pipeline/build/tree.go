@@ -159,7 +159,7 @@ func realFolder(root *os.Root, dir string) (bool, error) {
 
 // leftError says what is wrong with something that hooks left.
 func leftError(name, what string) error {
-	return fault.Hint(fmt.Errorf("the hooks left %.300q in the source tree, which %s", name, what),
+	return fault.WithRemedy(fmt.Errorf("the hooks left %.300q in the source tree, which %s", name, what),
 		"let a hook remove it in the end, or put it below $TMPDIR or $HOME")
 }
 

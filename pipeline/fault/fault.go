@@ -1,9 +1,10 @@
 // Package fault keeps three things of an error apart. Its text says what is
-// wrong. Its kind says whose fault that is, and so the exit status: it is given
-// where the error is made, for nobody further up knows. Its hint says what to do
-// about it; whoever prints the error prints the hint as a line of its own. One
-// does not follow from another: a module with a wrong hash has a hint, and is no
-// usage error.
+// wrong. Its kind says whose fault that is, and the kind alone decides the exit
+// status. Its remedy says what to do about it, on a line of its own.
+//
+// The kind is given where the error is made, since nobody further up knows it. A
+// remedy makes no kind: a module with a wrong hash has a remedy, and is no usage
+// error.
 package fault
 
 import "errors"
@@ -11,11 +12,10 @@ import "errors"
 // Kind is what an error means for the caller.
 type Kind int
 
-// The kinds, the weakest first: of several errors that were joined, the strongest
-// counts.
+// The kinds, from the weakest to the strongest.
 const (
-	// KindOutside is every error that does not say otherwise: there is no
-	// answer, or something else failed (network, tool, disk, source).
+	// KindOutside is the kind of every error that does not say otherwise: there
+	// is no answer, or something else failed (network, tool, disk, source).
 	KindOutside Kind = iota
 	// KindUsage is a fault in what the user asked for: the command line, the
 	// release file, the state of the repository.
@@ -24,32 +24,32 @@ const (
 	KindRefused
 )
 
-// Usage marks err as a fault in what the user asked for. There is at most one
-// remedy, as for [Hint].
-func Usage(err error, remedy ...string) error { return mark(err, KindUsage, remedy) }
+// Usage marks err as a fault in what the user asked for. A remedy after it is
+// added as by [WithRemedy].
+func Usage(err error, remedy ...string) error { return withKind(err, KindUsage, remedy) }
 
-// Refused marks err as an answer that is no. There is at most one remedy, as for
-// [Hint].
-func Refused(err error, remedy ...string) error { return mark(err, KindRefused, remedy) }
+// Refused marks err as an answer that is no. A remedy after it is added as by
+// [WithRemedy].
+func Refused(err error, remedy ...string) error { return withKind(err, KindRefused, remedy) }
 
-func mark(err error, kind Kind, remedy []string) error {
+func withKind(err error, kind Kind, remedies []string) error {
 	if err == nil {
 		return nil
 	}
-	for _, r := range remedy {
-		err = Hint(err, r)
+	for _, remedy := range remedies {
+		err = WithRemedy(err, remedy)
 	}
-	return &marked{err, kind}
+	return &kindError{err, kind}
 }
 
-// marked is an error of a kind.
-type marked struct {
+// kindError is an error of a kind.
+type kindError struct {
 	error
 	kind Kind
 }
 
-func (m *marked) Unwrap() error { return m.error }
-func (m *marked) Kind() Kind    { return m.kind }
+func (e *kindError) Unwrap() error { return e.error }
+func (e *kindError) Kind() Kind    { return e.kind }
 
 // KindOf returns the outermost kind in err's chain. Where errors were joined it
 // is the strongest of theirs. Errors of other types take part by a method Kind.
@@ -69,30 +69,30 @@ func KindOf(err error) Kind {
 	return KindOutside
 }
 
-// Hint returns err with a remedy: one sentence in lower case, without a full
-// stop, or none where it is empty. The kind stays as it is.
-func Hint(err error, remedy string) error {
+// WithRemedy returns err with a remedy: one sentence in lower case, without a full
+// stop. An empty one adds nothing. The kind stays as it is.
+func WithRemedy(err error, remedy string) error {
 	if err == nil || remedy == "" {
 		return err
 	}
-	return &hinted{err, remedy}
+	return &remedyError{err, remedy}
 }
 
-// hinted is an error with a remedy.
-type hinted struct {
+// remedyError is an error with a remedy.
+type remedyError struct {
 	error
 	remedy string
 }
 
-func (h *hinted) Unwrap() error { return h.error }
-func (h *hinted) Hint() string  { return h.remedy }
+func (e *remedyError) Unwrap() error  { return e.error }
+func (e *remedyError) Remedy() string { return e.remedy }
 
-// HintOf returns the outermost remedy in err's tree, or "". Errors of other types
-// take part by a method Hint.
-func HintOf(err error) string {
-	var h interface{ Hint() string }
-	if errors.As(err, &h) {
-		return h.Hint()
+// RemedyOf returns the outermost remedy in err's tree, or "". Errors of other types
+// take part by a method Remedy.
+func RemedyOf(err error) string {
+	var e interface{ Remedy() string }
+	if errors.As(err, &e) {
+		return e.Remedy()
 	}
 	return ""
 }

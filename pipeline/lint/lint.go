@@ -107,9 +107,9 @@ type Finding struct {
 	// Key is the path of a key of the release file, such as `override[0].pie`, where
 	// the finding is about one.
 	Key string
-	// Message is the fault. Hint is the remedy: that of the lint, unless the finding
+	// Message is the fault. Remedy is what to do about it: that of the lint, unless the finding
 	// has a better one.
-	Message, Hint string
+	Message, Remedy string
 }
 
 // String returns the finding on one line, without the hint, as compilers do:
@@ -194,7 +194,7 @@ func Run(in Input) (found, silenced []Finding, err error) {
 			// What a lint leaves open is as the table has it.
 			finding.ID = l.ID
 			finding.Severity = cmp.Or(finding.Severity, l.Severity)
-			finding.Hint = cmp.Or(finding.Hint, l.Remedy)
+			finding.Remedy = cmp.Or(finding.Remedy, l.Remedy)
 
 			// A stranger chose the names of files, tags and variables.
 			finding.File, finding.Message = escapeUnprintable(finding.File), escapeUnprintable(finding.Message)

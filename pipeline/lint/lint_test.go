@@ -222,7 +222,7 @@ func TestLittleIsKnown(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, f := range list {
-			if l, _ := ByID(f.ID); f.Severity > l.Severity || f.Hint == "" || f.Message == "" || f.Key != "" && f.Line < 1 {
+			if l, _ := ByID(f.ID); f.Severity > l.Severity || f.Remedy == "" || f.Message == "" || f.Key != "" && f.Line < 1 {
 				t.Errorf("%s/%s: %+v", tt.lint, tt.name, f)
 			}
 		}

@@ -44,7 +44,7 @@ func stampNoEffect(f *facts) []Finding {
 				return f.File.Origin(b, "stamps", name), why
 			})
 			for i := range found {
-				found[i].Severity, found[i].Hint = severity, f.sources().suggestions[name]
+				found[i].Severity, found[i].Remedy = severity, f.sources().suggestions[name]
 			}
 			list = append(list, found...)
 		}

@@ -126,7 +126,7 @@ func Describe(ctx context.Context, q Query) ([]*Main, error) {
 	args := slices.Concat([]string{"list", "-e", "-deps", "-json=" + listedFields}, q.Flags, []string{"-pgo=off", "-buildvcs=false", "--"}, q.Packages)
 	out, err := q.Go.Run(ctx, q.Dir, args...)
 	if err != nil {
-		return nil, hinted(err)
+		return nil, withTidy(err)
 	}
 	byPath := map[string]*listed{}
 	byPattern := map[string][]*listed{}
@@ -230,12 +230,12 @@ func (p *listed) err() error {
 	if len(said) == 0 {
 		return nil
 	}
-	return hinted(errors.New(strings.Join(clip(said, 10), "\n")))
+	return withTidy(errors.New(strings.Join(clip(said, 10), "\n")))
 }
 
-// hinted adds the remedy for a go.mod or go.sum that lacks something to an
+// withTidy adds the remedy for a go.mod or go.sum that lacks something to an
 // error in the go command's own words.
-func hinted(err error) error {
+func withTidy(err error) error {
 	for _, lack := range []string{"missing go.sum entry", "updates to go.mod needed"} {
 		if strings.Contains(err.Error(), lack) {
 			return fault.Usage(err, tidy)

@@ -93,7 +93,7 @@ const (
 // A go.mod or go.sum that the go command would have to change is an error, and
 // so is a hash that does not fit. Not every gap in go.sum is found here: the
 // go command needs the hash of a module only when a package of it is used, and
-// then [Describe] says so. Some errors have a method Hint with a remedy.
+// then [Describe] says so. Some errors have a method Remedy with a remedy.
 func Fill(ctx context.Context, cfg Config) (*Cache, error) {
 	c, err := fill(ctx, cfg)
 	if err == nil && !cfg.Lazy {

@@ -270,7 +270,7 @@ func TestFillErrors(t *testing.T) {
 			t.Errorf("%s: got %+v, %v; want an error with %q", tt.name, c, err, tt.want)
 			continue
 		}
-		if h := (interface{ Hint() string })(nil); errors.As(err, &h) != tt.hint {
+		if h := (interface{ Remedy() string })(nil); errors.As(err, &h) != tt.hint {
 			t.Errorf("%s: hint is %v with %v", tt.name, !tt.hint, err)
 		}
 	}

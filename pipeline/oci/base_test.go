@@ -412,7 +412,7 @@ func TestOnBase(t *testing.T) {
 		if good := strings.TrimSpace(want) == ""; good && err != nil || !good && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("want %q: %v", want, err)
 		}
-		if strings.HasPrefix(want, "its loader") && fault.HintOf(err) == "" {
+		if strings.HasPrefix(want, "its loader") && fault.RemedyOf(err) == "" {
 			t.Errorf("%v: no hint", err)
 		}
 	}

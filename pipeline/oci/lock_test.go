@@ -50,7 +50,7 @@ func TestLock(t *testing.T) {
 		}
 	}
 	_, err = (*Lock)(nil).Digest("r.example.com/a:1")
-	if err == nil || fault.HintOf(err) == "" {
+	if err == nil || fault.RemedyOf(err) == "" {
 		t.Errorf("no lock: %v", err)
 	}
 

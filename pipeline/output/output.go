@@ -145,7 +145,7 @@ func (o *Output) mine(ctx context.Context, dest, at string) error {
 	}
 	after, err := lookAt(ctx, at)
 	if err == nil && after != before {
-		err = fault.Hint(fmt.Errorf("%s changes while it is read", at), "wait until nothing writes there, or name another folder with --out")
+		err = fault.WithRemedy(fmt.Errorf("%s changes while it is read", at), "wait until nothing writes there, or name another folder with --out")
 	}
 	if err == nil {
 		o.seen[dest] = before

@@ -28,7 +28,7 @@ func refuses(t *testing.T, dir, word string) {
 	}()
 	select {
 	case err := <-done:
-		if !strings.Contains(err.Error(), word) || fault.KindOf(err) != fault.KindUsage || fault.HintOf(err) == "" {
+		if !strings.Contains(err.Error(), word) || fault.KindOf(err) != fault.KindUsage || fault.RemedyOf(err) == "" {
 			t.Errorf("%v, want %s", err, word)
 		}
 	case <-time.After(10 * time.Second):

@@ -161,7 +161,7 @@ func testFault(t *testing.T, kind, step string, times int32, api bool) {
 	case err != nil && times == 1 && !f.final && !f.lie:
 		t.Errorf("not overcome: %v", err)
 	case err != nil:
-		if h := fault.HintOf(err); !strings.Contains(h, "twice publish "+filepath.Dir(im.dir)+" ") && !strings.Contains(h, "docker login "+s.host) {
+		if h := fault.RemedyOf(err); !strings.Contains(h, "twice publish "+filepath.Dir(im.dir)+" ") && !strings.Contains(h, "docker login "+s.host) {
 			t.Errorf("hint %q of %v", h, err)
 		}
 		if strings.ContainsAny(err.Error(), "\n\x00") || len(err.Error()) > 1000 {

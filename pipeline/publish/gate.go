@@ -119,7 +119,7 @@ func (g *gate) allow(in *http.Request) error {
 			return refuse("%s asks to go on over plain HTTP, at %s: refused", g.registry, in.URL.Host)
 		}
 		if !Loopback(host) && (!g.insecure || in.URL.Host != g.registry) {
-			return fault.Hint(refuse("plain HTTP to %s: refused", in.URL.Host), "--insecure permits plain HTTP to registries; everyone on the way can then read the credentials")
+			return fault.WithRemedy(refuse("plain HTTP to %s: refused", in.URL.Host), "--insecure permits plain HTTP to registries; everyone on the way can then read the credentials")
 		}
 	default:
 		return refuse("a request with scheme %q: refused", in.URL.Scheme)

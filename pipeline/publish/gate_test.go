@@ -274,8 +274,8 @@ func TestDenied(t *testing.T) {
 	opt := patient()
 	opt.Keychain = password{}
 	_, err := Push(t.Context(), im.dir, []Image{im.to(s.host+"/team/tool", "v1")}, opt)
-	if err == nil || !strings.Contains(fault.HintOf(err), "docker login "+s.host) || strings.ContainsAny(err.Error(), "\x1b\n") || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "401 Unauthorized; UNAUTHORIZED ?[31mlog in") {
-		t.Errorf("%v, hint %q", err, fault.HintOf(err))
+	if err == nil || !strings.Contains(fault.RemedyOf(err), "docker login "+s.host) || strings.ContainsAny(err.Error(), "\x1b\n") || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "401 Unauthorized; UNAUTHORIZED ?[31mlog in") {
+		t.Errorf("%v, hint %q", err, fault.RemedyOf(err))
 	}
 	if n := s.count(""); n > 4 {
 		t.Errorf("%d requests", n)
@@ -337,7 +337,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestTemporary(t *testing.T) {
-	for _, err := range []error{refuse("no"), &url.Error{Err: refuse("no")}, fault.Hint(refuse("no"), "x"), &net.DNSError{IsNotFound: true}, &tls.CertificateVerificationError{Err: errors.New("x")}} {
+	for _, err := range []error{refuse("no"), &url.Error{Err: refuse("no")}, fault.WithRemedy(refuse("no"), "x"), &net.DNSError{IsNotFound: true}, &tls.CertificateVerificationError{Err: errors.New("x")}} {
 		if temporary(err) {
 			t.Errorf("%v is temporary", err)
 		}

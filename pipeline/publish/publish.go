@@ -162,14 +162,14 @@ func (e *TagExistsError) Error() string {
 // Kind implements what package fault asks for: the answer is no.
 func (e *TagExistsError) Kind() fault.Kind { return fault.KindRefused }
 
-// Hint tells how to move the tag.
-func (e *TagExistsError) Hint() string {
+// Remedy tells how to move the tag.
+func (e *TagExistsError) Remedy() string {
 	return fmt.Sprintf("tags of a release do not change as a rule; %s --force-tag moves it from %s to %s", cmp.Or(e.again, "twice publish"), e.Have, e.Want)
 }
 
 // Push sends images of the layout in layoutDir to their repositories, with
 // their attachments, and moves their tags. What a registry has already is not
-// sent again. The errors of a push that went wrong in between have a hint that
+// sent again. The errors of a push that went wrong in between have a remedy that
 // says how to go on; that of a tag which points to something else is a
 // [*TagExistsError], and nothing was sent if it did so from the beginning.
 func Push(ctx context.Context, layoutDir string, images []Image, opt Options) (Result, error) {
@@ -186,8 +186,8 @@ func Push(ctx context.Context, layoutDir string, images []Image, opt Options) (R
 	again := "twice publish " + filepath.Dir(filepath.Clean(layoutDir))
 	if exists := (*TagExistsError)(nil); errors.As(err, &exists) {
 		exists.again = again
-	} else if fault.HintOf(err) == "" {
-		err = fault.Hint(err, fmt.Sprintf("no tag points to anything unfinished; %s goes on where this ended", again))
+	} else if fault.RemedyOf(err) == "" {
+		err = fault.WithRemedy(err, fmt.Sprintf("no tag points to anything unfinished; %s goes on where this ended", again))
 	}
 	return Result{}, err
 }
@@ -359,7 +359,7 @@ func (p *push) movedElsewhere(ctx context.Context, im *plan, tag string, err err
 	if ferr != nil || have == nil || have.digest() == im.Digest {
 		return err
 	}
-	return fault.Hint(err, fmt.Sprintf("somebody else has moved the tag, or the registry has not; the same command with --force-tag moves it from %s to %s", have.digest(), im.Digest))
+	return fault.WithRemedy(err, fmt.Sprintf("somebody else has moved the tag, or the registry has not; the same command with --force-tag moves it from %s to %s", have.digest(), im.Digest))
 }
 
 // object is a manifest or an index.

@@ -174,7 +174,7 @@ func TestTagExists(t *testing.T) {
 		if !errors.As(err, &exists) || exists.Have != first.digest || exists.Want != second.digest || exists.Tag != "v1" || exists.Repository != repo {
 			t.Fatalf("%v", err)
 		}
-		if h, want := fault.HintOf(err), fmt.Sprintf("twice publish %s --force-tag moves it from %s to %s", filepath.Dir(second.dir), first.digest, second.digest); !strings.Contains(h, want) {
+		if h, want := fault.RemedyOf(err), fmt.Sprintf("twice publish %s --force-tag moves it from %s to %s", filepath.Dir(second.dir), first.digest, second.digest); !strings.Contains(h, want) {
 			t.Errorf("hint %q", h)
 		}
 		if n := s.count("upload") + s.count("manifest PUT") + s.count("tag PUT"); n != 0 {
@@ -192,8 +192,8 @@ func TestTagExists(t *testing.T) {
 			return step == "tag PUT"
 		})
 		if _, err := Push(t.Context(), second.dir, []Image{second.to(repo, "v1")}, opt); err == nil || !strings.Contains(err.Error(), "was given "+string(second.digest)) ||
-			!strings.Contains(fault.HintOf(err), fmt.Sprintf("--force-tag moves it from %s to %s", first.digest, second.digest)) {
-			t.Errorf("%v, hint %q", err, fault.HintOf(err))
+			!strings.Contains(fault.RemedyOf(err), fmt.Sprintf("--force-tag moves it from %s to %s", first.digest, second.digest)) {
+			t.Errorf("%v, hint %q", err, fault.RemedyOf(err))
 		}
 		s.breakWith(nil)
 		res, err := Push(t.Context(), second.dir, []Image{second.to(repo, "new", "v1")}, opt)

@@ -91,8 +91,8 @@ func temporary(err error) bool {
 func (s *session) fault(what string, err error) error {
 	f := &told{msg: what + ": " + plain(cause(err)), err: err}
 	var status *transport.Error
-	if fault.HintOf(err) == "" && errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden) {
-		return fault.Hint(f, fmt.Sprintf("docker login %s, or give the account you use the right to push there; then type the same again", s.repo.RegistryStr()))
+	if fault.RemedyOf(err) == "" && errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden) {
+		return fault.WithRemedy(f, fmt.Sprintf("docker login %s, or give the account you use the right to push there; then type the same again", s.repo.RegistryStr()))
 	}
 	return f
 }

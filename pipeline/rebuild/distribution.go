@@ -121,7 +121,7 @@ func checkToolchain(d Toolchain, o ToolchainOptions) error {
 		return nil
 	}
 	if err := parseRelease(o.Bootstrap); err != nil {
-		return fault.Usage(fmt.Errorf("bootstrap: %w", err), fault.HintOf(err))
+		return fault.Usage(fmt.Errorf("bootstrap: %w", err), fault.RemedyOf(err))
 	}
 	if version.Compare(o.Bootstrap, d.Version) >= 0 {
 		return fault.Usage(fmt.Errorf("bootstrap from %s: it is not older than %s", o.Bootstrap, d.Version), "name an older release")
@@ -174,7 +174,7 @@ func (r *Rebuilder) Toolchain(ctx context.Context, d Toolchain, o ToolchainOptio
 		case errors.Is(cause, errTimeout) || errors.Is(cause, errDisk):
 			reason = because(Limits, "%s", cause)
 		case !errors.As(err, &reason):
-			reason = because(Unavailable, "%s", err).hint(fault.HintOf(err))
+			reason = because(Unavailable, "%s", err).hint(fault.RemedyOf(err))
 		}
 		w.giveUp(reason)
 	}
@@ -264,7 +264,7 @@ func (r *Rebuilder) prove(ctx context.Context, client gocmd.Go, v, goos, goarch 
 	}
 	tc, err := toolchain.Obtain(ctx, client, v, o)
 	if err != nil && ctx.Err() == nil {
-		return tc, because(UnknownToolchain, "%s", err).hint(fault.HintOf(err))
+		return tc, because(UnknownToolchain, "%s", err).hint(fault.RemedyOf(err))
 	}
 	if err == nil {
 		r.held = append(r.held, tc)

@@ -231,7 +231,7 @@ func (r *Rebuilder) limits() build.Limits {
 func limited(err error) *Reason {
 	failed, limit := (*build.CommandError)(nil), (*build.LimitError)(nil)
 	if errors.As(err, &failed) && errors.As(err, &limit) {
-		return because(Limits, "%s: %s", failed.What, limit).hint(limit.Hint())
+		return because(Limits, "%s: %s", failed.What, limit).hint(limit.Remedy())
 	}
 	return nil
 }

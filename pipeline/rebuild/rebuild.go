@@ -329,7 +329,7 @@ func (r *Rebuilder) File(ctx context.Context, s Subject) (*Result, error) {
 	case errors.As(err, &reason):
 		j.undetermined(reason)
 	default:
-		j.undetermined(because(Unavailable, "%s", err).hint(fault.HintOf(err)))
+		j.undetermined(because(Unavailable, "%s", err).hint(fault.RemedyOf(err)))
 	}
 	j.res.choices(j.chosen)
 	j.res.Seconds = r.cfg.Now().Sub(start).Seconds()
@@ -638,7 +638,7 @@ func (j *job) openFolder(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		return because(NotPublic, "the source cannot be had: %s", err).hint(fault.HintOf(err))
+		return because(NotPublic, "the source cannot be had: %s", err).hint(fault.RemedyOf(err))
 	}
 	j.source = repo.Source()
 	if c.vcs != nil && c.vcs.revision != j.source.Commit {
@@ -688,7 +688,7 @@ func (j *job) fill(ctx context.Context) (err error) {
 		err = j.fillLocal(ctx)
 	}
 	if guess := (*wrongGuess)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &guess) {
-		return because(NotPublic, "the modules cannot be had, or the source does not go with %s: %s", c.goVersion, err).hint(fault.HintOf(err))
+		return because(NotPublic, "the modules cannot be had, or the source does not go with %s: %s", c.goVersion, err).hint(fault.RemedyOf(err))
 	}
 	if err == nil && len(c.deps) > 0 {
 		why := "go.sum of the source"

@@ -37,7 +37,7 @@ type Module struct {
 // against the sum that the go command had from the checksum database, which
 // its environment must not turn off for a public module. Scratch
 // is an empty folder to run in, so that no module or workspace around it has a
-// say. An error may have a Hint() string, the remedy.
+// say. An error may have a Remedy() string.
 func OpenModule(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (*Module, error) {
 	mod, err := parseModule(arg)
 	if err != nil {
@@ -64,7 +64,7 @@ func OpenModule(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (*Modu
 		return nil, fmt.Errorf("module %s: %w", arg, err)
 	}
 	if sum != got.Sum || sum == "" {
-		return nil, fault.Hint(fmt.Errorf("module %s: the zip in the module cache has sum %s, want %s", arg, sum, got.Sum),
+		return nil, fault.WithRemedy(fmt.Errorf("module %s: the zip in the module cache has sum %s, want %s", arg, sum, got.Sum),
 			"go clean -modcache, or see who wrote to it")
 	}
 	m := &Module{mod: mod, sum: sum, zip: got.Zip}

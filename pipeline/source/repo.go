@@ -101,7 +101,7 @@ var oidForm = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 // Open reads the repository whose work tree dir lies in: HEAD, or with
 // opts.Snapshot the tracked content of the work tree. It writes to opts.Scratch
 // alone (git may set the time of a loose object in the repository that a
-// snapshot has in common with it). An error may have a Hint() string, the remedy.
+// snapshot has in common with it). An error may have a Remedy() string.
 //
 // Refused are: a bare repository, one without a commit, a shallow one, an
 // unfinished merge, modified and untracked files (but see Options.Snapshot),
@@ -362,7 +362,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 
 // missing explains why an object of a repository may not be there.
 func (r *repository) missing(err error) error {
-	return fault.Hint(fmt.Errorf("%s: read objects: %w", r.root, err), "if this is a partial clone, make a full one: git clone without --filter")
+	return fault.WithRemedy(fmt.Errorf("%s: read objects: %w", r.root, err), "if this is a partial clone, make a full one: git clone without --filter")
 }
 
 // files lists a tree's files and submodules, sorted by path, and refuses what

@@ -236,9 +236,9 @@ func wantErr(t *testing.T, err error, parts ...string) {
 		t.Fatalf("no error, want one with %q", parts)
 	}
 	text := err.Error()
-	var h interface{ Hint() string }
+	var h interface{ Remedy() string }
 	if errors.As(err, &h) {
-		text += " | hint: " + h.Hint()
+		text += " | hint: " + h.Remedy()
 	}
 	for _, p := range parts {
 		if !strings.Contains(text, p) {

@@ -306,16 +306,16 @@ func parseStatus(out []byte) (modified, untracked []string, err error) {
 // these files say is followed.
 func (o *opener) submodule(ctx context.Context, r *repository, name string, depth int) (*repository, error) {
 	dir := filepath.Join(r.root, filepath.FromSlash(name))
-	const hint = "git submodule update --init --recursive"
+	const remedy = "git submodule update --init --recursive"
 	if real, err := filepath.EvalSymlinks(dir); err != nil || real != dir {
-		return nil, unfit(hint, "submodule %s: not checked out", name)
+		return nil, unfit(remedy, "submodule %s: not checked out", name)
 	}
 	if _, err := os.Lstat(filepath.Join(dir, ".git")); err != nil {
-		return nil, unfit(hint, "submodule %s: not checked out", name)
+		return nil, unfit(remedy, "submodule %s: not checked out", name)
 	}
 	sub, err := o.discover(ctx, dir, filepath.Dir(dir))
 	if err != nil {
-		return nil, unfit(hint, "submodule %s: %w", name, err)
+		return nil, unfit(remedy, "submodule %s: %w", name, err)
 	}
 	if sub.root != dir {
 		return nil, fmt.Errorf("submodule %s: its work tree is said to be %s", name, sub.root)

@@ -161,7 +161,7 @@ func (o *opening) ofRecord(root *os.Root, at place, rec *report.Record, b *repor
 		}
 		f, err := openIn(root, file, o.limits.File)
 		if err != nil {
-			return fault.Hint(fmt.Errorf("%s: %s", printable(file, true), reason(err)), "release.json must be in the folder that twice made, with all that is in it")
+			return fault.WithRemedy(fmt.Errorf("%s: %s", printable(file, true), reason(err)), "release.json must be in the folder that twice made, with all that is in it")
 		}
 		defer f.Close()
 		got, err := o.spool(f, o.limits.File)

@@ -175,7 +175,7 @@ func (o *opening) top(b blob, c Container, name string) error {
 	}
 }
 
-var errNothingKnown = fault.Hint(ErrUnknown,
+var errNothingKnown = fault.WithRemedy(ErrUnknown,
 	"these can be opened: ELF, Mach-O, PE and WebAssembly files; tar, zip, deb and apk, and what is compressed with gzip, zstd, xz or bzip2")
 
 // archive opens an archive, which is c itself.
@@ -197,11 +197,11 @@ func (o *opening) archive(at place, c Container, name string, kind format, r *io
 		c.Format = "deb"
 		err = o.deb(at.in(c), r)
 	case kind == formatRPM:
-		return fault.Hint(errors.New("rpm packages cannot be opened"), "rpm2archive makes a .tgz of one, which can")
+		return fault.WithRemedy(errors.New("rpm packages cannot be opened"), "rpm2archive makes a .tgz of one, which can")
 	case kind == formatApk3:
-		return fault.Hint(errors.New("apk packages of version 3 cannot be opened"), "apk extract makes a folder of one, which can")
+		return fault.WithRemedy(errors.New("apk packages of version 3 cannot be opened"), "apk extract makes a folder of one, which can")
 	case kind == formatJSON:
-		return fault.Hint(errors.New("a JSON document, and not a release.json of twice"), "name the binary that it is about")
+		return fault.WithRemedy(errors.New("a JSON document, and not a release.json of twice"), "name the binary that it is about")
 	default:
 		return errNothingKnown
 	}

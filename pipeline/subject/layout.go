@@ -164,7 +164,7 @@ func (o *opening) layoutBlob(root *os.Root, desc v1.Descriptor) (blob, error) {
 	}
 	f, err := openIn(root, blobsName+digest.Hex(), o.limits.Spool)
 	if err != nil {
-		return blob{}, fault.Hint(fmt.Errorf("%s: %s", digest, reason(err)), "the folder must be the whole image layout")
+		return blob{}, fault.WithRemedy(fmt.Errorf("%s: %s", digest, reason(err)), "the folder must be the whole image layout")
 	}
 	defer f.Close()
 	b, err := o.spool(f, desc.Size)

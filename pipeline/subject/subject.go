@@ -372,7 +372,7 @@ func (o *opening) nothing() error {
 		s := o.subject.Skipped[0]
 		return fmt.Errorf("%w that can be read: %s: %s", ErrNoExecutables, printable(s.Name, true), printable(s.Reason, false))
 	case o.subject.Archives > 0:
-		return fault.Hint(fmt.Errorf("%w (members: %d), but archives such as %s", ErrNoExecutables, o.members, printable(o.innerName, true)),
+		return fault.WithRemedy(fmt.Errorf("%w (members: %d), but archives such as %s", ErrNoExecutables, o.members, printable(o.innerName, true)),
 			"archives in archives and folders are not opened: unpack it and name that one")
 	}
 	return fmt.Errorf("%w (members: %d)", ErrNoExecutables, o.members)

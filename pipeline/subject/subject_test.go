@@ -229,7 +229,7 @@ func TestReferences(t *testing.T) {
 		}
 	}
 	_, err := opened(t, "toolchain:go1.26.8", Config{})
-	if h := fault.HintOf(err); !strings.Contains(h, "npm:NAME@VERSION") {
+	if h := fault.RemedyOf(err); !strings.Contains(h, "npm:NAME@VERSION") {
 		t.Errorf("hint %q", h)
 	}
 }
@@ -295,7 +295,7 @@ func TestFolder(t *testing.T) {
 	write(t, filepath.Join(only, "tool.tar"), tarOf(member{name: "x", body: program('x')}))
 	_, err = opened(t, only, Config{})
 	refused(t, err, "archives such as tool.tar")
-	if !errors.Is(err, ErrNoExecutables) || fault.HintOf(err) == "" {
+	if !errors.Is(err, ErrNoExecutables) || fault.RemedyOf(err) == "" {
 		t.Errorf("%v", err)
 	}
 }

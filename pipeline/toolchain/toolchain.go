@@ -147,7 +147,7 @@ const modulePath = "golang.org/toolchain"
 // toolchain in the cache that is not as it was unpacked is an error. The caller
 // closes the toolchain when it is not used any more.
 //
-// Some errors have a method Hint, which returns a remedy.
+// Some errors have a method Remedy, which returns a remedy.
 func Obtain(ctx context.Context, client gocmd.Go, version string, o Options) (Toolchain, error) {
 	t, err := obtain(ctx, client, version, o)
 	if err != nil {
@@ -223,7 +223,7 @@ func (f *finder) publishedSum(ctx context.Context) (string, error) {
 		return sum, nil
 	}
 	if f.Offline {
-		return "", fault.Hint(fmt.Errorf("offline, and no proof of the published hash is at hand: %w", cachedErr),
+		return "", fault.WithRemedy(fmt.Errorf("offline, and no proof of the published hash is at hand: %w", cachedErr),
 			"run once with network")
 
 	}
@@ -384,7 +384,7 @@ func (f *finder) cached(ctx context.Context) (err error) {
 	}()
 	if _, err := os.Lstat(f.path("")); errors.Is(err, fs.ErrNotExist) {
 		if f.Offline {
-			return f.hint(errors.New("offline, and neither installed nor cached"), "run once with network, or install it")
+			return f.withRefused(errors.New("offline, and neither installed nor cached"), "run once with network, or install it")
 		}
 		err := f.alone(ctx, func() error {
 			if _, err := os.Lstat(f.path("")); !errors.Is(err, fs.ErrNotExist) {
@@ -412,7 +412,7 @@ func (f *finder) cached(ctx context.Context) (err error) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return fault.Hint(fmt.Errorf("the cached toolchain was changed: %s: %w", f.path(""), err),
+		return fault.WithRemedy(fmt.Errorf("the cached toolchain was changed: %s: %w", f.path(""), err),
 			"find out who changed it, then remove that folder: it is downloaded anew")
 
 	}
@@ -449,12 +449,12 @@ func (f *finder) take() error {
 	return nil
 }
 
-// hint adds to err why the installed ones were refused.
-func (f *finder) hint(err error, remedy string) error {
+// withRefused adds to err why the installed ones were refused, and the remedy.
+func (f *finder) withRefused(err error, remedy string) error {
 	for _, r := range f.found.Refused {
 		err = fmt.Errorf("%w\n\t%s", err, r)
 	}
-	return fault.Hint(err, remedy)
+	return fault.WithRemedy(err, remedy)
 }
 
 // download fetches, proves and unpacks the toolchain.
@@ -464,7 +464,7 @@ func (f *finder) download(ctx context.Context) error {
 		err = errors.New(answer.Error)
 	}
 	if err != nil {
-		return f.hint(fmt.Errorf("download: %w", err),
+		return f.withRefused(fmt.Errorf("download: %w", err),
 			"is there a network, and is this a release of Go? A distribution's own Go counts only where the release file allows unpublished toolchains")
 	}
 	zipFile := filepath.Join(f.downloads(), filepath.FromSlash(f.mod.Path), "@v", f.mod.Version+".zip")

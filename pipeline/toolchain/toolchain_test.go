@@ -260,7 +260,7 @@ func TestFaultyCache(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "was changed") {
 				t.Errorf("got %+v, %v", got, err)
 			}
-			if h := (interface{ Hint() string })(nil); !errors.As(err, &h) || h.Hint() == "" {
+			if h := (interface{ Remedy() string })(nil); !errors.As(err, &h) || h.Remedy() == "" {
 				t.Errorf("no hint with %v", err)
 			}
 		})

@@ -21,7 +21,7 @@ func TestParseVersion(t *testing.T) {
 			t.Errorf("%q was accepted", bad)
 			continue
 		}
-		if h := (interface{ Hint() string })(nil); !errors.As(err, &h) || h.Hint() == "" {
+		if h := (interface{ Remedy() string })(nil); !errors.As(err, &h) || h.Remedy() == "" {
 			t.Errorf("%q: no hint with %v", bad, err)
 		}
 	}
