@@ -8,7 +8,7 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// checkName tells whether name may stand in an archive or a checksum file; the
+// checkName reports whether name may stand in an archive or a checksum file; the
 // package comment has the rule.
 func checkName(name string) error {
 	// CheckFilePath's own message begins with the name.
@@ -74,10 +74,10 @@ func collision(name, have string) error {
 // fold maps strings that strings.EqualFold calls equal to one string.
 func fold(s string) string {
 	return strings.Map(func(r rune) rune {
-		least := r
+		lowest := r
 		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
-			least = min(least, f)
+			lowest = min(lowest, f)
 		}
-		return least
+		return lowest
 	}, s)
 }

@@ -26,7 +26,7 @@ const (
 	Undetermined Verdict = "undetermined"
 )
 
-// Pass tells whether v is Reproduced or Equivalent.
+// Pass reports whether v is Reproduced or Equivalent.
 func (v Verdict) Pass() bool { return v == Reproduced || v == Equivalent }
 
 // Result is the verdict on two artifacts.

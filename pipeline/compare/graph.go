@@ -39,7 +39,7 @@ type Action struct {
 	BuildID string
 	// TimeReady, TimeStart and TimeDone are on the clock of the pass.
 	TimeReady, TimeStart, TimeDone time.Time
-	// Cmd tells whether commands were run. If none were, the result came from a
+	// Cmd reports whether commands were run. If none were, the result came from a
 	// cache.
 	Cmd bool `json:"-"`
 	// Platforms are those that the commands were told to work for, GOOS/GOARCH: only
@@ -205,7 +205,7 @@ func Graphs(a, b []Graph) GraphResult {
 	pa, pb := collect(a), collect(b)
 	var r GraphResult
 	differing := map[string]bool{}
-	for _, name := range merge(pa.order, pb.order) {
+	for _, name := range mergeOrder(pa.order, pb.order) {
 		inA, inB := pa.packages[name], pb.packages[name]
 		r.Packages += max(len(inA), len(inB))
 		switch {
@@ -248,8 +248,8 @@ func Graphs(a, b []Graph) GraphResult {
 			differing[name] = true
 		}
 	}
-	for _, name := range merge(pa.order, pb.order) {
-		imports := func(p pass) bool {
+	for _, name := range mergeOrder(pa.order, pb.order) {
+		imports := func(p passGraphs) bool {
 			for dep := range p.imports[name] {
 				if differing[dep] {
 					return true
@@ -264,7 +264,7 @@ func Graphs(a, b []Graph) GraphResult {
 	return r
 }
 
-// compiles tells whether a is the compilation of a package.
+// compiles reports whether a is the compilation of a package.
 func (a Action) compiles() bool { return a.Mode == "build" }
 
 // compilation is what a pass's graphs say of one package with one ActionID.
@@ -273,15 +273,15 @@ type compilation struct {
 	contents         []string // the content IDs, each once
 }
 
-// pass is what a pass's graphs say together.
-type pass struct {
+// passGraphs is what a pass's graphs say together.
+type passGraphs struct {
 	packages map[string]map[string]*compilation // by import path and ActionID
 	imports  map[string]map[string]bool
 	order    []string
 }
 
-func collect(graphs []Graph) pass {
-	p := pass{packages: map[string]map[string]*compilation{}, imports: map[string]map[string]bool{}}
+func collect(graphs []Graph) passGraphs {
+	p := passGraphs{packages: map[string]map[string]*compilation{}, imports: map[string]map[string]bool{}}
 	for _, g := range graphs {
 		for _, i := range dependencyOrder(g) {
 			a := g.Actions[i]
@@ -350,9 +350,9 @@ func dependencyOrder(g Graph) []int {
 	return order
 }
 
-// merge returns a's names and puts each name that b alone has behind the one that
+// mergeOrder returns a's names and puts each name that b alone has behind the one that
 // it follows in b.
-func merge(a, b []string) []string {
+func mergeOrder(a, b []string) []string {
 	after := map[string][]string{} // by the name of a that comes before, "" at the start
 	inA := map[string]bool{}
 	for _, name := range a {

@@ -230,7 +230,7 @@ func (p *listed) err() error {
 	if len(said) == 0 {
 		return nil
 	}
-	return withTidy(errors.New(strings.Join(clip(said, 10), "\n")))
+	return withTidy(errors.New(strings.Join(firstOf(said, 10), "\n")))
 }
 
 // withTidy adds the remedy for a go.mod or go.sum that lacks something to an
@@ -253,7 +253,7 @@ func (q Query) module(dep *listed, sums map[module.Version]string) (recipe.Modul
 		mod.Replace = r.Path + "@" + r.Version
 		content = module.Version{Path: r.Path, Version: r.Version}
 	}
-	if below(filepath.Join(q.Dir, "vendor"), dep.Dir) {
+	if isBelow(filepath.Join(q.Dir, "vendor"), dep.Dir) {
 		return mod, nil // its content is in the source tree, wherever it came from
 	}
 	if r != nil && r.Version == "" {
@@ -285,7 +285,7 @@ func (q Query) inTree(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if real != tree && !below(tree, real) {
+	if real != tree && !isBelow(tree, real) {
 		return "", fault.Usage(fmt.Errorf("is replaced by %s: a local replace outside of the source tree", dir),
 			"a release is built from the source tree alone: publish the replacement, or move it into the tree")
 
@@ -294,8 +294,8 @@ func (q Query) inTree(dir string) (string, error) {
 	return filepath.ToSlash(rel), err
 }
 
-// below tells whether path is in the folder dir, by their names.
-func below(dir, path string) bool {
+// isBelow reports whether path is in the folder dir, by their names.
+func isBelow(dir, path string) bool {
 	rel, err := filepath.Rel(dir, path)
 	return err == nil && rel != "." && filepath.IsLocal(rel)
 }

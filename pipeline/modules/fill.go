@@ -131,7 +131,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	if vendored {
-		return &Cache{Dir: cfg.Dir, Vendored: true, Env: offline(cfg.Dir)}, nil
+		return &Cache{Dir: cfg.Dir, Vendored: true, Env: offlineEnv(cfg.Dir)}, nil
 	}
 	gosum, err := artifact.ReadNamed(filepath.Join(cfg.SourceDir, "go.sum"), maxGoSum)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -144,7 +144,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 	if cfg.Lazy {
 		return c, nil
 	}
-	c.Env = offline(cfg.Dir)
+	c.Env = offlineEnv(cfg.Dir)
 	if err := download(ctx, g, cfg.SourceDir); err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		if lines := added(before, after); len(lines) > 0 {
+		if lines := addedLines(before, after); len(lines) > 0 {
 			return nil, fault.Usage(fmt.Errorf("%s lacks %d lines, the first of them %q", name, len(lines), lines[0]), tidy)
 		}
 		if !bytes.Equal(before, after) {
@@ -176,9 +176,9 @@ func setTimes(dir string, to time.Time) error {
 // tidy is the remedy for go.mod and go.sum files that do not say all.
 const tidy = "run go mod tidy, and commit go.mod and go.sum"
 
-func offline(dir string) []string { return []string{"GOMODCACHE=" + dir, "GOPROXY=off"} }
+func offlineEnv(dir string) []string { return []string{"GOMODCACHE=" + dir, "GOPROXY=off"} }
 
-// isVendored tells whether the go command takes modules from the vendor folder
+// isVendored reports whether the go command takes modules from the vendor folder
 // by itself: https://go.dev/ref/mod#vendoring.
 func isVendored(dir string, f *modfile.File) (bool, error) {
 	info, err := os.Lstat(filepath.Join(dir, "vendor", "modules.txt"))
@@ -214,13 +214,13 @@ func download(ctx context.Context, g gocmd.Go, dir string) error {
 		}
 	}
 	if len(said) > 0 {
-		return fmt.Errorf("go mod download: %s", strings.Join(clip(said, 10), "\n"))
+		return fmt.Errorf("go mod download: %s", strings.Join(firstOf(said, 10), "\n"))
 	}
 	return err
 }
 
-// added returns the lines of after that before does not have.
-func added(before, after []byte) []string {
+// addedLines returns the lines of after that before does not have.
+func addedLines(before, after []byte) []string {
 	have := map[string]bool{"": true}
 	for line := range strings.Lines(string(before)) {
 		have[strings.TrimSpace(line)] = true
@@ -234,8 +234,8 @@ func added(before, after []byte) []string {
 	return lines
 }
 
-// clip keeps the first n of list, and says how many there are more.
-func clip(list []string, n int) []string {
+// firstOf keeps the first n of list, and says how many there are more.
+func firstOf(list []string, n int) []string {
 	if len(list) <= n {
 		return list
 	}

@@ -18,7 +18,7 @@ import (
 // maxGoFile bounds a Go file that is read for its declarations.
 const maxGoFile = 32 << 20
 
-// CheckStamps tells whether the linker's flag -X has an effect on each of the
+// CheckStamps reports whether the linker's flag -X has an effect on each of the
 // named variables, and returns one error about all on which it has none.
 //
 // A name is "main.version" for a variable of the main package itself, or an
@@ -32,7 +32,7 @@ func CheckStamps(m *Main, names []string) error {
 	c := &checker{main: m, fset: token.NewFileSet(), packages: map[string]*declarations{}}
 	var errs []error
 	for _, name := range names {
-		if err := c.check(name); err != nil {
+		if err := c.checkStamp(name); err != nil {
 			errs = append(errs, fmt.Errorf("stamp %s: %w", name, err))
 		}
 	}
@@ -56,7 +56,7 @@ type declarations struct {
 	info  *types.Info
 }
 
-func (c *checker) check(name string) error {
+func (c *checker) checkStamp(name string) error {
 	dot := strings.LastIndex(name, ".")
 	if dot <= 0 || !token.IsIdentifier(name[dot+1:]) {
 		return fault.Usage(errors.New("want an import path, a dot and the name of a variable"), "write main.version for a variable of the main package")
@@ -86,11 +86,11 @@ func (c *checker) check(name string) error {
 		return errors.New("is a type")
 	case *types.Var:
 		spec, value, embed := d.find(obj)
-		err := c.judge(d, obj, spec, value)
+		err := c.checkVariable(d, obj, spec, value)
 		if err != nil && !c.deep {
 			// It may be a matter of what the package imports.
 			c.deep, c.packages = true, map[string]*declarations{}
-			return c.check(name)
+			return c.checkStamp(name)
 		}
 		if err == nil && embed {
 			err = errors.New("is filled by go:embed")
@@ -100,9 +100,9 @@ func (c *checker) check(name string) error {
 	return fmt.Errorf("is no variable (%s)", obj)
 }
 
-// judge tells whether -X works for the variable obj, declared in spec with the
+// checkVariable reports whether -X works for the variable obj, declared in spec with the
 // initial value value, if any.
-func (c *checker) judge(d *declarations, obj *types.Var, spec *ast.ValueSpec, value ast.Expr) error {
+func (c *checker) checkVariable(d *declarations, obj *types.Var, spec *ast.ValueSpec, value ast.Expr) error {
 	if spec == nil {
 		return errors.New("declaration not found")
 	}
@@ -189,7 +189,7 @@ func (d *declarations) strings() string {
 	if names == nil {
 		return " (which has no variables of type string)"
 	}
-	return " (variables of type string there: " + strings.Join(clip(names, 10), ", ") + ")"
+	return " (variables of type string there: " + strings.Join(firstOf(names, 10), ", ") + ")"
 }
 
 // spell names a package as the user did.

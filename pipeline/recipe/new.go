@@ -59,7 +59,7 @@ func New(b matrix.Build, in Inputs) (Recipe, error) {
 			return Recipe{}, err
 		}
 	}
-	return r, r.check()
+	return r, r.checkForm()
 }
 
 // Environ returns the environment of a build's recipe, sorted.

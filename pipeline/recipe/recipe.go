@@ -113,7 +113,7 @@ type Toolchain struct {
 
 // Encode returns the canonical form.
 func (r Recipe) Encode() ([]byte, error) {
-	if err := r.check(); err != nil {
+	if err := r.checkForm(); err != nil {
 		return nil, fmt.Errorf("recipe for %s %s: %w", r.Target, r.Binary, err)
 	}
 	var b bytes.Buffer
@@ -163,8 +163,8 @@ func (r Recipe) Digest() (artifact.Digest, error) {
 	return artifact.Of(enc), nil
 }
 
-// check holds r to what this package promises of every recipe.
-func (r Recipe) check() error {
+// checkForm holds r to what this package promises of every recipe.
+func (r Recipe) checkForm() error {
 	src := r.Source
 	commit := src.Commit != "" && src.Tree != "" && src.Module+src.Sum+src.Version == ""
 	module := src.Module != "" && src.Sum != "" && src.Version != "" && src.Commit+src.Tree == ""

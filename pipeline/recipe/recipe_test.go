@@ -179,7 +179,7 @@ func TestDecodeRefuses(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	if err := fixed().check(); err != nil {
+	if err := fixed().checkForm(); err != nil {
 		t.Fatal(err)
 	}
 	for name, fault := range map[string]func(*Recipe){

@@ -141,15 +141,15 @@ const maxVersion = 1024
 // against b.Digest. An error is [ErrNoBuildInfo], or about a file that cannot be
 // read, is not the one of the digest, or has malformed build information.
 func New(r io.ReaderAt, b Binary) (*Document, error) {
-	d, err := read(r, b)
+	d, err := newDocument(r, b)
 	if err != nil {
 		return nil, fmt.Errorf("sbom of %q: %w", b.Name, err)
 	}
 	return d, nil
 }
 
-func read(r io.ReaderAt, b Binary) (*Document, error) {
-	if err := b.check(); err != nil {
+func newDocument(r io.ReaderAt, b Binary) (*Document, error) {
+	if err := b.checkFields(); err != nil {
 		return nil, err
 	}
 	hash := artifact.NewHasher(io.Discard)
@@ -176,7 +176,7 @@ func read(r io.ReaderAt, b Binary) (*Document, error) {
 	return parse(b, info.GoVersion, strings.Join(info.Lines, "\n")+"\n")
 }
 
-func (b Binary) check() error {
+func (b Binary) checkFields() error {
 	for _, s := range []string{b.Name, b.Version, b.Tool} {
 		if !utf8.ValidString(s) {
 			return fmt.Errorf("%q: not UTF-8", s)

@@ -556,7 +556,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, goVersion, text, name, version string) {
 		b := testBinary()
 		b.Name, b.Version = name, version
-		if b.check() != nil {
+		if b.checkFields() != nil {
 			t.Skip()
 		}
 		d, err := parse(b, goVersion, text)

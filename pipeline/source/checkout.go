@@ -48,12 +48,12 @@ func (r *repository) checkout(ctx context.Context, dest string, order Order) err
 		return err
 	}
 	gitDir := filepath.Join(dest, ".git")
-	p := place{git: r.git, dir: dest, env: closed(), config: strictConfig}
+	p := gitContext{git: r.git, dir: dest, env: closedEnv(), config: strictConfig}
 	if _, err := p.run(ctx, nil, "init", "-q", "--template=", "--initial-branch=none", "--object-format="+r.format, dest); err != nil {
 		return err
 	}
 	p = p.with("GIT_DIR="+gitDir, "GIT_WORK_TREE="+dest)
-	if err := r.fill(gitDir, pack); err != nil {
+	if err := r.fillGitDir(gitDir, pack); err != nil {
 		return err
 	}
 	if _, err := p.run(ctx, nil, "update-ref", "--no-deref", "HEAD", r.commit); err != nil {
@@ -78,7 +78,7 @@ func (r *repository) checkout(ctx context.Context, dest string, order Order) err
 			return fmt.Errorf("submodule %s: %w", sub.path, err)
 		}
 	}
-	return r.confirm(ctx, p)
+	return r.confirmClean(ctx, p)
 }
 
 // names lists the files of the tree, sorted.
@@ -118,10 +118,10 @@ func (r *repository) extract(ctx context.Context, dest string) error {
 	p := r.store.with("GIT_WORK_TREE="+dest, "GIT_INDEX_FILE="+filepath.Join(r.scratch, "extract.index"))
 	p.dir = dest
 	if _, err := p.run(ctx, nil, "read-tree", r.tree); err != nil {
-		return r.missing(err)
+		return r.readError(err)
 	}
 	if _, err := p.run(ctx, zinput(r.names()), "checkout-index", "-z", "--stdin"); err != nil {
-		return r.missing(err)
+		return r.readError(err)
 	}
 	for _, sub := range r.subs {
 		at, err := realFolder(dest, sub.path)
@@ -135,8 +135,8 @@ func (r *repository) extract(ctx context.Context, dest string) error {
 	return nil
 }
 
-// fill puts the objects and the tags into a new git folder.
-func (r *repository) fill(gitDir, pack string) error {
+// fillGitDir puts the objects and the tags into a new git folder.
+func (r *repository) fillGitDir(gitDir, pack string) error {
 	for _, suffix := range []string{".pack", ".rev", ".idx"} { // the .idx last: it makes the pack visible
 		err := copyFile(pack+suffix, filepath.Join(gitDir, "objects", "pack", filepath.Base(pack)+suffix))
 		if err != nil && !(suffix == ".rev" && errors.Is(err, fs.ErrNotExist)) {
@@ -162,12 +162,12 @@ func (r *repository) fill(gitDir, pack string) error {
 	return errors.Join(err, f.Close())
 }
 
-// confirm has git compare all that was written with the index, which knows
+// confirmClean has git compare all that was written with the index, which knows
 // nothing of the files yet, and the index with HEAD. Some trees cannot be laid
 // out so that git calls them clean, such as one with CRLF in a file whose
 // attributes say that it has none; the go command's stamp would then depend on
 // the time it took to get here.
-func (r *repository) confirm(ctx context.Context, p place) error {
+func (r *repository) confirmClean(ctx context.Context, p gitContext) error {
 	out, err := p.run(ctx, nil, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
 	if err != nil {
 		return err
@@ -181,7 +181,7 @@ func (r *repository) confirm(ctx context.Context, p place) error {
 	}
 	if len(wrong) > 0 {
 		return unfit("git add --renormalize . and commit, if these are line endings; else two names that this file system takes for one",
-			"cannot be laid out as git would have it: %s", some(wrong))
+			"cannot be laid out as git would have it: %s", listNames(wrong))
 	}
 	if r.dirty && len(list) == 0 {
 		return errors.New("a snapshot with changes was laid out, and git sees none")
@@ -229,7 +229,7 @@ func (r *repository) prepare(ctx context.Context) (pack string, err error) {
 	}
 	id, err := r.store.oid(ctx, strings.NewReader(strings.Join(oids, "\n")+"\n"), args...)
 	if err != nil {
-		return "", r.missing(err)
+		return "", r.readError(err)
 	}
 	r.pack = filepath.Join(r.scratch, "pack-"+id)
 	return r.pack, nil
@@ -243,7 +243,7 @@ func (r *repository) prove(ctx context.Context) ([]string, error) {
 	oids := []string{r.commit, r.tree}
 	out, err := r.store.run(ctx, nil, "ls-tree", "-r", "-t", "-z", "--full-tree", r.tree)
 	if err != nil {
-		return nil, r.missing(err)
+		return nil, r.readError(err)
 	}
 	for _, rec := range zlist(out) {
 		e, kind, err := parseTree(rec)
@@ -280,7 +280,7 @@ func (r *repository) prove(ctx context.Context) ([]string, error) {
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
-		return nil, r.missing(err)
+		return nil, r.readError(err)
 	}
 	return oids, nil
 }

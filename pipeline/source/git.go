@@ -34,19 +34,19 @@ type Git struct {
 // thing read is a list of files: at 200 bytes each this is a million of them.
 const maxOutput = 256 << 20
 
-// userPlaces are the variables that say where the user's git configuration is.
-var userPlaces = []string{
+// userConfigVariables are the variables that say where the user's git configuration is.
+var userConfigVariables = []string{
 	"HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM",
 	"USERPROFILE", "HOMEDRIVE", "HOMEPATH", "PROGRAMDATA", // git for windows derives HOME from these
 }
 
-// user returns the part of g.User named by userPlaces.
+// user returns the part of g.User named by userConfigVariables.
 func (g Git) user() []string {
 	var env []string
 	for _, kv := range g.User {
 		name, _, _ := strings.Cut(kv, "=")
-		for _, place := range userPlaces {
-			if name == place {
+		for _, variable := range userConfigVariables {
+			if name == variable {
 				env = append(env, kv)
 			}
 		}
@@ -54,17 +54,17 @@ func (g Git) user() []string {
 	return env
 }
 
-// closed is the environment in which git takes nothing from the machine: no
+// closedEnv is the environment in which git takes nothing from the machine: no
 // configuration, no attributes, no replaced objects, no prompt, no transport.
-func closed() []string {
+func closedEnv() []string {
 	return []string{
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_ATTR_NOSYSTEM=1",
 		"HOME=" + os.DevNull, "XDG_CONFIG_HOME=" + os.DevNull,
 	}
 }
 
-// always is what every git command gets.
-var always = []string{
+// alwaysEnv is what every git command gets.
+var alwaysEnv = []string{
 	"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_PAGER=cat", "GIT_EDITOR=false",
 	// No protocol at all: objects are borrowed or copied, never transported.
 	"GIT_ALLOW_PROTOCOL=none", "GIT_PROTOCOL_FROM_USER=0", "GIT_NO_LAZY_FETCH=1",
@@ -82,24 +82,24 @@ var alwaysConfig = []string{
 // strictConfig is for everything that ends up in a tree.
 var strictConfig = []string{"core.autocrlf=false", "core.eol=lf"}
 
-// place is where a git command runs and what it sees there.
-type place struct {
+// gitContext is where a git command runs and what it sees there.
+type gitContext struct {
 	git    Git
 	dir    string   // its working directory
 	env    []string // NAME=value
 	config []string // key=value
 }
 
-func (p place) with(env ...string) place {
+func (p gitContext) with(env ...string) gitContext {
 	p.env = append(p.env[:len(p.env):len(p.env)], env...)
 	return p
 }
 
-func (p place) command(ctx context.Context, args ...string) *exec.Cmd {
+func (p gitContext) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.git.Path, args...)
 	cmd.Dir = p.dir
 	cmd.Env = append(cmd.Env, p.git.Env...)
-	cmd.Env = append(cmd.Env, always...)
+	cmd.Env = append(cmd.Env, alwaysEnv...)
 	cmd.Env = append(cmd.Env, p.env...)
 	config := append(alwaysConfig[:len(alwaysConfig):len(alwaysConfig)], p.config...)
 	cmd.Env = append(cmd.Env, "GIT_CONFIG_COUNT="+strconv.Itoa(len(config)))
@@ -113,7 +113,7 @@ func (p place) command(ctx context.Context, args ...string) *exec.Cmd {
 }
 
 // run runs git with args and stdin and returns its standard output.
-func (p place) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
+func (p gitContext) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
 	cmd := p.command(ctx, args...)
 	out, msg := bounded{max: maxOutput}, bounded{max: 64 << 10}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &msg
@@ -127,13 +127,13 @@ func (p place) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte
 }
 
 // line is run for a command that answers with one line.
-func (p place) line(ctx context.Context, args ...string) (string, error) {
+func (p gitContext) line(ctx context.Context, args ...string) (string, error) {
 	out, err := p.run(ctx, nil, args...)
 	return strings.TrimSuffix(string(out), "\n"), err
 }
 
 // oid is run for a command that answers with the name of an object.
-func (p place) oid(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
+func (p gitContext) oid(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
 	out, err := p.run(ctx, stdin, args...)
 	if err != nil {
 		return "", err
@@ -179,12 +179,12 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// check fails for a git that is missing or too old to be closed off.
-func (g Git) check(ctx context.Context) error {
+// checkVersion fails for a git that is missing or too old to be closed off.
+func (g Git) checkVersion(ctx context.Context) error {
 	if !filepath.IsAbs(g.Path) {
 		return unfit("install git", "git: not found (path %q)", g.Path)
 	}
-	out, err := place{git: g, env: closed()}.line(ctx, "version")
+	out, err := gitContext{git: g, env: closedEnv()}.line(ctx, "version")
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ type Repo struct {
 	top                 *repository
 	source              recipe.Source
 	tag, base           string // the tag at the commit; the highest version before it
-	at                  []string
+	tagsAtHead          []string
 	time                time.Time
 	remote              string
 	modified, untracked []string
@@ -59,9 +59,9 @@ type repository struct {
 	common string // git folder with the objects
 	format string // "sha1" or "sha256"
 
-	scratch string // a folder of our own for this repository
-	store   place  // bare; closed configuration; borrows the objects
-	view    place  // the user's work tree through a copy of the index
+	scratch string     // a folder of our own for this repository
+	store   gitContext // bare; closed configuration; borrows the objects
+	view    gitContext // the user's work tree through a copy of the index
 
 	shallow bool   // no history: not there, or for a submodule not wanted
 	dirty   bool   // tree is not that of commit
@@ -112,7 +112,7 @@ var oidForm = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 // Files that the user told git to leave alone (git update-index
 // --assume-unchanged or --skip-worktree) count as unmodified, as they do for git.
 func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error) {
-	if err := git.check(ctx); err != nil {
+	if err := git.checkVersion(ctx); err != nil {
 		return nil, err
 	}
 	dir, err := filepath.Abs(dir)
@@ -189,7 +189,7 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 	if err != nil {
 		return nil, err
 	}
-	r.at = at
+	r.tagsAtHead = at
 	r.tag, _ = pickTag(at, module)
 	_, r.base = pickTag(merged, module)
 	if r.Dirty() {
@@ -225,7 +225,7 @@ func (r *Repo) Dirty() bool { return r.top.dirty }
 
 // TagsAtHead are the names of all tags at HEAD, sorted, whatever they look like
 // and whether or not the content is that of the commit.
-func (r *Repo) TagsAtHead() []string { return slices.Clone(r.at) }
+func (r *Repo) TagsAtHead() []string { return slices.Clone(r.tagsAtHead) }
 
 // Before is the highest version, such as "v1.2.3", that a tag at the commit or
 // at one before it gives to the module; "" if there is none.
@@ -242,10 +242,10 @@ func (r *Repo) Linked() bool {
 // Modified and Untracked list what is in a snapshot and differs from the
 // commit, and what was left out of it; ten names at most, with slashes,
 // relative to Root.
-func (r *Repo) Modified() []string { return first(r.modified) }
+func (r *Repo) Modified() []string { return firstNames(r.modified) }
 
 // Untracked is described at Modified.
-func (r *Repo) Untracked() []string { return first(r.untracked) }
+func (r *Repo) Untracked() []string { return firstNames(r.untracked) }
 
 // Remote is the URL of the remote called origin without any credentials; ""
 // if there is none or it is a folder of this machine.
@@ -254,7 +254,7 @@ func (r *Repo) Remote() string { return r.remote }
 // Root is the absolute path of the work tree, without symbolic links.
 func (r *Repo) Root() string { return r.top.root }
 
-func first(names []string) []string {
+func firstNames(names []string) []string {
 	return names[:min(len(names), maxNames):min(len(names), maxNames)]
 }
 
@@ -272,7 +272,7 @@ type opener struct {
 // path, it does not look there or above.
 func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository, error) {
 	r := &repository{git: o.git}
-	user := place{git: o.git, dir: dir, env: closed()}
+	user := gitContext{git: o.git, dir: dir, env: closedEnv()}
 	if ceiling != "" {
 		user = user.with("GIT_CEILING_DIRECTORIES=" + ceiling)
 	}
@@ -322,7 +322,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 	o.count++
 	for _, args := range [][]string{{"--bare", storeDir}, {viewDir}} {
 		args = append([]string{"init", "-q", "--template=", "--initial-branch=none", "--object-format=" + r.format}, args...)
-		if _, err := (place{git: o.git, dir: o.scratch, env: closed()}).run(ctx, nil, args...); err != nil {
+		if _, err := (gitContext{git: o.git, dir: o.scratch, env: closedEnv()}).run(ctx, nil, args...); err != nil {
 			return nil, err
 		}
 	}
@@ -333,20 +333,20 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 	if err := os.WriteFile(filepath.Join(storeDir, "objects", "info", "alternates"), []byte(objects+"\n"), 0o666); err != nil {
 		return nil, err
 	}
-	r.store = place{git: o.git, dir: storeDir, env: append(closed(), "GIT_DIR="+storeDir), config: strictConfig}
+	r.store = gitContext{git: o.git, dir: storeDir, env: append(closedEnv(), "GIT_DIR="+storeDir), config: strictConfig}
 	viewDir = filepath.Join(viewDir, ".git")
-	r.view = place{git: o.git, dir: r.root, env: slices.Concat(o.git.user(), []string{
+	r.view = gitContext{git: o.git, dir: r.root, env: slices.Concat(o.git.user(), []string{
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull,
 		"GIT_DIR=" + viewDir, "GIT_WORK_TREE=" + r.root, "GIT_INDEX_FILE=" + filepath.Join(viewDir, "index"),
 		"GIT_OBJECT_DIRECTORY=" + filepath.Join(storeDir, "objects"),
 	})}
-	for _, p := range []place{r.store, r.view} {
+	for _, p := range []gitContext{r.store, r.view} {
 		if _, err := p.run(ctx, nil, "update-ref", "--no-deref", "HEAD", r.commit); err != nil {
-			return nil, r.missing(err)
+			return nil, r.readError(err)
 		}
 	}
 	if r.tree, err = r.store.oid(ctx, nil, "rev-parse", "--verify", "HEAD^{tree}"); err != nil {
-		return nil, r.missing(err)
+		return nil, r.readError(err)
 	}
 
 	// The user's settings and tags are the last two things asked of the
@@ -355,13 +355,13 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 		return nil, err
 	}
 	if ceiling == "" {
-		err = r.takeTags(ctx, user)
+		err = r.copyTags(ctx, user)
 	}
 	return r, err
 }
 
-// missing explains why an object of a repository may not be there.
-func (r *repository) missing(err error) error {
+// readError explains why an object of a repository may not be there.
+func (r *repository) readError(err error) error {
 	return fault.WithRemedy(fmt.Errorf("%s: read objects: %w", r.root, err), "if this is a partial clone, make a full one: git clone without --filter")
 }
 
@@ -370,7 +370,7 @@ func (r *repository) missing(err error) error {
 func (r *repository) files(ctx context.Context, tree string) ([]entry, error) {
 	out, err := r.store.run(ctx, nil, "ls-tree", "-r", "-z", "--full-tree", tree)
 	if err != nil {
-		return nil, r.missing(err)
+		return nil, r.readError(err)
 	}
 	return parseFiles(out)
 }
@@ -448,7 +448,7 @@ func (r *repository) hasModule(dir string) error {
 func (r *repository) committed(ctx context.Context) (time.Time, error) {
 	out, err := r.store.line(ctx, "log", "-1", "--format=%ct", "HEAD")
 	if err != nil {
-		return time.Time{}, r.missing(err)
+		return time.Time{}, r.readError(err)
 	}
 	t, err := parseTime(out)
 	if err != nil {

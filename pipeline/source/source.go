@@ -70,8 +70,8 @@ func unfit(remedy, format string, args ...any) error {
 	return fault.Usage(fmt.Errorf(format, args...), remedy)
 }
 
-// some lists the first few names for a message, quoted where that is needed.
-func some(names []string) string {
+// listNames lists the first few names for a message, quoted where that is needed.
+func listNames(names []string) string {
 	var b strings.Builder
 	for i, n := range names {
 		if i == maxNames {

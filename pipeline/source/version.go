@@ -12,8 +12,8 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// takeTags copies the repository's tags into the store.
-func (r *repository) takeTags(ctx context.Context, user place) error {
+// copyTags copies the repository's tags into the store.
+func (r *repository) copyTags(ctx context.Context, user gitContext) error {
 	out, err := user.run(ctx, nil, "for-each-ref", "--format=%(objectname) %(refname)", "refs/tags")
 	if err != nil {
 		return err
@@ -28,7 +28,7 @@ func (r *repository) takeTags(ctx context.Context, user place) error {
 		r.refs = append(r.refs, ref.oid)
 	}
 	if _, err := r.store.run(ctx, &in, "update-ref", "-z", "--stdin"); err != nil {
-		return r.missing(err)
+		return r.readError(err)
 	}
 	_, err = r.store.run(ctx, nil, "pack-refs", "--all")
 	return err
@@ -57,7 +57,7 @@ func (r *repository) tags(ctx context.Context) (at, merged []string, err error) 
 	}{{"--points-at=", &at}, {"--merged=", &merged}} {
 		out, err := r.store.run(ctx, nil, "for-each-ref", "--format=%(refname)", q.flag+r.commit, "refs/tags")
 		if err != nil {
-			return nil, nil, r.missing(err)
+			return nil, nil, r.readError(err)
 		}
 		for line := range strings.Lines(string(out)) {
 			*q.list = append(*q.list, strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "refs/tags/"))

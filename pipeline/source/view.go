@@ -29,8 +29,8 @@ var userKeys = []string{
 
 // userSettings takes the settings in userKeys over from the repository's and
 // the user's own configuration, and the files beside it that have a say.
-func (o *opener) userSettings(ctx context.Context, user place, r *repository) error {
-	user.env = append(o.git.user(), user.env[len(closed()):]...)
+func (o *opener) userSettings(ctx context.Context, user gitContext, r *repository) error {
+	user.env = append(o.git.user(), user.env[len(closedEnv()):]...)
 	out, err := user.run(ctx, nil, "config", "--list", "--includes", "-z")
 	if err != nil {
 		return fmt.Errorf("read the user's git configuration: %w", err)
@@ -127,11 +127,11 @@ func (r *repository) unhide(ctx context.Context) error {
 			}
 		}
 	}
-	return r.mark(ctx, "--no-skip-worktree", there)
+	return r.setFlag(ctx, "--no-skip-worktree", there)
 }
 
-// mark gives files of the view's index a flag.
-func (r *repository) mark(ctx context.Context, flag string, names []string) error {
+// setFlag gives files of the view's index a flag.
+func (r *repository) setFlag(ctx context.Context, flag string, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
@@ -161,7 +161,7 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 	}
 	// Git would run git in each submodule, under the configuration it finds
 	// there; they are opened below, like the repository they are in.
-	if err := r.mark(ctx, "--skip-worktree", linkNames); err != nil {
+	if err := r.setFlag(ctx, "--skip-worktree", linkNames); err != nil {
 		return err
 	}
 	if o.opts.LFSPointers {
@@ -199,7 +199,7 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 			moved = append(moved, gitlink+" "+sub.commit+"\t"+name)
 		}
 		if o.opts.Snapshot && len(sub.modified) > 0 {
-			return unfit("commit them in the submodule", "submodule %s: uncommitted changes cannot be part of a snapshot: %s", name, some(sub.modified))
+			return unfit("commit them in the submodule", "submodule %s: uncommitted changes cannot be part of a snapshot: %s", name, listNames(sub.modified))
 		}
 		for _, m := range sub.modified {
 			r.modified = append(r.modified, path.Join(name, m))
@@ -215,9 +215,9 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 	switch {
 	case depth > 0: // the outermost repository decides
 	case !o.opts.Snapshot && len(r.modified) > 0:
-		return unfit("commit, or --snapshot", "%s: modified: %s", r.root, some(r.modified))
+		return unfit("commit, or --snapshot", "%s: modified: %s", r.root, listNames(r.modified))
 	case !o.opts.Snapshot && len(r.untracked) > 0:
-		return unfit("commit or ignore them, or --snapshot", "%s: untracked: %s", r.root, some(r.untracked))
+		return unfit("commit or ignore them, or --snapshot", "%s: untracked: %s", r.root, listNames(r.untracked))
 	case o.opts.Snapshot && len(r.modified) > 0:
 		if err := r.snapshot(ctx, moved); err != nil {
 			return fmt.Errorf("snapshot of %s: %w", r.root, err)
@@ -243,7 +243,7 @@ func (r *repository) index(ctx context.Context) ([]entry, error) {
 		return nil, err
 	}
 	if len(unmerged) > 0 {
-		return nil, unfit("finish the merge and commit", "%s: unmerged: %s", r.root, some(slices.Compact(unmerged)))
+		return nil, unfit("finish the merge and commit", "%s: unmerged: %s", r.root, listNames(slices.Compact(unmerged)))
 	}
 	return list, nil
 }
@@ -351,7 +351,7 @@ func (r *repository) snapshot(ctx context.Context, moved []string) error {
 }
 
 // filters returns the filter driver of each of the names that has one.
-func filters(ctx context.Context, p place, names []string) (map[string]string, error) {
+func filters(ctx context.Context, p gitContext, names []string) (map[string]string, error) {
 	out, err := p.run(ctx, zinput(names), "check-attr", "--cached", "-z", "--stdin", "filter")
 	if err != nil {
 		return nil, err
@@ -393,7 +393,7 @@ func (o *opener) refuseFilters(ctx context.Context, r *repository) error {
 	}
 	p := r.store.with("GIT_INDEX_FILE=" + filepath.Join(r.scratch, "tree.index"))
 	if _, err := p.run(ctx, nil, "read-tree", r.tree); err != nil {
-		return r.missing(err)
+		return r.readError(err)
 	}
 	drivers, err := filters(ctx, p, names)
 	if err != nil {
@@ -409,10 +409,10 @@ func (o *opener) refuseFilters(ctx context.Context, r *repository) error {
 		}
 	}
 	if len(other) > 0 {
-		return unfit("remove the filter attribute from these files", "%s: git filter %q on %s: only what git itself stores can be built", r.root, drivers[other[0]], some(other))
+		return unfit("remove the filter attribute from these files", "%s: git filter %q on %s: only what git itself stores can be built", r.root, drivers[other[0]], listNames(other))
 	}
 	if len(lfs) > 0 && !o.opts.LFSPointers {
-		return unfit(`lfs = "pointers" in [source] of release.toml builds the pointer text as it is`, "%s: in Git LFS, and so not in the commit: %s", r.root, some(lfs))
+		return unfit(`lfs = "pointers" in [source] of release.toml builds the pointer text as it is`, "%s: in Git LFS, and so not in the commit: %s", r.root, listNames(lfs))
 	}
 	return nil
 }
@@ -441,13 +441,13 @@ func (r *repository) acceptSmudged(ctx context.Context, index []entry) error {
 		}
 		size, err := r.store.line(ctx, "cat-file", "-s", oids[name])
 		if err != nil {
-			return r.missing(err)
+			return r.readError(err)
 		}
 		ok := false
 		if len(size) < 4 { // a pointer is less than 1024 bytes long
 			pointer, err := r.store.run(ctx, nil, "cat-file", "blob", oids[name])
 			if err != nil {
-				return r.missing(err)
+				return r.readError(err)
 			}
 			if ok, err = smudgedFrom(filepath.Join(r.root, filepath.FromSlash(name)), pointer); err != nil {
 				return err
@@ -459,7 +459,7 @@ func (r *repository) acceptSmudged(ctx context.Context, index []entry) error {
 			return unfit("commit it", "%s: modified, and in Git LFS: only git-lfs can tell what it would be in a commit", name)
 		}
 	}
-	return r.mark(ctx, "--assume-unchanged", same)
+	return r.setFlag(ctx, "--assume-unchanged", same)
 }
 
 // smudgedFrom reports whether the file called name is what an LFS pointer

@@ -113,7 +113,7 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 // verify looks mod up in the database whose answers read returns, and returns
 // its h1: hash with the answers that prove it.
 func verify(database, key string, mod module.Version, read func(string) ([]byte, error)) (string, map[string][]byte, error) {
-	ops := &answers{database: database, key: key, read: read, files: map[string][]byte{}}
+	ops := &recordedDatabase{database: database, key: key, read: read, files: map[string][]byte{}}
 	// Start from an empty tree: the record brings a signed head with it.
 	lines, err := sumdb.NewClient(ops).Lookup(mod.Path, mod.Version)
 	ops.mu.Lock()
@@ -134,9 +134,9 @@ func verify(database, key string, mod module.Version, read func(string) ([]byte,
 	return sum, ops.files, nil
 }
 
-// answers is a sumdb.ClientOps without a network: it gives the client what a
+// recordedDatabase is a sumdb.ClientOps without a network: it gives the client what a
 // database has answered before, and keeps what was used.
-type answers struct {
+type recordedDatabase struct {
 	database, key string
 	read          func(name string) ([]byte, error)
 
@@ -146,7 +146,7 @@ type answers struct {
 	alarm  string
 }
 
-func (a *answers) ReadConfig(file string) ([]byte, error) {
+func (a *recordedDatabase) ReadConfig(file string) ([]byte, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if file == "key" {
@@ -155,7 +155,7 @@ func (a *answers) ReadConfig(file string) ([]byte, error) {
 	return a.latest, nil
 }
 
-func (a *answers) WriteConfig(file string, old, new []byte) error {
+func (a *recordedDatabase) WriteConfig(file string, old, new []byte) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !bytes.Equal(a.latest, old) {
@@ -165,7 +165,7 @@ func (a *answers) WriteConfig(file string, old, new []byte) error {
 	return nil
 }
 
-func (a *answers) ReadCache(file string) ([]byte, error) {
+func (a *recordedDatabase) ReadCache(file string) ([]byte, error) {
 	name, ok := strings.CutPrefix(file, a.database+"/")
 	if !ok || !filepath.IsLocal(filepath.FromSlash(name)) {
 		return nil, fs.ErrNotExist
@@ -180,15 +180,15 @@ func (a *answers) ReadCache(file string) ([]byte, error) {
 	return data, nil
 }
 
-func (a *answers) ReadRemote(path string) ([]byte, error) {
+func (a *recordedDatabase) ReadRemote(path string) ([]byte, error) {
 	return nil, fmt.Errorf("no answer to %s", strings.TrimPrefix(path, "/"))
 }
 
-func (a *answers) WriteCache(string, []byte) {}
+func (a *recordedDatabase) WriteCache(string, []byte) {}
 
-func (a *answers) Log(string) {}
+func (a *recordedDatabase) Log(string) {}
 
-func (a *answers) SecurityError(msg string) {
+func (a *recordedDatabase) SecurityError(msg string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.alarm = msg

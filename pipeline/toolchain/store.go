@@ -70,7 +70,7 @@ func List(ctx context.Context, cacheDir string) ([]Kept, error) {
 		if err != nil {
 			return nil, err
 		}
-		free, release, err := s.claim(!unfinished)
+		free, release, err := s.lock(!unfinished)
 		if err != nil {
 			return nil, err
 		}
@@ -87,7 +87,7 @@ func List(ctx context.Context, cacheDir string) ([]Kept, error) {
 	return list, nil
 }
 
-// ours tells whether name is that of a toolchain.
+// ours reports whether name is that of a toolchain.
 func ours(name string) bool {
 	m := keptPattern.FindStringSubmatch(name)
 	if m == nil {
@@ -188,9 +188,9 @@ func (s store) use(ctx context.Context, now time.Time) (*flock.Flock, error) {
 	return lock, nil
 }
 
-// claim locks out who makes the toolchain and, if it is whole, who uses it. It
+// lock locks out who makes the toolchain and, if it is whole, who uses it. It
 // tells whether nobody does.
-func (s store) claim(whole bool) (free bool, release func() error, err error) {
+func (s store) lock(whole bool) (free bool, release func() error, err error) {
 	var held []*flock.Flock
 	release = func() error {
 		var errs []error
@@ -217,7 +217,7 @@ func (s store) claim(whole bool) (free bool, release func() error, err error) {
 // remove removes the toolchain, or what a download left, unless it is in use. One
 // that is removed halfway is never taken for a toolchain.
 func (s store) remove(whole bool) (gone bool, err error) {
-	free, release, err := s.claim(whole)
+	free, release, err := s.lock(whole)
 	if err != nil || !free {
 		return false, err
 	}

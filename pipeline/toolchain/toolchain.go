@@ -185,7 +185,7 @@ func obtain(ctx context.Context, client gocmd.Go, version string, o Options) (To
 		return Toolchain{}, err
 	}
 	f.sum = sum
-	ok, ierr := f.installed(ctx)
+	ok, ierr := f.findInstalled(ctx)
 	if ierr != nil {
 		return Toolchain{}, ierr
 	}
@@ -193,7 +193,7 @@ func obtain(ctx context.Context, client gocmd.Go, version string, o Options) (To
 		if err != nil {
 			return Toolchain{}, err
 		}
-		if err := f.cached(ctx); err != nil {
+		if err := f.findCached(ctx); err != nil {
 			return Toolchain{}, err
 		}
 	}
@@ -227,7 +227,7 @@ func (f *finder) publishedSum(ctx context.Context) (string, error) {
 			"run once with network")
 
 	}
-	err := f.alone(ctx, func() error {
+	err := f.exclusively(ctx, func() error {
 		var err error
 		if sum, err = f.cachedProof(); err == nil {
 			return nil // another process was faster
@@ -266,7 +266,7 @@ func (f *finder) askDatabase(ctx context.Context) (string, error) {
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(gomod), 0o644); err != nil {
 		return "", err
 	}
-	if _, err := f.clientHere().Run(ctx, dir, "list", "-m", "-json", f.mod.Path); err != nil {
+	if _, err := f.isolatedClient().Run(ctx, dir, "list", "-m", "-json", f.mod.Path); err != nil {
 		return "", fmt.Errorf("ask the checksum database: %w", err)
 	}
 	p, sum, err := collectProof(f.downloads(), f.mod, f.key)
@@ -287,8 +287,8 @@ func (f *finder) askDatabase(ctx context.Context) (string, error) {
 	return sum, nil
 }
 
-// installed looks through Options.Installed, and tells whether it has found one.
-func (f *finder) installed(ctx context.Context) (bool, error) {
+// findInstalled looks through Options.Installed, and tells whether it has found one.
+func (f *finder) findInstalled(ctx context.Context) (bool, error) {
 	var ofVersion, seen []string
 	for _, dir := range f.Installed {
 		dir, err := filepath.EvalSymlinks(dir)
@@ -370,10 +370,10 @@ func (f *finder) prove(ctx context.Context, dir string, lenientEnv bool) (goEnv 
 	return "", fmt.Errorf("not the published %s: its files hash to %s, the published ones to %s", f.found.Version, sum, f.sum)
 }
 
-// cached finds the toolchain in the cache, and downloads it first if need be.
-func (f *finder) cached(ctx context.Context) (err error) {
+// findCached finds the toolchain in the cache, and downloads it first if need be.
+func (f *finder) findCached(ctx context.Context) (err error) {
 	f.found.From = Cached
-	if err := f.hold(ctx); err != nil {
+	if err := f.lockUse(ctx); err != nil {
 		return err
 	}
 	defer func() {
@@ -386,7 +386,7 @@ func (f *finder) cached(ctx context.Context) (err error) {
 		if f.Offline {
 			return f.withRefused(errors.New("offline, and neither installed nor cached"), "run once with network, or install it")
 		}
-		err := f.alone(ctx, func() error {
+		err := f.exclusively(ctx, func() error {
 			if _, err := os.Lstat(f.path("")); !errors.Is(err, fs.ErrNotExist) {
 				return err // another process was faster, or the next step fails
 			}
@@ -397,10 +397,10 @@ func (f *finder) cached(ctx context.Context) (err error) {
 			return err
 		}
 		if f.found.From == Downloaded {
-			if err := f.take(); err != nil { // download has proved it
+			if err := f.useCached(); err != nil { // download has proved it
 				return err
 			}
-			return f.tidy(ctx)
+			return f.evict(ctx)
 		}
 	} else if err != nil {
 		return err
@@ -416,11 +416,11 @@ func (f *finder) cached(ctx context.Context) (err error) {
 			"find out who changed it, then remove that folder: it is downloaded anew")
 
 	}
-	return f.take()
+	return f.useCached()
 }
 
-// hold keeps the toolchain, which need not be there yet, from being removed.
-func (f *finder) hold(ctx context.Context) (err error) {
+// lockUse keeps the toolchain, which need not be there yet, from being removed.
+func (f *finder) lockUse(ctx context.Context) (err error) {
 	var now time.Time
 	if f.Now != nil {
 		now = f.Now()
@@ -429,8 +429,8 @@ func (f *finder) hold(ctx context.Context) (err error) {
 	return err
 }
 
-// tidy keeps the cache folder within its bound.
-func (f *finder) tidy(ctx context.Context) error {
+// evict keeps the cache folder within its bound.
+func (f *finder) evict(ctx context.Context) error {
 	if f.MaxBytes == 0 {
 		return nil
 	}
@@ -440,7 +440,7 @@ func (f *finder) tidy(ctx context.Context) error {
 	return nil
 }
 
-func (f *finder) take() error {
+func (f *finder) useCached() error {
 	dir, err := filepath.EvalSymlinks(f.path(""))
 	if err != nil {
 		return err
@@ -459,7 +459,7 @@ func (f *finder) withRefused(err error, remedy string) error {
 
 // download fetches, proves and unpacks the toolchain.
 func (f *finder) download(ctx context.Context) error {
-	answer, err := f.clientHere().Download(ctx, f.mod.String(), f.clientDir())
+	answer, err := f.isolatedClient().Download(ctx, f.mod.String(), f.clientDir())
 	if err == nil && answer.Error != "" {
 		err = errors.New(answer.Error)
 	}
@@ -495,9 +495,9 @@ func (f *finder) download(ctx context.Context) error {
 	return os.Rename(goroot, f.path(""))
 }
 
-// alone runs do while no other process does the same, with an empty folder
+// exclusively runs do while no other process does the same, with an empty folder
 // f.path(".partial") that it removes afterwards.
-func (f *finder) alone(ctx context.Context, do func() error) (err error) {
+func (f *finder) exclusively(ctx context.Context, do func() error) (err error) {
 	lock, err := disk.Lock(ctx, f.path(".lock"), f.Waits)
 	if err != nil {
 		return err
@@ -514,7 +514,7 @@ func (f *finder) alone(ctx context.Context, do func() error) (err error) {
 	return do()
 }
 
-// downloads is where the go command of clientHere leaves what it has downloaded.
+// downloads is where the go command of isolatedClient leaves what it has downloaded.
 func (f *finder) downloads() string {
 	return filepath.Join(f.path(".partial"), "mod", "cache", "download")
 }
@@ -522,9 +522,9 @@ func (f *finder) downloads() string {
 // clientDir is the folder in which the go command is a client.
 func (f *finder) clientDir() string { return filepath.Join(f.path(".partial"), "client") }
 
-// clientHere returns the client with an empty module cache, and without the
+// isolatedClient returns the client with an empty module cache, and without the
 // settings that would switch the checks off.
-func (f *finder) clientHere() gocmd.Go {
+func (f *finder) isolatedClient() gocmd.Go {
 	partial := f.path(".partial")
 	return f.client.With(
 		"GOMODCACHE="+filepath.Join(partial, "mod"),
