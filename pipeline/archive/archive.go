@@ -116,6 +116,7 @@ func Write(w io.Writer, f Format, mtime time.Time, files []File) error {
 	if err != nil {
 		return fmt.Errorf("archive: %w", err)
 	}
+
 	switch f {
 	case TarGzip:
 		err = writeTar(w, newGzip, mtime, entries)
@@ -195,6 +196,7 @@ func writeTar(w io.Writer, compress func(io.Writer) (io.WriteCloser, error), mti
 	if err != nil {
 		return err
 	}
+
 	tw := tar.NewWriter(zw)
 	for _, e := range entries {
 		// Without a Format, archive/tar takes USTAR if it can and PAX otherwise.
@@ -209,6 +211,7 @@ func writeTar(w io.Writer, compress func(io.Writer) (io.WriteCloser, error), mti
 			return fmt.Errorf("%q: %w", e.Name, err)
 		}
 	}
+
 	if err := tw.Close(); err != nil {
 		return err
 	}

@@ -44,6 +44,7 @@ func Sums(w io.Writer, list []artifact.Artifact) error {
 		}
 		lines[i] = Sum{a.Name, a.Digest}
 	}
+
 	slices.SortFunc(lines, func(a, b Sum) int { return strings.Compare(a.Name, b.Name) })
 	b := bufio.NewWriter(w)
 	for _, l := range lines {

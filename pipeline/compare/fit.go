@@ -27,6 +27,7 @@ func (p Programs) Fit(graphs []Graph) error {
 	case len(graphs) > len(p.ImportPaths):
 		return fmt.Errorf("there are %d action graphs for %d programs", len(graphs), len(p.ImportPaths))
 	}
+
 	left := slices.Clone(p.ImportPaths)
 	for _, g := range graphs {
 		linked, err := p.links(g)
@@ -41,6 +42,7 @@ func (p Programs) Fit(graphs []Graph) error {
 			left = slices.Delete(left, i, i+1)
 		}
 	}
+
 	if len(left) > 0 {
 		return fmt.Errorf("no action graph links %s", left[0])
 	}

@@ -76,6 +76,7 @@ func (g Go) Run(ctx context.Context, dir string, args ...string) ([]byte, error)
 	if !filepath.IsAbs(g.Path) || !filepath.IsAbs(dir) {
 		return nil, fmt.Errorf("go command %q in folder %q: want absolute paths", g.Path, dir)
 	}
+
 	stdout, stderr := limited{max: maxStdout}, limited{max: maxStderr, cut: true}
 	cmd := exec.CommandContext(ctx, g.Path, args...)
 	cmd.Dir = dir
@@ -84,6 +85,7 @@ func (g Go) Run(ctx context.Context, dir string, args ...string) ([]byte, error)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = time.Second
 	process.Group(cmd)
+
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("go %s: %w", strings.Join(args[:min(len(args), 2)], " "), context.Cause(ctx))

@@ -120,6 +120,7 @@ func Describe(ctx context.Context, q Query) ([]*Main, error) {
 	if len(q.Packages) == 0 {
 		return nil, errors.New("no main package is named")
 	}
+
 	// A profile would split packages in one per main package, and has no say
 	// in what is compiled. Nor has a stamp, for which the go command would run git,
 	// as hooks may have set it up.
@@ -128,6 +129,7 @@ func Describe(ctx context.Context, q Query) ([]*Main, error) {
 	if err != nil {
 		return nil, withTidy(err)
 	}
+
 	byPath := map[string]*listed{}
 	byPattern := map[string][]*listed{}
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
@@ -142,10 +144,12 @@ func Describe(ctx context.Context, q Query) ([]*Main, error) {
 			byPattern[pattern] = append(byPattern[pattern], p)
 		}
 	}
+
 	sums, err := readSums(filepath.Join(q.Dir, "go.sum"))
 	if err != nil {
 		return nil, err
 	}
+
 	var mains []*Main
 	var errs []error
 	for _, pattern := range q.Packages {
@@ -182,6 +186,7 @@ func (q Query) describe(pattern string, matched []*listed, byPath map[string]*li
 	if p.Name != "main" {
 		return nil, fault.Usage(fmt.Errorf("is package %s, not a main package", p.Name), "name the folder of a command")
 	}
+
 	m := &Main{Package: p.Package, Pattern: pattern, deps: map[string]*listed{p.ImportPath: p}}
 	for _, path := range p.Deps {
 		if path == "C" || path == "unsafe" { // no packages that are compiled
@@ -196,6 +201,7 @@ func (q Query) describe(pattern string, matched []*listed, byPath map[string]*li
 		}
 		m.deps[path] = dep
 	}
+
 	seen := map[string]bool{}
 	for path, dep := range m.deps {
 		if len(dep.CgoFiles) > 0 {
@@ -211,6 +217,7 @@ func (q Query) describe(pattern string, matched []*listed, byPath map[string]*li
 		}
 		m.Modules = append(m.Modules, mod)
 	}
+
 	slices.Sort(m.Cgo)
 	slices.SortFunc(m.Modules, func(a, b recipe.Module) int { return strings.Compare(a.Path, b.Path) })
 	return m, nil
@@ -253,6 +260,7 @@ func (q Query) module(dep *listed, sums map[module.Version]string) (recipe.Modul
 		mod.Replace = r.Path + "@" + r.Version
 		content = module.Version{Path: r.Path, Version: r.Version}
 	}
+
 	if isBelow(filepath.Join(q.Dir, "vendor"), dep.Dir) {
 		return mod, nil // its content is in the source tree, wherever it came from
 	}
@@ -264,6 +272,7 @@ func (q Query) module(dep *listed, sums map[module.Version]string) (recipe.Modul
 		mod.Replace = rel
 		return mod, nil
 	}
+
 	if mod.Sum = sums[content]; mod.Sum == "" {
 		return mod, fault.Usage(fmt.Errorf("go.sum lacks the hash of %s", content), tidy)
 	}

@@ -116,6 +116,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 	} else if len(left) > 0 {
 		return nil, fmt.Errorf("%s: not empty", cfg.Dir)
 	}
+
 	gomod, err := artifact.ReadNamed(filepath.Join(cfg.SourceDir, "go.mod"), maxGoMod)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.Usage(errors.New("no go.mod: only Go modules can be built"), "run go mod init")
@@ -126,6 +127,8 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	// A vendor folder is part of the source, so there is nothing to fetch.
 	vendored, err := isVendored(cfg.SourceDir, f)
 	if err != nil {
 		return nil, err
@@ -144,6 +147,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 	if cfg.Lazy {
 		return c, nil
 	}
+
 	c.Env = offlineEnv(cfg.Dir)
 	if err := download(ctx, g, cfg.SourceDir); err != nil {
 		return nil, err
@@ -201,6 +205,7 @@ func download(ctx context.Context, g gocmd.Go, dir string) error {
 	if ctx.Err() != nil {
 		return err
 	}
+
 	var said []string
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
 		var m struct{ Path, Version, Error string }
@@ -213,6 +218,7 @@ func download(ctx context.Context, g gocmd.Go, dir string) error {
 			said = append(said, m.Error)
 		}
 	}
+
 	if len(said) > 0 {
 		return fmt.Errorf("go mod download: %s", strings.Join(firstOf(said, 10), "\n"))
 	}

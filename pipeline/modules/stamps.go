@@ -61,6 +61,7 @@ func (c *checker) checkStamp(name string) error {
 	if dot <= 0 || !token.IsIdentifier(name[dot+1:]) {
 		return fault.Usage(errors.New("want an import path, a dot and the name of a variable"), "write main.version for a variable of the main package")
 	}
+
 	path, variable := name[:dot], name[dot+1:]
 	switch {
 	case path == "main":
@@ -70,6 +71,7 @@ func (c *checker) checkStamp(name string) error {
 	case c.main.deps[path] == nil:
 		return fmt.Errorf("package %s is no part of %s", path, c.main.Pattern)
 	}
+
 	d, err := c.load(path)
 	if err != nil {
 		return err

@@ -190,6 +190,7 @@ func (r Recipe) checkForm() error {
 	case slices.ContainsFunc(r.Hooks, func(argv []string) bool { return len(argv) == 0 }):
 		return fmt.Errorf("hooks: a command without a name")
 	}
+
 	seen := map[string]bool{}
 	for _, kv := range r.Env {
 		name, _, ok := strings.Cut(kv, "=")

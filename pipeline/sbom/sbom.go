@@ -152,18 +152,21 @@ func newDocument(r io.ReaderAt, b Binary) (*Document, error) {
 	if err := b.checkFields(); err != nil {
 		return nil, err
 	}
+
 	hash := artifact.NewHasher(io.Discard)
 	if n, err := io.Copy(hash, io.NewSectionReader(r, 0, b.Size)); err != nil {
 		return nil, err
 	} else if n != b.Size || hash.Digest() != b.Digest {
 		return nil, fmt.Errorf("it is not the file of %s", b.Digest)
 	}
+
 	file, err := inspect.Open(r, b.Size)
 	if errors.Is(err, inspect.ErrFormat) {
 		return nil, fmt.Errorf("%w: %w", ErrNoBuildInfo, err)
 	} else if err != nil {
 		return nil, err
 	}
+
 	info, err := file.BuildInfo()
 	if errors.Is(err, inspect.ErrNoBuildInfo) {
 		return nil, ErrNoBuildInfo

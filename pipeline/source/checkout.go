@@ -47,6 +47,7 @@ func (r *repository) checkout(ctx context.Context, dest string, order Order) err
 	if err != nil {
 		return err
 	}
+
 	gitDir := filepath.Join(dest, ".git")
 	p := gitContext{git: r.git, dir: dest, env: closedEnv(), config: strictConfig}
 	if _, err := p.run(ctx, nil, "init", "-q", "--template=", "--initial-branch=none", "--object-format="+r.format, dest); err != nil {
@@ -62,6 +63,7 @@ func (r *repository) checkout(ctx context.Context, dest string, order Order) err
 	if _, err := p.run(ctx, nil, "read-tree", r.tree); err != nil {
 		return err
 	}
+
 	names := r.names()
 	if err := order.apply(names); err != nil {
 		return err
@@ -69,6 +71,7 @@ func (r *repository) checkout(ctx context.Context, dest string, order Order) err
 	if _, err := p.run(ctx, zinput(names), "checkout-index", "-z", "--stdin"); err != nil {
 		return err
 	}
+
 	for _, sub := range r.subs {
 		at, err := realFolder(dest, sub.path)
 		if err == nil {
@@ -78,6 +81,7 @@ func (r *repository) checkout(ctx context.Context, dest string, order Order) err
 			return fmt.Errorf("submodule %s: %w", sub.path, err)
 		}
 	}
+
 	return r.confirmClean(ctx, p)
 }
 
@@ -143,16 +147,19 @@ func (r *repository) fillGitDir(gitDir, pack string) error {
 			return err
 		}
 	}
+
 	if len(r.refs) > 0 {
 		if err := copyFile(filepath.Join(r.store.dir, "packed-refs"), filepath.Join(gitDir, "packed-refs")); err != nil {
 			return err
 		}
 	}
+
 	if r.shallow {
 		if err := os.WriteFile(filepath.Join(gitDir, "shallow"), []byte(r.commit+"\n"), 0o666); err != nil {
 			return err
 		}
 	}
+
 	// For whoever runs git here later: the go command for its stamp, or a hook.
 	f, err := os.OpenFile(filepath.Join(gitDir, "config"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -269,6 +276,7 @@ func (r *repository) prove(ctx context.Context) ([]string, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, gitError(ctx, "cat-file", nil, err)
 	}
+
 	err = checkObjects(bufio.NewReaderSize(pipe, 64<<10), oids, r.format)
 	if err != nil {
 		cancel() // or it would wait for a reader

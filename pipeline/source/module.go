@@ -52,6 +52,7 @@ func OpenModule(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (*Modu
 	if err != nil {
 		return nil, fmt.Errorf("module %s: %w", arg, err)
 	}
+
 	got, err := download(ctx, goCmd, arg, scratch)
 	if err != nil {
 		return nil, fmt.Errorf("module %s: %w", arg, err)
@@ -59,6 +60,8 @@ func OpenModule(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (*Modu
 	if got.Path != mod.Path || got.Version != mod.Version {
 		return nil, fmt.Errorf("module %s: go mod download answered with %s@%s", arg, got.Path, got.Version)
 	}
+
+	// The cache may have been changed since the go command checked it.
 	sum, err := dirhash.HashZip(got.Zip, dirhash.Hash1)
 	if err != nil {
 		return nil, fmt.Errorf("module %s: %w", arg, err)
@@ -67,10 +70,12 @@ func OpenModule(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (*Modu
 		return nil, fault.WithRemedy(fmt.Errorf("module %s: the zip in the module cache has sum %s, want %s", arg, sum, got.Sum),
 			"go clean -modcache, or see who wrote to it")
 	}
+
 	m := &Module{mod: mod, sum: sum, zip: got.Zip}
 	if m.time, err = readInfo(got.Info, mod.Version); err != nil {
 		return nil, fmt.Errorf("module %s: %w", arg, err)
 	}
+
 	files, close, err := m.files()
 	if err != nil {
 		return nil, err
@@ -182,6 +187,7 @@ func (m *Module) checkout(ctx context.Context, dest string, order Order) error {
 		return err
 	}
 	defer close()
+
 	names := make([]string, 0, len(files))
 	for name := range files {
 		names = append(names, name)
@@ -190,6 +196,7 @@ func (m *Module) checkout(ctx context.Context, dest string, order Order) error {
 	if err := order.apply(names); err != nil {
 		return err
 	}
+
 	root, err := os.OpenRoot(dest)
 	if err != nil {
 		return err
@@ -203,6 +210,7 @@ func (m *Module) checkout(ctx context.Context, dest string, order Order) error {
 			return err
 		}
 	}
+
 	// Read back from the disk, so the zip may have changed meanwhile.
 	sum, err := dirhash.HashDir(dest, m.mod.String(), dirhash.Hash1)
 	if err != nil {

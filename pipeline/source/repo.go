@@ -115,6 +115,7 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 	if err := git.checkVersion(ctx); err != nil {
 		return nil, err
 	}
+
 	dir, err := filepath.Abs(dir)
 	if err == nil {
 		dir, err = filepath.EvalSymlinks(dir)
@@ -122,6 +123,7 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 	if err != nil {
 		return nil, fmt.Errorf("open source: %w", err)
 	}
+
 	scratch, err := filepath.Abs(opts.Scratch)
 	if err == nil && opts.Scratch == "" {
 		err = errors.New("no scratch folder given")
@@ -132,6 +134,7 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 	if err != nil {
 		return nil, fmt.Errorf("open source: %w", err)
 	}
+
 	o := opener{git: git, opts: opts, scratch: scratch}
 	for _, p := range opts.Ignore {
 		if !filepath.IsAbs(p) {
@@ -161,6 +164,8 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 			return nil, unfit("choose another --out", "output folder %s: the repository %s lies in it", p, top.root)
 		}
 	}
+
+	// The module may lie in a folder of the repository.
 	prefix, ok := within(top.root, dir)
 	if !ok {
 		return nil, fmt.Errorf("%s: outside the work tree %s", dir, top.root)
@@ -169,6 +174,7 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 	if !filepath.IsLocal(filepath.FromSlash(module)) || path.IsAbs(opts.Dir) {
 		return nil, fmt.Errorf("module folder %q: outside the repository %s", opts.Dir, top.root)
 	}
+
 	if err := o.inspect(ctx, top, 0); err != nil {
 		return nil, err
 	}
@@ -185,6 +191,7 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 	if r.time, err = top.committed(ctx); err != nil {
 		return nil, err
 	}
+
 	at, merged, err := top.tags(ctx)
 	if err != nil {
 		return nil, err
@@ -276,6 +283,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 	if ceiling != "" {
 		user = user.with("GIT_CEILING_DIRECTORIES=" + ceiling)
 	}
+
 	out, err := user.line(ctx, "rev-parse", "--path-format=absolute", "--is-bare-repository", "--is-inside-work-tree",
 		"--is-shallow-repository", "--show-object-format", "--absolute-git-dir", "--git-common-dir")
 	if err != nil {
@@ -284,6 +292,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 		}
 		return nil, unfit("twice builds commits: run it in a git repository, or name a --module of the module proxy", "%s: no usable git repository: %w", dir, err)
 	}
+
 	f := strings.Split(out, "\n")
 	switch {
 	case len(f) != 6:
@@ -297,6 +306,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 	if r.format != "sha1" && r.format != "sha256" {
 		return nil, fmt.Errorf("%s: unknown object format %q", dir, r.format)
 	}
+
 	top, err := user.line(ctx, "rev-parse", "--path-format=absolute", "--show-toplevel")
 	if err != nil {
 		return nil, err
@@ -326,6 +336,8 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 			return nil, err
 		}
 	}
+
+	// The store borrows the objects, and the view looks at the work tree.
 	objects := filepath.ToSlash(filepath.Join(r.common, "objects"))
 	if err := os.MkdirAll(filepath.Join(storeDir, "objects", "info"), 0o777); err != nil {
 		return nil, err
@@ -334,12 +346,14 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 		return nil, err
 	}
 	r.store = gitContext{git: o.git, dir: storeDir, env: append(closedEnv(), "GIT_DIR="+storeDir), config: strictConfig}
+
 	viewDir = filepath.Join(viewDir, ".git")
 	r.view = gitContext{git: o.git, dir: r.root, env: slices.Concat(o.git.user(), []string{
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull,
 		"GIT_DIR=" + viewDir, "GIT_WORK_TREE=" + r.root, "GIT_INDEX_FILE=" + filepath.Join(viewDir, "index"),
 		"GIT_OBJECT_DIRECTORY=" + filepath.Join(storeDir, "objects"),
 	})}
+
 	for _, p := range []gitContext{r.store, r.view} {
 		if _, err := p.run(ctx, nil, "update-ref", "--no-deref", "HEAD", r.commit); err != nil {
 			return nil, r.readError(err)

@@ -43,6 +43,7 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 		}
 		last[k] = v
 	}
+
 	for _, k := range userKeys {
 		if v, ok := last[k]; ok {
 			r.view.config = append(r.view.config, k+"="+v)
@@ -56,6 +57,7 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 	if err := os.MkdirAll(filepath.Join(viewDir, "info"), 0o777); err != nil {
 		return err
 	}
+
 	copies := map[string]string{filepath.Join(r.gitDir, "index"): "index"}
 	for _, name := range []string{"info/attributes", "info/exclude"} {
 		copies[filepath.Join(r.common, filepath.FromSlash(name))] = name
@@ -69,6 +71,7 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 			copies[filepath.Join(r.gitDir, f.Name())] = f.Name()
 		}
 	}
+
 	for from, to := range copies {
 		to = filepath.Join(viewDir, filepath.FromSlash(to))
 		info, err := os.Stat(from)
@@ -89,6 +92,7 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 			return err
 		}
 	}
+
 	// So that git does not walk through our own outputs; status filters them
 	// again, because a .gitignore may say otherwise.
 	var own bytes.Buffer
@@ -105,6 +109,7 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
+
 	switch strings.ToLower(last["core.sparsecheckout"]) {
 	case "true", "yes", "on", "1":
 		return r.unhide(ctx)
@@ -150,6 +155,7 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 	if err != nil {
 		return err
 	}
+
 	var links, linkNames []string
 	pinned := map[string]string{}
 	for _, e := range index {
@@ -159,6 +165,7 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 			pinned[e.path] = e.oid
 		}
 	}
+
 	// Git would run git in each submodule, under the configuration it finds
 	// there; they are opened below, like the repository they are in.
 	if err := r.setFlag(ctx, "--skip-worktree", linkNames); err != nil {
@@ -169,9 +176,11 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 			return err
 		}
 	}
+
 	if err := r.status(ctx, o.ignore); err != nil {
 		return err
 	}
+
 	for _, e := range head {
 		if e.mode == gitlink {
 			links = append(links, e.mode+" "+e.oid+" "+e.path)
@@ -223,6 +232,7 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 			return fmt.Errorf("snapshot of %s: %w", r.root, err)
 		}
 	}
+
 	r.entries = head
 	if r.dirty {
 		if r.entries, err = r.files(ctx, r.tree); err != nil {
@@ -317,12 +327,14 @@ func (o *opener) submodule(ctx context.Context, r *repository, name string, dept
 	if err != nil {
 		return nil, unfit(remedy, "submodule %s: %w", name, err)
 	}
+
 	if sub.root != dir {
 		return nil, fmt.Errorf("submodule %s: its work tree is said to be %s", name, sub.root)
 	}
 	if sub.format != r.format {
 		return nil, fmt.Errorf("submodule %s: object format %s in a repository with %s", name, sub.format, r.format)
 	}
+
 	sub.shallow = true // nothing asks for the history of a submodule
 	if err := o.inspect(ctx, sub, depth+1); err != nil {
 		return nil, fmt.Errorf("submodule %s: %w", name, err)

@@ -87,6 +87,7 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
+
 	switch len(names) {
 	case 0:
 		return proof{}, "", fault.Usage(errors.New("the go command did not ask the checksum database"),
@@ -96,11 +97,13 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 	default:
 		return proof{}, "", fmt.Errorf("answers of more than one checksum database: %q", names)
 	}
+
 	if _, err := note.NewVerifier(names[0] + "+" + key); err != nil {
 		return proof{}, "", fault.Usage(fmt.Errorf("checksum database %q is not the public one", names[0]),
 			"unset GOSUMDB: only the public checksum database tells which toolchains are published")
 
 	}
+
 	sum, files, err := verify(names[0], key, mod, func(name string) ([]byte, error) {
 		return artifact.ReadNamed(filepath.Join(dir, names[0], filepath.FromSlash(name)), maxProofFile)
 	})
@@ -118,6 +121,7 @@ func verify(database, key string, mod module.Version, read func(string) ([]byte,
 	lines, err := sumdb.NewClient(ops).Lookup(mod.Path, mod.Version)
 	ops.mu.Lock()
 	defer ops.mu.Unlock()
+
 	if ops.alarm != "" {
 		return "", nil, fmt.Errorf("checksum database: %s", ops.alarm)
 	}
@@ -127,6 +131,7 @@ func verify(database, key string, mod module.Version, read func(string) ([]byte,
 	if len(lines) != 1 {
 		return "", nil, fmt.Errorf("checksum database: %d hashes for %s, want one", len(lines), mod)
 	}
+
 	sum := strings.TrimPrefix(lines[0], mod.Path+" "+mod.Version+" ")
 	if raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(sum, "h1:")); err != nil || len(raw) != 32 || !strings.HasPrefix(sum, "h1:") {
 		return "", nil, fmt.Errorf("checksum database: hash %q of %s: want h1: and 32 bytes in base64", sum, mod)

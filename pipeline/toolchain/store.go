@@ -50,6 +50,7 @@ func List(ctx context.Context, cacheDir string) ([]Kept, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var list []Kept
 	for _, e := range entries {
 		if err := context.Cause(ctx); err != nil {
@@ -81,6 +82,7 @@ func List(ctx context.Context, cacheDir string) ([]Kept, error) {
 		}
 		list = append(list, k)
 	}
+
 	slices.SortFunc(list, func(a, b Kept) int {
 		return cmp.Or(a.Used.Compare(b.Used), strings.Compare(a.Name, b.Name))
 	})
@@ -111,6 +113,7 @@ func Evict(ctx context.Context, cacheDir string, maxBytes int64) (removed []Kept
 	if !info.IsDir() {
 		return nil, fmt.Errorf("%s: not a folder", cacheDir)
 	}
+
 	list, err := List(ctx, cacheDir)
 	if err != nil {
 		return nil, err
@@ -222,9 +225,11 @@ func (s store) remove(whole bool) (gone bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
+
 	if err := os.RemoveAll(s.path(partial)); err != nil {
 		return false, err
 	}
+
 	if whole {
 		if err := os.Rename(s.path(""), s.path(partial)); err != nil {
 			return false, err

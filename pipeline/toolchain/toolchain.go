@@ -165,6 +165,7 @@ func obtain(ctx context.Context, client gocmd.Go, version string, o Options) (To
 	if !hostRE.MatchString(o.HostOS) || !hostRE.MatchString(o.HostArch) || !filepath.IsAbs(o.CacheDir) {
 		return Toolchain{}, fmt.Errorf("host %q/%q, cache folder %q: want GOOS, GOARCH and an absolute path", o.HostOS, o.HostArch, o.CacheDir)
 	}
+
 	if err := os.MkdirAll(o.CacheDir, 0o755); err != nil {
 		return Toolchain{}, err
 	}
@@ -174,21 +175,25 @@ func obtain(ctx context.Context, client gocmd.Go, version string, o Options) (To
 	if o.key == "" {
 		o.key = publicKey
 	}
+
 	name := version + "." + o.HostOS + "-" + o.HostArch
 	f := finder{
 		client: client, Options: o, name: name,
 		mod:   module.Version{Path: modulePath, Version: "v0.0.1-" + name},
 		found: Toolchain{Version: version, Host: o.HostOS + "/" + o.HostArch},
 	}
+
 	sum, err := f.publishedSum(ctx)
 	if err != nil && (!o.AllowUnpublished || ctx.Err() != nil) {
 		return Toolchain{}, err
 	}
+
 	f.sum = sum
 	ok, ierr := f.findInstalled(ctx)
 	if ierr != nil {
 		return Toolchain{}, ierr
 	}
+
 	if !ok {
 		if err != nil {
 			return Toolchain{}, err
@@ -266,6 +271,7 @@ func (f *finder) askDatabase(ctx context.Context) (string, error) {
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(gomod), 0o644); err != nil {
 		return "", err
 	}
+
 	if _, err := f.isolatedClient().Run(ctx, dir, "list", "-m", "-json", f.mod.Path); err != nil {
 		return "", fmt.Errorf("ask the checksum database: %w", err)
 	}
@@ -273,6 +279,7 @@ func (f *finder) askDatabase(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	data, err := p.encode()
 	if err != nil {
 		return "", err
@@ -323,10 +330,13 @@ func (f *finder) findInstalled(ctx context.Context) (bool, error) {
 		f.found.Published, f.found.Sum, f.found.GoEnv = true, f.sum, goEnv
 		return true, nil
 	}
+
+	// Of an unpublished one nothing is claimed but its own hash.
 	if !f.AllowUnpublished || len(ofVersion) == 0 {
 		return false, nil
 	}
 	dir := ofVersion[0]
+
 	t, err := hashTree(ctx, dir, true)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", dir, err)
@@ -376,12 +386,14 @@ func (f *finder) findCached(ctx context.Context) (err error) {
 	if err := f.lockUse(ctx); err != nil {
 		return err
 	}
+
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, f.found.Close())
 			f.found.use = nil
 		}
 	}()
+
 	if _, err := os.Lstat(f.path("")); errors.Is(err, fs.ErrNotExist) {
 		if f.Offline {
 			return f.withRefused(errors.New("offline, and neither installed nor cached"), "run once with network, or install it")
@@ -405,9 +417,11 @@ func (f *finder) findCached(ctx context.Context) (err error) {
 	} else if err != nil {
 		return err
 	}
+
 	if info, err := os.Lstat(f.path("")); err != nil || !info.IsDir() {
 		return errors.Join(fmt.Errorf("%s: not a folder", f.path("")), err)
 	}
+
 	if _, err := f.prove(ctx, f.path(""), false); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -467,6 +481,7 @@ func (f *finder) download(ctx context.Context) error {
 		return f.withRefused(fmt.Errorf("download: %w", err),
 			"is there a network, and is this a release of Go? A distribution's own Go counts only where the release file allows unpublished toolchains")
 	}
+
 	zipFile := filepath.Join(f.downloads(), filepath.FromSlash(f.mod.Path), "@v", f.mod.Version+".zip")
 	if info, err := os.Lstat(zipFile); err != nil || !info.Mode().IsRegular() || info.Size() > maxUnpacked {
 		return errors.Join(errors.New("download: no usable zip"), err)
@@ -478,6 +493,7 @@ func (f *finder) download(ctx context.Context) error {
 	if sum != f.sum {
 		return fmt.Errorf("download: the zip's hash is %s, and the checksum database states %s", sum, f.sum)
 	}
+
 	goroot := filepath.Join(f.path(".partial"), "goroot")
 	if err := os.Mkdir(goroot, 0o755); err != nil {
 		return err
@@ -485,6 +501,7 @@ func (f *finder) download(ctx context.Context) error {
 	if err := unpack(ctx, zipFile, f.prefix(), goroot); err != nil {
 		return err
 	}
+
 	// Proves what we unpacked, and that both ways to the hash are the same.
 	if _, err := f.prove(ctx, goroot, false); err != nil {
 		return fmt.Errorf("unpack: %w", err)
@@ -503,6 +520,7 @@ func (f *finder) exclusively(ctx context.Context, do func() error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+
 	// Who holds the lock knows that nobody is at work on this folder.
 	if err := os.RemoveAll(f.path(".partial")); err != nil {
 		return err

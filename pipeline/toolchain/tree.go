@@ -43,8 +43,10 @@ func hashTree(ctx context.Context, dir string, follow bool) (tree, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+
 	sums := make([][sha256.Size]byte, len(names))
 	next := make(chan int)
 	var workers sync.WaitGroup

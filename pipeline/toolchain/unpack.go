@@ -30,14 +30,17 @@ func unpack(ctx context.Context, zipFile, prefix, dir string) error {
 		return fmt.Errorf("unpack: %w", err)
 	}
 	defer z.Close()
+
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
+
 	if len(z.File) > maxFiles {
 		return fmt.Errorf("unpack: %d files, more than %d", len(z.File), maxFiles)
 	}
+
 	room := int64(maxUnpacked)
 	for _, f := range z.File {
 		if ctx.Err() != nil {
