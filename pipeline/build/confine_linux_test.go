@@ -371,7 +371,7 @@ func TestAsUser(t *testing.T) {
 	}
 	cmd := exec.Command(program, "-test.v", "-test.short", "-test.run=^("+strings.Join([]string{
 		"TestWitness", "TestWrites", "TestPowerless", "TestCancel", "TestLeftBehind", "TestKilled", "TestConfinementFails",
-		"TestForeignPlace", "TestChannels", "TestLimits", "TestMostTasks",
+		"TestForeignPlace", "TestChannels", "TestLimits", "TestMostTasks", "TestRunaways",
 	}, "|")+")$")
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + filepath.Join(dir, "tmp"), "HOME=" + filepath.Join(dir, "tmp")}
