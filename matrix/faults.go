@@ -22,10 +22,10 @@ type faults struct {
 // add notes a fault of the value at key.
 func (f *faults) add(key, hint, format string, args ...any) {
 	f.list = append(f.list, &tomlfile.Error{
-		File: f.file,
-		Line: f.lines.Line(key),
-		Key:  key,
-		Msg:  fmt.Sprintf(format, args...),
+		File:   f.file,
+		Line:   f.lines.Line(key),
+		Key:    key,
+		Msg:    fmt.Sprintf(format, args...),
 		Remedy: hint,
 	})
 }
