@@ -39,7 +39,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/publish"
+	"github.com/twicebuild/twice/pipeline/registry"
 )
 
 // registryModule is the registry of the CNCF's distribution project.
@@ -188,14 +188,14 @@ func randomImage(t *testing.T) (dir string, index, platform artifact.Digest) {
 	return dir, artifact.Digest(d.String()), platform
 }
 
-func bundleOf(subject artifact.Digest, text string) publish.Attachment {
-	return publish.Attachment{Subject: subject, PredicateType: "https://slsa.dev/provenance/v1", Bundle: []byte(text), Created: time.Unix(1_700_000_000, 0)}
+func bundleOf(subject artifact.Digest, text string) registry.Attachment {
+	return registry.Attachment{Subject: subject, PredicateType: "https://slsa.dev/provenance/v1", Bundle: []byte(text), Created: time.Unix(1_700_000_000, 0)}
 }
 
 // bundles returns what is attached to a digest, sorted.
-func bundles(t *testing.T, ref string, opt publish.Options) []string {
+func bundles(t *testing.T, ref string, opt registry.Options) []string {
 	t.Helper()
-	list, err := publish.Referrers(t.Context(), ref, opt)
+	list, err := registry.Referrers(t.Context(), ref, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,22 +214,22 @@ func TestPublishSecure(t *testing.T) {
 	reg, pool := startDistribution(t, true)
 	dir, index, platform := randomImage(t)
 	repository := reg.host + "/team/tool"
-	im := publish.Image{Repository: repository, Tags: []string{"v1.0.0", "latest"}, Digest: index, Attachments: []publish.Attachment{
+	im := registry.Image{Repository: repository, Tags: []string{"v1.0.0", "latest"}, Digest: index, Attachments: []registry.Attachment{
 		bundleOf(index, `{"n":1}`), bundleOf(index, `{"n":2}`), bundleOf(platform, `{"n":3}`),
 	}}
 	// The password is where docker login leaves it.
 	docker := t.TempDir()
 	put(t, docker, "config.json", fmt.Appendf(nil, `{"auths":{%q:{"auth":%q}}}`, reg.host, base64.StdEncoding.EncodeToString([]byte("user:right"))))
 	t.Setenv("DOCKER_CONFIG", docker)
-	opt := publish.Options{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Keychain: authn.DefaultKeychain}
+	opt := registry.Options{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Keychain: authn.DefaultKeychain}
 
 	denied := opt
 	denied.Keychain = nil
-	if _, err := publish.Push(t.Context(), dir, []publish.Image{im}, denied); err == nil || !strings.Contains(fault.RemedyOf(err), "docker login "+reg.host) {
+	if _, err := registry.Push(t.Context(), dir, []registry.Image{im}, denied); err == nil || !strings.Contains(fault.RemedyOf(err), "docker login "+reg.host) {
 		t.Errorf("without a password: %v, hint %q", err, fault.RemedyOf(err))
 	}
 
-	res, err := publish.Push(t.Context(), dir, []publish.Image{im}, opt)
+	res, err := registry.Push(t.Context(), dir, []registry.Image{im}, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +247,7 @@ func TestPublishSecure(t *testing.T) {
 	if err := validate.Index(idx); err != nil {
 		t.Error(err)
 	}
-	m, err := publish.Resolve(t.Context(), repository+":latest", opt)
+	m, err := registry.Resolve(t.Context(), repository+":latest", opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestPublishSecure(t *testing.T) {
 		t.Errorf("platform: %q", got)
 	}
 	// The library's own client, which cosign uses, sees the same list.
-	found, err := remote.Referrers(ref.Context().Digest(string(index)), remote.WithFilter("artifactType", publish.BundleType), remote.WithTransport(opt.Transport), remote.WithAuthFromKeychain(opt.Keychain))
+	found, err := remote.Referrers(ref.Context().Digest(string(index)), remote.WithFilter("artifactType", registry.BundleType), remote.WithTransport(opt.Transport), remote.WithAuthFromKeychain(opt.Keychain))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestPublishSecure(t *testing.T) {
 	// Again, and to another repository: no blob moves.
 	im2 := im
 	im2.Repository = reg.host + "/other/tool"
-	if res, err = publish.Push(t.Context(), dir, []publish.Image{im, im2}, opt); err != nil {
+	if res, err = registry.Push(t.Context(), dir, []registry.Image{im, im2}, opt); err != nil {
 		t.Fatal(err)
 	}
 	if res.Sent != 0 || res.Present != 24 || !slices.Equal(res.Images[0].Kept, im.Tags) || !slices.Equal(res.Images[1].Moved, im.Tags) {
@@ -280,13 +280,13 @@ func TestPublishSecure(t *testing.T) {
 	}
 
 	otherDir, otherIndex, _ := randomImage(t)
-	other := publish.Image{Repository: repository, Tags: []string{"latest"}, Digest: otherIndex}
-	var exists *publish.TagExistsError
-	if _, err := publish.Push(t.Context(), otherDir, []publish.Image{other}, opt); !errors.As(err, &exists) || exists.Have != index {
+	other := registry.Image{Repository: repository, Tags: []string{"latest"}, Digest: otherIndex}
+	var exists *registry.TagExistsError
+	if _, err := registry.Push(t.Context(), otherDir, []registry.Image{other}, opt); !errors.As(err, &exists) || exists.Have != index {
 		t.Errorf("another image: %v", err)
 	}
 	opt.ForceTag = true
-	if _, err := publish.Push(t.Context(), otherDir, []publish.Image{other}, opt); err != nil {
+	if _, err := registry.Push(t.Context(), otherDir, []registry.Image{other}, opt); err != nil {
 		t.Error(err)
 	}
 }
@@ -311,14 +311,14 @@ func TestPublishKilled(t *testing.T) {
 	reg, _ := startDistribution(t, false)
 	dir, index, platform := randomImage(t)
 	repository := reg.host + "/team/tool"
-	im := publish.Image{Repository: repository, Tags: []string{"v1"}, Digest: index, Attachments: []publish.Attachment{bundleOf(index, `{"n":1}`), bundleOf(platform, `{"n":2}`)}}
-	quick := publish.Options{Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
+	im := registry.Image{Repository: repository, Tags: []string{"v1"}, Digest: index, Attachments: []registry.Attachment{bundleOf(index, `{"n":1}`), bundleOf(platform, `{"n":2}`)}}
+	quick := registry.Options{Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
 	for n := range 12 {
 		dying := quick
 		death := &countdown{kill: reg.stop}
 		death.left.Store(int64(3 + 6*n))
 		dying.Transport = death
-		_, err := publish.Push(t.Context(), dir, []publish.Image{im}, dying)
+		_, err := registry.Push(t.Context(), dir, []registry.Image{im}, dying)
 		if left := death.left.Load(); left > 0 {
 			if err != nil {
 				t.Fatal(err)
@@ -329,7 +329,7 @@ func TestPublishKilled(t *testing.T) {
 			t.Error("the registry was killed, and nobody noticed")
 		}
 		reg.start(t)
-		if _, err := publish.Resolve(t.Context(), repository+":v1", quick); !errors.Is(err, publish.ErrNotFound) {
+		if _, err := registry.Resolve(t.Context(), repository+":v1", quick); !errors.Is(err, registry.ErrNotFound) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -339,7 +339,7 @@ func TestPublishKilled(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 4 {
 		wait.Go(func() {
-			if _, err := publish.Push(t.Context(), dir, []publish.Image{im}, publish.Options{}); err != nil {
+			if _, err := registry.Push(t.Context(), dir, []registry.Image{im}, registry.Options{}); err != nil {
 				t.Error(err)
 			}
 		})

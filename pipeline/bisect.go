@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // Bounds of a search for the variations that matter. A single one of 22 is found
@@ -33,7 +33,7 @@ type item struct {
 	a, b   string   // what the passes made, see state
 	guess  []string // variations whose values are in it
 	steady bool     // compiling it depends on its inputs alone
-	found  func(*report.Bisection)
+	found  func(*record.Bisection)
 }
 
 // state is what is compared of an artifact; that of none is empty.
@@ -115,7 +115,7 @@ func (o *Outcome) items() []item {
 			name: fmt.Sprintf("%s %s", b.Target, b.Name), recipe: i,
 			a: state(artifact.Artifact{Digest: b.A, Executable: true}), b: state(artifact.Artifact{Digest: b.B, Executable: true}),
 			guess: guesses(b.Explanation.Shows), steady: len(b.Compilations.ContentDiffers) == 0,
-			found: func(x *report.Bisection) { b.Bisection = x },
+			found: func(x *record.Bisection) { b.Bisection = x },
 		})
 	}
 	for i := range o.Files {
@@ -124,7 +124,7 @@ func (o *Outcome) items() []item {
 			list = append(list, item{
 				name: f.Name, recipe: -1, file: f.Name, a: state(o.files[f.Name]), b: state(o.filesB[f.Name]),
 				guess: guesses(f.Explanation.Shows), steady: true,
-				found: func(x *report.Bisection) { f.Bisection = x },
+				found: func(x *record.Bisection) { f.Bisection = x },
 			})
 		}
 	}
@@ -135,7 +135,7 @@ func (o *Outcome) items() []item {
 // not done yet.
 type trials struct {
 	plan    *Plan
-	local   *build.Local
+	local   *pass.Local
 	names   []string // of all variations
 	items   []item
 	first   int // the item that is searched for, those before it are done
@@ -216,10 +216,10 @@ func (t *trials) build(ctx context.Context, varied []string) (_ []string, err er
 	}
 	_, share := t.plan.share(1)
 	for _, target := range slices.Sorted(maps.Keys(jobs)) {
-		job := build.Job{Share: share}
+		job := pass.Job{Share: share}
 		for _, i := range jobs[target] {
 			r := t.plan.Recipes[t.items[i].recipe]
-			job.Binaries = append(job.Binaries, build.Binary{Recipe: r.Recipe, ImportPath: r.ImportPath})
+			job.Binaries = append(job.Binaries, pass.Binary{Recipe: r.Recipe, ImportPath: r.ImportPath})
 		}
 		made, err := s.Build(ctx, job)
 		if err != nil {
@@ -235,9 +235,9 @@ func (t *trials) build(ctx context.Context, varied []string) (_ []string, err er
 // search finds the variations that turn a, which pass A made, into b, which pass
 // B made with all of names. run tells what becomes of it with some of them, and
 // is trusted only as far as it gives a and b again. guess are those to try first.
-func search(a, b string, names, guess []string, run func([]string) (string, error)) *report.Bisection {
-	r := &report.Bisection{}
-	fail := func(err error) *report.Bisection {
+func search(a, b string, names, guess []string, run func([]string) (string, error)) *record.Bisection {
+	r := &record.Bisection{}
+	fail := func(err error) *record.Bisection {
 		r.Reason = err.Error()
 		return r
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // world answers what becomes of something with some variations, and counts.
@@ -49,7 +49,7 @@ func letters(n int) []string {
 }
 
 // searched asks the world for A and B, and then what makes the difference.
-func searched(t *testing.T, n int, guess []string, limit int, f func(has func(...string) bool, n int) string) (*report.Bisection, int) {
+func searched(t *testing.T, n int, guess []string, limit int, f func(has func(...string) bool, n int) string) (*record.Bisection, int) {
 	t.Helper()
 	names := letters(n)
 	all := func(varied []string) func(...string) bool {
@@ -65,7 +65,7 @@ func searched(t *testing.T, n int, guess []string, limit int, f func(has func(..
 // TestSearch holds what is found, and in how many trials, against worlds of which
 // it is known.
 func TestSearch(t *testing.T) {
-	text := func(b *report.Bisection) string {
+	text := func(b *record.Bisection) string {
 		s := strings.Join(strings.Fields(fmt.Sprint(b.Variations)), " ")
 		if b.Itself {
 			s += " itself"

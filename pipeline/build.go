@@ -17,27 +17,27 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // Outcome is what the two passes made.
 type Outcome struct {
 	// Binaries are in the order of Plan.Recipes.
-	Binaries []report.Binary
+	Binaries []record.Binary
 	// Files are those that archives hold beside the binaries.
-	Files []report.File
+	Files []record.File
 	// Failures are what kept targets from a verdict; each names its targets.
 	Failures []error
 
 	plan       *Plan
 	files      map[string]artifact.Artifact // by name, from pass A
 	filesB     map[string]artifact.Artifact // and from pass B
-	variations []build.Variation
-	jobs       []report.Job
+	variations []pass.Variation
+	jobs       []record.Job
 	took       time.Duration // that the passes took
 }
 
@@ -108,7 +108,7 @@ func (p *Plan) Build(ctx context.Context) (*Outcome, error) {
 		return nil, err
 	}
 	o.took = p.cfg.Now().Sub(start)
-	o.variations = build.Variations(sessions[build.A].Witness(), sessions[build.B].Witness(), p.confine.Reasons())
+	o.variations = pass.Variations(sessions[pass.A].Witness(), sessions[pass.B].Witness(), p.confine.Reasons())
 	for _, pair := range jobs {
 		p.judge(ctx, o, pair)
 	}
@@ -119,16 +119,16 @@ func (p *Plan) Build(ctx context.Context) (*Outcome, error) {
 }
 
 // open sets up the passes, A before B.
-func (p *Plan) open(ctx context.Context) (map[build.Pass]build.Session, error) {
-	sessions := map[build.Pass]build.Session{}
+func (p *Plan) open(ctx context.Context) (map[pass.Pass]pass.Session, error) {
+	sessions := map[pass.Pass]pass.Session{}
 	if p.passA == nil {
-		s, err := p.local.Open(ctx, build.A)
+		s, err := p.local.Open(ctx, pass.A)
 		if err != nil {
 			return sessions, err
 		}
 		p.passA = s
 	}
-	sessions[build.A] = p.passA
+	sessions[pass.A] = p.passA
 	if len(p.hooks) > 0 {
 		select {
 		case <-time.After(hookPause):
@@ -136,22 +136,22 @@ func (p *Plan) open(ctx context.Context) (map[build.Pass]build.Session, error) {
 			return sessions, context.Cause(ctx)
 		}
 	}
-	s, err := p.local.Open(ctx, build.B)
+	s, err := p.local.Open(ctx, pass.B)
 	if err != nil {
 		return sessions, err
 	}
-	sessions[build.B] = s
+	sessions[pass.B] = s
 	// Its hooks may have made what those of pass A did not.
-	_, err = build.Match(s.Tree(), path.Dir(p.configRel), p.globs)
-	return sessions, passError(build.B, err)
+	_, err = pass.Match(s.Tree(), path.Dir(p.configRel), p.globs)
+	return sessions, passError(pass.B, err)
 }
 
 // job is a target in one pass, and what came of it.
 type job struct {
 	target matrix.Target
-	pass   build.Pass
+	pass   pass.Pass
 	of     []int // indices of Plan.Recipes
-	result build.Result
+	result pass.Result
 	err    error
 }
 
@@ -168,15 +168,15 @@ func (p *Plan) pairs() []pair {
 			continue
 		}
 		list = append(list, pair{
-			a: &job{target: r.Build.Target, pass: build.A, of: []int{i}},
-			b: &job{target: r.Build.Target, pass: build.B, of: []int{i}},
+			a: &job{target: r.Build.Target, pass: pass.A, of: []int{i}},
+			b: &job{target: r.Build.Target, pass: pass.B, of: []int{i}},
 		})
 	}
 	return list
 }
 
 // share divides the machine among slots jobs at a time.
-func (p *Plan) share(jobs int) (slots int, s build.Share) {
+func (p *Plan) share(jobs int) (slots int, s pass.Share) {
 	// A compiler needs up to 0.7 GB for the largest packages (0.3 GB with the
 	// default GOGC), and each job runs some.
 	const process = 700 << 20
@@ -196,7 +196,7 @@ func (p *Plan) share(jobs int) (slots int, s build.Share) {
 
 // runJobs builds every target in both passes and returns the pairs. The error
 // is the context's; what else fails is in the jobs.
-func (p *Plan) runJobs(ctx context.Context, sessions map[build.Pass]build.Session) ([]pair, error) {
+func (p *Plan) runJobs(ctx context.Context, sessions map[pass.Pass]pass.Session) ([]pair, error) {
 	pairs := p.pairs()
 	slots, share := p.share(2 * len(pairs))
 	p.cfg.Progress.Begin(2 * len(pairs))
@@ -216,9 +216,9 @@ func (p *Plan) runJobs(ctx context.Context, sessions map[build.Pass]build.Sessio
 		wait.Go(func() {
 			defer func() { free <- slot }()
 			done := p.cfg.Progress.Job(string(j.pass), j.target.String())
-			work := build.Job{Slot: slot, Share: share}
+			work := pass.Job{Slot: slot, Share: share}
 			for _, i := range j.of {
-				work.Binaries = append(work.Binaries, build.Binary{Recipe: p.Recipes[i].Recipe, ImportPath: p.Recipes[i].ImportPath})
+				work.Binaries = append(work.Binaries, pass.Binary{Recipe: p.Recipes[i].Recipe, ImportPath: p.Recipes[i].ImportPath})
 			}
 			j.result, j.err = sessions[j.pass].Build(ctx, work)
 			if j.err != nil {
@@ -253,7 +253,7 @@ func (p *Plan) judge(ctx context.Context, o *Outcome, pair pair) {
 			failed = j.err
 		}
 		if u := j.result.Usage; !u.Start.IsZero() {
-			o.jobs = append(o.jobs, report.Job{Target: j.target, Pass: j.pass, Start: u.Start.UTC(), Seconds: u.Wall.Seconds(), CPUSeconds: u.CPU.Seconds()})
+			o.jobs = append(o.jobs, record.Job{Target: j.target, Pass: j.pass, Start: u.Start.UTC(), Seconds: u.Wall.Seconds(), CPUSeconds: u.CPU.Seconds()})
 		}
 	}
 	var graphs compare.GraphResult
@@ -265,12 +265,12 @@ func (p *Plan) judge(ctx context.Context, o *Outcome, pair pair) {
 	}
 	for k, i := range pair.a.of {
 		r := p.Recipes[i]
-		b := report.Binary{
+		b := record.Binary{
 			Name: r.Recipe.Binary, Target: r.Build.Target, Recipe: r.Recipe, RecipeDigest: r.Digest,
 			Verdict: compare.Undetermined, Compilations: graphs,
 		}
 		for _, s := range r.Build.Stamps {
-			b.Stamps = append(b.Stamps, report.Stamp{Name: s.Name, Value: s.Value})
+			b.Stamps = append(b.Stamps, record.Stamp{Name: s.Name, Value: s.Value})
 		}
 		artA, artB := pair.a.artifact(k), pair.b.artifact(k)
 		b.A, b.B, b.Size = artA.Digest, artB.Digest, artA.Size
@@ -317,7 +317,7 @@ func (o *Outcome) fail(t matrix.Target, err error) {
 // reason is the first line of an error, with what a command said in the next one.
 func reason(err error) string {
 	first, _, _ := strings.Cut(err.Error(), "\n")
-	if failed := (*build.CommandError)(nil); errors.As(err, &failed) && !strings.Contains(first, failed.Complaint()) {
+	if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && !strings.Contains(first, failed.Complaint()) {
 		first += ": " + failed.Complaint()
 	}
 	return first
@@ -392,7 +392,7 @@ func (p *Plan) compareGraphs(pair pair) (res compare.GraphResult, doubt, err err
 			return res, nil, err
 		}
 		err := programs.Fit(graphs[i])
-		if n := len(graphs[i]); err == nil && j.pass == build.B && n != len(j.of) {
+		if n := len(graphs[i]); err == nil && j.pass == pass.B && n != len(j.of) {
 			err = fmt.Errorf("%d action graphs for %d binaries, each of which it builds by itself", n, len(j.of))
 		}
 		if err != nil && doubt == nil {
@@ -406,7 +406,7 @@ func (p *Plan) compareGraphs(pair pair) (res compare.GraphResult, doubt, err err
 // planFiles finds out what archives hold beside the binaries. tree is the source
 // as the hooks of pass A left it, where each glob that must match does.
 func (p *Plan) planFiles(tree string) error {
-	root, err := build.OpenFolder(tree, path.Dir(p.configRel))
+	root, err := pass.OpenFolder(tree, path.Dir(p.configRel))
 	if err != nil {
 		return err
 	}
@@ -442,7 +442,7 @@ func (p *Plan) planFiles(tree string) error {
 			}
 		}
 	}
-	if _, err := build.Match(tree, path.Dir(p.configRel), p.globs); err != nil {
+	if _, err := pass.Match(tree, path.Dir(p.configRel), p.globs); err != nil {
 		return fault.Usage(fmt.Errorf("%s: %w", p.configRel, err))
 	}
 	return nil
@@ -455,19 +455,19 @@ func literal(name string) string {
 
 // compareFiles collects what archives hold beside the binaries from both
 // passes: hooks may have written it.
-func (p *Plan) compareFiles(ctx context.Context, sessions map[build.Pass]build.Session, o *Outcome) error {
-	found := map[build.Pass]map[string]artifact.Artifact{}
+func (p *Plan) compareFiles(ctx context.Context, sessions map[pass.Pass]pass.Session, o *Outcome) error {
+	found := map[pass.Pass]map[string]artifact.Artifact{}
 	for pass, s := range sessions {
 		var err error
 		if found[pass], err = p.filesOf(s); err != nil {
 			return passError(pass, err)
 		}
 	}
-	o.files, o.filesB = found[build.A], found[build.B]
-	for _, name := range names(found[build.A], found[build.B]) {
-		a, okA := found[build.A][name]
-		b, okB := found[build.B][name]
-		f := report.File{Name: name, A: a.Digest, B: b.Digest, Verdict: compare.Differs}
+	o.files, o.filesB = found[pass.A], found[pass.B]
+	for _, name := range names(found[pass.A], found[pass.B]) {
+		a, okA := found[pass.A][name]
+		b, okB := found[pass.B][name]
+		f := record.File{Name: name, A: a.Digest, B: b.Digest, Verdict: compare.Differs}
 		switch {
 		case !okA || !okB:
 			f.Reason = "only one pass has it"
@@ -483,7 +483,7 @@ func (p *Plan) compareFiles(ctx context.Context, sessions map[build.Pass]build.S
 }
 
 // passError says in which pass something is wrong with the files beside the binaries.
-func passError(pass build.Pass, err error) error {
+func passError(pass pass.Pass, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -491,7 +491,7 @@ func passError(pass build.Pass, err error) error {
 }
 
 // filesOf stores what archives hold beside the binaries, by name.
-func (p *Plan) filesOf(s build.Session) (map[string]artifact.Artifact, error) {
+func (p *Plan) filesOf(s pass.Session) (map[string]artifact.Artifact, error) {
 	list, err := s.Files(p.globs)
 	if err != nil {
 		return nil, err

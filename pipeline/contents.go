@@ -9,9 +9,9 @@ import (
 
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
-	"github.com/twicebuild/twice/pipeline/oci"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/image/oci"
+	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // Contents is what a signed dist holds, all of it, or what was rejected.
@@ -40,7 +40,7 @@ type BundleOf struct {
 
 // ContentsOf derives what the dist of a record holds. Neither the record nor what is
 // derived from it is worth more than the signature of the record.
-func ContentsOf(rec *report.Record) (*Contents, error) {
+func ContentsOf(rec *record.Record) (*Contents, error) {
 	encoded, err := rec.Encode()
 	if err != nil {
 		return nil, err
@@ -121,20 +121,20 @@ func ContentsOf(rec *report.Record) (*Contents, error) {
 }
 
 // rejected adds what the passes built and was kept.
-func (c *Contents) rejected(rec *report.Record) {
+func (c *Contents) rejected(rec *record.Record) {
 	add := func(name string, d artifact.Digest) {
 		if d != "" {
 			c.Files[name] = d
 		}
 	}
 	for _, b := range rec.Binaries {
-		add(rejectedBinary(build.A, b.Target, b.Name), b.A)
-		add(rejectedBinary(build.B, b.Target, b.Name), b.B)
+		add(rejectedBinary(pass.A, b.Target, b.Name), b.A)
+		add(rejectedBinary(pass.B, b.Target, b.Name), b.B)
 	}
 	for _, f := range rec.Files {
 		if !f.Verdict.Pass() {
-			add(rejectedFile(build.A, f.Name), f.A)
-			add(rejectedFile(build.B, f.Name), f.B)
+			add(rejectedFile(pass.A, f.Name), f.A)
+			add(rejectedFile(pass.B, f.Name), f.B)
 		}
 	}
 }

@@ -45,24 +45,24 @@ var depsRules = map[string]string{
 	"pipeline/source":    "pipeline/artifact pipeline/gocmd pipeline/fault pipeline/process pipeline/recipe",
 	"pipeline/toolchain": "pipeline/artifact pipeline/disk pipeline/gocmd pipeline/fault",
 	"pipeline/modules":   "pipeline/artifact pipeline/gocmd pipeline/fault pipeline/recipe",
-	"pipeline/build":     "pipeline/artifact pipeline/fault pipeline/process pipeline/recipe",
-	"pipeline/workspace": "pipeline/build pipeline/disk",
-	"pipeline/output":    "pipeline/artifact pipeline/build pipeline/fault",
+	"pipeline/pass":      "pipeline/artifact pipeline/fault pipeline/process pipeline/recipe",
+	"pipeline/workspace": "pipeline/pass pipeline/disk",
+	"pipeline/output":    "pipeline/artifact pipeline/pass pipeline/fault",
 	"pipeline/compare":   "pipeline/artifact",
 	"pipeline/archive":   "pipeline/artifact",
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
-	"pipeline/oci":       "matrix matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/image",
-	"pipeline/publish":   "pipeline/artifact pipeline/fault",
+	"pipeline/image/oci": "matrix matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/image",
+	"pipeline/registry":  "pipeline/artifact pipeline/fault",
 	"pipeline/lint":      "matrix matrix/lintid matrix/reference pipeline/recipe",
 
 	// The record holds what the stages found, as they say it.
-	"pipeline/report": "matrix pipeline/artifact pipeline/build pipeline/compare pipeline/explain pipeline/image pipeline/recipe",
+	"pipeline/record": "matrix pipeline/artifact pipeline/pass pipeline/compare pipeline/explain pipeline/image pipeline/recipe",
 
 	// The reverse flow begins with what somebody names.
-	"pipeline/subject": "matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/inspect pipeline/process pipeline/publish pipeline/report",
+	"pipeline/subject": "matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/inspect pipeline/process pipeline/registry pipeline/record",
 
 	// What is said of a release, and who says it.
-	"attest/slsa":    "attest/intoto matrix pipeline/artifact pipeline/build pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/report",
+	"attest/slsa":    "attest/intoto matrix pipeline/artifact pipeline/pass pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/record",
 	"attest/rebuilt": "attest/intoto matrix pipeline/artifact pipeline/compare pipeline/inspect pipeline/purl pipeline/recipe",
 	"attest/policy":  "attest/intoto attest/rebuilt attest/slsa matrix matrix/tomlfile pipeline/artifact pipeline/compare pipeline/recipe",
 	"attest/key":     "pipeline/artifact pipeline/fault pipeline/process",
@@ -76,9 +76,9 @@ var depsRules = map[string]string{
 	"pipeline/cache": "pipeline/disk pipeline/toolchain pipeline/workspace",
 
 	// The forward flow.
-	"pipeline":         `attest/intoto attest/slsa matrix matrix/platform matrix/reference pipeline/archive pipeline/artifact pipeline/build pipeline/compare pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/image pipeline/lint pipeline/modules pipeline/oci pipeline/output pipeline/recipe pipeline/report pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
-	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/build pipeline/compare pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/inspect pipeline/modules pipeline/recipe pipeline/shell pipeline/source pipeline/toolchain pipeline/workspace`,
-	"cmd/twice":        `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact pipeline/build pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/inspect pipeline/lint pipeline/oci pipeline/publish pipeline/purl pipeline/rebuild pipeline/recipe pipeline/report pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
+	"pipeline":         `attest/intoto attest/slsa matrix matrix/platform matrix/reference pipeline/archive pipeline/artifact pipeline/pass pipeline/compare pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/image pipeline/lint pipeline/modules pipeline/image/oci pipeline/output pipeline/recipe pipeline/record pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
+	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/pass pipeline/compare pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/inspect pipeline/modules pipeline/recipe pipeline/shell pipeline/source pipeline/toolchain pipeline/workspace`,
+	"cmd/twice":        `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact pipeline/pass pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/inspect pipeline/lint pipeline/image/oci pipeline/registry pipeline/purl pipeline/rebuild pipeline/recipe pipeline/record pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
 
 	// Black boxes: they run the command.
 	"e2e": "",

@@ -15,11 +15,11 @@ import (
 	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/matrix/reference"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/image"
-	"github.com/twicebuild/twice/pipeline/oci"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/image/oci"
+	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // buildable leaves out of images what the builds, of which some may not have
@@ -169,7 +169,7 @@ func (p *Plan) checkBase(ctx context.Context, tree, base string, digest artifact
 
 // writeImages makes the images of pass A in dir, and those of pass B to compare
 // them with.
-func (o *Outcome) writeImages(ctx context.Context, dir string, rec *report.Record) error {
+func (o *Outcome) writeImages(ctx context.Context, dir string, rec *record.Record) error {
 	p := o.plan
 	if len(p.images) == 0 {
 		return nil
@@ -179,11 +179,11 @@ func (o *Outcome) writeImages(ctx context.Context, dir string, rec *report.Recor
 	if err != nil {
 		return err
 	}
-	in.Binaries = o.imageBinaries(build.A)
+	in.Binaries = o.imageBinaries(pass.A)
 	if rec.Images, err = oci.Write(ctx, dir, in); err != nil {
 		return err
 	}
-	in.Binaries = o.imageBinaries(build.B)
+	in.Binaries = o.imageBinaries(pass.B)
 	// Nor may it matter in which order things are given, or done.
 	slices.Reverse(in.Binaries)
 	in.Jobs = 1
@@ -201,11 +201,11 @@ func (o *Outcome) writeImages(ctx context.Context, dir string, rec *report.Recor
 }
 
 // imageBinaries are what a pass made.
-func (o *Outcome) imageBinaries(pass build.Pass) []oci.Binary {
+func (o *Outcome) imageBinaries(p pass.Pass) []oci.Binary {
 	var list []oci.Binary
 	for _, b := range o.Binaries {
 		digest := b.A
-		if pass == build.B {
+		if p == pass.B {
 			digest = b.B
 		}
 		list = append(list, oci.Binary{Target: b.Target, Name: b.Name, Content: o.stored(digest, b.Size)})

@@ -8,8 +8,8 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
@@ -64,7 +64,7 @@ func TestJudge(t *testing.T) {
 	} {
 		p := &Plan{store: artifact.NewStore(t.TempDir()), work: &workspace.Workspace{Dir: t.TempDir()}}
 		target := matrix.Target{OS: "linux", Arch: "amd64"}
-		jobs := pair{a: &job{target: target, pass: build.A}, b: &job{target: target, pass: build.B}}
+		jobs := pair{a: &job{target: target, pass: pass.A}, b: &job{target: target, pass: pass.B}}
 		for i, name := range []string{"x", "y"} {
 			p.Recipes = append(p.Recipes, Planned{Build: matrix.Build{Binary: name, Target: target}, Recipe: recipe.Recipe{Binary: name}, ImportPath: "m/" + name})
 			for _, j := range []*job{jobs.a, jobs.b} {

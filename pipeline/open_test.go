@@ -16,14 +16,14 @@ import (
 // the other is a pipe that nobody writes to, and why. All else is opened by
 // [artifact.OpenNamed] or [artifact.OpenRegular].
 var opens = map[string]string{
-	"cmd/twice/bundles.go":              "a folder, for its names",
-	"cmd/twice/memory_linux.go":         "/proc and /sys",
-	"cmd/twice/pipe_other.go":           "a passphrase, where a pipe has no name",
-	"e2e/conformance/main.go":           "files of a test suite",
-	"pipeline/build/execute_linux.go":   "/proc",
-	"pipeline/build/processes_linux.go": "/proc",
-	"pipeline/disk/holder_linux.go":     "/proc",
-	"pipeline/output/output.go":         "folders, and what is written in staging",
+	"cmd/twice/bundles.go":             "a folder, for its names",
+	"cmd/twice/memory_linux.go":        "/proc and /sys",
+	"cmd/twice/pipe_other.go":          "a passphrase, where a pipe has no name",
+	"e2e/conformance/main.go":          "files of a test suite",
+	"pipeline/pass/execute_linux.go":   "/proc",
+	"pipeline/pass/processes_linux.go": "/proc",
+	"pipeline/disk/holder_linux.go":    "/proc",
+	"pipeline/output/output.go":        "folders, and what is written in staging",
 }
 
 func TestOpen(t *testing.T) {

@@ -19,8 +19,8 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/host"
-	"github.com/twicebuild/twice/pipeline/oci"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/image/oci"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // Config is what a run is asked for and what it may use. Nothing else comes in
@@ -60,8 +60,8 @@ type Config struct {
 	// CheckBase returns an error unless an image, by its digest, has a signature
 	// that is trusted. The key's path is absolute.
 	CheckBase func(ctx context.Context, trust matrix.BaseTrust, reference string) error
-	Tool      report.Tool
-	Progress  *report.Progress
+	Tool      record.Tool
+	Progress  *record.Progress
 	// HookLog gets what hooks print.
 	HookLog io.Writer
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/host"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // Whatever the machine, something runs, compilers get enough memory to work
@@ -62,10 +62,10 @@ func TestOutcome(t *testing.T) {
 	} {
 		o := &Outcome{Failures: c.failures}
 		for _, v := range c.verdicts {
-			o.Binaries = append(o.Binaries, report.Binary{Verdict: v})
+			o.Binaries = append(o.Binaries, record.Binary{Verdict: v})
 		}
 		if c.file != "" {
-			o.Files = []report.File{{Verdict: c.file}}
+			o.Files = []record.File{{Verdict: c.file}}
 		}
 		if got := o.Verdict(); got != c.want {
 			t.Errorf("%s: verdict %q, want %q", c.name, got, c.want)

@@ -21,12 +21,12 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/image/oci"
 	"github.com/twicebuild/twice/pipeline/modules"
-	"github.com/twicebuild/twice/pipeline/oci"
 	"github.com/twicebuild/twice/pipeline/output"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/source"
 	"github.com/twicebuild/twice/pipeline/toolchain"
@@ -59,15 +59,15 @@ type Plan struct {
 	hooks       [][]string
 	packs       []pack   // in the order of targets
 	globs       []string // of the files that archives hold beside the binaries
-	confine     build.Confinement
+	confine     pass.Confinement
 	images      []matrix.ImagePlan
 	bases       map[string]*oci.Base // by ImagePlan.Base
 	started     time.Time
 	out         *output.Output // nil if nothing is to be written
 	work        *workspace.Workspace
 	store       *artifact.Store
-	local       *build.Local
-	passA       build.Session // set up already where there are hooks
+	local       *pass.Local
+	passA       pass.Session // set up already where there are hooks
 }
 
 // Source is a source tree that can be laid out.
@@ -161,7 +161,7 @@ func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
 	}
 	if len(p.hooks) > 0 {
 		cfg.Progress.Stage("hooks")
-		if p.passA, err = p.local.Open(ctx, build.A); err != nil {
+		if p.passA, err = p.local.Open(ctx, pass.A); err != nil {
 			return nil, err
 		}
 		tree = p.passA.Tree()
@@ -453,11 +453,11 @@ func (p *Plan) setUp(ctx context.Context) error {
 		dirs[name] = dir
 	}
 	var err error
-	if p.confine, err = build.Probe(ctx, dirs["probe"], p.cfg.Path); err != nil {
+	if p.confine, err = pass.Probe(ctx, dirs["probe"], p.cfg.Path); err != nil {
 		return err
 	}
 	p.store = artifact.NewStore(dirs["store"])
-	p.local = &build.Local{
+	p.local = &pass.Local{
 		Dir: dirs["passes"], Store: p.store,
 		Checkout: func(ctx context.Context, dest string, reversed bool) error {
 			order := source.Sorted
@@ -476,8 +476,8 @@ func (p *Plan) setUp(ctx context.Context) error {
 }
 
 // limits bound each command of a pass.
-func (p *Plan) limits() build.Limits {
-	limits := build.DefaultLimits(p.cfg.Memory)
+func (p *Plan) limits() pass.Limits {
+	limits := pass.DefaultLimits(p.cfg.Memory)
 	limits.Time = p.cfg.Timeout
 	return limits
 }

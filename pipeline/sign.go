@@ -17,7 +17,7 @@ import (
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/image"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
@@ -40,7 +40,7 @@ const signers = 4
 
 // sign signs what there is to say about the files in dir, which rec and its
 // encoding describe.
-func (o *Outcome) sign(ctx context.Context, dir string, rec *report.Record, encoded []byte, pkg Package) error {
+func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, encoded []byte, pkg Package) error {
 	if pkg.Signer == nil || o.Err() != nil && !errors.Is(o.Err(), ErrDiffers) {
 		return nil
 	}
@@ -82,7 +82,7 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *report.Record, enco
 }
 
 // statements are what is said about a release, by the names of their bundles.
-func (o *Outcome) statements(dir string, rec *report.Record, run slsa.Run) (map[string]intoto.Statement, error) {
+func (o *Outcome) statements(dir string, rec *record.Record, run slsa.Run) (map[string]intoto.Statement, error) {
 	base := rec.Project + "_" + rec.Version
 	list := map[string]intoto.Statement{}
 	var err error
@@ -128,7 +128,7 @@ const ImageSignature = "https://sigstore.dev/cosign/sign/v1"
 func imageBundle(d artifact.Digest) string { return "oci-signatures/sha256-" + d.Hex() }
 
 // imageSubjects are the images and their manifests.
-func imageSubjects(rec *report.Record) []intoto.Subject {
+func imageSubjects(rec *record.Record) []intoto.Subject {
 	var list []intoto.Subject
 	for _, img := range rec.Images {
 		list = append(list, intoto.Subject{Name: img.Repository, Digest: img.Digest})
@@ -141,7 +141,7 @@ func imageSubjects(rec *report.Record) []intoto.Subject {
 
 // holders are the images and manifests that hold a binary, so that its list of
 // components is found by whoever has one of these.
-func holders(rec *report.Record, b report.Binary) []intoto.Subject {
+func holders(rec *record.Record, b record.Binary) []intoto.Subject {
 	var list []intoto.Subject
 	for _, img := range rec.Images {
 		name := img.Repository + ":" + img.Tags[0]
@@ -171,7 +171,7 @@ var sbomForms = []struct {
 }
 
 // sbomPath is where such a list lies below dist.
-func sbomPath(b report.Binary, suffix string) string {
+func sbomPath(b record.Binary, suffix string) string {
 	return path.Join("sbom", b.Target.Slug(), b.Name+suffix)
 }
 
@@ -208,7 +208,7 @@ func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifa
 	return made, nil
 }
 
-func (o *Outcome) sbom(b report.Binary) (*sbom.Document, error) {
+func (o *Outcome) sbom(b record.Binary) (*sbom.Document, error) {
 	f, err := o.plan.store.Open(b.A)
 	if err != nil {
 		return nil, err

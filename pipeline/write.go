@@ -16,9 +16,9 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/archive"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/output"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // RecordName is the name of the release record in dist.
@@ -48,7 +48,7 @@ type Package struct {
 // everything was reproduced, both builds go to dist.rejected instead, dist
 // stays as it was, and the error is that of [Outcome.Err]. Without a record
 // nothing was written.
-func (o *Outcome) Write(ctx context.Context, pkg Package) (*report.Record, error) {
+func (o *Outcome) Write(ctx context.Context, pkg Package) (*record.Record, error) {
 	rec := o.record()
 	if err := o.write(ctx, rec, pkg); err != nil {
 		// The verdict stands, whether or not it could be written down.
@@ -57,7 +57,7 @@ func (o *Outcome) Write(ctx context.Context, pkg Package) (*report.Record, error
 	return rec, o.Err()
 }
 
-func (o *Outcome) write(ctx context.Context, rec *report.Record, pkg Package) error {
+func (o *Outcome) write(ctx context.Context, rec *record.Record, pkg Package) error {
 	p := o.plan
 	if p.out == nil {
 		return errors.New("the output folder was not reserved")
@@ -97,26 +97,26 @@ func (o *Outcome) write(ctx context.Context, rec *report.Record, pkg Package) er
 }
 
 // record gathers what is known, without the artifacts of dist.
-func (o *Outcome) record() *report.Record {
+func (o *Outcome) record() *record.Record {
 	p := o.plan
-	src := report.Source{
+	src := record.Source{
 		Source: p.Source.Source(), Time: p.Source.Time().UTC(), Dirty: p.Source.Dirty(),
 		ConfigFile: p.configRel, Config: p.config, ConfigUncommitted: p.uncommitted,
 	}
 	tc := p.Toolchain
-	rec := &report.Record{
-		Schema: report.SchemaName, Project: p.File.Project, Version: p.Vars.Version, Tag: p.Source.Tag(), Snapshot: p.Snapshot,
+	rec := &record.Record{
+		Schema: record.SchemaName, Project: p.File.Project, Version: p.Vars.Version, Tag: p.Source.Tag(), Snapshot: p.Snapshot,
 		Tool: p.cfg.Tool, Source: src, Epoch: p.mtime().Unix(), Toolchain: p.Recipes[0].Recipe.Toolchain,
 		Verdict: o.Verdict(), Binaries: o.Binaries, Files: o.Files,
-		Varying: report.Varying{
-			Host:        report.Host{OS: p.cfg.OS, Arch: p.cfg.Arch, CPUs: p.cfg.CPUs},
-			Toolchain:   report.Toolchain{From: string(tc.From), Published: tc.Published, Sum: tc.Sum, GoEnv: tc.GoEnv},
-			Modules:     report.Modules{Vendored: p.Modules.Vendored, SumDB: p.Modules.SumDB, NoSumDB: p.Modules.NoSumDB},
+		Varying: record.Varying{
+			Host:        record.Host{OS: p.cfg.OS, Arch: p.cfg.Arch, CPUs: p.cfg.CPUs},
+			Toolchain:   record.Toolchain{From: string(tc.From), Published: tc.Published, Sum: tc.Sum, GoEnv: tc.GoEnv},
+			Modules:     record.Modules{Vendored: p.Modules.Vendored, SumDB: p.Modules.SumDB, NoSumDB: p.Modules.NoSumDB},
 			Confinement: p.confine, Variations: o.variations, Started: p.started.UTC(), Jobs: o.jobs,
 		},
 	}
 	if len(p.LeftOut) > 0 {
-		rec.Partial = &report.Partial{LeftOut: p.LeftOut}
+		rec.Partial = &record.Partial{LeftOut: p.LeftOut}
 	}
 	if r, ok := p.Source.(interface{ Remote() string }); ok {
 		rec.Varying.Repository = r.Remote()
@@ -125,7 +125,7 @@ func (o *Outcome) record() *report.Record {
 }
 
 // writeDist fills dir and lists the artifacts in rec.
-func (o *Outcome) writeDist(ctx context.Context, dir string, rec *report.Record, archives bool) error {
+func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record, archives bool) error {
 	p := o.plan
 	for _, b := range o.Binaries {
 		a := artifact.Artifact{Name: binaryPath(b), Kind: artifact.Binary, Digest: b.A, Size: b.Size, Executable: true}
@@ -161,7 +161,7 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *report.Record,
 }
 
 // binaryPath is where a binary lies below dist.
-func binaryPath(b report.Binary) string { return path.Join("bin", b.Target.Slug(), b.Name) }
+func binaryPath(b record.Binary) string { return path.Join("bin", b.Target.Slug(), b.Name) }
 
 // writeArchives packs each target's binaries.
 func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Artifact, error) {
@@ -193,8 +193,8 @@ func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Art
 	return made, nil
 }
 
-func (o *Outcome) binariesOf(t matrix.Target) []report.Binary {
-	var list []report.Binary
+func (o *Outcome) binariesOf(t matrix.Target) []record.Binary {
+	var list []record.Binary
 	for _, b := range o.Binaries {
 		if b.Target == t {
 			list = append(list, b)
@@ -204,7 +204,7 @@ func (o *Outcome) binariesOf(t matrix.Target) []report.Binary {
 }
 
 // members lists what goes into an archive.
-func (o *Outcome) members(pack pack, binaries []report.Binary) []archive.File {
+func (o *Outcome) members(pack pack, binaries []record.Binary) []archive.File {
 	var list []archive.File
 	add := func(a artifact.Artifact) {
 		list = append(list, archive.File{
@@ -293,7 +293,7 @@ func (o *Outcome) copyOut(a artifact.Artifact, file string) error {
 // writeRejected keeps whatever the passes built, apart.
 func (o *Outcome) writeRejected(dir string) error {
 	for _, b := range o.Binaries {
-		for pass, d := range map[build.Pass]artifact.Digest{build.A: b.A, build.B: b.B} {
+		for pass, d := range map[pass.Pass]artifact.Digest{pass.A: b.A, pass.B: b.B} {
 			if d == "" {
 				continue
 			}
@@ -307,7 +307,7 @@ func (o *Outcome) writeRejected(dir string) error {
 		if f.Verdict.Pass() {
 			continue
 		}
-		for pass, d := range map[build.Pass]artifact.Digest{build.A: f.A, build.B: f.B} {
+		for pass, d := range map[pass.Pass]artifact.Digest{pass.A: f.A, pass.B: f.B} {
 			if d == "" {
 				continue
 			}
@@ -321,10 +321,10 @@ func (o *Outcome) writeRejected(dir string) error {
 
 // rejectedBinary and rejectedFile are where what a pass built lies below what was
 // rejected.
-func rejectedBinary(pass build.Pass, t matrix.Target, name string) string {
+func rejectedBinary(pass pass.Pass, t matrix.Target, name string) string {
 	return path.Join(string(pass), t.Slug(), name)
 }
 
-func rejectedFile(pass build.Pass, name string) string {
+func rejectedFile(pass pass.Pass, name string) string {
 	return path.Join(string(pass), "files", name)
 }

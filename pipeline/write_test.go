@@ -11,7 +11,7 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/archive"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // TestStoredBytesChanged: what was compared is what is shipped, or nothing is.
@@ -26,7 +26,7 @@ func TestStoredBytesChanged(t *testing.T) {
 	p := pack{matrix.Target{OS: "linux", Arch: "amd64"}, matrix.ArchivePlan{}}
 	copyOut := func(name string) error { return o.copyOut(a, filepath.Join(t.TempDir(), "bin", name)) }
 	pack := func(f archive.Format) error {
-		return archive.Write(io.Discard, f, time.Unix(1e9, 0), o.members(p, []report.Binary{{Name: "tool", A: d, Size: size}}))
+		return archive.Write(io.Discard, f, time.Unix(1e9, 0), o.members(p, []record.Binary{{Name: "tool", A: d, Size: size}}))
 	}
 	if err := copyOut("good"); err != nil {
 		t.Error(err)

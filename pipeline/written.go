@@ -18,7 +18,7 @@ import (
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // Bounds of what is read to see whether twice has written it, in bytes.
@@ -100,7 +100,7 @@ func isEmpty(root *os.Root) (bool, error) {
 type own struct {
 	dir      string
 	root     *os.Root
-	rec      *report.Record
+	rec      *record.Record
 	contents *Contents
 	folders  []string
 	// key is what the bundles call the key that signed them, from the first of them on.
@@ -111,7 +111,7 @@ type own struct {
 // in two ways: so one that was edited is found by its form, its bundle, or by the files
 // of which it says something else.
 func openOwn(dir string, root *os.Root) (*own, error) {
-	data, err := artifact.ReadRegular(root, RecordName, report.MaxSize)
+	data, err := artifact.ReadRegular(root, RecordName, record.MaxSize)
 	if err != nil {
 		return nil, foreign("%s was not written by twice: it has no %s", dir, RecordName)
 	}
@@ -121,7 +121,7 @@ func openOwn(dir string, root *os.Root) (*own, error) {
 	if err := json.Unmarshal(data, &any); err != nil || !strings.HasPrefix(any.Schema, "twice.release/") {
 		return nil, foreign("%s was not written by twice: its %s is another's", dir, RecordName)
 	}
-	rec, err := report.Decode(data)
+	rec, err := record.Decode(data)
 	var contents *Contents
 	if err == nil {
 		contents, err = ContentsOf(rec)

@@ -19,14 +19,14 @@ import (
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/image"
-	"github.com/twicebuild/twice/pipeline/oci"
+	"github.com/twicebuild/twice/pipeline/image/oci"
 	"github.com/twicebuild/twice/pipeline/output"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
@@ -34,22 +34,22 @@ const bin = "bin/linux_amd64/p"
 
 // ownRecord is that of a release of p, and the files of which it speaks; with another
 // verdict than reproduced, of what was rejected.
-func ownRecord(t *testing.T, verdict compare.Verdict) (*report.Record, map[string]string) {
+func ownRecord(t *testing.T, verdict compare.Verdict) (*record.Record, map[string]string) {
 	t.Helper()
 	at := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
 	target := matrix.Target{OS: "linux", Arch: "amd64"}
-	rec := &report.Record{
-		Schema: report.SchemaName, Project: "p", Version: "1.0.0", Tool: report.Tool{Version: "1.0.0", Go: "go1.26.8"},
-		Source: report.Source{
+	rec := &record.Record{
+		Schema: record.SchemaName, Project: "p", Version: "1.0.0", Tool: record.Tool{Version: "1.0.0", Go: "go1.26.8"},
+		Source: record.Source{
 			Source: recipe.Source{Commit: strings.Repeat("6", 40), Tree: strings.Repeat("7", 40), Dir: "."}, Time: at,
 			ConfigFile: "release.toml", Config: artifact.Of(nil),
 		},
 		Epoch: at.Unix(), Toolchain: recipe.Toolchain{Version: "go1.26.8"}, Verdict: verdict,
-		Varying: report.Varying{
-			Host:        report.Host{OS: "linux", Arch: "amd64", CPUs: 2},
-			Toolchain:   report.Toolchain{From: "installed", Published: true, Sum: "h1:" + strings.Repeat("A", 43) + "="},
-			Confinement: build.Confinement{NetworkCut: "none", Missing: []string{}},
-			Variations:  []build.Variation{{Name: "umask", Varied: true, A: "022", B: "077"}},
+		Varying: record.Varying{
+			Host:        record.Host{OS: "linux", Arch: "amd64", CPUs: 2},
+			Toolchain:   record.Toolchain{From: "installed", Published: true, Sum: "h1:" + strings.Repeat("A", 43) + "="},
+			Confinement: pass.Confinement{NetworkCut: "none", Missing: []string{}},
+			Variations:  []pass.Variation{{Name: "umask", Varied: true, A: "022", B: "077"}},
 			Started:     at, Finished: at.Add(time.Minute),
 		},
 	}
@@ -58,10 +58,10 @@ func ownRecord(t *testing.T, verdict compare.Verdict) (*report.Record, map[strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := report.Binary{Name: "p", Target: target, Recipe: r, RecipeDigest: digest, Verdict: verdict, A: artifact.Of([]byte("a")), B: artifact.Of([]byte("a")), Size: 1, Compilations: compare.GraphResult{Packages: 3, Reproduced: 3}}
+	b := record.Binary{Name: "p", Target: target, Recipe: r, RecipeDigest: digest, Verdict: verdict, A: artifact.Of([]byte("a")), B: artifact.Of([]byte("a")), Size: 1, Compilations: compare.GraphResult{Packages: 3, Reproduced: 3}}
 	files := map[string]string{}
 	if verdict.Pass() {
-		rec.Binaries = []report.Binary{b}
+		rec.Binaries = []record.Binary{b}
 		for name, kind := range map[string]artifact.Kind{bin: artifact.Binary, "SHA256SUMS": artifact.Checksums, "sbom/linux_amd64/p.cdx.json": artifact.SBOM} {
 			files[name] = map[artifact.Kind]string{artifact.Binary: "a", artifact.Checksums: "sums", artifact.SBOM: "{}"}[kind]
 			rec.Artifacts = append(rec.Artifacts, artifact.Artifact{Name: name, Kind: kind, Digest: artifact.Of([]byte(files[name])), Size: int64(len(files[name]))})
@@ -85,8 +85,8 @@ func ownRecord(t *testing.T, verdict compare.Verdict) (*report.Record, map[strin
 		}
 	} else {
 		b.B = artifact.Of([]byte("b"))
-		rec.Binaries = []report.Binary{b}
-		rec.Files = []report.File{{Name: "doc/x", Verdict: compare.Differs, A: b.A, B: b.B}, {Name: "doc/y", Verdict: compare.Reproduced, A: b.A, B: b.A}}
+		rec.Binaries = []record.Binary{b}
+		rec.Files = []record.File{{Name: "doc/x", Verdict: compare.Differs, A: b.A, B: b.B}, {Name: "doc/y", Verdict: compare.Reproduced, A: b.A, B: b.A}}
 		maps.Copy(files, map[string]string{"A/linux_amd64/p": "a", "B/linux_amd64/p": "b", "A/files/doc/x": "a", "B/files/doc/x": "b"})
 	}
 	return rec, files
@@ -108,7 +108,7 @@ func message(hint string, digest []byte) string {
 }
 
 // ownFiles are the files of a folder with that record.
-func ownFiles(t *testing.T, rec *report.Record, files map[string]string) map[string]string {
+func ownFiles(t *testing.T, rec *record.Record, files map[string]string) map[string]string {
 	t.Helper()
 	data, err := rec.Encode()
 	if err != nil {

@@ -15,11 +15,11 @@ import (
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/image"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // Provenance is a provenance predicate
@@ -71,7 +71,7 @@ type Metadata struct {
 type ExternalParameters struct {
 	Config ConfigFile `json:"config"`
 	// Partial is there if Targets are not all of the release file.
-	Partial  *report.Partial `json:"partial,omitempty"`
+	Partial  *record.Partial `json:"partial,omitempty"`
 	Snapshot bool            `json:"snapshot"`
 	Source   Source          `json:"source"`
 	// SourceDateEpoch is there if the user's environment set SOURCE_DATE_EPOCH
@@ -147,7 +147,7 @@ type toolchainNotes struct {
 // artifacts of rec, its images and their manifests. rec has to be what is written as release.json, byte for byte,
 // since its digest is among the byproducts. A record of builds that were not
 // reproduced has no artifacts, and so no provenance.
-func NewProvenance(rec *report.Record, run Run) (intoto.Statement, error) {
+func NewProvenance(rec *record.Record, run Run) (intoto.Statement, error) {
 	s, err := newProvenance(rec, run)
 	if err != nil {
 		return intoto.Statement{}, fmt.Errorf("provenance: %w", err)
@@ -155,7 +155,7 @@ func NewProvenance(rec *report.Record, run Run) (intoto.Statement, error) {
 	return s, nil
 }
 
-func newProvenance(rec *report.Record, run Run) (intoto.Statement, error) {
+func newProvenance(rec *record.Record, run Run) (intoto.Statement, error) {
 	record, err := rec.Encode()
 	if err != nil {
 		return intoto.Statement{}, err
@@ -183,13 +183,13 @@ func newProvenance(rec *report.Record, run Run) (intoto.Statement, error) {
 	for _, b := range rec.Binaries {
 		in.Recipes = append(in.Recipes, Recipe{Digest: sha256Set(b.RecipeDigest), Recipe: b.Recipe})
 		byproducts = append(byproducts,
-			passDescriptor(passName(build.A, b.Target, b.Name), b.A, b.Verdict),
-			passDescriptor(passName(build.B, b.Target, b.Name), b.B, b.Verdict))
+			passDescriptor(passName(pass.A, b.Target, b.Name), b.A, b.Verdict),
+			passDescriptor(passName(pass.B, b.Target, b.Name), b.B, b.Verdict))
 	}
 	for _, f := range rec.Files {
 		byproducts = append(byproducts,
-			passDescriptor(fileName(build.A, f.Name), f.A, f.Verdict),
-			passDescriptor(fileName(build.B, f.Name), f.B, f.Verdict))
+			passDescriptor(fileName(pass.A, f.Name), f.A, f.Verdict),
+			passDescriptor(fileName(pass.B, f.Name), f.B, f.Verdict))
 	}
 	ext.Targets = in.targets()
 	notes, err := intoto.Annotations(circumstances(rec))
@@ -246,7 +246,7 @@ const timeFormat = "2006-01-02T15:04:05Z"
 
 // subjects are the artifacts and, of each image, its index and its manifests,
 // named repository:tag and repository:tag#platform.
-func subjects(rec *report.Record) []intoto.Subject {
+func subjects(rec *record.Record) []intoto.Subject {
 	var s []intoto.Subject
 	for _, a := range rec.Artifacts {
 		s = append(s, intoto.Subject{Name: a.Name, Digest: a.Digest})
@@ -272,7 +272,7 @@ func (in *InternalParameters) targets() []matrix.Target {
 	return list
 }
 
-func toolchainOf(rec *report.Record) (intoto.Descriptor, error) {
+func toolchainOf(rec *record.Record) (intoto.Descriptor, error) {
 	tc := rec.Varying.Toolchain
 	d := intoto.Descriptor{Name: "toolchain"}
 	var err error
@@ -545,7 +545,7 @@ func (d *RunDetails) check(p *Provenance, s intoto.Statement) error {
 	rest := d.Byproducts
 	for _, r := range p.Internal.Recipes {
 		t, name := r.Recipe.Target, r.Recipe.Binary
-		a, err := checkPasses(rest, passName(build.A, t, name), passName(build.B, t, name))
+		a, err := checkPasses(rest, passName(pass.A, t, name), passName(pass.B, t, name))
 		if err != nil {
 			return err
 		}
@@ -555,11 +555,11 @@ func (d *RunDetails) check(p *Provenance, s intoto.Statement) error {
 		rest = rest[2:]
 	}
 	for ; len(rest) > 1; rest = rest[2:] {
-		name, ok := strings.CutPrefix(rest[0].Name, fileName(build.A, ""))
+		name, ok := strings.CutPrefix(rest[0].Name, fileName(pass.A, ""))
 		if !ok {
 			return fmt.Errorf("byproducts: %.200q: unknown", rest[0].Name)
 		}
-		if _, err := checkPasses(rest, fileName(build.A, name), fileName(build.B, name)); err != nil {
+		if _, err := checkPasses(rest, fileName(pass.A, name), fileName(pass.B, name)); err != nil {
 			return err
 		}
 	}

@@ -8,10 +8,10 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 var (
@@ -27,24 +27,24 @@ func digest(of string) artifact.Digest { return artifact.Of([]byte(of)) }
 
 // release is the record of a release with everything that one can have, but for
 // what the cases of records change.
-func release(t testing.TB) *report.Record {
+func release(t testing.TB) *record.Record {
 	t.Helper()
-	rec := &report.Record{
-		Schema: report.SchemaName, Project: "hello", Version: "1.2.3", Tag: "v1.2.3",
-		Tool: report.Tool{Version: "0.3.0", Go: "go1.26.8"},
-		Source: report.Source{
+	rec := &record.Record{
+		Schema: record.SchemaName, Project: "hello", Version: "1.2.3", Tag: "v1.2.3",
+		Tool: record.Tool{Version: "0.3.0", Go: "go1.26.8"},
+		Source: record.Source{
 			Source: recipe.Source{Commit: commit, Dir: ".", Tree: tree}, Time: at,
 			ConfigFile: "release.toml", Config: digest("release.toml"),
 		},
 		Epoch: at.Unix(), Toolchain: recipe.Toolchain{Version: "go1.26.8"}, Verdict: compare.Reproduced,
-		Files: []report.File{{Name: "LICENSE", Verdict: compare.Reproduced, A: digest("LICENSE"), B: digest("LICENSE")}},
-		Varying: report.Varying{
+		Files: []record.File{{Name: "LICENSE", Verdict: compare.Reproduced, A: digest("LICENSE"), B: digest("LICENSE")}},
+		Varying: record.Varying{
 			Repository:  "https://example.com/hello.git",
-			Host:        report.Host{OS: "linux", Arch: "amd64", CPUs: 2},
-			Toolchain:   report.Toolchain{From: "installed", Published: true, Sum: h1(0), GoEnv: "GOTOOLCHAIN=local"},
-			Modules:     report.Modules{SumDB: "sum.example.com"},
-			Confinement: build.Confinement{Namespaces: true, Landlock: 7, NetworkCut: "none", Missing: []string{}},
-			Variations: []build.Variation{
+			Host:        record.Host{OS: "linux", Arch: "amd64", CPUs: 2},
+			Toolchain:   record.Toolchain{From: "installed", Published: true, Sum: h1(0), GoEnv: "GOTOOLCHAIN=local"},
+			Modules:     record.Modules{SumDB: "sum.example.com"},
+			Confinement: pass.Confinement{Namespaces: true, Landlock: 7, NetworkCut: "none", Missing: []string{}},
+			Variations: []pass.Variation{
 				{Name: "source path", Varied: true, A: "/a/src", B: "/b/tree"},
 				{Name: "user", Varied: true, A: "1000", B: "4242"},
 				{Name: "time zone", Varied: true, A: "Etc/GMT+12", B: "Pacific/Kiritimati"},
@@ -67,7 +67,7 @@ func release(t testing.TB) *report.Record {
 				Modules: modules, Schema: recipe.Schema, Source: rec.Source.Source, Target: target, Toolchain: rec.Toolchain,
 			}
 			slices.Sort(r.Env)
-			rec.Binaries = append(rec.Binaries, report.Binary{
+			rec.Binaries = append(rec.Binaries, record.Binary{
 				Name: r.Binary, Target: target, Recipe: r, Verdict: compare.Reproduced,
 				A: digest(target.Slug() + name), B: digest(target.Slug() + name), Size: 7,
 				Compilations: compare.GraphResult{Packages: 30, Reproduced: 30},
@@ -90,7 +90,7 @@ func release(t testing.TB) *report.Record {
 }
 
 // seal brings the recipes of rec in line with the rest of it.
-func seal(t testing.TB, rec *report.Record) *report.Record {
+func seal(t testing.TB, rec *record.Record) *record.Record {
 	t.Helper()
 	for i := range rec.Binaries {
 		b := &rec.Binaries[i]
@@ -107,7 +107,7 @@ func seal(t testing.TB, rec *report.Record) *report.Record {
 }
 
 // releases are records of releases, by the name of their golden file.
-func releases(t testing.TB) map[string]*report.Record {
+func releases(t testing.TB) map[string]*record.Record {
 	module := release(t)
 	module.Source.Source = recipe.Source{Dir: ".", Module: "example.com/Hello", Sum: h1(4), Version: "v1.2.3"}
 	module.Varying.Repository, module.Files = "", nil // the tag is the version
@@ -119,21 +119,21 @@ func releases(t testing.TB) map[string]*report.Record {
 	snapshot.Varying.Repository = "git@example.com:team/hello.git"
 	snapshot.Toolchain.Sum = h1(0)
 	snapshot.Varying.Toolchain.Published, snapshot.Varying.Toolchain.GoEnv = false, ""
-	snapshot.Varying.Confinement = build.Confinement{Missing: []string{"namespaces: not on this system"}}
+	snapshot.Varying.Confinement = pass.Confinement{Missing: []string{"namespaces: not on this system"}}
 	snapshot.Binaries[0].Recipe.Hooks, snapshot.Binaries[0].Recipe.Epoch = [][]string{{"go", "generate"}}, 1
 	snapshot.Source.ConfigUncommitted = true
 	partial := release(t)
-	partial.Partial = &report.Partial{LeftOut: []matrix.Target{{OS: "darwin", Arch: "arm64"}, {OS: "linux", Arch: "arm", Variant: "7"}}}
+	partial.Partial = &record.Partial{LeftOut: []matrix.Target{{OS: "darwin", Arch: "arm64"}, {OS: "linux", Arch: "arm", Variant: "7"}}}
 	vendored := []recipe.Module{{Path: "golang.org/x/sys", Version: "v0.49.0"}}
 	for i := range snapshot.Binaries {
 		snapshot.Binaries[i].Recipe.Modules = vendored
 	}
 	snapshot.Binaries[1].Verdict, snapshot.Binaries[1].B = compare.Equivalent, digest("the same after a normalization")
-	return map[string]*report.Record{"release": release(t), "module": seal(t, module), "partial": seal(t, partial), "snapshot": seal(t, snapshot)}
+	return map[string]*record.Record{"release": release(t), "module": seal(t, module), "partial": seal(t, partial), "snapshot": seal(t, snapshot)}
 }
 
 // rejects are records of runs that came to no release.
-func rejects(t testing.TB) map[string]*report.Record {
+func rejects(t testing.TB) map[string]*record.Record {
 	differs := release(t)
 	differs.Verdict, differs.Artifacts = compare.Differs, nil
 	b := &differs.Binaries[1]
@@ -147,5 +147,5 @@ func rejects(t testing.TB) map[string]*report.Record {
 	b = &undetermined.Binaries[0]
 	b.Verdict, b.B, b.Reason = compare.Undetermined, "", "pass B: go build: exit status 1"
 	b.Compilations = compare.GraphResult{Packages: 30}
-	return map[string]*report.Record{"differs": seal(t, differs), "undetermined": seal(t, undetermined)}
+	return map[string]*record.Record{"differs": seal(t, differs), "undetermined": seal(t, undetermined)}
 }

@@ -29,10 +29,10 @@ import (
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/purl"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // The types of the predicates.
@@ -72,9 +72,9 @@ type Compilations struct {
 // Circumstances are those of the double build: the annotations of the record in
 // a provenance, and of the test in a test result.
 type Circumstances struct {
-	Compilations []Compilations    `json:"compilations"`
-	Confinement  build.Confinement `json:"confinement"`
-	Variations   []Variation       `json:"variations"`
+	Compilations []Compilations   `json:"compilations"`
+	Confinement  pass.Confinement `json:"confinement"`
+	Variations   []Variation      `json:"variations"`
 }
 
 // Varied tells whether the thing with that name was varied.
@@ -82,7 +82,7 @@ func (c Circumstances) Varied(name string) bool {
 	return slices.ContainsFunc(c.Variations, func(v Variation) bool { return v.Name == name && v.Varied })
 }
 
-func circumstances(rec *report.Record) Circumstances {
+func circumstances(rec *record.Record) Circumstances {
 	c := Circumstances{Compilations: []Compilations{}, Confinement: rec.Varying.Confinement, Variations: []Variation{}}
 	if c.Confinement.Missing == nil {
 		c.Confinement.Missing = []string{}
@@ -202,12 +202,12 @@ func gitURI(repository, commit string) (string, error) {
 }
 
 // passName is the name of what a pass built, as below dist.rejected.
-func passName(pass build.Pass, t matrix.Target, binary string) string {
+func passName(pass pass.Pass, t matrix.Target, binary string) string {
 	return string(pass) + "/" + t.Slug() + "/" + binary
 }
 
 // fileName is the name of a file of the source tree as a pass left it.
-func fileName(pass build.Pass, name string) string { return string(pass) + "/files/" + name }
+func fileName(pass pass.Pass, name string) string { return string(pass) + "/files/" + name }
 
 // passDescriptor refers to what a pass made.
 func passDescriptor(name string, d artifact.Digest, v compare.Verdict) intoto.Descriptor {
@@ -234,7 +234,7 @@ func IsOurs(s intoto.Statement) bool {
 // Matches returns an error if s is what twice says of a release, as [IsOurs] tells, and
 // not of that of rec: the provenance or the result of the double build is made anew from
 // the record and compared. Only who ran it, which no record states, is taken from s.
-func Matches(s intoto.Statement, rec *report.Record) error {
+func Matches(s intoto.Statement, rec *record.Record) error {
 	want, err := derived(s, rec)
 	if err != nil || want == nil {
 		return err
@@ -254,7 +254,7 @@ func Matches(s intoto.Statement, rec *report.Record) error {
 }
 
 // derived makes a statement of ours anew; of others it returns nil.
-func derived(s intoto.Statement, rec *report.Record) (*intoto.Statement, error) {
+func derived(s intoto.Statement, rec *record.Record) (*intoto.Statement, error) {
 	var want intoto.Statement
 	switch s.PredicateType {
 	case ProvenanceType:

@@ -18,7 +18,7 @@ import (
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/recipe"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 var update = flag.Bool("update", false, "write the golden files and the build type's example")
@@ -59,7 +59,7 @@ func golden(t *testing.T, path string, s intoto.Statement) {
 	}
 }
 
-func provenance(t testing.TB, rec *report.Record, run Run) intoto.Statement {
+func provenance(t testing.TB, rec *record.Record, run Run) intoto.Statement {
 	t.Helper()
 	s, err := NewProvenance(rec, run)
 	if err != nil {
@@ -68,7 +68,7 @@ func provenance(t testing.TB, rec *report.Record, run Run) intoto.Statement {
 	return s
 }
 
-func testResult(t testing.TB, rec *report.Record) intoto.Statement {
+func testResult(t testing.TB, rec *record.Record) intoto.Statement {
 	t.Helper()
 	s, err := NewTestResult(rec, "")
 	if err != nil {
@@ -200,7 +200,7 @@ var confinement = map[string]string{
 func TestMutatedProvenance(t *testing.T) {
 	rec := release(t)
 	// One binary for each target is enough.
-	rec.Binaries = []report.Binary{rec.Binaries[0], rec.Binaries[2]}
+	rec.Binaries = []record.Binary{rec.Binaries[0], rec.Binaries[2]}
 	s := provenance(t, rec, Run{Invocation: "0b5ad1f4"})
 	free := map[string]bool{}
 	total := 0
@@ -257,7 +257,7 @@ func TestRecipeSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, record := defs(data), defs(report.Schema())
+	ours, record := defs(data), defs(record.Schema())
 	if len(ours) < 5 {
 		t.Fatalf("%d definitions", len(ours))
 	}
@@ -306,19 +306,19 @@ func TestRefusedRecords(t *testing.T) {
 	if _, err := NewTestResult(nothing, ""); !errors.Is(err, ErrNothingBuilt) {
 		t.Errorf("nothing was built: %v", err)
 	}
-	for what, change := range map[string]func(*report.Record){
-		"not an h1: hash":          func(r *report.Record) { r.Varying.Toolchain.Sum = "h1:short" },
-		"not an address":           func(r *report.Record) { r.Varying.Repository = "nowhere" },
+	for what, change := range map[string]func(*record.Record){
+		"not an h1: hash":          func(r *record.Record) { r.Varying.Toolchain.Sum = "h1:short" },
+		"not an address":           func(r *record.Record) { r.Varying.Repository = "nowhere" },
 		"not a URI":                nil,
-		"different hashes":         func(r *report.Record) { r.Binaries[1].Recipe.Modules = modulesWith(r, h1(9)) },
-		"the recipe of hello":      func(r *report.Record) { r.Varying.Toolchain.Published = false },
-		"uncommitted changes":      func(r *report.Record) { r.Source.Dirty = true },
-		"want a reason":            func(r *report.Record) { r.Varying.Variations[0].Varied = false },
-		"not times in order":       func(r *report.Record) { r.Varying.Finished = at },
-		"want those of twice and":  func(r *report.Record) { r.Tool.Go = "" },
-		"a hash without a version": func(r *report.Record) { r.Binaries[0].Recipe.Modules[0].Version = "" },
-		"31 of 30 packages":        func(r *report.Record) { r.Binaries[0].Compilations.Reproduced = 31 },
-		"release record: ":         func(r *report.Record) { r.Binaries[0].B = digest("x") },
+		"different hashes":         func(r *record.Record) { r.Binaries[1].Recipe.Modules = modulesWith(r, h1(9)) },
+		"the recipe of hello":      func(r *record.Record) { r.Varying.Toolchain.Published = false },
+		"uncommitted changes":      func(r *record.Record) { r.Source.Dirty = true },
+		"want a reason":            func(r *record.Record) { r.Varying.Variations[0].Varied = false },
+		"not times in order":       func(r *record.Record) { r.Varying.Finished = at },
+		"want those of twice and":  func(r *record.Record) { r.Tool.Go = "" },
+		"a hash without a version": func(r *record.Record) { r.Binaries[0].Recipe.Modules[0].Version = "" },
+		"31 of 30 packages":        func(r *record.Record) { r.Binaries[0].Compilations.Reproduced = 31 },
+		"release record: ":         func(r *record.Record) { r.Binaries[0].B = digest("x") },
 	} {
 		rec, run := release(t), Run{}
 		if change == nil {
@@ -337,7 +337,7 @@ func TestRefusedRecords(t *testing.T) {
 
 // modulesWith returns the modules of the second recipe with another hash of the
 // last one.
-func modulesWith(r *report.Record, sum string) []recipe.Module {
+func modulesWith(r *record.Record, sum string) []recipe.Module {
 	list := slices.Clone(r.Binaries[1].Recipe.Modules)
 	list[len(list)-1].Sum = sum
 	return list
@@ -379,7 +379,7 @@ func TestNothingCompiled(t *testing.T) {
 }
 
 func TestMutatedTestResult(t *testing.T) {
-	for name, rec := range map[string]*report.Record{"passed": release(t), "failed": rejects(t)["differs"]} {
+	for name, rec := range map[string]*record.Record{"passed": release(t), "failed": rejects(t)["differs"]} {
 		s, err := NewTestResult(rec, "https://ci.example.com/runs/7")
 		if err != nil {
 			t.Fatal(err)
@@ -525,7 +525,7 @@ func TestDirHash(t *testing.T) {
 // accepted as ours says what its bytes say.
 func FuzzProvenance(f *testing.F) {
 	// Small documents, of which many are tried.
-	small := func(rec *report.Record) *report.Record {
+	small := func(rec *record.Record) *record.Record {
 		rec.Binaries = rec.Binaries[:2]
 		for i := range rec.Binaries {
 			r := &rec.Binaries[i].Recipe

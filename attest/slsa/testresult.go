@@ -11,9 +11,9 @@ import (
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // The results of a double build. A test result may also say WARNED, which ours
@@ -70,7 +70,7 @@ var ErrNothingBuilt = errors.New("no pass built anything")
 // have below dist.rejected: A/<os>_<arch>/<binary>, B/files/<name>. If they built
 // nothing at all, the error is [ErrNothingBuilt]: a statement needs a subject.
 // url is that of the run, or empty.
-func NewTestResult(rec *report.Record, url string) (intoto.Statement, error) {
+func NewTestResult(rec *record.Record, url string) (intoto.Statement, error) {
 	s, err := newTestResult(rec, url)
 	if err != nil {
 		return intoto.Statement{}, fmt.Errorf("test result: %w", err)
@@ -78,7 +78,7 @@ func NewTestResult(rec *report.Record, url string) (intoto.Statement, error) {
 	return s, nil
 }
 
-func newTestResult(rec *report.Record, url string) (intoto.Statement, error) {
+func newTestResult(rec *record.Record, url string) (intoto.Statement, error) {
 	if _, err := rec.Encode(); err != nil { // which sees contradictions
 		return intoto.Statement{}, err
 	}
@@ -103,13 +103,13 @@ func newTestResult(rec *report.Record, url string) (intoto.Statement, error) {
 	for _, b := range rec.Binaries {
 		count(testName(b.Target, b.Name), b.Verdict)
 		t.Configuration = append(t.Configuration, intoto.Descriptor{Name: recipeName(b.Target, b.Name), Digest: sha256Set(b.RecipeDigest)})
-		built(passName(build.A, b.Target, b.Name), b.A)
-		built(passName(build.B, b.Target, b.Name), b.B)
+		built(passName(pass.A, b.Target, b.Name), b.A)
+		built(passName(pass.B, b.Target, b.Name), b.B)
 	}
 	for _, f := range rec.Files {
 		count(filesTest+f.Name, f.Verdict)
-		built(fileName(build.A, f.Name), f.A)
-		built(fileName(build.B, f.Name), f.B)
+		built(fileName(pass.A, f.Name), f.A)
+		built(fileName(pass.B, f.Name), f.B)
 	}
 	if rec.Verdict.Pass() {
 		t.Result = Passed

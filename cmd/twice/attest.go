@@ -23,7 +23,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/purl"
 	"github.com/twicebuild/twice/pipeline/rebuild"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
 
@@ -77,7 +77,7 @@ type attester struct {
 	signer pipeline.Signer
 	dir    string
 	by     string // the verifier's URI, or empty
-	tool   report.Tool
+	tool   record.Tool
 }
 
 // attester returns who signs, or nil if nobody is asked to.

@@ -18,7 +18,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/rebuild"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
 
@@ -43,8 +43,8 @@ func (*notary) SignFile(context.Context, string, []byte) ([]byte, error) {
 func newAttester(t *testing.T, n *notary) *attester {
 	t.Helper()
 	return &attester{
-		app:    &app{now: func() time.Time { return time.Unix(0, 0) }, progress: &report.Progress{W: io.Discard, Now: time.Now}},
-		signer: n, dir: t.TempDir(), tool: report.Tool{Version: "1", Go: "go1.26.8"},
+		app:    &app{now: func() time.Time { return time.Unix(0, 0) }, progress: &record.Progress{W: io.Discard, Now: time.Now}},
+		signer: n, dir: t.TempDir(), tool: record.Tool{Version: "1", Go: "go1.26.8"},
 	}
 }
 

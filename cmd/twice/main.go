@@ -25,14 +25,14 @@ import (
 	"golang.org/x/term"
 
 	"github.com/twicebuild/twice/pipeline"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/host"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 func main() {
-	build.Main()
+	pass.Main()
 	os.Exit(run())
 }
 
@@ -121,7 +121,7 @@ type app struct {
 	width          int
 	// ask reads a line from the terminal without showing it; nil without one.
 	ask      func(ctx context.Context, prompt string) ([]byte, error)
-	progress *report.Progress
+	progress *record.Progress
 
 	dir, config, out, cache, module string
 	timeout                         time.Duration
@@ -251,7 +251,7 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
 	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.publishCmd(), a.verifyCmd(), a.rebuildCmd(), a.inspectCmd(), a.explainCmd(), a.keygenCmd(), a.lockCmd(), a.cacheCmd(), a.schemaCmd(), a.versionCmd())
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
-		a.progress = &report.Progress{W: a.stderr, Now: a.now}
+		a.progress = &record.Progress{W: a.stderr, Now: a.now}
 		if !a.plain {
 			a.progress.Width = a.width
 		}
@@ -290,7 +290,7 @@ func (a *app) sourceFlags(c *cobra.Command) *cobra.Command {
 	c.Flags().StringVar(&a.out, "out", "dist", "the `DIR` to write")
 	c.Flags().StringVar(&a.module, "module", "", "build `PATH@VERSION` of the module proxy instead of a commit")
 	c.Flags().StringArrayVar(&a.targets, "target", nil, "only targets that match `GLOB`, such as 'linux/*' (may be repeated)")
-	c.Flags().DurationVar(&a.timeout, "timeout", build.Time, "the time for each hook, and for each build of a target (0: no bound)")
+	c.Flags().DurationVar(&a.timeout, "timeout", pass.Time, "the time for each hook, and for each build of a target (0: no bound)")
 	c.Flags().StringVar(&a.cache, "cache", "", "the `DIR` for toolchains and workspaces (default: twice in the user's cache folder)")
 	return c
 }
@@ -425,8 +425,8 @@ func find(name string, dirs []string) (string, error) {
 }
 
 // toolVersion is what this twice calls itself.
-func toolVersion() report.Tool {
-	t := report.Tool{Version: version, Go: runtime.Version()}
+func toolVersion() record.Tool {
+	t := record.Tool{Version: version, Go: runtime.Version()}
 	if info, ok := debug.ReadBuildInfo(); ok && t.Version == "" {
 		t.Version = strings.TrimPrefix(info.Main.Version, "v")
 	}

@@ -34,13 +34,13 @@ import (
 	"golang.org/x/mod/zip"
 
 	"github.com/twicebuild/twice/pipeline"
-	"github.com/twicebuild/twice/pipeline/build"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // The scripts run this binary as twice, and so do the confined children.
 func TestMain(m *testing.M) {
-	build.Main()
+	pass.Main()
 	testscript.Main(m, map[string]func(){"twice": func() { os.Exit(run()) }})
 }
 
@@ -112,7 +112,7 @@ type world struct {
 	// cache is the user's cache folder: the proof of the toolchain is made once.
 	cache       string
 	settings    []string // of the go command: where modules come from
-	confinement build.Confinement
+	confinement pass.Confinement
 }
 
 func newWorld(t *testing.T) world {
@@ -146,7 +146,7 @@ func newWorld(t *testing.T) world {
 			}
 		}
 	}
-	if w.confinement, err = build.Probe(context.Background(), t.TempDir(), filepath.SplitList(os.Getenv("PATH"))); err != nil {
+	if w.confinement, err = pass.Probe(context.Background(), t.TempDir(), filepath.SplitList(os.Getenv("PATH"))); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -280,9 +280,9 @@ func cmdSameRelease(ts *testscript.TestScript, neg bool, args []string) {
 				t[name] = "" // no signature is like another
 			}
 		}
-		rec, err := report.Decode([]byte(t["release.json"]))
+		rec, err := record.Decode([]byte(t["release.json"]))
 		ts.Check(err)
-		rec.Varying = report.Varying{}
+		rec.Varying = record.Varying{}
 		data, err := rec.Encode()
 		ts.Check(err)
 		t["release.json"] = string(data)

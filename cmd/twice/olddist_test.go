@@ -13,10 +13,10 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // writeOldDist makes a folder that an earlier run has written, unsigned, with an
@@ -34,15 +34,15 @@ func writeOldDist(dir string) error {
 		return err
 	}
 	old := artifact.Of([]byte("old"))
-	rec := &report.Record{
-		Schema: report.SchemaName, Project: "p", Version: "0.0.1", Snapshot: true, Epoch: at.Unix(), Toolchain: r.Toolchain, Verdict: compare.Reproduced,
-		Source: report.Source{Source: src, Time: at, ConfigFile: "release.toml", Config: old},
-		Binaries: []report.Binary{{
+	rec := &record.Record{
+		Schema: record.SchemaName, Project: "p", Version: "0.0.1", Snapshot: true, Epoch: at.Unix(), Toolchain: r.Toolchain, Verdict: compare.Reproduced,
+		Source: record.Source{Source: src, Time: at, ConfigFile: "release.toml", Config: old},
+		Binaries: []record.Binary{{
 			Name: "p", Target: target, Recipe: r, RecipeDigest: digest, Verdict: compare.Reproduced, A: old, B: old,
 			Compilations: compare.GraphResult{Packages: 1, Reproduced: 1},
 		}},
 		Artifacts: []artifact.Artifact{{Name: "old.tar.gz", Kind: artifact.Archive, Digest: old, Size: 3}},
-		Varying:   report.Varying{Confinement: build.Confinement{Missing: []string{}}, Started: at, Finished: at},
+		Varying:   record.Varying{Confinement: pass.Confinement{Missing: []string{}}, Started: at, Finished: at},
 	}
 	data, err := rec.Encode()
 	if err != nil {

@@ -20,9 +20,9 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/oci"
-	"github.com/twicebuild/twice/pipeline/publish"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/image/oci"
+	"github.com/twicebuild/twice/pipeline/record"
+	"github.com/twicebuild/twice/pipeline/registry"
 )
 
 // publishDoc is what `twice publish --json` prints.
@@ -48,8 +48,8 @@ func insecureFlag(c *cobra.Command, insecure *bool) {
 }
 
 // registry is how registries are reached.
-func (a *app) registry(insecure bool) publish.Options {
-	return publish.Options{Transport: a.transport, Keychain: authn.DefaultKeychain, Insecure: insecure}
+func (a *app) registry(insecure bool) registry.Options {
+	return registry.Options{Transport: a.transport, Keychain: authn.DefaultKeychain, Insecure: insecure}
 }
 
 func (a *app) publishCmd() *cobra.Command {
@@ -96,18 +96,18 @@ the images have to be those that the signed statements name, whoever signed them
 
 // publish pushes the images of dist, which has to be what was signed: by those in
 // trust or, if that is nil, by somebody.
-func (a *app) publish(ctx context.Context, dist string, opt publish.Options, trust *attest.Trust) error {
+func (a *app) publish(ctx context.Context, dist string, opt registry.Options, trust *attest.Trust) error {
 	if err := isDist(dist); err != nil {
 		return err
 	}
-	data, err := artifact.ReadNamed(filepath.Join(dist, pipeline.RecordName), report.MaxSize)
+	data, err := artifact.ReadNamed(filepath.Join(dist, pipeline.RecordName), record.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
 		return fault.Usage(err, "make a release first: twice release")
 	}
 	if err != nil {
 		return err
 	}
-	rec, err := report.Decode(data)
+	rec, err := record.Decode(data)
 	if err != nil {
 		return err
 	}
@@ -129,10 +129,10 @@ func (a *app) publish(ctx context.Context, dist string, opt publish.Options, tru
 	if trust == nil {
 		a.progress.Line("not checked: who signed %s (that takes --key or --certificate-identity)", short(dist))
 	}
-	opt.Progress = func(p publish.Progress) {
+	opt.Progress = func(p registry.Progress) {
 		a.progress.Stage(fmt.Sprintf("publish: %d of %d blobs, %.1f of %.1f MB", p.Blobs, p.BlobsTotal, float64(p.Bytes)/1e6, float64(p.BytesTotal)/1e6))
 	}
-	res, err := publish.Push(ctx, filepath.Join(dist, pipeline.ImagesName), images, opt)
+	res, err := registry.Push(ctx, filepath.Join(dist, pipeline.ImagesName), images, opt)
 	a.progress.Hide()
 	if err != nil {
 		return err
@@ -177,17 +177,17 @@ func isDist(dist string) error {
 
 // attached returns the images of rec, each with every bundle in dist that says
 // it is about it or about a manifest of it.
-func attached(dist string, rec *report.Record) ([]publish.Image, error) {
-	var images []publish.Image
+func attached(dist string, rec *record.Record) ([]registry.Image, error) {
+	var images []registry.Image
 	for _, img := range rec.Images {
-		images = append(images, publish.Image{Repository: img.Repository, Tags: img.Tags, Digest: img.Digest})
+		images = append(images, registry.Image{Repository: img.Repository, Tags: img.Tags, Digest: img.Digest})
 	}
 	read := int64(0)
 	err := filepath.WalkDir(dist, func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() || !strings.HasSuffix(name, pipeline.BundleSuffix) {
 			return err
 		}
-		data, err := artifact.ReadNamed(name, publish.MaxBundle)
+		data, err := artifact.ReadNamed(name, registry.MaxBundle)
 		if err != nil {
 			return err
 		}
@@ -202,7 +202,7 @@ func attached(dist string, rec *report.Record) ([]publish.Image, error) {
 			}
 			for _, d := range subjects {
 				if claim.PredicateType != "" && claim.About(d) {
-					images[i].Attachments = append(images[i].Attachments, publish.Attachment{
+					images[i].Attachments = append(images[i].Attachments, registry.Attachment{
 						Subject: d, PredicateType: claim.PredicateType, Bundle: data, Created: rec.Source.Time,
 					})
 				}
@@ -219,7 +219,7 @@ func attached(dist string, rec *report.Record) ([]publish.Image, error) {
 			subjects = append(subjects, m.Digest)
 		}
 		for _, d := range subjects {
-			if !slices.ContainsFunc(images[i].Attachments, func(a publish.Attachment) bool {
+			if !slices.ContainsFunc(images[i].Attachments, func(a registry.Attachment) bool {
 				return a.Subject == d && a.PredicateType == pipeline.ImageSignature
 			}) {
 				return nil, fault.Refused(fmt.Errorf("nothing was pushed: %s: the signature of %s:%s is gone (%s)", short(dist), img.Repository, img.Tags[0], d))
@@ -305,7 +305,7 @@ type loopbackHTTP struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (t loopbackHTTP) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != "https" && !publish.Loopback(r.URL.Hostname()) {
+	if r.URL.Scheme != "https" && !registry.Loopback(r.URL.Hostname()) {
 		return nil, fmt.Errorf("plain HTTP to %s: refused", r.URL.Host)
 	}
 	return t.RoundTripper.RoundTrip(r)

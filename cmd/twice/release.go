@@ -14,7 +14,7 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 func (a *app) buildCmd() *cobra.Command {
@@ -195,7 +195,7 @@ func (a *app) verdicts(p *pipeline.Plan, o *pipeline.Outcome) {
 // compilations names the first packages that differ, and how. The action graphs
 // are those of a target: where the main package of the binary is among the first,
 // the others are for other binaries.
-func (a *app) compilations(b report.Binary, main string) {
+func (a *app) compilations(b record.Binary, main string) {
 	g := b.Compilations
 	first := g.Culprits
 	if slices.Contains(first, main) {
@@ -231,7 +231,7 @@ func (a *app) bisections(o *pipeline.Outcome) {
 }
 
 // notVaried says what the verdict does not rest on.
-func (a *app) notVaried(rec *report.Record) {
+func (a *app) notVaried(rec *record.Record) {
 	for _, v := range rec.Varying.Variations {
 		if !v.Varied {
 			a.progress.Line("not varied: %s (%s)", v.Name, v.Reason)
@@ -243,7 +243,7 @@ func (a *app) notVaried(rec *report.Record) {
 }
 
 // summary is the result in one line.
-func summary(rec *report.Record, out string) string {
+func summary(rec *record.Record, out string) string {
 	varied := 0
 	for _, v := range rec.Varying.Variations {
 		if v.Varied {

@@ -7,11 +7,11 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 func (a *app) schemaCmd() *cobra.Command {
-	schemas := map[string]func() []byte{"release.toml": matrix.Schema, "release.json": report.Schema}
+	schemas := map[string]func() []byte{"release.toml": matrix.Schema, "release.json": record.Schema}
 	return &cobra.Command{
 		Use:       "schema {release.toml | release.json}",
 		Short:     "Print the JSON Schema of a file that twice reads or writes",

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/mod/zip"
 
 	"github.com/twicebuild/twice/pipeline"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/publish"
+	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/registry"
 )
 
 // TestStatus makes failures of every kind, for real where that takes no build. A
@@ -82,7 +82,7 @@ func TestStatus(t *testing.T) {
 		}
 	}
 
-	failed := &build.CommandError{What: "go build", Output: "# p\n./p.go:3:9: undefined: x\n", Err: errors.New("exit status 1")}
+	failed := &pass.CommandError{What: "go build", Output: "# p\n./p.go:3:9: undefined: x\n", Err: errors.New("exit status 1")}
 	for _, c := range []struct {
 		err  error
 		want int
@@ -90,7 +90,7 @@ func TestStatus(t *testing.T) {
 		{fmt.Errorf("linux/amd64: %w", failed), exitFailure},
 		{errors.Join(pipeline.ErrDiffers, failed), exitDiffers},
 		{errors.Join(fault.Usage(errors.New("x")), errors.New("close")), exitUsage},
-		{fmt.Errorf("publish: %w", &publish.TagExistsError{}), exitDiffers},
+		{fmt.Errorf("publish: %w", &registry.TagExistsError{}), exitDiffers},
 		{fmt.Errorf("1 file: %w", errUndetermined), exitFailure},
 		{fmt.Errorf("1 file: %w", errRebuildDiffers), exitDiffers},
 		{fmt.Errorf("a and b %w", errDiffer), exitDiffers},

@@ -11,7 +11,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/publish"
+	"github.com/twicebuild/twice/pipeline/registry"
 )
 
 // explained is one of the two things to explain: a file, or else a tree.
@@ -22,7 +22,7 @@ type explained struct {
 }
 
 // explain says what differs between what two arguments name.
-func (a *app) explain(ctx context.Context, args [2]string, opt publish.Options) (_ *explain.Report, err error) {
+func (a *app) explain(ctx context.Context, args [2]string, opt registry.Options) (_ *explain.Report, err error) {
 	temp, err := os.MkdirTemp("", "twice-explain-")
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func (a *app) explain(ctx context.Context, args [2]string, opt publish.Options) 
 }
 
 // named opens a file, a folder, or an image in a registry.
-func (a *app) named(ctx context.Context, arg, temp string, opt publish.Options) (explained, error) {
+func (a *app) named(ctx context.Context, arg, temp string, opt registry.Options) (explained, error) {
 	name := a.at(arg)
 	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -79,12 +79,12 @@ func (a *app) named(ctx context.Context, arg, temp string, opt publish.Options) 
 
 // image reads an image's manifests. Its layers are fetched to temp when they are
 // wanted.
-func image(ctx context.Context, ref, temp string, opt publish.Options) (explained, error) {
-	m, err := publish.Resolve(ctx, ref, opt)
+func image(ctx context.Context, ref, temp string, opt registry.Options) (explained, error) {
+	m, err := registry.Resolve(ctx, ref, opt)
 	if err != nil {
 		return explained{}, err
 	}
-	p, err := publish.OpenPuller(ctx, m.Repository, opt)
+	p, err := registry.OpenPuller(ctx, m.Repository, opt)
 	if err != nil {
 		return explained{}, err
 	}
@@ -94,14 +94,14 @@ func image(ctx context.Context, ref, temp string, opt publish.Options) (explaine
 
 // pulled has the parts of images in a repository.
 type pulled struct {
-	*publish.Puller
+	*registry.Puller
 	temp string
 }
 
 // Blob fetches a blob to a file, which goes when it is closed.
 func (p pulled) Blob(ctx context.Context, d explain.Descriptor) (explain.Content, error) {
-	if d.Size < 0 || d.Size > publish.MaxBlob {
-		return nil, fmt.Errorf("%s: a blob of %d bytes, of more than %d", d.Digest, d.Size, int64(publish.MaxBlob))
+	if d.Size < 0 || d.Size > registry.MaxBlob {
+		return nil, fmt.Errorf("%s: a blob of %d bytes, of more than %d", d.Digest, d.Size, int64(registry.MaxBlob))
 	}
 	f, err := os.CreateTemp(p.temp, "blob-")
 	if err != nil {

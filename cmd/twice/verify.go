@@ -27,8 +27,8 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/publish"
 	"github.com/twicebuild/twice/pipeline/recipe"
+	"github.com/twicebuild/twice/pipeline/registry"
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
@@ -251,7 +251,7 @@ type verifier struct {
 	rebuilders []attest.Trust
 	given      []bundleRef
 	index      *bundleIndex
-	registry   publish.Options
+	registry   registry.Options
 	// predicates are those that were told, each once: most are said of many files.
 	predicates map[artifact.Digest]json.RawMessage
 	// dists are folders with a release, and layouts those with OCI images alone.
@@ -521,13 +521,13 @@ func (doc *fileDoc) noteName(is func(string) bool) {
 
 // image judges an image in a registry, by what is attached to it there.
 func (v *verifier) image(ctx context.Context, ref string) fileDoc {
-	m, err := publish.Resolve(ctx, ref, v.registry)
+	m, err := registry.Resolve(ctx, ref, v.registry)
 	if err != nil {
 		return unreadable(ref, err)
 	}
 	candidates := v.given
 	if candidates == nil {
-		attached, err := publish.Referrers(ctx, m.Reference(), v.registry)
+		attached, err := registry.Referrers(ctx, m.Reference(), v.registry)
 		if err != nil {
 			return unreadable(ref, err)
 		}
@@ -563,7 +563,7 @@ const layoutMark = "oci-layout"
 // layout judges the images of an image layout, each by the digest of its index.
 // What these name is then vouched for as far as every blob is what it is called.
 func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
-	said, err := publish.ReadLayout(ctx, dir)
+	said, err := registry.ReadLayout(ctx, dir)
 	if err != nil {
 		return []fileDoc{unreadable(short(dir), err)}, nil
 	}
@@ -585,7 +585,7 @@ func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 		if where == "" && (file == layoutMark || file == "index.json") {
 			return nil // whatever they say, the digests below are what counts
 		}
-		about, err := digestFile(ctx, name, publish.MaxBlob)
+		about, err := digestFile(ctx, name, registry.MaxBlob)
 		if err != nil {
 			list = append(list, unreadable(short(name), err))
 			return nil

@@ -18,7 +18,7 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // Reasons of a problem with a folder.
@@ -43,7 +43,7 @@ type heldDist struct {
 	there    map[string]fs.FileInfo
 	folders  []string // paths below root, and "."
 	contents *pipeline.Contents
-	record   *report.Record
+	record   *record.Record
 	// names are those of a file's bytes, by the record.
 	names map[artifact.Digest][]string
 	// matched is what came of holding a statement against the record, by its bytes:
@@ -172,7 +172,7 @@ func (d *heldDist) openRecord() fileDoc {
 	if bad, ok := d.regular(name); !ok {
 		return bad
 	}
-	data, err := artifact.ReadNamed(d.path(name), report.MaxSize)
+	data, err := artifact.ReadNamed(d.path(name), record.MaxSize)
 	if err != nil {
 		return unreadable(short(d.path(name)), err)
 	}
@@ -180,7 +180,7 @@ func (d *heldDist) openRecord() fileDoc {
 	if doc.Verdict != verified {
 		return doc
 	}
-	if d.record, err = report.Decode(data); err == nil && !d.record.Verdict.Pass() {
+	if d.record, err = record.Decode(data); err == nil && !d.record.Verdict.Pass() {
 		err = fmt.Errorf("the builds are %q: there is no release in this folder", d.record.Verdict)
 	}
 	if err == nil {

@@ -20,11 +20,11 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
-	"github.com/twicebuild/twice/pipeline/oci"
+	"github.com/twicebuild/twice/pipeline/image/oci"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
@@ -32,11 +32,11 @@ import (
 type fakeRelease struct {
 	dir, public string
 	signer      *attest.Signer
-	record      *report.Record
+	record      *record.Record
 }
 
 // newFakeRelease writes a release with two targets and an image. change may be nil.
-func newFakeRelease(t *testing.T, change func(*report.Record), algorithm ...key.Algorithm) *fakeRelease {
+func newFakeRelease(t *testing.T, change func(*record.Record), algorithm ...key.Algorithm) *fakeRelease {
 	t.Helper()
 	keys := t.TempDir()
 	options := key.GenerateOptions{Unencrypted: true}
@@ -52,19 +52,19 @@ func newFakeRelease(t *testing.T, change func(*report.Record), algorithm ...key.
 		t.Fatal(err)
 	}
 	at := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
-	rec := &report.Record{
-		Schema: report.SchemaName, Project: "hello", Version: "1.2.3", Tag: "v1.2.3", Tool: report.Tool{Version: "0.3.0", Go: "go1.26.8"},
-		Source: report.Source{
+	rec := &record.Record{
+		Schema: record.SchemaName, Project: "hello", Version: "1.2.3", Tag: "v1.2.3", Tool: record.Tool{Version: "0.3.0", Go: "go1.26.8"},
+		Source: record.Source{
 			Source: recipe.Source{Commit: strings.Repeat("6", 40), Tree: strings.Repeat("7", 40), Dir: "."}, Time: at,
 			ConfigFile: "release.toml", Config: artifact.Of([]byte("release.toml")),
 		},
 		Epoch: at.Unix(), Toolchain: recipe.Toolchain{Version: "go1.26.8"}, Verdict: compare.Reproduced,
-		Varying: report.Varying{
+		Varying: record.Varying{
 			Repository:  "https://example.com/hello",
-			Host:        report.Host{OS: "linux", Arch: "amd64", CPUs: 2},
-			Toolchain:   report.Toolchain{From: "installed", Published: true, Sum: "h1:" + strings.Repeat("A", 43) + "="},
-			Confinement: build.Confinement{Namespaces: true, NetworkCut: "none", Missing: []string{}},
-			Variations:  []build.Variation{{Name: "source path", Varied: true, A: "/a", B: "/b"}},
+			Host:        record.Host{OS: "linux", Arch: "amd64", CPUs: 2},
+			Toolchain:   record.Toolchain{From: "installed", Published: true, Sum: "h1:" + strings.Repeat("A", 43) + "="},
+			Confinement: pass.Confinement{Namespaces: true, NetworkCut: "none", Missing: []string{}},
+			Variations:  []pass.Variation{{Name: "source path", Varied: true, A: "/a", B: "/b"}},
 			Started:     at, Finished: at.Add(time.Minute),
 		},
 	}
@@ -86,7 +86,7 @@ func newFakeRelease(t *testing.T, change func(*report.Record), algorithm ...key.
 			t.Fatal(err)
 		}
 		a := add("bin/"+target.Slug()+"/hello", artifact.Binary, "binary for "+target.String())
-		rec.Binaries = append(rec.Binaries, report.Binary{
+		rec.Binaries = append(rec.Binaries, record.Binary{
 			Name: "hello", Target: target, Recipe: r, RecipeDigest: digest, Verdict: compare.Reproduced, A: a, B: a, Size: 20,
 			Compilations: compare.GraphResult{Packages: 3, Reproduced: 3},
 		})
@@ -327,16 +327,16 @@ func TestVerifyDist(t *testing.T) {
 // forms, and of a file its name.
 func TestVerifyWarnings(t *testing.T) {
 	for name, c := range map[string]struct {
-		change func(*report.Record)
+		change func(*record.Record)
 		want   string
 	}{
 		"a release": {nil, ""},
-		"a part": {func(r *report.Record) {
-			r.Partial = &report.Partial{LeftOut: []matrix.Target{{OS: "darwin", Arch: "arm64"}}}
+		"a part": {func(r *record.Record) {
+			r.Partial = &record.Partial{LeftOut: []matrix.Target{{OS: "darwin", Arch: "arm64"}}}
 		}, "partial: 2 of 3 targets, without darwin/arm64"},
-		"a snapshot": {func(r *report.Record) { r.Snapshot = true }, "a snapshot, not a release"},
-		"changes":    {func(r *report.Record) { r.Snapshot, r.Source.Dirty = true, true }, "built with uncommitted changes"},
-		"its file":   {func(r *report.Record) { r.Snapshot, r.Source.ConfigUncommitted = true, true }, "its release file release.toml is not the one in the commit"},
+		"a snapshot": {func(r *record.Record) { r.Snapshot = true }, "a snapshot, not a release"},
+		"changes":    {func(r *record.Record) { r.Snapshot, r.Source.Dirty = true, true }, "built with uncommitted changes"},
+		"its file":   {func(r *record.Record) { r.Snapshot, r.Source.ConfigUncommitted = true, true }, "its release file release.toml is not the one in the commit"},
 	} {
 		f := newFakeRelease(t, c.change)
 		for _, what := range []string{f.dir, filepath.Join(f.dir, "bin", "linux_amd64", "hello"), filepath.Join(f.dir, "SHA256SUMS")} {
@@ -375,7 +375,7 @@ func TestVerifyWarnings(t *testing.T) {
 
 // What is no ground to refuse is told: a mode, a hard link.
 func TestVerifyDistNotes(t *testing.T) {
-	f := newFakeRelease(t, func(rec *report.Record) {
+	f := newFakeRelease(t, func(rec *record.Record) {
 		for i, a := range rec.Artifacts {
 			if a.Kind == artifact.SBOM {
 				rec.Artifacts[i].Digest, rec.Artifacts[i].Size = artifact.Of([]byte("{}")), 2
@@ -442,7 +442,7 @@ func TestVerifyDistOfTwoRuns(t *testing.T) {
 	one := newFakeRelease(t, nil)
 	again := *one.record
 	again.Varying.Started, again.Varying.Finished = again.Varying.Started.Add(time.Hour), again.Varying.Finished.Add(time.Hour)
-	again.Varying.Variations = []build.Variation{{Name: "source path", A: "/a", B: "/a", Reason: "none"}}
+	again.Varying.Variations = []pass.Variation{{Name: "source path", A: "/a", B: "/a", Reason: "none"}}
 	old := map[string]string{}
 	for _, name := range []string{"hello_1.2.3.provenance.sigstore.json", "hello_1.2.3.double-build.sigstore.json"} {
 		data, err := os.ReadFile(filepath.Join(one.dir, name))
@@ -497,8 +497,8 @@ func TestVerifyDistPolicy(t *testing.T) {
 			t.Errorf("%s: exit status %d: %v\n%s", name, exit, doc.said(f.dir), stderr)
 		}
 	}
-	partial := newFakeRelease(t, func(rec *report.Record) {
-		rec.Partial = &report.Partial{LeftOut: []matrix.Target{{OS: "darwin", Arch: "arm64"}}}
+	partial := newFakeRelease(t, func(rec *record.Record) {
+		rec.Partial = &record.Partial{LeftOut: []matrix.Target{{OS: "darwin", Arch: "arm64"}}}
 	})
 	out, err := exec.Command("twice", "verify", partial.dir, "--key", partial.public).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "partial: 2 of 3 targets, without darwin/arm64") {

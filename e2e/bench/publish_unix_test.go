@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
+	registryserver "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
@@ -23,7 +23,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/publish"
+	"github.com/twicebuild/twice/pipeline/registry"
 )
 
 // BenchmarkPublish pushes an image of 40 MB for two platforms to a registry in this
@@ -35,7 +35,7 @@ func BenchmarkPublish(b *testing.B) {
 	dir, digest, index := benchLayout(b)
 	var bytes moved
 	start := func() (host string, stop func()) {
-		s := httptest.NewServer(bytes.count(registry.New(registry.Logger(log.New(io.Discard, "", 0)))))
+		s := httptest.NewServer(bytes.count(registryserver.New(registryserver.Logger(log.New(io.Discard, "", 0)))))
 		return strings.TrimPrefix(s.URL, "http://"), s.Close
 	}
 	timed := func(push func() error) (mb, cpu, wall float64) {
@@ -47,8 +47,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 	for b.Loop() {
 		host, stop := start()
-		im := []publish.Image{{Repository: host + "/tool", Tags: []string{"v1"}, Digest: digest}}
-		push := func() error { _, err := publish.Push(b.Context(), dir, im, publish.Options{}); return err }
+		im := []registry.Image{{Repository: host + "/tool", Tags: []string{"v1"}, Digest: digest}}
+		push := func() error { _, err := registry.Push(b.Context(), dir, im, registry.Options{}); return err }
 		mb, cpu, wall := timed(push)
 		againMB, _, _ := timed(push)
 		stop()

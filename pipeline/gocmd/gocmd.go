@@ -1,6 +1,6 @@
 // Package gocmd runs a go command as a client: to ask it questions and to let
 // it talk to the module proxy and the checksum database with the user's own
-// settings. It is not for builds, whose processes package build confines.
+// settings. It is not for builds, whose processes package pass confines.
 //
 // The environment is the caller's and complete; nothing is inherited. Output
 // is bounded, and no command leaves telemetry. When the context ends, the command and (on Unix) every process

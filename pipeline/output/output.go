@@ -34,8 +34,8 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/pass"
 )
 
 // Output is a folder that this process alone may write, until it is closed.
@@ -344,14 +344,14 @@ func (o *Output) mend(ctx context.Context) error {
 		}
 	}
 	step("remove what is unfinished")
-	return build.RemoveAll(o.Staging)
+	return pass.RemoveAll(o.Staging)
 }
 
 // remove removes what waits to be removed, from a place where nobody takes half of it
 // for the whole, if the process ends in between.
 func (o *Output) remove(old string) error {
 	step("remove what is unfinished")
-	if err := build.RemoveAll(o.Staging); err != nil {
+	if err := pass.RemoveAll(o.Staging); err != nil {
 		return err
 	}
 	step("move away")
@@ -359,7 +359,7 @@ func (o *Output) remove(old string) error {
 		return err
 	}
 	step("remove the old one")
-	return build.RemoveAll(o.Staging)
+	return pass.RemoveAll(o.Staging)
 }
 
 // Replace puts what is in Staging in the place of dest, which is the output

@@ -26,10 +26,10 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/toolchain"
 )
 
@@ -186,7 +186,7 @@ func (w *distribution) download(ctx context.Context, client gocmd.Go, d Toolchai
 		return "", because(NotPublic, "%s cannot be had: %s", distributionPath+"@"+d.module(), err).hint("is there a network, and is this a release of Go, published since " + oldestToolchain + "?")
 	}
 	// It unpacks the zip, too, which is of no use here.
-	return answer.Zip, build.RemoveAll(answer.Dir)
+	return answer.Zip, pass.RemoveAll(answer.Dir)
 }
 
 // step builds a release by the toolchain at builder, judges its zip, and returns
@@ -202,13 +202,13 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 	if err := w.uname(programs); err != nil {
 		return "", err
 	}
-	local := &build.Local{
+	local := &pass.Local{
 		Dir: passes, Store: w.store, ModuleDir: "src", ConfigDir: ".",
 		Checkout: func(ctx context.Context, dest string, _ bool) error { return layOut(ctx, s.published.Dir, dest) },
 		GOROOT:   builder, ModCache: modCache, Path: w.cfg.Path, HostEnv: w.cfg.HostEnv, Confinement: w.confine, Limits: w.limits(),
-		Now: w.cfg.Now, Log: io.Discard, Foreign: &build.Foreign{Programs: programs, MaxFile: min(w.cfg.MaxDisk, 8<<30)},
+		Now: w.cfg.Now, Log: io.Discard, Foreign: &pass.Foreign{Programs: programs, MaxFile: min(w.cfg.MaxDisk, 8<<30)},
 	}
-	session, err := local.Open(ctx, build.A)
+	session, err := local.Open(ctx, pass.A)
 	if err != nil {
 		return "", err
 	}
@@ -221,7 +221,7 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 		return "", err
 	}
 	for _, scratch := range []string{"pkg/distpack", "pkg/obj", "pkg/bootstrap"} {
-		if err := build.RemoveAll(filepath.Join(session.Tree(), filepath.FromSlash(scratch))); err != nil {
+		if err := pass.RemoveAll(filepath.Join(session.Tree(), filepath.FromSlash(scratch))); err != nil {
 			return "", err
 		}
 	}
@@ -230,7 +230,7 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 }
 
 // dist does what make.bash does.
-func (w *distribution) dist(ctx context.Context, session build.Session, s *step) error {
+func (w *distribution) dist(ctx context.Context, session pass.Session, s *step) error {
 	exe := ""
 	if runtime.GOOS == "windows" {
 		exe = ".exe"
@@ -238,7 +238,7 @@ func (w *distribution) dist(ctx context.Context, session build.Session, s *step)
 	seen := session.Places()
 	share := w.share()
 	common := []string{"GOENV=off", "GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off", "GOFLAGS=", "PATH=" + seen.Programs}
-	commands := []build.Command{{
+	commands := []pass.Command{{
 		What: "go build cmd/dist of " + s.Version, Dir: "src", Share: share,
 		Argv: []string{filepath.Join(seen.GOROOT, "bin", "go"+exe), "build", "-o", filepath.Join("cmd", "dist", "dist"+exe), "./cmd/dist"},
 		Env:  slices.Concat(common, []string{"GOROOT=" + seen.GOROOT, "GO111MODULE=off", "CGO_ENABLED=0"}),
@@ -254,7 +254,7 @@ func (w *distribution) dist(ctx context.Context, session build.Session, s *step)
 		if reason := limited(err); reason != nil {
 			return reason
 		}
-		if failed := (*build.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
+		if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
 			return because(BuildFailed, "%s: %s", failed.What, lastLine(failed.Output))
 		}
 		if err != nil {

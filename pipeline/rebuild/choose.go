@@ -10,10 +10,10 @@ import (
 
 	"golang.org/x/mod/module"
 
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/modules"
+	"github.com/twicebuild/twice/pipeline/pass"
 )
 
 // Many a file does not say which version of its module it was built from: it says
@@ -169,7 +169,7 @@ func (j *job) tryEach(ctx context.Context, choices []choice) error {
 			return err
 		}
 		wrong = append(wrong, j.summary(fmt.Sprintf("%s (after %s): %s", ch.version, ch.guess, why)))
-		if err := build.RemoveAll(j.dir); err != nil {
+		if err := pass.RemoveAll(j.dir); err != nil {
 			return err
 		}
 	}

@@ -7,14 +7,14 @@ import (
 	"testing"
 
 	"github.com/twicebuild/twice/matrix"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
 // Confined children are this binary.
 func TestMain(m *testing.M) {
-	build.Main()
+	pass.Main()
 	os.Exit(m.Run())
 }
 
@@ -334,6 +334,6 @@ func FuzzRead(f *testing.F) {
 }
 
 // placed are the folders of somebody else's build.
-func placed(goroot, modCache string) *build.Foreign {
-	return &build.Foreign{GOROOT: goroot, ModCache: modCache}
+func placed(goroot, modCache string) *pass.Foreign {
+	return &pass.Foreign{GOROOT: goroot, ModCache: modCache}
 }

@@ -18,12 +18,12 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/shell"
 	"github.com/twicebuild/twice/pipeline/toolchain"
@@ -161,7 +161,7 @@ func (r *Rebuilder) Toolchain(ctx context.Context, d Toolchain, o ToolchainOptio
 	cause := context.Cause(within)
 	cancel(nil)
 	watched.Wait()
-	removed := build.RemoveAll(w.dir)
+	removed := pass.RemoveAll(w.dir)
 	if ctx.Err() != nil {
 		return nil, nil, errors.Join(context.Cause(ctx), removed)
 	}
@@ -195,7 +195,7 @@ type distribution struct {
 	last                time.Time
 	// open sets up the pass that tools are built in, and graphs are those of its
 	// builds, which share a cache.
-	open   func(context.Context) (build.Session, error)
+	open   func(context.Context) (pass.Session, error)
 	graphs graphs
 }
 
@@ -365,7 +365,7 @@ func (w *distribution) selfMade(v string) Claim {
 }
 
 // tool builds one tool and judges it.
-func (w *distribution) tool(ctx context.Context, session build.Session, res *Result, name string, flags []string) error {
+func (w *distribution) tool(ctx context.Context, session pass.Session, res *Result, name string, flags []string) error {
 	if w.cross() {
 		res.RestsOn = append(res.RestsOn, Ground{"toolchain " + w.Version + " for " + w.compiler.Host + " " + w.compiler.Sum, "checksum database"})
 	}
@@ -388,11 +388,11 @@ func (w *distribution) tool(ctx context.Context, session build.Session, res *Res
 	}
 	res.Recipe, res.Command = &r, w.command(r)
 	res.choices(func(recipe.Choice) string { return "the release's own cmd/dist has it" })
-	built, err := session.Build(ctx, build.Job{Binaries: []build.Binary{{Recipe: r, ImportPath: pkg}}, Share: w.share()})
+	built, err := session.Build(ctx, pass.Job{Binaries: []pass.Binary{{Recipe: r, ImportPath: pkg}}, Share: w.share()})
 	if reason := limited(err); reason != nil {
 		return reason
 	}
-	if failed := (*build.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
+	if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
 		return because(BuildFailed, "the source in the zip does not build: %s: %s", failed.What, failed.Complaint())
 	}
 	if err != nil {
@@ -465,7 +465,7 @@ func (w *distribution) command(r recipe.Recipe) string {
 // pass sets up the confined workspace: a GOROOT with the source of the
 // distribution and the tools of this host, and an empty module, in which cmd/dist
 // builds the tools of a release, too.
-func (w *distribution) pass(ctx context.Context) (build.Session, error) {
+func (w *distribution) pass(ctx context.Context) (pass.Session, error) {
 	goroot := w.compiler.Dir
 	if w.cross() {
 		goroot = filepath.Join(w.dir, "goroot")
@@ -477,7 +477,7 @@ func (w *distribution) pass(ctx context.Context) (build.Session, error) {
 	if err := errors.Join(os.MkdirAll(passes, 0o755), os.MkdirAll(modCache, 0o755)); err != nil {
 		return nil, err
 	}
-	local := &build.Local{
+	local := &pass.Local{
 		Dir: passes, Store: w.store, ModuleDir: ".", ConfigDir: ".",
 		Checkout: func(_ context.Context, dest string, _ bool) error {
 			if err := os.MkdirAll(dest, 0o755); err != nil {
@@ -486,9 +486,9 @@ func (w *distribution) pass(ctx context.Context) (build.Session, error) {
 			return os.WriteFile(filepath.Join(dest, "go.mod"), []byte("module bootstrap\n\ngo "+language(w.Version)+"\n"), 0o644)
 		},
 		GOROOT: goroot, ModCache: modCache, Path: w.cfg.Path, HostEnv: w.cfg.HostEnv, Confinement: w.confine, Limits: w.limits(),
-		Now: w.cfg.Now, Log: io.Discard, Foreign: &build.Foreign{MaxFile: min(w.cfg.MaxDisk, 8<<30)},
+		Now: w.cfg.Now, Log: io.Discard, Foreign: &pass.Foreign{MaxFile: min(w.cfg.MaxDisk, 8<<30)},
 	}
-	return local.Open(ctx, build.A)
+	return local.Open(ctx, pass.A)
 }
 
 // language is the version of the language that a release has: "1.26".

@@ -20,11 +20,11 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/toolchain"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
@@ -471,23 +471,23 @@ func TestHidden(t *testing.T) {
 
 // fakeSession builds nothing: what it is asked for is in its list, by package.
 type fakeSession struct {
-	build.Session
+	pass.Session
 	store *artifact.Store
 	built map[string][]byte
 	err   error
-	jobs  []build.Job
+	jobs  []pass.Job
 }
 
 func (f *fakeSession) Close() error { return nil }
 
-func (f *fakeSession) Build(ctx context.Context, job build.Job) (build.Result, error) {
+func (f *fakeSession) Build(ctx context.Context, job pass.Job) (pass.Result, error) {
 	f.jobs = append(f.jobs, job)
 	data, ok := f.built[job.Binaries[0].ImportPath]
 	if !ok {
-		return build.Result{}, f.err
+		return pass.Result{}, f.err
 	}
 	d, n, err := f.store.Put(bytes.NewReader(data))
-	return build.Result{Graphs: [][]byte{[]byte(graphOf(job.Binaries[0].ImportPath))}, Artifacts: []artifact.Artifact{{Name: job.Binaries[0].Recipe.Binary, Kind: artifact.Binary, Digest: d, Size: n, Executable: true}}}, err
+	return pass.Result{Graphs: [][]byte{[]byte(graphOf(job.Binaries[0].ImportPath))}, Artifacts: []artifact.Artifact{{Name: job.Binaries[0].Recipe.Binary, Kind: artifact.Binary, Digest: d, Size: n, Executable: true}}}, err
 }
 
 // TestTools finds a changed byte in a tool, one that has no source, and one that
@@ -505,8 +505,8 @@ func TestTools(t *testing.T) {
 	w := bench(t)
 	w.Version, w.dir, w.work = version, t.TempDir(), &workspace.Workspace{Dir: "/nowhere"}
 	w.published, w.compiler = toolchain.Toolchain{Version: version, Dir: published, Sum: sumA}, toolchain.Toolchain{Version: version}
-	session := &fakeSession{store: w.store, built: map[string][]byte{"cmd/preprofile": data}, err: &build.CommandError{What: "go build", Output: "# cmd/broken\nmain.go:1: no\n", Err: errors.New("exit status 1")}}
-	w.open = func(context.Context) (build.Session, error) { return session, nil }
+	session := &fakeSession{store: w.store, built: map[string][]byte{"cmd/preprofile": data}, err: &pass.CommandError{What: "go build", Output: "# cmd/broken\nmain.go:1: no\n", Err: errors.New("exit status 1")}}
+	w.open = func(context.Context) (pass.Session, error) { return session, nil }
 	if err := w.tools(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"github.com/twicebuild/twice/matrix"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/pass"
 )
 
 // graphs are the action graphs of the builds that filled a cache, those that compiled
@@ -18,7 +18,7 @@ type graphs []compare.Graph
 // error is a Reason: what was built is no evidence if its graphs are of something
 // else, or if it has a package in it that none of these builds compiled, or that came
 // out as something else before.
-func (l *graphs) add(res build.Result, pkg string, target matrix.Target) error {
+func (l *graphs) add(res pass.Result, pkg string, target matrix.Target) error {
 	all := slices.Clone(*l)
 	var own []compare.Graph
 	for _, data := range res.Graphs {

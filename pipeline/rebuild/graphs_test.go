@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/twicebuild/twice/matrix"
-	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/pass"
 )
 
 // graphOf is the action graph of a build of a program and a package lib, of which
@@ -54,11 +54,11 @@ func TestEvidenceOfBuilds(t *testing.T) {
 			if strings.Contains(g, "standard") {
 				program = "standard"
 			}
-			if err := l.add(build.Result{Graphs: [][]byte{[]byte(g)}}, program, target); err != nil {
+			if err := l.add(pass.Result{Graphs: [][]byte{[]byte(g)}}, program, target); err != nil {
 				t.Fatal(err)
 			}
 		}
-		var res build.Result
+		var res pass.Result
 		for _, g := range c.graphs {
 			res.Graphs = append(res.Graphs, []byte(g))
 		}

@@ -9,10 +9,10 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/shell"
 )
@@ -178,15 +178,15 @@ func (j *job) build(ctx context.Context, l linking) (*built, error) {
 		return nil, err
 	}
 	j.res.Recipe, j.res.RecipeDigest, j.res.Command = &r, digest, c.command(r)
-	res, err := j.session.Build(ctx, build.Job{
-		Binaries: []build.Binary{{Recipe: r, ImportPath: r.Argv[len(r.Argv)-1]}},
+	res, err := j.session.Build(ctx, pass.Job{
+		Binaries: []pass.Binary{{Recipe: r, ImportPath: r.Argv[len(r.Argv)-1]}},
 		Share:    j.share(),
 		Trace:    true,
 	})
 	if reason := limited(err); reason != nil {
 		return nil, reason
 	}
-	if failed := (*build.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
+	if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
 		return nil, because(BuildFailed, "the source does not build as the file says it was built: %s: %s", failed.What, failed.Complaint())
 	}
 	if err != nil {
@@ -211,9 +211,9 @@ func (j *job) build(ctx context.Context, l linking) (*built, error) {
 }
 
 // share is a build's part of the machine.
-func (r *Rebuilder) share() build.Share {
+func (r *Rebuilder) share() pass.Share {
 	cpus := max(1, r.cfg.CPUs)
-	s := build.Share{Processes: cpus, Memory: max(350<<20, r.cfg.Memory/int64(cpus))}
+	s := pass.Share{Processes: cpus, Memory: max(350<<20, r.cfg.Memory/int64(cpus))}
 	if s.Memory >= 700<<20 {
 		s.GOGC = 400 // less processor time: see e2e/bench
 	}
@@ -221,15 +221,15 @@ func (r *Rebuilder) share() build.Share {
 }
 
 // limits bound each command. Its time is that of the file.
-func (r *Rebuilder) limits() build.Limits {
-	limits := build.DefaultLimits(r.cfg.Memory)
+func (r *Rebuilder) limits() pass.Limits {
+	limits := pass.DefaultLimits(r.cfg.Memory)
 	limits.Time = 0
 	return limits
 }
 
 // limited returns the reason if err is a command that took too much, or nil.
 func limited(err error) *Reason {
-	failed, limit := (*build.CommandError)(nil), (*build.LimitError)(nil)
+	failed, limit := (*pass.CommandError)(nil), (*pass.LimitError)(nil)
 	if errors.As(err, &failed) && errors.As(err, &limit) {
 		return because(Limits, "%s: %s", failed.What, limit).hint(limit.Remedy())
 	}

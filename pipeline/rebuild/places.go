@@ -7,15 +7,15 @@ import (
 
 	"golang.org/x/mod/module"
 
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/pass"
 )
 
 // places finds out where a build that did not trim paths had its folders, from
 // the paths of the source files in the binary. tree is the main module's source;
 // it is nil for an installed module, which lies in the module cache.
-func (c *claim) places(b *inspect.Binary, tree fs.FS) (*build.Foreign, *Reason) {
-	f := &build.Foreign{}
+func (c *claim) places(b *inspect.Binary, tree fs.FS) (*pass.Foreign, *Reason) {
+	f := &pass.Foreign{}
 	cached := c.cached()
 	var files []string
 	for name, err := range b.SourceFiles() {
@@ -82,7 +82,7 @@ func (c *claim) cached() []string {
 
 // sourceRoot returns the folder that most of the files lie in at the same place as
 // files of tree do, the toolchain's and the module cache's aside.
-func sourceRoot(files []string, f *build.Foreign, tree fs.FS) string {
+func sourceRoot(files []string, f *pass.Foreign, tree fs.FS) string {
 	byName := map[string][]string{}
 	fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() && strings.HasSuffix(name, ".go") {

@@ -137,13 +137,13 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/modules"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/source"
 	"github.com/twicebuild/twice/pipeline/toolchain"
@@ -202,7 +202,7 @@ type Rebuilder struct {
 	ldflags []string
 	work    *workspace.Workspace
 	client  gocmd.Client
-	confine build.Confinement
+	confine pass.Confinement
 	store   *artifact.Store
 	// toolchains are those that were proved in this run, by version.
 	toolchains map[string]toolchain.Toolchain
@@ -257,7 +257,7 @@ func Open(ctx context.Context, cfg Config) (_ *Rebuilder, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.confine, err = build.Probe(ctx, probe, cfg.Path); err != nil {
+	if r.confine, err = pass.Probe(ctx, probe, cfg.Path); err != nil {
 		return nil, err
 	}
 	// What go commands leave that are killed with this process is in the workspace.
@@ -314,11 +314,11 @@ func (r *Rebuilder) File(ctx context.Context, s Subject) (*Result, error) {
 	cancel(nil)
 	watched.Wait()
 	if ctx.Err() != nil {
-		return nil, errors.Join(context.Cause(ctx), build.RemoveAll(j.dir))
+		return nil, errors.Join(context.Cause(ctx), pass.RemoveAll(j.dir))
 	}
 	if err == nil {
-		err = build.RemoveAll(j.dir)
-	} else if rerr := build.RemoveAll(j.dir); rerr != nil {
+		err = pass.RemoveAll(j.dir)
+	} else if rerr := pass.RemoveAll(j.dir); rerr != nil {
 		j.note("the workspace could not be removed: %v", rerr)
 	}
 	var reason *Reason
@@ -401,7 +401,7 @@ type job struct {
 	treeFS    fs.FS
 	modCache  string
 	pgoOff    bool
-	session   build.Session
+	session   pass.Session
 	// graphs are those of all that is in the cache of session.
 	graphs graphs
 	// fallbacks are flags to try that the oracle does not confirm.
@@ -769,7 +769,7 @@ func (j *job) fillLocal(ctx context.Context) error {
 // open sets up the confined workspace.
 func (j *job) open(ctx context.Context) error {
 	c := j.claim
-	f := &build.Foreign{}
+	f := &pass.Foreign{}
 	if !c.trimpath {
 		tree := j.treeFS
 		if c.install {
@@ -829,7 +829,7 @@ func (j *job) open(ctx context.Context) error {
 	if err := os.MkdirAll(passes, 0o755); err != nil {
 		return err
 	}
-	local := &build.Local{
+	local := &pass.Local{
 		Dir: passes, Store: j.store, ModuleDir: moduleDir, ConfigDir: ".",
 		Checkout: func(ctx context.Context, dest string, _ bool) error { return j.checkout(dest, moduleDir, stamped) },
 		GOROOT:   j.toolchain.Dir, ModCache: j.modCache,
@@ -843,8 +843,8 @@ func (j *job) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j.session, err = local.Open(ctx, build.A)
-	if place := (*build.PlaceError)(nil); errors.As(err, &place) {
+	j.session, err = local.Open(ctx, pass.A)
+	if place := (*pass.PlaceError)(nil); errors.As(err, &place) {
 		return because(Place, "the build must have its folders where the file says: %s", place)
 	}
 	return err

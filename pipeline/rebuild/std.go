@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
@@ -23,7 +23,7 @@ import (
 // what another one begins with. The go command finds in it what its own hash of
 // source, flags and toolchain names, and compiles the rest.
 type standard struct {
-	session build.Session
+	session pass.Session
 	cache   string // the folder with the caches of the targets
 	graphs  graphs // of the builds that filled it
 	err     error  // why it cannot be used
@@ -57,7 +57,7 @@ func (j *job) stdPackages() []string {
 
 // warm gives the build of a file a cache with the standard library in it. It is of
 // use only where other files will want the same, and does no harm where it fails.
-func (j *job) warm(ctx context.Context, f *build.Foreign) error {
+func (j *job) warm(ctx context.Context, f *pass.Foreign) error {
 	c := j.claim
 	packages := j.stdPackages()
 	if !j.cfg.Many || c.pgo || len(packages) == 0 { // with a profile all packages are compiled anew
@@ -84,8 +84,8 @@ func (j *job) warm(ctx context.Context, f *build.Foreign) error {
 	j.cfg.Stage("standard library")
 	env := slices.Concat(recipe.Closed(), c.env)
 	slices.Sort(env)
-	res, err := s.session.Build(ctx, build.Job{
-		Binaries: []build.Binary{{ImportPath: standardModule, Recipe: recipe.Recipe{
+	res, err := s.session.Build(ctx, pass.Job{
+		Binaries: []pass.Binary{{ImportPath: standardModule, Recipe: recipe.Recipe{
 			Argv:   slices.Concat([]string{"go", "build", "-buildvcs=false"}, c.flags, []string{"."}),
 			Binary: "std", Env: env, Target: c.target,
 		}}},
@@ -117,7 +117,7 @@ func (j *job) newStandard(ctx context.Context, goroot string) *standard {
 	if s.err = errors.Join(os.MkdirAll(empty, 0o755), os.MkdirAll(filepath.Join(dir, "pass"), 0o755)); s.err != nil {
 		return s
 	}
-	local := &build.Local{
+	local := &pass.Local{
 		Dir: filepath.Join(dir, "pass"), Store: r.store, ModuleDir: ".", ConfigDir: ".",
 		Checkout: func(_ context.Context, dest string, _ bool) error {
 			if err := os.MkdirAll(dest, 0o755); err != nil {
@@ -126,8 +126,8 @@ func (j *job) newStandard(ctx context.Context, goroot string) *standard {
 			return os.WriteFile(filepath.Join(dest, "go.mod"), []byte("module "+standardModule+"\n\ngo 1.20\n"), 0o644)
 		},
 		GOROOT: j.toolchain.Dir, ModCache: empty, Path: r.cfg.Path, HostEnv: r.cfg.HostEnv, Confinement: r.confine, Limits: r.limits(),
-		Now: r.cfg.Now, Log: io.Discard, Foreign: &build.Foreign{GOROOT: goroot, Cache: s.cache},
+		Now: r.cfg.Now, Log: io.Discard, Foreign: &pass.Foreign{GOROOT: goroot, Cache: s.cache},
 	}
-	s.session, s.err = local.Open(ctx, build.A)
+	s.session, s.err = local.Open(ctx, pass.A)
 	return s
 }

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/host"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
@@ -31,15 +31,15 @@ func TestUnconfined(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tier := range map[string]struct {
-		confinement build.Confinement
+		confinement pass.Confinement
 		safe        bool
 	}{
-		"nothing":          {build.Confinement{}, false},
-		"Landlock alone":   {build.Confinement{Landlock: 7}, false},
-		"an old Landlock":  {build.Confinement{Landlock: 2, Seccomp: true}, false},
-		"seccomp alone":    {build.Confinement{Seccomp: true}, false},
-		"Landlock, all":    {build.Confinement{Landlock: 3, Seccomp: true}, true},
-		"namespaces alone": {build.Confinement{Namespaces: true}, true},
+		"nothing":          {pass.Confinement{}, false},
+		"Landlock alone":   {pass.Confinement{Landlock: 7}, false},
+		"an old Landlock":  {pass.Confinement{Landlock: 2, Seccomp: true}, false},
+		"seccomp alone":    {pass.Confinement{Seccomp: true}, false},
+		"Landlock, all":    {pass.Confinement{Landlock: 3, Seccomp: true}, true},
+		"namespaces alone": {pass.Confinement{Namespaces: true}, true},
 	} {
 		tier.confinement.Missing = []string{"why it is missing"}
 		if err := tier.confinement.Strangers(); (err == nil) != tier.safe {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/publish"
+	"github.com/twicebuild/twice/pipeline/registry"
 )
 
 // url opens what is at a URL.
@@ -98,7 +98,7 @@ func (o *opening) gate(host string, insecure bool) *gate {
 }
 
 // gate refuses requests that must not be made, whoever asks for them, and ends
-// those in which nothing moves. Its rules are those of package publish.
+// those in which nothing moves. Its rules are those of package registry.
 type gate struct {
 	next http.RoundTripper
 	// host is what the user named, with its port.
@@ -136,10 +136,10 @@ func (g *gate) allow(in *http.Request) error {
 	case in.URL.Scheme == "https":
 	case in.URL.Scheme != "http":
 		return fmt.Errorf("a request with scheme %q: refused", in.URL.Scheme)
-	case !publish.Loopback(host) && (!g.insecure || in.URL.Host != g.host):
+	case !registry.Loopback(host) && (!g.insecure || in.URL.Host != g.host):
 		return fmt.Errorf("plain HTTP to %s: refused", printable(in.URL.Host, false))
 	}
-	if own := (&url.URL{Host: g.host}).Hostname(); host != own && publish.Internal(host) && !publish.Internal(own) {
+	if own := (&url.URL{Host: g.host}).Hostname(); host != own && registry.Internal(host) && !registry.Internal(own) {
 		return fmt.Errorf("%s sends us to %s, an address of this network: refused", g.host, printable(host, false))
 	}
 	hops := 0

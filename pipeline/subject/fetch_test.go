@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/publish"
+	"github.com/twicebuild/twice/pipeline/registry"
 )
 
 // network is a transport without a network: its pages are by URL.
@@ -73,7 +73,7 @@ func TestURL(t *testing.T) {
 		pages[fmt.Sprintf("https://example.com/hop%d", i)] = redirect(fmt.Sprintf("https://example.com/hop%d", i+1))
 	}
 	pages["https://example.com/hop8"] = serve(program('h'))
-	cfg := Config{Registry: publish.Options{Transport: pages}}
+	cfg := Config{Registry: registry.Options{Transport: pages}}
 	for ref, list := range map[string][]string{
 		"https://example.com/dl/tool":        {"tool t"},
 		"https://example.com/x.tgz?sig=s3cr": {"bin/a a"},
@@ -128,7 +128,7 @@ func TestDowngrade(t *testing.T) {
 	defer plain.Close()
 	tls := httptest.NewTLSServer(redirect(plain.URL))
 	defer tls.Close()
-	_, err := opened(t, tls.URL, Config{Registry: publish.Options{Transport: tls.Client().Transport}})
+	_, err := opened(t, tls.URL, Config{Registry: registry.Options{Transport: tls.Client().Transport}})
 	refused(t, err, "a redirect to plain HTTP")
 }
 
@@ -159,7 +159,7 @@ func TestStalled(t *testing.T) {
 	defer srv.Close()
 	defer close(done)
 	for _, path := range []string{"/head", "/body"} {
-		_, err := opened(t, srv.URL+path, Config{Registry: publish.Options{Timeout: 100 * time.Millisecond}})
+		_, err := opened(t, srv.URL+path, Config{Registry: registry.Options{Timeout: 100 * time.Millisecond}})
 		if !errors.Is(err, errStalled) {
 			t.Errorf("%s: %v", path, err)
 		}

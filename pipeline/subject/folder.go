@@ -10,7 +10,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // recordName is the release record in a dist folder.
@@ -24,7 +24,7 @@ func (o *opening) folder(ref, dir string) error {
 		return err
 	}
 	defer root.Close()
-	if f, err := openIn(root, recordName, report.MaxSize); err == nil {
+	if f, err := openIn(root, recordName, record.MaxSize); err == nil {
 		ours, err := isRecord(f)
 		if err := errors.Join(err, f.Close()); err != nil {
 			return fmt.Errorf("%s: %w", recordName, err)
@@ -96,7 +96,7 @@ func openIn(root *os.Root, name string, limit int64) (*os.File, error) {
 	return f, err
 }
 
-// recordStart is how every release record begins, since [report.Decode] takes no
+// recordStart is how every release record begins, since [record.Decode] takes no
 // other layout.
 const recordStart = "{\n  \"schema\": \"twice.release/"
 
@@ -114,21 +114,21 @@ func rewind(f io.Seeker) error {
 
 // dist opens the binaries that a release record in dir lists, and then what else is
 // in dir: a record may be put beside anything.
-func (o *opening) dist(dir, record, ref string) error {
+func (o *opening) dist(dir, name, ref string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	f, err := root.Open(record) // the user may have named a link
+	f, err := root.Open(name) // the user may have named a link
 	if err != nil {
 		return err
 	}
-	data, err := readBounded(o.reader(f), report.MaxSize)
+	data, err := readBounded(o.reader(f), record.MaxSize)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	rec, err := report.Decode(data)
+	rec, err := record.Decode(data)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (o *opening) dist(dir, record, ref string) error {
 }
 
 // ofRecord keeps one binary of a record, and holds it against that.
-func (o *opening) ofRecord(root *os.Root, at place, rec *report.Record, b *report.Binary) error {
+func (o *opening) ofRecord(root *os.Root, at place, rec *record.Record, b *record.Binary) error {
 	file := path.Join("bin", b.Target.Slug(), b.Name)
 	for _, a := range rec.Artifacts {
 		if a.Name != file {

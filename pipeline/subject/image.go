@@ -19,7 +19,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/publish"
+	"github.com/twicebuild/twice/pipeline/registry"
 )
 
 const (
@@ -46,7 +46,7 @@ type remoteRepository struct {
 
 // image opens an image: of an index, the manifests for the platforms.
 func (o *opening) image(ref string) error {
-	top, err := publish.Resolve(o.ctx, ref, o.cfg.Registry)
+	top, err := registry.Resolve(o.ctx, ref, o.cfg.Registry)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (o *opening) image(ref string) error {
 		return err
 	}
 	for _, p := range chosen {
-		m, err := publish.Resolve(o.ctx, top.Repository+"@"+string(p.Digest), o.cfg.Registry)
+		m, err := registry.Resolve(o.ctx, top.Repository+"@"+string(p.Digest), o.cfg.Registry)
 		if err != nil {
 			return err
 		}
@@ -83,8 +83,8 @@ func (o *opening) image(ref string) error {
 // choose returns the manifests of an index for the platforms, all for linux if
 // none is given. What has no platform, or is no image, is not chosen: an
 // attestation says that it is for unknown/unknown.
-func choose(list []publish.Platform, want []platform.Platform) ([]publish.Platform, error) {
-	found := map[platform.Platform][]publish.Platform{}
+func choose(list []registry.Platform, want []platform.Platform) ([]registry.Platform, error) {
+	found := map[platform.Platform][]registry.Platform{}
 	var have []string
 	for _, p := range list {
 		own, err := platform.Parse(p.Name)
@@ -99,10 +99,10 @@ func choose(list []publish.Platform, want []platform.Platform) ([]publish.Platfo
 	missing := func(what string) error {
 		return fmt.Errorf("no image for %s (there are: %s)", what, strings.Join(have, ", "))
 	}
-	var chosen []publish.Platform
+	var chosen []registry.Platform
 	add := func(p platform.Platform) bool {
 		for _, c := range found[p] { // more than one of a platform: any of them can be what somebody runs
-			if !slices.ContainsFunc(chosen, func(o publish.Platform) bool { return o.Digest == c.Digest }) {
+			if !slices.ContainsFunc(chosen, func(o registry.Platform) bool { return o.Digest == c.Digest }) {
 				chosen = append(chosen, c)
 			}
 		}
@@ -156,7 +156,7 @@ const versionLabel = "org.opencontainers.image.version"
 
 // manifest reads an image for one platform, which must be one of want unless
 // that is empty.
-func (r *repository) manifest(at place, m *publish.Manifest, want []platform.Platform) error {
+func (r *repository) manifest(at place, m *registry.Manifest, want []platform.Platform) error {
 	// Resolve has seen to it that this can be read in one way.
 	var doc v1.Manifest
 	if err := json.Unmarshal(m.Raw, &doc); err != nil {

@@ -16,13 +16,13 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/registry"
+	registryserver "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/publish"
+	"github.com/twicebuild/twice/pipeline/registry"
 )
 
 // shelf is a registry in this process that takes what it is given as it is.
@@ -35,7 +35,7 @@ type shelf struct {
 
 func newShelf(t *testing.T) *shelf {
 	t.Helper()
-	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	inner := registryserver.New(registryserver.Logger(log.New(io.Discard, "", 0)))
 	s := &shelf{}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.fault == nil || !s.fault(w, r) {
@@ -214,7 +214,7 @@ func TestImage(t *testing.T) {
 	_, err = opened(t, s.repo+":nolinux", Config{})
 	refused(t, err, "no image for linux (there are: windows/amd64)")
 	_, err = opened(t, s.repo+":missing", Config{})
-	if !errors.Is(err, publish.ErrNotFound) {
+	if !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("%v", err)
 	}
 }

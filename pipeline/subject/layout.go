@@ -12,7 +12,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/publish"
+	"github.com/twicebuild/twice/pipeline/registry"
 )
 
 // Names in an OCI image layout
@@ -48,7 +48,7 @@ func (o *opening) layout(ref string, root *os.Root) error {
 	if err != nil {
 		return err
 	}
-	index, err := publish.ParseManifest(raw, string(types.OCIImageIndex))
+	index, err := registry.ParseManifest(raw, string(types.OCIImageIndex))
 	if err != nil {
 		return fmt.Errorf("%s: %w", indexName, err)
 	}
@@ -82,8 +82,8 @@ func (o *opening) layout(ref string, root *os.Root) error {
 // flat returns the images of an index and of those in it. An image without a
 // platform has the one that its configuration says. At most left manifests are
 // read, so that indexes in indexes come to an end.
-func (r *repository) flat(index *publish.Manifest, left *int) ([]publish.Platform, error) {
-	var list []publish.Platform
+func (r *repository) flat(index *registry.Manifest, left *int) ([]registry.Platform, error) {
+	var list []registry.Platform
 	for _, p := range index.Platforms {
 		t := types.MediaType(p.MediaType)
 		if !t.IsIndex() && (!t.IsImage() || p.Name != "") {
@@ -115,7 +115,7 @@ func (r *repository) flat(index *publish.Manifest, left *int) ([]publish.Platfor
 
 // platform returns the platform of an image by its configuration, "" for what is
 // no image of a container.
-func (r *repository) platform(m *publish.Manifest) (string, error) {
+func (r *repository) platform(m *registry.Manifest) (string, error) {
 	var doc v1.Manifest
 	if err := json.Unmarshal(m.Raw, &doc); err != nil {
 		return "", err
@@ -131,7 +131,7 @@ func (r *repository) platform(m *publish.Manifest) (string, error) {
 }
 
 // load reads the manifest or index that an index refers to.
-func (r *repository) load(p publish.Platform) (*publish.Manifest, error) {
+func (r *repository) load(p registry.Platform) (*registry.Manifest, error) {
 	if p.Size > maxLayoutFile {
 		return nil, fmt.Errorf("%s: more than %d bytes: %w", p.Digest, maxLayoutFile, ErrLimit)
 	}
@@ -146,7 +146,7 @@ func (r *repository) load(p publish.Platform) (*publish.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := publish.ParseManifest(raw, p.MediaType)
+	m, err := registry.ParseManifest(raw, p.MediaType)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Digest, err)
 	}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/inspect"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // maxName bounds the name of a member in bytes: what Linux takes for a path.
@@ -218,12 +218,12 @@ func runsInstall(base string, r io.Reader) (bool, error) {
 
 // keep adds b to the subject, as something to be examined or skipped, unless it is
 // no executable.
-func (o *opening) keep(at place, name string, b blob, stated *report.Binary) (found bool, err error) {
+func (o *opening) keep(at place, name string, b blob, stated *record.Binary) (found bool, err error) {
 	return o.keepNamed(at, at.name(name), b, stated)
 }
 
 // keepNamed is keep for a name as it is reported.
-func (o *opening) keepNamed(at place, name string, b blob, stated *report.Binary) (found bool, err error) {
+func (o *opening) keepNamed(at place, name string, b blob, stated *record.Binary) (found bool, err error) {
 	isGo, parts, err := o.inspect(b)
 	switch {
 	case errors.Is(err, inspect.ErrFormat):

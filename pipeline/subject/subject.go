@@ -66,8 +66,8 @@ import (
 	"github.com/twicebuild/twice/matrix/reference"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/publish"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
+	"github.com/twicebuild/twice/pipeline/registry"
 )
 
 // ErrLimit is wrapped by the error about a subject that exceeds [Limits].
@@ -95,7 +95,7 @@ type Config struct {
 	Platforms []platform.Platform
 	// Registry is how registries are reached. Transport and Timeout are those of
 	// URLs, too.
-	Registry publish.Options
+	Registry registry.Options
 	// NPM is the npm client. Without a Path there is none.
 	NPM NPM
 }
@@ -203,7 +203,7 @@ type Executable struct {
 	// telling ones first. Nothing vouches for them.
 	Versions []Version
 	// Stated is what the release record says of it, in a Dist alone.
-	Stated *report.Binary
+	Stated *record.Binary
 
 	store *artifact.Store
 }
@@ -286,7 +286,7 @@ type Subject struct {
 	Links int
 	// Record is the release record of a Dist. It is not verified: somebody's
 	// signature may do that.
-	Record *report.Record
+	Record *record.Record
 
 	dir string
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/recipe"
-	"github.com/twicebuild/twice/pipeline/report"
+	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // program is a WebAssembly module, which can be small: each c makes another one.
@@ -373,13 +373,13 @@ func TestWithoutSecrets(t *testing.T) {
 }
 
 // dist writes a dist folder with two binaries, as change has changed its record.
-func dist(t *testing.T, change func(*report.Record)) string {
+func dist(t *testing.T, change func(*record.Record)) string {
 	t.Helper()
 	dir := t.TempDir()
 	sum := "h1:" + strings.Repeat("A", 43) + "="
 	src := recipe.Source{Commit: strings.Repeat("c", 40), Dir: ".", Tree: strings.Repeat("d", 40)}
-	rec := &report.Record{
-		Schema: report.SchemaName, Project: "tool", Version: "1.2.3", Source: report.Source{Source: src, Config: artifact.Of(nil)},
+	rec := &record.Record{
+		Schema: record.SchemaName, Project: "tool", Version: "1.2.3", Source: record.Source{Source: src, Config: artifact.Of(nil)},
 		Toolchain: recipe.Toolchain{Sum: sum, Version: "go1.26.8"}, Verdict: compare.Reproduced,
 	}
 	for i, os := range []string{"linux", "windows"} {
@@ -394,7 +394,7 @@ func dist(t *testing.T, change func(*report.Record)) string {
 			t.Fatal(err)
 		}
 		digest := artifact.Of([]byte(body))
-		rec.Binaries = append(rec.Binaries, report.Binary{
+		rec.Binaries = append(rec.Binaries, record.Binary{
 			Name: r.Binary, Target: target, RecipeDigest: d, Recipe: r, Verdict: compare.Reproduced, A: digest, B: digest, Size: int64(len(body)),
 			Compilations: compare.GraphResult{Packages: 1, Reproduced: 1},
 		})
@@ -433,7 +433,7 @@ func TestDist(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "tool")
 	write(t, outside, program('1'))
 	for name, c := range map[string]struct {
-		change func(*report.Record)
+		change func(*record.Record)
 		break_ func(dir string) error
 		say    string
 	}{
@@ -446,11 +446,11 @@ func TestDist(t *testing.T) {
 			return errors.Join(os.RemoveAll(filepath.Dir(binary(dir))), os.Symlink(filepath.Dir(outside), filepath.Dir(binary(dir))))
 		}, "is a link"},
 		"trailing byte": {nil, func(dir string) error { return appendTo(filepath.Join(dir, "release.json"), "\n") }, "not laid out"},
-		"not listed":    {func(r *report.Record) { r.Artifacts = r.Artifacts[1:] }, nil, "does not list"},
-		"other digest":  {func(r *report.Record) { r.Artifacts[0].Digest = artifact.Of(nil) }, nil, "contradicts itself"},
-		"other kind":    {func(r *report.Record) { r.Artifacts[0].Kind = artifact.File }, nil, "contradicts itself"},
-		"other size":    {func(r *report.Record) { r.Artifacts[0].Size++ }, nil, "release.json says"},
-		"rejected": {func(r *report.Record) {
+		"not listed":    {func(r *record.Record) { r.Artifacts = r.Artifacts[1:] }, nil, "does not list"},
+		"other digest":  {func(r *record.Record) { r.Artifacts[0].Digest = artifact.Of(nil) }, nil, "contradicts itself"},
+		"other kind":    {func(r *record.Record) { r.Artifacts[0].Kind = artifact.File }, nil, "contradicts itself"},
+		"other size":    {func(r *record.Record) { r.Artifacts[0].Size++ }, nil, "release.json says"},
+		"rejected": {func(r *record.Record) {
 			r.Verdict, r.Binaries[0].Verdict, r.Binaries[0].B, r.Artifacts = compare.Differs, compare.Differs, artifact.Of(nil), nil
 		}, nil, `verdict is "differs"`},
 	} {

@@ -21,11 +21,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/build"
+	"github.com/twicebuild/twice/pipeline/pass"
 )
 
 func TestMain(m *testing.M) {
-	build.Main()
+	pass.Main()
 	if len(os.Args) == 2 && os.Args[1] == "look-around" {
 		look := lookAround()
 		if err := json.NewEncoder(os.Stdout).Encode(look); err != nil {
@@ -67,7 +67,7 @@ func TestShared(t *testing.T) {
 	}
 	base, goroot := t.TempDir(), t.TempDir()
 	path := []string{"/usr/local/bin", "/usr/bin", "/bin"}
-	confinement, err := build.Probe(t.Context(), t.TempDir(), path)
+	confinement, err := pass.Probe(t.Context(), t.TempDir(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestShared(t *testing.T) {
 		if err := os.Chtimes(dirs["modules"], time.Unix(1700000000, 0), time.Unix(1700000000, 0)); err != nil {
 			t.Fatal(err)
 		}
-		l := &build.Local{
+		l := &pass.Local{
 			Dir: dirs["passes"], Store: artifact.NewStore(dirs["store"]), GOROOT: goroot, ModCache: dirs["modules"],
 			Checkout: func(_ context.Context, dest string, _ bool) error {
 				if err := os.Mkdir(dest, 0o755); err != nil {
@@ -101,7 +101,7 @@ func TestShared(t *testing.T) {
 			ModuleDir: ".", ConfigDir: ".", Path: path, Confinement: confinement, Now: time.Now,
 			Hooks: [][]string{{"sh", "-c", "./program look-around >around.json"}}, Log: io.Discard,
 		}
-		for i, pass := range []build.Pass{build.A, build.B} {
+		for i, pass := range []pass.Pass{pass.A, pass.B} {
 			s, err := l.Open(t.Context(), pass)
 			if err != nil {
 				t.Fatal(err)

@@ -1,5 +1,0 @@
-//go:build !linux
-
-package build
-
-func runHook([]string) int { return 1 }

@@ -1,0 +1,522 @@
+package pass
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// childName is argv[0] of the process that confines itself.
+const childName = "twice-confined"
+
+// The descriptors that a child gets beside the standard ones.
+const (
+	// lifeline is where the child reads the cell from. It ends when its parent
+	// wants the command ended, or has ended itself.
+	lifeline = 3
+	// reportTo is where the child writes what it has observed.
+	reportTo = 4
+)
+
+// failedStatus is the exit status of a child that could not start its command.
+const failedStatus = 125
+
+// Flags of personality(2), from include/uapi/linux/personality.h.
+const (
+	addrNoRandomize = 0x0040000
+	uname26         = 0x0020000
+)
+
+// Main must be the first thing that main does: in a child that a pass started
+// it runs the command in its confinement and never returns. In any other
+// process it returns at once.
+func Main() {
+	if len(os.Args) == 0 || os.Args[0] != childName {
+		return
+	}
+	runtime.LockOSThread() // what restrict does is a property of this thread
+	report := os.NewFile(reportTo, "report")
+	status, err := supervise(os.NewFile(lifeline, "lifeline"), report)
+	if err != nil {
+		status = failedStatus
+		json.NewEncoder(report).Encode(observed{Failed: err.Error()})
+	}
+	os.Exit(status)
+}
+
+// supervise makes the cell, starts the command in it, and stays until nothing of
+// the command is left. It returns the command's exit status, or for a signal
+// what a shell does: 128 and its number. The command inherits what restrict
+// did to this thread; the rest of this process, which must not be at its mercy,
+// stays outside.
+func supervise(in io.Reader, report *os.File) (int, error) {
+	if err := closeOnExec(); err != nil {
+		return 0, err
+	}
+	var c cell
+	if err := json.NewDecoder(in).Decode(&c); err != nil {
+		return 0, stepError("read the confinement", err)
+	}
+
+	// Where memory runs out, the kernel is to end a command rather than something
+	// else of this machine. It is no loss where that cannot be said.
+	os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0)
+
+	var missing []string
+	var err error
+	if c.Root != "" {
+		if n := mostTasks(c); n > 0 {
+			boundProcesses(n) // or the limit is watched alone
+		}
+		missing, err = enterRoot(c)
+	} else {
+		// Without a PID namespace, orphans of the command become this process's
+		// children, so that it finds and ends them.
+		err = stepError("adopt orphans", unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+	}
+	if err != nil {
+		return 0, err
+	}
+	// The command may not look into this process, or change it.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return 0, stepError("keep the supervisor apart", err)
+	}
+
+	if err := os.Chdir(c.Dir); err != nil {
+		return 0, stepError("enter the workspace", err)
+	}
+	if err := restrict(c); err != nil {
+		return 0, err
+	}
+	w, err := look()
+	if err != nil {
+		return 0, err
+	}
+	if err := json.NewEncoder(report).Encode(observed{Witness: w, Missing: missing}); err != nil {
+		return 0, stepError("report", err)
+	}
+
+	path, err := lookPath(c.Argv[0], c.Env)
+	if err != nil {
+		return 0, err
+	}
+	command, err := syscall.ForkExec(path, c.Argv, &syscall.ProcAttr{
+		Env: c.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
+	})
+	if err != nil {
+		return 0, stepError("exec "+path, err)
+	}
+	if n := uint64(mostTasks(c)); n > 0 {
+		// Not of this process, which may need a thread more when there are no others.
+		if err := unix.Prlimit(command, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: n, Max: n}, nil); err != nil && err != unix.ESRCH {
+			return 0, stepError("bound the number of processes", err)
+		}
+	}
+	if err := json.NewEncoder(report).Encode(observed{}); err != nil {
+		return 0, stepError("report", err)
+	}
+
+	go func() {
+		io.Copy(io.Discard, in)
+		endAll(c)
+	}()
+	ws := reap(c, command)
+	if ws.Signaled() {
+		json.NewEncoder(report).Encode(observed{Signal: ws.Signal().String()})
+		return 128 + int(ws.Signal()), nil
+	}
+	return ws.ExitStatus(), nil
+}
+
+// mostTasks is how many processes and threads the kernel allows: more than the
+// limit that is watched, so that this one is told, and 0 without one. 400 is what a
+// kernel can be asked for and a go command needs.
+func mostTasks(c cell) int {
+	if c.MaxTasks == 0 {
+		return 0
+	}
+	return max(400, c.MaxTasks/4*5)
+}
+
+// boundProcesses bounds the ids of the PID namespace, and so the processes in it,
+// also those of root, where a namespace has a bound of its own: since Linux 6.14.
+// Before, this would be the bound of the machine.
+func boundProcesses(most int) {
+	var u unix.Utsname
+	var major, minor int
+	if unix.Uname(&u) == nil {
+		fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
+	}
+	if major > 6 || major == 6 && minor >= 14 {
+		os.WriteFile("/proc/sys/kernel/pid_max", []byte(strconv.Itoa(most)), 0)
+	}
+}
+
+// closeOnExec keeps what this process has inherited, or opens itself, from the
+// command.
+func closeOnExec() error {
+	err := unix.CloseRange(lifeline, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC)
+	if err == nil {
+		return nil
+	}
+	// Kernels before 5.11 do not know the flag.
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return stepError("close inherited files", err)
+	}
+	for _, e := range list {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd >= lifeline {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
+
+// reap waits for everything that becomes a child of this process until the
+// command has ended, and whatever it has left behind. It returns how the command
+// has ended.
+func reap(c cell, command int) (status unix.WaitStatus) {
+	flags := 0
+	for {
+		var ws unix.WaitStatus
+		pid, err := unix.Wait4(-1, &ws, flags, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil: // there is no child, and so no descendant
+			return status
+		case pid == 0:
+			killDescendants()
+			time.Sleep(time.Millisecond)
+		case pid == command:
+			status = ws
+			if c.Root != "" {
+				return status // the kernel ends a PID namespace with its first process
+			}
+			flags = unix.WNOHANG
+		}
+	}
+}
+
+// endAll ends the command and its descendants.
+func endAll(c cell) {
+	if c.Root != "" {
+		os.Exit(128 + int(unix.SIGKILL))
+	}
+	urgent()
+	for { // until reap has nothing to wait for
+		killDescendants()
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// killDescendants kills every process below this one. One that is made meanwhile
+// is found by the next call, since orphans become children of this process.
+func killDescendants() {
+	list, err := processes()
+	if err != nil {
+		return
+	}
+	for _, p := range below(list, os.Getpid())[1:] {
+		unix.Kill(p.pid, unix.SIGKILL)
+	}
+}
+
+// enterRoot builds the new root from a tmpfs and bind mounts, and moves there. It
+// returns what of that this kernel does not do.
+func enterRoot(c cell) (missing []string, err error) {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return nil, stepError("make mounts private", err)
+	}
+	if err := unix.Mount("tmpfs", c.Root, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=16m"); err != nil {
+		return nil, stepError("mount a root", err)
+	}
+	for _, m := range c.Mount {
+		if err := bind(c.Root, m); err != nil {
+			return nil, stepError("mount "+m.To, err)
+		}
+	}
+	// A device can be written to where its mount is read-only; its owner and mode
+	// then cannot be changed.
+	for _, name := range []string{"null", "zero", "full", "random", "urandom"} {
+		if err := bind(c.Root, mount{From: "/dev/" + name, To: "/dev/" + name}); err != nil {
+			return nil, stepError("mount /dev/"+name, err)
+		}
+	}
+	proc := filepath.Join(c.Root, "proc")
+	if err := os.MkdirAll(proc, 0o755); err != nil {
+		return nil, err
+	}
+	// A container engine may hide parts of /proc, and then a new one cannot be
+	// mounted; kernels before 5.8 do not know the option. Go and C compilers do
+	// without.
+	if err := unix.Mount("proc", proc, "proc", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "subset=pid"); err != nil {
+		missing = append(missing, fmt.Sprintf("/proc: a pass has none, as one that shows processes alone cannot be mounted (%v)", err))
+	}
+	for old, name := range map[string]string{"/proc/self/fd": "dev/fd", "/proc/self/fd/0": "dev/stdin", "/proc/self/fd/1": "dev/stdout", "/proc/self/fd/2": "dev/stderr"} {
+		if err := os.Symlink(old, filepath.Join(c.Root, name)); err != nil {
+			return nil, err
+		}
+	}
+	for name, text := range c.Files {
+		name = filepath.Join(c.Root, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	// The name of a control group is often random, and the same for both passes.
+	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+		missing = append(missing, fmt.Sprintf("control groups: a pass sees the names of this run's (%v)", err))
+	}
+	if err := unix.Sethostname([]byte(c.Host)); err != nil {
+		return nil, stepError("set the host name", err)
+	}
+	if err := unix.Setdomainname([]byte(c.Domain)); err != nil {
+		return nil, stepError("set the domain name", err)
+	}
+	if err := os.Chdir(c.Root); err != nil {
+		return nil, err
+	}
+	// pivot_root(".", ".") stacks the old root on the new one: pivot_root(2).
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return nil, stepError("change the root", err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return nil, stepError("leave the old root", err)
+	}
+	if err := os.Chdir("/"); err != nil {
+		return nil, err
+	}
+	return missing, stepError("make the root read-only", unix.MountSetattr(-1, "/", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}))
+}
+
+// bind makes m.From visible below root. Symbolic links such as /bin are made
+// anew instead of followed.
+func bind(root string, m mount) error {
+	to := filepath.Join(root, m.To)
+	info, err := os.Lstat(m.From)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID}
+	if info.Mode()&fs.ModeDevice == 0 {
+		attr.Attr_set |= unix.MOUNT_ATTR_NODEV
+	}
+	if !m.Write {
+		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
+	}
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		target, err := os.Readlink(m.From)
+		if err != nil {
+			return err
+		}
+		return os.Symlink(target, to)
+	case info.IsDir():
+		if err := os.MkdirAll(to, 0o755); err != nil {
+			return err
+		}
+	default:
+		f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL, 0o644)
+		if err != nil {
+			return err
+		}
+		f.Close()
+	}
+	if err := unix.Mount(m.From, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	return unix.MountSetattr(-1, to, unix.AT_RECURSIVE, &attr)
+}
+
+// restrict applies what holds for this thread and everything it starts. What
+// needs a right comes before the rights go, and the filter of system calls last.
+func restrict(c cell) error {
+	unix.Umask(c.Umask)
+	// A core dump may be handed to a program of the host.
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return stepError("forbid core dumps", err)
+	}
+	if n := uint64(c.MaxFile); n > 0 {
+		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: n, Max: n}); err != nil {
+			return stepError("bound the size of files", err)
+		}
+	}
+	if c.LeaveOut >= 0 {
+		if err := leaveOut(c.LeaveOut); err != nil {
+			return err
+		}
+	}
+	var persona uintptr
+	if c.FixedMap {
+		persona |= addrNoRandomize
+	}
+	if c.OldName {
+		persona |= uname26
+	}
+	if persona != 0 {
+		if _, _, errno := unix.Syscall(unix.SYS_PERSONALITY, persona, 0, 0); errno != 0 {
+			return stepError("personality", errno)
+		}
+	}
+	if err := newKeyring(); err != nil {
+		return stepError("session keyring", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return stepError("no_new_privs", err)
+	}
+	if err := dropCapabilities(); err != nil {
+		return stepError("drop capabilities", err)
+	}
+	if c.Landlock > 0 {
+		if err := landlock(c.Landlock, c.Writable); err != nil {
+			return err
+		}
+	}
+	if c.Seccomp {
+		return stepError("seccomp", filterCalls(forbidden(c)))
+	}
+	return nil
+}
+
+// newKeyring gives this thread a session keyring of its own, in the place of the
+// one that it has inherited. Where keyrings do not exist or are forbidden, they
+// are that to the command, too.
+func newKeyring() error {
+	_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
+	if slices.Contains([]error{unix.ENOSYS, unix.EPERM, unix.EACCES}, err) {
+		return nil
+	}
+	return err
+}
+
+// secureBits keep the user 0 from getting capabilities when it starts a program,
+// and from getting that right back: include/uapi/linux/securebits.h. They are
+// NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, each with its lock, and the
+// lock of KEEP_CAPS.
+const secureBits = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<5 | 1<<6 | 1<<7
+
+// dropCapabilities takes all capabilities from this thread and from what it
+// starts, for good: also those that the user 0 gets with each program.
+func dropCapabilities() error {
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return err
+	}
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&head, &sets[0]); err != nil {
+		return err
+	}
+	switch {
+	case sets[0].Effective&(1<<unix.CAP_SETPCAP) != 0:
+		for cap := uintptr(0); cap < 64; cap++ {
+			err := unix.Prctl(unix.PR_CAPBSET_DROP, cap, 0, 0, 0)
+			if err == unix.EINVAL { // it is beyond the last one
+				break
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if err := unix.Prctl(unix.PR_SET_SECUREBITS, secureBits, 0, 0, 0); err != nil {
+			return err
+		}
+	case os.Getuid() == 0 || os.Geteuid() == 0:
+		return fmt.Errorf("this process is root without CAP_SETPCAP: %w", unix.EPERM)
+	}
+	// A user other than 0 gets none with a program, as no_new_privs is set.
+	sets = [2]unix.CapUserData{}
+	return unix.Capset(&head, &sets[0])
+}
+
+// leaveOut takes the i-th of the usable processors away, if another is left.
+func leaveOut(i int) error {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return stepError("processors", err)
+	}
+	n := set.Count()
+	if n < 2 {
+		return nil
+	}
+	i %= n
+	for cpu := 0; ; cpu++ {
+		if !set.IsSet(cpu) {
+			continue
+		}
+		if i == 0 {
+			set.Clear(cpu)
+			break
+		}
+		i--
+	}
+	return stepError("processors", unix.SchedSetaffinity(0, &set))
+}
+
+// look observes what the command will see.
+func look() (Witness, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return nil, stepError("uname", err)
+	}
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, stepError("processors", err)
+	}
+	persona, _, errno := unix.Syscall(unix.SYS_PERSONALITY, 0xffffffff, 0, 0)
+	if errno != 0 {
+		return nil, stepError("personality", errno)
+	}
+	layout := "random"
+	if persona&addrNoRandomize != 0 {
+		layout = "fixed"
+	}
+	mask := unix.Umask(0)
+	unix.Umask(mask)
+	return Witness{
+		hostName:     unix.ByteSliceToString(u.Nodename[:]),
+		domainName:   unix.ByteSliceToString(u.Domainname[:]),
+		kernel:       unix.ByteSliceToString(u.Release[:]),
+		userName:     strconv.Itoa(os.Getuid()),
+		groupName:    strconv.Itoa(os.Getgid()),
+		umask:        fmt.Sprintf("%04o", mask),
+		processors:   strconv.Itoa(set.Count()),
+		addressSpace: layout,
+	}, nil
+}
+
+// lookPath finds name in the PATH of env.
+func lookPath(name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	for _, kv := range env {
+		path, ok := strings.CutPrefix(kv, "PATH=")
+		if !ok {
+			continue
+		}
+		for _, dir := range filepath.SplitList(path) {
+			file := filepath.Join(dir, name)
+			if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+				return file, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("there is no %s in the PATH of a pass, which holds the folders of yours below /usr, /bin, /sbin, /opt, /nix/store, /gnu/store and /home/linuxbrew", name)
+}

@@ -1,0 +1,61 @@
+package pass
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strconv"
+)
+
+// Command is a command that builds something for which there is no recipe, such
+// as Go itself.
+type Command struct {
+	// What names it for people.
+	What string
+	// Dir is the folder of the source tree that it runs in, with slashes.
+	Dir string
+	// Argv is the command. A name without a slash is looked for in PATH.
+	Argv []string
+	// Env are variables, as NAME=value, that win over what each command of a pass
+	// has: folders of its own, a locale, a time zone, PATH.
+	Env   []string
+	Share Share
+}
+
+// Places are folders of a pass, as its commands see them.
+type Places struct {
+	// Source is the source tree, which is [Session.Tree] here, and GOROOT the
+	// toolchain.
+	Source, GOROOT string
+	// Programs is Foreign.Programs, empty without it.
+	Programs string
+}
+
+// Places implements [Session].
+func (s *local) Places() Places {
+	p := Places{Source: s.seen.source, GOROOT: s.seen.goroot}
+	if list := s.programs(); len(list) > 0 {
+		p.Programs = list[0]
+	}
+	return p
+}
+
+// Run implements [Session].
+func (s *local) Run(ctx context.Context, c Command) (out string, err error) {
+	drop, err := s.prepare(commandsJob)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, drop()) }()
+	r, err := s.run(ctx, run{
+		what: c.What, job: commandsJob, writesSource: true,
+		dir: filepath.Join(s.seen.source, filepath.FromSlash(c.Dir)), argv: c.Argv,
+		env:   slices.Concat(c.Env, []string{"GOMAXPROCS=" + strconv.Itoa(s.processes(c.Share))}),
+		share: c.Share,
+	})
+	return r.output, err
+}
+
+// commandsJob is the name of what Run runs as a job.
+const commandsJob = "commands"

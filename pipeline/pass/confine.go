@@ -1,0 +1,147 @@
+package pass
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Confinement says what keeps the passes apart from the host and the network.
+type Confinement struct {
+	// Namespaces tells that passes have a root folder, a host name, users,
+	// processes and a network of their own.
+	Namespaces bool `json:"namespaces"`
+	// Landlock is the ABI version in use, 0 without it
+	// (https://docs.kernel.org/userspace-api/landlock.html).
+	Landlock int `json:"landlock"`
+	// Seccomp tells that system calls are forbidden by which a command could leave
+	// word for the other pass, or get out.
+	Seccomp bool `json:"seccomp,omitempty"`
+	// NetworkCut tells whether the network is out of reach: "none" where there is
+	// none, "tcp" where TCP alone is forbidden, "" where nothing is.
+	NetworkCut string `json:"networkCut"`
+	// Missing says what is not confined on this host, and why.
+	Missing []string `json:"missing"`
+}
+
+// writesConfined tells whether the files outside of its workspace are safe from a
+// build step.
+func (c Confinement) writesConfined() bool { return c.Namespaces || c.Landlock > 0 }
+
+// Strangers returns an UnconfinedError unless a source may be built that a stranger
+// wrote: one that can change nothing of this host, whatever it makes of a compiler.
+// Landlock alone sees to that since version 3 (which covers truncation), where
+// seccomp forbids the calls that it does not see, such as chmod.
+func (c Confinement) Strangers() error {
+	if c.Namespaces || c.Landlock >= 3 && c.Seccomp {
+		return nil
+	}
+	return &UnconfinedError{c.Missing}
+}
+
+// UnconfinedError is a build of a stranger's source where it could change the host.
+type UnconfinedError struct{ Missing []string }
+
+// Error says that it was not done, and what would be missing.
+func (e *UnconfinedError) Error() string {
+	return "somebody else's source is not built where a build step could change this machine: " + strings.Join(e.Missing, "; ")
+}
+
+// Remedy says where it can be done.
+func (e *UnconfinedError) Remedy() string {
+	return "do it on Linux with user namespaces, or with Landlock (Linux 6.2 and later) and seccomp; a virtual machine or a container with one of them will do"
+}
+
+// Reasons says, by the name of a [Variation], why this host cannot vary it.
+func (c Confinement) Reasons() map[string]string {
+	reasons := map[string]string{
+		clock: "the host's clock is shared",
+	}
+	if c.Namespaces {
+		return reasons
+	}
+	for _, name := range []string{hostName, domainName, userName, groupName} {
+		reasons[name] = "takes namespaces, which this host does not offer"
+	}
+	if c.Landlock == 0 {
+		for _, name := range []string{umask, processors, addressSpace, kernel} {
+			reasons[name] = "takes confined processes, which this host does not offer"
+		}
+	}
+	return reasons
+}
+
+// cell is what the child process does to itself before it becomes the command
+// that it was started for. It is handed to the child as JSON.
+type cell struct {
+	// Root is an empty folder that becomes the mount point of the new root, or
+	// empty when there are no namespaces.
+	Root  string  `json:"root,omitempty"`
+	Mount []mount `json:"mount,omitempty"`
+	// Files are written into the new root, by path.
+	Files  map[string]string `json:"files,omitempty"`
+	Host   string            `json:"host,omitempty"`
+	Domain string            `json:"domain,omitempty"`
+	Umask  int               `json:"umask"`
+	// LeaveOut is the index of a processor not to run on, or -1.
+	LeaveOut int  `json:"leaveOut"`
+	FixedMap bool `json:"fixedMap"` // no address space layout randomization
+	OldName  bool `json:"oldName"`  // uname reports a 2.6 kernel
+	// Seccomp forbids system calls, FixedMarks also those that change modes, owners,
+	// times and attributes of files.
+	Seccomp    bool `json:"seccomp,omitempty"`
+	FixedMarks bool `json:"fixedMarks,omitempty"`
+	// Landlock is the ABI version to use, 0 for none; Writable are the folders
+	// that stay writable, as seen after the root has changed.
+	Landlock int      `json:"landlock"`
+	Writable []string `json:"writable,omitempty"`
+	// MaxFile bounds the size of each file that is written, 0 for no bound.
+	MaxFile int64 `json:"maxFile,omitempty"`
+	// MaxTasks is the limit of processes and threads, 0 for none.
+	MaxTasks int      `json:"maxTasks,omitempty"`
+	Dir      string   `json:"dir"`
+	Argv     []string `json:"argv"`
+	Env      []string `json:"env"`
+}
+
+// mount makes From of the host visible at To.
+type mount struct {
+	From  string `json:"from"`
+	To    string `json:"to"`
+	Write bool   `json:"write,omitempty"`
+}
+
+// observed is what the child reports: right before it starts the command, when it
+// has, and when a signal has ended the command.
+type observed struct {
+	Witness Witness `json:"witness,omitempty"`
+	// Missing is what the kernel does not do, and is done without.
+	Missing []string `json:"missing,omitempty"`
+	// Failed is the step of the confinement that did not work.
+	Failed string `json:"failed,omitempty"`
+	// Signal is what the command was ended by.
+	Signal string `json:"signal,omitempty"`
+}
+
+// Probe finds out, by trying it, what this host allows. scratch is an empty
+// folder, and path the folders of the user's PATH. It fails only if ctx ends.
+func Probe(ctx context.Context, scratch string, path []string) (Confinement, error) {
+	c := probe(ctx, scratch, path)
+	if c.Missing == nil {
+		c.Missing = []string{}
+	}
+	return c, context.Cause(ctx)
+}
+
+// stepError names the step of the confinement that failed, if err says so.
+func stepError(step string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", step, err)
+}
+
+// waitDelay bounds how long it takes to end a command's processes, once they are
+// to end.
+const waitDelay = 5 * time.Second

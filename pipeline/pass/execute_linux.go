@@ -1,0 +1,130 @@
+package pass
+
+import (
+	"context"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// execute runs c and returns what its process observed. stop ends it.
+func (s *local) execute(ctx context.Context, c cell, out io.Writer, stop context.CancelCauseFunc) (Witness, time.Duration, error) {
+	p, err := confine(ctx, c, s.seen.user, s.seen.group)
+	if err != nil {
+		return nil, 0, err
+	}
+	watching, done := context.WithCancel(ctx)
+	defer done()
+	o, err := p.run(out, func(pid int) { go s.watch(watching, pid, stop) })
+	var cpu time.Duration
+	if st := p.cmd.ProcessState; st != nil {
+		cpu = st.UserTime() + st.SystemTime()
+	}
+	return o.Witness, cpu, err
+}
+
+// The time between two looks at a command's processes. In the shorter one a
+// processor fills about half a gigabyte; the longer one is for machines that have
+// thousands of processes to look through.
+const (
+	watchPause   = 200 * time.Millisecond
+	longestPause = time.Second
+)
+
+// watch ends a command when it takes more than its limits. All its processes are
+// below pid.
+func (s *local) watch(ctx context.Context, pid int, stop context.CancelCauseFunc) {
+	urgent()
+	atFirst, _ := space(s.host.source)
+	pause := time.NewTimer(watchPause)
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
+		}
+		start := s.Now()
+		if err := s.overrun(pid, atFirst); err != nil {
+			stop(err)
+			return
+		}
+		pause.Reset(min(longestPause, max(watchPause, 20*s.Now().Sub(start))))
+	}
+}
+
+// overrun returns an error if the processes below pid take more than the limits.
+func (s *local) overrun(pid int, atFirst room) error {
+	list, err := processes()
+	if err != nil {
+		return nil // what cannot be counted is not held against the command
+	}
+	tree := below(list, pid)
+	tasks, memory := 0, int64(0)
+	for _, p := range tree {
+		tasks += p.threads
+		memory += p.resident
+	}
+	if limit := s.Limits.Tasks; limit > 0 && tasks > limit {
+		return exceeded("look for a command that starts itself", "it has %d processes and threads, and the limit is %d", tasks, limit)
+	}
+	if limit := s.Limits.Memory; limit > 0 && memory > limit {
+		// What several processes share was counted for each.
+		if memory = proportional(tree); memory > limit {
+			return exceeded("let it do less at once, or give it a machine with more memory", "it has %s in memory, and the limit is %s", gib(memory), gib(limit))
+		}
+	}
+
+	now, err := space(s.host.source)
+	if err != nil || atFirst.bytes == 0 {
+		return nil
+	}
+	limit := s.Limits.Disk
+	if limit == 0 {
+		limit = mostDisk(atFirst.bytes)
+	}
+	if taken := atFirst.bytes - now.bytes; taken > limit {
+		return exceeded("look for a command that writes without end, or make room", "the disk of %s has %s less space than when it started, and the limit is %s", s.Dir, gib(taken), gib(limit))
+	}
+	if limit := max(leastFiles, atFirst.files/4*3); atFirst.files > 0 && atFirst.files-now.files > limit {
+		return exceeded("look for a command that makes files without end", "the disk of %s has room for %d fewer files than when it started, and the limit is %d", s.Dir, atFirst.files-now.files, limit)
+	}
+	return nil
+}
+
+// mostDisk is how much less space a disk may have that has so much free, in bytes.
+func mostDisk(free int64) int64 { return max(leastDisk, free/4*3) }
+
+// proportional is the memory of processes in bytes, with what they share counted
+// once: their proportional set sizes.
+func proportional(list []process) int64 {
+	total := int64(0)
+	for _, p := range list {
+		size := p.resident
+		data, err := os.ReadFile("/proc/" + strconv.Itoa(p.pid) + "/smaps_rollup")
+		for line := range strings.Lines(string(data)) {
+			if f := strings.Fields(line); err == nil && len(f) == 3 && f[0] == "Pss:" {
+				if kb, err := strconv.ParseInt(f[1], 10, 64); err == nil {
+					size = kb << 10
+				}
+			}
+		}
+		total += size
+	}
+	return total
+}
+
+// room is what is free on a disk.
+type room struct{ bytes, files int64 }
+
+func space(dir string) (room, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return room{}, err
+	}
+	return room{int64(st.Bavail) * int64(st.Bsize), int64(st.Ffree)}, nil
+}

@@ -1,0 +1,181 @@
+package pass
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Foreign are the circumstances of somebody else's build, which a pass repeats.
+// They are given by what that build left behind, so they may be anything.
+type Foreign struct {
+	// Source, GOROOT and ModCache are where that build had its source, its
+	// toolchain and its modules: absolute paths with slashes. They are empty where
+	// they do not matter because paths were trimmed. A path that is not this host's
+	// own takes namespaces, or [Local.Open] returns a [PlaceError].
+	Source, GOROOT, ModCache string
+	// Programs is a folder of this host whose programs come before the system's
+	// in PATH, or "".
+	Programs string
+	// Cache is a folder of this host for the build caches, each in a folder of its
+	// target's name (Target.Slug); it is not removed. Without it they are in the
+	// workspace. A build trusts what it finds there, and a stranger's build may write
+	// anything, so a folder that one was given must not be given to another.
+	Cache string
+	// MaxFile bounds the size of each file that a command writes, in bytes, where
+	// the system can; 0 means no bound.
+	MaxFile int64
+}
+
+// PlaceError is a path that a pass cannot give to a folder.
+type PlaceError struct{ Path, Why string }
+
+// Error says which and why.
+func (e *PlaceError) Error() string { return fmt.Sprintf("%.300q: %s", e.Path, e.Why) }
+
+// folders returns the paths that are given.
+func (f *Foreign) folders() []string {
+	return slices.DeleteFunc([]string{f.Source, f.GOROOT, f.ModCache}, func(p string) bool { return p == "" })
+}
+
+// unplaceable are folders below which, or above which, a pass needs its own.
+var unplaceable = []string{"/proc", "/dev", "/sys", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"}
+
+// check tells whether a pass can have these paths.
+func (f *Foreign) check() error {
+	list := f.folders()
+	for i, p := range list {
+		switch {
+		case !path.IsAbs(p), path.Clean(p) != p, len(p) > 1000, strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\ufffd' }):
+			return &PlaceError{p, "want an absolute path in its shortest form"}
+		case p == "/", p == "/tmp", p == "/usr", p == "/usr/bin", p == "/usr/lib", p == "/opt":
+			return &PlaceError{p, "is a folder of the system"}
+		case slices.ContainsFunc(unplaceable, func(dir string) bool { return under(dir, p) }):
+			return &PlaceError{p, "lies in a folder of the system"}
+		case slices.Contains(list[:i], p):
+			return &PlaceError{p, "is two folders"}
+		}
+	}
+	return nil
+}
+
+// under tells whether p is dir or below it; both have slashes.
+func under(dir, p string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
+
+// placeForeign replaces the paths that Foreign gives.
+func (s *local) placeForeign() error {
+	f := s.Foreign
+	if f == nil {
+		return nil
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	if f.Cache != "" {
+		s.host.cache = f.Cache
+		if !s.Confinement.Namespaces {
+			s.seen.cache = f.Cache
+		}
+	}
+	for _, x := range []struct {
+		want string
+		seen *string
+	}{{f.Source, &s.seen.source}, {f.GOROOT, &s.seen.goroot}, {f.ModCache, &s.seen.modcache}} {
+		if x.want == "" || x.want == filepath.ToSlash(*x.seen) {
+			continue
+		}
+		if !s.Confinement.Namespaces {
+			return &PlaceError{x.want, "a folder can be given this path only where there are namespaces"}
+		}
+		*x.seen = x.want
+	}
+	return nil
+}
+
+// foreignMounts joins the mounts of the system and those of a pass, changed to what
+// Foreign asks for.
+func (s *local) foreignMounts(system, own []mount) []mount {
+	if s.Foreign == nil {
+		return append(system, own...)
+	}
+	for _, p := range s.Foreign.folders() {
+		system = makeRoom(system, p)
+	}
+	if s.Foreign.Programs != "" {
+		own = append(own, mount{From: s.Foreign.Programs, To: programsFolder})
+	}
+	// What lies in another folder is mounted after it.
+	slices.SortStableFunc(own, func(a, b mount) int { return len(a.To) - len(b.To) })
+	return append(system, own...)
+}
+
+// programsFolder is where a pass in a root of its own sees Foreign.Programs.
+const programsFolder = "/a/programs"
+
+// programs is the folder of Foreign.Programs as the pass sees it.
+func (s *local) programs() []string {
+	switch {
+	case s.Foreign == nil || s.Foreign.Programs == "":
+		return nil
+	case s.Confinement.Namespaces:
+		return []string{programsFolder}
+	}
+	return []string{s.Foreign.Programs}
+}
+
+// makeRoom replaces the mounts that p lies in by mounts of what is beside p, so
+// that a folder can be made there: what is mounted is read-only.
+func makeRoom(mounts []mount, p string) []mount {
+	var list []mount
+	for _, m := range mounts {
+		if !under(m.To, p) {
+			list = append(list, m)
+			continue
+		}
+		if m.To == p {
+			continue
+		}
+		next, _, _ := strings.Cut(p[len(m.To)+1:], "/")
+		entries, err := os.ReadDir(m.From) // a symbolic link is none
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			child := mount{From: filepath.Join(m.From, e.Name()), To: m.To + "/" + e.Name(), Write: m.Write}
+			switch {
+			case e.Name() != next:
+				list = append(list, child)
+			case e.IsDir():
+				list = append(list, makeRoom([]mount{child}, p)...)
+			}
+		}
+	}
+	return list
+}
+
+// install turns a command line of go build into one of go install, whose argument
+// is a package of a module in the module cache, path@version. It has no -o: what
+// it installs goes to a folder bin in the first GOPATH. It looks for the module
+// under every prefix of the path, which takes a proxy that says what there is not;
+// the module cache is one (https://go.dev/ref/mod#module-cache).
+func (s *local) install(argv, env []string, out string) ([]string, []string) {
+	argv = slices.Concat([]string{"go", "install"}, argv[4:])
+	proxy := url.URL{Scheme: "file", Path: filepath.ToSlash(s.seen.modcache) + "/cache/download"}
+	escape := strings.NewReplacer(",", "%2C", "|", "%7C") // these would end it
+	return argv, slices.Concat([]string{"GOPATH=" + out, "GOPROXY=" + escape.Replace(proxy.String())}, env)
+}
+
+// installed returns the names that a binary may have in GOPATH, with slashes: what is
+// built for another platform than the host's lies one folder deeper.
+func installed(b Binary) []string {
+	importPath, _, _ := strings.Cut(b.ImportPath, "@")
+	name := execName(importPath)
+	if b.Recipe.Target.OS == "windows" {
+		name += ".exe"
+	}
+	return []string{path.Join("bin", b.Recipe.Target.OS+"_"+b.Recipe.Target.Arch, name), path.Join("bin", name)}
+}

@@ -1,0 +1,288 @@
+package pass
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fault"
+)
+
+// Bounds of a source tree in which hooks ran.
+const (
+	maxEntries = 2 << 20
+	maxDepth   = 200  // elements of a path
+	maxPath    = 4000 // bytes
+)
+
+// versionControl are the names, in lower case, by which the go command takes a folder
+// for a repository (cmd/go/internal/vcs). It then runs that system's program there,
+// which does what the settings of the repository say.
+var versionControl = []string{".git", ".hg", ".svn", ".bzr", ".fslckout", "_fossil_"}
+
+// laidOut is what a source tree was like before the hooks ran, as far as they are not
+// to change it.
+type laidOut struct {
+	tree string
+	// links are the targets of symbolic links, by their names.
+	links map[string]string
+	// repositories are the folders of version control in it, and kept is the folder
+	// with their copies, which are called by their index.
+	repositories []string
+	kept         string
+}
+
+// survey looks at the source tree in folder tree, and copies its folders of version
+// control to the folder kept.
+func survey(tree, kept string) (*laidOut, error) {
+	l := &laidOut{tree: tree, links: map[string]string{}, kept: kept}
+	root, err := os.OpenRoot(tree)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	err = walk(root, func(name string, mode fs.FileMode) error {
+		if isVersionControl(name) && mode.IsDir() {
+			l.repositories = append(l.repositories, name)
+			return fs.SkipDir
+		}
+		if mode&fs.ModeSymlink != 0 {
+			l.links[name], err = root.Readlink(name)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range l.repositories {
+		if err := copyRepository(filepath.Join(tree, filepath.FromSlash(name)), l.copyOf(i)); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func (l *laidOut) copyOf(i int) string { return filepath.Join(l.kept, strconv.Itoa(i)) }
+
+// copyRepository copies a folder of version control.
+func copyRepository(from, to string) error {
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		return err
+	}
+	// What git believes of files in the work tree without a look at them follows
+	// from how much older they are than this file.
+	info, err := os.Stat(filepath.Join(from, "index"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.Chtimes(filepath.Join(to, "index"), info.ModTime(), info.ModTime())
+}
+
+func isVersionControl(name string) bool {
+	return slices.Contains(versionControl, strings.ToLower(path.Base(name)))
+}
+
+// settle makes the tree one that the go command and this process may read: it has
+// files, folders and links that lead to these, and the version control that was laid
+// out. What hooks wrote there is taken back, since the go command asks it what was
+// built, and it can name programs to run. Anything else is an error, since taking it
+// away silently would build what no hook meant.
+func (l *laidOut) settle() error {
+	root, err := os.OpenRoot(l.tree)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	err = walk(root, func(name string, mode fs.FileMode) error {
+		if isVersionControl(name) {
+			if slices.Contains(l.repositories, name) {
+				return fs.SkipDir
+			}
+			return leftError(name, "is a repository of its own, whose settings could run programs during a build")
+		}
+		switch {
+		case mode.IsRegular(), mode.IsDir():
+			return nil
+		case mode&fs.ModeSymlink == 0:
+			return leftError(name, fmt.Sprintf("is no file and no folder (%s)", mode))
+		}
+		target, err := root.Readlink(name)
+		if before, ok := l.links[name]; err != nil || ok && before == target {
+			return err
+		}
+		// A link to nothing is as good as none.
+		if _, err := root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return leftError(name, fmt.Sprintf("is a link out of the source tree, to %.200q", target))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, name := range l.repositories {
+		if err := root.RemoveAll(name); err != nil {
+			return err
+		}
+		// A hook may have removed a submodule, and put anything in its place.
+		if info, err := realFolder(root, path.Dir(name)); err != nil || !info {
+			continue
+		}
+		if err := os.Rename(l.copyOf(i), filepath.Join(l.tree, filepath.FromSlash(name))); err != nil {
+			return err
+		}
+	}
+	return RemoveAll(l.kept)
+}
+
+// realFolder reports whether each element of the path of dir is a folder.
+func realFolder(root *os.Root, dir string) (bool, error) {
+	for ; dir != "."; dir = path.Dir(dir) {
+		if info, err := root.Lstat(dir); err != nil || !info.IsDir() {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// leftError says what is wrong with something that hooks left.
+func leftError(name, what string) error {
+	return fault.WithRemedy(fmt.Errorf("the hooks left %.300q in the source tree, which %s", name, what),
+		"let a hook remove it in the end, or put it below $TMPDIR or $HOME")
+}
+
+// walk calls visit for all that is below root, folders before what is in them, with
+// their types. No link is followed. After [fs.SkipDir] what is in a folder is left
+// out.
+func walk(root *os.Root, visit func(name string, mode fs.FileMode) error) error {
+	left := maxEntries
+	folders := []string{"."}
+	for len(folders) > 0 {
+		dir := folders[len(folders)-1]
+		folders = folders[:len(folders)-1]
+		f, err := root.Open(dir)
+		if err != nil {
+			return err
+		}
+		for err == nil {
+			var list []fs.DirEntry
+			list, err = f.ReadDir(1024) // a folder may have more entries than fit in memory
+			for _, e := range list {
+				name := path.Join(dir, e.Name())
+				if left--; left < 0 {
+					return errors.Join(fmt.Errorf("the source tree has more than %d files", maxEntries), f.Close())
+				}
+				if strings.Count(name, "/") >= maxDepth || len(name) > maxPath {
+					return errors.Join(fmt.Errorf("the source tree is too deep, below %.100s", name), f.Close())
+				}
+				skip := visit(name, e.Type())
+				if skip != nil && skip != fs.SkipDir {
+					return errors.Join(skip, f.Close())
+				}
+				if e.IsDir() && skip == nil {
+					folders = append(folders, name)
+				}
+			}
+		}
+		if cerr := f.Close(); err != io.EOF || cerr != nil {
+			return errors.Join(err, cerr)
+		}
+	}
+	return nil
+}
+
+// OpenFolder opens the folder dir, with slashes, of a source tree. Whatever the tree
+// holds, nothing outside of it is opened.
+func OpenFolder(tree, dir string) (*os.Root, error) {
+	root, err := os.OpenRoot(tree)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.OpenRoot(dir)
+}
+
+// Bounds of what goes into archives and images beside the binaries: files, and bytes in
+// all of them.
+const (
+	maxFiles     = 1 << 16
+	maxFileBytes = 16 << 30
+)
+
+// Match returns the names of the files that match globs, sorted; globs and names are
+// relative to the folder dir of a source tree. It looks at all that [Session.Files]
+// insists on, and reads nothing: what cannot be packed is told before something is built.
+func Match(tree, dir string, globs []string) ([]string, error) {
+	top, err := os.OpenRoot(tree)
+	if err != nil {
+		return nil, err
+	}
+	defer top.Close()
+	if ok, err := realFolder(top, dir); err != nil || !ok {
+		return nil, errors.Join(err, notPacked(fmt.Errorf("%s: is no folder of the source tree", dir)))
+	}
+	root, err := top.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+
+	sizes, left := map[string]int64{}, int64(maxFileBytes)
+	for _, glob := range globs {
+		found, err := fs.Glob(root.FS(), glob)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", glob, err)
+		}
+		for _, name := range found {
+			info, err := root.Lstat(name)
+			if err != nil {
+				return nil, err
+			}
+			if _, again := sizes[name]; again || info.IsDir() {
+				continue
+			}
+			if sizes[name], err = packable(root, dir, name); err != nil {
+				return nil, notPacked(err)
+			}
+			if len(sizes) > maxFiles {
+				return nil, notPacked(fmt.Errorf("%s: there are more than %d files, the limit for all archives and images together", glob, maxFiles))
+			}
+			if sizes[name] > left {
+				return nil, notPacked(fmt.Errorf("%s: with it there is more than %s, the limit for all archives and images together", name, gib(maxFileBytes)))
+			}
+			left -= sizes[name]
+		}
+	}
+	return slices.Sorted(maps.Keys(sizes)), nil
+}
+
+// packable returns the size of a file below the folder dir, which is root, if it is one
+// that may be in an archive.
+func packable(root *os.Root, dir, name string) (int64, error) {
+	for at := path.Join(dir, name); at != "."; at = path.Dir(at) {
+		if isVersionControl(at) {
+			return 0, fmt.Errorf("%s: belongs to version control, and is no part of the source", name)
+		}
+	}
+	f, info, err := artifact.OpenRegular(root, name, math.MaxInt64)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), f.Close()
+}
+
+func notPacked(err error) error {
+	return fmt.Errorf("it cannot go into an archive or an image: %w", err)
+}

@@ -1,0 +1,188 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Progress narrates a run to a person: a line for each thing that is done and,
+// on a terminal, one last line that says what is going on now. Its methods may
+// be called from many goroutines. A nil Progress says nothing.
+type Progress struct {
+	// W is where it goes.
+	W io.Writer
+	// Width is that of the terminal in columns; 0 means that W is none, and
+	// then only finished things are told.
+	Width int
+	// Now is the clock.
+	Now func() time.Time
+
+	mu      sync.Mutex
+	total   int
+	done    int
+	running []string
+	status  string
+	start   time.Time     // of the jobs
+	stop    chan struct{} // ends the ticking of the last line, if there is one
+}
+
+// Stage says what begins now.
+func (p *Progress) Stage(name string) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status = name
+	p.draw()
+}
+
+// Line tells something, on lines of its own.
+func (p *Progress) Line(format string, args ...any) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.erase()
+	fmt.Fprintf(p.W, format+"\n", args...)
+	p.draw()
+}
+
+// Begin says how many jobs there are.
+func (p *Progress) Begin(jobs int) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total, p.done, p.status, p.start = jobs, 0, "", p.Now()
+	if p.Width > 0 && p.stop == nil {
+		p.stop = make(chan struct{})
+		go p.tick(p.stop)
+	}
+}
+
+// tick shows every second that the run lives: a job may take minutes.
+func (p *Progress) tick(stop <-chan struct{}) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-t.C:
+			p.mu.Lock()
+			if p.total > 0 {
+				p.draw()
+			}
+			p.mu.Unlock()
+		}
+	}
+}
+
+// Job says that a pass began to build a target. The returned function says
+// that it ended: well, with an error, or stopped by its context.
+func (p *Progress) Job(pass, target string) (done func(error)) {
+	if p == nil {
+		return func(error) {}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	name := pass + " " + target
+	start := p.Now()
+	p.running = append(p.running, name)
+	p.draw()
+	return func(err error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.done++
+		for i, r := range p.running {
+			if r == name {
+				p.running = append(p.running[:i], p.running[i+1:]...)
+				break
+			}
+		}
+		p.erase()
+		word := "built"
+		switch {
+		case errors.Is(err, context.Canceled):
+			word = "stopped"
+		case err != nil:
+			word = "failed"
+		}
+		fmt.Fprintf(p.W, "%3d/%d  pass %s  %-22s %s in %.1fs\n", p.done, p.total, pass, target, word, p.Now().Sub(start).Seconds())
+		p.draw()
+	}
+}
+
+// End says that all jobs are done.
+func (p *Progress) End() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.erase()
+	p.total, p.running = 0, nil
+	p.endTicking()
+}
+
+func (p *Progress) endTicking() {
+	if p.stop != nil {
+		close(p.stop)
+		p.stop = nil
+	}
+}
+
+// Hide removes the last line until something is said.
+func (p *Progress) Hide() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.erase()
+}
+
+// Close removes the last line.
+func (p *Progress) Close() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.erase()
+	p.Width = 0
+	p.endTicking()
+}
+
+// draw writes the last line anew.
+func (p *Progress) draw() {
+	if p.Width == 0 {
+		return
+	}
+	p.erase()
+	text := p.status
+	if p.total > 0 {
+		text = fmt.Sprintf("%d of %d, %s: %s", p.done, p.total, p.Now().Sub(p.start).Round(time.Second), strings.Join(p.running, ", "))
+	}
+	if text == "" {
+		return
+	}
+	if r := []rune(text); len(r) > p.Width-4 && p.Width > 8 {
+		text = string(r[:p.Width-8]) + "..."
+	}
+	fmt.Fprintf(p.W, "  %s", text)
+}
+
+func (p *Progress) erase() {
+	if p.Width > 0 {
+		fmt.Fprint(p.W, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,430 @@
+package registry
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+)
+
+// plan is everything of one image that has to be in its repository.
+type plan struct {
+	Image
+	repo      name.Repository
+	blobs     []*blob  // of all manifests, each digest once
+	manifests []object // one for each platform
+	index     object
+	attached  []object // the attachments' own manifests
+	// referrers are what must be found for a subject.
+	referrers map[artifact.Digest][]v1.Descriptor
+	// moved and kept divide the tags, since the last look at them.
+	moved, kept []string
+}
+
+// subjects returns what has attachments, sorted.
+func (im *plan) subjects() []artifact.Digest { return slices.Sorted(maps.Keys(im.referrers)) }
+
+// add has b sent, unless it is on the list.
+func (im *plan) add(b *blob) {
+	if !slices.ContainsFunc(im.blobs, func(o *blob) bool { return o.desc.Digest == b.desc.Digest }) {
+		im.blobs = append(im.blobs, b)
+	}
+}
+
+// The grammar of the distribution specification
+// (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests),
+// which is narrower than the library's.
+var (
+	pathPattern = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+	tagPattern  = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+	// fallbackPattern are tags that stand for the referrers of a digest.
+	fallbackPattern = regexp.MustCompile(`^sha256-[0-9a-f]{64}`)
+	typePattern     = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}/[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}$`)
+)
+
+// maxPlatforms bounds the manifests in an index.
+const maxPlatforms = 1000
+
+// check turns images into plans. It reads every byte of the layout that they
+// need, and no network.
+func check(ctx context.Context, dir string, images []Image) ([]*plan, error) {
+	if len(images) == 0 {
+		return nil, errors.New("no images")
+	}
+	l, err := openLayout(dir)
+	if err != nil {
+		return nil, err
+	}
+	var plans []*plan
+	tags := map[string]artifact.Digest{}
+	for i, im := range images {
+		p, err := l.plan(ctx, im)
+		if err != nil {
+			return nil, fmt.Errorf("images[%d]: %w", i, err)
+		}
+		for _, tag := range p.Tags {
+			ref := p.repo.Name() + ":" + tag
+			if _, twice := tags[ref]; twice {
+				return nil, fmt.Errorf("images[%d]: %s: the tag is there twice", i, ref)
+			}
+			tags[ref] = im.Digest
+		}
+		plans = append(plans, p)
+	}
+	return plans, nil
+}
+
+// parseRepository accepts what names a registry and a path in it.
+func parseRepository(s string) (name.Repository, error) {
+	repo, err := name.NewRepository(s, name.StrictValidation)
+	if err != nil {
+		return repo, fmt.Errorf("repository %q: want a registry's host and a path, as registry.example/team/tool", s)
+	}
+	if p := repo.RepositoryStr(); len(p) > 255 || !pathPattern.MatchString(p) {
+		return repo, fmt.Errorf("repository %q: %q is no path: lower-case letters and digits, with single . _ - between, and slashes", s, p)
+	}
+	return repo, nil
+}
+
+// imageLayout is a checked folder.
+type imageLayout struct {
+	dir string
+	// roots are the descriptors of index.json.
+	roots []v1.Descriptor
+	// hashed are the blobs that hold what they should.
+	hashed map[v1.Hash]int64
+}
+
+func openLayout(dir string) (*imageLayout, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("image layout: %w", err)
+	}
+	defer root.Close()
+	raw, err := artifact.ReadRegular(root, "oci-layout", maxManifest)
+	if err != nil {
+		return nil, fmt.Errorf("image layout: %w", err)
+	}
+	var marker struct {
+		Version string `json:"imageLayoutVersion"`
+	}
+	if err := json.Unmarshal(raw, &marker); err != nil {
+		return nil, fmt.Errorf("image layout: %s: oci-layout: %w", dir, err)
+	}
+	if marker.Version != "1.0.0" {
+		return nil, fmt.Errorf("image layout: %s: oci-layout: version %q: want 1.0.0", dir, marker.Version)
+	}
+	if raw, err = artifact.ReadRegular(root, "index.json", maxManifest); err != nil {
+		return nil, fmt.Errorf("image layout: %w", err)
+	}
+	m, err := parseManifest(raw, types.OCIImageIndex)
+	if err != nil {
+		return nil, fmt.Errorf("image layout: %s: index.json: %w", dir, err)
+	}
+	return &imageLayout{dir: dir, roots: m.Manifests, hashed: map[v1.Hash]int64{}}, nil
+}
+
+func readBounded(r io.Reader, limit int64) ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(raw)) > limit {
+		err = fmt.Errorf("more than %d bytes", limit)
+	}
+	return raw, err
+}
+
+// Layout is what an image layout says that it holds.
+type Layout struct {
+	// Images are those of its index.json.
+	Images []LayoutImage
+	// Blobs are the sizes of all that these lead to, as far as its manifests can be read.
+	Blobs map[artifact.Digest]int64
+}
+
+// LayoutImage is an image or an index that a layout's index.json names.
+type LayoutImage struct {
+	// Name is what it is called there, and may be empty.
+	Name   string
+	Digest artifact.Digest
+}
+
+// ReadLayout reads an image layout, which may be a stranger's, but for its blobs that are
+// no manifests. One that cannot be read leads to nothing: that is for whoever reads blobs.
+func ReadLayout(ctx context.Context, dir string) (*Layout, error) {
+	l, err := openLayout(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(l.roots) > maxPlatforms {
+		return nil, fmt.Errorf("image layout: %s: index.json: more than %d images", dir, maxPlatforms)
+	}
+	found := &Layout{Blobs: map[artifact.Digest]int64{}}
+	for _, d := range l.roots {
+		found.Images = append(found.Images, LayoutImage{d.Annotations["org.opencontainers.image.ref.name"], artifact.Digest(d.Digest.String())})
+	}
+	for next := l.roots; len(next) > 0; {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		d := next[0]
+		next = next[1:]
+		digest := artifact.Digest(d.Digest.String())
+		if _, known := found.Blobs[digest]; known {
+			continue
+		}
+		if found.Blobs[digest] = d.Size; len(found.Blobs) > maxLayoutBlobs {
+			return nil, fmt.Errorf("image layout: %s: more than %d blobs", dir, maxLayoutBlobs)
+		}
+		if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
+			continue
+		}
+		if _, m, err := l.manifest(d); err == nil {
+			next = slices.Concat(next, optional(m.Config), m.Layers, m.Manifests)
+		}
+	}
+	return found, nil
+}
+
+// maxLayoutBlobs bounds the blobs of a layout.
+const maxLayoutBlobs = 100_000
+
+// plan checks one image.
+func (l *imageLayout) plan(ctx context.Context, im Image) (*plan, error) {
+	repo, err := parseRepository(im.Repository)
+	if err != nil {
+		return nil, err
+	}
+	for _, tag := range im.Tags {
+		if !tagPattern.MatchString(tag) {
+			return nil, fmt.Errorf("%s: tag %q: want at most 128 of letters, digits and . _ -, and not . or - first", repo, tag)
+		}
+		if fallbackPattern.MatchString(tag) {
+			return nil, fmt.Errorf("%s: tag %q: such tags list what is attached to an image", repo, tag)
+		}
+	}
+	p := &plan{Image: im, repo: repo, referrers: map[artifact.Digest][]v1.Descriptor{}}
+	if err := l.images(ctx, p); err != nil {
+		return nil, fmt.Errorf("%s: %w", repo, err)
+	}
+	for i, a := range im.Attachments {
+		if err := p.attach(a); err != nil {
+			return nil, fmt.Errorf("%s: attachments[%d]: %w", repo, i, err)
+		}
+	}
+	return p, nil
+}
+
+// images collects the index, the platforms' manifests and their blobs.
+func (l *imageLayout) images(ctx context.Context, p *plan) error {
+	if _, err := artifact.ParseDigest(string(p.Digest)); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(l.roots, func(d v1.Descriptor) bool { return d.Digest.String() == string(p.Digest) })
+	if i < 0 {
+		return fmt.Errorf("index %s is not in the layout's index.json", p.Digest)
+	}
+	root := l.roots[i]
+	if root.MediaType != types.OCIImageIndex {
+		return fmt.Errorf("%s is not an image index but %q", p.Digest, root.MediaType)
+	}
+	index, m, err := l.manifest(root)
+	if err != nil {
+		return err
+	}
+	if n := len(m.Manifests); n == 0 || n > maxPlatforms {
+		return fmt.Errorf("index %s has %d manifests", p.Digest, n)
+	}
+	p.index = index
+	for _, desc := range m.Manifests {
+		if !desc.MediaType.IsImage() {
+			return fmt.Errorf("index %s: %s is not an image manifest but %q", p.Digest, desc.Digest, desc.MediaType)
+		}
+		if slices.ContainsFunc(p.manifests, func(o object) bool { return o.desc.Digest == desc.Digest }) {
+			continue
+		}
+		o, m, err := l.manifest(desc)
+		if err != nil {
+			return err
+		}
+		p.manifests = append(p.manifests, o)
+		for _, d := range append([]v1.Descriptor{*m.Config}, m.Layers...) {
+			if !d.MediaType.IsDistributable() {
+				return fmt.Errorf("manifest %s: layer %s may not be distributed (%s)", desc.Digest, d.Digest, d.MediaType)
+			}
+			if err := l.hash(ctx, d); err != nil {
+				return fmt.Errorf("manifest %s: %w", desc.Digest, err)
+			}
+			p.add(&blob{desc: d, open: func() (io.ReadCloser, error) { return l.blob(d) }})
+		}
+	}
+	return nil
+}
+
+// manifest reads a manifest that desc names.
+func (l *imageLayout) manifest(desc v1.Descriptor) (object, *manifest, error) {
+	if desc.Size > maxManifest {
+		return object{}, nil, fmt.Errorf("manifest %s: more than %d bytes", desc.Digest, maxManifest)
+	}
+	f, err := l.blob(desc)
+	if err != nil {
+		return object{}, nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+	}
+	defer f.Close()
+	raw, err := readBounded(f, maxManifest)
+	if err != nil {
+		return object{}, nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+	}
+	if got := artifact.Of(raw); string(got) != desc.Digest.String() || int64(len(raw)) != desc.Size {
+		return object{}, nil, fmt.Errorf("manifest %s: the file has digest %s and %d bytes, not %d", desc.Digest, got, len(raw), desc.Size)
+	}
+	m, err := parseManifest(raw, desc.MediaType)
+	if err != nil {
+		return object{}, nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+	}
+	return newObject(raw, desc.MediaType), m, nil
+}
+
+// MaxBlob bounds a blob of an image, in bytes.
+const MaxBlob = 8 << 30
+
+// blob opens the file of a blob, which has the size that desc says. Nothing but a file is
+// opened, no link is followed, and nothing is waited for: the folder may be a stranger's.
+func (l *imageLayout) blob(desc v1.Descriptor) (io.ReadCloser, error) {
+	if desc.Size > MaxBlob {
+		return nil, fmt.Errorf("more than %d bytes", int64(MaxBlob))
+	}
+	root, err := os.OpenRoot(l.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, info, err := artifact.OpenRegular(root, path.Join("blobs", "sha256", desc.Digest.Hex), MaxBlob)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() != desc.Size {
+		f.Close()
+		return nil, fmt.Errorf("the file has %d bytes, and its descriptor says %d", info.Size(), desc.Size)
+	}
+	return f, nil
+}
+
+// newObject describes raw.
+func newObject(raw []byte, mt types.MediaType) object {
+	return object{raw: raw, desc: v1.Descriptor{MediaType: mt, Size: int64(len(raw)), Digest: v1.Hash{Algorithm: "sha256", Hex: artifact.Of(raw).Hex()}}}
+}
+
+// hash reads a blob, and compares it with its descriptor.
+func (l *imageLayout) hash(ctx context.Context, d v1.Descriptor) error {
+	size, known := l.hashed[d.Digest]
+	if !known {
+		f, err := l.blob(d)
+		if err != nil {
+			return fmt.Errorf("blob %s: %w", d.Digest, err)
+		}
+		defer f.Close()
+		h := artifact.NewHasher(io.Discard)
+		if _, err := io.Copy(h, artifact.Until(ctx, io.LimitReader(f, d.Size+1))); err != nil {
+			return fmt.Errorf("blob %s: %w", d.Digest, err)
+		}
+		if got := h.Digest(); string(got) != d.Digest.String() {
+			return fmt.Errorf("blob %s: the file has digest %s", d.Digest, got)
+		}
+		size = h.Size()
+		l.hashed[d.Digest] = size
+	}
+	if size != d.Size {
+		return fmt.Errorf("blob %s: the file has %d bytes, and its descriptor says %d", d.Digest, size, d.Size)
+	}
+	return nil
+}
+
+// The annotations of an attachment, as cosign sets and reads them.
+const (
+	contentAnnotation   = "dev.sigstore.bundle.content"
+	predicateAnnotation = "dev.sigstore.bundle.predicateType"
+	createdAnnotation   = "org.opencontainers.image.created"
+)
+
+// emptyConfig is the config of a manifest that needs none
+// (https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidance-for-an-empty-descriptor).
+var emptyConfig = []byte("{}")
+
+// attach makes a manifest of a.
+func (im *plan) attach(a Attachment) error {
+	a.ArtifactType = cmp.Or(a.ArtifactType, BundleType)
+	all := append([]object{im.index}, im.manifests...)
+	i := slices.IndexFunc(all, func(o object) bool { return o.digest() == a.Subject })
+	switch {
+	case i < 0:
+		return fmt.Errorf("subject %q is neither the index %s nor a manifest in it", a.Subject, im.Digest)
+	case !typePattern.MatchString(a.ArtifactType):
+		return fmt.Errorf("artifact type %q: not a media type", a.ArtifactType)
+	case a.PredicateType == "" || len(a.PredicateType) > 1024 || strings.ContainsFunc(a.PredicateType, isControl):
+		return fmt.Errorf("predicate type %q: not a URI", a.PredicateType)
+	case a.Created.IsZero():
+		return errors.New("no time of creation")
+	case len(a.Bundle) > MaxBundle:
+		return fmt.Errorf("the bundle has more than %d bytes", MaxBundle)
+	case !json.Valid(a.Bundle):
+		return errors.New("the bundle is not JSON")
+	}
+	config, bundle := newBlob(emptyConfig, types.OCIEmptyJSON), newBlob(a.Bundle, types.MediaType(a.ArtifactType))
+	m := v1.Manifest{
+		SchemaVersion: 2,
+		MediaType:     types.OCIManifestSchema1,
+		ArtifactType:  a.ArtifactType,
+		Config:        config.desc,
+		Layers:        []v1.Descriptor{bundle.desc},
+		Subject:       &v1.Descriptor{MediaType: all[i].desc.MediaType, Size: all[i].desc.Size, Digest: all[i].desc.Digest},
+		Annotations: map[string]string{
+			contentAnnotation:   "dsse-envelope",
+			predicateAnnotation: a.PredicateType,
+			createdAnnotation:   a.Created.UTC().Format(time.RFC3339),
+		},
+	}
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	o := newObject(raw, m.MediaType)
+	if slices.ContainsFunc(im.attached, func(other object) bool { return o.same(other) }) {
+		return errors.New("the same is attached already")
+	}
+	im.add(config)
+	im.add(bundle)
+	im.attached = append(im.attached, o)
+	ref := o.desc
+	ref.ArtifactType, ref.Annotations = a.ArtifactType, m.Annotations
+	im.referrers[a.Subject] = append(im.referrers[a.Subject], ref)
+	slices.SortFunc(im.referrers[a.Subject], func(a, b v1.Descriptor) int { return strings.Compare(a.Digest.Hex, b.Digest.Hex) })
+	return nil
+}
+
+// blob is bytes to upload. It is a layer to the library.
+type blob struct {
+	desc v1.Descriptor
+	open func() (io.ReadCloser, error)
+}
+
+func newBlob(data []byte, mt types.MediaType) *blob {
+	return &blob{
+		desc: newObject(data, mt).desc,
+		open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil },
+	}
+}

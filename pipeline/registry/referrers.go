@@ -1,0 +1,475 @@
+package registry
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+)
+
+// Bounds of what is read about one subject.
+const (
+	maxPages     = 20
+	maxReferrers = 2000
+	maxBundles   = 100
+	maxBytes     = 64 << 20 // of all bundles
+)
+
+// listed returns what the registry's referrers API says of a subject, all pages
+// of it (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers).
+// A registry without that API is no error: ok is false.
+func (s *session) listed(ctx context.Context, subject artifact.Digest) (list []v1.Descriptor, ok bool, err error) {
+	next := s.url("referrers", string(subject))
+	for range maxPages {
+		var page *manifest
+		err := s.retry(ctx, fmt.Sprintf("list the referrers of %s@%s", s.repo, subject), func(ctx context.Context) (err error) {
+			page, next, err = s.page(ctx, next)
+			return err
+		})
+		if err != nil {
+			return nil, false, err
+		}
+		if page == nil {
+			if list != nil {
+				return nil, false, fmt.Errorf("list the referrers of %s@%s: the first pages are there, and then one is not", s.repo, subject)
+			}
+			return nil, false, nil
+		}
+		if list = append(list, page.Manifests...); len(list) > maxReferrers {
+			break
+		}
+		if next == nil {
+			return list, true, nil
+		}
+	}
+	return nil, false, fmt.Errorf("list the referrers of %s@%s: more than %d, or more than %d pages", s.repo, subject, maxReferrers, maxPages)
+}
+
+// page fetches one page, and says where the next one is. On an error that is
+// where this one is. The page is nil if there is no referrers API.
+func (s *session) page(ctx context.Context, at *url.URL) (*manifest, *url.URL, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+	if err != nil {
+		return nil, at, err
+	}
+	req.Header.Set("Accept", string(types.OCIImageIndex))
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, at, err
+	}
+	defer finish(resp)
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented:
+		return nil, nil, nil
+	default:
+		return nil, at, transport.CheckError(resp, http.StatusOK)
+	}
+	if mediaType(resp.Header.Get("Content-Type")) != types.OCIImageIndex {
+		return nil, nil, nil // somebody's start page
+	}
+	raw, err := readBounded(resp.Body, maxManifest)
+	if err != nil {
+		return nil, at, err
+	}
+	page, err := parseManifest(raw, types.OCIImageIndex)
+	if err != nil {
+		return nil, at, err
+	}
+	next, err := nextPage(at, resp.Header.Values("Link"))
+	if err != nil {
+		return nil, at, err
+	}
+	return page, next, nil
+}
+
+// mediaType returns a Content-Type without its parameters.
+func mediaType(header string) types.MediaType {
+	mt, _, err := mime.ParseMediaType(header)
+	if err != nil {
+		return types.MediaType(header) // equals nothing that is known
+	}
+	return types.MediaType(mt)
+}
+
+// nextPage returns the target of the Link header (RFC 8288) of relation next, or
+// nil if there is none. It must be on the host of at, which the request goes to
+// with credentials. Its scheme does not count: the transport below knows whether
+// the registry speaks TLS.
+func nextPage(at *url.URL, headers []string) (*url.URL, error) {
+	for _, link := range headers {
+		target, params, ok := strings.Cut(strings.TrimSpace(link), ">")
+		if !ok || !strings.HasPrefix(target, "<") {
+			return nil, fmt.Errorf("header Link: %q", plain(link))
+		}
+		next := false
+		for p := range strings.SplitSeq(params, ";") {
+			key, value, _ := strings.Cut(strings.TrimSpace(p), "=")
+			next = next || strings.EqualFold(key, "rel") && strings.EqualFold(strings.Trim(value, `"`), "next")
+		}
+		if !next {
+			continue
+		}
+		u, err := at.Parse(target[1:])
+		if err != nil {
+			return nil, fmt.Errorf("header Link: %q", plain(link))
+		}
+		if u.Host != at.Host || u.User != nil || u.Opaque != "" {
+			return nil, refuse("header Link: %q is not on %s", plain(u.Redacted()), at.Host)
+		}
+		u.Scheme = at.Scheme
+		return u, nil
+	}
+	return nil, nil
+}
+
+// fallbackTag is the tag of an index of the referrers of subject, in registries
+// without referrers API
+// (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema).
+func fallbackTag(subject artifact.Digest) string {
+	return strings.Replace(string(subject), ":", "-", 1)
+}
+
+// tagged returns what the fallback tag lists, and the tag's object, or nil.
+func (s *session) tagged(ctx context.Context, subject artifact.Digest) ([]v1.Descriptor, *object, error) {
+	tag := fallbackTag(subject)
+	o, err := s.find(ctx, tag)
+	if err != nil || o == nil {
+		return nil, nil, err
+	}
+	if o.desc.MediaType != types.OCIImageIndex {
+		return nil, nil, fmt.Errorf("%s: not a list of referrers but %q", s.repo.Tag(tag), o.desc.MediaType)
+	}
+	m, err := parseManifest(o.raw, types.OCIImageIndex)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", s.repo.Tag(tag), err)
+	}
+	if len(m.Manifests) > maxReferrers {
+		return nil, nil, fmt.Errorf("%s: more than %d referrers", s.repo.Tag(tag), maxReferrers)
+	}
+	return m.Manifests, o, nil
+}
+
+// missing returns what of want is not in have.
+func missing(have, want []v1.Descriptor) []v1.Descriptor {
+	return slices.DeleteFunc(slices.Clone(want), func(w v1.Descriptor) bool {
+		return slices.ContainsFunc(have, func(h v1.Descriptor) bool { return h.Digest == w.Digest })
+	})
+}
+
+// list sees to it that the referrers of subject include want. A referrers API
+// does that by itself, if not at once. Otherwise the fallback tag's index is
+// extended and read back, until nobody else's change has undone it.
+func (s *session) list(ctx context.Context, subject artifact.Digest, want []v1.Descriptor) error {
+	unlock, err := lockList(ctx, s.repo.Name()+"@"+string(subject))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	const rounds = 8
+	for round := range rounds {
+		if round > 1 { // the first repetition reads back
+			if err := s.opt.Sleep(ctx, min(backoff(round-1), 8*time.Second)); err != nil {
+				return err
+			}
+		}
+		have, ok, err := s.listed(ctx, subject)
+		if err != nil {
+			return err
+		}
+		if ok {
+			if len(missing(have, want)) == 0 {
+				return nil
+			}
+			continue
+		}
+		have, o, err := s.tagged(ctx, subject)
+		if err != nil {
+			return err
+		}
+		add := missing(have, want)
+		if len(add) == 0 {
+			return nil
+		}
+		merged, err := extend(o, add)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.repo.Tag(fallbackTag(subject)), err)
+		}
+		if err := s.put(ctx, fallbackTag(subject), merged); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s@%s: the registry's list of referrers does not have all of its %d attachments, after %d looks", s.repo, subject, len(want), rounds)
+}
+
+// extend returns an index with add at its end. Everything else of o stays,
+// members that are not known here included.
+func extend(o *object, add []v1.Descriptor) (object, error) {
+	index := map[string]json.RawMessage{"schemaVersion": json.RawMessage("2"), "mediaType": json.RawMessage(`"` + types.OCIImageIndex + `"`)}
+	var list []json.RawMessage
+	if o != nil {
+		if err := json.Unmarshal(o.raw, &index); err != nil {
+			return object{}, err
+		}
+		if old, ok := index["manifests"]; ok {
+			if err := json.Unmarshal(old, &list); err != nil {
+				return object{}, err
+			}
+		}
+	}
+	for _, d := range add {
+		raw, err := json.Marshal(d)
+		if err != nil {
+			return object{}, err
+		}
+		list = append(list, raw)
+	}
+	var err error
+	if index["manifests"], err = json.Marshal(list); err != nil {
+		return object{}, err
+	}
+	raw, err := json.Marshal(index)
+	if err != nil {
+		return object{}, err
+	}
+	if _, err := parseManifest(raw, types.OCIImageIndex); err != nil {
+		return object{}, err
+	}
+	return newObject(raw, types.OCIImageIndex), nil
+}
+
+// lists has a lock for each fallback tag that this process changes.
+var lists sync.Map
+
+// lockList waits until nobody else in this process changes the list key.
+func lockList(ctx context.Context, key string) (unlock func(), err error) {
+	v, _ := lists.LoadOrStore(key, make(chan struct{}, 1))
+	lock := v.(chan struct{})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case lock <- struct{}{}:
+		return func() { <-lock }, nil
+	}
+}
+
+// Manifest is what a reference resolved to.
+type Manifest struct {
+	// Repository is the full name, with the registry's host.
+	Repository string
+	Digest     artifact.Digest
+	MediaType  string
+	Size       int64
+	// Raw are the bytes that Digest names.
+	Raw []byte
+	// Platforms are what an index refers to. An image has none.
+	Platforms []Platform
+}
+
+// Platform is a manifest in an index.
+type Platform struct {
+	// Name is os/architecture or os/architecture/variant, and empty where the
+	// index does not say.
+	Name      string
+	Digest    artifact.Digest
+	MediaType string
+	Size      int64
+}
+
+// Reference returns the manifest's name by digest, which [Referrers] takes.
+func (m *Manifest) Reference() string { return m.Repository + "@" + string(m.Digest) }
+
+// parseReference reads a reference as people write them.
+func parseReference(ref string, opt Options) (name.Reference, error) {
+	var options []name.Option
+	if opt.Insecure {
+		options = append(options, name.Insecure)
+	}
+	r, err := name.ParseReference(ref, options...)
+	if err != nil {
+		return nil, fmt.Errorf("%q: not a reference to an image: want host/path:tag or host/path@sha256:digest", ref)
+	}
+	if path := r.Context().RepositoryStr(); !pathPattern.MatchString(path) {
+		return nil, fmt.Errorf("%q: not a reference to an image: %q is no path", ref, path)
+	}
+	if d, ok := r.(name.Digest); ok {
+		if _, err := artifact.ParseDigest(d.DigestStr()); err != nil {
+			return nil, err
+		}
+	} else if !tagPattern.MatchString(r.Identifier()) {
+		return nil, fmt.Errorf("%q: not a reference to an image: %q is no tag", ref, r.Identifier())
+	}
+	return r, nil
+}
+
+// ErrNotFound says that there is no such image.
+var ErrNotFound = errors.New("there is no such image")
+
+// Resolve fetches the manifest or index that ref names: host/path:tag or
+// host/path@sha256:..., where short forms mean what they mean to docker. A digest
+// wins over a tag. The error is [ErrNotFound] if there is none.
+func Resolve(ctx context.Context, ref string, opt Options) (*Manifest, error) {
+	r, err := parseReference(ref, opt)
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(ctx, r.Context(), opt.withDefaults(), r.Context().Scope(transport.PullScope))
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.find(ctx, r.Identifier())
+	if err != nil {
+		return nil, err
+	}
+	if o == nil {
+		return nil, fmt.Errorf("%s: %w", r.Name(), ErrNotFound)
+	}
+	m, err := ParseManifest(o.raw, string(o.desc.MediaType))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Name(), err)
+	}
+	m.Repository = r.Context().Name()
+	return m, nil
+}
+
+// ParseManifest reads the manifest of an image, or an index, of a media type. It
+// refuses what two readers could understand in two ways. The Repository is empty.
+func ParseManifest(raw []byte, mediaType string) (*Manifest, error) {
+	parsed, err := parseManifest(raw, types.MediaType(mediaType))
+	if err != nil {
+		return nil, err
+	}
+	if len(parsed.Manifests) > maxPlatforms {
+		return nil, fmt.Errorf("an index of more than %d manifests", maxPlatforms)
+	}
+	m := &Manifest{Digest: artifact.Of(raw), MediaType: mediaType, Size: int64(len(raw)), Raw: raw}
+	for _, d := range parsed.Manifests {
+		p := Platform{Digest: artifact.Digest(d.Digest.String()), MediaType: string(d.MediaType), Size: d.Size}
+		if d.Platform != nil {
+			p.Name = d.Platform.OS + "/" + d.Platform.Architecture
+			if d.Platform.Variant != "" {
+				p.Name += "/" + d.Platform.Variant
+			}
+		}
+		m.Platforms = append(m.Platforms, p)
+	}
+	return m, nil
+}
+
+// Referrers returns the Sigstore bundles that are attached to ref, which names a
+// manifest by digest, in the order of their manifests' digests. Other things that
+// are attached are left out. Nothing of a bundle is verified but that it is
+// attached to ref. An attachment that says it is a bundle and does not have the
+// shape of one is an error, and so is more than a hundred of them, or 64 MiB.
+func Referrers(ctx context.Context, ref string, opt Options) ([]Attachment, error) {
+	r, err := parseReference(ref, opt)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := r.(name.Digest); !ok {
+		return nil, fmt.Errorf("%q: want a digest, as a tag can move", ref)
+	}
+	subject := artifact.Digest(r.Identifier())
+	s, err := open(ctx, r.Context(), opt.withDefaults(), r.Context().Scope(transport.PullScope))
+	if err != nil {
+		return nil, err
+	}
+	list, ok, err := s.listed(ctx, subject)
+	if err == nil && !ok {
+		list, _, err = s.tagged(ctx, subject)
+	}
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(d v1.Descriptor) bool { return !mayBeBundle(d) })
+	slices.SortFunc(list, func(a, b v1.Descriptor) int { return cmp.Compare(a.Digest.Hex, b.Digest.Hex) })
+	list = slices.CompactFunc(list, func(a, b v1.Descriptor) bool { return a.Digest == b.Digest })
+	if len(list) > maxBundles {
+		return nil, fmt.Errorf("%s: more than %d attachments", r.Name(), maxBundles)
+	}
+	var (
+		found []Attachment
+		left  int64 = maxBytes
+	)
+	for _, d := range list {
+		a, err := s.attachment(ctx, subject, artifact.Digest(d.Digest.String()), min(left, MaxBundle))
+		if err != nil {
+			return nil, fmt.Errorf("attachment of %s: %w", r.Name(), err)
+		}
+		if a != nil {
+			left -= int64(len(a.Bundle))
+			found = append(found, *a)
+		}
+	}
+	return found, nil
+}
+
+// mayBeBundle tells whether it is worth while to look at a manifest. Some
+// registries give the config's type for the artifact's, or none.
+func mayBeBundle(d v1.Descriptor) bool {
+	return d.MediaType == types.OCIManifestSchema1 && slices.Contains([]string{BundleType, string(types.OCIEmptyJSON), ""}, d.ArtifactType)
+}
+
+// attachment fetches what the manifest at digest attaches to subject. It is nil
+// if that is no bundle.
+func (s *session) attachment(ctx context.Context, subject, digest artifact.Digest, limit int64) (*Attachment, error) {
+	o, err := s.find(ctx, string(digest))
+	if err != nil {
+		return nil, err
+	}
+	if o == nil {
+		return nil, fmt.Errorf("%s: listed, and not there", digest)
+	}
+	m, err := parseManifest(o.raw, o.desc.MediaType)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", digest, err)
+	}
+	if m.ArtifactType != BundleType {
+		return nil, nil
+	}
+	a, err := asAttachment(m, subject)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", digest, err)
+	}
+	if a.Bundle, err = s.fetchBlob(ctx, m.Layers[0], limit); err != nil {
+		return nil, err
+	}
+	if !json.Valid(a.Bundle) {
+		return nil, fmt.Errorf("%s: the bundle is not JSON", digest)
+	}
+	return a, nil
+}
+
+// asAttachment reads a manifest as an attachment to subject, without its bytes.
+func asAttachment(m *manifest, subject artifact.Digest) (*Attachment, error) {
+	switch {
+	case m.Subject == nil || m.Subject.Digest.String() != string(subject):
+		return nil, fmt.Errorf("not about %s", subject)
+	case len(m.Layers) != 1 || m.Layers[0].MediaType != types.MediaType(m.ArtifactType):
+		return nil, fmt.Errorf("want one layer of type %s", m.ArtifactType)
+	}
+	a := &Attachment{Subject: subject, ArtifactType: m.ArtifactType, PredicateType: m.Annotations[predicateAnnotation]}
+	if text, ok := m.Annotations[createdAnnotation]; ok {
+		created, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return nil, fmt.Errorf("annotation %s: %q is no time", createdAnnotation, plain(text))
+		}
+		a.Created = created.UTC()
+	}
+	return a, nil
+}

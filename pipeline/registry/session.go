@@ -1,0 +1,444 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+)
+
+// session talks to one repository. The library knows how to authenticate, how to
+// upload and mount a blob and how to fetch; it is told never to retry, since it
+// does that without regard for contexts.
+type session struct {
+	repo   name.Repository
+	opt    Options
+	rt     http.RoundTripper // authenticates
+	client *http.Client
+	puller *remote.Puller
+	pusher *remote.Pusher
+
+	// waited is how long it was waited in all before something was tried again.
+	waited atomic.Int64
+
+	mu sync.Mutex
+	// whole are the blobs that the registry has given back during this push.
+	whole map[v1.Hash]bool
+}
+
+// open authenticates with the rights in scopes.
+func open(ctx context.Context, repo name.Repository, opt Options, scopes ...string) (*session, error) {
+	s := &session{repo: repo, opt: opt, whole: map[v1.Hash]bool{}}
+	auth := authn.Anonymous
+	if opt.Keychain != nil {
+		var err error
+		if auth, err = authn.Resolve(ctx, opt.Keychain, repo); err != nil {
+			return nil, s.fault("credentials for "+repo.RegistryStr(), err)
+		}
+	}
+	g := &gate{next: opt.Transport, registry: repo.RegistryStr(), insecure: opt.Insecure, timeout: opt.Timeout}
+	if err := s.retry(ctx, "reach "+repo.RegistryStr(), func(ctx context.Context) (err error) {
+		s.rt, err = transport.NewWithContext(ctx, repo.Registry, auth, transport.NewUserAgent(g, "twice"), scopes)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	s.client = &http.Client{Transport: s.rt}
+	options := []remote.Option{
+		remote.WithTransport(s.rt),
+		remote.WithJobs(opt.Jobs),
+		remote.WithRetryPredicate(func(error) bool { return false }),
+		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
+	}
+	var err, err2 error
+	s.puller, err = remote.NewPuller(options...)
+	s.pusher, err2 = remote.NewPusher(options...)
+	return s, errors.Join(err, err2)
+}
+
+// openAll opens a session for each repository, with the right to read the others
+// in the same registry, for mounting.
+func openAll(ctx context.Context, images []*plan, opt Options) (map[string]*session, error) {
+	sessions := map[string]*session{}
+	for _, im := range images {
+		if sessions[im.repo.Name()] != nil {
+			continue
+		}
+		// Some registries look at the first alone.
+		scopes := []string{im.repo.Scope(transport.PushScope)}
+		for _, other := range images {
+			if other.repo.RegistryStr() == im.repo.RegistryStr() && other.repo.Name() != im.repo.Name() {
+				scopes = append(scopes, other.repo.Scope(transport.PullScope))
+			}
+		}
+		repo := im.repo
+		if opt.Insecure {
+			var err error
+			if repo, err = name.NewRepository(repo.Name(), name.Insecure); err != nil {
+				return nil, err
+			}
+		}
+		s, err := open(ctx, repo, opt, scopes...)
+		if err != nil {
+			return nil, err
+		}
+		sessions[im.repo.Name()] = s
+	}
+	return sessions, nil
+}
+
+// reference returns identifier, a tag or a digest, in the repository.
+func (s *session) reference(identifier string) name.Reference {
+	if _, err := artifact.ParseDigest(identifier); err == nil {
+		return s.repo.Digest(identifier)
+	}
+	return s.repo.Tag(identifier)
+}
+
+// absent tells whether err is a registry's word that something is not there.
+func absent(err error) bool {
+	var status *transport.Error
+	return errors.As(err, &status) && status.StatusCode == http.StatusNotFound
+}
+
+// find returns the manifest that identifier, a tag or a digest, names, or nil.
+func (s *session) find(ctx context.Context, identifier string) (*object, error) {
+	var found *object
+	ref := s.reference(identifier)
+	err := s.retry(ctx, "fetch "+ref.Name(), func(ctx context.Context) error {
+		o, err := s.get(ctx, ref)
+		if absent(err) {
+			return nil
+		}
+		found = o
+		return err
+	})
+	return found, err
+}
+
+// confirm insists that identifier names o.
+func (s *session) confirm(ctx context.Context, identifier string, o object) error {
+	ref := s.reference(identifier)
+	return s.retry(ctx, "read back "+ref.Name(), func(ctx context.Context) error {
+		have, err := s.get(ctx, ref)
+		switch {
+		case absent(err):
+			return errAbsent
+		case err != nil:
+			return err
+		case !have.same(o):
+			return fmt.Errorf("the registry has %s (%s), and was given %s (%s)", have.digest(), have.desc.MediaType, o.digest(), o.desc.MediaType)
+		}
+		return nil
+	})
+}
+
+// get fetches a manifest once.
+func (s *session) get(ctx context.Context, ref name.Reference) (*object, error) {
+	desc, err := s.puller.Get(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if len(desc.Manifest) > maxManifest {
+		return nil, refuse("a manifest of more than %d bytes", maxManifest)
+	}
+	// The library takes the registry's word for the digest of a manifest in the
+	// signed format of old. Here the bytes decide.
+	o := newObject(desc.Manifest, mediaType(string(desc.MediaType)))
+	if d, ok := ref.(name.Digest); ok && d.DigestStr() != string(o.digest()) {
+		return nil, fmt.Errorf("the registry answers with bytes of digest %s", o.digest())
+	}
+	return &o, nil
+}
+
+// put sends a manifest as identifier, a tag or its digest.
+func (s *session) put(ctx context.Context, identifier string, o object) error {
+	ref := s.reference(identifier)
+	return s.retry(ctx, "push "+ref.Name(), func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPut, s.url("manifests", identifier).String(), bytes.NewReader(o.raw))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", string(o.desc.MediaType))
+		resp, err := s.client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer finish(resp)
+		if err := transport.CheckError(resp, http.StatusOK, http.StatusCreated, http.StatusAccepted); err != nil {
+			return err
+		}
+		if d := resp.Header.Get("Docker-Content-Digest"); d != "" && d != string(o.digest()) {
+			return fmt.Errorf("the registry says it took %q instead of %s", d, o.digest())
+		}
+		return nil
+	})
+}
+
+// url returns where something of the repository is.
+func (s *session) url(kind, identifier string) *url.URL {
+	return &url.URL{Scheme: s.repo.Scheme(), Host: s.repo.RegistryStr(), Path: fmt.Sprintf("/v2/%s/%s/%s", s.repo.RepositoryStr(), kind, identifier)}
+}
+
+// finish reads the rest of a short answer, so that the connection can serve
+// again, and closes it.
+func finish(resp *http.Response) {
+	// What comes after the part that counts is of no interest, and neither is an
+	// error in it.
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	resp.Body.Close()
+}
+
+// blob writes a blob to dst. It is an error if the registry answers with anything
+// else than the bytes that desc names; what dst got is then worth nothing.
+func (s *session) blob(ctx context.Context, desc v1.Descriptor, dst io.Writer) error {
+	req, err := http.NewRequestWithContext(withRoom(ctx, desc.Size), http.MethodGet, s.url("blobs", desc.Digest.String()).String(), nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept-Encoding", "identity") // or else the client unpacks what was packed on the way
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := transport.CheckError(resp, http.StatusOK); err != nil {
+		return err
+	}
+
+	h := artifact.NewHasher(dst)
+	// One byte more than there should be, so that more is noticed.
+	if _, err := io.Copy(h, io.LimitReader(resp.Body, desc.Size+1)); err != nil {
+		return err
+	}
+	switch got := h.Digest(); {
+	case h.Size() > desc.Size:
+		return fmt.Errorf("%w: more than %d bytes", errOtherBytes, desc.Size)
+	case string(got) != desc.Digest.String() || h.Size() != desc.Size:
+		return fmt.Errorf("%w: %d bytes of digest %s", errOtherBytes, h.Size(), got)
+	}
+	return nil
+}
+
+// errOtherBytes says that an answer is not what was asked for.
+var errOtherBytes = errors.New("the registry answers with something else")
+
+// holds tells whether the registry gives back a blob. What it says without giving
+// it back does not count.
+func (s *session) holds(ctx context.Context, desc v1.Descriptor) (there bool, err error) {
+	err = s.retry(ctx, "look for blob "+s.repo.Digest(desc.Digest.String()).Name(), func(ctx context.Context) error {
+		err := s.blob(ctx, desc, io.Discard)
+		there = err == nil
+		if absent(err) || errors.Is(err, errOtherBytes) {
+			return nil
+		}
+		return err
+	})
+	return there, err
+}
+
+// confirmBlob insists that the registry gives back a blob.
+func (s *session) confirmBlob(ctx context.Context, desc v1.Descriptor) error {
+	return s.retry(ctx, "read back blob "+s.repo.Digest(desc.Digest.String()).Name(), func(ctx context.Context) error {
+		err := s.blob(ctx, desc, io.Discard)
+		if absent(err) {
+			return errAbsent
+		}
+		return err
+	})
+}
+
+// isWhole tells whether the registry has given back a blob during this push.
+func (s *session) isWhole(desc v1.Descriptor) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.whole[desc.Digest]
+}
+
+func (s *session) setWhole(desc v1.Descriptor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.whole[desc.Digest] = true
+}
+
+// upload sends a blob, or has it mounted from another repository of the
+// registry. It returns whether bytes were sent.
+func (s *session) upload(ctx context.Context, b *blob, from *name.Repository, m *meter) (sent bool, err error) {
+	ref := s.repo.Digest(b.desc.Digest.String())
+	err = s.retry(ctx, "upload blob "+ref.Name(), func(ctx context.Context) error {
+		l := &layer{blob: b, meter: m}
+		err := s.pusher.Upload(ctx, s.repo, l.from(from))
+		sent = l.settle(err == nil)
+		return err
+	})
+	return sent, err
+}
+
+// fetchBlob fetches a blob of at most limit bytes.
+func (s *session) fetchBlob(ctx context.Context, desc v1.Descriptor, limit int64) (data []byte, err error) {
+	ref := s.repo.Digest(desc.Digest.String())
+	if desc.Size > limit {
+		return nil, s.fault("fetch "+ref.Name(), refuse("a blob of %d bytes, of more than %d", desc.Size, limit))
+	}
+	err = s.retry(ctx, "fetch blob "+ref.Name(), func(ctx context.Context) error {
+		var buf bytes.Buffer
+		err := s.blob(ctx, desc, &buf)
+		data = buf.Bytes()
+		return err
+	})
+	return data, err
+}
+
+// layer is one attempt to send a blob. The library may open it more than once,
+// and read on when the attempt is over.
+type layer struct {
+	*blob
+	meter *meter
+
+	mu     sync.Mutex
+	opened bool
+	over   bool
+	n      int64 // bytes that the meter has from this attempt
+}
+
+// from returns the layer as the library wants it, to be mounted if repo is set.
+func (l *layer) from(repo *name.Repository) v1.Layer {
+	if repo == nil {
+		return l
+	}
+	return &remote.MountableLayer{Layer: l, Reference: repo.Digest(l.desc.Digest.String())}
+}
+
+// settle ends the attempt, puts the meter right, and returns whether the blob was
+// sent.
+func (l *layer) settle(ok bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	if ok && l.opened {
+		l.meter.add(l.desc.Size - l.n)
+	} else {
+		l.meter.add(-l.n)
+	}
+	return ok && l.opened
+}
+
+func (l *layer) read(n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.over {
+		l.n += n
+		l.meter.add(n)
+	}
+}
+
+// Digest implements v1.Layer, as the methods below do.
+func (l *layer) Digest() (v1.Hash, error)             { return l.desc.Digest, nil }
+func (l *layer) DiffID() (v1.Hash, error)             { return v1.Hash{}, errors.ErrUnsupported }
+func (l *layer) Size() (int64, error)                 { return l.desc.Size, nil }
+func (l *layer) MediaType() (types.MediaType, error)  { return l.desc.MediaType, nil }
+func (l *layer) Uncompressed() (io.ReadCloser, error) { return nil, errors.ErrUnsupported }
+
+// Compressed returns the bytes, from their beginning.
+func (l *layer) Compressed() (io.ReadCloser, error) {
+	rc, err := l.open()
+	if err != nil {
+		return nil, refuse("%v", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.opened = true
+	if !l.over {
+		l.meter.add(-l.n)
+		l.n = 0
+	}
+	return &counted{rc, l}, nil
+}
+
+// counted reports what is read of a layer.
+type counted struct {
+	io.ReadCloser
+	l *layer
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.l.read(int64(n))
+	return n, err
+}
+
+// meter counts blobs and bytes for Progress and Result.
+type meter struct {
+	mu     sync.Mutex
+	p      Progress
+	r      Result
+	report func(Progress)
+}
+
+func newMeter(report func(Progress), images []*plan) *meter {
+	m := &meter{report: report}
+	for _, im := range images {
+		for _, b := range im.blobs {
+			m.p.BlobsTotal++
+			m.p.BytesTotal += b.desc.Size
+		}
+	}
+	return m
+}
+
+// add counts bytes on the way.
+func (m *meter) add(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.p.Bytes += n
+	m.tell()
+}
+
+// readBack counts bytes that the registry has given back.
+func (m *meter) readBack(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.r.ReadBytes += n
+}
+
+// finish counts a blob that is there. The bytes of one that was sent are
+// counted already.
+func (m *meter) finish(b *blob, sent bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.p.Blobs++
+	if sent {
+		m.r.Sent++
+		m.r.SentBytes += b.desc.Size
+	} else {
+		m.r.Present++
+		m.p.Bytes += b.desc.Size
+	}
+	m.tell()
+}
+
+func (m *meter) tell() {
+	if m.report != nil {
+		m.report(m.p)
+	}
+}
+
+func (m *meter) result() Result {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.r
+}
