@@ -135,9 +135,6 @@ func (p *Plan) lint(in lint.Input) (*Checked, error) {
 	return c, nil
 }
 
-// maxGoMod bounds a go.mod, as the go command does for those of dependencies.
-const maxGoMod = 16 << 20
-
 // maxSettings bounds the go command's own settings file, in bytes.
 const maxSettings = 1 << 20
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -18,7 +17,6 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/record"
-	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
 // Signer signs. What it returns is a Sigstore bundle in JSON, which it has
@@ -159,62 +157,4 @@ func holders(rec *record.Record, b record.Binary) []intoto.Subject {
 		}
 	}
 	return list
-}
-
-// sbomForms are the formats of the lists of what a binary is made of.
-var sbomForms = []struct {
-	suffix, predicateType string
-	encode                func(*sbom.Document) ([]byte, error)
-}{
-	{".cdx.json", sbom.CycloneDXPredicateType, (*sbom.Document).CycloneDX},
-	{".spdx.json", sbom.SPDXPredicateType, (*sbom.Document).SPDX},
-}
-
-// sbomPath is where such a list lies below dist.
-func sbomPath(b record.Binary, suffix string) string {
-	return path.Join("sbom", b.Target.Slug(), b.Name+suffix)
-}
-
-// writeSBOMs lists what each binary is made of, in its own words.
-func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifact, error) {
-	var made []artifact.Artifact
-	for _, b := range o.Binaries {
-		if err := context.Cause(ctx); err != nil {
-			return nil, err
-		}
-		doc, err := o.sbom(b)
-		if errors.Is(err, sbom.ErrNoBuildInfo) {
-			o.plan.cfg.Progress.Line("no list of components for %s: %v", binaryPath(b), err)
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("components of %s: %w", binaryPath(b), err)
-		}
-		for _, form := range sbomForms {
-			a, err := o.create(dir, sbomPath(b, form.suffix), artifact.SBOM, func(w io.Writer) error {
-				data, err := form.encode(doc)
-				if err != nil {
-					return err
-				}
-				_, err = w.Write(data)
-				return err
-			})
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", sbomPath(b, form.suffix), err)
-			}
-			made = append(made, a)
-		}
-	}
-	return made, nil
-}
-
-func (o *Outcome) sbom(b record.Binary) (*sbom.Document, error) {
-	f, err := o.plan.store.Open(b.A)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return sbom.New(f, sbom.Binary{
-		Name: b.Name, Version: o.plan.Vars.Version, Digest: b.A, Size: b.Size, Time: o.plan.mtime(), Tool: o.plan.cfg.Tool.Version,
-	})
 }

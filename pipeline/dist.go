@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -13,11 +12,9 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/attest/slsa"
-	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/archive"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/output"
-	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
@@ -163,93 +160,6 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record,
 // binaryPath is where a binary lies below dist.
 func binaryPath(b record.Binary) string { return path.Join("bin", b.Target.Slug(), b.Name) }
 
-// writeArchives packs each target's binaries.
-func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Artifact, error) {
-	var made []artifact.Artifact
-	for _, pack := range o.plan.packs {
-		if err := context.Cause(ctx); err != nil {
-			return nil, err
-		}
-		binaries := o.binariesOf(pack.target)
-		if pack.plan.Format == "none" {
-			for _, b := range binaries {
-				i := slices.Index(pack.plan.Binaries, b.Name)
-				a := artifact.Artifact{Name: pack.plan.Raw[i], Kind: artifact.Binary, Digest: b.A, Size: b.Size, Executable: true}
-				if err := o.copyOut(a, filepath.Join(dir, a.Name)); err != nil {
-					return nil, err
-				}
-				made = append(made, a)
-			}
-			continue
-		}
-		a, err := o.create(dir, pack.plan.Name, artifact.Archive, func(w io.Writer) error {
-			return archive.Write(w, archive.Format(pack.plan.Format), o.plan.mtime(), o.members(pack, binaries))
-		})
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", pack.plan.Name, err)
-		}
-		made = append(made, a)
-	}
-	return made, nil
-}
-
-func (o *Outcome) binariesOf(t matrix.Target) []record.Binary {
-	var list []record.Binary
-	for _, b := range o.Binaries {
-		if b.Target == t {
-			list = append(list, b)
-		}
-	}
-	return list
-}
-
-// members lists what goes into an archive.
-func (o *Outcome) members(pack pack, binaries []record.Binary) []archive.File {
-	var list []archive.File
-	add := func(a artifact.Artifact) {
-		list = append(list, archive.File{
-			Name: path.Join(pack.plan.Wrap, a.Name), Executable: a.Executable, Size: a.Size,
-			Open: func() (io.ReadCloser, error) { return openVerified(o.plan.store, a) },
-		})
-	}
-	for _, b := range binaries {
-		add(artifact.Artifact{Name: b.Name, Digest: b.A, Size: b.Size, Executable: true})
-	}
-	for _, f := range o.Files {
-		if slices.ContainsFunc(pack.plan.Files, func(glob string) bool { return matches(glob, f.Name) }) {
-			add(o.files[f.Name])
-		}
-	}
-	return list
-}
-
-// verified reads stored bytes and fails at their end if they are not those that
-// were compared.
-type verified struct {
-	a artifact.Artifact
-	f *os.File
-	h *artifact.Hasher
-}
-
-func openVerified(s *artifact.Store, a artifact.Artifact) (*verified, error) {
-	f, err := s.Open(a.Digest)
-	if err != nil {
-		return nil, err
-	}
-	return &verified{a, f, artifact.NewHasher(io.Discard)}, nil
-}
-
-func (v *verified) Read(p []byte) (int, error) {
-	n, err := v.f.Read(p)
-	v.h.Write(p[:n])
-	if err == io.EOF && v.h.Digest() != v.a.Digest {
-		err = fmt.Errorf("%s changed in the workspace: it was %s and is %s", v.a.Name, v.a.Digest.Short(), v.h.Digest().Short())
-	}
-	return n, err
-}
-
-func (v *verified) Close() error { return v.f.Close() }
-
 // create writes a file of dist and hashes it on the way.
 func (o *Outcome) create(dir, name string, kind artifact.Kind, write func(io.Writer) error) (artifact.Artifact, error) {
 	file := filepath.Join(dir, filepath.FromSlash(name))
@@ -265,66 +175,4 @@ func (o *Outcome) create(dir, name string, kind artifact.Kind, write func(io.Wri
 		return artifact.Artifact{}, err
 	}
 	return artifact.Artifact{Name: name, Kind: kind, Digest: h.Digest(), Size: h.Size()}, nil
-}
-
-// copyOut copies a stored artifact to file and insists that the bytes are
-// still those that were compared.
-func (o *Outcome) copyOut(a artifact.Artifact, file string) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	in, err := openVerified(o.plan.store, a)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	mode := fs.FileMode(0o644)
-	if a.Executable {
-		mode = 0o755
-	}
-	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Chmod(mode), out.Close())
-}
-
-// writeRejected keeps whatever the passes built, apart.
-func (o *Outcome) writeRejected(dir string) error {
-	for _, b := range o.Binaries {
-		for pass, d := range map[pass.Pass]artifact.Digest{pass.A: b.A, pass.B: b.B} {
-			if d == "" {
-				continue
-			}
-			a := artifact.Artifact{Name: b.Name, Digest: d, Executable: true}
-			if err := o.copyOut(a, filepath.Join(dir, filepath.FromSlash(rejectedBinary(pass, b.Target, b.Name)))); err != nil {
-				return err
-			}
-		}
-	}
-	for _, f := range o.Files {
-		if f.Verdict.Pass() {
-			continue
-		}
-		for pass, d := range map[pass.Pass]artifact.Digest{pass.A: f.A, pass.B: f.B} {
-			if d == "" {
-				continue
-			}
-			if err := o.copyOut(artifact.Artifact{Name: f.Name, Digest: d}, filepath.Join(dir, filepath.FromSlash(rejectedFile(pass, f.Name)))); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// rejectedBinary and rejectedFile are where what a pass built lies below what was
-// rejected.
-func rejectedBinary(pass pass.Pass, t matrix.Target, name string) string {
-	return path.Join(string(pass), t.Slug(), name)
-}
-
-func rejectedFile(pass pass.Pass, name string) string {
-	return path.Join(string(pass), "files", name)
 }

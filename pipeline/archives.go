@@ -1,0 +1,80 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/archive"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/record"
+)
+
+// writeArchives packs each target's binaries.
+func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Artifact, error) {
+	var made []artifact.Artifact
+	for _, pack := range o.plan.packs {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		binaries := o.binariesOf(pack.target)
+		if pack.plan.Format == "none" {
+			for _, b := range binaries {
+				i := slices.Index(pack.plan.Binaries, b.Name)
+				a := artifact.Artifact{Name: pack.plan.Raw[i], Kind: artifact.Binary, Digest: b.A, Size: b.Size, Executable: true}
+				if err := o.copyOut(a, filepath.Join(dir, a.Name)); err != nil {
+					return nil, err
+				}
+				made = append(made, a)
+			}
+			continue
+		}
+		a, err := o.create(dir, pack.plan.Name, artifact.Archive, func(w io.Writer) error {
+			return archive.Write(w, archive.Format(pack.plan.Format), o.plan.mtime(), o.members(pack, binaries))
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", pack.plan.Name, err)
+		}
+		made = append(made, a)
+	}
+	return made, nil
+}
+
+func (o *Outcome) binariesOf(t matrix.Target) []record.Binary {
+	var list []record.Binary
+	for _, b := range o.Binaries {
+		if b.Target == t {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+// members lists what goes into an archive.
+func (o *Outcome) members(pack pack, binaries []record.Binary) []archive.File {
+	var list []archive.File
+	add := func(a artifact.Artifact) {
+		list = append(list, archive.File{
+			Name: path.Join(pack.plan.Wrap, a.Name), Executable: a.Executable, Size: a.Size,
+			Open: func() (io.ReadCloser, error) { return openVerified(o.plan.store, a) },
+		})
+	}
+	for _, b := range binaries {
+		add(artifact.Artifact{Name: b.Name, Digest: b.A, Size: b.Size, Executable: true})
+	}
+	for _, f := range o.Files {
+		if slices.ContainsFunc(pack.plan.Files, func(glob string) bool { return matches(glob, f.Name) }) {
+			add(o.files[f.Name])
+		}
+	}
+	return list
+}
+
+func matches(glob, name string) bool {
+	ok, err := path.Match(glob, filepath.ToSlash(name))
+	return ok && err == nil
+}

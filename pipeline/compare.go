@@ -1,0 +1,206 @@
+package pipeline
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/explain"
+	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/record"
+)
+
+// judge compares what the passes made of a target's binaries.
+func (p *Plan) judge(ctx context.Context, o *Outcome, pair pair) {
+	var failed error
+	for _, j := range []*job{pair.a, pair.b} {
+		if j.err != nil && !errors.Is(j.err, errSkipped) && failed == nil {
+			failed = j.err
+		}
+		if u := j.result.Usage; !u.Start.IsZero() {
+			o.jobs = append(o.jobs, record.Job{Target: j.target, Pass: j.pass, Start: u.Start.UTC(), Seconds: u.Wall.Seconds(), CPUSeconds: u.CPU.Seconds()})
+		}
+	}
+	var graphs compare.GraphResult
+	var doubt error
+	if failed == nil {
+		if graphs, doubt, failed = p.compareGraphs(pair); doubt != nil {
+			o.fail(pair.a.target, doubt)
+		}
+	}
+	for k, i := range pair.a.of {
+		r := p.Recipes[i]
+		b := record.Binary{
+			Name: r.Recipe.Binary, Target: r.Build.Target, Recipe: r.Recipe, RecipeDigest: r.Digest,
+			Verdict: compare.Undetermined, Compilations: graphs,
+		}
+		for _, s := range r.Build.Stamps {
+			b.Stamps = append(b.Stamps, record.Stamp{Name: s.Name, Value: s.Value})
+		}
+		artA, artB := pair.a.artifact(k), pair.b.artifact(k)
+		b.A, b.B, b.Size = artA.Digest, artB.Digest, artA.Size
+		if failed == nil {
+			b.Verdict, b.Reason, b.Explanation, failed = o.compare(ctx, artA, artB)
+		}
+		if b.Verdict.Pass() && doubt != nil {
+			b.Verdict, b.Reason = compare.Undetermined, p.summary(doubt.Error())
+		}
+		if failed != nil {
+			b.Verdict, b.Reason = compare.Undetermined, p.summary(reason(failed))
+		}
+		o.Binaries = append(o.Binaries, b)
+	}
+	if failed != nil {
+		o.fail(pair.a.target, failed)
+	}
+}
+
+// reason is the first line of an error, with what a command said in the next one.
+func reason(err error) string {
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && !strings.Contains(first, failed.Complaint()) {
+		first += ": " + failed.Complaint()
+	}
+	return first
+}
+
+// compare gives the verdict on what the passes made of one thing and, if the
+// bytes differ, explains why.
+func (o *Outcome) compare(ctx context.Context, a, b artifact.Artifact) (compare.Verdict, string, *explain.Summary, error) {
+	p := o.plan
+	res, err := compare.Files(a, b)
+	if err != nil || a.Digest == b.Digest {
+		return res.Verdict, res.Reason, nil, err
+	}
+	sum, err := explain.Artifacts(ctx, p.store, a, b, explain.Options{Hints: o.hints(), TempDir: p.work.Dir})
+	if err != nil {
+		return compare.Undetermined, "", nil, fmt.Errorf("%s: %w", a.Name, err)
+	}
+	for n := range sum.Notes {
+		sum.Notes[n] = p.summary(sum.Notes[n])
+	}
+	return res.Verdict, res.Reason, sum, nil
+}
+
+// hints are the values that differed between the passes on purpose, to be
+// looked for where binaries differ.
+func (o *Outcome) hints() []explain.Hint {
+	var hints []explain.Hint
+	for _, v := range o.variations {
+		if v.Varied {
+			hints = append(hints, explain.Hint{Name: v.Name, A: v.A, B: v.B})
+		}
+	}
+	return hints
+}
+
+// summary is a message for the record: without the output of commands, and
+// without the path of the workspace, which no other run has.
+func (p *Plan) summary(message string) string {
+	line, _, _ := strings.Cut(message, "\n")
+	return strings.ReplaceAll(line, p.work.Dir, "workspace")
+}
+
+// compareGraphs reads and compares the action graphs of a target. doubt says why they
+// are no evidence that the passes built what the recipes say: equal files may then
+// come from anywhere.
+func (p *Plan) compareGraphs(pair pair) (res compare.GraphResult, doubt, err error) {
+	parse := func(list [][]byte) ([]compare.Graph, error) {
+		graphs := make([]compare.Graph, len(list))
+		for i, data := range list {
+			var err error
+			if graphs[i], err = compare.ParseGraph(bytes.NewReader(data)); err != nil {
+				return nil, fmt.Errorf("action graph: %w", err)
+			}
+		}
+		return graphs, nil
+	}
+	programs := compare.Programs{OS: pair.a.target.OS, Arch: pair.a.target.Arch}
+	for _, i := range pair.a.of {
+		programs.ImportPaths = append(programs.ImportPaths, p.Recipes[i].ImportPath)
+	}
+	var graphs [2][]compare.Graph
+	for i, j := range []*job{pair.a, pair.b} {
+		if graphs[i], err = parse(j.result.Graphs); err != nil {
+			return res, nil, err
+		}
+		err := programs.Fit(graphs[i])
+		if n := len(graphs[i]); err == nil && j.pass == pass.B && n != len(j.of) {
+			err = fmt.Errorf("%d action graphs for %d binaries, each of which it builds by itself", n, len(j.of))
+		}
+		if err != nil && doubt == nil {
+			doubt = fmt.Errorf("pass %s: %w", j.pass, err)
+		}
+	}
+	res = compare.Graphs(graphs[0], graphs[1])
+	return res, cmp.Or(doubt, res.Err()), nil
+}
+
+// compareFiles collects what archives hold beside the binaries from both
+// passes: hooks may have written it.
+func (p *Plan) compareFiles(ctx context.Context, sessions map[pass.Pass]pass.Session, o *Outcome) error {
+	found := map[pass.Pass]map[string]artifact.Artifact{}
+	for pass, s := range sessions {
+		var err error
+		if found[pass], err = p.filesOf(s); err != nil {
+			return passError(pass, err)
+		}
+	}
+	o.files, o.filesB = found[pass.A], found[pass.B]
+	for _, name := range names(found[pass.A], found[pass.B]) {
+		a, okA := found[pass.A][name]
+		b, okB := found[pass.B][name]
+		f := record.File{Name: name, A: a.Digest, B: b.Digest, Verdict: compare.Differs}
+		switch {
+		case !okA || !okB:
+			f.Reason = "only one pass has it"
+		default:
+			var err error
+			if f.Verdict, f.Reason, f.Explanation, err = o.compare(ctx, a, b); err != nil {
+				return err
+			}
+		}
+		o.Files = append(o.Files, f)
+	}
+	return nil
+}
+
+// passError says in which pass something is wrong with the files beside the binaries.
+func passError(pass pass.Pass, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("pass %s: files of archives and images: %w", pass, err)
+}
+
+// filesOf stores what archives hold beside the binaries, by name.
+func (p *Plan) filesOf(s pass.Session) (map[string]artifact.Artifact, error) {
+	list, err := s.Files(p.globs)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]artifact.Artifact{}
+	for _, f := range list {
+		files[f.Name] = f
+	}
+	return files, nil
+}
+
+func names(maps ...map[string]artifact.Artifact) []string {
+	var list []string
+	for _, m := range maps {
+		for name := range m {
+			if !slices.Contains(list, name) {
+				list = append(list, name)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}

@@ -1,0 +1,90 @@
+package pipeline
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/record"
+)
+
+// Outcome is what the two passes made.
+type Outcome struct {
+	// Binaries are in the order of Plan.Recipes.
+	Binaries []record.Binary
+	// Files are those that archives hold beside the binaries.
+	Files []record.File
+	// Failures are what kept targets from a verdict; each names its targets.
+	Failures []error
+
+	plan       *Plan
+	files      map[string]artifact.Artifact // by name, from pass A
+	filesB     map[string]artifact.Artifact // and from pass B
+	variations []pass.Variation
+	jobs       []record.Job
+	took       time.Duration // that the passes took
+}
+
+// Verdict is reproduced only if everything is.
+func (o *Outcome) Verdict() compare.Verdict {
+	verdict := compare.Reproduced
+	judge := func(v compare.Verdict) {
+		if !v.Pass() && verdict != compare.Differs {
+			verdict = v
+		}
+	}
+	for _, b := range o.Binaries {
+		judge(b.Verdict)
+	}
+	for _, f := range o.Files {
+		judge(f.Verdict)
+	}
+	if len(o.Binaries) == 0 {
+		return compare.Undetermined
+	}
+	return verdict
+}
+
+// Err returns nil only if everything was reproduced and nothing failed.
+// Otherwise it is [ErrDiffers] if something differs, joined with what kept other
+// targets from a verdict.
+func (o *Outcome) Err() error {
+	errs := o.Failures
+	switch v := o.Verdict(); {
+	case v.Pass() && len(errs) == 0:
+		return nil
+	case v == compare.Differs:
+		errs = append([]error{ErrDiffers}, errs...)
+	case len(errs) == 0:
+		return errors.New("the two builds could not be compared")
+	}
+	return errors.Join(errs...)
+}
+
+// failure is what kept targets from a verdict.
+type failure struct {
+	targets []string
+	err     error
+}
+
+// Error names the targets first.
+func (f *failure) Error() string { return strings.Join(f.targets, ", ") + ": " + f.err.Error() }
+
+// Unwrap returns the cause.
+func (f *failure) Unwrap() error { return f.err }
+
+// fail adds a failure. What is the same for several targets, as an error in the
+// source is, is said once.
+func (o *Outcome) fail(t matrix.Target, err error) {
+	for _, known := range o.Failures {
+		if f := (*failure)(nil); errors.As(known, &f) && f.err.Error() == err.Error() {
+			f.targets = append(f.targets, t.String())
+			return
+		}
+	}
+	o.Failures = append(o.Failures, &failure{[]string{t.String()}, err})
+}

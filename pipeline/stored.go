@@ -1,0 +1,62 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+)
+
+// verified reads stored bytes and fails at their end if they are not those that
+// were compared.
+type verified struct {
+	a artifact.Artifact
+	f *os.File
+	h *artifact.Hasher
+}
+
+func openVerified(s *artifact.Store, a artifact.Artifact) (*verified, error) {
+	f, err := s.Open(a.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return &verified{a, f, artifact.NewHasher(io.Discard)}, nil
+}
+
+func (v *verified) Read(p []byte) (int, error) {
+	n, err := v.f.Read(p)
+	v.h.Write(p[:n])
+	if err == io.EOF && v.h.Digest() != v.a.Digest {
+		err = fmt.Errorf("%s changed in the workspace: it was %s and is %s", v.a.Name, v.a.Digest.Short(), v.h.Digest().Short())
+	}
+	return n, err
+}
+
+func (v *verified) Close() error { return v.f.Close() }
+
+// copyOut copies a stored artifact to file and insists that the bytes are
+// still those that were compared.
+func (o *Outcome) copyOut(a artifact.Artifact, file string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	in, err := openVerified(o.plan.store, a)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	mode := fs.FileMode(0o644)
+	if a.Executable {
+		mode = 0o755
+	}
+	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Chmod(mode), out.Close())
+}
