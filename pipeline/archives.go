@@ -17,15 +17,15 @@ import (
 // writeArchives packs each target's binaries.
 func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Artifact, error) {
 	var made []artifact.Artifact
-	for _, pack := range o.plan.packs {
+	for _, planned := range o.run.Plan.Archives {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-		binaries := o.binariesOf(pack.target)
-		if pack.plan.Format == "none" {
+		binaries := o.binariesOf(planned.Target)
+		if planned.Plan.Format == "none" {
 			for _, b := range binaries {
-				i := slices.Index(pack.plan.Binaries, b.Name)
-				a := artifact.Artifact{Name: pack.plan.Raw[i], Kind: artifact.Binary, Digest: b.A, Size: b.Size, Executable: true}
+				i := slices.Index(planned.Plan.Binaries, b.Name)
+				a := artifact.Artifact{Name: planned.Plan.Raw[i], Kind: artifact.Binary, Digest: b.A, Size: b.Size, Executable: true}
 				if err := o.copyOut(a, filepath.Join(dir, a.Name)); err != nil {
 					return nil, err
 				}
@@ -33,11 +33,11 @@ func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Art
 			}
 			continue
 		}
-		a, err := o.create(dir, pack.plan.Name, artifact.Archive, func(w io.Writer) error {
-			return archive.Write(w, archive.Format(pack.plan.Format), o.plan.mtime(), o.members(pack, binaries))
+		a, err := o.create(dir, planned.Plan.Name, artifact.Archive, func(w io.Writer) error {
+			return archive.Write(w, archive.Format(planned.Plan.Format), o.run.Inputs.Time, o.members(planned, binaries))
 		})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", pack.plan.Name, err)
+			return nil, fmt.Errorf("%s: %w", planned.Plan.Name, err)
 		}
 		made = append(made, a)
 	}
@@ -55,19 +55,19 @@ func (o *Outcome) binariesOf(t matrix.Target) []record.Binary {
 }
 
 // members lists what goes into an archive.
-func (o *Outcome) members(pack pack, binaries []record.Binary) []archive.File {
+func (o *Outcome) members(planned Archive, binaries []record.Binary) []archive.File {
 	var list []archive.File
 	add := func(a artifact.Artifact) {
 		list = append(list, archive.File{
-			Name: path.Join(pack.plan.Wrap, a.Name), Executable: a.Executable, Size: a.Size,
-			Open: func() (io.ReadCloser, error) { return openVerified(o.plan.store, a) },
+			Name: path.Join(planned.Plan.Wrap, a.Name), Executable: a.Executable, Size: a.Size,
+			Open: func() (io.ReadCloser, error) { return openVerified(o.run.store, a) },
 		})
 	}
 	for _, b := range binaries {
 		add(artifact.Artifact{Name: b.Name, Digest: b.A, Size: b.Size, Executable: true})
 	}
 	for _, f := range o.Files {
-		if slices.ContainsFunc(pack.plan.Files, func(glob string) bool { return matches(glob, f.Name) }) {
+		if slices.ContainsFunc(planned.Plan.Files, func(glob string) bool { return matches(glob, f.Name) }) {
 			add(o.files[f.Name])
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"path"
 	"path/filepath"
 	"slices"
 
@@ -15,60 +14,70 @@ import (
 	"github.com/twicebuild/twice/pipeline/image/oci"
 )
 
-// readBases fetches the images that others are added to, as they are locked.
-func (p *Plan) readBases(ctx context.Context, tree string) error {
-	platforms := map[string][]platform.Platform{}
-	for _, img := range p.images {
-		if img.Base == matrix.Scratch {
-			continue
-		}
-		for _, platform := range img.Platforms {
-			if !slices.Contains(platforms[img.Base], platform.Platform) {
-				platforms[img.Base] = append(platforms[img.Base], platform.Platform)
-			}
-		}
-	}
+// fetchBases fetches the images that others are added to, as they are locked, into store.
+func fetchBases(ctx context.Context, cfg Config, s SourceTree, images []matrix.ImagePlan, store *artifact.Store) (map[string]*oci.Base, error) {
+	platforms := basePlatforms(images)
 	if len(platforms) == 0 {
-		return nil
+		return nil, nil
 	}
-	p.cfg.Progress.Stage("base images")
-	lock, err := p.readLock(tree)
+	cfg.Progress.Stage("base images")
+	dir := filepath.Join(s.Tree, filepath.FromSlash(s.configDir()))
+	lock, err := readLock(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p.bases = map[string]*oci.Base{}
+
+	bases := map[string]*oci.Base{}
 	for _, base := range slices.Sorted(maps.Keys(platforms)) {
 		digest, err := lock.Digest(base)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := p.checkBase(ctx, tree, base, digest); err != nil {
-			return err
+		// A base that is not trusted is not even fetched.
+		if err := checkBaseTrust(ctx, cfg, dir, images, base, digest); err != nil {
+			return nil, err
 		}
-		if p.bases[base], err = p.cfg.Remote.Base(ctx, p.store, base, digest, platforms[base]); err != nil {
-			return err
+		if bases[base], err = cfg.Remote.Base(ctx, store, base, digest, platforms[base]); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return bases, nil
 }
 
-// checkBase insists on the signatures that images want their base to have.
-func (p *Plan) checkBase(ctx context.Context, tree, base string, digest artifact.Digest) error {
+// basePlatforms returns the platforms that are needed of each base.
+func basePlatforms(images []matrix.ImagePlan) map[string][]platform.Platform {
+	platforms := map[string][]platform.Platform{}
+	for _, img := range images {
+		if img.Base == matrix.Scratch {
+			continue
+		}
+		for _, p := range img.Platforms {
+			if !slices.Contains(platforms[img.Base], p.Platform) {
+				platforms[img.Base] = append(platforms[img.Base], p.Platform)
+			}
+		}
+	}
+	return platforms
+}
+
+// checkBaseTrust insists on the signatures that images want their base to have. Paths
+// of keys are relative to dir.
+func checkBaseTrust(ctx context.Context, cfg Config, dir string, images []matrix.ImagePlan, base string, digest artifact.Digest) error {
 	ref, err := reference.Parse(base)
 	if err != nil {
 		return err
 	}
 	var done []matrix.BaseTrust
-	for _, img := range p.images {
+	for _, img := range images {
 		trust := img.BaseTrust
 		if img.Base != base || trust == (matrix.BaseTrust{}) || slices.Contains(done, trust) {
 			continue
 		}
 		done = append(done, trust)
 		if trust.Key != "" {
-			trust.Key = filepath.Join(tree, filepath.FromSlash(path.Join(path.Dir(p.configRel), trust.Key)))
+			trust.Key = filepath.Join(dir, filepath.FromSlash(trust.Key))
 		}
-		if err := p.cfg.CheckBase(ctx, trust, ref.Repository+"@"+string(digest)); err != nil {
+		if err := cfg.CheckBase(ctx, trust, ref.Repository+"@"+string(digest)); err != nil {
 			return fmt.Errorf("base %s: %w", base, err)
 		}
 	}

@@ -28,7 +28,7 @@ const (
 // item is something that differs: a binary, or a file that archives hold.
 type item struct {
 	name   string // for people
-	recipe int    // index of Plan.Recipes, -1 for a file
+	recipe int    // index in Plan.Recipes, -1 for a file
 	file   string
 	a, b   string   // what the passes made, see state
 	guess  []string // variations whose values are in it
@@ -51,20 +51,20 @@ func state(a artifact.Artifact) string {
 // the context's: what fails otherwise is the reason why nothing was found. The
 // passes cannot be used after it.
 func (o *Outcome) Bisect(ctx context.Context) error {
-	p := o.plan
+	run := o.run
 	items := o.items()
-	if len(items) == 0 || p.passA == nil {
+	if len(items) == 0 || run.passA == nil {
 		return nil
 	}
-	if err := p.passA.Close(); err != nil { // a trial has its folders
+	if err := run.passA.Close(); err != nil { // a trial has its folders
 		return err
 	}
-	p.passA = nil
-	local := *p.local
+	run.passA = nil
+	local := *run.local
 	local.Log = io.Discard // the hooks have been heard
 	t := &trials{
-		plan: p, local: &local, items: items, results: map[string]trial{},
-		end: p.cfg.Now().Add(max(minSearch, 3*o.took)),
+		run: run, local: &local, items: items, results: map[string]trial{},
+		end: run.cfg.Now().Add(max(minSearch, 3*o.took)),
 	}
 	for _, v := range o.variations {
 		if v.Varied {
@@ -73,20 +73,20 @@ func (o *Outcome) Bisect(ctx context.Context) error {
 	}
 	if !slices.ContainsFunc(items, func(i item) bool { return !i.steady }) {
 		var err error
-		if t.cache, err = p.work.Sub("trials"); err != nil {
+		if t.cache, err = run.work.Sub("trials"); err != nil {
 			return err
 		}
 	}
-	p.cfg.Progress.Line("repeating what differs, to find out which variation it is")
+	run.cfg.Progress.Line("repeating what differs, to find out which variation it is")
 	for i, x := range items {
 		t.first, t.left = i, maxTrials
 		before := t.made
-		b := search(x.a, x.b, t.names, x.guess, func(varied []string) (string, error) { return t.run(ctx, varied) })
+		b := search(x.a, x.b, t.names, x.guess, func(varied []string) (string, error) { return t.try(ctx, varied) })
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
 		b.Trials = t.made - before
-		b.Reason = p.summary(b.Reason) // without the output of a hook
+		b.Reason = run.summary(b.Reason) // without the output of a hook
 		x.found(b)
 	}
 	return nil
@@ -134,7 +134,7 @@ func (o *Outcome) items() []item {
 // trials are builds with some of the variations. Each builds all items that are
 // not done yet.
 type trials struct {
-	plan    *Plan
+	run     *Run
 	local   *pass.Local
 	names   []string // of all variations
 	items   []item
@@ -155,13 +155,13 @@ type trial struct {
 // errEnough ends a search.
 var errEnough = errors.New("not within the time or the number of builds that are spent on it")
 
-// run returns what becomes of the item with the variations of these names.
-func (t *trials) run(ctx context.Context, varied []string) (string, error) {
+// try returns what becomes of the item with the variations of these names.
+func (t *trials) try(ctx context.Context, varied []string) (string, error) {
 	key := strings.Join(slices.Sorted(slices.Values(varied)), "\n")
 	if r, ok := t.results[key]; ok {
 		return r.of(t.first)
 	}
-	left := t.end.Sub(t.plan.cfg.Now())
+	left := t.end.Sub(t.run.cfg.Now())
 	if t.left == 0 || left <= 0 {
 		return "", errEnough
 	}
@@ -174,7 +174,7 @@ func (t *trials) run(ctx context.Context, varied []string) (string, error) {
 	if len(varied) > 3 {
 		what += fmt.Sprintf(" and %d more", len(varied)-3)
 	}
-	t.plan.cfg.Progress.Stage(fmt.Sprintf("build %d to find out why: varied is %s", t.made, what))
+	t.run.cfg.Progress.Stage(fmt.Sprintf("build %d to find out why: varied is %s", t.made, what))
 	within, cancel := context.WithTimeoutCause(ctx, left, errEnough)
 	defer cancel()
 	var r trial
@@ -200,7 +200,7 @@ func (t *trials) build(ctx context.Context, varied []string) (_ []string, err er
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	files, err := t.plan.filesOf(s)
+	files, err := t.run.filesOf(s)
 	if err != nil {
 		return nil, err
 	}
@@ -210,15 +210,15 @@ func (t *trials) build(ctx context.Context, varied []string) (_ []string, err er
 		if x.recipe < 0 {
 			results[i] = state(files[x.file])
 		} else if i >= t.first {
-			target := t.plan.Recipes[x.recipe].Build.Target.String()
+			target := t.run.Plan.Recipes[x.recipe].Build.Target.String()
 			jobs[target] = append(jobs[target], i)
 		}
 	}
-	_, share := t.plan.share(1)
+	_, share := share(t.run.cfg.Host, 1)
 	for _, target := range slices.Sorted(maps.Keys(jobs)) {
 		job := pass.Job{Share: share}
 		for _, i := range jobs[target] {
-			r := t.plan.Recipes[t.items[i].recipe]
+			r := t.run.Plan.Recipes[t.items[i].recipe]
 			job.Binaries = append(job.Binaries, pass.Binary{Recipe: r.Recipe, ImportPath: r.ImportPath})
 		}
 		made, err := s.Build(ctx, job)

@@ -18,7 +18,6 @@ import (
 	"github.com/twicebuild/twice/pipeline/lint"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/source"
-	"github.com/twicebuild/twice/pipeline/toolchain"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
@@ -39,58 +38,54 @@ type Checked struct {
 // written for.
 func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	cfg.Trial = true // what a release refuses is a finding here
-	p := &Plan{cfg: cfg}
-	defer func() { err = errors.Join(err, p.Close()) }()
-	if err := p.readFile(); err != nil {
-		return nil, err
-	}
-	if p.work, err = workspace.New(ctx, filepath.Join(cfg.Cache, "work")); err != nil {
-		return nil, err
-	}
-	user, err := gocmd.NewClient(ctx, cfg.Go, cfg.Env)
+	file, err := readReleaseFile(cfg.ConfigFile)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.openSource(ctx, user.Go); errors.Is(err, source.ErrShallow) {
+	work, err := workspace.New(ctx, filepath.Join(cfg.Cache, "work"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, work.Close()) }()
+	client, err := gocmd.NewClient(ctx, cfg.Go, cfg.Env)
+	if err != nil {
+		return nil, err
+	}
+
+	src, err := openSource(ctx, cfg, client.Go, file, work)
+	if errors.Is(err, source.ErrShallow) {
 		// Without history there is no version, and so nothing more to look at.
-		return p.lint(lint.Input{Repository: &lint.Repository{Shallow: true}})
+		return runLints(file, lint.Input{Repository: &lint.Repository{Shallow: true}})
 	} else if err != nil {
 		return nil, err
 	}
-	tree := filepath.Join(p.work.Dir, "inputs")
-	repo, _ := p.Source.(*source.Repo)
+	repo, _ := src.Source.(*source.Repo)
 	if repo != nil {
-		err = repo.Extract(ctx, tree)
+		err = repo.Extract(ctx, src.Tree)
 	} else {
-		err = p.Source.Checkout(ctx, tree, source.Sorted)
+		err = src.Source.Checkout(ctx, src.Tree, source.Sorted)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := p.expand(nil, tree); err != nil {
+
+	sel, err := selectBuilds(cfg.Request, src, nil, os.DirFS(src.Tree))
+	if err != nil {
 		return nil, err
 	}
-	if len(p.hooks) == 0 { // which could make files
-		if err := p.planFiles(tree); err != nil {
+	if len(sel.Hooks) == 0 { // which could make files
+		if _, err := planPackaging(src.Release, sel, src.Tree); err != nil {
 			return nil, err
 		}
 	}
-	in := lint.Input{Hooks: p.hooks, Toolchain: p.File.Toolchain.Version, LockName: oci.LockName}
-	for _, r := range p.Recipes {
-		in.Builds = append(in.Builds, r.Build)
+
+	in := lint.Input{Hooks: sel.Hooks, Builds: sel.Builds, LockName: oci.LockName}
+	in.ModuleDir = path.Clean(src.Source.Source().Dir)
+	in.ConfigDir = src.configDir()
+	if in.Toolchain, err = src.goVersion(); err != nil {
+		return nil, err
 	}
-	in.ModuleDir = path.Clean(p.Source.Source().Dir)
-	in.ConfigDir = path.Dir(p.configRel)
-	if in.Toolchain == "go.mod" {
-		data, err := artifact.ReadNamed(filepath.Join(tree, filepath.FromSlash(in.ModuleDir), "go.mod"), maxGoMod)
-		if err != nil {
-			return nil, err
-		}
-		if in.Toolchain, err = toolchain.ExactVersion(data); err != nil {
-			return nil, fault.Usage(err)
-		}
-	}
-	lock, err := p.readLock(tree)
+	lock, err := readLock(filepath.Join(src.Tree, filepath.FromSlash(in.ConfigDir)))
 	if err != nil {
 		return nil, err
 	}
@@ -99,34 +94,35 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 			in.Locked = append(in.Locked, img.Reference)
 		}
 	}
+
 	// Roots, since a tree may have symbolic links that lead out of it.
-	root, err := os.OpenRoot(tree)
+	root, err := os.OpenRoot(src.Tree)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	in.Tree = root.FS()
 	if repo != nil {
-		work, openErr := os.OpenRoot(repo.Root())
+		checkout, openErr := os.OpenRoot(repo.Root())
 		if openErr != nil {
 			return nil, openErr
 		}
-		defer func() { err = errors.Join(err, work.Close()) }()
-		in.Work = work.FS()
+		defer func() { err = errors.Join(err, checkout.Close()) }()
+		in.Work = checkout.FS()
 		in.Repository = &lint.Repository{
 			Modified: repo.Modified(), Untracked: repo.Untracked(), Linked: repo.Linked(),
 			Tags: repo.TagsAtHead(), Tag: repo.Tag(), Before: repo.Before(),
 		}
-		if in.Machine, err = machine(cfg, user.Settings, filepath.Join(repo.Root(), filepath.FromSlash(in.ModuleDir))); err != nil {
+		if in.Machine, err = userSettings(cfg, client.Settings, filepath.Join(repo.Root(), filepath.FromSlash(in.ModuleDir))); err != nil {
 			return nil, err
 		}
 	}
-	return p.lint(in)
+	return runLints(src.Release, in)
 }
 
-// lint runs the lints on what is known.
-func (p *Plan) lint(in lint.Input) (*Checked, error) {
-	in.File = p.File
+// runLints runs the lints on a release file and what is known about its source.
+func runLints(file ReleaseFile, in lint.Input) (*Checked, error) {
+	in.File = file.File
 	c := &Checked{Builds: in.Builds, Toolchain: in.Toolchain}
 	var err error
 	if c.Findings, c.Silenced, err = lint.Run(in); err != nil {
@@ -138,8 +134,9 @@ func (p *Plan) lint(in lint.Input) (*Checked, error) {
 // maxSettings bounds the go command's own settings file, in bytes.
 const maxSettings = 1 << 20
 
-// machine gathers the settings around that a go build in folder dir would heed.
-func machine(cfg Config, user gocmd.Settings, dir string) (lint.Machine, error) {
+// userSettings gathers the settings of the machine and its user that a go build in folder
+// dir would obey.
+func userSettings(cfg Config, user gocmd.Settings, dir string) (lint.Machine, error) {
 	m := lint.Machine{Env: cfg.Env, GoVersion: user.Version}
 	work, _ := recipe.Lookup(cfg.Env, "GOWORK")
 	if user.File != "" && user.File != "off" {

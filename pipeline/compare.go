@@ -17,7 +17,8 @@ import (
 )
 
 // judge compares what the passes made of a target's binaries.
-func (p *Plan) judge(ctx context.Context, o *Outcome, pair pair) {
+func (o *Outcome) judge(ctx context.Context, pair pair) {
+	run := o.run
 	var failed error
 	for _, j := range []*job{pair.a, pair.b} {
 		if j.err != nil && !errors.Is(j.err, errSkipped) && failed == nil {
@@ -30,12 +31,12 @@ func (p *Plan) judge(ctx context.Context, o *Outcome, pair pair) {
 	var graphs compare.GraphResult
 	var doubt error
 	if failed == nil {
-		if graphs, doubt, failed = p.compareGraphs(pair); doubt != nil {
+		if graphs, doubt, failed = run.Plan.compareGraphs(pair); doubt != nil {
 			o.fail(pair.a.target, doubt)
 		}
 	}
 	for k, i := range pair.a.of {
-		r := p.Recipes[i]
+		r := run.Plan.Recipes[i]
 		b := record.Binary{
 			Name: r.Recipe.Binary, Target: r.Build.Target, Recipe: r.Recipe, RecipeDigest: r.Digest,
 			Verdict: compare.Undetermined, Compilations: graphs,
@@ -49,10 +50,10 @@ func (p *Plan) judge(ctx context.Context, o *Outcome, pair pair) {
 			b.Verdict, b.Reason, b.Explanation, failed = o.compare(ctx, artA, artB)
 		}
 		if b.Verdict.Pass() && doubt != nil {
-			b.Verdict, b.Reason = compare.Undetermined, p.summary(doubt.Error())
+			b.Verdict, b.Reason = compare.Undetermined, run.summary(doubt.Error())
 		}
 		if failed != nil {
-			b.Verdict, b.Reason = compare.Undetermined, p.summary(reason(failed))
+			b.Verdict, b.Reason = compare.Undetermined, run.summary(reason(failed))
 		}
 		o.Binaries = append(o.Binaries, b)
 	}
@@ -73,17 +74,17 @@ func reason(err error) string {
 // compare gives the verdict on what the passes made of one thing and, if the
 // bytes differ, explains why.
 func (o *Outcome) compare(ctx context.Context, a, b artifact.Artifact) (compare.Verdict, string, *explain.Summary, error) {
-	p := o.plan
+	run := o.run
 	res, err := compare.Files(a, b)
 	if err != nil || a.Digest == b.Digest {
 		return res.Verdict, res.Reason, nil, err
 	}
-	sum, err := explain.Artifacts(ctx, p.store, a, b, explain.Options{Hints: o.hints(), TempDir: p.work.Dir})
+	sum, err := explain.Artifacts(ctx, run.store, a, b, explain.Options{Hints: o.hints(), TempDir: run.work.Dir})
 	if err != nil {
 		return compare.Undetermined, "", nil, fmt.Errorf("%s: %w", a.Name, err)
 	}
 	for n := range sum.Notes {
-		sum.Notes[n] = p.summary(sum.Notes[n])
+		sum.Notes[n] = run.summary(sum.Notes[n])
 	}
 	return res.Verdict, res.Reason, sum, nil
 }
@@ -102,15 +103,15 @@ func (o *Outcome) hints() []explain.Hint {
 
 // summary is a message for the record: without the output of commands, and
 // without the path of the workspace, which no other run has.
-func (p *Plan) summary(message string) string {
+func (run *Run) summary(message string) string {
 	line, _, _ := strings.Cut(message, "\n")
-	return strings.ReplaceAll(line, p.work.Dir, "workspace")
+	return strings.ReplaceAll(line, run.work.Dir, "workspace")
 }
 
 // compareGraphs reads and compares the action graphs of a target. doubt says why they
 // are no evidence that the passes built what the recipes say: equal files may then
 // come from anywhere.
-func (p *Plan) compareGraphs(pair pair) (res compare.GraphResult, doubt, err error) {
+func (p Plan) compareGraphs(pair pair) (res compare.GraphResult, doubt, err error) {
 	parse := func(list [][]byte) ([]compare.Graph, error) {
 		graphs := make([]compare.Graph, len(list))
 		for i, data := range list {
@@ -144,11 +145,11 @@ func (p *Plan) compareGraphs(pair pair) (res compare.GraphResult, doubt, err err
 
 // compareFiles collects what archives hold beside the binaries from both
 // passes: hooks may have written it.
-func (p *Plan) compareFiles(ctx context.Context, sessions map[pass.Pass]pass.Session, o *Outcome) error {
+func (o *Outcome) compareFiles(ctx context.Context, sessions map[pass.Pass]pass.Session) error {
 	found := map[pass.Pass]map[string]artifact.Artifact{}
 	for pass, s := range sessions {
 		var err error
-		if found[pass], err = p.filesOf(s); err != nil {
+		if found[pass], err = o.run.filesOf(s); err != nil {
 			return passError(pass, err)
 		}
 	}
@@ -180,8 +181,8 @@ func passError(pass pass.Pass, err error) error {
 }
 
 // filesOf stores what archives hold beside the binaries, by name.
-func (p *Plan) filesOf(s pass.Session) (map[string]artifact.Artifact, error) {
-	list, err := s.Files(p.globs)
+func (run *Run) filesOf(s pass.Session) (map[string]artifact.Artifact, error) {
+	list, err := s.Files(run.Plan.Globs)
 	if err != nil {
 		return nil, err
 	}

@@ -62,17 +62,17 @@ func TestJudge(t *testing.T) {
 		"both from a cache":    {[]string{cached(both)}, []string{cached(x), cached(y)}, false, compare.Undetermined, "2 of 3 packages were not compiled"},
 		"failed":               {[]string{replaced(both, `"Mode": "link"`, `"Failed": true, "Mode": "link"`)}, []string{x, y}, false, compare.Undetermined, "failed"},
 	} {
-		p := &Plan{store: artifact.NewStore(t.TempDir()), work: &workspace.Workspace{Dir: t.TempDir()}}
+		run := &Run{executor: executor{store: artifact.NewStore(t.TempDir())}, work: &workspace.Workspace{Dir: t.TempDir()}}
 		target := matrix.Target{OS: "linux", Arch: "amd64"}
 		jobs := pair{a: &job{target: target, pass: pass.A}, b: &job{target: target, pass: pass.B}}
 		for i, name := range []string{"x", "y"} {
-			p.Recipes = append(p.Recipes, Planned{Build: matrix.Build{Binary: name, Target: target}, Recipe: recipe.Recipe{Binary: name}, ImportPath: "m/" + name})
+			run.Plan.Recipes = append(run.Plan.Recipes, Planned{Build: matrix.Build{Binary: name, Target: target}, Recipe: recipe.Recipe{Binary: name}, ImportPath: "m/" + name})
 			for _, j := range []*job{jobs.a, jobs.b} {
 				text := "program " + name
 				if c.differ && j == jobs.b {
 					text = "another " + name
 				}
-				d, size, err := p.store.Put(strings.NewReader(text))
+				d, size, err := run.store.Put(strings.NewReader(text))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -87,8 +87,8 @@ func TestJudge(t *testing.T) {
 			jobs.b.result.Graphs = append(jobs.b.result.Graphs, []byte(g))
 		}
 
-		o := &Outcome{plan: p}
-		p.judge(t.Context(), o, jobs)
+		o := &Outcome{run: run}
+		o.judge(t.Context(), jobs)
 		for _, b := range o.Binaries {
 			if b.Verdict != c.verdict || !strings.Contains(b.Reason, c.reason) || (b.Reason == "") != (c.reason == "") {
 				t.Errorf("%s: %s: %q, want %s: %q", name, b.Verdict, b.Reason, c.verdict, c.reason)

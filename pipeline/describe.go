@@ -18,51 +18,53 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// describe asks the go command about every binary, once for all those that
-// share a target and the flags that matter.
-func (p *Plan) describe(ctx context.Context, tree string) ([]*modules.Main, error) {
+// describe asks the go command about the main package of every build, once for all
+// builds that share a target and the flags that matter.
+func describe(ctx context.Context, h host.Host, in Inputs, builds []matrix.Build, tree, workDir string) ([]*modules.Main, error) {
 	type query struct {
 		flags, env []string
 		of         []int
 	}
 	queries := map[string]*query{}
-	for i, r := range p.Recipes {
-		flags, err := recipe.ListFlags(r.Build, p.Modules.Vendored)
+	for i, b := range builds {
+		flags, err := recipe.ListFlags(b, in.Modules.Vendored)
 		if err != nil {
 			return nil, fault.Usage(err)
 		}
-		env := recipe.Environ(r.Build)
+		env := recipe.Environ(b)
 		key := strings.Join(append(slices.Clone(flags), env...), "\x00")
 		if queries[key] == nil {
 			queries[key] = &query{flags: flags, env: env}
 		}
 		queries[key].of = append(queries[key].of, i)
 	}
-	mains := make([]*modules.Main, len(p.Recipes))
+
+	mains := make([]*modules.Main, len(builds))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(1, p.cfg.CPUs))
+	g.SetLimit(max(1, h.CPUs))
 	for _, q := range queries {
 		g.Go(func() error {
 			var packages []string
 			for _, i := range q.of {
-				if pkg := p.Recipes[i].Build.Package; !slices.Contains(packages, pkg) {
+				if pkg := builds[i].Package; !slices.Contains(packages, pkg) {
 					packages = append(packages, pkg)
 				}
 			}
 			found, err := modules.Describe(ctx, modules.Query{
-				Go:   p.cfg.ListGo(p.Toolchain.Dir, p.work.Dir, slices.Concat(q.env, p.Modules.Env)...),
-				Tree: tree, Dir: filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir)),
+				Go:   h.ListGo(in.Toolchain.Dir, workDir, slices.Concat(q.env, in.Modules.Env)...),
+				Tree: tree, Dir: in.moduleDir(tree),
 				Flags: q.flags, Packages: packages,
 			})
 			if err != nil {
-				return fmt.Errorf("%s: %w", p.Recipes[q.of[0]].Build.Target, err)
+				return fmt.Errorf("%s: %w", builds[q.of[0]].Target, err)
 			}
 			for _, i := range q.of {
-				mains[i] = found[slices.Index(packages, p.Recipes[i].Build.Package)]
+				mains[i] = found[slices.Index(packages, builds[i].Package)]
 			}
 			return nil
 		})
@@ -72,20 +74,22 @@ func (p *Plan) describe(ctx context.Context, tree string) ([]*modules.Main, erro
 
 // compiler identifies the C compiler of a cgo build: what it calls itself and
 // the digest of the program. It is a fact of this host; the record says so.
-func (p *Plan) compiler(ctx context.Context, pinned gocmd.Go, b matrix.Build) (string, error) {
+func compiler(ctx context.Context, h host.Host, pinned gocmd.Go, b matrix.Build, workDir string) (string, error) {
 	cc, ok := recipe.Lookup(b.Env, "CC")
 	if !ok {
-		out, err := pinned.With(append(b.Target.Env(), "CGO_ENABLED=1")...).Run(ctx, p.work.Dir, "env", "CC")
+		out, err := pinned.With(append(b.Target.Env(), "CGO_ENABLED=1")...).Run(ctx, workDir, "env", "CC")
 		if err != nil {
 			return "", err
 		}
 		cc = strings.TrimSpace(string(out))
 	}
+
 	fields := strings.Fields(cc)
 	if len(fields) == 0 {
 		return "", fault.Usage(errors.New("cgo: CC is empty"))
 	}
-	program, err := findProgram(fields[0], p.cfg.Path)
+
+	program, err := findProgram(fields[0], h.Path)
 	if err != nil {
 		return "", fault.Usage(fmt.Errorf("cgo: %w", err), "install the C compiler, or name one with env = { CC = \"...\" }")
 	}
@@ -94,18 +98,19 @@ func (p *Plan) compiler(ctx context.Context, pinned gocmd.Go, b matrix.Build) (s
 		return "", err
 	}
 	defer f.Close()
-	h := artifact.NewHasher(io.Discard)
-	if _, err := io.Copy(h, f); err != nil {
+	hash := artifact.NewHasher(io.Discard)
+	if _, err := io.Copy(hash, f); err != nil {
 		return "", fmt.Errorf("hash %s: %w", program, err)
 	}
+
 	cmd := exec.CommandContext(ctx, program, append(fields[1:], "--version")...)
-	cmd.Env = append(slices.Clone(p.cfg.HostEnv), "LC_ALL=C", "PATH="+strings.Join(p.cfg.Path, string(filepath.ListSeparator)))
+	cmd.Env = append(slices.Clone(h.HostEnv), "LC_ALL=C", "PATH="+strings.Join(h.Path, string(filepath.ListSeparator)))
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s --version: %w", cc, err)
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
-	return strings.TrimSpace(line) + " " + string(h.Digest()), nil
+	return strings.TrimSpace(line) + " " + string(hash.Digest()), nil
 }
 
 // findProgram looks name up in the folders of path.

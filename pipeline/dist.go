@@ -25,7 +25,7 @@ const RecordName = "release.json"
 const ImagesName = "oci"
 
 // Rejected is where the two builds are kept when they differ.
-func (p *Plan) Rejected() string { return output.Rejected(p.cfg.Out) }
+func (run *Run) Rejected() string { return output.Rejected(run.cfg.Out) }
 
 // Package says what is made of the binaries, beside their checksums and the
 // record.
@@ -55,20 +55,20 @@ func (o *Outcome) Write(ctx context.Context, pkg Package) (*record.Record, error
 }
 
 func (o *Outcome) write(ctx context.Context, rec *record.Record, pkg Package) error {
-	p := o.plan
-	if p.out == nil {
+	run := o.run
+	if run.out == nil {
 		return errors.New("the output folder was not reserved")
 	}
-	staging, dest := p.out.Staging, p.cfg.Out
+	staging, dest := run.out.Staging, run.cfg.Out
 	fill := func() error { return o.writeDist(ctx, staging, rec, pkg.Archives) }
 	if o.Err() != nil {
-		dest, fill = p.Rejected(), func() error { return o.writeRejected(staging) }
+		dest, fill = run.Rejected(), func() error { return o.writeRejected(staging) }
 	}
-	p.cfg.Progress.Stage("write " + filepath.Base(dest))
+	run.cfg.Progress.Stage("write " + filepath.Base(dest))
 	if err := fill(); err != nil {
 		return err
 	}
-	rec.Varying.Finished = p.cfg.Now().UTC()
+	rec.Varying.Finished = run.cfg.Now().UTC()
 	data, err := rec.Encode()
 	if err != nil {
 		return err
@@ -83,39 +83,39 @@ func (o *Outcome) write(ctx context.Context, rec *record.Record, pkg Package) er
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if err := p.out.Replace(ctx, dest); err != nil {
+	if err := run.out.Replace(ctx, dest); err != nil {
 		return err
 	}
 	if o.Err() != nil {
 		return signErr // the two builds are kept all the same
 	}
 	// What was rejected before is of no interest any more.
-	return p.out.Remove(ctx, p.Rejected())
+	return run.out.Remove(ctx, run.Rejected())
 }
 
 // record gathers what is known, without the artifacts of dist.
 func (o *Outcome) record() *record.Record {
-	p := o.plan
+	run := o.run
 	src := record.Source{
-		Source: p.Source.Source(), Time: p.Source.Time().UTC(), Dirty: p.Source.Dirty(),
-		ConfigFile: p.configRel, Config: p.config, ConfigUncommitted: p.uncommitted,
+		Source: run.Inputs.Source.Source(), Time: run.Inputs.Source.Time().UTC(), Dirty: run.Inputs.Source.Dirty(),
+		ConfigFile: run.Inputs.Release.Path, Config: run.Inputs.Release.Digest, ConfigUncommitted: run.Inputs.Release.Uncommitted != "",
 	}
-	tc := p.Toolchain
+	tc := run.Inputs.Toolchain
 	rec := &record.Record{
-		Schema: record.SchemaName, Project: p.File.Project, Version: p.Vars.Version, Tag: p.Source.Tag(), Snapshot: p.Snapshot,
-		Tool: p.cfg.Tool, Source: src, Epoch: p.mtime().Unix(), Toolchain: p.Recipes[0].Recipe.Toolchain,
+		Schema: record.SchemaName, Project: run.Inputs.Release.Project, Version: run.Plan.Vars.Version, Tag: run.Inputs.Source.Tag(), Snapshot: run.Plan.Snapshot,
+		Tool: run.cfg.Tool, Source: src, Epoch: run.Inputs.Time.Unix(), Toolchain: run.Plan.Recipes[0].Recipe.Toolchain,
 		Verdict: o.Verdict(), Binaries: o.Binaries, Files: o.Files,
 		Varying: record.Varying{
-			Host:        record.Host{OS: p.cfg.OS, Arch: p.cfg.Arch, CPUs: p.cfg.CPUs},
+			Host:        record.Host{OS: run.cfg.OS, Arch: run.cfg.Arch, CPUs: run.cfg.CPUs},
 			Toolchain:   record.Toolchain{From: string(tc.From), Published: tc.Published, Sum: tc.Sum, GoEnv: tc.GoEnv},
-			Modules:     record.Modules{Vendored: p.Modules.Vendored, SumDB: p.Modules.SumDB, NoSumDB: p.Modules.NoSumDB},
-			Confinement: p.confine, Variations: o.variations, Started: p.started.UTC(), Jobs: o.jobs,
+			Modules:     record.Modules{Vendored: run.Inputs.Modules.Vendored, SumDB: run.Inputs.Modules.SumDB, NoSumDB: run.Inputs.Modules.NoSumDB},
+			Confinement: run.confine, Variations: o.variations, Started: run.started.UTC(), Jobs: o.jobs,
 		},
 	}
-	if len(p.LeftOut) > 0 {
-		rec.Partial = &record.Partial{LeftOut: p.LeftOut}
+	if len(run.Plan.LeftOut) > 0 {
+		rec.Partial = &record.Partial{LeftOut: run.Plan.LeftOut}
 	}
-	if r, ok := p.Source.(interface{ Remote() string }); ok {
+	if r, ok := run.Inputs.Source.(interface{ Remote() string }); ok {
 		rec.Varying.Repository = r.Remote()
 	}
 	return rec
@@ -123,7 +123,7 @@ func (o *Outcome) record() *record.Record {
 
 // writeDist fills dir and lists the artifacts in rec.
 func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record, archives bool) error {
-	p := o.plan
+	run := o.run
 	for _, b := range o.Binaries {
 		a := artifact.Artifact{Name: binaryPath(b), Kind: artifact.Binary, Digest: b.A, Size: b.Size, Executable: true}
 		if err := o.copyOut(a, filepath.Join(dir, filepath.FromSlash(a.Name))); err != nil {
@@ -147,7 +147,7 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record,
 			return err
 		}
 	}
-	name := p.File.Checksum.File
+	name := run.Inputs.Release.Checksum.File
 	sums, err := o.create(dir, name, artifact.Checksums, func(w io.Writer) error { return archive.Sums(w, listed) })
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)

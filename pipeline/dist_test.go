@@ -17,13 +17,13 @@ import (
 // TestStoredBytesChanged: what was compared is what is shipped, or nothing is.
 func TestStoredBytesChanged(t *testing.T) {
 	dir := t.TempDir()
-	o := &Outcome{plan: &Plan{store: artifact.NewStore(dir)}}
-	d, size, err := o.plan.store.Put(strings.NewReader("what was compared"))
+	o := &Outcome{run: &Run{executor: executor{store: artifact.NewStore(dir)}}}
+	d, size, err := o.run.store.Put(strings.NewReader("what was compared"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := artifact.Artifact{Name: "tool", Digest: d, Size: size, Executable: true}
-	p := pack{matrix.Target{OS: "linux", Arch: "amd64"}, matrix.ArchivePlan{}}
+	p := Archive{matrix.Target{OS: "linux", Arch: "amd64"}, matrix.ArchivePlan{}}
 	copyOut := func(name string) error { return o.copyOut(a, filepath.Join(t.TempDir(), "bin", name)) }
 	pack := func(f archive.Format) error {
 		return archive.Write(io.Discard, f, time.Unix(1e9, 0), o.members(p, []record.Binary{{Name: "tool", A: d, Size: size}}))

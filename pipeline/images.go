@@ -21,11 +21,11 @@ const maxZoneinfo = 16 << 20
 // writeImages makes the images of pass A in dir, and those of pass B to compare
 // them with.
 func (o *Outcome) writeImages(ctx context.Context, dir string, rec *record.Record) error {
-	p := o.plan
-	if len(p.images) == 0 {
+	run := o.run
+	if len(run.Plan.Images) == 0 {
 		return nil
 	}
-	p.cfg.Progress.Stage("images")
+	run.cfg.Progress.Stage("images")
 	in, err := o.imageInput()
 	if err != nil {
 		return err
@@ -45,8 +45,8 @@ func (o *Outcome) writeImages(ctx context.Context, dir string, rec *record.Recor
 	if d := oci.Compare(rec.Images, again); len(d) > 0 {
 		return fmt.Errorf("images: those of pass A and of pass B differ:\n%s", strings.Join(d, "\n"))
 	}
-	for _, base := range slices.Sorted(maps.Keys(p.bases)) {
-		rec.Bases = append(rec.Bases, image.Base{Reference: base, Digest: p.bases[base].Digest})
+	for _, base := range slices.Sorted(maps.Keys(run.Inputs.Bases)) {
+		rec.Bases = append(rec.Bases, image.Base{Reference: base, Digest: run.Inputs.Bases[base].Digest})
 	}
 	return nil
 }
@@ -66,19 +66,19 @@ func (o *Outcome) imageBinaries(p pass.Pass) []oci.Binary {
 
 // stored is the content of what is in the store.
 func (o *Outcome) stored(d artifact.Digest, size int64) oci.Content {
-	return oci.Content{Digest: d, Size: size, Open: func() (oci.Reader, error) { return o.plan.store.Open(d) }}
+	return oci.Content{Digest: d, Size: size, Open: func() (oci.Reader, error) { return o.run.store.Open(d) }}
 }
 
 // imageInput gathers what goes into images beside the binaries.
 func (o *Outcome) imageInput() (oci.Input, error) {
-	p := o.plan
+	run := o.run
 	in := oci.Input{
-		Images: p.images, Bases: p.bases, Files: map[string]oci.Content{},
-		Title: p.File.Project, Revision: p.Vars.Commit, Version: p.Vars.Version,
-		Created: p.mtime(), Jobs: max(1, p.cfg.CPUs),
+		Images: run.Plan.Images, Bases: run.Inputs.Bases, Files: map[string]oci.Content{},
+		Title: run.Inputs.Release.Project, Revision: run.Plan.Vars.Commit, Version: run.Plan.Vars.Version,
+		Created: run.Inputs.Time, Jobs: max(1, run.cfg.CPUs),
 	}
 	zones := false
-	for _, img := range p.images {
+	for _, img := range run.Plan.Images {
 		zones = zones || img.Timezones
 		for _, f := range img.Files {
 			a := o.files[f.Source]
@@ -87,7 +87,7 @@ func (o *Outcome) imageInput() (oci.Input, error) {
 	}
 	if zones {
 		var err error
-		if in.Zoneinfo, err = artifact.ReadNamed(filepath.Join(p.Toolchain.Dir, "lib", "time", "zoneinfo.zip"), maxZoneinfo); err != nil {
+		if in.Zoneinfo, err = artifact.ReadNamed(filepath.Join(run.Inputs.Toolchain.Dir, "lib", "time", "zoneinfo.zip"), maxZoneinfo); err != nil {
 			return in, err
 		}
 	}

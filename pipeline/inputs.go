@@ -14,11 +14,33 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/image/oci"
+	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/output"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/source"
 	"github.com/twicebuild/twice/pipeline/toolchain"
+	"github.com/twicebuild/twice/pipeline/workspace"
 )
+
+// Inputs are what a release is made of, pinned and proved.
+type Inputs struct {
+	SourceTree
+	Toolchain toolchain.Toolchain
+	Modules   *modules.Cache
+	// Bases are the images that others are added to, by ImagePlan.Base.
+	Bases map[string]*oci.Base
+	// Time is the time of the files in archives and images.
+	Time time.Time
+}
+
+// SourceTree is a source, its release file, and a checkout of it.
+type SourceTree struct {
+	Source  Source
+	Release ReleaseFile
+	// Tree is the folder of a checkout that no build sees.
+	Tree string
+}
 
 // Source is a source tree that can be laid out.
 type Source interface {
@@ -30,103 +52,144 @@ type Source interface {
 	Checkout(ctx context.Context, dest string, order source.Order) error
 }
 
-// openSource finds the commit or the module version.
-func (p *Plan) openSource(ctx context.Context, client gocmd.Go) error {
-	scratch, err := p.work.Sub("source")
+// moduleDir is the folder of the main module in a checkout in tree.
+func (s SourceTree) moduleDir(tree string) string {
+	return filepath.Join(tree, filepath.FromSlash(s.Source.Source().Dir))
+}
+
+// configDir is the folder of the release file in the source, with slashes.
+func (s SourceTree) configDir() string { return path.Dir(s.Release.Path) }
+
+// openSource finds the commit or the module version. It lays nothing out yet.
+func openSource(ctx context.Context, cfg Config, client gocmd.Go, file ReleaseFile, work *workspace.Workspace) (SourceTree, error) {
+	s := SourceTree{Release: file, Tree: filepath.Join(work.Dir, "inputs")}
+	scratch, err := work.Sub("source")
 	if err != nil {
-		return err
+		return s, err
 	}
-	p.configRel = filepath.Base(p.cfg.ConfigFile)
-	if p.cfg.Module != "" {
-		m, err := source.OpenModule(ctx, client, p.cfg.Module, scratch)
+	if cfg.Module != "" {
+		m, err := source.OpenModule(ctx, client, cfg.Module, scratch)
 		if err != nil {
-			return fmt.Errorf("source: %w", err)
+			return s, fmt.Errorf("source: %w", err)
 		}
-		p.Source = m
-		return nil
+		s.Source = m
+		return s, nil
 	}
-	if p.cfg.Git == "" {
-		return fault.Usage(fmt.Errorf("git: %w in PATH", exec.ErrNotFound), "install git 2.32 or newer")
+
+	if cfg.Git == "" {
+		return s, fault.Usage(fmt.Errorf("git: %w in PATH", exec.ErrNotFound), "install git 2.32 or newer")
 	}
-	dir := filepath.Dir(p.cfg.ConfigFile)
-	repo, err := source.Open(ctx, source.Git{Path: p.cfg.Git, Env: p.cfg.HostEnv, User: p.cfg.Env}, dir, source.Options{
-		Dir:         p.File.Source.Dir,
-		Snapshot:    p.cfg.Snapshot || p.cfg.Trial,
-		LFSPointers: p.File.Source.LFS == "pointers",
-		Ignore:      []string{p.cfg.Out, output.Rejected(p.cfg.Out), output.Unfinished(p.cfg.Out)},
+	dir := filepath.Dir(cfg.ConfigFile)
+	repo, err := source.Open(ctx, source.Git{Path: cfg.Git, Env: cfg.HostEnv, User: cfg.Env}, dir, source.Options{
+		Dir:         file.Source.Dir,
+		Snapshot:    cfg.Snapshot || cfg.Trial,
+		LFSPointers: file.Source.LFS == "pointers",
+		Ignore:      []string{cfg.Out, output.Rejected(cfg.Out), output.Unfinished(cfg.Out)},
 		Scratch:     scratch,
 	})
 	if err != nil {
-		return fmt.Errorf("source: %w", err)
+		return s, fmt.Errorf("source: %w", err)
 	}
-	if m := repo.Modified(); len(m) > 0 {
-		p.Warnings = append(p.Warnings, "uncommitted changes are built here, and a release refuses them: "+strings.Join(m, ", "))
-	}
-	if u := repo.Untracked(); len(u) > 0 {
-		p.Warnings = append(p.Warnings, "untracked files are left out here, and a release refuses them: "+strings.Join(u, ", "))
-	}
+	s.Source = repo
+
 	// The release file may lie in a folder of the repository.
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return err
+		return s, err
 	}
 	rel, err := filepath.Rel(repo.Root(), real)
 	if err != nil {
-		return err
+		return s, err
 	}
-	p.configRel = path.Join(filepath.ToSlash(rel), p.configRel)
-	p.Source = repo
-	return nil
+	s.Release.Path = path.Join(filepath.ToSlash(rel), s.Release.Path)
+	return s, nil
 }
 
-// layOut makes a checkout that only the coordinator reads.
-func (p *Plan) layOut(ctx context.Context) (string, error) {
-	tree := filepath.Join(p.work.Dir, "inputs")
-	return tree, p.Source.Checkout(ctx, tree, source.Sorted)
+// pinSource finds the source, lays it out, and takes the release file of the commit.
+func pinSource(ctx context.Context, cfg Config, client gocmd.Go, file ReleaseFile, work *workspace.Workspace) (SourceTree, error) {
+	s, err := openSource(ctx, cfg, client, file, work)
+	if err != nil {
+		return s, err
+	}
+	if err := s.Source.Checkout(ctx, s.Tree, source.Sorted); err != nil {
+		return s, err
+	}
+	s.Release, err = s.Release.committed(s.Tree, cfg.Request)
+	return s, err
+}
+
+// warnings tells what is in a source, or left out of it, that a release refuses.
+func (s SourceTree) warnings() (list []string) {
+	if repo, ok := s.Source.(interface{ Modified() []string }); ok && len(repo.Modified()) > 0 {
+		list = append(list, "uncommitted changes are built here, and a release refuses them: "+strings.Join(repo.Modified(), ", "))
+	}
+	if repo, ok := s.Source.(interface{ Untracked() []string }); ok && len(repo.Untracked()) > 0 {
+		list = append(list, "untracked files are left out here, and a release refuses them: "+strings.Join(repo.Untracked(), ", "))
+	}
+	if s.Release.Uncommitted != "" {
+		list = append(list, s.Release.Uncommitted+", and a release refuses that")
+	}
+	return list
 }
 
 // maxGoMod bounds a go.mod, as the go command does for those of dependencies.
 const maxGoMod = 16 << 20
 
-// obtainToolchain finds the exact version and has it proved.
-func (p *Plan) obtainToolchain(ctx context.Context, user gocmd.Client, tree string) error {
-	version := p.File.Toolchain.Version
-	if version == "go.mod" {
-		data, err := artifact.ReadNamed(filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir), "go.mod"), maxGoMod)
-		if err != nil {
-			return err
-		}
-		if version, err = toolchain.ExactVersion(data); err != nil {
-			return fault.Usage(err)
-		}
+// goVersion returns the exact version of Go that the release file or go.mod names.
+func (s SourceTree) goVersion() (string, error) {
+	if s.Release.Toolchain.Version != "go.mod" {
+		return s.Release.Toolchain.Version, nil
 	}
-	var err error
-	p.Toolchain, err = toolchain.Obtain(ctx, user.Go, version, toolchain.Options{
-		Installed:        []string{user.Root},
-		CacheDir:         filepath.Join(p.cfg.Cache, "toolchains"),
-		HostOS:           p.cfg.OS,
-		HostArch:         p.cfg.Arch,
-		AllowUnpublished: p.File.Toolchain.Unpublished,
-		MaxBytes:         p.cfg.CacheMax,
-		Waits:            p.cfg.waits,
-		Now:              p.cfg.Now,
-	})
-	return err
+	data, err := artifact.ReadNamed(filepath.Join(s.moduleDir(s.Tree), "go.mod"), maxGoMod)
+	if err != nil {
+		return "", err
+	}
+	version, err := toolchain.ExactVersion(data)
+	if err != nil {
+		return "", fault.Usage(err)
+	}
+	return version, nil
 }
 
-// ports asks the toolchain for the ports that it has.
-func (p *Plan) ports(ctx context.Context, goCmd gocmd.Go) ([]platform.Port, error) {
-	out, err := goCmd.Run(ctx, p.work.Dir, "tool", "dist", "list", "-json")
+// obtainToolchain finds the exact version and has it proved.
+func obtainToolchain(ctx context.Context, cfg Config, client gocmd.Client, s SourceTree) (toolchain.Toolchain, error) {
+	version, err := s.goVersion()
+	if err != nil {
+		return toolchain.Toolchain{}, err
+	}
+	return toolchain.Obtain(ctx, client.Go, version, toolchain.Options{
+		Installed:        []string{client.Root},
+		CacheDir:         filepath.Join(cfg.Cache, "toolchains"),
+		HostOS:           cfg.OS,
+		HostArch:         cfg.Arch,
+		AllowUnpublished: s.Release.Toolchain.Unpublished,
+		MaxBytes:         cfg.CacheMax,
+		Waits:            cfg.waits,
+		Now:              cfg.Now,
+	})
+}
+
+// listPorts asks the toolchain for the ports that it has. The command runs in dir.
+func listPorts(ctx context.Context, goCmd gocmd.Go, dir string) ([]platform.Port, error) {
+	out, err := goCmd.Run(ctx, dir, "tool", "dist", "list", "-json")
 	if err != nil {
 		return nil, err
 	}
 	return platform.ParsePorts(bytes.NewReader(out))
 }
 
-// mtime is the time of the files in archives.
-func (p *Plan) mtime() time.Time {
-	if p.cfg.Epoch != nil {
-		return *p.cfg.Epoch
+// fillModules fills the module cache of the run. Without hooks it is lazy: nothing
+// is built but what the source has now.
+func fillModules(ctx context.Context, cfg Config, pinned gocmd.Client, in Inputs, work *workspace.Workspace, lazy bool) (*modules.Cache, error) {
+	dir, err := work.Sub("modules")
+	if err != nil {
+		return nil, err
 	}
-	return p.Source.Time()
+	cache, err := modules.Fill(ctx, modules.Config{
+		Client: pinned, SourceDir: in.moduleDir(in.Tree), Dir: dir, Reuse: pinned.ModCache, Lazy: lazy, Time: in.Time,
+	})
+	if err != nil && cfg.Module != "" && fault.KindOf(err) == fault.KindUsage {
+		err = fault.WithRemedy(fmt.Errorf("%s: %w", cfg.Module, err), "this version cannot be built by itself; choose another")
+	}
+	return cache, err
 }

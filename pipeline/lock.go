@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -13,45 +12,10 @@ import (
 	"github.com/twicebuild/twice/pipeline/image/oci"
 )
 
-// Lock writes the lock file beside the release file: the digests of the bases
-// that are named by a tag. What is locked stays, unless update is set and the
-// tag was moved; the tags that were moved are returned.
-func Lock(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.Moved, error) {
-	p := &Plan{cfg: cfg, configRel: filepath.Base(cfg.ConfigFile)}
-	if err := p.readFile(); err != nil {
-		return nil, nil, err
-	}
-	dir := filepath.Dir(cfg.ConfigFile)
-	old, err := p.readLock(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	var bases []string
-	for _, img := range p.File.Containers {
-		bases = append(bases, img.Base)
-	}
-	next, moved, err := old.Resolve(ctx, bases, cfg.Remote.Resolve)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(next.Images) == 0 && old == nil {
-		return next, nil, nil // there is nothing to say, and no file says it best
-	}
-	if update {
-		next.Follow(moved)
-	}
-	data, err := next.Encode()
-	if err != nil {
-		return nil, nil, err
-	}
-	return next, moved, replaceFile(filepath.Join(dir, oci.LockName), data)
-}
-
-// readLock reads the lock file that is committed beside the release file; nil if
-// there is none. tree is the source.
-func (p *Plan) readLock(tree string) (*oci.Lock, error) {
-	name := filepath.Join(tree, filepath.FromSlash(path.Join(path.Dir(p.configRel), oci.LockName)))
-	data, err := artifact.ReadNamed(name, oci.MaxLock)
+// readLock reads the lock file in dir, the folder of the release file. The lock is
+// nil if there is none.
+func readLock(dir string) (*oci.Lock, error) {
+	data, err := artifact.ReadNamed(filepath.Join(dir, oci.LockName), oci.MaxLock)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -63,6 +27,41 @@ func (p *Plan) readLock(tree string) (*oci.Lock, error) {
 		return nil, fault.Usage(fmt.Errorf("%s: %w", oci.LockName, err))
 	}
 	return lock, nil
+}
+
+// Lock writes the lock file beside the release file: the digests of the bases
+// that are named by a tag. What is locked stays, unless update is set and the
+// tag was moved; the tags that were moved are returned.
+func Lock(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.Moved, error) {
+	file, err := readReleaseFile(cfg.ConfigFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	dir := filepath.Dir(cfg.ConfigFile)
+	old, err := readLock(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	var bases []string
+	for _, img := range file.Containers {
+		bases = append(bases, img.Base)
+	}
+	next, moved, err := old.Resolve(ctx, bases, cfg.Remote.Resolve)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(next.Images) == 0 && old == nil {
+		return next, nil, nil // an empty lock needs no file
+	}
+	if update {
+		next.Follow(moved)
+	}
+	data, err := next.Encode()
+	if err != nil {
+		return nil, nil, err
+	}
+	return next, moved, replaceFile(filepath.Join(dir, oci.LockName), data)
 }
 
 // replaceFile writes a file so that there is all of it or what was there before. It is

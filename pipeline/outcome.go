@@ -21,7 +21,7 @@ type Outcome struct {
 	// Failures are what kept targets from a verdict; each names its targets.
 	Failures []error
 
-	plan       *Plan
+	run        *Run
 	files      map[string]artifact.Artifact // by name, from pass A
 	filesB     map[string]artifact.Artifact // and from pass B
 	variations []pass.Variation

@@ -3,13 +3,13 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"path"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/pass"
 )
 
@@ -20,59 +20,59 @@ const hookPause = 1100 * time.Millisecond
 // Build runs both passes over all recipes and compares them. A target that
 // fails does not keep the others from being built: see Outcome.Failures. The
 // error is that of a pass that could not be set up, or the context's.
-func (p *Plan) Build(ctx context.Context) (*Outcome, error) {
-	p.cfg.Progress.Stage("passes")
-	sessions, err := p.open(ctx)
+func (run *Run) Build(ctx context.Context) (*Outcome, error) {
+	run.cfg.Progress.Stage("passes")
+	sessions, err := run.open(ctx)
 	for _, s := range sessions {
-		if s != p.passA {
+		if s != run.passA {
 			defer s.Close()
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	o := &Outcome{plan: p}
-	start := p.cfg.Now()
-	jobs, err := p.runJobs(ctx, sessions)
+	o := &Outcome{run: run}
+	start := run.cfg.Now()
+	jobs, err := run.runJobs(ctx, sessions)
 	if err != nil {
 		return nil, err
 	}
-	o.took = p.cfg.Now().Sub(start)
-	o.variations = pass.Variations(sessions[pass.A].Witness(), sessions[pass.B].Witness(), p.confine.Reasons())
+	o.took = run.cfg.Now().Sub(start)
+	o.variations = pass.Variations(sessions[pass.A].Witness(), sessions[pass.B].Witness(), run.confine.Reasons())
 	for _, pair := range jobs {
-		p.judge(ctx, o, pair)
+		o.judge(ctx, pair)
 	}
-	if err := p.compareFiles(ctx, sessions, o); err != nil {
+	if err := o.compareFiles(ctx, sessions); err != nil {
 		return nil, err
 	}
 	return o, context.Cause(ctx)
 }
 
 // open sets up the passes, A before B.
-func (p *Plan) open(ctx context.Context) (map[pass.Pass]pass.Session, error) {
+func (run *Run) open(ctx context.Context) (map[pass.Pass]pass.Session, error) {
 	sessions := map[pass.Pass]pass.Session{}
-	if p.passA == nil {
-		s, err := p.local.Open(ctx, pass.A)
+	if run.passA == nil {
+		s, err := run.local.Open(ctx, pass.A)
 		if err != nil {
 			return sessions, err
 		}
-		p.passA = s
+		run.passA = s
 	}
-	sessions[pass.A] = p.passA
-	if len(p.hooks) > 0 {
+	sessions[pass.A] = run.passA
+	if len(run.Plan.Hooks) > 0 {
 		select {
 		case <-time.After(hookPause):
 		case <-ctx.Done():
 			return sessions, context.Cause(ctx)
 		}
 	}
-	s, err := p.local.Open(ctx, pass.B)
+	s, err := run.local.Open(ctx, pass.B)
 	if err != nil {
 		return sessions, err
 	}
 	sessions[pass.B] = s
 	// Its hooks may have made what those of pass A did not.
-	_, err = pass.Match(s.Tree(), path.Dir(p.configRel), p.globs)
+	_, err = pass.Match(s.Tree(), run.Inputs.configDir(), run.Plan.Globs)
 	return sessions, passError(pass.B, err)
 }
 
@@ -89,7 +89,7 @@ type job struct {
 type pair struct{ a, b *job }
 
 // pairs returns the work to do, a pair for each target.
-func (p *Plan) pairs() []pair {
+func (p Plan) pairs() []pair {
 	var list []pair
 	for i, r := range p.Recipes {
 		if n := len(list); n > 0 && list[n-1].a.target == r.Build.Target {
@@ -105,15 +105,15 @@ func (p *Plan) pairs() []pair {
 	return list
 }
 
-// share divides the machine among slots jobs at a time.
-func (p *Plan) share(jobs int) (slots int, s pass.Share) {
+// share divides the machine h among the slots in which jobs run at a time.
+func share(h host.Host, jobs int) (slots int, s pass.Share) {
 	// A compiler needs up to 0.7 GB for the largest packages (0.3 GB with the
 	// default GOGC), and each job runs some.
 	const process = 700 << 20
-	cpus := max(1, p.cfg.CPUs)
-	slots = max(1, min(cpus, jobs, int(p.cfg.Memory/(2*process))))
-	s.Processes = max(2, min((cpus+slots-1)/slots, int(p.cfg.Memory/int64(slots*process/2))))
-	s.Memory = p.cfg.Memory / int64(slots*s.Processes)
+	cpus := max(1, h.CPUs)
+	slots = max(1, min(cpus, jobs, int(h.Memory/(2*process))))
+	s.Processes = max(2, min((cpus+slots-1)/slots, int(h.Memory/int64(slots*process/2))))
+	s.Memory = h.Memory / int64(slots*s.Processes)
 	switch {
 	case s.Memory >= process:
 		s.GOGC = 400 // less processor time: see e2e/bench
@@ -126,17 +126,17 @@ func (p *Plan) share(jobs int) (slots int, s pass.Share) {
 
 // runJobs builds every target in both passes and returns the pairs. The error
 // is the context's; what else fails is in the jobs.
-func (p *Plan) runJobs(ctx context.Context, sessions map[pass.Pass]pass.Session) ([]pair, error) {
-	pairs := p.pairs()
-	slots, share := p.share(2 * len(pairs))
-	p.cfg.Progress.Begin(2 * len(pairs))
-	defer p.cfg.Progress.End()
+func (run *Run) runJobs(ctx context.Context, sessions map[pass.Pass]pass.Session) ([]pair, error) {
+	pairs := run.Plan.pairs()
+	slots, share := share(run.cfg.Host, 2*len(pairs))
+	run.cfg.Progress.Begin(2 * len(pairs))
+	defer run.cfg.Progress.End()
 	free := make(chan int, slots)
 	for i := range slots {
 		free <- i
 	}
 	var wait sync.WaitGroup
-	run := func(j *job, failed *atomic.Bool) {
+	start := func(j *job, failed *atomic.Bool) {
 		slot := <-free
 		if ctx.Err() != nil || failed.Load() {
 			j.err = errSkipped // what fails in one pass is not tried in the other
@@ -145,10 +145,10 @@ func (p *Plan) runJobs(ctx context.Context, sessions map[pass.Pass]pass.Session)
 		}
 		wait.Go(func() {
 			defer func() { free <- slot }()
-			done := p.cfg.Progress.Job(string(j.pass), j.target.String())
+			done := run.cfg.Progress.Job(string(j.pass), j.target.String())
 			work := pass.Job{Slot: slot, Share: share}
 			for _, i := range j.of {
-				work.Binaries = append(work.Binaries, pass.Binary{Recipe: p.Recipes[i].Recipe, ImportPath: p.Recipes[i].ImportPath})
+				work.Binaries = append(work.Binaries, pass.Binary{Recipe: run.Plan.Recipes[i].Recipe, ImportPath: run.Plan.Recipes[i].ImportPath})
 			}
 			j.result, j.err = sessions[j.pass].Build(ctx, work)
 			if j.err != nil {
@@ -165,8 +165,8 @@ func (p *Plan) runJobs(ctx context.Context, sessions map[pass.Pass]pass.Session)
 		// Pass B may run on fewer processors than there are, so it comes first:
 		// what runs last then has the whole machine.
 		var failed atomic.Bool
-		run(pair.b, &failed)
-		run(pair.a, &failed)
+		start(pair.b, &failed)
+		start(pair.a, &failed)
 	}
 	wait.Wait()
 	return pairs, context.Cause(ctx)

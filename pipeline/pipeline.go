@@ -4,9 +4,10 @@
 //	release.toml + commit -> matrix.Build... -> recipe.Recipe...
 //	    -> pass A, pass B -> compare -> archives, checksums, record
 //
-// [New] does what comes before the passes and is all that a plan needs,
-// [Plan.Build] runs them and compares, [Outcome.Write] writes the result. The
-// stages live in packages below this one and do not know each other.
+// [Prepare] turns a [Config] into a [Run]: its [Inputs] are pinned and proved, and
+// its [Plan] says what is made of them. [Run.Build] runs the two passes and compares
+// them, and [Outcome.Write] writes the result. The stages live in packages below this
+// one and do not know each other.
 package pipeline
 
 import (
@@ -23,9 +24,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// Config is what a run is asked for and what it may use. Nothing else comes in
-// from the outside.
-type Config struct {
+// Request is what the user asks for.
+type Request struct {
 	// ConfigFile is the path of the release file. Its folder is where the
 	// source is found, unless Module is set.
 	ConfigFile string
@@ -47,14 +47,19 @@ type Config struct {
 	Targets []string
 	// Partial allows a release of a part of the matrix.
 	Partial bool
-
-	// Host is this machine and its user.
-	host.Host
 	// Timeout is how long each hook, and each build of a target, may take.
 	Timeout time.Duration
 	// Epoch is SOURCE_DATE_EPOCH where the user set it: the time of the files in
 	// archives instead of the commit's.
 	Epoch *time.Time
+}
+
+// Config is what a run is asked for and what it may use. Nothing else comes in
+// from the outside.
+type Config struct {
+	Request
+	// Host is this machine and its user.
+	host.Host
 	// Remote is how registries are reached, for the bases of images.
 	Remote *oci.Remote
 	// CheckBase returns an error unless an image, by its digest, has a signature

@@ -17,8 +17,7 @@ func TestShare(t *testing.T) {
 	for _, cpus := range []int{0, 1, 2, 3, 8, 64, 256} {
 		for _, memory := range []int64{0, gb / 2, gb, 2 * gb, 4 * gb, 16 * gb, 64 * gb, 1024 * gb} {
 			for _, jobs := range []int{1, 2, 12, 90} {
-				p := &Plan{cfg: Config{Host: host.Host{CPUs: cpus, Memory: memory}}}
-				slots, s := p.share(jobs)
+				slots, s := share(host.Host{CPUs: cpus, Memory: memory}, jobs)
 				name := fmt.Sprintf("%d cpus, %d MB, %d jobs: %d slots, %+v", cpus, memory>>20, jobs, slots, s)
 				if slots < 1 || slots > max(1, cpus) || slots > jobs {
 					t.Error("slots:", name)

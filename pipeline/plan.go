@@ -5,62 +5,57 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
-	"github.com/twicebuild/twice/pipeline/image/oci"
 	"github.com/twicebuild/twice/pipeline/modules"
-	"github.com/twicebuild/twice/pipeline/output"
 	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
-	"github.com/twicebuild/twice/pipeline/toolchain"
-	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
-// Plan is everything that is known before the passes: inputs that were pinned
-// and proved, and a recipe for every binary.
+// Plan says what a release consists of, before anything is built.
 type Plan struct {
-	File      *matrix.File
-	Vars      matrix.Vars
-	Toolchain toolchain.Toolchain
-	Modules   *modules.Cache
-	Source    Source
-	// Recipes are in the order of targets and, within one, of the release file.
+	Selection
+	Packaging
+	// Recipes are in the order of Selection.Builds.
 	Recipes []Planned
 	// Warnings are for the user to read.
 	Warnings []string
+}
+
+// Selection is the part of the release file that a run builds, with a version.
+type Selection struct {
+	Vars matrix.Vars
 	// Snapshot tells that this is no release: see Record.Snapshot.
 	Snapshot bool
+	// Builds are in the order of targets and, within one, of the release file.
+	Builds []matrix.Build
+	// Images are those that have binaries among Builds.
+	Images []matrix.ImagePlan
 	// LeftOut are targets of the release file that were not chosen: see Record.Partial.
 	LeftOut []matrix.Target
+	// Hooks are the commands that run before the builds.
+	Hooks [][]string
+}
 
-	cfg       Config
-	release   []byte          // the release file
-	config    artifact.Digest // of it
-	configRel string
-	// uncommitted tells that the release file is not the one in the commit.
-	uncommitted bool
-	hooks       [][]string
-	packs       []pack   // in the order of targets
-	globs       []string // of the files that archives hold beside the binaries
-	confine     pass.Confinement
-	images      []matrix.ImagePlan
-	bases       map[string]*oci.Base // by ImagePlan.Base
-	started     time.Time
-	out         *output.Output // nil if nothing is to be written
-	work        *workspace.Workspace
-	store       *artifact.Store
-	local       *pass.Local
-	passA       pass.Session // set up already where there are hooks
+// Packaging is what is made of the binaries, and of which files beside them.
+type Packaging struct {
+	// Archives are in the order of targets.
+	Archives []Archive
+	// Globs match the files that archives and images hold beside the binaries.
+	Globs []string
+}
+
+// Archive is an archive to make for a target.
+type Archive struct {
+	Target matrix.Target
+	Plan   matrix.ArchivePlan
 }
 
 // Planned is one binary to build.
@@ -71,66 +66,64 @@ type Planned struct {
 	ImportPath string
 }
 
-// pack is an archive to be made.
-type pack struct {
-	target matrix.Target
-	plan   matrix.ArchivePlan
+// selectBuilds decides on the version, expands the matrix, and keeps the targets that
+// are asked for. Nil ports are those that package matrix knows. tree is the source's
+// root, where the folder of each binary has to be.
+func selectBuilds(req Request, s SourceTree, ports []platform.Port, tree fs.FS) (Selection, error) {
+	file, src := s.Release, s.Source.Source()
+	version, released, err := decideVersion(req, s)
+	if err != nil {
+		return Selection{}, err
+	}
+	sel := Selection{Snapshot: req.Snapshot || !released || file.Uncommitted != ""}
+	sel.Vars = matrix.Vars{
+		Project: file.Project, Version: version, Tag: s.Source.Tag(), Snapshot: sel.Snapshot,
+		Commit: src.Commit, ShortCommit: src.Commit[:min(12, len(src.Commit))], CommitTime: s.Source.Time(),
+	}
+
+	// The whole matrix has to be valid, whatever part of it is chosen.
+	all, err := file.Builds(ports, sel.Vars)
+	if err != nil {
+		return sel, fault.Usage(err)
+	}
+	images, err := file.Images(all, sel.Vars)
+	if err != nil {
+		return sel, fault.Usage(err)
+	}
+	if sel.Builds, err = chosen(all, req.Targets); err != nil {
+		return sel, err
+	}
+	if sel.LeftOut, err = leftOut(req, sel.Snapshot, targetsOf(all), targetsOf(sel.Builds)); err != nil {
+		return sel, err
+	}
+	sel.Images = buildable(images, sel.Builds)
+
+	for _, b := range sel.Builds {
+		if info, err := fs.Stat(tree, path.Join(src.Dir, b.Package)); err != nil || !info.IsDir() {
+			return sel, fault.Usage(fmt.Errorf("%s: binary %q: there is no folder %s in %s", file.Path, b.Binary, b.Package, src.Name()))
+		}
+	}
+	if sel.Hooks, err = file.Hooks(sel.Vars); err != nil {
+		return sel, fault.Usage(err)
+	}
+	return sel, nil
 }
 
-// expand settles the version and expands the matrix; nil ports are those that
-// package matrix knows.
-func (p *Plan) expand(ports []platform.Port, tree string) error {
-	src := p.Source.Source()
-	p.Vars = matrix.Vars{
-		Project:    p.File.Project,
-		Version:    p.File.Version,
-		Tag:        p.Source.Tag(),
-		Commit:     src.Commit,
-		CommitTime: p.Source.Time(),
-	}
-	p.Vars.ShortCommit = src.Commit[:min(12, len(src.Commit))]
-	tagged := p.Source.Tag() != "" || p.cfg.Module != ""
-	switch {
-	case p.File.Version == "auto":
-		if !tagged && !p.cfg.Snapshot && !p.cfg.Trial {
-			return fault.Usage(errors.New("version: HEAD has no version tag such as v1.2.3"), "tag it with git tag v1.2.3, or make a snapshot (--snapshot)")
+// decideVersion returns the version, and reports whether the source can be released
+// under it.
+func decideVersion(req Request, s SourceTree) (version string, released bool, err error) {
+	file, tag := s.Release, s.Source.Tag()
+	if file.Version == "auto" {
+		released = tag != "" || req.Module != ""
+		if !released && !req.Snapshot && !req.Trial {
+			return "", false, fault.Usage(errors.New("version: HEAD has no version tag such as v1.2.3"), "tag it with git tag v1.2.3, or make a snapshot (--snapshot)")
 		}
-		p.Vars.Version = p.Source.Version()
-	case p.Source.Tag() != "" && path.Base(p.Source.Tag()) != "v"+p.File.Version:
-		return fault.Usage(fmt.Errorf("version: %s says %s, but HEAD is tagged %s", p.configRel, p.File.Version, p.Source.Tag()))
-	default:
-		tagged = !p.Source.Dirty()
+		return s.Source.Version(), released, nil
 	}
-	p.Snapshot = p.cfg.Snapshot || !tagged || p.uncommitted
-	p.Vars.Snapshot = p.Snapshot
-
-	builds, err := p.File.Builds(ports, p.Vars)
-	if err != nil {
-		return fault.Usage(err)
+	if tag != "" && path.Base(tag) != "v"+file.Version {
+		return "", false, fault.Usage(fmt.Errorf("version: %s says %s, but HEAD is tagged %s", file.Path, file.Version, tag))
 	}
-	images, err := p.File.Images(builds, p.Vars)
-	if err != nil {
-		return fault.Usage(err)
-	}
-	all := builds
-	if builds, err = chosen(all, p.cfg.Targets); err != nil {
-		return err
-	}
-	if err := p.leaveOut(all, builds); err != nil {
-		return err
-	}
-	p.images = buildable(images, builds)
-	for _, b := range builds {
-		dir := filepath.Join(tree, filepath.FromSlash(src.Dir), filepath.FromSlash(b.Package))
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			return fault.Usage(fmt.Errorf("%s: binary %q: there is no folder %s in %s", p.configRel, b.Binary, b.Package, src.Name()))
-		}
-		p.Recipes = append(p.Recipes, Planned{Build: b})
-	}
-	if p.hooks, err = p.File.Hooks(p.Vars); err != nil {
-		return fault.Usage(err)
-	}
-	return nil
+	return file.Version, !s.Source.Dirty(), nil
 }
 
 // chosen keeps the builds whose targets match one of the globs.
@@ -160,21 +153,31 @@ func chosen(builds []matrix.Build, globs []string) ([]matrix.Build, error) {
 	return kept, nil
 }
 
-// leaveOut notes which targets were not chosen. To release a part takes a word of its own.
-func (p *Plan) leaveOut(all, chosen []matrix.Build) error {
-	of := map[matrix.Target]bool{}
-	for _, b := range all {
-		left := !slices.ContainsFunc(chosen, func(c matrix.Build) bool { return c.Target == b.Target })
-		if left && !of[b.Target] {
-			p.LeftOut = append(p.LeftOut, b.Target)
+// leftOut returns the targets of all that are not among those chosen. To release a part
+// takes a flag of its own.
+func leftOut(req Request, snapshot bool, all, chosen []matrix.Target) ([]matrix.Target, error) {
+	var left []matrix.Target
+	for _, t := range all {
+		if !slices.Contains(chosen, t) {
+			left = append(left, t)
 		}
-		of[b.Target] = true
 	}
-	if len(p.LeftOut) == 0 || p.Snapshot || p.cfg.Trial || p.cfg.Partial {
-		return nil
+	if len(left) == 0 || snapshot || req.Trial || req.Partial {
+		return left, nil
 	}
-	return fault.Usage(fmt.Errorf("--target leaves out %d of %d targets, such as %s, and this is a release", len(p.LeftOut), len(of), p.LeftOut[0]),
+	return left, fault.Usage(fmt.Errorf("--target leaves out %d of %d targets, such as %s, and this is a release", len(left), len(all), left[0]),
 		"say --partial if a part of the release is meant, or make a snapshot (--snapshot)")
+}
+
+// targetsOf returns the targets of builds, each once.
+func targetsOf(builds []matrix.Build) []matrix.Target {
+	var list []matrix.Target
+	for _, b := range builds {
+		if !slices.Contains(list, b.Target) {
+			list = append(list, b.Target)
+		}
+	}
+	return list
 }
 
 // buildable leaves out of images what the builds, of which some may not have
@@ -192,49 +195,62 @@ func buildable(images []matrix.ImagePlan, builds []matrix.Build) []matrix.ImageP
 	return kept
 }
 
-// planFiles finds out what archives hold beside the binaries. tree is the source
-// as the hooks of pass A left it, where each glob that must match does.
-func (p *Plan) planFiles(tree string) error {
-	root, err := pass.OpenFolder(tree, path.Dir(p.configRel))
+// planPackaging plans the archives and finds out what archives and images hold beside
+// the binaries. tree is the source as the hooks of pass A left it.
+func planPackaging(file ReleaseFile, sel Selection, tree string) (Packaging, error) {
+	dir := path.Dir(file.Path)
+	root, err := pass.OpenFolder(tree, dir)
 	if err != nil {
-		return err
+		return Packaging{}, err
 	}
 	defer root.Close()
-	folder := root.FS()
-	for _, pair := range p.pairs() {
-		plan, err := p.File.Archive(pair.a.target, p.Vars)
+
+	p, err := packagingOf(file, sel, root.FS())
+	if err != nil {
+		return p, err
+	}
+	if _, err := pass.Match(tree, dir, p.Globs); err != nil {
+		return p, fault.Usage(fmt.Errorf("%s: %w", file.Path, err))
+	}
+	return p, nil
+}
+
+// packagingOf plans the archives. A glob that must match has to match in folder, which
+// is that of the release file.
+func packagingOf(file ReleaseFile, sel Selection, folder fs.FS) (Packaging, error) {
+	var p Packaging
+	for _, target := range targetsOf(sel.Builds) {
+		plan, err := file.Archive(target, sel.Vars)
 		if err != nil {
-			return fault.Usage(err)
+			return p, fault.Usage(err)
 		}
-		p.packs = append(p.packs, pack{pair.a.target, plan})
+		p.Archives = append(p.Archives, Archive{target, plan})
 		for _, g := range plan.Files {
-			if slices.Contains(p.globs, g) {
+			if slices.Contains(p.Globs, g) {
 				continue
 			}
-			p.globs = append(p.globs, g)
+			p.Globs = append(p.Globs, g)
 			found, err := fs.Glob(folder, g)
 			if err == nil && len(found) == 0 && plan.MustMatch {
 				err = errors.New("matches no file")
 			}
 			if err != nil {
-				return fault.Usage(fmt.Errorf("%s: archive.files: %s: %w", p.configRel, g, err))
+				return p, fault.Usage(fmt.Errorf("%s: archive.files: %s: %w", file.Path, g, err))
 			}
 		}
 	}
-	for _, img := range p.images {
+
+	for _, img := range sel.Images {
 		for _, f := range img.Files {
 			if info, err := fs.Stat(folder, f.Source); err != nil || !info.Mode().IsRegular() {
-				return fault.Usage(fmt.Errorf("%s: %s.file: there is no file %s", p.configRel, img.Key, f.Source))
+				return p, fault.Usage(fmt.Errorf("%s: %s.file: there is no file %s", file.Path, img.Key, f.Source))
 			}
-			if g := literal(f.Source); !slices.Contains(p.globs, g) {
-				p.globs = append(p.globs, g)
+			if g := literal(f.Source); !slices.Contains(p.Globs, g) {
+				p.Globs = append(p.Globs, g)
 			}
 		}
 	}
-	if _, err := pass.Match(tree, path.Dir(p.configRel), p.globs); err != nil {
-		return fault.Usage(fmt.Errorf("%s: %w", p.configRel, err))
-	}
-	return nil
+	return p, nil
 }
 
 // literal returns the glob that matches name alone.
@@ -242,39 +258,54 @@ func literal(name string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
 }
 
-// makeRecipes asks the go command what each binary is made of and closes the
-// recipes.
-func (p *Plan) makeRecipes(ctx context.Context, pinned gocmd.Go, tree string) error {
-	in := recipe.Inputs{Source: p.Source.Source(), Toolchain: recipe.Toolchain{Version: p.Toolchain.Version}, Hooks: p.hooks, Epoch: p.mtime().Unix(), Vendored: p.Modules.Vendored}
-	if !p.Toolchain.Published {
-		in.Toolchain.Sum = p.Toolchain.Sum
-	}
-	mains, err := p.describe(ctx, tree)
+// planRecipes asks the go command what each binary is made of, and makes the recipes.
+func planRecipes(ctx context.Context, cfg Config, in Inputs, sel Selection, pinned gocmd.Go, tree, workDir string) ([]Planned, error) {
+	mains, err := describe(ctx, cfg.Host, in, sel.Builds, tree, workDir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for i, main := range mains {
-		r := &p.Recipes[i]
-		names := make([]string, len(r.Build.Stamps))
-		for j, s := range r.Build.Stamps {
-			names[j] = s.Name
+	return recipesOf(in, sel, mains, func(b matrix.Build) (string, error) {
+		return compiler(ctx, cfg.Host, pinned, b, workDir)
+	})
+}
+
+// recipesOf makes the recipes of the selected builds. mains are their main packages,
+// in the same order, and compiler identifies the C compiler of a build.
+func recipesOf(in Inputs, sel Selection, mains []*modules.Main, compiler func(matrix.Build) (string, error)) ([]Planned, error) {
+	inputs := recipe.Inputs{
+		Source: in.Source.Source(), Toolchain: recipe.Toolchain{Version: in.Toolchain.Version},
+		Hooks: sel.Hooks, Epoch: in.Time.Unix(), Vendored: in.Modules.Vendored,
+	}
+	if !in.Toolchain.Published {
+		inputs.Toolchain.Sum = in.Toolchain.Sum // the version does not say which it is
+	}
+
+	var list []Planned
+	for i, b := range sel.Builds {
+		main := mains[i]
+		var names []string
+		for _, s := range b.Stamps {
+			names = append(names, s.Name)
 		}
 		if err := modules.CheckStamps(main, names); err != nil {
-			return fault.Usage(fmt.Errorf("%s: %s: %s: %w", p.configRel, r.Build.Binary, r.Build.Target, err))
+			return nil, fault.Usage(fmt.Errorf("%s: %s: %s: %w", in.Release.Path, b.Binary, b.Target, err))
 		}
-		in.Modules, in.Compiler = main.Modules, ""
-		if r.Build.Options.Cgo && len(main.Cgo) > 0 {
-			if in.Compiler, err = p.compiler(ctx, pinned, r.Build); err != nil {
-				return fmt.Errorf("%s: %s: %w", r.Build.Target, r.Build.Binary, err)
+
+		var err error
+		inputs.Modules, inputs.Compiler = main.Modules, ""
+		if b.Options.Cgo && len(main.Cgo) > 0 {
+			if inputs.Compiler, err = compiler(b); err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", b.Target, b.Binary, err)
 			}
 		}
-		r.ImportPath = main.ImportPath
-		if r.Recipe, err = recipe.New(r.Build, in); err != nil {
-			return fault.Usage(err)
+		p := Planned{Build: b, ImportPath: main.ImportPath}
+		if p.Recipe, err = recipe.New(b, inputs); err != nil {
+			return nil, fault.Usage(err)
 		}
-		if r.Digest, err = r.Recipe.Digest(); err != nil {
-			return err
+		if p.Digest, err = p.Recipe.Digest(); err != nil {
+			return nil, err
 		}
+		list = append(list, p)
 	}
-	return nil
+	return list, nil
 }

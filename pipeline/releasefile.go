@@ -13,57 +13,70 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 )
 
-// readFile reads and parses the release file.
-func (p *Plan) readFile() error {
-	data, err := artifact.ReadNamed(p.cfg.ConfigFile, matrix.MaxSize)
+// ReleaseFile is a release file and where it comes from.
+type ReleaseFile struct {
+	*matrix.File
+	// Path is the path below the root of the source, with slashes.
+	Path   string
+	Digest artifact.Digest
+	// Uncommitted says why the file is not the one in the commit. It is empty for the
+	// one in the commit, and for a module of the proxy.
+	Uncommitted string
+
+	data []byte
+}
+
+// readReleaseFile reads and parses the release file of that name. Its Path is the
+// base of the name.
+func readReleaseFile(name string) (ReleaseFile, error) {
+	data, err := artifact.ReadNamed(name, matrix.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
-		return fault.Usage(err, "run twice in the folder of release.toml, or `twice init` in the root folder of a module without one")
+		return ReleaseFile{}, fault.Usage(err, "run twice in the folder of release.toml, or `twice init` in the root folder of a module without one")
 	}
 	if err != nil {
-		return fault.Usage(err)
+		return ReleaseFile{}, fault.Usage(err)
 	}
-	return p.useFile(data)
+	return parseReleaseFile(filepath.Base(name), data)
 }
 
-func (p *Plan) useFile(data []byte) error {
-	var err error
-	p.release, p.config = data, artifact.Of(data)
-	if p.File, err = matrix.Parse(filepath.Base(p.cfg.ConfigFile), data); err != nil {
-		return fault.Usage(err)
+// parseReleaseFile parses a release file. Messages name it by the last element of its path.
+func parseReleaseFile(path string, data []byte) (ReleaseFile, error) {
+	file, err := matrix.Parse(filepath.Base(path), data)
+	if err != nil {
+		return ReleaseFile{}, fault.Usage(err)
 	}
-	return nil
+	return ReleaseFile{File: file, Path: path, Digest: artifact.Of(data), data: data}, nil
 }
 
-// checkReleaseFile holds the release file against the one in the commit, which was laid
-// out in tree. What git status says does not matter: it passes over what is ignored, and
-// over what it was told to take for unchanged. For a module of the proxy the release file
-// is the user's own.
-func (p *Plan) checkReleaseFile(tree string) error {
-	if p.cfg.Module != "" {
-		return nil
+// committed returns the release file that counts, given the commit laid out in tree. What
+// git status says does not matter: git passes over ignored files, and over files that it
+// was told to take for unchanged.
+func (f ReleaseFile) committed(tree string, req Request) (ReleaseFile, error) {
+	if req.Module != "" {
+		return f, nil // a module's release file is the user's own
 	}
 	root, err := os.OpenRoot(tree) // a link in the commit may not lead out of it
 	if err != nil {
-		return err
+		return f, err
 	}
 	defer root.Close()
-	committed, err := root.ReadFile(filepath.FromSlash(p.configRel))
+
+	committed, err := root.ReadFile(filepath.FromSlash(f.Path))
 	switch {
-	case err == nil && bytes.Equal(committed, p.release):
-		return nil
-	case err == nil && bytes.Equal(unconverted(committed), unconverted(p.release)):
-		return p.useFile(committed) // only git's conversions of text differ
+	case err == nil && bytes.Equal(committed, f.data):
+		return f, nil
+	case err == nil && bytes.Equal(unconverted(committed), unconverted(f.data)):
+		return parseReleaseFile(f.Path, committed) // only git's conversions of text differ
 	case err == nil:
-		err = fmt.Errorf("%s is not the one in the commit", p.configRel)
+		err = fmt.Errorf("%s is not the one in the commit", f.Path)
 	default:
-		err = fmt.Errorf("%s is not in the commit: it is ignored or untracked", p.configRel)
+		err = fmt.Errorf("%s is not in the commit: it is ignored or untracked", f.Path)
 	}
-	if p.cfg.Snapshot || p.cfg.Trial {
-		p.uncommitted = true
-		p.Warnings = append(p.Warnings, err.Error()+", and a release refuses that")
-		return nil
+	if req.Snapshot || req.Trial {
+		f.Uncommitted = err.Error()
+		return f, nil
 	}
-	return fault.Usage(err, "commit it (git add -f "+p.configRel+"), or make a snapshot (--snapshot)")
+	return f, fault.Usage(err, "commit it (git add -f "+f.Path+"), or make a snapshot (--snapshot)")
 }
 
 // identLine is what git writes for $Id$ where a file has the attribute ident.

@@ -31,15 +31,15 @@ func TestReleaseFileConverted(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(tree, "release.toml"), []byte(c.committed), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p := &Plan{configRel: "release.toml"}
-		if err := p.useFile([]byte(c.here)); err != nil {
+		here, err := parseReleaseFile("release.toml", []byte(c.here))
+		if err != nil {
 			t.Fatal(err)
 		}
-		err := p.checkReleaseFile(tree)
+		file, err := here.committed(tree, Request{})
 		if (err == nil) != c.same {
 			t.Errorf("%s: %v", name, err)
 		}
-		if c.same && p.config != artifact.Of([]byte(c.committed)) {
+		if c.same && file.Digest != artifact.Of([]byte(c.committed)) {
 			t.Errorf("%s: the digest is not that of the file in the commit", name)
 		}
 	}

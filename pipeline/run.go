@@ -4,156 +4,180 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
+	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
-	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/output"
 	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/source"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
-// New reads the release file, pins and proves the inputs, and makes the
-// recipes. Hooks, where there are some, run in the workspace of pass A, since
-// what they write may decide which packages there are. The caller must Close
-// the plan.
-func New(ctx context.Context, cfg Config) (_ *Plan, err error) {
-	p := &Plan{cfg: cfg, started: cfg.Now()}
+// Run is a run whose inputs are proved and whose plan is made. It holds what has to be
+// given back: the lock on the output folder, the workspace, and the toolchain.
+type Run struct {
+	Inputs Inputs
+	Plan   Plan
+
+	cfg     Config
+	started time.Time
+	out     *output.Output // nil if nothing is to be written
+	work    *workspace.Workspace
+	executor
+	passA pass.Session // set up before Build where there are hooks
+}
+
+// executor is what the passes run with.
+type executor struct {
+	confine pass.Confinement
+	store   *artifact.Store
+	local   *pass.Local
+}
+
+// Prepare reads the release file, pins and proves the inputs, and makes the plan.
+// Hooks, where there are some, run in the workspace of pass A, since what they write
+// may decide which packages there are. The caller must Close the run.
+func Prepare(ctx context.Context, cfg Config) (_ *Run, err error) {
+	run := &Run{cfg: cfg, started: cfg.Now()}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, p.Close())
+			err = errors.Join(err, run.Close())
 		}
 	}()
-	if err := p.readFile(); err != nil {
+
+	file, err := readReleaseFile(cfg.ConfigFile)
+	if err != nil {
 		return nil, err
 	}
 	if cfg.Write {
 		// Whether it can be written is known before anything else is done.
-		if err := checkOut(cfg.Out); err != nil {
-			return nil, fmt.Errorf("--out: %w", err)
-		}
-		if p.out, err = output.Open(ctx, cfg.Out, written); err != nil {
+		if run.out, err = reserve(ctx, cfg.Out); err != nil {
 			return nil, fmt.Errorf("--out: %w", err)
 		}
 	}
-	if p.work, err = workspace.New(ctx, filepath.Join(cfg.Cache, "work")); err != nil {
+	if run.work, err = workspace.New(ctx, filepath.Join(cfg.Cache, "work")); err != nil {
 		return nil, err
 	}
-	user, err := gocmd.NewClient(ctx, cfg.Go, cfg.Env)
+	client, err := gocmd.NewClient(ctx, cfg.Go, cfg.Env)
 	if err != nil {
 		return nil, err
 	}
+
 	cfg.Progress.Stage("source")
-	if err := p.openSource(ctx, user.Go); err != nil {
+	in := &run.Inputs
+	if in.SourceTree, err = pinSource(ctx, cfg, client.Go, file, run.work); err != nil {
 		return nil, err
 	}
-	tree, err := p.layOut(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.checkReleaseFile(tree); err != nil {
-		return nil, err
+	in.Time = in.Source.Time()
+	if cfg.Epoch != nil {
+		in.Time = *cfg.Epoch
 	}
 	cfg.Progress.Stage("toolchain")
-	if err := p.obtainToolchain(ctx, user, tree); err != nil {
+	if in.Toolchain, err = obtainToolchain(ctx, cfg, client, in.SourceTree); err != nil {
 		return nil, err
 	}
-	pinned := user.WithToolchain(p.Toolchain.Dir)
-	ports, err := p.ports(ctx, pinned.Go)
+
+	// Which targets there are decides what else is needed.
+	pinned := client.WithToolchain(in.Toolchain.Dir)
+	ports, err := listPorts(ctx, pinned.Go, run.work.Dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.expand(ports, tree); err != nil {
+	selection, err := selectBuilds(cfg.Request, in.SourceTree, ports, os.DirFS(in.Tree))
+	if err != nil {
 		return nil, err
 	}
 	cfg.Progress.Stage("modules")
-	cacheDir, err := p.work.Sub("modules")
+	if in.Modules, err = fillModules(ctx, cfg, pinned, *in, run.work, len(selection.Hooks) == 0); err != nil {
+		return nil, err
+	}
+	if run.executor, err = newExecutor(ctx, cfg, *in, selection.Hooks, run.work); err != nil {
+		return nil, err
+	}
+	if in.Bases, err = fetchBases(ctx, cfg, in.SourceTree, selection.Images, run.store); err != nil {
+		return nil, err
+	}
+
+	// The rest of the plan is made from the source as the hooks leave it.
+	tree := in.Tree
+	if len(selection.Hooks) > 0 {
+		cfg.Progress.Stage("hooks")
+		if run.passA, err = run.local.Open(ctx, pass.A); err != nil {
+			return nil, err
+		}
+		tree = run.passA.Tree()
+	}
+	cfg.Progress.Stage("recipes")
+	packaging, err := planPackaging(in.Release, selection, tree)
 	if err != nil {
 		return nil, err
 	}
-	moduleDir := filepath.Join(tree, filepath.FromSlash(p.Source.Source().Dir))
-	if p.Modules, err = modules.Fill(ctx, modules.Config{Client: pinned, SourceDir: moduleDir, Dir: cacheDir, Reuse: user.ModCache, Lazy: len(p.hooks) == 0, Time: p.mtime()}); err != nil {
-		if cfg.Module != "" && fault.KindOf(err) == fault.KindUsage {
-			err = fault.WithRemedy(fmt.Errorf("%s: %w", cfg.Module, err), "this version cannot be built by itself; choose another")
-		}
+	recipes, err := planRecipes(ctx, cfg, *in, selection, pinned.Go, tree, run.work.Dir)
+	if err != nil {
 		return nil, err
 	}
-	if err := p.setUp(ctx); err != nil {
-		return nil, err
-	}
-	if err := p.readBases(ctx, tree); err != nil {
-		return nil, err
-	}
-	if len(p.hooks) > 0 {
-		cfg.Progress.Stage("hooks")
-		if p.passA, err = p.local.Open(ctx, pass.A); err != nil {
-			return nil, err
-		}
-		tree = p.passA.Tree()
-	}
-	cfg.Progress.Stage("recipes")
-	if err := p.planFiles(tree); err != nil {
-		return nil, err
-	}
-	return p, p.makeRecipes(ctx, pinned.Go, tree)
+	run.Plan = Plan{Selection: selection, Packaging: packaging, Recipes: recipes, Warnings: in.warnings()}
+	return run, nil
 }
 
-// Close removes the workspace, and what is not finished.
-func (p *Plan) Close() error {
-	var errs []error
-	if p.passA != nil {
-		errs = append(errs, p.passA.Close())
+// reserve locks the folder to write, unless it must not be replaced.
+func reserve(ctx context.Context, dir string) (*output.Output, error) {
+	if err := checkOut(dir); err != nil {
+		return nil, err
 	}
-	errs = append(errs, p.Toolchain.Close())
-	if p.work != nil {
-		errs = append(errs, p.work.Close())
-	}
-	if p.out != nil {
-		errs = append(errs, p.out.Close())
-	}
-	return errors.Join(errs...)
+	return output.Open(ctx, dir, written)
 }
 
-// setUp prepares the executor.
-func (p *Plan) setUp(ctx context.Context) error {
+// newExecutor finds out what this system can confine and prepares the passes.
+func newExecutor(ctx context.Context, cfg Config, in Inputs, hooks [][]string, work *workspace.Workspace) (executor, error) {
 	dirs := map[string]string{}
 	for _, name := range []string{"store", "passes", "probe"} {
-		dir, err := p.work.Sub(name)
+		dir, err := work.Sub(name)
 		if err != nil {
-			return err
+			return executor{}, err
 		}
 		dirs[name] = dir
 	}
-	var err error
-	if p.confine, err = pass.Probe(ctx, dirs["probe"], p.cfg.Path); err != nil {
-		return err
+	confine, err := pass.Probe(ctx, dirs["probe"], cfg.Path)
+	if err != nil {
+		return executor{}, err
 	}
-	p.store = artifact.NewStore(dirs["store"])
-	p.local = &pass.Local{
-		Dir: dirs["passes"], Store: p.store,
+
+	limits := pass.DefaultLimits(cfg.Memory)
+	limits.Time = cfg.Timeout
+	store := artifact.NewStore(dirs["store"])
+	return executor{confine, store, &pass.Local{
+		Dir: dirs["passes"], Store: store,
 		Checkout: func(ctx context.Context, dest string, reversed bool) error {
 			order := source.Sorted
 			if reversed {
 				order = source.Reversed
 			}
-			return p.Source.Checkout(ctx, dest, order)
+			return in.Source.Checkout(ctx, dest, order)
 		},
-		ModuleDir: p.Source.Source().Dir, ConfigDir: path.Dir(p.configRel),
-		GOROOT: p.Toolchain.Dir, ModCache: p.Modules.Dir,
-		Hooks: p.hooks, Epoch: p.mtime().Unix(),
-		Path: p.cfg.Path, HostEnv: p.cfg.HostEnv, Confinement: p.confine, Limits: p.limits(),
-		Now: p.cfg.Now, Log: p.cfg.HookLog,
-	}
-	return nil
+		ModuleDir: in.Source.Source().Dir, ConfigDir: in.configDir(),
+		GOROOT: in.Toolchain.Dir, ModCache: in.Modules.Dir,
+		Hooks: hooks, Epoch: in.Time.Unix(),
+		Path: cfg.Path, HostEnv: cfg.HostEnv, Confinement: confine, Limits: limits,
+		Now: cfg.Now, Log: cfg.HookLog,
+	}}, nil
 }
 
-// limits bound each command of a pass.
-func (p *Plan) limits() pass.Limits {
-	limits := pass.DefaultLimits(p.cfg.Memory)
-	limits.Time = p.cfg.Timeout
-	return limits
+// Close removes the workspace, and what is not finished.
+func (run *Run) Close() error {
+	var errs []error
+	if run.passA != nil {
+		errs = append(errs, run.passA.Close())
+	}
+	errs = append(errs, run.Inputs.Toolchain.Close())
+	if run.work != nil {
+		errs = append(errs, run.work.Close())
+	}
+	if run.out != nil {
+		errs = append(errs, run.out.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -35,7 +35,7 @@ func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifa
 		}
 		doc, err := o.sbom(b)
 		if errors.Is(err, sbom.ErrNoBuildInfo) {
-			o.plan.cfg.Progress.Line("no list of components for %s: %v", binaryPath(b), err)
+			o.run.cfg.Progress.Line("no list of components for %s: %v", binaryPath(b), err)
 			continue
 		}
 		if err != nil {
@@ -60,12 +60,12 @@ func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifa
 }
 
 func (o *Outcome) sbom(b record.Binary) (*sbom.Document, error) {
-	f, err := o.plan.store.Open(b.A)
+	f, err := o.run.store.Open(b.A)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	return sbom.New(f, sbom.Binary{
-		Name: b.Name, Version: o.plan.Vars.Version, Digest: b.A, Size: b.Size, Time: o.plan.mtime(), Tool: o.plan.cfg.Tool.Version,
+		Name: b.Name, Version: o.run.Plan.Vars.Version, Digest: b.A, Size: b.Size, Time: o.run.Inputs.Time, Tool: o.run.cfg.Tool.Version,
 	})
 }

@@ -42,7 +42,7 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 	if pkg.Signer == nil || o.Err() != nil && !errors.Is(o.Err(), ErrDiffers) {
 		return nil
 	}
-	o.plan.cfg.Progress.Stage("sign")
+	o.run.cfg.Progress.Stage("sign")
 	statements, err := o.statements(dir, rec, pkg.Run)
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ func (o *Outcome) copyOut(a artifact.Artifact, file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
-	in, err := openVerified(o.plan.store, a)
+	in, err := openVerified(o.run.store, a)
 	if err != nil {
 		return err
 	}

@@ -319,8 +319,9 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 		return pipeline.Config{}, err
 	}
 	cfg := pipeline.Config{
-		Host: h, Module: a.module, Targets: a.targets, Timeout: a.timeout,
-		Remote: a.remote(), CheckBase: a.checkBase,
+		Request: pipeline.Request{Module: a.module, Targets: a.targets, Timeout: a.timeout},
+		Host:    h,
+		Remote:  a.remote(), CheckBase: a.checkBase,
 		Tool: toolVersion(), Progress: a.progress, HookLog: io.Discard,
 	}
 	if a.verbose {

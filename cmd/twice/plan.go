@@ -41,12 +41,13 @@ confined workspace, since what they write may be part of the source.`,
 				return err
 			}
 			cfg.Trial = true
-			p, err := pipeline.New(c.Context(), cfg)
+			run, err := pipeline.Prepare(c.Context(), cfg)
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, p.Close()) }()
+			defer func() { err = errors.Join(err, run.Close()) }()
 			a.progress.Close()
+			p := run.Plan
 			if a.json {
 				doc := planDoc{Schema: "twice.plan/v1", Project: p.Vars.Project, Version: p.Vars.Version, Snapshot: p.Snapshot, Warnings: p.Warnings}
 				for _, r := range p.Recipes {
@@ -55,7 +56,7 @@ confined workspace, since what they write may be part of the source.`,
 				return printJSON(a.document(), doc)
 			}
 			a.warn(p.Warnings)
-			fmt.Fprintf(a.stdout, "%s %s, %s, %s\n\n", p.Vars.Project, p.Vars.Version, p.Source.Source().Name(), p.Toolchain.Version)
+			fmt.Fprintf(a.stdout, "%s %s, %s, %s\n\n", p.Vars.Project, p.Vars.Version, run.Inputs.Source.Source().Name(), run.Inputs.Toolchain.Version)
 			w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "TARGET\tBINARY\tRECIPE")
 			for _, r := range p.Recipes {

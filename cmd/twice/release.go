@@ -73,19 +73,21 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign *signFlags, 
 		return err
 	}
 	cfg.Snapshot, cfg.Partial, cfg.Trial, cfg.Write = what.snapshot, what.partial, sign == nil, true
-	plan, err := pipeline.New(c.Context(), cfg)
+	run, err := pipeline.Prepare(c.Context(), cfg)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, plan.Close()) }()
+	defer func() { err = errors.Join(err, run.Close()) }()
+	plan := run.Plan
 	a.warn(plan.Warnings)
-	a.describeInputs(plan)
+	a.describeInputs(run.Inputs)
+	a.describePlan(plan)
 	pkg := pipeline.Package{Archives: sign != nil}
 	var trust attest.Trust
 	if sign != nil {
 		flags := *sign
 		if !plan.Snapshot {
-			flags = sign.settle(plan.File.Sign, filepath.Dir(cfg.ConfigFile))
+			flags = sign.settle(run.Inputs.Release.Sign, filepath.Dir(cfg.ConfigFile))
 		}
 		signer, err := a.signer(c.Context(), flags, plan.Snapshot)
 		if err != nil {
@@ -94,7 +96,7 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign *signFlags, 
 		pkg.Signer, trust = signer, signer.Trust()
 		pkg.Run.Builder = flags.Builder
 	}
-	out, err := plan.Build(c.Context())
+	out, err := run.Build(c.Context())
 	if err != nil {
 		return err
 	}
@@ -118,7 +120,7 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign *signFlags, 
 		}
 	}
 	if err != nil {
-		a.progress.Line("%s was not touched; the record, and what was built, is in %s", short(cfg.Out), short(plan.Rejected()))
+		a.progress.Line("%s was not touched; the record, and what was built, is in %s", short(cfg.Out), short(run.Rejected()))
 		return err
 	}
 	a.notVaried(rec)
@@ -134,19 +136,23 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign *signFlags, 
 }
 
 // describeInputs says on what the release rests.
-func (a *app) describeInputs(p *pipeline.Plan) {
-	a.progress.Line("source     %s", p.Source.Source().Name())
+func (a *app) describeInputs(in pipeline.Inputs) {
+	a.progress.Line("source     %s", in.Source.Source().Name())
 	proof := "hash agrees with the checksum database"
-	if !p.Toolchain.Published {
+	if !in.Toolchain.Published {
 		proof = "NOT the published one, as release.toml allows"
 	}
-	a.progress.Line("toolchain  %s, %s: %s", p.Toolchain.Version, p.Toolchain.From, proof)
-	if p.Toolchain.GoEnv != "" {
-		a.progress.Line("           its go.env says %s, which has no effect here", p.Toolchain.GoEnv)
+	a.progress.Line("toolchain  %s, %s: %s", in.Toolchain.Version, in.Toolchain.From, proof)
+	if in.Toolchain.GoEnv != "" {
+		a.progress.Line("           its go.env says %s, which has no effect here", in.Toolchain.GoEnv)
 	}
-	for _, r := range p.Toolchain.Refused {
+	for _, r := range in.Toolchain.Refused {
 		a.progress.Line("           passed over: %s", r)
 	}
+}
+
+// describePlan says what is built.
+func (a *app) describePlan(p pipeline.Plan) {
 	binaries := map[string]bool{}
 	for _, r := range p.Recipes {
 		binaries[r.Build.Binary] = true
@@ -154,7 +160,7 @@ func (a *app) describeInputs(p *pipeline.Plan) {
 	a.progress.Line("building   %s twice, for %s", strings.Join(sortedKeys(binaries), ", "), count(len(targets(p)), "target"))
 }
 
-func targets(p *pipeline.Plan) map[string]bool {
+func targets(p pipeline.Plan) map[string]bool {
 	set := map[string]bool{}
 	for _, r := range p.Recipes {
 		set[r.Build.Target.String()] = true
@@ -163,7 +169,7 @@ func targets(p *pipeline.Plan) map[string]bool {
 }
 
 // verdicts tells what was not reproduced, and why.
-func (a *app) verdicts(p *pipeline.Plan, o *pipeline.Outcome) {
+func (a *app) verdicts(p pipeline.Plan, o *pipeline.Outcome) {
 	counted := map[matrix.Target]bool{}
 	for i, b := range o.Binaries {
 		if b.Verdict.Pass() || b.Verdict == compare.Undetermined && len(o.Failures) > 0 {
