@@ -21,6 +21,7 @@ func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Art
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
+
 		binaries := o.binariesOf(planned.Target)
 		if planned.Plan.Format == "none" {
 			for _, b := range binaries {
@@ -33,6 +34,7 @@ func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Art
 			}
 			continue
 		}
+
 		a, err := o.create(dir, planned.Plan.Name, artifact.Archive, func(w io.Writer) error {
 			return archive.Write(w, archive.Format(planned.Plan.Format), o.run.Inputs.Time, o.members(planned, binaries))
 		})
@@ -44,6 +46,7 @@ func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Art
 	return made, nil
 }
 
+// binariesOf returns the binaries of a target.
 func (o *Outcome) binariesOf(t matrix.Target) []record.Binary {
 	var list []record.Binary
 	for _, b := range o.Binaries {
@@ -54,7 +57,7 @@ func (o *Outcome) binariesOf(t matrix.Target) []record.Binary {
 	return list
 }
 
-// members lists what goes into an archive.
+// members returns the files of an archive: binaries, and what its globs match.
 func (o *Outcome) members(planned Archive, binaries []record.Binary) []archive.File {
 	var list []archive.File
 	add := func(a artifact.Artifact) {
@@ -74,6 +77,7 @@ func (o *Outcome) members(planned Archive, binaries []record.Binary) []archive.F
 	return list
 }
 
+// matches reports whether a glob matches the name of a file.
 func matches(glob, name string) bool {
 	ok, err := path.Match(glob, filepath.ToSlash(name))
 	return ok && err == nil

@@ -25,18 +25,20 @@ const (
 	minSearch   = 2 * time.Minute // for all of them, or what the passes took three times
 )
 
-// item is something that differs: a binary, or a file that archives hold.
+// item is something that differs: a binary, or a file of archives and images.
 type item struct {
-	name   string // for people
-	recipe int    // index in Plan.Recipes, -1 for a file
-	file   string
-	a, b   string   // what the passes made, see state
-	guess  []string // variations whose values are in it
-	steady bool     // compiling it depends on its inputs alone
-	found  func(*record.Bisection)
+	name    string // for people
+	recipe  int    // index in Plan.Recipes, -1 for a file
+	file    string
+	a, b    string   // what the passes made, see state
+	guesses []string // variations whose values are in it
+	// sameCompiled tells that every compilation gave the same for the same inputs, so
+	// that trials may share a build cache.
+	sameCompiled bool
+	save         func(*record.Bisection)
 }
 
-// state is what is compared of an artifact; that of none is empty.
+// state returns what is compared of an artifact. It is empty if there is no artifact.
 func state(a artifact.Artifact) string {
 	if a.Digest == "" {
 		return ""
@@ -44,24 +46,27 @@ func state(a artifact.Artifact) string {
 	return fmt.Sprintf("%s %t", a.Digest, a.Executable)
 }
 
-// Bisect finds out which variation made the passes differ, by building what
-// differs again, hooks included: as pass A did, but with some of the variations of
-// pass B. Of binaries of one name that differ in the same packages, the first
-// target's is built. What it finds is written to Binaries and Files. The error is
-// the context's: what fails otherwise is the reason why nothing was found. The
-// passes cannot be used after it.
+// Bisect finds out which variation made the passes differ. It builds what differs
+// again, hooks included, as pass A did but with some of the variations of pass B. If
+// binaries of one name differ in the same packages, it builds the first target's.
+// Bisect writes what it finds to Binaries and Files. The error is the context's:
+// other failures are the reason why nothing was found. The passes cannot be used
+// afterwards.
 func (o *Outcome) Bisect(ctx context.Context) error {
 	run := o.run
 	items := o.items()
 	if len(items) == 0 || run.passA == nil {
 		return nil
 	}
-	if err := run.passA.Close(); err != nil { // a trial has its folders
+
+	// Trials use the folders of pass A.
+	if err := run.passA.Close(); err != nil {
 		return err
 	}
 	run.passA = nil
+
 	local := *run.local
-	local.Log = io.Discard // the hooks have been heard
+	local.Log = io.Discard // the hooks have said it before
 	t := &trials{
 		run: run, local: &local, items: items, results: map[string]trial{},
 		end: run.cfg.Now().Add(max(minSearch, 3*o.took)),
@@ -71,32 +76,34 @@ func (o *Outcome) Bisect(ctx context.Context) error {
 			t.names = append(t.names, v.Name)
 		}
 	}
-	if !slices.ContainsFunc(items, func(i item) bool { return !i.steady }) {
+	// A shared cache makes trials fast, where compiling is not what differs.
+	if !slices.ContainsFunc(items, func(i item) bool { return !i.sameCompiled }) {
 		var err error
 		if t.cache, err = run.work.Sub("trials"); err != nil {
 			return err
 		}
 	}
+
 	run.cfg.Progress.Line("repeating what differs, to find out which variation it is")
 	for i, x := range items {
 		t.first, t.left = i, maxTrials
 		before := t.made
-		b := search(x.a, x.b, t.names, x.guess, func(varied []string) (string, error) { return t.try(ctx, varied) })
+		b := search(x.a, x.b, t.names, x.guesses, func(varied []string) (string, error) { return t.try(ctx, varied) })
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
 		b.Trials = t.made - before
 		b.Reason = run.summary(b.Reason) // without the output of a hook
-		x.found(b)
+		x.save(b)
 	}
 	return nil
 }
 
-// items are the things to find the reason of.
+// items returns what differs, one of each kind.
 func (o *Outcome) items() []item {
 	var list []item
 	seen := map[string]bool{}
-	guesses := func(caused func(a, b string) bool) (names []string) {
+	guessed := func(caused func(a, b string) bool) (names []string) {
 		for _, v := range o.variations {
 			if v.Varied && caused(v.A, v.B) {
 				names = append(names, v.Name)
@@ -106,16 +113,16 @@ func (o *Outcome) items() []item {
 	}
 	for i := range o.Binaries {
 		b := &o.Binaries[i]
-		like := strings.Join(append([]string{b.Name}, b.Compilations.Culprits...), "\n")
-		if b.Verdict != compare.Differs || seen[like] {
+		kind := strings.Join(append([]string{b.Name}, b.Compilations.Culprits...), "\n")
+		if b.Verdict != compare.Differs || seen[kind] {
 			continue
 		}
-		seen[like] = true
+		seen[kind] = true
 		list = append(list, item{
 			name: fmt.Sprintf("%s %s", b.Target, b.Name), recipe: i,
 			a: state(artifact.Artifact{Digest: b.A, Executable: true}), b: state(artifact.Artifact{Digest: b.B, Executable: true}),
-			guess: guesses(b.Explanation.Shows), steady: len(b.Compilations.ContentDiffers) == 0,
-			found: func(x *record.Bisection) { b.Bisection = x },
+			guesses: guessed(b.Explanation.Shows), sameCompiled: len(b.Compilations.ContentDiffers) == 0,
+			save: func(x *record.Bisection) { b.Bisection = x },
 		})
 	}
 	for i := range o.Files {
@@ -123,8 +130,8 @@ func (o *Outcome) items() []item {
 		if f.Verdict == compare.Differs {
 			list = append(list, item{
 				name: f.Name, recipe: -1, file: f.Name, a: state(o.files[f.Name]), b: state(o.filesB[f.Name]),
-				guess: guesses(f.Explanation.Shows), steady: true,
-				found: func(x *record.Bisection) { f.Bisection = x },
+				guesses: guessed(f.Explanation.Shows), sameCompiled: true,
+				save: func(x *record.Bisection) { f.Bisection = x },
 			})
 		}
 	}
@@ -152,10 +159,10 @@ type trial struct {
 	err    error
 }
 
-// errEnough ends a search.
-var errEnough = errors.New("not within the time or the number of builds that are spent on it")
+// errExhausted ends a search.
+var errExhausted = errors.New("not within the time or the number of builds that are spent on it")
 
-// try returns what becomes of the item with the variations of these names.
+// try returns the state of the current item with the variations of these names.
 func (t *trials) try(ctx context.Context, varied []string) (string, error) {
 	key := strings.Join(slices.Sorted(slices.Values(varied)), "\n")
 	if r, ok := t.results[key]; ok {
@@ -163,8 +170,9 @@ func (t *trials) try(ctx context.Context, varied []string) (string, error) {
 	}
 	left := t.end.Sub(t.run.cfg.Now())
 	if t.left == 0 || left <= 0 {
-		return "", errEnough
+		return "", errExhausted
 	}
+
 	t.left--
 	t.made++
 	what := "nothing"
@@ -175,7 +183,8 @@ func (t *trials) try(ctx context.Context, varied []string) (string, error) {
 		what += fmt.Sprintf(" and %d more", len(varied)-3)
 	}
 	t.run.cfg.Progress.Stage(fmt.Sprintf("build %d to find out why: varied is %s", t.made, what))
-	within, cancel := context.WithTimeoutCause(ctx, left, errEnough)
+
+	within, cancel := context.WithTimeoutCause(ctx, left, errExhausted)
 	defer cancel()
 	var r trial
 	r.states, r.err = t.build(within, varied)
@@ -204,6 +213,7 @@ func (t *trials) build(ctx context.Context, varied []string) (_ []string, err er
 	if err != nil {
 		return nil, err
 	}
+
 	results := make([]string, len(t.items))
 	jobs := map[string][]int{} // items, by target
 	for i, x := range t.items {
@@ -214,6 +224,8 @@ func (t *trials) build(ctx context.Context, varied []string) (_ []string, err er
 			jobs[target] = append(jobs[target], i)
 		}
 	}
+
+	// One target at a time has the whole machine.
 	_, share := share(t.run.cfg.Host, 1)
 	for _, target := range slices.Sorted(maps.Keys(jobs)) {
 		job := pass.Job{Share: share}

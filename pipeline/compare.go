@@ -16,7 +16,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// judge compares what the passes made of a target's binaries.
+// judge compares what the passes made of a target's binaries, and adds the binaries to the
+// outcome.
 func (o *Outcome) judge(ctx context.Context, pair pair) {
 	run := o.run
 	var failed error
@@ -28,13 +29,16 @@ func (o *Outcome) judge(ctx context.Context, pair pair) {
 			o.jobs = append(o.jobs, record.Job{Target: j.target, Pass: j.pass, Start: u.Start.UTC(), Seconds: u.Wall.Seconds(), CPUSeconds: u.CPU.Seconds()})
 		}
 	}
+
+	// Equal bytes count only if both passes did the work that the recipes say.
 	var graphs compare.GraphResult
-	var doubt error
+	var unproven error
 	if failed == nil {
-		if graphs, doubt, failed = run.Plan.compareGraphs(pair); doubt != nil {
-			o.fail(pair.a.target, doubt)
+		if graphs, unproven, failed = run.Plan.compareGraphs(pair); unproven != nil {
+			o.fail(pair.a.target, unproven)
 		}
 	}
+
 	for k, i := range pair.a.of {
 		r := run.Plan.Recipes[i]
 		b := record.Binary{
@@ -44,25 +48,27 @@ func (o *Outcome) judge(ctx context.Context, pair pair) {
 		for _, s := range r.Build.Stamps {
 			b.Stamps = append(b.Stamps, record.Stamp{Name: s.Name, Value: s.Value})
 		}
+
 		artA, artB := pair.a.artifact(k), pair.b.artifact(k)
 		b.A, b.B, b.Size = artA.Digest, artB.Digest, artA.Size
 		if failed == nil {
 			b.Verdict, b.Reason, b.Explanation, failed = o.compare(ctx, artA, artB)
 		}
-		if b.Verdict.Pass() && doubt != nil {
-			b.Verdict, b.Reason = compare.Undetermined, run.summary(doubt.Error())
+		if b.Verdict.Pass() && unproven != nil {
+			b.Verdict, b.Reason = compare.Undetermined, run.summary(unproven.Error())
 		}
 		if failed != nil {
 			b.Verdict, b.Reason = compare.Undetermined, run.summary(reason(failed))
 		}
 		o.Binaries = append(o.Binaries, b)
 	}
+
 	if failed != nil {
 		o.fail(pair.a.target, failed)
 	}
 }
 
-// reason is the first line of an error, with what a command said in the next one.
+// reason returns the first line of an error, with the complaint of the command that failed.
 func reason(err error) string {
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && !strings.Contains(first, failed.Complaint()) {
@@ -79,6 +85,7 @@ func (o *Outcome) compare(ctx context.Context, a, b artifact.Artifact) (compare.
 	if err != nil || a.Digest == b.Digest {
 		return res.Verdict, res.Reason, nil, err
 	}
+
 	sum, err := explain.Artifacts(ctx, run.store, a, b, explain.Options{Hints: o.hints(), TempDir: run.work.Dir})
 	if err != nil {
 		return compare.Undetermined, "", nil, fmt.Errorf("%s: %w", a.Name, err)
@@ -89,8 +96,8 @@ func (o *Outcome) compare(ctx context.Context, a, b artifact.Artifact) (compare.
 	return res.Verdict, res.Reason, sum, nil
 }
 
-// hints are the values that differed between the passes on purpose, to be
-// looked for where binaries differ.
+// hints returns the values that differed between the passes on purpose. Where binaries
+// differ, they are looked for.
 func (o *Outcome) hints() []explain.Hint {
 	var hints []explain.Hint
 	for _, v := range o.variations {
@@ -101,17 +108,17 @@ func (o *Outcome) hints() []explain.Hint {
 	return hints
 }
 
-// summary is a message for the record: without the output of commands, and
-// without the path of the workspace, which no other run has.
+// summary returns a message as it is recorded: without the output of commands, and
+// without the path of the workspace, which differs from run to run.
 func (run *Run) summary(message string) string {
 	line, _, _ := strings.Cut(message, "\n")
 	return strings.ReplaceAll(line, run.work.Dir, "workspace")
 }
 
-// compareGraphs reads and compares the action graphs of a target. doubt says why they
-// are no evidence that the passes built what the recipes say: equal files may then
-// come from anywhere.
-func (p Plan) compareGraphs(pair pair) (res compare.GraphResult, doubt, err error) {
+// compareGraphs reads and compares the action graphs of a target. unproven says why they
+// do not show that the passes built what the recipes say. Equal files may then come from
+// anywhere.
+func (p Plan) compareGraphs(pair pair) (res compare.GraphResult, unproven, err error) {
 	parse := func(list [][]byte) ([]compare.Graph, error) {
 		graphs := make([]compare.Graph, len(list))
 		for i, data := range list {
@@ -126,6 +133,7 @@ func (p Plan) compareGraphs(pair pair) (res compare.GraphResult, doubt, err erro
 	for _, i := range pair.a.of {
 		programs.ImportPaths = append(programs.ImportPaths, p.Recipes[i].ImportPath)
 	}
+
 	var graphs [2][]compare.Graph
 	for i, j := range []*job{pair.a, pair.b} {
 		if graphs[i], err = parse(j.result.Graphs); err != nil {
@@ -135,16 +143,16 @@ func (p Plan) compareGraphs(pair pair) (res compare.GraphResult, doubt, err erro
 		if n := len(graphs[i]); err == nil && j.pass == pass.B && n != len(j.of) {
 			err = fmt.Errorf("%d action graphs for %d binaries, each of which it builds by itself", n, len(j.of))
 		}
-		if err != nil && doubt == nil {
-			doubt = fmt.Errorf("pass %s: %w", j.pass, err)
+		if err != nil && unproven == nil {
+			unproven = fmt.Errorf("pass %s: %w", j.pass, err)
 		}
 	}
 	res = compare.Graphs(graphs[0], graphs[1])
-	return res, cmp.Or(doubt, res.Err()), nil
+	return res, cmp.Or(unproven, res.Err()), nil
 }
 
-// compareFiles collects what archives hold beside the binaries from both
-// passes: hooks may have written it.
+// compareFiles collects the files of archives and images from both passes, since hooks may
+// have written them, and compares them.
 func (o *Outcome) compareFiles(ctx context.Context, sessions map[pass.Pass]pass.Session) error {
 	found := map[pass.Pass]map[string]artifact.Artifact{}
 	for pass, s := range sessions {
@@ -153,6 +161,7 @@ func (o *Outcome) compareFiles(ctx context.Context, sessions map[pass.Pass]pass.
 			return passError(pass, err)
 		}
 	}
+
 	o.files, o.filesB = found[pass.A], found[pass.B]
 	for _, name := range names(found[pass.A], found[pass.B]) {
 		a, okA := found[pass.A][name]
@@ -180,7 +189,8 @@ func passError(pass pass.Pass, err error) error {
 	return fmt.Errorf("pass %s: files of archives and images: %w", pass, err)
 }
 
-// filesOf stores what archives hold beside the binaries, by name.
+// filesOf stores the files that archives and images hold beside the binaries. It returns
+// them by name.
 func (run *Run) filesOf(s pass.Session) (map[string]artifact.Artifact, error) {
 	list, err := s.Files(run.Plan.Globs)
 	if err != nil {
@@ -193,6 +203,7 @@ func (run *Run) filesOf(s pass.Session) (map[string]artifact.Artifact, error) {
 	return files, nil
 }
 
+// names returns the keys of maps, sorted.
 func names(maps ...map[string]artifact.Artifact) []string {
 	var list []string
 	for _, m := range maps {

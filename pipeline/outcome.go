@@ -23,13 +23,13 @@ type Outcome struct {
 
 	run        *Run
 	files      map[string]artifact.Artifact // by name, from pass A
-	filesB     map[string]artifact.Artifact // and from pass B
+	filesB     map[string]artifact.Artifact // by name, from pass B
 	variations []pass.Variation
 	jobs       []record.Job
-	took       time.Duration // that the passes took
+	took       time.Duration // of both passes
 }
 
-// Verdict is reproduced only if everything is.
+// Verdict returns reproduced only if everything was reproduced.
 func (o *Outcome) Verdict() compare.Verdict {
 	verdict := compare.Reproduced
 	judge := func(v compare.Verdict) {
@@ -65,7 +65,7 @@ func (o *Outcome) Err() error {
 	return errors.Join(errs...)
 }
 
-// failure is what kept targets from a verdict.
+// failure is an error that kept targets from a verdict.
 type failure struct {
 	targets []string
 	err     error
@@ -77,11 +77,11 @@ func (f *failure) Error() string { return strings.Join(f.targets, ", ") + ": " +
 // Unwrap returns the cause.
 func (f *failure) Unwrap() error { return f.err }
 
-// fail adds a failure. What is the same for several targets, as an error in the
-// source is, is said once.
+// fail adds a failure. One that several targets share, such as an error in the source,
+// is listed once.
 func (o *Outcome) fail(t matrix.Target, err error) {
-	for _, known := range o.Failures {
-		if f := (*failure)(nil); errors.As(known, &f) && f.err.Error() == err.Error() {
+	for _, earlier := range o.Failures {
+		if f := (*failure)(nil); errors.As(earlier, &f) && f.err.Error() == err.Error() {
 			f.targets = append(f.targets, t.String())
 			return
 		}

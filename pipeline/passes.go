@@ -31,6 +31,7 @@ func (run *Run) Build(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	o := &Outcome{run: run}
 	start := run.cfg.Now()
 	jobs, err := run.runJobs(ctx, sessions)
@@ -39,6 +40,7 @@ func (run *Run) Build(ctx context.Context) (*Outcome, error) {
 	}
 	o.took = run.cfg.Now().Sub(start)
 	o.variations = pass.Variations(sessions[pass.A].Witness(), sessions[pass.B].Witness(), run.confine.Reasons())
+
 	for _, pair := range jobs {
 		o.judge(ctx, pair)
 	}
@@ -59,6 +61,7 @@ func (run *Run) open(ctx context.Context) (map[pass.Pass]pass.Session, error) {
 		run.passA = s
 	}
 	sessions[pass.A] = run.passA
+
 	if len(run.Plan.Hooks) > 0 {
 		select {
 		case <-time.After(hookPause):
@@ -66,29 +69,30 @@ func (run *Run) open(ctx context.Context) (map[pass.Pass]pass.Session, error) {
 			return sessions, context.Cause(ctx)
 		}
 	}
+
 	s, err := run.local.Open(ctx, pass.B)
 	if err != nil {
 		return sessions, err
 	}
 	sessions[pass.B] = s
-	// Its hooks may have made what those of pass A did not.
+	// The hooks of pass B may have made other files than those of pass A.
 	_, err = pass.Match(s.Tree(), run.Inputs.configDir(), run.Plan.Globs)
 	return sessions, passError(pass.B, err)
 }
 
-// job is a target in one pass, and what came of it.
+// job is the build of a target in one pass, and its result.
 type job struct {
 	target matrix.Target
 	pass   pass.Pass
-	of     []int // indices of Plan.Recipes
+	of     []int // indices in Plan.Recipes
 	result pass.Result
 	err    error
 }
 
-// pair is a target in both passes.
+// pair is the jobs of a target in both passes.
 type pair struct{ a, b *job }
 
-// pairs returns the work to do, a pair for each target.
+// pairs returns a pair of jobs for each target.
 func (p Plan) pairs() []pair {
 	var list []pair
 	for i, r := range p.Recipes {
@@ -110,6 +114,7 @@ func share(h host.Host, jobs int) (slots int, s pass.Share) {
 	// A compiler needs up to 0.7 GB for the largest packages (0.3 GB with the
 	// default GOGC), and each job runs some.
 	const process = 700 << 20
+
 	cpus := max(1, h.CPUs)
 	slots = max(1, min(cpus, jobs, int(h.Memory/(2*process))))
 	s.Processes = max(2, min((cpus+slots-1)/slots, int(h.Memory/int64(slots*process/2))))
@@ -125,21 +130,23 @@ func share(h host.Host, jobs int) (slots int, s pass.Share) {
 }
 
 // runJobs builds every target in both passes and returns the pairs. The error
-// is the context's; what else fails is in the jobs.
+// is the context's. Other failures are in the jobs.
 func (run *Run) runJobs(ctx context.Context, sessions map[pass.Pass]pass.Session) ([]pair, error) {
 	pairs := run.Plan.pairs()
 	slots, share := share(run.cfg.Host, 2*len(pairs))
 	run.cfg.Progress.Begin(2 * len(pairs))
 	defer run.cfg.Progress.End()
+
 	free := make(chan int, slots)
 	for i := range slots {
 		free <- i
 	}
+
 	var wait sync.WaitGroup
 	start := func(j *job, failed *atomic.Bool) {
 		slot := <-free
 		if ctx.Err() != nil || failed.Load() {
-			j.err = errSkipped // what fails in one pass is not tried in the other
+			j.err = errSkipped // a target that fails in one pass is not tried in the other
 			free <- slot
 			return
 		}
@@ -161,6 +168,7 @@ func (run *Run) runJobs(ctx context.Context, sessions map[pass.Pass]pass.Session
 			done(j.err)
 		})
 	}
+
 	for _, pair := range pairs {
 		// Pass B may run on fewer processors than there are, so it comes first:
 		// what runs last then has the whole machine.
@@ -175,7 +183,7 @@ func (run *Run) runJobs(ctx context.Context, sessions map[pass.Pass]pass.Session
 // errSkipped stands for a job that was not run because of another's failure.
 var errSkipped = errors.New("not built")
 
-// artifact returns the k-th binary, or none where the job failed.
+// artifact returns the k-th binary. It is empty if the job failed.
 func (j *job) artifact(k int) artifact.Artifact {
 	if k < len(j.result.Artifacts) {
 		return j.result.Artifacts[k]

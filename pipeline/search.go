@@ -7,47 +7,54 @@ import (
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
+// tryFunc builds something with the variations of these names, and returns its state.
+type tryFunc func(varied []string) (string, error)
+
 // search finds the variations that turn a, which pass A made, into b, which pass
-// B made with all of names. run tells what becomes of it with some of them, and
-// is trusted only as far as it gives a and b again. guess are those to try first.
-func search(a, b string, names, guess []string, run func([]string) (string, error)) *record.Bisection {
+// B made with all of names. It trusts try only as far as that gives a and b again.
+// It begins with the variations in guesses.
+func search(a, b string, names, guesses []string, try tryFunc) *record.Bisection {
 	r := &record.Bisection{}
 	fail := func(err error) *record.Bisection {
 		r.Reason = err.Error()
 		return r
 	}
-	got, err := run(nil)
+
+	// Without any variation it has to be what pass A made.
+	plain, err := try(nil)
 	if err != nil {
 		return fail(err)
 	}
-	if got != a {
+	if plain != a {
 		r.Itself = true
 		return r
 	}
-	var known []string // what is found, which makes of a what is now
-	now, settled := a, false
-	for now != b {
-		set, next, err := one(known, now, guess, run)
-		if err == nil && set == nil && !settled {
-			// Is it the variations at all?
-			var got string
-			if got, err = run(names); err == nil && got != b {
+
+	var found []string // the variations that turn a into state
+	state, explained := a, false
+	for state != b {
+		set, next, err := findSingle(found, state, guesses, try)
+		if err == nil && set == nil && !explained {
+			// With all variations it has to be what pass B made.
+			var varied string
+			if varied, err = try(names); err == nil && varied != b {
 				r.Itself = true
 				return r
 			}
-			settled = err == nil
+			explained = err == nil
 		}
 		if err == nil && set == nil {
-			set, next, err = least(known, now, without(names, known), run)
+			set, next, err = findSmallest(found, state, without(names, found), try)
 		}
 		if err != nil {
 			return fail(err)
 		}
+
 		r.Variations = append(r.Variations, set)
-		known = slices.Concat(known, set)
-		guess = without(guess, set)
-		now = next
-		if len(known) == len(names) && now != b {
+		found = slices.Concat(found, set)
+		guesses = without(guesses, set)
+		state = next
+		if len(found) == len(names) && state != b {
 			r.Itself = true // all are varied, and it is not what pass B made
 			return r
 		}
@@ -55,37 +62,39 @@ func search(a, b string, names, guess []string, run func([]string) (string, erro
 	return r
 }
 
-// one finds one of guess that by itself changes now, which known makes.
-func one(known []string, now string, guess []string, run func([]string) (string, error)) (set []string, next string, err error) {
-	for _, g := range guess {
-		if next, err = run(slices.Concat(known, []string{g})); err != nil || next != now {
+// findSingle finds one of guesses that changes the state by itself. The variations
+// found so far lead to that state.
+func findSingle(found []string, state string, guesses []string, try tryFunc) (set []string, next string, err error) {
+	for _, g := range guesses {
+		if next, err = try(slices.Concat(found, []string{g})); err != nil || next != state {
 			return []string{g}, next, err
 		}
 	}
 	return nil, "", nil
 }
 
-// least finds a smallest set of rest that changes now, which known makes and which
-// all of rest change. It looks for the first of rest that is needed with those
-// before it, and then for what it needs of these.
-func least(known []string, now string, rest []string, run func([]string) (string, error)) (set []string, next string, err error) {
+// findSmallest finds a smallest set of rest that changes the state, given that all of
+// rest change it. The variations found so far lead to that state. It looks for the first
+// of rest that is needed with those before it, and then for what that needs of these.
+func findSmallest(found []string, state string, rest []string, try tryFunc) (set []string, next string, err error) {
 	for {
-		next, err := run(slices.Concat(known, set))
-		if err != nil || len(set) > 0 && next != now {
+		next, err := try(slices.Concat(found, set))
+		if err != nil || len(set) > 0 && next != state {
 			slices.Reverse(set)
 			return set, next, err
 		}
 		if len(rest) == 0 {
 			return nil, "", errors.New("the same build does not always give the same")
 		}
+
 		low, high := 0, len(rest) // the first low ones do not change it, the first high ones do
 		for high-low > 1 {
 			mid := (low + high) / 2
-			got, err := run(slices.Concat(known, set, rest[:mid]))
+			got, err := try(slices.Concat(found, set, rest[:mid]))
 			if err != nil {
 				return nil, "", err
 			}
-			if got == now {
+			if got == state {
 				low = mid
 			} else {
 				high = mid

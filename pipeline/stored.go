@@ -11,14 +11,15 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
-// verified reads stored bytes and fails at their end if they are not those that
-// were compared.
+// verified reads stored bytes. It fails at their end if they are not the bytes that were
+// compared.
 type verified struct {
 	a artifact.Artifact
 	f *os.File
 	h *artifact.Hasher
 }
 
+// openVerified opens a stored artifact.
 func openVerified(s *artifact.Store, a artifact.Artifact) (*verified, error) {
 	f, err := s.Open(a.Digest)
 	if err != nil {
@@ -38,8 +39,8 @@ func (v *verified) Read(p []byte) (int, error) {
 
 func (v *verified) Close() error { return v.f.Close() }
 
-// copyOut copies a stored artifact to file and insists that the bytes are
-// still those that were compared.
+// copyOut copies a stored artifact to file. It fails if the bytes are not those that were
+// compared.
 func (o *Outcome) copyOut(a artifact.Artifact, file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
@@ -49,10 +50,12 @@ func (o *Outcome) copyOut(a artifact.Artifact, file string) error {
 		return err
 	}
 	defer in.Close()
+
 	mode := fs.FileMode(0o644)
 	if a.Executable {
 		mode = 0o755
 	}
+
 	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
