@@ -14,32 +14,32 @@ import (
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// Contents is what a signed dist holds, all of it, or what was rejected.
+// Contents is all that a signed dist holds, or what dist.rejected holds.
 type Contents struct {
-	// Files are the digests of all files but bundles, by their paths below dist: the
-	// record, its artifacts, and what the layout of its images consists of. Of what was
-	// rejected they are the record and what the passes built.
+	// Files are the digests of all files except bundles, by their paths below dist: the
+	// record, its artifacts, and the layout of its images. In dist.rejected they are the
+	// record and what the passes built.
 	Files map[string]artifact.Digest
-	// Executable tells which of them may have a mode that lets them be executed.
+	// Executable reports which of them may have an executable mode.
 	Executable map[string]bool
-	// Largest is the size in bytes of the largest file, as far as the record states
-	// sizes: of all but the configurations of images, which are small, and what was
-	// rejected.
+	// Largest is the size in bytes of the largest file whose size the record states. It
+	// states no sizes of the configurations of images, which are small, and of rejected
+	// files.
 	Largest int64
-	// Bundles say what each bundle that a release has is about, by its path.
+	// Bundles are the bundles of a release, by their paths.
 	Bundles map[string]BundleOf
 }
 
-// BundleOf says what is in a bundle of a release.
+// BundleOf says what a bundle of a release is about.
 type BundleOf struct {
 	// PredicateType is that of the statement, empty for a file's signature.
 	PredicateType string
-	// Subject is one of what it is about.
+	// Subject is the digest of one of its subjects.
 	Subject artifact.Digest
 }
 
-// ContentsOf derives what the dist of a record holds. Neither the record nor what is
-// derived from it is worth more than the signature of the record.
+// ContentsOf derives the contents of a dist from its record. They deserve as much trust as
+// the signature of the record does.
 func ContentsOf(rec *record.Record) (*Contents, error) {
 	encoded, err := rec.Encode()
 	if err != nil {
@@ -48,6 +48,7 @@ func ContentsOf(rec *record.Record) (*Contents, error) {
 	if rec.Verdict.Pass() && len(rec.Artifacts) == 0 {
 		return nil, errors.New("the record has no artifacts: there is no release in this folder")
 	}
+
 	c := &Contents{Files: map[string]artifact.Digest{}, Bundles: map[string]BundleOf{}, Executable: map[string]bool{}}
 	sign := func(name, predicateType string, subject artifact.Digest) {
 		c.Bundles[name+BundleSuffix] = BundleOf{predicateType, subject}
@@ -67,7 +68,7 @@ func ContentsOf(rec *record.Record) (*Contents, error) {
 		if a.Kind == artifact.Checksums {
 			sign(a.Name, "", a.Digest)
 		}
-		// The first will do: these two are about every artifact.
+		// These two are about every artifact, so the first one is enough.
 		if _, ok := c.Bundles[base+".provenance"+BundleSuffix]; !ok {
 			sign(base+".provenance", slsa.ProvenanceType, a.Digest)
 			sign(base+".double-build", slsa.TestResultType, a.Digest)
@@ -88,6 +89,7 @@ func ContentsOf(rec *record.Record) (*Contents, error) {
 			sign(base+".double-build", slsa.TestResultType, test.Subjects[0].Digest)
 		}
 	}
+
 	if len(rec.Images) == 0 {
 		return c, nil
 	}
@@ -99,6 +101,7 @@ func ContentsOf(rec *record.Record) (*Contents, error) {
 		c.Files[path.Join(ImagesName, name)] = artifact.Of(data)
 		c.Largest = max(c.Largest, int64(len(data)))
 	}
+
 	for _, img := range rec.Images {
 		blobs := []artifact.Digest{img.Digest}
 		c.Largest = max(c.Largest, img.Size)
@@ -120,7 +123,7 @@ func ContentsOf(rec *record.Record) (*Contents, error) {
 	return c, nil
 }
 
-// rejected adds what the passes built and was kept.
+// rejected adds the files in which dist.rejected keeps what the passes built.
 func (c *Contents) rejected(rec *record.Record) {
 	add := func(name string, d artifact.Digest) {
 		if d != "" {
@@ -139,7 +142,7 @@ func (c *Contents) rejected(rec *record.Record) {
 	}
 }
 
-// Folders are the paths of all folders that hold files or bundles, sorted.
+// Folders returns the paths of all folders that hold files or bundles, sorted.
 func (c *Contents) Folders() []string {
 	var list []string
 	add := func(name string) {
@@ -153,6 +156,7 @@ func (c *Contents) Folders() []string {
 	for name := range c.Bundles {
 		add(name)
 	}
+
 	slices.Sort(list)
 	return slices.Compact(list)
 }

@@ -24,27 +24,24 @@ const RecordName = "release.json"
 // ImagesName is the name of the folder with OCI images in dist.
 const ImagesName = "oci"
 
-// Rejected is where the two builds are kept when they differ.
+// Rejected returns the folder where the two builds are kept if they differ.
 func (run *Run) Rejected() string { return output.Rejected(run.cfg.Out) }
 
-// Package says what is made of the binaries, beside their checksums and the
-// record.
+// Package says what is made of the binaries, in addition to checksums and the record.
 type Package struct {
 	// Archives asks for archives, and for a list of what each binary is made of.
 	Archives bool
-	// Signer signs what is known of the release, or of why there is none; nil
+	// Signer signs the statements about the release, or about why there is none. Nil
 	// leaves it unsigned.
 	Signer Signer
 	// Run is what the provenance says about who ran the build.
 	Run slsa.Run
 }
 
-// Write writes what was built: binaries and what pkg asks for, with checksums
-// and the record. All of it goes to a folder beside dist
-// first, which takes dist's place by one rename when it is complete. If not
-// everything was reproduced, both builds go to dist.rejected instead, dist
-// stays as it was, and the error is that of [Outcome.Err]. Without a record
-// nothing was written.
+// Write writes the binaries and what pkg asks for, with checksums and the record. It fills
+// a folder beside dist, which takes dist's place by one rename when it is complete. If not
+// everything was reproduced, both builds go to dist.rejected instead, dist stays as it was,
+// and the error is that of [Outcome.Err]. If the record is nil, nothing was written.
 func (o *Outcome) Write(ctx context.Context, pkg Package) (*record.Record, error) {
 	rec := o.record()
 	if err := o.write(ctx, rec, pkg); err != nil {
@@ -54,20 +51,24 @@ func (o *Outcome) Write(ctx context.Context, pkg Package) (*record.Record, error
 	return rec, o.Err()
 }
 
+// write fills the staging folder, and exchanges it with dist or dist.rejected.
 func (o *Outcome) write(ctx context.Context, rec *record.Record, pkg Package) error {
 	run := o.run
 	if run.out == nil {
 		return errors.New("the output folder was not reserved")
 	}
+
 	staging, dest := run.out.Staging, run.cfg.Out
 	fill := func() error { return o.writeDist(ctx, staging, rec, pkg.Archives) }
 	if o.Err() != nil {
 		dest, fill = run.Rejected(), func() error { return o.writeRejected(staging) }
 	}
+
 	run.cfg.Progress.Stage("write " + filepath.Base(dest))
 	if err := fill(); err != nil {
 		return err
 	}
+
 	rec.Varying.Finished = run.cfg.Now().UTC()
 	data, err := rec.Encode()
 	if err != nil {
@@ -76,6 +77,7 @@ func (o *Outcome) write(ctx context.Context, rec *record.Record, pkg Package) er
 	if err := os.WriteFile(filepath.Join(staging, RecordName), data, 0o644); err != nil {
 		return err
 	}
+
 	signErr := o.sign(ctx, staging, rec, data, pkg)
 	if o.Err() == nil && signErr != nil {
 		return signErr
@@ -83,17 +85,18 @@ func (o *Outcome) write(ctx context.Context, rec *record.Record, pkg Package) er
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
+
 	if err := run.out.Replace(ctx, dest); err != nil {
 		return err
 	}
 	if o.Err() != nil {
-		return signErr // the two builds are kept all the same
+		return signErr // the two builds are kept even if they could not be signed
 	}
-	// What was rejected before is of no interest any more.
+	// An earlier rejected build is out of date now.
 	return run.out.Remove(ctx, run.Rejected())
 }
 
-// record gathers what is known, without the artifacts of dist.
+// record returns the record of the run, without the artifacts of dist.
 func (o *Outcome) record() *record.Record {
 	run := o.run
 	src := record.Source{
@@ -112,6 +115,7 @@ func (o *Outcome) record() *record.Record {
 			Confinement: run.confine, Variations: o.variations, Started: run.started.UTC(), Jobs: o.jobs,
 		},
 	}
+
 	if len(run.Plan.LeftOut) > 0 {
 		rec.Partial = &record.Partial{LeftOut: run.Plan.LeftOut}
 	}
@@ -131,6 +135,8 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record,
 		}
 		rec.Artifacts = append(rec.Artifacts, a)
 	}
+
+	// Checksums are of the files that are published: archives, if there are some.
 	listed := rec.Artifacts
 	if archives {
 		made, err := o.writeArchives(ctx, dir)
@@ -147,6 +153,7 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record,
 			return err
 		}
 	}
+
 	name := run.Inputs.Release.Checksum.File
 	sums, err := o.create(dir, name, artifact.Checksums, func(w io.Writer) error { return archive.Sums(w, listed) })
 	if err != nil {
@@ -157,10 +164,10 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record,
 	return nil
 }
 
-// binaryPath is where a binary lies below dist.
+// binaryPath returns the path of a binary below dist.
 func binaryPath(b record.Binary) string { return path.Join("bin", b.Target.Slug(), b.Name) }
 
-// create writes a file of dist and hashes it on the way.
+// create writes a file of dist and hashes it while it is written.
 func (o *Outcome) create(dir, name string, kind artifact.Kind, write func(io.Writer) error) (artifact.Artifact, error) {
 	file := filepath.Join(dir, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {

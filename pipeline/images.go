@@ -18,8 +18,7 @@ import (
 // maxZoneinfo bounds the time zones that come with Go, in bytes: they are less than 1 MB.
 const maxZoneinfo = 16 << 20
 
-// writeImages makes the images of pass A in dir, and those of pass B to compare
-// them with.
+// writeImages makes the images of pass A in dir, and compares them with those of pass B.
 func (o *Outcome) writeImages(ctx context.Context, dir string, rec *record.Record) error {
 	run := o.run
 	if len(run.Plan.Images) == 0 {
@@ -34,8 +33,9 @@ func (o *Outcome) writeImages(ctx context.Context, dir string, rec *record.Recor
 	if rec.Images, err = oci.Write(ctx, dir, in); err != nil {
 		return err
 	}
+
+	// The order in which things are given and done must not matter either.
 	in.Binaries = o.imageBinaries(pass.B)
-	// Nor may it matter in which order things are given, or done.
 	slices.Reverse(in.Binaries)
 	in.Jobs = 1
 	again, err := oci.Digests(ctx, in)
@@ -45,13 +45,14 @@ func (o *Outcome) writeImages(ctx context.Context, dir string, rec *record.Recor
 	if d := oci.Compare(rec.Images, again); len(d) > 0 {
 		return fmt.Errorf("images: those of pass A and of pass B differ:\n%s", strings.Join(d, "\n"))
 	}
+
 	for _, base := range slices.Sorted(maps.Keys(run.Inputs.Bases)) {
 		rec.Bases = append(rec.Bases, image.Base{Reference: base, Digest: run.Inputs.Bases[base].Digest})
 	}
 	return nil
 }
 
-// imageBinaries are what a pass made.
+// imageBinaries returns the binaries of a pass.
 func (o *Outcome) imageBinaries(p pass.Pass) []oci.Binary {
 	var list []oci.Binary
 	for _, b := range o.Binaries {
@@ -64,12 +65,12 @@ func (o *Outcome) imageBinaries(p pass.Pass) []oci.Binary {
 	return list
 }
 
-// stored is the content of what is in the store.
+// stored returns the content of a file in the store.
 func (o *Outcome) stored(d artifact.Digest, size int64) oci.Content {
 	return oci.Content{Digest: d, Size: size, Open: func() (oci.Reader, error) { return o.run.store.Open(d) }}
 }
 
-// imageInput gathers what goes into images beside the binaries.
+// imageInput returns what goes into images beside the binaries.
 func (o *Outcome) imageInput() (oci.Input, error) {
 	run := o.run
 	in := oci.Input{
@@ -77,6 +78,7 @@ func (o *Outcome) imageInput() (oci.Input, error) {
 		Title: run.Inputs.Release.Project, Revision: run.Plan.Vars.Commit, Version: run.Plan.Vars.Version,
 		Created: run.Inputs.Time, Jobs: max(1, run.cfg.CPUs),
 	}
+
 	zones := false
 	for _, img := range run.Plan.Images {
 		zones = zones || img.Timezones

@@ -21,17 +21,19 @@ import (
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// Bounds of what is read to see whether twice has written it, in bytes.
+// Bounds of the files that are read to see whether twice has written them, in bytes.
 const (
-	maxWritten = 4 << 30  // of what the record states no size
+	maxWritten = 4 << 30  // of a file whose size is not in the record
 	maxBundle  = 16 << 20 // of a bundle
 )
 
+// moveAway is the remedy for a folder that must not be deleted.
 const moveAway = "move it away, or name another folder with --out"
 
-// written returns an error unless twice may delete dir: it is not there, or empty, or
-// each file in it has the bytes that follow from the record in it. Files may be missing.
-func written(ctx context.Context, dir string) error {
+// checkReplaceable returns an error unless twice may delete dir. It may delete a folder that
+// is not there or empty, and one in which each file has the bytes that follow from its
+// record. Files may be missing.
+func checkReplaceable(ctx context.Context, dir string) error {
 	info, err := os.Lstat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -39,10 +41,11 @@ func written(ctx context.Context, dir string) error {
 	case err != nil:
 		return err
 	case info.Mode()&fs.ModeSymlink != 0:
-		return foreign("%s is a symbolic link, which would be replaced, and not what it leads to", dir)
+		return errNotOurs("%s is a symbolic link, which would be replaced, and not what it leads to", dir)
 	case !info.IsDir():
-		return foreign("%s is no folder", dir)
+		return errNotOurs("%s is no folder", dir)
 	}
+
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
@@ -51,7 +54,7 @@ func written(ctx context.Context, dir string) error {
 	if empty, err := isEmpty(root); err != nil || empty {
 		return err
 	}
-	o, err := openOwn(dir, root)
+	d, err := openOldDist(dir, root)
 	if err != nil {
 		return err
 	}
@@ -59,13 +62,13 @@ func written(ctx context.Context, dir string) error {
 		if err = errors.Join(err, context.Cause(ctx)); err != nil {
 			return err
 		}
-		return o.check(ctx, name, e)
+		return d.checkEntry(ctx, name, e)
 	})
 }
 
-// checkOut returns an error for a path that a folder of ours never has, whether or not
-// there is something.
-func checkOut(dir string) error {
+// refuseGitFolder returns an error if dir is in a folder of git or would be one, whether or
+// not it exists.
+func refuseGitFolder(dir string) error {
 	real, err := filepath.EvalSymlinks(filepath.Dir(dir))
 	if err != nil {
 		return nil // told when it is opened
@@ -78,11 +81,12 @@ func checkOut(dir string) error {
 	return nil
 }
 
-// foreign is an error of what must not be deleted.
-func foreign(format string, args ...any) error {
+// errNotOurs is an error about something that must not be deleted.
+func errNotOurs(format string, args ...any) error {
 	return fault.Usage(fmt.Errorf(format, args...), moveAway)
 }
 
+// isEmpty reports whether a folder is empty.
 func isEmpty(root *os.Root) (bool, error) {
 	f, err := root.Open(".")
 	if err != nil {
@@ -96,31 +100,31 @@ func isEmpty(root *os.Root) (bool, error) {
 	return false, err
 }
 
-// own is a folder with a record of ours.
-type own struct {
+// oldDist is a folder with a record that twice has written.
+type oldDist struct {
 	dir      string
 	root     *os.Root
 	rec      *record.Record
 	contents *Contents
 	folders  []string
-	// key is what the bundles call the key that signed them, from the first of them on.
+	// key is the name of the key in the first bundle. The other bundles have to name it too.
 	key *string
 }
 
-// openOwn reads the record. It says of itself that it is ours, and twice writes nothing
-// in two ways: so one that was edited is found by its form, its bundle, or by the files
-// of which it says something else.
-func openOwn(dir string, root *os.Root) (*own, error) {
+// openOldDist reads the record. Twice encodes a record in one way only, so an edited one
+// shows by its form, by its bundle, or by the files about which it says something else.
+func openOldDist(dir string, root *os.Root) (*oldDist, error) {
 	data, err := artifact.ReadRegular(root, RecordName, record.MaxSize)
 	if err != nil {
-		return nil, foreign("%s was not written by twice: it has no %s", dir, RecordName)
+		return nil, errNotOurs("%s was not written by twice: it has no %s", dir, RecordName)
 	}
-	var any struct {
+	var header struct {
 		Schema string `json:"schema"`
 	}
-	if err := json.Unmarshal(data, &any); err != nil || !strings.HasPrefix(any.Schema, "twice.release/") {
-		return nil, foreign("%s was not written by twice: its %s is another's", dir, RecordName)
+	if err := json.Unmarshal(data, &header); err != nil || !strings.HasPrefix(header.Schema, "twice.release/") {
+		return nil, errNotOurs("%s was not written by twice: its %s is another's", dir, RecordName)
 	}
+
 	rec, err := record.Decode(data)
 	var contents *Contents
 	if err == nil {
@@ -130,47 +134,48 @@ func openOwn(dir string, root *os.Root) (*own, error) {
 		return nil, fault.Usage(fmt.Errorf("%s cannot be replaced: its %s was edited, or written by another version of twice: %w", dir, RecordName, err),
 			moveAway+"; what this version writes is replaced without a question")
 	}
-	return &own{dir: dir, root: root, rec: rec, contents: contents, folders: contents.Folders()}, nil
+	return &oldDist{dir: dir, root: root, rec: rec, contents: contents, folders: contents.Folders()}, nil
 }
 
-// check returns an error unless twice has written a file or folder.
-func (o *own) check(ctx context.Context, name string, e fs.DirEntry) error {
-	digest, isFile := o.contents.Files[name]
-	about, isBundle := o.contents.Bundles[name]
+// checkEntry returns an error unless twice has written a file or folder.
+func (d *oldDist) checkEntry(ctx context.Context, name string, e fs.DirEntry) error {
+	digest, isFile := d.contents.Files[name]
+	about, isBundle := d.contents.Bundles[name]
 	var err error
 	switch {
-	case e.IsDir() && (name == "." || slices.Contains(o.folders, name)):
+	case e.IsDir() && (name == "." || slices.Contains(d.folders, name)):
 		return nil
 	case !e.Type().IsRegular() || !isFile && !isBundle:
-		return foreign("%s holds %s, which twice did not write", o.dir, name)
+		return errNotOurs("%s holds %s, which twice did not write", d.dir, name)
 	case isFile:
-		err = o.file(ctx, name, digest)
+		err = d.checkFile(ctx, name, digest)
 	default:
-		err = o.bundle(name, about)
+		err = d.checkBundle(name, about)
 	}
+
 	if err == nil || context.Cause(ctx) != nil {
 		return err
 	}
-	return foreign("%s holds %s, which is not as twice has written it: %w", o.dir, name, err)
+	return errNotOurs("%s holds %s, which is not as twice has written it: %w", d.dir, name, err)
 }
 
-// file returns an error unless a file has the bytes of which the record speaks.
-func (o *own) file(ctx context.Context, name string, want artifact.Digest) error {
-	limit := max(o.contents.Largest, maxBundle)
-	if !o.rec.Verdict.Pass() {
+// checkFile returns an error unless a file has the digest in the record.
+func (d *oldDist) checkFile(ctx context.Context, name string, want artifact.Digest) error {
+	limit := max(d.contents.Largest, maxBundle)
+	if !d.rec.Verdict.Pass() {
 		limit = maxWritten
 	}
-	got, err := artifact.DigestRegular(ctx, o.root, name, limit)
+	got, err := artifact.DigestRegular(ctx, d.root, name, limit)
 	if err == nil && got != want {
 		err = fmt.Errorf("it is %s, and was %s", got.Short(), want.Short())
 	}
 	return err
 }
 
-// bundle returns an error unless a bundle is the one that its name says, signed with the
-// key of the others. Whether the signature is good is nothing that this depends on.
-func (o *own) bundle(name string, want BundleOf) error {
-	data, err := artifact.ReadRegular(o.root, name, maxBundle)
+// checkBundle returns an error unless a bundle is about what its name says, and names the
+// key of the other bundles. It does not verify the signature.
+func (d *oldDist) checkBundle(name string, want BundleOf) error {
+	data, err := artifact.ReadRegular(d.root, name, maxBundle)
 	if err != nil {
 		return err
 	}
@@ -192,15 +197,18 @@ func (o *own) bundle(name string, want BundleOf) error {
 	if err := json.Unmarshal(data, &b); err != nil {
 		return errors.New("it is no bundle")
 	}
-	if o.key == nil {
-		o.key = &b.Material.Key.Hint
+
+	// Whoever signed this release signed all of it.
+	if d.key == nil {
+		d.key = &b.Material.Key.Hint
 	}
-	if *o.key != b.Material.Key.Hint {
+	if *d.key != b.Material.Key.Hint {
 		return errors.New("another key has signed it than the other bundles")
 	}
 	if want.PredicateType == "" {
-		return o.signature(strings.TrimSuffix(name, BundleSuffix), b.Message.Digest.Digest)
+		return d.checkSignedDigest(strings.TrimSuffix(name, BundleSuffix), b.Message.Digest.Digest)
 	}
+
 	s, err := intoto.Decode(b.Envelope.Payload)
 	if err != nil {
 		return err
@@ -209,18 +217,19 @@ func (o *own) bundle(name string, want BundleOf) error {
 	if s.PredicateType != want.PredicateType || !s.Has(want.Subject) || ofRun && !slsa.IsOurs(s) {
 		return errors.New("it is about something else")
 	}
-	return slsa.Matches(s, o.rec)
+	return slsa.Matches(s, d.rec)
 }
 
-// signature returns an error unless the digest is one of the bytes that a file had.
-func (o *own) signature(name string, digest []byte) error {
+// checkSignedDigest returns an error unless a digest is that of the file of that name as the
+// record has it.
+func (d *oldDist) checkSignedDigest(name string, digest []byte) error {
 	if len(digest) == sha256.Size {
-		if artifact.Digest(fmt.Sprintf("sha256:%x", digest)) == o.contents.Files[name] {
+		if artifact.Digest(fmt.Sprintf("sha256:%x", digest)) == d.contents.Files[name] {
 			return nil
 		}
-	} else if data, err := artifact.ReadRegular(o.root, name, max(o.contents.Largest, maxBundle)); err == nil {
+	} else if data, err := artifact.ReadRegular(d.root, name, max(d.contents.Largest, maxBundle)); err == nil {
 		sha384, sha512 := sha512.Sum384(data), sha512.Sum512(data)
-		if artifact.Of(data) == o.contents.Files[name] && (string(digest) == string(sha384[:]) || string(digest) == string(sha512[:])) {
+		if artifact.Of(data) == d.contents.Files[name] && (string(digest) == string(sha384[:]) || string(digest) == string(sha512[:])) {
 			return nil
 		}
 	}

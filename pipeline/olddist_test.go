@@ -224,7 +224,7 @@ func TestWritten(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "dist")
 			lay(t, dir, c.base)
 			lay(t, dir, c.change)
-			err := written(t.Context(), dir)
+			err := checkReplaceable(t.Context(), dir)
 			if c.said == "" && err != nil || c.said != "" && (err == nil || !strings.Contains(err.Error(), c.said) || fault.KindOf(err) != fault.KindUsage || !strings.HasPrefix(fault.RemedyOf(err), "move it away, or name another folder")) {
 				t.Errorf("got %v, want %q", err, c.said)
 			}
@@ -237,7 +237,7 @@ func TestWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{file: "is no folder", link: "is a symbolic link", filepath.Join(dir, "nothing"): ""} {
-		if err := written(t.Context(), name); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		if err := checkReplaceable(t.Context(), name); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", name, err, want)
 		}
 	}
@@ -246,7 +246,7 @@ func TestWritten(t *testing.T) {
 	lay(t, filepath.Join(dir, "dist"), good)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
-	if err := written(ctx, filepath.Join(dir, "dist")); err == nil || err.Error() != "enough" || fault.KindOf(err) != fault.KindOutside {
+	if err := checkReplaceable(ctx, filepath.Join(dir, "dist")); err == nil || err.Error() != "enough" || fault.KindOf(err) != fault.KindOutside {
 		t.Errorf("interrupted: %v", err)
 	}
 }
@@ -298,14 +298,14 @@ func TestCheckOut(t *testing.T) {
 		".git": false, ".git/dist": false, ".git/x/dist": false, "link/dist": false, ".GIT": false,
 		"dist": true, ".gitea": true, "x.git": true, "nowhere/dist": true,
 	} {
-		err := checkOut(filepath.Join(dir, filepath.FromSlash(name)))
+		err := refuseGitFolder(filepath.Join(dir, filepath.FromSlash(name)))
 		if (err == nil) != want || err != nil && (fault.KindOf(err) != fault.KindUsage || !strings.HasSuffix(err.Error(), " is in a folder of git")) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	// What is there and is not ours is refused without reading all of it.
 	for _, name := range []string{"/", dir, "/proc"} {
-		if o, err := output.Open(t.Context(), name, written); err == nil || fault.KindOf(err) != fault.KindUsage {
+		if o, err := output.Open(t.Context(), name, checkReplaceable); err == nil || fault.KindOf(err) != fault.KindUsage {
 			t.Errorf("%s: %v", name, err)
 			if err == nil {
 				o.Close()

@@ -71,7 +71,7 @@ type Config struct {
 	HookLog io.Writer
 }
 
-// waits says that another process obtains the same toolchain.
+// waits tells the user that another process obtains the same toolchain.
 func (cfg Config) waits(process int) {
 	who := ""
 	if process > 0 {

@@ -9,7 +9,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/pass"
 )
 
-// writeRejected keeps whatever the passes built, apart.
+// writeRejected writes the binaries of both passes, and the files that differ, to dir.
 func (o *Outcome) writeRejected(dir string) error {
 	for _, b := range o.Binaries {
 		for pass, d := range map[pass.Pass]artifact.Digest{pass.A: b.A, pass.B: b.B} {
@@ -38,12 +38,12 @@ func (o *Outcome) writeRejected(dir string) error {
 	return nil
 }
 
-// rejectedBinary and rejectedFile are where what a pass built lies below what was
-// rejected.
+// rejectedBinary returns the path of a pass's binary below dist.rejected.
 func rejectedBinary(pass pass.Pass, t matrix.Target, name string) string {
 	return path.Join(string(pass), t.Slug(), name)
 }
 
+// rejectedFile returns the path of a pass's file below dist.rejected.
 func rejectedFile(pass pass.Pass, name string) string {
 	return path.Join(string(pass), "files", name)
 }

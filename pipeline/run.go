@@ -125,10 +125,10 @@ func Prepare(ctx context.Context, cfg Config) (_ *Run, err error) {
 
 // reserve locks the folder to write, unless it must not be replaced.
 func reserve(ctx context.Context, dir string) (*output.Output, error) {
-	if err := checkOut(dir); err != nil {
+	if err := refuseGitFolder(dir); err != nil {
 		return nil, err
 	}
-	return output.Open(ctx, dir, written)
+	return output.Open(ctx, dir, checkReplaceable)
 }
 
 // newExecutor finds out what this system can confine and prepares the passes.

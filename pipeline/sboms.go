@@ -12,7 +12,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
-// sbomForms are the formats of the lists of what a binary is made of.
+// sbomForms are the formats of a list of components.
 var sbomForms = []struct {
 	suffix, predicateType string
 	encode                func(*sbom.Document) ([]byte, error)
@@ -21,12 +21,12 @@ var sbomForms = []struct {
 	{".spdx.json", sbom.SPDXPredicateType, (*sbom.Document).SPDX},
 }
 
-// sbomPath is where such a list lies below dist.
+// sbomPath returns the path of a list of components below dist.
 func sbomPath(b record.Binary, suffix string) string {
 	return path.Join("sbom", b.Target.Slug(), b.Name+suffix)
 }
 
-// writeSBOMs lists what each binary is made of, in its own words.
+// writeSBOMs writes the lists of components of each binary, from its own build information.
 func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifact, error) {
 	var made []artifact.Artifact
 	for _, b := range o.Binaries {
@@ -41,6 +41,7 @@ func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifa
 		if err != nil {
 			return nil, fmt.Errorf("components of %s: %w", binaryPath(b), err)
 		}
+
 		for _, form := range sbomForms {
 			a, err := o.create(dir, sbomPath(b, form.suffix), artifact.SBOM, func(w io.Writer) error {
 				data, err := form.encode(doc)
@@ -59,6 +60,7 @@ func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifa
 	return made, nil
 }
 
+// sbom reads the components of a binary.
 func (o *Outcome) sbom(b record.Binary) (*sbom.Document, error) {
 	f, err := o.run.store.Open(b.A)
 	if err != nil {

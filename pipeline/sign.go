@@ -36,8 +36,7 @@ const BundleSuffix = ".sigstore.json"
 // for its servers.
 const signers = 4
 
-// sign signs what there is to say about the files in dir, which rec and its
-// encoding describe.
+// sign signs the statements about the files in dir, the record, and the checksums.
 func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, encoded []byte, pkg Package) error {
 	if pkg.Signer == nil || o.Err() != nil && !errors.Is(o.Err(), ErrDiffers) {
 		return nil
@@ -47,6 +46,7 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 	if err != nil {
 		return err
 	}
+
 	files := map[string][]byte{RecordName: encoded}
 	for _, a := range rec.Artifacts {
 		if a.Kind == artifact.Checksums {
@@ -55,6 +55,8 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 			}
 		}
 	}
+
+	// Each bundle is written when it is there.
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(signers)
 	save := func(name string, sign func() ([]byte, error)) {
@@ -79,7 +81,7 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 	return g.Wait()
 }
 
-// statements are what is said about a release, by the names of their bundles.
+// statements returns the statements about a release, by the names of their bundles.
 func (o *Outcome) statements(dir string, rec *record.Record, run slsa.Run) (map[string]intoto.Statement, error) {
 	base := rec.Project + "_" + rec.Version
 	list := map[string]intoto.Statement{}
@@ -93,12 +95,13 @@ func (o *Outcome) statements(dir string, rec *record.Record, run slsa.Run) (map[
 	if list[base+".provenance"], err = slsa.NewProvenance(rec, run); err != nil {
 		return nil, err
 	}
+
 	for _, b := range o.Binaries {
 		for _, form := range sbomForms {
 			name := sbomPath(b, form.suffix)
 			i := slices.IndexFunc(rec.Artifacts, func(a artifact.Artifact) bool { return a.Name == name })
 			if i < 0 {
-				continue // told when the lists were written
+				continue // reported when the lists were written
 			}
 			doc, err := artifact.ReadNamed(filepath.Join(dir, filepath.FromSlash(name)), rec.Artifacts[i].Size)
 			if err != nil {
@@ -110,22 +113,23 @@ func (o *Outcome) statements(dir string, rec *record.Record, run slsa.Run) (map[
 			}
 		}
 	}
+
 	for _, s := range imageSubjects(rec) {
 		list[imageBundle(s.Digest)] = intoto.Statement{Subjects: []intoto.Subject{s}, PredicateType: ImageSignature, Predicate: json.RawMessage("{}")}
 	}
 	return list, nil
 }
 
-// ImageSignature is the type of a statement that says no more than that its
-// subject is signed: what cosign verify looks for
+// ImageSignature is the type of a statement that says only that its subject is signed.
+// cosign verify looks for it
 // (https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md).
 const ImageSignature = "https://sigstore.dev/cosign/sign/v1"
 
-// imageBundle is where the signature of an image, or of its manifest for one
-// platform, lies below dist, without the suffix.
+// imageBundle returns the path below dist of the signature of an image, or of its manifest
+// for one platform, without the suffix.
 func imageBundle(d artifact.Digest) string { return "oci-signatures/sha256-" + d.Hex() }
 
-// imageSubjects are the images and their manifests.
+// imageSubjects returns the images and their manifests.
 func imageSubjects(rec *record.Record) []intoto.Subject {
 	var list []intoto.Subject
 	for _, img := range rec.Images {
@@ -137,8 +141,8 @@ func imageSubjects(rec *record.Record) []intoto.Subject {
 	return list
 }
 
-// holders are the images and manifests that hold a binary, so that its list of
-// components is found by whoever has one of these.
+// holders returns the images and manifests that hold a binary. They are subjects of its
+// list of components, so that the list is found for an image too.
 func holders(rec *record.Record, b record.Binary) []intoto.Subject {
 	var list []intoto.Subject
 	for _, img := range rec.Images {
