@@ -16,9 +16,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// Bounds of a search for the variations that matter. A single one of 22 is found
-// in 8 trials: one without any, one with all, five that halve them, and one with
-// the one alone. Trials that several searches need are made once.
+// Bounds of a search for the variations that matter. It takes 8 trials to find a single
+// variation of 22: one without any, one with all, five that halve them, and one with that
+// variation alone. A trial that several searches need is made once.
 const (
 	maxTrials   = 12 // of one search
 	maxSearches = 8
@@ -102,7 +102,7 @@ func (o *Outcome) Bisect(ctx context.Context) error {
 // items returns what differs, one of each kind.
 func (o *Outcome) items() []item {
 	var list []item
-	seen := map[string]bool{}
+	listed := map[string]bool{}
 	guessed := func(caused func(a, b string) bool) (names []string) {
 		for _, v := range o.variations {
 			if v.Varied && caused(v.A, v.B) {
@@ -114,10 +114,10 @@ func (o *Outcome) items() []item {
 	for i := range o.Binaries {
 		b := &o.Binaries[i]
 		kind := strings.Join(append([]string{b.Name}, b.Compilations.Culprits...), "\n")
-		if b.Verdict != compare.Differs || seen[kind] {
+		if b.Verdict != compare.Differs || listed[kind] {
 			continue
 		}
-		seen[kind] = true
+		listed[kind] = true
 		list = append(list, item{
 			name: fmt.Sprintf("%s %s", b.Target, b.Name), recipe: i,
 			a: state(artifact.Artifact{Digest: b.A, Executable: true}), b: state(artifact.Artifact{Digest: b.B, Executable: true}),
@@ -138,14 +138,14 @@ func (o *Outcome) items() []item {
 	return list[:min(len(list), maxSearches)]
 }
 
-// trials are builds with some of the variations. Each builds all items that are
-// not done yet.
+// trials builds with some of the variations. Each trial builds all items whose search
+// is not done yet.
 type trials struct {
 	run     *Run
 	local   *pass.Local
 	names   []string // of all variations
 	items   []item
-	first   int // the item that is searched for, those before it are done
+	first   int // the item whose search is going on; the items before it are done
 	results map[string]trial
 	cache   string
 	made    int // trials
@@ -153,7 +153,7 @@ type trials struct {
 	end     time.Time
 }
 
-// trial is what a trial gave: the state of each item, or why there is none.
+// trial is the result of a trial: the state of each item, or an error.
 type trial struct {
 	states []string
 	err    error
@@ -195,6 +195,7 @@ func (t *trials) try(ctx context.Context, varied []string) (string, error) {
 	return r.of(t.first)
 }
 
+// of returns the state of an item.
 func (r trial) of(item int) (string, error) {
 	if r.err != nil {
 		return "", fmt.Errorf("it could not be repeated: %w", r.err)

@@ -26,15 +26,15 @@ type Checked struct {
 	Builds []matrix.Build
 	// Toolchain is the version that a release would use.
 	Toolchain string
-	// Findings are those of the lints, sorted, and Silenced the ones of them that
-	// the release file does not want to be told of.
+	// Findings are what the lints found, sorted. Silenced are the findings that the
+	// release file silences.
 	Findings, Silenced []lint.Finding
 }
 
-// Check holds the release file against itself and against the source: it
+// Check finds out whether the release file is consistent and fits the source. It
 // expands the matrix, looks for the main packages, pins the version of Go, and
-// runs the lints. It builds nothing, downloads nothing (unless cfg.Module is
-// set) and proves no toolchain; ports are those of the Go release that twice was
+// runs the lints. It builds nothing, proves no toolchain, and downloads nothing
+// unless cfg.Module is set. Ports are those of the Go release that twice was
 // written for.
 func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	cfg.Trial = true // what a release refuses is a finding here
@@ -54,7 +54,7 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 
 	src, err := openSource(ctx, cfg, client.Go, file, work)
 	if errors.Is(err, source.ErrShallow) {
-		// Without history there is no version, and so nothing more to look at.
+		// Without history there is no version, so nothing else can be checked.
 		return runLints(file, lint.Input{Repository: &lint.Repository{Shallow: true}})
 	} else if err != nil {
 		return nil, err
@@ -73,35 +73,26 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(sel.Hooks) == 0 { // which could make files
+	// Hooks could make the files that archives name, and do not run here.
+	if len(sel.Hooks) == 0 {
 		if _, err := planPackaging(src.Release, sel, src.Tree); err != nil {
 			return nil, err
 		}
 	}
 
-	in := lint.Input{Hooks: sel.Hooks, Builds: sel.Builds, LockName: oci.LockName}
-	in.ModuleDir = path.Clean(src.Source.Source().Dir)
-	in.ConfigDir = src.configDir()
-	if in.Toolchain, err = src.goVersion(); err != nil {
-		return nil, err
-	}
-	lock, err := readLock(filepath.Join(src.Tree, filepath.FromSlash(in.ConfigDir)))
+	in, err := lintInput(src, sel)
 	if err != nil {
 		return nil, err
 	}
-	if lock != nil {
-		for _, img := range lock.Images {
-			in.Locked = append(in.Locked, img.Reference)
-		}
-	}
 
-	// Roots, since a tree may have symbolic links that lead out of it.
+	// A root does not follow symbolic links that lead out of the tree.
 	root, err := os.OpenRoot(src.Tree)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	in.Tree = root.FS()
+
 	if repo != nil {
 		checkout, openErr := os.OpenRoot(repo.Root())
 		if openErr != nil {
@@ -118,6 +109,26 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 		}
 	}
 	return runLints(src.Release, in)
+}
+
+// lintInput returns what the lints look at, without the trees.
+func lintInput(src SourceTree, sel Selection) (lint.Input, error) {
+	in := lint.Input{
+		Hooks: sel.Hooks, Builds: sel.Builds, LockName: oci.LockName,
+		ModuleDir: path.Clean(src.Source.Source().Dir), ConfigDir: src.configDir(),
+	}
+	var err error
+	if in.Toolchain, err = src.goVersion(); err != nil {
+		return in, err
+	}
+	lock, err := readLock(filepath.Join(src.Tree, filepath.FromSlash(in.ConfigDir)))
+	if err != nil || lock == nil {
+		return in, err
+	}
+	for _, img := range lock.Images {
+		in.Locked = append(in.Locked, img.Reference)
+	}
+	return in, nil
 }
 
 // runLints runs the lints on a release file and what is known about its source.
@@ -138,6 +149,8 @@ const maxSettings = 1 << 20
 // dir would obey.
 func userSettings(cfg Config, user gocmd.Settings, dir string) (lint.Machine, error) {
 	m := lint.Machine{Env: cfg.Env, GoVersion: user.Version}
+
+	// The environment wins over the go command's own settings file.
 	work, _ := recipe.Lookup(cfg.Env, "GOWORK")
 	if user.File != "" && user.File != "off" {
 		info, err := os.Stat(user.File)
@@ -158,6 +171,8 @@ func userSettings(cfg Config, user gocmd.Settings, dir string) (lint.Machine, er
 		}
 		return m, nil
 	}
+
+	// Without a setting, the next go.work in a folder above counts.
 	for {
 		name := filepath.Join(dir, "go.work")
 		if info, err := os.Stat(name); err == nil && !info.IsDir() {

@@ -77,8 +77,8 @@ func reason(err error) string {
 	return first
 }
 
-// compare gives the verdict on what the passes made of one thing and, if the
-// bytes differ, explains why.
+// compare returns the verdict on two artifacts, one of each pass. If the bytes differ, it
+// explains why.
 func (o *Outcome) compare(ctx context.Context, a, b artifact.Artifact) (compare.Verdict, string, *explain.Summary, error) {
 	run := o.run
 	res, err := compare.Files(a, b)

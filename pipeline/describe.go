@@ -72,8 +72,8 @@ func describe(ctx context.Context, h host.Host, in Inputs, builds []matrix.Build
 	return mains, g.Wait()
 }
 
-// compiler identifies the C compiler of a cgo build: what it calls itself and
-// the digest of the program. It is a fact of this host; the record says so.
+// compiler identifies the C compiler of a cgo build by its version line and the digest of
+// the program. It is a fact of this host, and the record says so.
 func compiler(ctx context.Context, h host.Host, pinned gocmd.Go, b matrix.Build, workDir string) (string, error) {
 	cc, ok := recipe.Lookup(b.Env, "CC")
 	if !ok {
@@ -113,7 +113,7 @@ func compiler(ctx context.Context, h host.Host, pinned gocmd.Go, b matrix.Build,
 	return strings.TrimSpace(line) + " " + string(hash.Digest()), nil
 }
 
-// findProgram looks name up in the folders of path.
+// findProgram looks name up in dirs.
 func findProgram(name string, dirs []string) (string, error) {
 	if filepath.IsAbs(name) {
 		return name, nil
@@ -127,6 +127,7 @@ func findProgram(name string, dirs []string) (string, error) {
 	return "", fmt.Errorf("%s: %w in PATH", name, exec.ErrNotFound)
 }
 
+// exe returns the suffix of programs on this system.
 func exe() string {
 	if runtime.GOOS == "windows" {
 		return ".exe"

@@ -178,8 +178,8 @@ func listPorts(ctx context.Context, goCmd gocmd.Go, dir string) ([]platform.Port
 	return platform.ParsePorts(bytes.NewReader(out))
 }
 
-// fillModules fills the module cache of the run. Without hooks it is lazy: nothing
-// is built but what the source has now.
+// fillModules fills the module cache of the run. If lazy is set, the cache gets the modules
+// of the main packages when these are described. Hooks may need any module.
 func fillModules(ctx context.Context, cfg Config, pinned gocmd.Client, in Inputs, work *workspace.Workspace, lazy bool) (*modules.Cache, error) {
 	dir, err := work.Sub("modules")
 	if err != nil {

@@ -1,8 +1,8 @@
 // Package pipeline is the forward flow: from a release file and a commit to a
 // folder of files that were built twice and agree.
 //
-//	release.toml + commit -> matrix.Build... -> recipe.Recipe...
-//	    -> pass A, pass B -> compare -> archives, checksums, record
+//	release.toml + commit -> Inputs -> Plan -> pass A, pass B -> compare
+//	    -> archives, images, checksums, record -> sign
 //
 // [Prepare] turns a [Config] into a [Run]: its [Inputs] are pinned and proved, and
 // its [Plan] says what is made of them. [Run.Build] runs the two passes and compares
@@ -39,9 +39,9 @@ type Request struct {
 	// Snapshot asks for a snapshot: a commit without a tag and uncommitted
 	// changes are allowed, and the outcome is never called a release.
 	Snapshot bool
-	// Trial allows the same where nothing is released. The outcome is called a
-	// snapshot only if it would have to be one, so that a tagged commit gets
-	// the recipes of its release.
+	// Trial allows the same as Snapshot where nothing is released. The outcome is
+	// called a snapshot only if it could not be a release, so that a tagged commit
+	// gets the recipes of its release.
 	Trial bool
 	// Targets are globs that limit the matrix; none means all of it.
 	Targets []string

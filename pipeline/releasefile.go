@@ -79,12 +79,12 @@ func (f ReleaseFile) committed(tree string, req Request) (ReleaseFile, error) {
 	return f, fault.Usage(err, "commit it (git add -f "+f.Path+"), or make a snapshot (--snapshot)")
 }
 
-// identLine is what git writes for $Id$ where a file has the attribute ident.
+// identLine matches what git writes for $Id$ if a file has the attribute ident.
 var identLine = regexp.MustCompile(`\$Id: [^$\n]*\$`)
 
-// unconverted is a text without what git makes of it when it checks it out: other ends of
-// lines, and the name of the file's object (https://git-scm.com/docs/gitattributes). Of two
-// checkouts of one commit each may have its own.
+// unconverted returns a text without what git changes when it checks a file out: ends of
+// lines, and the name of the file's object (https://git-scm.com/docs/gitattributes). They
+// may differ between two checkouts of one commit.
 func unconverted(text []byte) []byte {
 	return identLine.ReplaceAll(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), []byte("$$Id$$"))
 }

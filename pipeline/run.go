@@ -38,8 +38,8 @@ type executor struct {
 }
 
 // Prepare reads the release file, pins and proves the inputs, and makes the plan.
-// Hooks, where there are some, run in the workspace of pass A, since what they write
-// may decide which packages there are. The caller must Close the run.
+// Hooks run in the workspace of pass A, since what they write may decide which
+// packages there are. The caller must Close the run.
 func Prepare(ctx context.Context, cfg Config) (_ *Run, err error) {
 	run := &Run{cfg: cfg, started: cfg.Now()}
 	defer func() {
@@ -53,7 +53,7 @@ func Prepare(ctx context.Context, cfg Config) (_ *Run, err error) {
 		return nil, err
 	}
 	if cfg.Write {
-		// Whether it can be written is known before anything else is done.
+		// A folder that cannot be written is refused before anything else is done.
 		if run.out, err = reserve(ctx, cfg.Out); err != nil {
 			return nil, fmt.Errorf("--out: %w", err)
 		}
@@ -166,7 +166,7 @@ func newExecutor(ctx context.Context, cfg Config, in Inputs, hooks [][]string, w
 	}}, nil
 }
 
-// Close removes the workspace, and what is not finished.
+// Close removes the workspace and an unfinished output, and gives the toolchain back.
 func (run *Run) Close() error {
 	var errs []error
 	if run.passA != nil {

@@ -29,7 +29,7 @@ type Signer interface {
 }
 
 // BundleSuffix is how the names of bundles end. The bundle of a statement about
-// one file is called like the file, with this behind it.
+// one file has the name of the file with this suffix.
 const BundleSuffix = ".sigstore.json"
 
 // signers is how many bundles are made at once: with a signature log each waits
