@@ -29,17 +29,18 @@ var depsRules = map[string]string{
 	"attest/intoto":            "pipeline/artifact",
 
 	// Tools of the stages, which know nothing of a release.
-	"pipeline/fault":   "",
-	"pipeline/purl":    "",
-	"pipeline/image":   "matrix pipeline/artifact",
-	"pipeline/process": "",
-	"pipeline/gocmd":   "pipeline/fault pipeline/process pipeline/recipe",
-	"pipeline/host":    "pipeline/gocmd",
-	"pipeline/ascii":   "",
-	"pipeline/disk":    "",
-	"pipeline/shell":   "",
-	"pipeline/inspect": "pipeline/ascii pipeline/shell",
-	"pipeline/explain": "pipeline/artifact pipeline/ascii pipeline/inspect",
+	"pipeline/fault":     "",
+	"pipeline/purl":      "",
+	"pipeline/image":     "matrix pipeline/artifact",
+	"pipeline/layertree": "",
+	"pipeline/process":   "",
+	"pipeline/gocmd":     "pipeline/fault pipeline/process pipeline/recipe",
+	"pipeline/host":      "pipeline/gocmd",
+	"pipeline/ascii":     "",
+	"pipeline/disk":      "",
+	"pipeline/shell":     "",
+	"pipeline/inspect":   "pipeline/ascii pipeline/shell",
+	"pipeline/explain":   "pipeline/artifact pipeline/ascii pipeline/inspect",
 
 	// Stages.
 	"pipeline/source":    "pipeline/artifact pipeline/gocmd pipeline/fault pipeline/process pipeline/recipe",
@@ -51,7 +52,7 @@ var depsRules = map[string]string{
 	"pipeline/compare":   "pipeline/artifact",
 	"pipeline/archive":   "pipeline/artifact",
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
-	"pipeline/image/oci": "matrix matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/image",
+	"pipeline/image/oci": "matrix matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/image pipeline/layertree",
 	"pipeline/registry":  "pipeline/artifact pipeline/fault",
 	"pipeline/lint":      "matrix matrix/lintid matrix/reference pipeline/recipe",
 
@@ -59,7 +60,7 @@ var depsRules = map[string]string{
 	"pipeline/record": "matrix pipeline/artifact pipeline/pass pipeline/compare pipeline/explain pipeline/image pipeline/recipe",
 
 	// The reverse flow begins with what somebody names.
-	"pipeline/subject": "matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/inspect pipeline/process pipeline/registry pipeline/record",
+	"pipeline/subject": "matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/inspect pipeline/layertree pipeline/process pipeline/registry pipeline/record",
 
 	// What is said of a release, and who says it.
 	"attest/slsa":    "attest/intoto matrix pipeline/artifact pipeline/pass pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/record",

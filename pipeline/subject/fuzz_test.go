@@ -132,15 +132,15 @@ func FuzzLayer(f *testing.F) {
 				return
 			}
 		}
-		err := tr.walk(func(p string, n *node) error {
+		err := tr.Walk(func(p string, n *node) error {
 			if p == "" || path.Clean(p) != p || strings.HasPrefix(p, "/") || p == ".." || strings.HasPrefix(p, "../") {
 				t.Errorf("path %q", p)
 			}
-			if again, err := tr.find(p, false); err != nil || again != n {
+			if again, _, err := tr.FindLink(p); err != nil || again != n {
 				t.Errorf("%q is not found again: %v", p, err)
 			}
-			if n.file != nil {
-				if _, err := os.Stat(dir + "/" + n.file.blob.digest.Hex()); err != nil {
+			if c := n.Value.candidate; c != nil {
+				if _, err := os.Stat(dir + "/" + c.blob.digest.Hex()); err != nil {
 					t.Error(err)
 				}
 			}

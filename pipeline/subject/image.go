@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"path"
 	"slices"
 	"strings"
 
@@ -191,12 +190,16 @@ func (r *repository) manifest(at place, m *registry.Manifest, want []platform.Pl
 			return fmt.Errorf("layer %s: %w", desc.Digest, err)
 		}
 	}
-	return t.walk(func(p string, n *node) error {
-		if n.file == nil {
-			o.beside(p, n.kind, n.runs)
+	return t.Walk(func(p string, n *node) error {
+		if n.IsFolder() {
 			return nil
 		}
-		found, err := o.keep(at.in(n.file.layer), p, n.file.blob, nil)
+		c := n.Value.candidate
+		if c == nil {
+			o.beside(p, n.Value.kind, n.Value.runs)
+			return nil
+		}
+		found, err := o.keep(at.in(c.layer), p, c.blob, nil)
 		if err == nil && !found {
 			o.beside(p, formatUnknown, true)
 		}
@@ -349,7 +352,3 @@ func (o *opening) layer(t *tree, c Container, kind format, r io.Reader, diffID a
 	}
 	return nil
 }
-
-// clean returns the absolute path that a name in a layer means. It cannot lead
-// out of the root, whatever it says.
-func clean(name string) string { return path.Clean("/" + name) }

@@ -70,13 +70,13 @@ type layer struct {
 	history string
 }
 
-// newLayer places files in t and returns the layer that holds them.
+// newLayer inserts files into t and returns the layer that holds them.
 func newLayer(t *tree, history string, files []entry) (layer, error) {
 	l := layer{history: history}
 	var errs []error
 	have := map[string]bool{}
 	for _, f := range files {
-		parents, err := t.place(f)
+		parents, err := t.insert(f)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -91,8 +91,8 @@ func newLayer(t *tree, history string, files []entry) (layer, error) {
 	// A folder that was made for another file may have been asked for later, with
 	// another mode: the one that was asked for counts.
 	for i, e := range l.entries {
-		if n := t.lookup(e.path); e.dir && n != nil && n.ours != nil {
-			l.entries[i] = *n.ours
+		if n := t.Lookup(e.path); e.dir && n != nil && n.Value.entry != nil {
+			l.entries[i] = *n.Value.entry
 		}
 	}
 	slices.SortFunc(l.entries, func(a, b entry) int { return strings.Compare(a.name(), b.name()) })

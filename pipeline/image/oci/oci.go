@@ -378,11 +378,11 @@ func (c *content) prepare(plan matrix.ImagePlan, p matrix.ImagePlatform, base *B
 		errs = append(errs, errors.New("no entrypoint"))
 	} else if err := t.executable(plan.Entrypoint[0], int(plan.UID), int(plan.GID)); err != nil {
 		errs = append(errs, fault.Usage(fmt.Errorf("entrypoint %w", err), "begin the entrypoint with the path of a file in the image"))
-	} else if n := t.lookup(plan.Entrypoint[0]); n != nil && n.ours != nil {
+	} else if n := t.Lookup(plan.Entrypoint[0]); n != nil && n.Value.entry != nil {
 		starts[plan.Entrypoint[0]] = true
 	}
 	for _, at := range slices.Sorted(maps.Keys(starts)) {
-		if err := c.check(p.Platform, t, t.lookup(at).ours.Content); err != nil {
+		if err := c.check(p.Platform, t, t.Lookup(at).Value.entry.Content); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", at, err))
 		}
 	}

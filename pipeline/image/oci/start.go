@@ -115,8 +115,8 @@ func (n needs) check(p platform.Platform, t *tree) error {
 		}
 	}
 	if n.loader != "" {
-		file, _, err := t.find(path.Join("/", n.loader))
-		if err == nil && file.isDir() {
+		file, _, err := t.Find(path.Join("/", n.loader))
+		if err == nil && file.IsFolder() {
 			err = fs.ErrNotExist
 		}
 		switch {
@@ -129,7 +129,7 @@ func (n needs) check(p platform.Platform, t *tree) error {
 		}
 	}
 	for _, lib := range n.libraries {
-		if !t.root.named(path.Base(lib)) {
+		if !hasFile(t.Root, path.Base(lib)) {
 			return fault.Usage(fmt.Errorf("it is linked with %s, which the image does not have", lib), "take a base that has it, or link it statically")
 		}
 	}

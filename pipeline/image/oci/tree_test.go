@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/twicebuild/twice/pipeline/layertree"
 )
 
 func TestApply(t *testing.T) {
@@ -47,15 +49,15 @@ func TestApply(t *testing.T) {
 	for want, l := range map[string][]tar.Header{
 		"hard link to \"/x\", which is no file": {hard("a", "x")},
 		"which is no file":                      {dir("d"), hard("a", "d")},
-		"too long":                              {file(strings.Repeat("a/", maxElements+1) + "a")},
-		"is too long":                           {file(strings.Repeat("a", maxName+1))},
-		"path that is too long":                 {link("a", strings.Repeat("a/", maxElements+1))},
+		"too long":                              {file(strings.Repeat("a/", layertree.MaxElements+1) + "a")},
+		"is too long":                           {file(strings.Repeat("a", layertree.MaxPath+1))},
+		"path that is too long":                 {link("a", strings.Repeat("a/", layertree.MaxElements+1))},
 	} {
 		if err := newTree().apply(bytes.NewReader(layerOf(t, l...))); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q: %v", want, err)
 		}
 	}
-	full := &tree{root: newDir(), entries: maxEntries}
+	full := &tree{Tree: layertree.New(impliedFolder), entries: maxEntries}
 	if err := full.apply(bytes.NewReader(layerOf(t, file("a")))); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("too many: %v", err)
 	}
@@ -147,10 +149,10 @@ func TestFind(t *testing.T) {
 	if err := root.executable("/group", 1, 1); err == nil {
 		t.Error("another group may execute it")
 	}
-	if _, _, err := root.find("/dead"); !errors.Is(err, fs.ErrNotExist) {
+	if _, _, err := root.Find("/dead"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("dead link: %v", err)
 	}
-	if !root.root.named("sh") || root.root.named("bin2") || root.root.named("usr") {
+	if !hasFile(root.Root, "sh") || hasFile(root.Root, "bin2") || hasFile(root.Root, "usr") {
 		t.Error("named")
 	}
 }
@@ -169,11 +171,11 @@ func FuzzApply(f *testing.F) {
 		}
 		list := root.list()
 		for _, p := range list {
-			if root.lookup(p) == nil {
+			if root.Lookup(p) == nil {
 				t.Fatalf("%q is not found", p)
 			}
-			_, trail, err := root.find(p)
-			if err == nil && slices.ContainsFunc(trail, func(n *node) bool { return !n.isDir() }) {
+			_, trail, err := root.Find(p)
+			if err == nil && slices.ContainsFunc(trail, func(n *node) bool { return !n.IsFolder() }) {
 				t.Fatalf("%q: the way leads over what is no folder", p)
 			}
 		}
