@@ -33,6 +33,7 @@ var depsRules = map[string]string{
 	"pipeline/purl":      "",
 	"pipeline/image":     "matrix pipeline/artifact",
 	"pipeline/layertree": "",
+	"pipeline/httpguard": "pipeline/fault",
 	"pipeline/process":   "",
 	"pipeline/gocmd":     "pipeline/fault pipeline/process pipeline/recipe",
 	"pipeline/host":      "pipeline/gocmd",
@@ -53,14 +54,14 @@ var depsRules = map[string]string{
 	"pipeline/archive":   "pipeline/artifact",
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
 	"pipeline/image/oci": "matrix matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/image pipeline/layertree",
-	"pipeline/registry":  "pipeline/artifact pipeline/fault",
+	"pipeline/registry":  "pipeline/artifact pipeline/fault pipeline/httpguard",
 	"pipeline/lint":      "matrix matrix/lintid matrix/reference pipeline/recipe",
 
 	// The record holds what the stages found, as they say it.
 	"pipeline/record": "matrix pipeline/artifact pipeline/pass pipeline/compare pipeline/explain pipeline/image pipeline/recipe",
 
 	// The reverse flow begins with what somebody names.
-	"pipeline/subject": "matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/inspect pipeline/layertree pipeline/process pipeline/registry pipeline/record",
+	"pipeline/subject": "matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/httpguard pipeline/inspect pipeline/layertree pipeline/process pipeline/registry pipeline/record",
 
 	// What is said of a release, and who says it.
 	"attest/slsa":    "attest/intoto matrix pipeline/artifact pipeline/pass pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/record",
@@ -79,7 +80,7 @@ var depsRules = map[string]string{
 	// The forward flow.
 	"pipeline":         `attest/intoto attest/slsa matrix matrix/platform matrix/reference pipeline/archive pipeline/artifact pipeline/pass pipeline/compare pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/image pipeline/lint pipeline/modules pipeline/image/oci pipeline/output pipeline/recipe pipeline/record pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
 	"pipeline/rebuild": `matrix pipeline/artifact pipeline/ascii pipeline/pass pipeline/compare pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/inspect pipeline/modules pipeline/recipe pipeline/shell pipeline/source pipeline/toolchain pipeline/workspace`,
-	"cmd/twice":        `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact pipeline/pass pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/inspect pipeline/lint pipeline/image/oci pipeline/registry pipeline/purl pipeline/rebuild pipeline/recipe pipeline/record pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
+	"cmd/twice":        `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact pipeline/pass pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/httpguard pipeline/inspect pipeline/lint pipeline/image/oci pipeline/registry pipeline/purl pipeline/rebuild pipeline/recipe pipeline/record pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
 
 	// Black boxes: they run the command.
 	"e2e": "",

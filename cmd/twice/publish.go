@@ -20,6 +20,7 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/httpguard"
 	"github.com/twicebuild/twice/pipeline/image/oci"
 	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/registry"
@@ -305,7 +306,7 @@ type loopbackHTTP struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (t loopbackHTTP) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != "https" && !registry.Loopback(r.URL.Hostname()) {
+	if r.URL.Scheme != "https" && !httpguard.Loopback(r.URL.Hostname()) {
 		return nil, fmt.Errorf("plain HTTP to %s: refused", r.URL.Host)
 	}
 	return t.RoundTripper.RoundTrip(r)

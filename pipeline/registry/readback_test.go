@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/httpguard"
 )
 
 // lies are what a registry says that has a blob, or says so.
@@ -234,7 +235,7 @@ func TestReadOnce(t *testing.T) {
 // TestLargeBlob reads a blob that is larger than any other answer may be, from a
 // registry that takes its time.
 func TestLargeBlob(t *testing.T) {
-	const size = 2*maxAnswer + 1
+	const size = 2*maxResponse + 1
 	h := artifact.NewHasher(io.Discard)
 	if _, err := io.CopyN(h, forever{}, size); err != nil {
 		t.Fatal(err)
@@ -243,16 +244,16 @@ func TestLargeBlob(t *testing.T) {
 	for _, c := range []struct {
 		pace int64 // how many bytes come before each wait
 		want string
-	}{{size / 4, ""}, {size / 100_000, errStalled.Error()}} {
+	}{{size / 4, ""}, {size / 100_000, httpguard.ErrStalled.Error()}} {
 		repo, err := name.NewRepository("r.example/tool")
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := &gate{registry: "r.example", timeout: 500 * time.Millisecond, next: transportFunc(func(r *http.Request) (*http.Response, error) {
+		g := Options{Timeout: 500 * time.Millisecond, Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
 			resp := answerWith(200)
 			resp.Body = io.NopCloser(io.LimitReader(&slow{ctx: r.Context(), pace: c.pace}, size))
 			return resp, nil
-		})}
+		})}.guard("r.example")
 		s := &session{repo: repo, client: &http.Client{Transport: g}}
 		err = s.blob(t.Context(), desc, io.Discard)
 		if got := fmt.Sprint(err); (c.want == "") != (err == nil) || !strings.Contains(got, c.want) {

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/httpguard"
 )
 
 // Bounds of what is read about one subject.
@@ -130,7 +131,7 @@ func nextPage(at *url.URL, headers []string) (*url.URL, error) {
 			return nil, fmt.Errorf("header Link: %q", plain(link))
 		}
 		if u.Host != at.Host || u.User != nil || u.Opaque != "" {
-			return nil, refuse("header Link: %q is not on %s", plain(u.Redacted()), at.Host)
+			return nil, httpguard.Refuse("header Link: %q is not on %s", plain(u.Redacted()), at.Host)
 		}
 		u.Scheme = at.Scheme
 		return u, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/httpguard"
 )
 
 // attempts bounds how often something is tried.
@@ -63,7 +64,7 @@ func (s *session) retry(ctx context.Context, what string, f func(context.Context
 // is: connections end in many ways, and answers are cut short.
 func temporary(err error) bool {
 	var (
-		denied  *refusal
+		denied  *httpguard.Refusal
 		status  *transport.Error
 		badCert *tls.CertificateVerificationError
 		unknown *net.DNSError
@@ -109,7 +110,7 @@ func (f *told) Unwrap() error { return f.err }
 // cause returns the part of an error that matters.
 func cause(err error) string {
 	var (
-		denied *refusal
+		denied *httpguard.Refusal
 		status *transport.Error
 		where  *url.Error
 	)

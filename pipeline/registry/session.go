@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/httpguard"
 )
 
 // session talks to one repository. The library knows how to authenticate, how to
@@ -50,9 +51,9 @@ func open(ctx context.Context, repo name.Repository, opt Options, scopes ...stri
 			return nil, s.fault("credentials for "+repo.RegistryStr(), err)
 		}
 	}
-	g := &gate{next: opt.Transport, registry: repo.RegistryStr(), insecure: opt.Insecure, timeout: opt.Timeout}
+	guard := opt.guard(repo.RegistryStr())
 	if err := s.retry(ctx, "reach "+repo.RegistryStr(), func(ctx context.Context) (err error) {
-		s.rt, err = transport.NewWithContext(ctx, repo.Registry, auth, transport.NewUserAgent(g, "twice"), scopes)
+		s.rt, err = transport.NewWithContext(ctx, repo.Registry, auth, transport.NewUserAgent(guard, "twice"), scopes)
 		return err
 	}); err != nil {
 		return nil, err
@@ -154,7 +155,7 @@ func (s *session) get(ctx context.Context, ref name.Reference) (*object, error) 
 		return nil, err
 	}
 	if len(desc.Manifest) > maxManifest {
-		return nil, refuse("a manifest of more than %d bytes", maxManifest)
+		return nil, httpguard.Refuse("a manifest of more than %d bytes", maxManifest)
 	}
 	// The library takes the registry's word for the digest of a manifest in the
 	// signed format of old. Here the bytes decide.
@@ -206,7 +207,7 @@ func finish(resp *http.Response) {
 // blob writes a blob to dst. It is an error if the registry answers with anything
 // else than the bytes that desc names; what dst got is then worth nothing.
 func (s *session) blob(ctx context.Context, desc v1.Descriptor, dst io.Writer) error {
-	req, err := http.NewRequestWithContext(withRoom(ctx, desc.Size), http.MethodGet, s.url("blobs", desc.Digest.String()).String(), nil)
+	req, err := http.NewRequestWithContext(httpguard.WithMaxBody(ctx, desc.Size), http.MethodGet, s.url("blobs", desc.Digest.String()).String(), nil)
 	if err != nil {
 		return err
 	}
@@ -292,7 +293,7 @@ func (s *session) upload(ctx context.Context, b *blob, from *name.Repository, m 
 func (s *session) fetchBlob(ctx context.Context, desc v1.Descriptor, limit int64) (data []byte, err error) {
 	ref := s.repo.Digest(desc.Digest.String())
 	if desc.Size > limit {
-		return nil, s.fault("fetch "+ref.Name(), refuse("a blob of %d bytes, of more than %d", desc.Size, limit))
+		return nil, s.fault("fetch "+ref.Name(), httpguard.Refuse("a blob of %d bytes, of more than %d", desc.Size, limit))
 	}
 	err = s.retry(ctx, "fetch blob "+ref.Name(), func(ctx context.Context) error {
 		var buf bytes.Buffer
@@ -357,7 +358,7 @@ func (l *layer) Uncompressed() (io.ReadCloser, error) { return nil, errors.ErrUn
 func (l *layer) Compressed() (io.ReadCloser, error) {
 	rc, err := l.open()
 	if err != nil {
-		return nil, refuse("%v", err)
+		return nil, httpguard.Refuse("%v", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

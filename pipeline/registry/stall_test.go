@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/twicebuild/twice/pipeline/httpguard"
 )
 
 // What a registry does that wears its clients out. Each push ends, in less time than the
@@ -66,12 +68,12 @@ func TestStall(t *testing.T) {
 		harm func(*server, http.ResponseWriter, *http.Request)
 		want string
 	}{
-		"an answer that drips":          {"tag GET", drip, errStalled.Error()},
+		"an answer that drips":          {"tag GET", drip, httpguard.ErrStalled.Error()},
 		"a blob that drips":             {"blob GET", drip, ""},
 		"a manifest without end":        {"tag GET", endless, "an answer of more than"},
 		"a blob without end":            {"blob GET", endless, ""},
 		"a list without end":            {"referrers GET", pages, "more than 20 pages"},
-		"headers alone":                 {"manifest GET", hang, errStalled.Error()},
+		"headers alone":                 {"manifest GET", hang, httpguard.ErrStalled.Error()},
 		"headers of an upload alone":    {"upload POST", hang, ""},
 		"500 for years":                 {"upload PUT", status(500, "2147483647"), "asks to come back in"},
 		"429 for longer than there are": {"upload POST", status(429, "99999999999999999999"), "tried 5 times"},
@@ -121,8 +123,8 @@ func TestSlowUpload(t *testing.T) {
 	for _, c := range []struct {
 		piece int64
 		want  string
-	}{{2 * stretch, ""}, {stretch / 100, errStalled.Error()}} {
-		g := &gate{registry: "r.example", timeout: 300 * time.Millisecond, next: transportFunc(func(r *http.Request) (*http.Response, error) {
+	}{{2 * stretch, ""}, {stretch / 100, httpguard.ErrStalled.Error()}} {
+		g := Options{Timeout: 300 * time.Millisecond, Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
 			for {
 				if r.Context().Err() != nil {
 					return nil, context.Cause(r.Context())
@@ -133,7 +135,7 @@ func TestSlowUpload(t *testing.T) {
 				}
 				time.Sleep(30 * time.Millisecond)
 			}
-		})}
+		})}.guard("r.example")
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "https://r.example/v2/x", io.LimitReader(forever{}, 20*stretch))
 		if err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/httpguard"
 	"github.com/twicebuild/twice/pipeline/registry"
 )
 
@@ -160,7 +161,7 @@ func TestStalled(t *testing.T) {
 	defer close(done)
 	for _, path := range []string{"/head", "/body"} {
 		_, err := opened(t, srv.URL+path, Config{Registry: registry.Options{Timeout: 100 * time.Millisecond}})
-		if !errors.Is(err, errStalled) {
+		if !errors.Is(err, httpguard.ErrStalled) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

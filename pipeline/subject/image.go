@@ -136,7 +136,7 @@ func (o *opening) repository(full string) (*repository, error) {
 		return nil, err
 	}
 	list := []remote.Option{
-		remote.WithTransport(o.gate(repo.RegistryStr(), o.cfg.Registry.Insecure)),
+		remote.WithTransport(o.guard(repo.RegistryStr(), o.cfg.Registry.Insecure)),
 		remote.WithUserAgent("twice"),
 		// The library's own repetitions would go on after the context's end.
 		remote.WithRetryPredicate(func(error) bool { return false }),

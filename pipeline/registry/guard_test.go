@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/httpguard"
 )
 
 // transportFunc answers requests without a network.
@@ -36,127 +37,11 @@ func answerWith(code int, header ...string) *http.Response {
 	return resp
 }
 
-func TestAllow(t *testing.T) {
-	// from, if set, redirects.
-	for _, c := range []struct {
-		registry string
-		insecure bool
-		tls      bool
-		from, to string
-		body     bool
-		want     string // "" is allowed
-	}{
-		{registry: "r.example", to: "https://r.example/v2/"},
-		{registry: "r.example", to: "http://r.example/v2/", want: "plain HTTP"},
-		{registry: "r.example", insecure: true, to: "http://r.example/v2/"},
-		{registry: "r.example", insecure: true, to: "http://other.example/v2/", want: "plain HTTP"},
-		{registry: "r.example:80", insecure: true, to: "http://r.example/v2/", want: "plain HTTP"},
-		{registry: "r.example", insecure: true, tls: true, to: "http://r.example/v2/", want: "plain HTTP"},
-		{registry: "127.0.0.1:5000", to: "http://127.0.0.1:5000/v2/"},
-		{registry: "localhost:5000", to: "http://localhost:5000/v2/"},
-		{registry: "[::1]:5000", to: "http://[::1]:5000/v2/"},
-		{registry: "127.0.0.1:5000", tls: true, to: "http://127.0.0.1:5000/v2/", want: "plain HTTP"},
-		{registry: "10.0.0.1:5000", to: "http://10.0.0.1:5000/v2/", want: "plain HTTP"},
-		{registry: "10.0.0.1:5000", to: "https://10.0.0.1:5000/v2/"},
-		{registry: "box.local", to: "http://box.local/v2/", want: "plain HTTP"},
-		{registry: "localhost.evil.example", to: "http://localhost.evil.example/", want: "plain HTTP"},
-		{registry: "127.0.0.1.evil.example", to: "http://127.0.0.1.evil.example/", want: "plain HTTP"},
-		{registry: "r.example", to: "ftp://r.example/v2/", want: "scheme"},
-		{registry: "r.example", to: "https://storage.example/blob"},
-		{registry: "r.example", to: "https://169.254.169.254/latest", want: "an address of this network"},
-		{registry: "r.example", to: "https://127.0.0.1/", want: "an address of this network"},
-		{registry: "r.example:443", to: "https://[::1]/", want: "an address of this network"},
-		{registry: "r.example", to: "https://[::ffff:10.0.0.1]/", want: "an address of this network"},
-		{registry: "r.example", to: "https://localhost/", want: "an address of this network"},
-		{registry: "r.example", to: "http://localhost/", want: "an address of this network"},
-		{registry: "r.example", from: "https://r.example/a", to: "https://storage.example/b"},
-		{registry: "127.0.0.1:5000", from: "https://127.0.0.1:5000/a", to: "http://127.0.0.1:5001/b", want: "plain HTTP"},
-		{registry: "r.example", from: "https://token.example/a", to: "https://thief.example/b", body: true, want: "what is sent"},
-		{registry: "r.example", from: "https://token.example/a", to: "https://token.example/b", body: true},
-		{registry: "r.example", from: "https://token.example/a", to: "https://token.example:444/b", body: true, want: "what is sent"},
-	} {
-		called := false
-		g := &gate{registry: c.registry, insecure: c.insecure, timeout: time.Minute, next: transportFunc(func(r *http.Request) (*http.Response, error) {
-			called = true
-			return answerWith(200), nil
-		})}
-		g.tls.Store(c.tls)
-		closed := false
-		req := &http.Request{Method: http.MethodPut, URL: mustURL(t, c.to), Header: http.Header{}}
-		if c.body {
-			req.Body = closer{strings.NewReader("secret"), &closed}
-		}
-		if c.from != "" {
-			req.Response = &http.Response{Request: &http.Request{URL: mustURL(t, c.from)}}
-		}
-		resp, err := g.RoundTrip(req)
-		if c.want == "" {
-			if err != nil || !called {
-				t.Errorf("%+v: %v", c, err)
-				continue
-			}
-			resp.Body.Close()
-			continue
-		}
-		if err == nil || called || !strings.Contains(err.Error(), c.want) || temporary(err) {
-			t.Errorf("%+v: %v", c, err)
-		}
-		if c.body && !closed {
-			t.Errorf("%+v: the body is open", c)
-		}
-	}
-}
-
-type closer struct {
-	io.Reader
-	closed *bool
-}
-
-func (c closer) Close() error { *c.closed = true; return nil }
-
-func TestRedirectLoop(t *testing.T) {
-	n := 0
-	g := &gate{registry: "r.example", timeout: time.Minute, next: transportFunc(func(r *http.Request) (*http.Response, error) {
-		if n++; n > 100 {
-			return answerWith(200), nil
-		}
-		return answerWith(302, "Location", "/again"), nil
-	})}
-	client := http.Client{Transport: g, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }} // as the library has it
-	_, err := client.Get("https://r.example/")
-	if err == nil || n != maxRedirects+1 || temporary(err) {
-		t.Errorf("%d requests, %v", n, err)
-	}
-}
-
 // forever is an endless body.
 type forever struct{}
 
 func (forever) Read(p []byte) (int, error) { return len(p), nil }
 func (forever) Close() error               { return nil }
-
-func TestBoundedAnswer(t *testing.T) {
-	size := 0
-	g := &gate{registry: "r.example", timeout: time.Minute, next: transportFunc(func(r *http.Request) (*http.Response, error) {
-		resp := answerWith(200)
-		resp.Body = forever{}
-		if size > 0 {
-			resp.Body = io.NopCloser(io.LimitReader(forever{}, int64(size)))
-		}
-		return resp, nil
-	})}
-	for _, size = range []int{0, maxAnswer, maxAnswer + 1} {
-		resp, err := g.RoundTrip(httptest.NewRequest(http.MethodGet, "https://r.example/", nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, err := io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
-		if ok := size == maxAnswer; ok != (err == nil) || n > maxAnswer {
-			t.Errorf("size %d: %d, %v", size, n, err)
-		}
-	}
-}
 
 func TestRetryAfter(t *testing.T) {
 	date := "Tue, 03 Feb 2026 04:05:06 GMT"
@@ -337,12 +222,12 @@ func TestTLS(t *testing.T) {
 }
 
 func TestTemporary(t *testing.T) {
-	for _, err := range []error{refuse("no"), &url.Error{Err: refuse("no")}, fault.WithRemedy(refuse("no"), "x"), &net.DNSError{IsNotFound: true}, &tls.CertificateVerificationError{Err: errors.New("x")}} {
+	for _, err := range []error{httpguard.Refuse("no"), &url.Error{Err: httpguard.Refuse("no")}, fault.WithRemedy(httpguard.Refuse("no"), "x"), &net.DNSError{IsNotFound: true}, &tls.CertificateVerificationError{Err: errors.New("x")}} {
 		if temporary(err) {
 			t.Errorf("%v is temporary", err)
 		}
 	}
-	for _, err := range []error{errStalled, errAbsent, io.ErrUnexpectedEOF, &net.DNSError{IsTimeout: true}, &net.OpError{Op: "read", Err: errors.New("reset")}} {
+	for _, err := range []error{httpguard.ErrStalled, errAbsent, io.ErrUnexpectedEOF, &net.DNSError{IsTimeout: true}, &net.OpError{Op: "read", Err: errors.New("reset")}} {
 		if !temporary(err) {
 			t.Errorf("%v is final", err)
 		}
