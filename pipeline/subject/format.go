@@ -2,11 +2,13 @@ package subject
 
 import (
 	"bytes"
+	"cmp"
 	"compress/bzip2"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,47 +38,86 @@ const (
 	formatScript     format = "script"
 )
 
-// isArchive tells whether a file of the format may have executables in it.
-func (f format) isArchive() bool {
-	return f != formatUnknown && f != formatExecutable && f != formatJSON && f != formatScript
+// formatInfo is everything that there is to know of a format.
+type formatInfo struct {
+	format format
+	// magics are what files of the format begin with. Tar has none.
+	magics []string
+	// archive reports whether a file of the format may have executables in it.
+	archive bool
+
+	// One of these is set for what is not an executable or a script.
+
+	// decompress returns what is compressed in r, to the end of r.
+	decompress func(r io.Reader) (io.ReadCloser, error)
+	// read reads the members of an archive.
+	read func(o *opening, at place, r *io.SectionReader) error
+	// refusal says that a file of the format cannot be opened.
+	refusal error
+
+	// label is what a container of the format is called, where that is not the
+	// format's own name.
+	label string
 }
 
-// compressed tells whether it is one stream.
-func (f format) compressed() bool {
-	return f == formatGzip || f == formatZstd || f == formatXZ || f == formatBzip2
+// formats is the table of all formats: one that is not in it is not known. It is
+// filled at the start, since what reads an archive looks into it again.
+var formats []formatInfo
+
+func init() {
+	formats = []formatInfo{
+		// What package inspect knows.
+		{format: formatExecutable, magics: []string{
+			"\x7fELF",
+			"\xce\xfa\xed\xfe", "\xcf\xfa\xed\xfe", "\xfe\xed\xfa\xce", "\xfe\xed\xfa\xcf", // Mach-O
+			"\xca\xfe\xba\xbe", "\xca\xfe\xba\xbf", // universal
+			"\x00asm",
+			"MZ",
+		}},
+
+		{format: formatTar, archive: true, read: (*opening).plainTar},
+		{format: formatZip, archive: true, read: (*opening).zip, magics: []string{"PK\x03\x04", "PK\x05\x06"}}, // the second is an empty one
+		{format: formatAr, archive: true, read: (*opening).deb, label: "deb", magics: []string{arMagic}},
+
+		{format: formatGzip, archive: true, decompress: newGzip, magics: []string{"\x1f\x8b"}},
+		{format: formatZstd, archive: true, decompress: newZstd, magics: []string{"\x28\xb5\x2f\xfd"}},
+		{format: formatXZ, archive: true, decompress: newXZ, magics: []string{"\xfd7zXZ\x00"}},
+		{format: formatBzip2, archive: true, decompress: newBzip2, magics: []string{"BZh"}},
+
+		{format: formatRPM, archive: true, magics: []string{"\xed\xab\xee\xdb"},
+			refusal: fault.WithRemedy(errors.New("rpm packages cannot be opened"), "rpm2archive makes a .tgz of one, which can")},
+		{format: formatApk3, archive: true, magics: []string{"ADB"}, // followed by d, . or c
+			refusal: fault.WithRemedy(errors.New("apk packages of version 3 cannot be opened"), "apk extract makes a folder of one, which can")},
+		{format: formatJSON, magics: []string{"{"},
+			refusal: fault.WithRemedy(errors.New("a JSON document, and not a release.json of twice"), "name the binary that it is about")},
+
+		// A system starts the interpreter of a script.
+		{format: formatScript, magics: []string{"#!", "\xef\xbb\xbf#!"}},
+	}
 }
+
+// errNothingKnown lists the formats that can be opened.
+var errNothingKnown = fault.WithRemedy(ErrUnknown,
+	"these can be opened: ELF, Mach-O, PE and WebAssembly files; tar, zip, deb and apk, and what is compressed with gzip, zstd, xz or bzip2")
+
+// info returns the line of the table for f. That of an unknown format is empty.
+func (f format) info() formatInfo {
+	for _, info := range formats {
+		if info.format == f {
+			return info
+		}
+	}
+	return formatInfo{}
+}
+
+// isArchive reports whether a file of the format may have executables in it.
+func (f format) isArchive() bool { return f.info().archive }
+
+// compressed reports whether a file of the format is one compressed stream.
+func (f format) compressed() bool { return f.info().decompress != nil }
 
 // blockSize is that of tar, and as much as sniff needs.
 const blockSize = 512
-
-var magics = []struct {
-	prefix string
-	format format
-}{
-	// What package inspect knows.
-	{"\x7fELF", formatExecutable},
-	{"\xce\xfa\xed\xfe", formatExecutable},
-	{"\xcf\xfa\xed\xfe", formatExecutable},
-	{"\xfe\xed\xfa\xce", formatExecutable},
-	{"\xfe\xed\xfa\xcf", formatExecutable},
-	{"\xca\xfe\xba\xbe", formatExecutable},
-	{"\xca\xfe\xba\xbf", formatExecutable},
-	{"\x00asm", formatExecutable},
-	{"MZ", formatExecutable},
-
-	{"\x1f\x8b", formatGzip},
-	{"\x28\xb5\x2f\xfd", formatZstd},
-	{"\xfd7zXZ\x00", formatXZ},
-	{"BZh", formatBzip2},
-	{"PK\x03\x04", formatZip},
-	{"PK\x05\x06", formatZip}, // an empty one
-	{arMagic, formatAr},
-	{"\xed\xab\xee\xdb", formatRPM},
-	{"ADB", formatApk3}, // followed by d, . or c
-	{"{", formatJSON},
-	{"#!", formatScript}, // which a system starts the interpreter of
-	{"\xef\xbb\xbf#!", formatScript},
-}
 
 // sniff returns the format of a file that begins with head. A tar archive begins
 // with the name of its first member, so it can look like anything else, and the
@@ -84,9 +125,9 @@ var magics = []struct {
 // a checksum.
 func sniff(head []byte) format {
 	found := formatUnknown
-	for _, m := range magics {
-		if bytes.HasPrefix(head, []byte(m.prefix)) {
-			found = m.format
+	for _, f := range formats {
+		if slices.ContainsFunc(f.magics, func(magic string) bool { return bytes.HasPrefix(head, []byte(magic)) }) {
+			found = f.format
 			break
 		}
 	}
@@ -96,7 +137,7 @@ func sniff(head []byte) format {
 	return found
 }
 
-// isText tells whether a block that begins with MZ is not the beginning of a PE
+// isText reports whether a block that begins with MZ is not the beginning of a PE
 // file but the name of a tar archive's member: the offset of the PE header would
 // be in the middle of that.
 func isText(head []byte) bool {
@@ -110,7 +151,7 @@ func isText(head []byte) bool {
 	return offset >= 1<<28 // Windows loads no such file
 }
 
-// isTar tells whether the checksum of a tar header fits, as bytes or as signed
+// isTar reports whether the checksum of a tar header fits, as bytes or as signed
 // bytes, which some programs of old have added up.
 func isTar(head []byte) bool {
 	if len(head) < blockSize {
@@ -175,47 +216,38 @@ func (o *opening) top(b blob, c Container, name string) error {
 	}
 }
 
-var errNothingKnown = fault.WithRemedy(ErrUnknown,
-	"these can be opened: ELF, Mach-O, PE and WebAssembly files; tar, zip, deb and apk, and what is compressed with gzip, zstd, xz or bzip2")
-
 // archive opens an archive, which is c itself.
 func (o *opening) archive(at place, c Container, name string, kind format, r *io.SectionReader) error {
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	c.Format = string(kind)
-	var err error
+	info := kind.info()
+	c.Format = cmp.Or(info.label, string(kind))
 	switch {
-	case kind == formatTar:
-		m := &meter{o: o, r: r}
-		err = o.tar(at.in(c), m, m)
-	case kind.compressed():
+	case info.decompress != nil:
 		return o.stream(at, c, name, kind, r)
-	case kind == formatZip:
-		err = o.zip(at.in(c), r)
-	case kind == formatAr:
-		c.Format = "deb"
-		err = o.deb(at.in(c), r)
-	case kind == formatRPM:
-		return fault.WithRemedy(errors.New("rpm packages cannot be opened"), "rpm2archive makes a .tgz of one, which can")
-	case kind == formatApk3:
-		return fault.WithRemedy(errors.New("apk packages of version 3 cannot be opened"), "apk extract makes a folder of one, which can")
-	case kind == formatJSON:
-		return fault.WithRemedy(errors.New("a JSON document, and not a release.json of twice"), "name the binary that it is about")
-	default:
+	case info.refusal != nil:
+		return info.refusal
+	case info.read == nil:
 		return errNothingKnown
 	}
-	if err != nil {
+	if err := info.read(o, at.in(c), r); err != nil {
 		return fmt.Errorf("%s: %w", c.Format, err)
 	}
 	return nil
+}
+
+// plainTar reads a tar archive that is not compressed.
+func (o *opening) plainTar(at place, r *io.SectionReader) error {
+	m := &meter{o: o, r: r}
+	return o.tar(at, m, m)
 }
 
 // stream opens what is compressed: a tar archive, or one file.
 func (o *opening) stream(at place, c Container, name string, kind format, r io.Reader) error {
 	fail := func(err error) error { return fmt.Errorf("%s: %w", c.Format, err) }
 	packed := &counter{r: o.reader(r)} // a stream can go on without an output
-	plain, err := decompress(kind, packed)
+	plain, err := kind.info().decompress(packed)
 	if err != nil {
 		return fail(err)
 	}
@@ -251,24 +283,17 @@ func (o *opening) stream(at place, c Container, name string, kind format, r io.R
 // more than that of zstd too, and xz -9 takes 64 MiB.
 const maxWindow = 128 << 20
 
-// decompress returns what is compressed in r, to the end of r.
-func decompress(kind format, r io.Reader) (io.ReadCloser, error) {
-	switch kind {
-	case formatGzip:
-		return gzip.NewReader(r)
-	case formatZstd:
-		zr, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return nil, err
-		}
-		return zr.IOReadCloser(), nil
-	case formatXZ:
-		return newXZ(r)
-	case formatBzip2:
-		return io.NopCloser(bzip2.NewReader(r)), nil
+func newGzip(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) }
+
+func newZstd(r io.Reader) (io.ReadCloser, error) {
+	zr, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("compression %q: unknown", kind)
+	return zr.IOReadCloser(), nil
 }
+
+func newBzip2(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil }
 
 // newXZ returns what is compressed in r. The library is XZ Embedded in Go: small,
 // bounded in memory whatever a header asks for, and finished rather than

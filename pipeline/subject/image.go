@@ -330,7 +330,7 @@ func (o *opening) layer(t *tree, c Container, kind format, r io.Reader, diffID a
 	packed := &counter{r: o.reader(r)}
 	m := &meter{o: o, r: packed}
 	if kind.compressed() {
-		plain, err := decompress(kind, packed)
+		plain, err := kind.info().decompress(packed)
 		if err != nil {
 			return err
 		}
