@@ -53,7 +53,7 @@ func FuzzLayout(f *testing.F) {
 			t.Fatal(err)
 		}
 		asked := layoutOf(func(name string, data []byte) { mustWrite(t, filepath.Join(dir, filepath.FromSlash(name)), data) }, index, inner, leaf)
-		plans, err := check(t.Context(), dir, []Image{{Repository: "r.example/tool", Tags: []string{"v1"}, Digest: asked}})
+		plans, err := planImages(t.Context(), dir, []Image{{Repository: "r.example/tool", Tags: []string{"v1"}, Digest: asked}})
 		if err != nil {
 			return
 		}

@@ -173,7 +173,7 @@ func (e *TagExistsError) Remedy() string {
 // says how to go on; that of a tag which points to something else is a
 // [*TagExistsError], and nothing was sent if it did so from the beginning.
 func Push(ctx context.Context, layoutDir string, images []Image, opt Options) (Result, error) {
-	plans, err := check(ctx, layoutDir, images)
+	plans, err := planImages(ctx, layoutDir, images)
 	if err != nil {
 		return Result{}, fmt.Errorf("publish: %w", err)
 	}
@@ -208,14 +208,14 @@ func (p *push) run(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	steps := []func(context.Context, *plan) error{
-		p.lookAtTags,
+		p.divideTags,
 		p.pushBlobs,
 		func(ctx context.Context, im *plan) error { return p.pushManifests(ctx, im, im.manifests) },
 		func(ctx context.Context, im *plan) error { return p.pushManifests(ctx, im, []object{im.index}) },
 		func(ctx context.Context, im *plan) error { return p.pushManifests(ctx, im, im.attached) },
-		p.listAttached,
-		p.listAttached, // again: another process may have been at the same list
-		p.lookAtTags,   // again: that took a while
+		p.listAttachments,
+		p.listAttachments, // again: another process may have been at the same list
+		p.divideTags,      // again: that took a while
 		p.moveTags,
 	}
 	for _, step := range steps {
@@ -247,8 +247,8 @@ func each[T any](ctx context.Context, jobs int, list []T, f func(context.Context
 	return g.Wait()
 }
 
-// lookAtTags finds out which tags are to be moved, and whether they may.
-func (p *push) lookAtTags(ctx context.Context, im *plan) error {
+// divideTags finds out which tags are to be moved, and whether they may.
+func (p *push) divideTags(ctx context.Context, im *plan) error {
 	im.moved, im.kept = nil, nil
 	for _, tag := range im.Tags {
 		have, err := p.sessions[im.repo.Name()].find(ctx, tag)
@@ -273,7 +273,7 @@ func (p *push) lookAtTags(ctx context.Context, im *plan) error {
 func (p *push) pushBlobs(ctx context.Context, im *plan) error {
 	s := p.sessions[im.repo.Name()]
 	return each(ctx, p.opt.Jobs, im.blobs, func(ctx context.Context, b *blob) error {
-		if s.isWhole(b.desc) {
+		if s.wasReadBack(b.desc) {
 			p.meter.finish(b, false)
 			return nil
 		}
@@ -292,7 +292,7 @@ func (p *push) pushBlobs(ctx context.Context, im *plan) error {
 			}
 		}
 
-		s.setWhole(b.desc)
+		s.markReadBack(b.desc)
 		p.meter.readBack(b.desc.Size)
 		p.meter.finish(b, sent)
 		return nil
@@ -329,12 +329,12 @@ func (p *push) pushManifests(ctx context.Context, im *plan, list []object) error
 	})
 }
 
-// listAttached sees to it that whoever asks for the referrers of a manifest
+// listAttachments sees to it that whoever asks for the referrers of a manifest
 // finds its attachments.
-func (p *push) listAttached(ctx context.Context, im *plan) error {
+func (p *push) listAttachments(ctx context.Context, im *plan) error {
 	s := p.sessions[im.repo.Name()]
 	return each(ctx, p.opt.Jobs, im.subjects(), func(ctx context.Context, subject artifact.Digest) error {
-		return s.list(ctx, subject, im.referrers[subject])
+		return s.ensureListed(ctx, subject, im.referrers[subject])
 	})
 }
 
@@ -370,7 +370,7 @@ type object struct {
 
 func (o object) digest() artifact.Digest { return artifact.Digest(o.desc.Digest.String()) }
 
-// same tells whether o is there and is other, to the byte and in type.
+// same reports whether o is there and is other, to the byte and in type.
 func (o *object) same(other object) bool {
 	return o != nil && o.desc.Digest == other.desc.Digest && o.desc.MediaType == other.desc.MediaType
 }

@@ -120,7 +120,7 @@ func TestReadBack(t *testing.T) {
 	}
 }
 
-// holds tells whether the registry has the blob that a request names.
+// holds reports whether the registry has the blob that a request names.
 func (s *server) holds(r *http.Request) bool {
 	rec := httptest.NewRecorder()
 	s.inner.ServeHTTP(rec, httptest.NewRequest(http.MethodHead, r.URL.Path, nil))
@@ -141,7 +141,7 @@ func kinds(t *testing.T, im image) (list []*blob) {
 // blobsOf are the blobs of an image with its attachments.
 func blobsOf(t *testing.T, im image, to Image) []*blob {
 	t.Helper()
-	plans, err := check(t.Context(), im.dir, []Image{to})
+	plans, err := planImages(t.Context(), im.dir, []Image{to})
 	if err != nil {
 		t.Fatal(err)
 	}

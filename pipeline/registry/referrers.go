@@ -31,10 +31,10 @@ const (
 	maxBytes     = 64 << 20 // of all bundles
 )
 
-// listed returns what the registry's referrers API says of a subject, all pages
+// referrersFromAPI returns what the registry's referrers API says of a subject, all pages
 // of it (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers).
 // A registry without that API is no error: ok is false.
-func (s *session) listed(ctx context.Context, subject artifact.Digest) (list []v1.Descriptor, ok bool, err error) {
+func (s *session) referrersFromAPI(ctx context.Context, subject artifact.Digest) (list []v1.Descriptor, ok bool, err error) {
 	next := s.url("referrers", string(subject))
 	for range maxPages {
 		var page *manifest
@@ -116,7 +116,7 @@ func nextPage(at *url.URL, headers []string) (*url.URL, error) {
 	for _, link := range headers {
 		target, params, ok := strings.Cut(strings.TrimSpace(link), ">")
 		if !ok || !strings.HasPrefix(target, "<") {
-			return nil, fmt.Errorf("header Link: %q", plain(link))
+			return nil, fmt.Errorf("header Link: %q", printable(link))
 		}
 		next := false
 		for p := range strings.SplitSeq(params, ";") {
@@ -128,10 +128,10 @@ func nextPage(at *url.URL, headers []string) (*url.URL, error) {
 		}
 		u, err := at.Parse(target[1:])
 		if err != nil {
-			return nil, fmt.Errorf("header Link: %q", plain(link))
+			return nil, fmt.Errorf("header Link: %q", printable(link))
 		}
 		if u.Host != at.Host || u.User != nil || u.Opaque != "" {
-			return nil, httpguard.Refuse("header Link: %q is not on %s", plain(u.Redacted()), at.Host)
+			return nil, httpguard.Refuse("header Link: %q is not on %s", printable(u.Redacted()), at.Host)
 		}
 		u.Scheme = at.Scheme
 		return u, nil
@@ -146,8 +146,8 @@ func fallbackTag(subject artifact.Digest) string {
 	return strings.Replace(string(subject), ":", "-", 1)
 }
 
-// tagged returns what the fallback tag lists, and the tag's object, or nil.
-func (s *session) tagged(ctx context.Context, subject artifact.Digest) ([]v1.Descriptor, *object, error) {
+// referrersFromTag returns what the fallback tag lists, and the tag's object, or nil.
+func (s *session) referrersFromTag(ctx context.Context, subject artifact.Digest) ([]v1.Descriptor, *object, error) {
 	tag := fallbackTag(subject)
 	o, err := s.find(ctx, tag)
 	if err != nil || o == nil {
@@ -173,10 +173,10 @@ func missing(have, want []v1.Descriptor) []v1.Descriptor {
 	})
 }
 
-// list sees to it that the referrers of subject include want. A referrers API
+// ensureListed sees to it that the referrers of subject include want. A referrers API
 // does that by itself, if not at once. Otherwise the fallback tag's index is
 // extended and read back, until nobody else's change has undone it.
-func (s *session) list(ctx context.Context, subject artifact.Digest, want []v1.Descriptor) error {
+func (s *session) ensureListed(ctx context.Context, subject artifact.Digest, want []v1.Descriptor) error {
 	unlock, err := lockList(ctx, s.repo.Name()+"@"+string(subject))
 	if err != nil {
 		return err
@@ -189,7 +189,7 @@ func (s *session) list(ctx context.Context, subject artifact.Digest, want []v1.D
 				return err
 			}
 		}
-		have, ok, err := s.listed(ctx, subject)
+		have, ok, err := s.referrersFromAPI(ctx, subject)
 		if err != nil {
 			return err
 		}
@@ -199,7 +199,7 @@ func (s *session) list(ctx context.Context, subject artifact.Digest, want []v1.D
 			}
 			continue
 		}
-		have, o, err := s.tagged(ctx, subject)
+		have, o, err := s.referrersFromTag(ctx, subject)
 		if err != nil {
 			return err
 		}
@@ -390,9 +390,9 @@ func Referrers(ctx context.Context, ref string, opt Options) ([]Attachment, erro
 	if err != nil {
 		return nil, err
 	}
-	list, ok, err := s.listed(ctx, subject)
+	list, ok, err := s.referrersFromAPI(ctx, subject)
 	if err == nil && !ok {
-		list, _, err = s.tagged(ctx, subject)
+		list, _, err = s.referrersFromTag(ctx, subject)
 	}
 	if err != nil {
 		return nil, err
@@ -420,7 +420,7 @@ func Referrers(ctx context.Context, ref string, opt Options) ([]Attachment, erro
 	return found, nil
 }
 
-// mayBeBundle tells whether it is worth while to look at a manifest. Some
+// mayBeBundle reports whether it is worth while to look at a manifest. Some
 // registries give the config's type for the artifact's, or none.
 func mayBeBundle(d v1.Descriptor) bool {
 	return d.MediaType == types.OCIManifestSchema1 && slices.Contains([]string{BundleType, string(types.OCIEmptyJSON), ""}, d.ArtifactType)
@@ -468,7 +468,7 @@ func asAttachment(m *manifest, subject artifact.Digest) (*Attachment, error) {
 	if text, ok := m.Annotations[createdAnnotation]; ok {
 		created, err := time.Parse(time.RFC3339, text)
 		if err != nil {
-			return nil, fmt.Errorf("annotation %s: %q is no time", createdAnnotation, plain(text))
+			return nil, fmt.Errorf("annotation %s: %q is no time", createdAnnotation, printable(text))
 		}
 		a.Created = created.UTC()
 	}

@@ -247,7 +247,7 @@ func whole(t *testing.T, s *server, repository string, im image) {
 		t.Fatal(err)
 	}
 	p := &plan{Image: Image{Digest: im.digest}}
-	if err := l.images(t.Context(), p); err != nil {
+	if err := l.collectImages(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
 	fetch := func(kind string, d v1.Descriptor) {
@@ -266,7 +266,7 @@ func whole(t *testing.T, s *server, repository string, im image) {
 	}
 }
 
-// tagged tells whether the registry has a tag, without the proxy.
+// tagged reports whether the registry has a tag, without the proxy.
 func (s *server) has(repository, tag string) bool {
 	_, path, _ := strings.Cut(repository, "/")
 	rec := httptest.NewRecorder()

@@ -41,18 +41,18 @@ func (s *session) retry(ctx context.Context, what string, f func(context.Context
 			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 		}
 		if !temporary(err) {
-			return s.fault(what, err)
+			return s.describe(what, err)
 		}
 		if failures == attempts {
-			return s.fault(fmt.Sprintf("%s: tried %d times", what, attempts), err)
+			return s.describe(fmt.Sprintf("%s: tried %d times", what, attempts), err)
 		}
 		wait := time.Duration(asked.nanoseconds.Load())
 		if wait > maxPause {
-			return s.fault(fmt.Sprintf("%s: the registry asks to come back in %s", what, wait), err)
+			return s.describe(fmt.Sprintf("%s: the registry asks to come back in %s", what, wait), err)
 		}
 		wait = max(wait, backoff(failures))
 		if s.opt.Patience > 0 && time.Duration(s.waited.Add(int64(wait))) > s.opt.Patience {
-			return s.fault(fmt.Sprintf("%s: the registry was waited for %s in all", what, s.opt.Patience), err)
+			return s.describe(fmt.Sprintf("%s: the registry was waited for %s in all", what, s.opt.Patience), err)
 		}
 		if err := s.opt.Sleep(ctx, wait); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
@@ -60,7 +60,7 @@ func (s *session) retry(ctx context.Context, what string, f func(context.Context
 	}
 }
 
-// temporary tells whether trying again may help. What is not known to be final
+// temporary reports whether trying again may help. What is not known to be final
 // is: connections end in many ways, and answers are cut short.
 func temporary(err error) bool {
 	var (
@@ -87,10 +87,10 @@ func temporary(err error) bool {
 	return true
 }
 
-// fault says what went wrong. Errors of the library have URLs in them, with
+// describe says what failed, and why. Errors of the library have URLs in them, with
 // tokens at times, and up to 64 KiB of what the registry said.
-func (s *session) fault(what string, err error) error {
-	f := &told{msg: what + ": " + plain(cause(err)), err: err}
+func (s *session) describe(what string, err error) error {
+	f := &describedError{msg: what + ": " + printable(cause(err)), err: err}
 	var status *transport.Error
 	if fault.RemedyOf(err) == "" && errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden) {
 		return fault.WithRemedy(f, fmt.Sprintf("docker login %s, or give the account you use the right to push there; then type the same again", s.repo.RegistryStr()))
@@ -98,14 +98,14 @@ func (s *session) fault(what string, err error) error {
 	return f
 }
 
-// told is an error with a text of its own.
-type told struct {
+// describedError is an error with a text of its own.
+type describedError struct {
 	msg string
 	err error
 }
 
-func (f *told) Error() string { return f.msg }
-func (f *told) Unwrap() error { return f.err }
+func (f *describedError) Error() string { return f.msg }
+func (f *describedError) Unwrap() error { return f.err }
 
 // cause returns the part of an error that matters.
 func cause(err error) string {
@@ -132,8 +132,8 @@ func cause(err error) string {
 // maxText bounds how much of an error's text is shown, in bytes.
 const maxText = 400
 
-// plain returns s fit for a terminal: without control characters, and not long.
-func plain(s string) string {
+// printable returns s fit for a terminal: without control characters, and not long.
+func printable(s string) string {
 	if len(s) > maxText {
 		s = s[:maxText] + " ..."
 	}

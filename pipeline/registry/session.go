@@ -48,7 +48,7 @@ func open(ctx context.Context, repo name.Repository, opt Options, scopes ...stri
 	if opt.Keychain != nil {
 		var err error
 		if auth, err = authn.Resolve(ctx, opt.Keychain, repo); err != nil {
-			return nil, s.fault("credentials for "+repo.RegistryStr(), err)
+			return nil, s.describe("credentials for "+repo.RegistryStr(), err)
 		}
 	}
 	guard := opt.guard(repo.RegistryStr())
@@ -110,8 +110,8 @@ func (s *session) reference(identifier string) name.Reference {
 	return s.repo.Tag(identifier)
 }
 
-// absent tells whether err is a registry's word that something is not there.
-func absent(err error) bool {
+// isNotFound reports whether err is a registry's word that something is not there.
+func isNotFound(err error) bool {
 	var status *transport.Error
 	return errors.As(err, &status) && status.StatusCode == http.StatusNotFound
 }
@@ -122,7 +122,7 @@ func (s *session) find(ctx context.Context, identifier string) (*object, error) 
 	ref := s.reference(identifier)
 	err := s.retry(ctx, "fetch "+ref.Name(), func(ctx context.Context) error {
 		o, err := s.get(ctx, ref)
-		if absent(err) {
+		if isNotFound(err) {
 			return nil
 		}
 		found = o
@@ -137,7 +137,7 @@ func (s *session) confirm(ctx context.Context, identifier string, o object) erro
 	return s.retry(ctx, "read back "+ref.Name(), func(ctx context.Context) error {
 		have, err := s.get(ctx, ref)
 		switch {
-		case absent(err):
+		case isNotFound(err):
 			return errAbsent
 		case err != nil:
 			return err
@@ -238,13 +238,13 @@ func (s *session) blob(ctx context.Context, desc v1.Descriptor, dst io.Writer) e
 // errOtherBytes says that an answer is not what was asked for.
 var errOtherBytes = errors.New("the registry answers with something else")
 
-// holds tells whether the registry gives back a blob. What it says without giving
+// holds reports whether the registry gives back a blob. What it says without giving
 // it back does not count.
 func (s *session) holds(ctx context.Context, desc v1.Descriptor) (there bool, err error) {
 	err = s.retry(ctx, "look for blob "+s.repo.Digest(desc.Digest.String()).Name(), func(ctx context.Context) error {
 		err := s.blob(ctx, desc, io.Discard)
 		there = err == nil
-		if absent(err) || errors.Is(err, errOtherBytes) {
+		if isNotFound(err) || errors.Is(err, errOtherBytes) {
 			return nil
 		}
 		return err
@@ -256,21 +256,21 @@ func (s *session) holds(ctx context.Context, desc v1.Descriptor) (there bool, er
 func (s *session) confirmBlob(ctx context.Context, desc v1.Descriptor) error {
 	return s.retry(ctx, "read back blob "+s.repo.Digest(desc.Digest.String()).Name(), func(ctx context.Context) error {
 		err := s.blob(ctx, desc, io.Discard)
-		if absent(err) {
+		if isNotFound(err) {
 			return errAbsent
 		}
 		return err
 	})
 }
 
-// isWhole tells whether the registry has given back a blob during this push.
-func (s *session) isWhole(desc v1.Descriptor) bool {
+// wasReadBack reports whether the registry has given back a blob during this push.
+func (s *session) wasReadBack(desc v1.Descriptor) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.whole[desc.Digest]
 }
 
-func (s *session) setWhole(desc v1.Descriptor) {
+func (s *session) markReadBack(desc v1.Descriptor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.whole[desc.Digest] = true
@@ -283,7 +283,7 @@ func (s *session) upload(ctx context.Context, b *blob, from *name.Repository, m 
 	err = s.retry(ctx, "upload blob "+ref.Name(), func(ctx context.Context) error {
 		l := &layer{blob: b, meter: m}
 		err := s.pusher.Upload(ctx, s.repo, l.from(from))
-		sent = l.settle(err == nil)
+		sent = l.endAttempt(err == nil)
 		return err
 	})
 	return sent, err
@@ -293,7 +293,7 @@ func (s *session) upload(ctx context.Context, b *blob, from *name.Repository, m 
 func (s *session) fetchBlob(ctx context.Context, desc v1.Descriptor, limit int64) (data []byte, err error) {
 	ref := s.repo.Digest(desc.Digest.String())
 	if desc.Size > limit {
-		return nil, s.fault("fetch "+ref.Name(), httpguard.Refuse("a blob of %d bytes, of more than %d", desc.Size, limit))
+		return nil, s.describe("fetch "+ref.Name(), httpguard.Refuse("a blob of %d bytes, of more than %d", desc.Size, limit))
 	}
 	err = s.retry(ctx, "fetch blob "+ref.Name(), func(ctx context.Context) error {
 		var buf bytes.Buffer
@@ -324,9 +324,9 @@ func (l *layer) from(repo *name.Repository) v1.Layer {
 	return &remote.MountableLayer{Layer: l, Reference: repo.Digest(l.desc.Digest.String())}
 }
 
-// settle ends the attempt, puts the meter right, and returns whether the blob was
+// endAttempt ends the attempt, puts the meter right, and returns whether the blob was
 // sent.
-func (l *layer) settle(ok bool) bool {
+func (l *layer) endAttempt(ok bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.over = true
@@ -338,7 +338,7 @@ func (l *layer) settle(ok bool) bool {
 	return ok && l.opened
 }
 
-func (l *layer) read(n int64) {
+func (l *layer) countRead(n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.over {
@@ -378,7 +378,7 @@ type counted struct {
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	c.l.read(int64(n))
+	c.l.countRead(int64(n))
 	return n, err
 }
 
@@ -406,7 +406,7 @@ func (m *meter) add(n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.p.Bytes += n
-	m.tell()
+	m.notify()
 }
 
 // readBack counts bytes that the registry has given back.
@@ -429,10 +429,10 @@ func (m *meter) finish(b *blob, sent bool) {
 		m.r.Present++
 		m.p.Bytes += b.desc.Size
 	}
-	m.tell()
+	m.notify()
 }
 
-func (m *meter) tell() {
+func (m *meter) notify() {
 	if m.report != nil {
 		m.report(m.p)
 	}

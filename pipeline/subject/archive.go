@@ -18,7 +18,7 @@ import (
 // tar reads archives that follow each other in r, to its end. A tool that stops
 // at the end of the first, and one that goes on, would see different files; here
 // all are seen. r comes out of m.
-func (o *opening) tar(at place, r io.Reader, m *meter) error {
+func (o *opening) tar(at location, r io.Reader, m *meter) error {
 	for r != nil {
 		tr := newTarReader(r, m)
 		for {
@@ -72,7 +72,7 @@ func newTarReader(r io.Reader, m *meter) *tarReader {
 
 func (t *tarReader) Next() (*tar.Header, error) {
 	h, err := t.Reader.Next()
-	if err := t.m.made(t.size - (t.m.out - t.from)); err != nil {
+	if err := t.m.addHoles(t.size - (t.m.out - t.from)); err != nil {
 		return nil, err
 	}
 	t.size = 0
@@ -80,13 +80,13 @@ func (t *tarReader) Next() (*tar.Header, error) {
 		return nil, err
 	}
 	if h.Size > t.m.o.limits.Unpacked-t.m.o.unpacked {
-		return nil, t.m.o.tooMuch()
+		return nil, t.m.o.errUnpacked()
 	}
 	t.size, t.from = h.Size, t.m.out
 	return h, err
 }
 
-// hasContent tells whether a tool would make a file of the member: of a type that
+// hasContent reports whether a tool would make a file of the member: of a type that
 // is not known, too
 // (https://www.gnu.org/software/tar/manual/html_node/Standard.html).
 func hasContent(h *tar.Header) bool {
@@ -128,7 +128,7 @@ const (
 )
 
 // zip reads the members that the list at the end of the archive has.
-func (o *opening) zip(at place, r *io.SectionReader) error {
+func (o *opening) zip(at location, r *io.SectionReader) error {
 	if r.Size() > maxZip {
 		return fmt.Errorf("more than %d bytes: %w", int64(maxZip), ErrLimit)
 	}
@@ -138,7 +138,7 @@ func (o *opening) zip(at place, r *io.SectionReader) error {
 		return err
 	}
 	limited.left = -1
-	if err := covered(r, zr.File); err != nil {
+	if err := checkZipList(r, zr.File); err != nil {
 		if err := o.skip(at, "(the rest of the zip)", "it has more in it than its list says, or something else: "+err.Error()); err != nil {
 			return err
 		}
@@ -149,16 +149,16 @@ func (o *opening) zip(at place, r *io.SectionReader) error {
 		if err := o.count(f.Name); err != nil {
 			return err
 		}
-		if err := o.zipped(at, f, whole); err != nil {
+		if err := o.zipMember(at, f, whole); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// zipped looks at a member. What members unpack to is added up in whole, as they
+// zipMember looks at a member. What members unpack to is added up in whole, as they
 // may share their bytes.
-func (o *opening) zipped(at place, f *zip.File, whole *meter) error {
+func (o *opening) zipMember(at location, f *zip.File, whole *meter) error {
 	const encrypted = 1
 	switch {
 	case !f.Mode().IsRegular() && f.Mode().Type() != fs.ModeSymlink:
@@ -212,7 +212,7 @@ func (l *readerAt) ReadAt(p []byte, offset int64) (int, error) {
 // deb reads a Debian package (https://manpages.debian.org/deb.5): an ar archive
 // of the members debian-binary, control.tar and data.tar, the last two
 // compressed as their names say. Others may begin with an underscore.
-func (o *opening) deb(at place, r *io.SectionReader) error {
+func (o *opening) deb(at location, r *io.SectionReader) error {
 	members, err := readAr(r)
 	if err != nil {
 		return err
@@ -236,7 +236,7 @@ func (o *opening) deb(at place, r *io.SectionReader) error {
 			return fmt.Errorf("member %s: not what a Debian package has there", printable(m.name, true))
 		}
 		seen[part] = true
-		if err := o.inDeb(at, m); err != nil {
+		if err := o.debMember(at, m); err != nil {
 			return fmt.Errorf("%s: %w", printable(m.name, true), err)
 		}
 	}
@@ -246,8 +246,8 @@ func (o *opening) deb(at place, r *io.SectionReader) error {
 	return nil
 }
 
-// inDeb reads an archive in a Debian package.
-func (o *opening) inDeb(at place, m arMember) error {
+// debMember reads an archive in a Debian package.
+func (o *opening) debMember(at location, m arMember) error {
 	h := artifact.NewHasher(io.Discard)
 	if _, err := io.Copy(h, o.reader(m.body)); err != nil {
 		return err

@@ -27,7 +27,7 @@ func (o *opening) url(ref string) error {
 	}
 	req, err := http.NewRequestWithContext(o.ctx, http.MethodGet, ref, nil)
 	if err != nil {
-		return cause(err)
+		return withoutURL(err)
 	}
 	// Without this the transport would ask for gzip and unpack it, and the
 	// bytes would not be those that were published.
@@ -42,7 +42,7 @@ func (o *opening) url(ref string) error {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return o.cause(err)
+		return o.withoutURL(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -50,7 +50,7 @@ func (o *opening) url(ref string) error {
 	}
 	b, err := o.spool(resp.Body, o.limits.Spool)
 	if err != nil {
-		return o.cause(err)
+		return o.withoutURL(err)
 	}
 	if resp.ContentLength >= 0 && b.size != resp.ContentLength {
 		return fmt.Errorf("the server announced %d bytes and sent %d", resp.ContentLength, b.size)
@@ -60,19 +60,19 @@ func (o *opening) url(ref string) error {
 	if name == "/" || name == "." {
 		name = u.Hostname()
 	}
-	return o.top(b, Container{Kind: URL, Name: o.subject.Ref}, name)
+	return o.openStored(b, Container{Kind: URL, Name: o.subject.Ref}, name)
 }
 
-// cause returns why the context ended if it did, and else err without the URL,
+// withoutURL returns why the context ended if it did, and else err without the URL,
 // which may have a query.
-func (o *opening) cause(err error) error {
+func (o *opening) withoutURL(err error) error {
 	if o.ctx.Err() != nil {
 		return context.Cause(o.ctx)
 	}
-	return cause(err)
+	return withoutURL(err)
 }
 
-func cause(err error) error {
+func withoutURL(err error) error {
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		return u.Err
 	}

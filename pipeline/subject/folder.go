@@ -37,11 +37,11 @@ func (o *opening) folder(ref, dir string) error {
 		return o.layout(ref, root)
 	}
 	o.subject.Kind = Folder
-	return o.walk(root, place{}.in(Container{Kind: Folder, Name: ref}), "")
+	return o.walk(root, location{}.within(Container{Kind: Folder, Name: ref}), "")
 }
 
 // walk looks at all files in root but those in the folder without.
-func (o *opening) walk(root *os.Root, at place, without string) error {
+func (o *opening) walk(root *os.Root, at location, without string) error {
 	return fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
 		switch {
 		case name == ".":
@@ -100,7 +100,7 @@ func openIn(root *os.Root, name string, limit int64) (*os.File, error) {
 // other layout.
 const recordStart = "{\n  \"schema\": \"twice.release/"
 
-// isRecord tells whether f, which it reads from its beginning and then rewinds,
+// isRecord reports whether f, which it reads from its beginning and then rewinds,
 // says that it is a release record of ours.
 func isRecord(f io.ReadSeeker) (bool, error) {
 	head, err := io.ReadAll(io.LimitReader(f, int64(len(recordStart))))
@@ -139,15 +139,15 @@ func (o *opening) dist(dir, name, ref string) error {
 	}
 	for i := range rec.Binaries {
 		b := &rec.Binaries[i]
-		if err := o.ofRecord(root, place{}.in(c), rec, b); err != nil {
+		if err := o.keepRecorded(root, location{}.within(c), rec, b); err != nil {
 			return fmt.Errorf("%s for %s: %w", printable(b.Name, true), b.Target, err)
 		}
 	}
-	return o.walk(root, place{}.in(c), "") // which keeps nothing twice
+	return o.walk(root, location{}.within(c), "") // which keeps nothing twice
 }
 
-// ofRecord keeps one binary of a record, and holds it against that.
-func (o *opening) ofRecord(root *os.Root, at place, rec *record.Record, b *record.Binary) error {
+// keepRecorded keeps one binary of a record, and holds it against that.
+func (o *opening) keepRecorded(root *os.Root, at location, rec *record.Record, b *record.Binary) error {
 	file := path.Join("bin", b.Target.Slug(), b.Name)
 	for _, a := range rec.Artifacts {
 		if a.Name != file {

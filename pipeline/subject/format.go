@@ -51,7 +51,7 @@ type formatInfo struct {
 	// decompress returns what is compressed in r, to the end of r.
 	decompress func(r io.Reader) (io.ReadCloser, error)
 	// read reads the members of an archive.
-	read func(o *opening, at place, r *io.SectionReader) error
+	read func(o *opening, at location, r *io.SectionReader) error
 	// refusal says that a file of the format cannot be opened.
 	refusal error
 
@@ -181,9 +181,9 @@ func peek(r io.Reader) ([]byte, io.Reader, error) {
 	return head, io.MultiReader(bytes.NewReader(head), r), err
 }
 
-// top opens a file that is in the store: an executable, or an archive. name is
+// openStored opens a file that is in the store: an executable, or an archive. name is
 // what it is called without its folder.
-func (o *opening) top(b blob, c Container, name string) error {
+func (o *opening) openStored(b blob, c Container, name string) error {
 	f, err := o.store.Open(b.digest)
 	if err != nil {
 		return err
@@ -198,11 +198,11 @@ func (o *opening) top(b blob, c Container, name string) error {
 	switch kind := sniff(head); kind {
 	case formatExecutable:
 		o.members++
-		at := place{}
+		at := location{}
 		if c.Kind == File {
 			name = c.Name
 		} else {
-			at = at.in(c)
+			at = at.within(c)
 		}
 		found, err := o.keep(at, name, b, nil)
 		if err == nil && !found {
@@ -212,12 +212,12 @@ func (o *opening) top(b blob, c Container, name string) error {
 	case formatUnknown, formatScript:
 		return errNothingKnown
 	default:
-		return o.archive(place{first: c.Kind == Package}, c, name, kind, section)
+		return o.archive(location{dropFirst: c.Kind == Package}, c, name, kind, section)
 	}
 }
 
 // archive opens an archive, which is c itself.
-func (o *opening) archive(at place, c Container, name string, kind format, r *io.SectionReader) error {
+func (o *opening) archive(at location, c Container, name string, kind format, r *io.SectionReader) error {
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
@@ -231,20 +231,20 @@ func (o *opening) archive(at place, c Container, name string, kind format, r *io
 	case info.read == nil:
 		return errNothingKnown
 	}
-	if err := info.read(o, at.in(c), r); err != nil {
+	if err := info.read(o, at.within(c), r); err != nil {
 		return fmt.Errorf("%s: %w", c.Format, err)
 	}
 	return nil
 }
 
 // plainTar reads a tar archive that is not compressed.
-func (o *opening) plainTar(at place, r *io.SectionReader) error {
+func (o *opening) plainTar(at location, r *io.SectionReader) error {
 	m := &meter{o: o, r: r}
 	return o.tar(at, m, m)
 }
 
 // stream opens what is compressed: a tar archive, or one file.
-func (o *opening) stream(at place, c Container, name string, kind format, r io.Reader) error {
+func (o *opening) stream(at location, c Container, name string, kind format, r io.Reader) error {
 	fail := func(err error) error { return fmt.Errorf("%s: %w", c.Format, err) }
 	packed := &counter{r: o.reader(r)} // a stream can go on without an output
 	plain, err := kind.info().decompress(packed)
@@ -259,7 +259,7 @@ func (o *opening) stream(at place, c Container, name string, kind format, r io.R
 	}
 	if sniff(head) == formatTar {
 		c.Format = "tar." + string(kind)
-		if err := o.tar(at.in(c), unpacked, m); err != nil {
+		if err := o.tar(at.within(c), unpacked, m); err != nil {
 			return fail(err)
 		}
 		return nil
@@ -268,9 +268,9 @@ func (o *opening) stream(at place, c Container, name string, kind format, r io.R
 	if err := o.count(name); err != nil {
 		return fail(err)
 	}
-	at.first = false
+	at.dropFirst = false
 	before := len(o.subject.Executables) + len(o.subject.Skipped)
-	if err := o.file(at.in(c), name, unpacked, false); err != nil {
+	if err := o.file(at.within(c), name, unpacked, false); err != nil {
 		return fail(err)
 	}
 	if len(o.subject.Executables)+len(o.subject.Skipped) == before {

@@ -54,11 +54,11 @@ func (o *opening) image(ref string) error {
 		return err
 	}
 	o.subject.Kind, o.subject.Digest = Image, top.Digest
-	at := place{}.in(Container{Kind: Image, Name: ref, Digest: top.Digest, Size: top.Size})
+	at := location{}.within(Container{Kind: Image, Name: ref, Digest: top.Digest, Size: top.Size})
 	if types.MediaType(top.MediaType).IsImage() {
 		return r.manifest(at, top, o.cfg.Platforms)
 	}
-	chosen, err := choose(top.Platforms, o.cfg.Platforms)
+	chosen, err := choosePlatforms(top.Platforms, o.cfg.Platforms)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (o *opening) image(ref string) error {
 		if !types.MediaType(m.MediaType).IsImage() || m.MediaType != p.MediaType || m.Size != p.Size {
 			return fmt.Errorf("%s: not the image of %d bytes that the index says is for %s", p.Digest, p.Size, printable(p.Name, true))
 		}
-		at := at.in(Container{Kind: System, Name: p.Name, Digest: p.Digest, Size: p.Size})
+		at := at.within(Container{Kind: System, Name: p.Name, Digest: p.Digest, Size: p.Size})
 		at.platform = p.Name
 		if err := r.manifest(at, m, nil); err != nil {
 			return fmt.Errorf("%s: %w", printable(p.Name, true), err)
@@ -79,10 +79,10 @@ func (o *opening) image(ref string) error {
 	return nil
 }
 
-// choose returns the manifests of an index for the platforms, all for linux if
+// choosePlatforms returns the manifests of an index for the platforms, all for linux if
 // none is given. What has no platform, or is no image, is not chosen: an
 // attestation says that it is for unknown/unknown.
-func choose(list []registry.Platform, want []platform.Platform) ([]registry.Platform, error) {
+func choosePlatforms(list []registry.Platform, want []platform.Platform) ([]registry.Platform, error) {
 	found := map[platform.Platform][]registry.Platform{}
 	var have []string
 	for _, p := range list {
@@ -155,7 +155,7 @@ const versionLabel = "org.opencontainers.image.version"
 
 // manifest reads an image for one platform, which must be one of want unless
 // that is empty.
-func (r *repository) manifest(at place, m *registry.Manifest, want []platform.Platform) error {
+func (r *repository) manifest(at location, m *registry.Manifest, want []platform.Platform) error {
 	// Resolve has seen to it that this can be read in one way.
 	var doc v1.Manifest
 	if err := json.Unmarshal(m.Raw, &doc); err != nil {
@@ -177,13 +177,13 @@ func (r *repository) manifest(at place, m *registry.Manifest, want []platform.Pl
 	}
 	if at.platform == "" {
 		at.platform = platformOf(config)
-		if err := suits(at.platform, want); err != nil {
+		if err := checkPlatform(at.platform, want); err != nil {
 			return err
 		}
-		at = at.in(Container{Kind: System, Name: at.platform, Digest: m.Digest, Size: m.Size})
+		at = at.within(Container{Kind: System, Name: at.platform, Digest: m.Digest, Size: m.Size})
 	}
 	o := r.o
-	o.state(at.platform, config.Config.Labels[versionLabel], "the image's label "+versionLabel)
+	o.addVersion(at.platform, config.Config.Labels[versionLabel], "the image's label "+versionLabel)
 	t := newTree()
 	for i, desc := range doc.Layers {
 		if err := r.layer(t, desc, ids[i]); err != nil {
@@ -196,12 +196,12 @@ func (r *repository) manifest(at place, m *registry.Manifest, want []platform.Pl
 		}
 		c := n.Value.candidate
 		if c == nil {
-			o.beside(p, n.Value.kind, n.Value.runs)
+			o.countOther(p, n.Value.kind, n.Value.executable)
 			return nil
 		}
-		found, err := o.keep(at.in(c.layer), p, c.blob, nil)
+		found, err := o.keep(at.within(c.layer), p, c.blob, nil)
 		if err == nil && !found {
-			o.beside(p, formatUnknown, true)
+			o.countOther(p, formatUnknown, true)
 		}
 		return err
 	})
@@ -212,8 +212,9 @@ func platformOf(c *v1.ConfigFile) string {
 	return strings.TrimSuffix(c.OS+"/"+c.Architecture+"/"+c.Variant, "/")
 }
 
-// suits tells whether an image without an index is for one of the platforms.
-func suits(said string, want []platform.Platform) error {
+// checkPlatform returns an error unless an image without an index is for one of the
+// platforms.
+func checkPlatform(said string, want []platform.Platform) error {
 	own, err := platform.Parse(said)
 	if err == nil && (len(want) == 0 || slices.ContainsFunc(want, func(p platform.Platform) bool { return slices.Contains(p.Fallbacks(), own) })) {
 		return nil
@@ -269,21 +270,21 @@ func (r *remoteRepository) blob(desc v1.Descriptor) (blob, error) {
 		var status *transport.Error
 		final := err == nil || errors.Is(err, ErrLimit) || r.o.ctx.Err() != nil || errors.As(err, &status) && status.StatusCode < 500
 		if final || attempt == attempts {
-			return b, r.said(err)
+			return b, r.withoutURL(err)
 		}
 	}
 }
 
-// said returns an error of the registry without the URL, which may have a token,
+// withoutURL returns an error of the registry without the URL, which may have a token,
 // and without what else it sent.
-func (r *remoteRepository) said(err error) error {
+func (r *remoteRepository) withoutURL(err error) error {
 	if err == nil || r.o.ctx.Err() != nil {
-		return r.o.cause(err)
+		return r.o.withoutURL(err)
 	}
 	if status := (*transport.Error)(nil); errors.As(err, &status) {
 		return fmt.Errorf("the registry says %d %s", status.StatusCode, http.StatusText(status.StatusCode))
 	}
-	return cause(err)
+	return withoutURL(err)
 }
 
 // fetch fetches a blob once.

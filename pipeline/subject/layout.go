@@ -26,7 +26,7 @@ const (
 	maxManifests  = 1000    // that are read to find the images
 )
 
-// isLayout tells whether a folder is an image layout.
+// isLayout reports whether a folder is an image layout.
 func isLayout(root *os.Root) bool {
 	info, err := root.Lstat(layoutName)
 	return err == nil && info.Mode().IsRegular()
@@ -54,13 +54,13 @@ func (o *opening) layout(ref string, root *os.Root) error {
 	}
 	o.subject.Kind, o.subject.Digest = Image, index.Digest
 	r := &repository{o, func(d v1.Descriptor) (blob, error) { return o.layoutBlob(root, d) }}
-	at := place{}.in(Container{Kind: Image, Name: ref, Digest: index.Digest, Size: index.Size})
+	at := location{}.within(Container{Kind: Image, Name: ref, Digest: index.Digest, Size: index.Size})
 	left := maxManifests
 	images, err := r.flat(index, &left)
 	if err != nil {
 		return err
 	}
-	chosen, err := choose(images, o.cfg.Platforms)
+	chosen, err := choosePlatforms(images, o.cfg.Platforms)
 	if err != nil {
 		return err
 	}
@@ -69,14 +69,14 @@ func (o *opening) layout(ref string, root *os.Root) error {
 		if err != nil {
 			return err
 		}
-		at := at.in(Container{Kind: System, Name: p.Name, Digest: p.Digest, Size: p.Size})
+		at := at.within(Container{Kind: System, Name: p.Name, Digest: p.Digest, Size: p.Size})
 		at.platform = p.Name
 		if err := r.manifest(at, m, nil); err != nil {
 			return fmt.Errorf("%s: %w", printable(p.Name, true), err)
 		}
 	}
 	// What is beside the blobs is in no image, and somebody may run it.
-	return o.walk(root, place{}.in(Container{Kind: Folder, Name: ref}), path.Dir(blobsName))
+	return o.walk(root, location{}.within(Container{Kind: Folder, Name: ref}), path.Dir(blobsName))
 }
 
 // flat returns the images of an index and of those in it. An image without a

@@ -76,7 +76,7 @@ func (o *opening) npm(spec string) error {
 	if err != nil {
 		return fmt.Errorf("npm pack: %w", err)
 	}
-	b, err := o.packed(out, integrity)
+	b, err := o.storePackage(out, integrity)
 	if err != nil {
 		return fmt.Errorf("npm pack: %w", err)
 	}
@@ -84,7 +84,7 @@ func (o *opening) npm(spec string) error {
 		return err
 	}
 	o.subject.Kind, o.subject.Digest = Package, b.digest
-	return o.top(b, Container{Kind: Package, Name: o.subject.Ref, Integrity: integrity}, name+".tgz")
+	return o.openStored(b, Container{Kind: Package, Name: o.subject.Ref, Integrity: integrity}, name+".tgz")
 }
 
 // parsePack reads what npm pack --json says of one package, and returns its
@@ -117,8 +117,8 @@ func parsePack(answer []byte, name, version string) (integrity string, err error
 	return list[0].Integrity, nil
 }
 
-// packed stores the one file in dir, if it has the integrity.
-func (o *opening) packed(dir, integrity string) (blob, error) {
+// storePackage stores the one file in dir, if it has the integrity.
+func (o *opening) storePackage(dir, integrity string) (blob, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return blob{}, err

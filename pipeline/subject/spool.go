@@ -49,7 +49,7 @@ type opening struct {
 type blob struct {
 	digest artifact.Digest
 	size   int64
-	// fresh tells that it was not there before.
+	// fresh reports whether it was not there before.
 	fresh bool
 }
 
@@ -85,17 +85,17 @@ func (o *opening) drop(b blob) error {
 	return os.Remove(filepath.Join(o.subject.dir, b.digest.Hex()))
 }
 
-// place is where members are found.
-type place struct {
+// location is where members are found.
+type location struct {
 	containers []Container
 	platform   string
-	// first tells that the first element of names is not part of them.
-	first bool
+	// dropFirst reports whether the first element of names is not part of them.
+	dropFirst bool
 }
 
 // name returns the name of a member as it is reported.
-func (p place) name(s string) string {
-	if p.first {
+func (l location) name(s string) string {
+	if l.dropFirst {
 		if _, rest, ok := strings.Cut(strings.TrimPrefix(s, "./"), "/"); ok {
 			return rest
 		}
@@ -107,10 +107,10 @@ func (p place) name(s string) string {
 	return s
 }
 
-// in returns the place within another container.
-func (p place) in(c Container) place {
-	p.containers = append(slices.Clip(p.containers), c)
-	return p
+// within returns the location in another container.
+func (l location) within(c Container) location {
+	l.containers = append(slices.Clip(l.containers), c)
+	return l
 }
 
 // count counts a member.
@@ -128,26 +128,26 @@ func (o *opening) count(name string) error {
 }
 
 // file looks at a member, which count has counted, and keeps it if it is an
-// executable. It need not read all of r. runs tells that its mode is that of a file to
-// be executed.
-func (o *opening) file(at place, name string, r io.Reader, runs bool) error {
+// executable. It need not read all of r. executable tells that its mode is that of a
+// file to be executed.
+func (o *opening) file(at location, name string, r io.Reader, executable bool) error {
 	b, kind, err := o.candidate(name, r)
 	if err != nil {
 		return err
 	}
 	if kind != formatExecutable {
-		o.beside(name, kind, runs)
+		o.countOther(name, kind, executable)
 		return nil
 	}
 	if found, err := o.keep(at, name, b, nil); err != nil || found {
 		return err
 	}
-	o.beside(name, formatUnknown, true)
+	o.countOther(name, formatUnknown, true)
 	return o.drop(b)
 }
 
-// beside counts a member that is not kept, if it can do something to whoever has it.
-func (o *opening) beside(name string, kind format, runs bool) {
+// countOther counts a member that is not kept, if it can do something to whoever has it.
+func (o *opening) countOther(name string, kind format, executable bool) {
 	switch {
 	case kind == formatScript:
 		o.subject.Scripts++
@@ -155,7 +155,7 @@ func (o *opening) beside(name string, kind format, runs bool) {
 		if o.subject.Archives++; o.subject.Archives == 1 {
 			o.innerName = name
 		}
-	case runs:
+	case executable:
 		o.subject.Unknown++
 	}
 }
@@ -218,12 +218,12 @@ func runsInstall(base string, r io.Reader) (bool, error) {
 
 // keep adds b to the subject, as something to be examined or skipped, unless it is
 // no executable.
-func (o *opening) keep(at place, name string, b blob, stated *record.Binary) (found bool, err error) {
+func (o *opening) keep(at location, name string, b blob, stated *record.Binary) (found bool, err error) {
 	return o.keepNamed(at, at.name(name), b, stated)
 }
 
 // keepNamed is keep for a name as it is reported.
-func (o *opening) keepNamed(at place, name string, b blob, stated *record.Binary) (found bool, err error) {
+func (o *opening) keepNamed(at location, name string, b blob, stated *record.Binary) (found bool, err error) {
 	isGo, parts, err := o.inspect(b)
 	switch {
 	case errors.Is(err, inspect.ErrFormat):
@@ -255,7 +255,7 @@ func (o *opening) keepNamed(at place, name string, b blob, stated *record.Binary
 	return true, nil
 }
 
-// inspect tells whether b may be a Go program, and which slices it has if it is
+// inspect reports whether b may be a Go program, and which slices it has if it is
 // a universal file. The error is that of the store or of [inspect.Open].
 func (o *opening) inspect(b blob) (isGo bool, parts []inspect.Section, err error) {
 	f, err := o.store.Open(b.digest)
@@ -273,15 +273,15 @@ func (o *opening) inspect(b blob) (isGo bool, parts []inspect.Section, err error
 	return mayBeGo(bin), nil, nil
 }
 
-// inUniversal tells whether the place is in a universal file.
-func (p place) inUniversal() bool {
-	return len(p.containers) > 0 && p.containers[len(p.containers)-1].Kind == Universal
+// inUniversal reports whether the location is in a universal file.
+func (l location) inUniversal() bool {
+	return len(l.containers) > 0 && l.containers[len(l.containers)-1].Kind == Universal
 }
 
 // universal keeps the slices of a universal Mach-O file, each of which a system
 // runs as if it were a file of its own. Slices that share bytes are refused: no tool
 // makes them, and they could be many times the size of the file.
-func (o *opening) universal(at place, name string, b blob, parts []inspect.Section) error {
+func (o *opening) universal(at location, name string, b blob, parts []inspect.Section) error {
 	byOffset := slices.SortedFunc(slices.Values(parts), func(a, b inspect.Section) int { return cmp.Compare(a.Offset, b.Offset) })
 	for i, s := range byOffset[1:] {
 		if before := byOffset[i]; before.Offset+before.Size > s.Offset {
@@ -300,7 +300,7 @@ func (o *opening) universal(at place, name string, b blob, parts []inspect.Secti
 			return err
 		}
 	}
-	in := at.in(Container{Kind: Universal, Name: name, Format: string(inspect.Universal), Digest: b.digest, Size: b.size})
+	in := at.within(Container{Kind: Universal, Name: name, Format: string(inspect.Universal), Digest: b.digest, Size: b.size})
 	for _, s := range parts {
 		if err := o.count(name); err != nil {
 			return err
@@ -351,7 +351,7 @@ func outsideSlices(f io.ReaderAt, size int64, slices []inspect.Section) (int64, 
 }
 
 // skip notes what cannot be examined.
-func (o *opening) skip(at place, name, reason string) error {
+func (o *opening) skip(at location, name, reason string) error {
 	if len(o.subject.Skipped) == o.limits.Executables {
 		return fmt.Errorf("more than %d files that cannot be examined: %w", o.limits.Executables, ErrLimit)
 	}
@@ -391,23 +391,23 @@ func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p)
 	m.out += int64(n)
 	m.o.unpacked += int64(n)
-	if err := m.check(); err != nil {
+	if err := m.checkLimits(); err != nil {
 		return 0, err
 	}
 	return n, err
 }
 
-// made counts n bytes that a reader of m made by itself, if n is not negative.
-func (m *meter) made(n int64) error {
+// addHoles counts n bytes that a reader of m made by itself, if n is not negative.
+func (m *meter) addHoles(n int64) error {
 	n = max(0, n)
 	m.holes += n
 	m.o.unpacked += n
-	return m.check()
+	return m.checkLimits()
 }
 
-func (m *meter) check() error {
+func (m *meter) checkLimits() error {
 	if m.o.unpacked > m.o.limits.Unpacked {
-		return m.o.tooMuch()
+		return m.o.errUnpacked()
 	}
 	packed := m.out
 	if m.packed != nil {
@@ -419,7 +419,7 @@ func (m *meter) check() error {
 	return nil
 }
 
-func (o *opening) tooMuch() error {
+func (o *opening) errUnpacked() error {
 	return fmt.Errorf("more than %d bytes unpacked: %w", o.limits.Unpacked, ErrLimit)
 }
 

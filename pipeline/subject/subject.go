@@ -324,7 +324,7 @@ func open(ctx context.Context, ref string, cfg Config) (*Subject, error) {
 		e.Versions = o.versions(e)
 	}
 	if err == nil && len(o.subject.Executables) == 0 {
-		err = o.nothing()
+		err = o.errNothingFound()
 	}
 	if err != nil {
 		return nil, errors.Join(err, o.subject.Close())
@@ -365,8 +365,8 @@ func (o *opening) run(ref string) error {
 	return o.localFile(ref, file)
 }
 
-// nothing is the error about a subject without executables.
-func (o *opening) nothing() error {
+// errNothingFound is the error about a subject without executables.
+func (o *opening) errNothingFound() error {
 	switch {
 	case len(o.subject.Skipped) > 0:
 		s := o.subject.Skipped[0]
@@ -413,7 +413,7 @@ func (o *opening) localFile(ref, file string) error {
 		return err
 	}
 	o.subject.Kind, o.subject.Digest = File, b.digest
-	return o.top(b, Container{Kind: File, Name: ref}, filepath.Base(file))
+	return o.openStored(b, Container{Kind: File, Name: ref}, filepath.Base(file))
 }
 
 // readBounded reads at most limit bytes.

@@ -16,8 +16,8 @@ type node = layertree.Node[layerFile]
 
 // layerFile is what is known of a file of a layer.
 type layerFile struct {
-	kind format
-	runs bool // its mode is that of a file to be executed
+	kind       format
+	executable bool // its mode is that of a file to be executed
 	// candidate is set for a file that may be an executable.
 	candidate *candidate
 }
@@ -90,7 +90,7 @@ func (o *opening) readLayer(layer Container, r io.Reader, m *meter) (entries []l
 			if err != nil {
 				return nil, nil, err
 			}
-			e.node.Value = layerFile{kind: kind, runs: h.Mode&0o111 != 0}
+			e.node.Value = layerFile{kind: kind, executable: h.Mode&0o111 != 0}
 			if kind == formatExecutable {
 				e.node.Value.candidate = &candidate{b, layer}
 			}

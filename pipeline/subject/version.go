@@ -67,9 +67,9 @@ func versionsIn(s string) []string {
 	return list
 }
 
-// state notes a version that the metadata of a package or of an image for a
+// addVersion notes a version that the metadata of a package or of an image for a
 // platform says.
-func (o *opening) state(platform, text, from string) {
+func (o *opening) addVersion(platform, text, from string) {
 	for _, v := range versionsIn(strings.TrimSpace(text)) {
 		if list := o.stated[platform]; len(list) < maxVersions {
 			o.stated[platform] = append(list, Version{v, from})
@@ -80,7 +80,7 @@ func (o *opening) state(platform, text, from string) {
 // control looks for the version of a package of Debian or Alpine in a member of a
 // tar archive, and returns the member as it was: nothing is hidden by being called
 // so.
-func (o *opening) control(at place, name string, r io.Reader) (io.Reader, error) {
+func (o *opening) control(at location, name string, r io.Reader) (io.Reader, error) {
 	key, from := "", ""
 	switch inner := at.containers[len(at.containers)-1]; {
 	case inner.Kind == Member && strings.HasPrefix(inner.Name, "control.tar") && path.Clean(name) == "control":
@@ -96,7 +96,7 @@ func (o *opening) control(at place, name string, r io.Reader) (io.Reader, error)
 	}
 	for line := range strings.Lines(string(head)) {
 		if version, ok := strings.CutPrefix(line, key); ok {
-			o.state("", version, from)
+			o.addVersion("", version, from)
 			break
 		}
 	}

@@ -19,10 +19,10 @@ const (
 	zipDescriptor, zipDeferred = 0x08074b50, 8
 )
 
-// covered fails if a tool that reads a zip file from its start may find other members
+// checkZipList fails if a tool that reads a zip file from its start may find other members
 // than its list has: where there are bytes that belong to none of them, in front,
 // between or behind, or where the header of a member says something else than the list.
-func covered(r *io.SectionReader, files []*zip.File) error {
+func checkZipList(r *io.SectionReader, files []*zip.File) error {
 	at := int64(0)
 	bytesAt := func(at int64, n int) ([]byte, error) {
 		p := make([]byte, n)
@@ -56,7 +56,7 @@ func covered(r *io.SectionReader, files []*zip.File) error {
 		}
 		delete(members, start)
 		name, err := bytesAt(at+zipLocalSize, int(word(head, 26)))
-		if what := contradiction(head, string(name), f); err != nil || what != "" {
+		if what := headerDifference(head, string(name), f); err != nil || what != "" {
 			return fmt.Errorf("the member at byte %d has another %s there than in its list", at, what)
 		}
 		if f.CompressedSize64 > uint64(r.Size()-start) {
@@ -113,9 +113,9 @@ func covered(r *io.SectionReader, files []*zip.File) error {
 	return nil
 }
 
-// contradiction says what the header in front of a member says otherwise than the list,
-// or nothing. Sizes may stand behind the header, or in a field of their own.
-func contradiction(head []byte, name string, f *zip.File) string {
+// headerDifference says in what the header in front of a member differs from the list.
+// It is empty if they agree. Sizes may stand behind the header, or in a field of their own.
+func headerDifference(head []byte, name string, f *zip.File) string {
 	const encrypted, elsewhere = 1, 0xffffffff
 	short, long := binary.LittleEndian.Uint16, binary.LittleEndian.Uint32
 	size := func(got uint32, want uint64) bool { return got == elsewhere || uint64(got) == want }

@@ -109,13 +109,13 @@ type baseImage struct {
 // with the given one; a tag in base is not looked up.
 func (r *Remote) Base(ctx context.Context, store *artifact.Store, base string, digest artifact.Digest, platforms []platform.Platform) (*Base, error) {
 	b := &Base{Reference: base, Digest: digest, store: store, images: map[platform.Platform]*baseImage{}}
-	if err := b.read(ctx, r, platforms); err != nil {
+	if err := b.fetch(ctx, r, platforms); err != nil {
 		return nil, fmt.Errorf("base %s: %w", base, err)
 	}
 	return b, nil
 }
 
-func (b *Base) read(ctx context.Context, r *Remote, platforms []platform.Platform) error {
+func (b *Base) fetch(ctx context.Context, r *Remote, platforms []platform.Platform) error {
 	ref, err := reference.Parse(b.Reference)
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ func (b *Base) read(ctx context.Context, r *Remote, platforms []platform.Platfor
 			}
 		}
 		img := read[digest]
-		if err := img.suits(p, top.isIndex()); err != nil {
+		if err := img.checkPlatform(p, top.isIndex()); err != nil {
 			return err
 		}
 		b.images[p] = img
@@ -256,9 +256,9 @@ func platformText(os, arch, variant string) string {
 	return os + "/" + arch + "/" + variant
 }
 
-// suits tells whether an image says itself that it is for p. Where an index has
+// checkPlatform returns an error unless an image says itself that it is for p. Where an index has
 // chosen it, the index knows the variant: many configurations say none.
-func (b *baseImage) suits(p platform.Platform, chosen bool) error {
+func (b *baseImage) checkPlatform(p platform.Platform, chosen bool) error {
 	text := platformText(b.config.OS, b.config.Architecture, b.config.Variant)
 	own, err := platform.Parse(text)
 	if err != nil || own.OS != p.OS || own.Arch != p.Arch || !chosen && !slices.Contains(p.Fallbacks(), own) {
@@ -328,7 +328,7 @@ func (r *repository) image(doc *document, digest artifact.Digest) (*baseImage, e
 	}
 	left := int64(maxUnpacked)
 	for i, l := range img.layers {
-		if err := r.list(l, artifact.Digest(ids[i].String()), img.tree, &left); err != nil {
+		if err := r.readLayer(l, artifact.Digest(ids[i].String()), img.tree, &left); err != nil {
 			return nil, fmt.Errorf("layer %s: %w", l.Digest, err)
 		}
 	}
@@ -401,9 +401,9 @@ func (r *repository) readConfig(d v1.Descriptor, c *v1.ConfigFile) error {
 	return json.Unmarshal(data, c)
 }
 
-// list reads a layer from the store into t, and holds it against its digests. It
+// readLayer reads a layer from the store into t, and holds it against its digests. It
 // takes what the layer has unpacked off left.
-func (r *repository) list(d v1.Descriptor, diffID artifact.Digest, t *tree, left *int64) error {
+func (r *repository) readLayer(d v1.Descriptor, diffID artifact.Digest, t *tree, left *int64) error {
 	f, err := r.store.Open(artifact.Digest(d.Digest.String()))
 	if err != nil {
 		return err

@@ -101,7 +101,7 @@ func (l *Lock) Encode() ([]byte, error) {
 	if doc.Images == nil {
 		doc.Images = []Locked{}
 	}
-	if err := doc.check(); err != nil {
+	if err := doc.validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", LockName, err)
 	}
 	var b bytes.Buffer
@@ -117,7 +117,7 @@ func (l *Lock) Encode() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func (l *Lock) check() error {
+func (l *Lock) validate() error {
 	if l.Schema != LockSchema {
 		return fmt.Errorf("schema %q: want %q", l.Schema, LockSchema)
 	}
@@ -186,7 +186,7 @@ func (l *Lock) Resolve(ctx context.Context, bases []string, resolve func(ctx con
 		}
 		next.Images = append(next.Images, Locked{base, now})
 	}
-	return next, moved, next.check()
+	return next, moved, next.validate()
 }
 
 // Follow makes l say what the registry says of tags that were moved.

@@ -94,9 +94,9 @@ const (
 	TagsAnnotation       = "com.github.twicebuild.twice.tags"
 )
 
-// standard is what the names of standard annotations begin with
+// annotationPrefix is what the names of standard annotations begin with
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/annotations.md).
-const standard = "org.opencontainers.image."
+const annotationPrefix = "org.opencontainers.image."
 
 // Input is everything that images are made from.
 type Input struct {
@@ -169,7 +169,7 @@ func Digests(ctx context.Context, in Input) ([]Image, error) {
 }
 
 // Compare returns in what two lists of images differ, each difference on a line;
-// nothing, if they are the same. Of layers that differ it tells whether they do
+// nothing, if they are the same. Of layers that differ it reports whether they do
 // also before compression.
 func Compare(a, b []Image) []string {
 	var list []string
@@ -279,7 +279,7 @@ func prepare(in Input) (*assembly, error) {
 			errs = append(errs, fmt.Errorf("%s: no tags, or no platforms", plan.Key))
 			continue
 		}
-		options := system(plan, zones)
+		options := optionFiles(plan, zones)
 		platforms := slices.SortedFunc(slices.Values(plan.Platforms), func(x, y matrix.ImagePlatform) int { return x.Platform.Compare(y.Platform) })
 		for i, p := range platforms {
 			if i > 0 && platforms[i-1].Platform == p.Platform {
@@ -382,14 +382,14 @@ func (c *content) prepare(plan matrix.ImagePlan, p matrix.ImagePlatform, base *B
 		starts[plan.Entrypoint[0]] = true
 	}
 	for _, at := range slices.Sorted(maps.Keys(starts)) {
-		if err := c.check(p.Platform, t, t.Lookup(at).Value.entry.Content); err != nil {
+		if err := c.checkStart(p.Platform, t, t.Lookup(at).Value.entry.Content); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", at, err))
 		}
 	}
 	return ready, errors.Join(errs...)
 }
 
-func (c *content) check(p platform.Platform, t *tree, file Content) error {
+func (c *content) checkStart(p platform.Platform, t *tree, file Content) error {
 	need, ok := c.read[file.Digest]
 	if !ok {
 		var err error
@@ -398,7 +398,7 @@ func (c *content) check(p platform.Platform, t *tree, file Content) error {
 		}
 		c.read[file.Digest] = need
 	}
-	return need.check(p, t)
+	return need.checkStart(p, t)
 }
 
 // assemble makes what was prepared.
@@ -591,7 +591,7 @@ func (a *assembly) config(plan matrix.ImagePlan, p platform.Platform, base v1.Co
 	}
 	labels := map[string]string{}
 	for name, value := range base.Config.Labels {
-		if !strings.HasPrefix(name, standard) {
+		if !strings.HasPrefix(name, annotationPrefix) {
 			labels[name] = value
 		}
 	}
@@ -629,7 +629,7 @@ func (a *assembly) describe(plan matrix.ImagePlan, given map[string]string, base
 	m := map[string]string{}
 	set := func(name, value string) {
 		if value != "" {
-			m[standard+name] = value
+			m[annotationPrefix+name] = value
 		}
 	}
 	set("title", a.in.Title)

@@ -98,9 +98,9 @@ func needsOf(c Content) (needs, error) {
 	return want, nil
 }
 
-// check tells whether what n describes can start in an image for p with the files
-// of t.
-func (n needs) check(p platform.Platform, t *tree) error {
+// checkStart returns an error unless what n describes can start in an image for p
+// with the files of t.
+func (n needs) checkStart(p platform.Platform, t *tree) error {
 	if !n.script {
 		m, known := machines[p.Arch]
 		switch {

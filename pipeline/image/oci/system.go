@@ -17,9 +17,9 @@ import (
 	"github.com/twicebuild/twice/matrix"
 )
 
-// system returns the files that p's options stand for. Those that the release
+// optionFiles returns the files that p's options stand for. Those that the release
 // file has another content for are left out.
-func system(p matrix.ImagePlan, zones []entry) []entry {
+func optionFiles(p matrix.ImagePlan, zones []entry) []entry {
 	var list []entry
 	file := func(path, text string) {
 		list = append(list, entry{path: path, mode: 0o644, system: true, Content: inMemory([]byte(text))})

@@ -47,7 +47,7 @@ func TestUnfitLayout(t *testing.T) {
 				}
 				done := make(chan error, 1)
 				go func() {
-					_, err := check(t.Context(), im.dir, []Image{im.to("r.example/tool", "v1")})
+					_, err := planImages(t.Context(), im.dir, []Image{im.to("r.example/tool", "v1")})
 					done <- err
 				}()
 				select {

@@ -61,9 +61,9 @@ var (
 // maxPlatforms bounds the manifests in an index.
 const maxPlatforms = 1000
 
-// check turns images into plans. It reads every byte of the layout that they
+// planImages turns images into plans. It reads every byte of the layout that they
 // need, and no network.
-func check(ctx context.Context, dir string, images []Image) ([]*plan, error) {
+func planImages(ctx context.Context, dir string, images []Image) ([]*plan, error) {
 	if len(images) == 0 {
 		return nil, errors.New("no images")
 	}
@@ -218,7 +218,7 @@ func (l *imageLayout) plan(ctx context.Context, im Image) (*plan, error) {
 		}
 	}
 	p := &plan{Image: im, repo: repo, referrers: map[artifact.Digest][]v1.Descriptor{}}
-	if err := l.images(ctx, p); err != nil {
+	if err := l.collectImages(ctx, p); err != nil {
 		return nil, fmt.Errorf("%s: %w", repo, err)
 	}
 	for i, a := range im.Attachments {
@@ -229,8 +229,8 @@ func (l *imageLayout) plan(ctx context.Context, im Image) (*plan, error) {
 	return p, nil
 }
 
-// images collects the index, the platforms' manifests and their blobs.
-func (l *imageLayout) images(ctx context.Context, p *plan) error {
+// collectImages collects the index, the platforms' manifests and their blobs.
+func (l *imageLayout) collectImages(ctx context.Context, p *plan) error {
 	if _, err := artifact.ParseDigest(string(p.Digest)); err != nil {
 		return err
 	}
@@ -266,7 +266,7 @@ func (l *imageLayout) images(ctx context.Context, p *plan) error {
 			if !d.MediaType.IsDistributable() {
 				return fmt.Errorf("manifest %s: layer %s may not be distributed (%s)", desc.Digest, d.Digest, d.MediaType)
 			}
-			if err := l.hash(ctx, d); err != nil {
+			if err := l.verifyBlob(ctx, d); err != nil {
 				return fmt.Errorf("manifest %s: %w", desc.Digest, err)
 			}
 			p.add(&blob{desc: d, open: func() (io.ReadCloser, error) { return l.blob(d) }})
@@ -329,8 +329,8 @@ func newObject(raw []byte, mt types.MediaType) object {
 	return object{raw: raw, desc: v1.Descriptor{MediaType: mt, Size: int64(len(raw)), Digest: v1.Hash{Algorithm: "sha256", Hex: artifact.Of(raw).Hex()}}}
 }
 
-// hash reads a blob, and compares it with its descriptor.
-func (l *imageLayout) hash(ctx context.Context, d v1.Descriptor) error {
+// verifyBlob reads a blob, and compares it with its descriptor.
+func (l *imageLayout) verifyBlob(ctx context.Context, d v1.Descriptor) error {
 	size, known := l.hashed[d.Digest]
 	if !known {
 		f, err := l.blob(d)
