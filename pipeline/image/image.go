@@ -36,7 +36,7 @@ type Layer struct {
 	Size   int64           `json:"size"`
 	// DiffID is the digest of the uncompressed layer.
 	DiffID artifact.Digest `json:"diffID"`
-	// Base tells that it is the base's.
+	// Base reports whether the layer is the base's.
 	Base bool `json:"base,omitempty"`
 	// Files are the paths of the files that this package put there, sorted. Of the
 	// time zones only the folder is named.

@@ -33,14 +33,14 @@ type plan struct {
 	attached  []object // the attachments' own manifests
 	// referrers are what must be found for a subject.
 	referrers map[artifact.Digest][]v1.Descriptor
-	// moved and kept divide the tags, since the last look at them.
+	// moved are the tags to be moved, and kept those that point to the image already.
 	moved, kept []string
 }
 
 // subjects returns what has attachments, sorted.
 func (im *plan) subjects() []artifact.Digest { return slices.Sorted(maps.Keys(im.referrers)) }
 
-// add has b sent, unless it is on the list.
+// add puts b on the list of what is sent, unless it is there.
 func (im *plan) add(b *blob) {
 	if !slices.ContainsFunc(im.blobs, func(o *blob) bool { return o.desc.Digest == b.desc.Digest }) {
 		im.blobs = append(im.blobs, b)
@@ -163,8 +163,9 @@ type LayoutImage struct {
 	Digest artifact.Digest
 }
 
-// ReadLayout reads an image layout, which may be a stranger's, but for its blobs that are
-// no manifests. One that cannot be read leads to nothing: that is for whoever reads blobs.
+// ReadLayout reads the manifests of an image layout, which may be a stranger's. Other
+// blobs are not read. A manifest that cannot be read leads to nothing; whoever reads
+// blobs reports it.
 func ReadLayout(ctx context.Context, dir string) (*Layout, error) {
 	l, err := openLayout(dir)
 	if err != nil {
@@ -177,10 +178,13 @@ func ReadLayout(ctx context.Context, dir string) (*Layout, error) {
 	for _, d := range l.roots {
 		found.Images = append(found.Images, LayoutImage{d.Annotations["org.opencontainers.image.ref.name"], artifact.Digest(d.Digest.String())})
 	}
+
 	for next := l.roots; len(next) > 0; {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
+
+		// A layout can name a blob many times, so each counts once.
 		d := next[0]
 		next = next[1:]
 		digest := artifact.Digest(d.Digest.String())
@@ -217,6 +221,7 @@ func (l *imageLayout) plan(ctx context.Context, im Image) (*plan, error) {
 			return nil, fmt.Errorf("%s: tag %q: such tags list what is attached to an image", repo, tag)
 		}
 	}
+
 	p := &plan{Image: im, repo: repo, referrers: map[artifact.Digest][]v1.Descriptor{}}
 	if err := l.collectImages(ctx, p); err != nil {
 		return nil, fmt.Errorf("%s: %w", repo, err)
@@ -249,6 +254,7 @@ func (l *imageLayout) collectImages(ctx context.Context, p *plan) error {
 	if n := len(m.Manifests); n == 0 || n > maxPlatforms {
 		return fmt.Errorf("index %s has %d manifests", p.Digest, n)
 	}
+
 	p.index = index
 	for _, desc := range m.Manifests {
 		if !desc.MediaType.IsImage() {
@@ -262,6 +268,7 @@ func (l *imageLayout) collectImages(ctx context.Context, p *plan) error {
 			return err
 		}
 		p.manifests = append(p.manifests, o)
+
 		for _, d := range append([]v1.Descriptor{*m.Config}, m.Layers...) {
 			if !d.MediaType.IsDistributable() {
 				return fmt.Errorf("manifest %s: layer %s may not be distributed (%s)", desc.Digest, d.Digest, d.MediaType)
@@ -384,6 +391,7 @@ func (im *plan) attach(a Attachment) error {
 	case !json.Valid(a.Bundle):
 		return errors.New("the bundle is not JSON")
 	}
+
 	config, bundle := newBlob(emptyConfig, types.OCIEmptyJSON), newBlob(a.Bundle, types.MediaType(a.ArtifactType))
 	m := v1.Manifest{
 		SchemaVersion: 2,
@@ -406,6 +414,7 @@ func (im *plan) attach(a Attachment) error {
 	if slices.ContainsFunc(im.attached, func(other object) bool { return o.same(other) }) {
 		return errors.New("the same is attached already")
 	}
+
 	im.add(config)
 	im.add(bundle)
 	im.attached = append(im.attached, o)

@@ -10,15 +10,15 @@
 //
 // [Push] checks everything before it sends a byte, sends what is missing, reads
 // everything back, and moves the tags last. A blob is there when the registry has
-// given back its bytes, and not when it says so, so that a push moves the bytes of
-// what it sends twice, and those of what is there already once. So a push that fails or is killed
-// leaves no tag that points to something unfinished, and the same push again
-// goes on where it ended. Any number of pushes may run at the same time. Two
-// things are beyond a client of the protocol, which has no conditional writes:
-// who moves a tag between the last look at it and its move is overruled; and of
-// two processes that attach different things to the same image in a registry
-// without a referrers API, one can undo what the other did in the moment after
-// the other looked the last time. The same push again repairs that.
+// given back its bytes, and not when it says so. A push therefore moves the bytes of
+// what it sends twice, and those of what is there already once. A push that fails or
+// is killed leaves no tag that points to something unfinished, and the same push
+// again goes on where it ended. Any number of pushes may run at the same time.
+//
+// The protocol has no conditional writes, so a client cannot prevent two things. A
+// push overrules whoever moves a tag after the push has read it for the last time. In
+// a registry without a referrers API, two processes that attach different things to
+// the same image can undo each other's change. The same push again repairs that.
 //
 // [Resolve] and [Referrers] read an image's manifest and attachments.
 //
@@ -99,14 +99,13 @@ type Options struct {
 	// Jobs is how many requests run at a time. Zero is 4.
 	Jobs int
 	// Timeout is how long a registry may take to begin an answer, and for each
-	// megabyte of it or of what is sent to it.
-	// Zero is two minutes.
+	// megabyte of an answer or of what is sent. Zero is two minutes.
 	Timeout time.Duration
 	// Progress, if set, is called as blobs are dealt with, by one goroutine at a
 	// time. It must not block.
 	Progress func(Progress)
-	// Patience bounds all that is waited because one repository's registry asks for it or
-	// has failed, in all. Zero is fifteen minutes.
+	// Patience bounds the sum of the waits for one repository's registry, which can ask
+	// for them or fail. Zero is fifteen minutes.
 	Patience time.Duration
 	// Sleep waits before a request is tried again, and returns early with the
 	// context's error. Nil waits by the clock.
@@ -169,9 +168,9 @@ func (e *TagExistsError) Remedy() string {
 
 // Push sends images of the layout in layoutDir to their repositories, with
 // their attachments, and moves their tags. What a registry has already is not
-// sent again. The errors of a push that went wrong in between have a remedy that
-// says how to go on; that of a tag which points to something else is a
-// [*TagExistsError], and nothing was sent if it did so from the beginning.
+// sent again. The error of a push that went wrong in between has a remedy that says
+// how to go on. The error about a tag that points to something else is a
+// [*TagExistsError]; nothing was sent if the tag did so from the beginning.
 func Push(ctx context.Context, layoutDir string, images []Image, opt Options) (Result, error) {
 	plans, err := planImages(ctx, layoutDir, images)
 	if err != nil {
@@ -183,6 +182,7 @@ func Push(ctx context.Context, layoutDir string, images []Image, opt Options) (R
 		return res, nil
 	}
 	err = fmt.Errorf("publish: %w", err)
+
 	again := "twice publish " + filepath.Dir(filepath.Clean(layoutDir))
 	if exists := (*TagExistsError)(nil); errors.As(err, &exists) {
 		exists.again = again
@@ -225,6 +225,7 @@ func (p *push) run(ctx context.Context) (Result, error) {
 			}
 		}
 	}
+
 	res := p.meter.result()
 	for _, im := range p.images {
 		res.Images = append(res.Images, Pushed{Repository: im.repo.Name(), Digest: im.Digest, Moved: im.moved, Kept: im.kept})
@@ -370,7 +371,7 @@ type object struct {
 
 func (o object) digest() artifact.Digest { return artifact.Digest(o.desc.Digest.String()) }
 
-// same reports whether o is there and is other, to the byte and in type.
+// same reports whether o is not nil, and has the bytes and the type of other.
 func (o *object) same(other object) bool {
 	return o != nil && o.desc.Digest == other.desc.Digest && o.desc.MediaType == other.desc.MediaType
 }

@@ -173,15 +173,16 @@ func missing(have, want []v1.Descriptor) []v1.Descriptor {
 	})
 }
 
-// ensureListed sees to it that the referrers of subject include want. A referrers API
-// does that by itself, if not at once. Otherwise the fallback tag's index is
-// extended and read back, until nobody else's change has undone it.
+// ensureListed returns when the referrers of subject include want. A referrers API
+// lists them by itself, if not at once. Without that API the fallback tag's index is
+// extended and read back, until no other process has undone the change.
 func (s *session) ensureListed(ctx context.Context, subject artifact.Digest, want []v1.Descriptor) error {
 	unlock, err := lockList(ctx, s.repo.Name()+"@"+string(subject))
 	if err != nil {
 		return err
 	}
 	defer unlock()
+
 	const rounds = 8
 	for round := range rounds {
 		if round > 1 { // the first repetition reads back
@@ -189,6 +190,7 @@ func (s *session) ensureListed(ctx context.Context, subject artifact.Digest, wan
 				return err
 			}
 		}
+
 		have, ok, err := s.referrersFromAPI(ctx, subject)
 		if err != nil {
 			return err
@@ -199,6 +201,7 @@ func (s *session) ensureListed(ctx context.Context, subject artifact.Digest, wan
 			}
 			continue
 		}
+
 		have, o, err := s.referrersFromTag(ctx, subject)
 		if err != nil {
 			return err
@@ -218,8 +221,8 @@ func (s *session) ensureListed(ctx context.Context, subject artifact.Digest, wan
 	return fmt.Errorf("%s@%s: the registry's list of referrers does not have all of its %d attachments, after %d looks", s.repo, subject, len(want), rounds)
 }
 
-// extend returns an index with add at its end. Everything else of o stays,
-// members that are not known here included.
+// extend returns the index o with add at its end. Everything else of o stays, also
+// members that are not known here.
 func extend(o *object, add []v1.Descriptor) (object, error) {
 	index := map[string]json.RawMessage{"schemaVersion": json.RawMessage("2"), "mediaType": json.RawMessage(`"` + types.OCIImageIndex + `"`)}
 	var list []json.RawMessage
@@ -233,6 +236,7 @@ func extend(o *object, add []v1.Descriptor) (object, error) {
 			}
 		}
 	}
+
 	for _, d := range add {
 		raw, err := json.Marshal(d)
 		if err != nil {
@@ -420,8 +424,8 @@ func Referrers(ctx context.Context, ref string, opt Options) ([]Attachment, erro
 	return found, nil
 }
 
-// mayBeBundle reports whether it is worth while to look at a manifest. Some
-// registries give the config's type for the artifact's, or none.
+// mayBeBundle reports whether a manifest must be read to know whether it is a bundle.
+// Some registries give the config's type for the artifact's, or none.
 func mayBeBundle(d v1.Descriptor) bool {
 	return d.MediaType == types.OCIManifestSchema1 && slices.Contains([]string{BundleType, string(types.OCIEmptyJSON), ""}, d.ArtifactType)
 }

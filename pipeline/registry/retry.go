@@ -46,6 +46,7 @@ func (s *session) retry(ctx context.Context, what string, f func(context.Context
 		if failures == attempts {
 			return s.describe(fmt.Sprintf("%s: tried %d times", what, attempts), err)
 		}
+
 		wait := time.Duration(asked.nanoseconds.Load())
 		if wait > maxPause {
 			return s.describe(fmt.Sprintf("%s: the registry asks to come back in %s", what, wait), err)
@@ -60,8 +61,8 @@ func (s *session) retry(ctx context.Context, what string, f func(context.Context
 	}
 }
 
-// temporary reports whether trying again may help. What is not known to be final
-// is: connections end in many ways, and answers are cut short.
+// temporary reports whether trying again may help. An error that is not known to be
+// final counts as temporary: connections end in many ways, and answers are cut short.
 func temporary(err error) bool {
 	var (
 		denied  *httpguard.Refusal

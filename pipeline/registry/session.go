@@ -51,6 +51,7 @@ func open(ctx context.Context, repo name.Repository, opt Options, scopes ...stri
 			return nil, s.describe("credentials for "+repo.RegistryStr(), err)
 		}
 	}
+
 	guard := opt.guard(repo.RegistryStr())
 	if err := s.retry(ctx, "reach "+repo.RegistryStr(), func(ctx context.Context) (err error) {
 		s.rt, err = transport.NewWithContext(ctx, repo.Registry, auth, transport.NewUserAgent(guard, "twice"), scopes)
@@ -58,6 +59,7 @@ func open(ctx context.Context, repo name.Repository, opt Options, scopes ...stri
 	}); err != nil {
 		return nil, err
 	}
+
 	s.client = &http.Client{Transport: s.rt}
 	options := []remote.Option{
 		remote.WithTransport(s.rt),
@@ -86,6 +88,7 @@ func openAll(ctx context.Context, images []*plan, opt Options) (map[string]*sess
 				scopes = append(scopes, other.repo.Scope(transport.PullScope))
 			}
 		}
+
 		repo := im.repo
 		if opt.Insecure {
 			var err error
@@ -131,7 +134,7 @@ func (s *session) find(ctx context.Context, identifier string) (*object, error) 
 	return found, err
 }
 
-// confirm insists that identifier names o.
+// confirm returns an error unless identifier names o in the registry.
 func (s *session) confirm(ctx context.Context, identifier string, o object) error {
 	ref := s.reference(identifier)
 	return s.retry(ctx, "read back "+ref.Name(), func(ctx context.Context) error {
@@ -238,8 +241,8 @@ func (s *session) blob(ctx context.Context, desc v1.Descriptor, dst io.Writer) e
 // errOtherBytes says that an answer is not what was asked for.
 var errOtherBytes = errors.New("the registry answers with something else")
 
-// holds reports whether the registry gives back a blob. What it says without giving
-// it back does not count.
+// holds reports whether the registry gives back a blob. Its word without the bytes
+// does not count.
 func (s *session) holds(ctx context.Context, desc v1.Descriptor) (there bool, err error) {
 	err = s.retry(ctx, "look for blob "+s.repo.Digest(desc.Digest.String()).Name(), func(ctx context.Context) error {
 		err := s.blob(ctx, desc, io.Discard)
@@ -252,7 +255,7 @@ func (s *session) holds(ctx context.Context, desc v1.Descriptor) (there bool, er
 	return there, err
 }
 
-// confirmBlob insists that the registry gives back a blob.
+// confirmBlob returns an error unless the registry gives back a blob.
 func (s *session) confirmBlob(ctx context.Context, desc v1.Descriptor) error {
 	return s.retry(ctx, "read back blob "+s.repo.Digest(desc.Digest.String()).Name(), func(ctx context.Context) error {
 		err := s.blob(ctx, desc, io.Discard)
@@ -324,7 +327,7 @@ func (l *layer) from(repo *name.Repository) v1.Layer {
 	return &remote.MountableLayer{Layer: l, Reference: repo.Digest(l.desc.Digest.String())}
 }
 
-// endAttempt ends the attempt, puts the meter right, and returns whether the blob was
+// endAttempt ends the attempt, corrects the meter, and reports whether the blob was
 // sent.
 func (l *layer) endAttempt(ok bool) bool {
 	l.mu.Lock()

@@ -15,9 +15,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
-// tar reads archives that follow each other in r, to its end. A tool that stops
-// at the end of the first, and one that goes on, would see different files; here
-// all are seen. r comes out of m.
+// tar reads archives that follow each other in r, to its end. Some tools stop at the
+// end of the first archive and others go on, so they see different files; tar yields
+// all of them. r comes out of m.
 func (o *opening) tar(at location, r io.Reader, m *meter) error {
 	for r != nil {
 		tr := newTarReader(r, m)
@@ -86,8 +86,8 @@ func (t *tarReader) Next() (*tar.Header, error) {
 	return h, err
 }
 
-// hasContent reports whether a tool would make a file of the member: of a type that
-// is not known, too
+// hasContent reports whether a tool would make a file of the member. Tools do so for a
+// type that is not known, too
 // (https://www.gnu.org/software/tar/manual/html_node/Standard.html).
 func hasContent(h *tar.Header) bool {
 	switch h.Typeflag {
@@ -144,6 +144,7 @@ func (o *opening) zip(at location, r *io.SectionReader) error {
 		}
 		o.subject.Skipped[len(o.subject.Skipped)-1].Whole = true
 	}
+
 	whole := &meter{o: o, packed: r.Size}
 	for _, f := range zr.File {
 		if err := o.count(f.Name); err != nil {
@@ -156,8 +157,8 @@ func (o *opening) zip(at location, r *io.SectionReader) error {
 	return nil
 }
 
-// zipMember looks at a member. What members unpack to is added up in whole, as they
-// may share their bytes.
+// zipMember examines a member. The sizes of unpacked members are added up in whole,
+// since members may share their bytes.
 func (o *opening) zipMember(at location, f *zip.File, whole *meter) error {
 	const encrypted = 1
 	switch {
@@ -175,6 +176,7 @@ func (o *opening) zipMember(at location, f *zip.File, whole *meter) error {
 	}
 	defer rc.Close()
 	whole.r = rc
+
 	if f.Mode().Type() == fs.ModeSymlink {
 		target, err := readBounded(whole, maxName)
 		if err != nil {
@@ -217,6 +219,7 @@ func (o *opening) deb(at location, r *io.SectionReader) error {
 	if err != nil {
 		return err
 	}
+
 	seen := map[string]bool{}
 	for i, m := range members {
 		if err := o.count(m.name); err != nil {
@@ -255,6 +258,7 @@ func (o *opening) debMember(at location, m arMember) error {
 	if _, err := m.body.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
+
 	head, _, err := peek(m.body)
 	if err != nil {
 		return err

@@ -33,6 +33,7 @@ func (o *opening) folder(ref, dir string) error {
 			return o.dist(dir, recordName, ref)
 		}
 	}
+
 	if isLayout(root) {
 		return o.layout(ref, root)
 	}
@@ -40,7 +41,7 @@ func (o *opening) folder(ref, dir string) error {
 	return o.walk(root, location{}.within(Container{Kind: Folder, Name: ref}), "")
 }
 
-// walk looks at all files in root but those in the folder without.
+// walk examines all files in root, except those in the folder without.
 func (o *opening) walk(root *os.Root, at location, without string) error {
 	return fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
 		switch {
@@ -52,6 +53,8 @@ func (o *opening) walk(root *os.Root, at location, without string) error {
 		if err := o.count(name); err != nil {
 			return err
 		}
+
+		// What cannot be read is reported; the rest of the folder still counts.
 		if err != nil {
 			if err := o.skip(at, name, reason(err)); err != nil || !e.IsDir() {
 				return err
@@ -69,6 +72,7 @@ func (o *opening) walk(root *os.Root, at location, without string) error {
 		if !e.Type().IsRegular() {
 			return nil
 		}
+
 		f, err := openIn(root, name, o.limits.Unpacked)
 		if err != nil {
 			return o.skip(at, name, reason(err))
@@ -128,6 +132,7 @@ func (o *opening) dist(dir, name, ref string) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
+
 	rec, err := record.Decode(data)
 	if err != nil {
 		return err
@@ -137,6 +142,7 @@ func (o *opening) dist(dir, name, ref string) error {
 	if !rec.Verdict.Pass() {
 		return fmt.Errorf("%s: its verdict is %q, so there is nothing of it to ship", recordName, rec.Verdict)
 	}
+
 	for i := range rec.Binaries {
 		b := &rec.Binaries[i]
 		if err := o.keepRecorded(root, location{}.within(c), rec, b); err != nil {
@@ -146,7 +152,7 @@ func (o *opening) dist(dir, name, ref string) error {
 	return o.walk(root, location{}.within(c), "") // which keeps nothing twice
 }
 
-// keepRecorded keeps one binary of a record, and holds it against that.
+// keepRecorded keeps one binary of a record, if its bytes are those of the record.
 func (o *opening) keepRecorded(root *os.Root, at location, rec *record.Record, b *record.Binary) error {
 	file := path.Join("bin", b.Target.Slug(), b.Name)
 	for _, a := range rec.Artifacts {
@@ -164,6 +170,7 @@ func (o *opening) keepRecorded(root *os.Root, at location, rec *record.Record, b
 			return fault.WithRemedy(fmt.Errorf("%s: %s", printable(file, true), reason(err)), "release.json must be in the folder that twice made, with all that is in it")
 		}
 		defer f.Close()
+
 		got, err := o.spool(f, o.limits.File)
 		if err != nil {
 			return err

@@ -31,8 +31,8 @@ const (
 // repository is where an image comes from.
 type repository struct {
 	o *opening
-	// blob stores what a descriptor names, unless it is there, and has seen to it
-	// that it is that.
+	// blob stores what a descriptor names, unless it is there, and compares it with
+	// the descriptor.
 	blob func(v1.Descriptor) (blob, error)
 }
 
@@ -58,6 +58,7 @@ func (o *opening) image(ref string) error {
 	if types.MediaType(top.MediaType).IsImage() {
 		return r.manifest(at, top, o.cfg.Platforms)
 	}
+
 	chosen, err := choosePlatforms(top.Platforms, o.cfg.Platforms)
 	if err != nil {
 		return err
@@ -107,6 +108,7 @@ func choosePlatforms(list []registry.Platform, want []platform.Platform) ([]regi
 		}
 		return len(found[p]) > 0
 	}
+
 	if len(want) == 0 {
 		for _, p := range slices.SortedFunc(maps.Keys(found), platform.Platform.Compare) {
 			if p.OS == "linux" {
@@ -167,6 +169,7 @@ func (r *repository) manifest(at location, m *registry.Manifest, want []platform
 	if len(doc.Layers) > maxLayers {
 		return fmt.Errorf("more than %d layers: %w", maxLayers, ErrLimit)
 	}
+
 	config, err := r.config(doc.Config)
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
@@ -182,6 +185,7 @@ func (r *repository) manifest(at location, m *registry.Manifest, want []platform
 		}
 		at = at.within(Container{Kind: System, Name: at.platform, Digest: m.Digest, Size: m.Size})
 	}
+
 	o := r.o
 	o.addVersion(at.platform, config.Config.Labels[versionLabel], "the image's label "+versionLabel)
 	t := newTree()
@@ -190,6 +194,7 @@ func (r *repository) manifest(at location, m *registry.Manifest, want []platform
 			return fmt.Errorf("layer %s: %w", desc.Digest, err)
 		}
 	}
+
 	return t.Walk(func(p string, n *node) error {
 		if n.IsFolder() {
 			return nil
@@ -313,6 +318,7 @@ func (r *repository) layer(t *tree, desc v1.Descriptor, diffID v1.Hash) error {
 	default:
 		return fmt.Errorf("of type %.200q, which is not known", desc.MediaType)
 	}
+
 	b, err := r.blob(desc)
 	if err != nil {
 		return err
@@ -338,6 +344,7 @@ func (o *opening) layer(t *tree, c Container, kind format, r io.Reader, diffID a
 		defer plain.Close()
 		m.r, m.packed = plain, func() int64 { return packed.n }
 	}
+
 	h := artifact.NewHasher(io.Discard)
 	unpacked := io.TeeReader(m, h)
 	if err := o.apply(t, c, unpacked, m); err != nil {

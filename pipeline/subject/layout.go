@@ -44,6 +44,7 @@ func (o *opening) layout(ref string, root *os.Root) error {
 	if err := json.Unmarshal(marker, &version); err != nil || version.V != "1.0.0" {
 		return fmt.Errorf("%s: version %.40q, and only 1.0.0 is known", layoutName, version.V)
 	}
+
 	raw, err := o.small(root, indexName)
 	if err != nil {
 		return err
@@ -55,6 +56,7 @@ func (o *opening) layout(ref string, root *os.Root) error {
 	o.subject.Kind, o.subject.Digest = Image, index.Digest
 	r := &repository{o, func(d v1.Descriptor) (blob, error) { return o.layoutBlob(root, d) }}
 	at := location{}.within(Container{Kind: Image, Name: ref, Digest: index.Digest, Size: index.Size})
+
 	left := maxManifests
 	images, err := r.flat(index, &left)
 	if err != nil {
@@ -75,7 +77,8 @@ func (o *opening) layout(ref string, root *os.Root) error {
 			return fmt.Errorf("%s: %w", printable(p.Name, true), err)
 		}
 	}
-	// What is beside the blobs is in no image, and somebody may run it.
+
+	// Files beside the blobs are in no image, and somebody may run them.
 	return o.walk(root, location{}.within(Container{Kind: Folder, Name: ref}), path.Dir(blobsName))
 }
 

@@ -139,6 +139,7 @@ func (o *opening) file(at location, name string, r io.Reader, executable bool) e
 		o.countOther(name, kind, executable)
 		return nil
 	}
+
 	if found, err := o.keep(at, name, b, nil); err != nil || found {
 		return err
 	}
@@ -191,8 +192,8 @@ func (o *opening) candidate(name string, r io.Reader) (b blob, kind format, err 
 const maxPackage = 4 << 20
 
 // runsInstall reports whether a file of a package makes npm run something when that
-// is installed (https://docs.npmjs.com/cli/v11/using-npm/scripts#npm-install). One that
-// cannot be read may.
+// is installed (https://docs.npmjs.com/cli/v11/using-npm/scripts#npm-install). A file that
+// cannot be read counts as one that does.
 func runsInstall(base string, r io.Reader) (bool, error) {
 	if base == "binding.gyp" {
 		return true, nil
@@ -235,6 +236,8 @@ func (o *opening) keepNamed(at location, name string, b blob, stated *record.Bin
 	case parts != nil:
 		return true, o.universal(at, name, b, parts)
 	}
+
+	// The same bytes under the same name are one executable.
 	var key strings.Builder
 	for _, c := range at.containers {
 		fmt.Fprintf(&key, "%q %s ", c.Name, c.Digest)
@@ -244,6 +247,7 @@ func (o *opening) keepNamed(at location, name string, b blob, stated *record.Bin
 	if slices.Contains(same, b.digest) {
 		return true, nil
 	}
+
 	o.named[key.String()] = append(same, b.digest)
 	if len(o.subject.Executables) == o.limits.Executables {
 		return false, fmt.Errorf("more than %d executables: %w", o.limits.Executables, ErrLimit)
@@ -300,6 +304,7 @@ func (o *opening) universal(at location, name string, b blob, parts []inspect.Se
 			return err
 		}
 	}
+
 	in := at.within(Container{Kind: Universal, Name: name, Format: string(inspect.Universal), Digest: b.digest, Size: b.size})
 	for _, s := range parts {
 		if err := o.count(name); err != nil {
@@ -359,7 +364,7 @@ func (o *opening) skip(at location, name, reason string) error {
 	return nil
 }
 
-// mayBeGo is false if nothing of Go is in b.
+// mayBeGo reports whether something of Go is in b, damaged or not.
 func mayBeGo(b *inspect.Binary) bool {
 	// Any other error means that there is something, if damaged.
 	if _, err := b.BuildInfo(); !errors.Is(err, inspect.ErrNoBuildInfo) {

@@ -9,7 +9,7 @@
 //	npm:NAME@VERSION     a package of a registry that the npm client knows
 //	HOST/NAME:TAG        an image in a registry, also HOST/NAME@sha256:DIGEST
 //
-// What a file is, its first bytes say, not its name. These are archives:
+// The first bytes of a file decide what it is, not its name. These are archives:
 //
 //   - tar (https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html), also
 //     compressed with gzip (RFC 1952), zstd (RFC 8878), xz
@@ -22,10 +22,10 @@
 //
 // A universal Mach-O file is taken apart: each slice is an executable.
 //
-// What is beside the executables and may do something to whoever has it is counted:
-// scripts, archives, files whose mode says that they can be executed, links that lead
-// out. Bytes of a zip that no member of its list has, and those of a universal file that
-// are in no slice, are told.
+// Other files that may do something to whoever has them are counted: scripts, archives,
+// files whose mode says that they can be executed, links that lead out. Bytes of a zip
+// that no member of its list has are reported, and so are those of a universal file that
+// are in no slice.
 //
 // There is no well-kept small library for .rpm files and for .apk files of
 // version 3, so these are refused with a way out. Archives in archives are not
@@ -77,8 +77,8 @@ var ErrLimit = errors.New("beyond the limit")
 // has no executables in it.
 var ErrNoExecutables = errors.New("no executables")
 
-// ErrUnknown is wrapped by the error about a file that begins as none that can be
-// opened does.
+// ErrUnknown is wrapped by the error about a file whose first bytes belong to no format
+// that can be opened.
 var ErrUnknown = errors.New("neither an executable nor an archive that is known")
 
 // Config is what Open needs of the world.
@@ -226,8 +226,8 @@ type Skipped struct {
 	Containers []Container
 	// Reason may quote the file. String escapes it.
 	Reason string
-	// Whole tells that it is about what is around the executables: whatever somebody
-	// asks for of that may be another thing to other tools.
+	// Whole reports whether this is about the container and not about one file of it:
+	// other tools may find other files in the container.
 	Whole bool
 }
 
@@ -271,8 +271,7 @@ type Subject struct {
 	Digest artifact.Digest
 	// Executables are in the order in which they were found.
 	Executables []Executable
-	// Skipped are what somebody should know of who thinks that Executables are
-	// everything.
+	// Skipped are files that may be executables and are not among Executables.
 	Skipped []Skipped
 	// Scripts counts the files that begin with "#!", and the package.json that have npm
 	// run something when a package is installed. Archives counts those that are archives

@@ -19,9 +19,10 @@ const (
 	zipDescriptor, zipDeferred = 0x08074b50, 8
 )
 
-// checkZipList fails if a tool that reads a zip file from its start may find other members
-// than its list has: where there are bytes that belong to none of them, in front,
-// between or behind, or where the header of a member says something else than the list.
+// checkZipList returns an error if a tool that reads a zip file from its start may find
+// other members than its list has. That is so where bytes in front of the members,
+// between or behind them belong to none, and where the header of a member differs from
+// the list.
 func checkZipList(r *io.SectionReader, files []*zip.File) error {
 	at := int64(0)
 	bytesAt := func(at int64, n int) ([]byte, error) {

@@ -132,6 +132,7 @@ func (b *Base) fetch(ctx context.Context, r *Remote, platforms []platform.Platfo
 			return err
 		}
 	}
+
 	puller, err := r.puller()
 	if err != nil {
 		return err
@@ -141,7 +142,9 @@ func (b *Base) fetch(ctx context.Context, r *Remote, platforms []platform.Platfo
 	if err != nil {
 		return err
 	}
-	read := map[artifact.Digest]*baseImage{} // by manifest
+
+	// Platforms can share a manifest, which is read once.
+	read := map[artifact.Digest]*baseImage{}
 	for _, p := range platforms {
 		desc, err := top.choose(p, b.Digest)
 		if err != nil {
@@ -183,7 +186,7 @@ type document struct {
 func (d *document) isIndex() bool { return d.Config == nil }
 
 // parseDocument reads a manifest or an index that was announced with a media
-// type. One that can be taken for both is refused: two programs might see two
+// type. A document that can be taken for both is refused: two programs might see two
 // images (https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh).
 func parseDocument(data []byte, announced string) (*document, error) {
 	if len(data) > maxManifest {
@@ -302,6 +305,7 @@ func (r *repository) image(doc *document, digest artifact.Digest) (*baseImage, e
 	if t := doc.Config.MediaType; t != types.OCIConfigJSON && t != types.DockerConfigJSON {
 		return nil, fmt.Errorf("a configuration of type %q: no image of a container", t)
 	}
+
 	var g errgroup.Group
 	g.SetLimit(4)
 	g.Go(func() error { return r.fetch(*doc.Config) })
@@ -319,6 +323,7 @@ func (r *repository) image(doc *document, digest artifact.Digest) (*baseImage, e
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+
 	if err := r.readConfig(*doc.Config, &img.config); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
@@ -326,6 +331,7 @@ func (r *repository) image(doc *document, digest artifact.Digest) (*baseImage, e
 	if len(ids) != len(img.layers) {
 		return nil, fmt.Errorf("the configuration has %d layers, the manifest %d", len(ids), len(img.layers))
 	}
+
 	left := int64(maxUnpacked)
 	for i, l := range img.layers {
 		if err := r.readLayer(l, artifact.Digest(ids[i].String()), img.tree, &left); err != nil {
@@ -401,8 +407,8 @@ func (r *repository) readConfig(d v1.Descriptor, c *v1.ConfigFile) error {
 	return json.Unmarshal(data, c)
 }
 
-// readLayer reads a layer from the store into t, and holds it against its digests. It
-// takes what the layer has unpacked off left.
+// readLayer reads a layer from the store into t, and compares it with its digests. It
+// subtracts the unpacked size of the layer from left.
 func (r *repository) readLayer(d v1.Descriptor, diffID artifact.Digest, t *tree, left *int64) error {
 	f, err := r.store.Open(artifact.Digest(d.Digest.String()))
 	if err != nil {
@@ -428,6 +434,7 @@ func (r *repository) readLayer(d v1.Descriptor, diffID artifact.Digest, t *tree,
 		defer zr.Close()
 		stream = zr
 	}
+
 	h := artifact.NewHasher(io.Discard)
 	unpacked := io.TeeReader(io.LimitReader(stream, *left+1), h)
 	if err := t.apply(unpacked); err != nil {

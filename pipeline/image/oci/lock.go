@@ -67,7 +67,7 @@ func (m Moved) String() string {
 }
 
 // DecodeLock reads what [Lock.Encode] writes and nothing else: an unknown member,
-// one that is there twice, another schema or another layout is an error.
+// a member that is there twice, another schema or another layout is an error.
 func DecodeLock(data []byte) (*Lock, error) {
 	fail := func(err error) (*Lock, error) {
 		return nil, fault.Usage(fmt.Errorf("%s: %w", LockName, err), "it is not written by hand: remove it, and run twice lock")

@@ -168,9 +168,9 @@ func Digests(ctx context.Context, in Input) ([]Image, error) {
 	return a.assemble(ctx)
 }
 
-// Compare returns in what two lists of images differ, each difference on a line;
-// nothing, if they are the same. Of layers that differ it reports whether they do
-// also before compression.
+// Compare returns in what two lists of images differ, one line a difference. It returns
+// nothing if they are the same. For layers it says whether they differ before
+// compression, too.
 func Compare(a, b []Image) []string {
 	var list []string
 	differ := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
@@ -268,6 +268,8 @@ func prepare(in Input) (*assembly, error) {
 		}
 		c.binaries[b.Target][b.Name] = b.Content
 	}
+
+	// All faults are found before anything is made.
 	var errs []error
 	for _, plan := range in.Images {
 		img := preparedImage{plan: plan, base: in.Bases[plan.Base]}
@@ -297,6 +299,7 @@ func prepare(in Input) (*assembly, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+
 	slices.SortFunc(a.images, func(x, y preparedImage) int { return strings.Compare(refName(x.plan), refName(y.plan)) })
 	for i := 1; i < len(a.images); i++ {
 		if name := refName(a.images[i].plan); name == refName(a.images[i-1].plan) {
@@ -336,6 +339,7 @@ func (c *content) prepare(plan matrix.ImagePlan, p matrix.ImagePlatform, base *B
 		}
 		t = ready.base.tree.clone()
 	}
+
 	var errs []error
 	add := func(history string, files ...entry) {
 		if len(files) == 0 {
@@ -347,6 +351,7 @@ func (c *content) prepare(plan matrix.ImagePlan, p matrix.ImagePlatform, base *B
 		}
 		ready.layers = append(ready.layers, l)
 	}
+
 	add("base files", options...)
 	var files []entry
 	for _, f := range plan.Files {
@@ -369,7 +374,8 @@ func (c *content) prepare(plan matrix.ImagePlan, p matrix.ImagePlatform, base *B
 	if len(errs) > 0 {
 		return ready, errors.Join(errs...)
 	}
-	// The tree is complete.
+
+	// The tree is complete, so it is known what can start.
 	starts := map[string]bool{}
 	for _, b := range plan.Binaries {
 		starts[b.Path] = true
@@ -589,6 +595,7 @@ func (a *assembly) config(plan matrix.ImagePlan, p platform.Platform, base v1.Co
 			env[i] = v
 		}
 	}
+
 	labels := map[string]string{}
 	for name, value := range base.Config.Labels {
 		if !strings.HasPrefix(name, annotationPrefix) {
@@ -596,6 +603,7 @@ func (a *assembly) config(plan matrix.ImagePlan, p platform.Platform, base v1.Co
 		}
 	}
 	maps.Copy(labels, a.describe(plan, plan.Labels, baseDigest))
+
 	ports := base.Config.ExposedPorts
 	if plan.Ports != nil {
 		ports = map[string]struct{}{}
@@ -603,6 +611,7 @@ func (a *assembly) config(plan matrix.ImagePlan, p platform.Platform, base v1.Co
 			ports[port] = struct{}{}
 		}
 	}
+
 	workdir := plan.Workdir
 	if workdir == "" {
 		workdir = base.Config.WorkingDir
@@ -664,7 +673,7 @@ func (a *assembly) document(doc any, t types.MediaType) (v1.Descriptor, error) {
 	return v1.Descriptor{MediaType: t, Size: size, Digest: digest}, err
 }
 
-// layout is a folder for an image layout; without one, nothing is kept.
+// layout is a folder for an image layout. Without a folder nothing is kept.
 type layout struct{ dir string }
 
 func (l layout) discards() bool { return l.dir == "" }

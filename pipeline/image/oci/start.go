@@ -73,6 +73,7 @@ func needsOf(c Content) (needs, error) {
 		}
 		return needs{script: true, loader: words[0]}, nil
 	}
+
 	f, err := elf.NewFile(r)
 	if err != nil {
 		return needs{}, fmt.Errorf("neither a binary for linux nor a script: %w", err)

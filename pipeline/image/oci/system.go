@@ -40,6 +40,7 @@ func optionFiles(p matrix.ImagePlan, zones []entry) []entry {
 	if p.Timezones {
 		list = append(list, zones...)
 	}
+
 	given := map[string]bool{}
 	for _, f := range p.Files {
 		given[f.Path] = true
