@@ -25,6 +25,7 @@ func (o *opening) url(ref string) error {
 	case u.Host == "":
 		return errors.New("a URL without a host")
 	}
+
 	req, err := http.NewRequestWithContext(o.ctx, http.MethodGet, ref, nil)
 	if err != nil {
 		return withoutURL(err)
@@ -40,6 +41,7 @@ func (o *opening) url(ref string) error {
 			return nil
 		},
 	}
+
 	resp, err := client.Do(req)
 	if err != nil {
 		return o.withoutURL(err)
@@ -55,6 +57,7 @@ func (o *opening) url(ref string) error {
 	if resp.ContentLength >= 0 && b.size != resp.ContentLength {
 		return fmt.Errorf("the server announced %d bytes and sent %d", resp.ContentLength, b.size)
 	}
+
 	o.subject.Kind, o.subject.Digest = URL, b.digest
 	name := path.Base(u.Path)
 	if name == "/" || name == "." {

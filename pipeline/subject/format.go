@@ -194,6 +194,7 @@ func (o *opening) openStored(b blob, c Container, name string) error {
 	if err != nil {
 		return err
 	}
+
 	c.Digest, c.Size = b.digest, b.size
 	switch kind := sniff(head); kind {
 	case formatExecutable:
@@ -253,6 +254,7 @@ func (o *opening) stream(at location, c Container, name string, kind format, r i
 	}
 	defer plain.Close()
 	m := &meter{o: o, r: plain, packed: func() int64 { return packed.n }}
+
 	head, unpacked, err := peek(m)
 	if err != nil {
 		return fail(err)
@@ -264,6 +266,8 @@ func (o *opening) stream(at location, c Container, name string, kind format, r i
 		}
 		return nil
 	}
+
+	// It is one file, which has the name of the archive without its suffix.
 	name = strings.TrimSuffix(name, "."+string(kind))
 	if err := o.count(name); err != nil {
 		return fail(err)

@@ -59,6 +59,7 @@ func (o *opening) npm(spec string) error {
 	if err != nil {
 		return err
 	}
+
 	// npm takes the next folder upwards with one of these for its project, and
 	// settings from there.
 	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte("{}\n"), 0o600); err != nil {
@@ -72,6 +73,8 @@ func (o *opening) npm(spec string) error {
 	if err != nil {
 		return err
 	}
+
+	// What npm says of the file counts only if it is so.
 	integrity, err := parsePack(answer, name, version)
 	if err != nil {
 		return fmt.Errorf("npm pack: %w", err)
@@ -80,6 +83,7 @@ func (o *opening) npm(spec string) error {
 	if err != nil {
 		return fmt.Errorf("npm pack: %w", err)
 	}
+
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
@@ -106,6 +110,7 @@ func parsePack(answer []byte, name, version string) (integrity string, err error
 			list = append(list, e)
 		}
 	}
+
 	if len(list) != 1 || list[0].Name != name || list[0].Version != version {
 		return "", errors.New("its answer is about another package")
 	}
@@ -131,6 +136,7 @@ func (o *opening) storePackage(dir, integrity string) (blob, error) {
 	if len(list) != 1 {
 		return blob{}, fmt.Errorf("it left %d files", len(list))
 	}
+
 	f, err := openIn(root, list[0].Name(), o.limits.Spool)
 	if err != nil {
 		return blob{}, err

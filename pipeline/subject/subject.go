@@ -317,6 +317,7 @@ func open(ctx context.Context, ref string, cfg Config) (*Subject, error) {
 		subject: &Subject{Ref: withoutSecrets(ref), dir: dir},
 		spooled: map[artifact.Digest]int64{}, named: map[string][]artifact.Digest{}, stated: map[string][]Version{},
 	}
+
 	err = o.run(ref)
 	for i := range o.subject.Executables {
 		e := &o.subject.Executables[i]
@@ -345,6 +346,8 @@ func (o *opening) run(ref string) error {
 	case ref == "":
 		return fault.Usage(errors.New("nothing is named"), forms)
 	}
+
+	// A file that is there wins over an image of that name.
 	file := ref
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(o.cfg.WorkDir, file)

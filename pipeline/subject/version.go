@@ -13,8 +13,8 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Version is a version that something around an executable has: a stranger's
-// word, good for a guess and for nothing else.
+// Version is a version that something around an executable has. It is a stranger's
+// word and serves for a guess only.
 type Version struct {
 	// Version has the form of a version of a Go module: "v1.2.3" or "v1.2.3-rc.1".
 	Version string

@@ -420,6 +420,8 @@ func (a *assembly) assemble(ctx context.Context) ([]Image, error) {
 		}
 		images = append(images, made)
 	}
+
+	// index.json makes the folder a layout, so it comes last.
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
@@ -429,7 +431,7 @@ func (a *assembly) assemble(ctx context.Context) ([]Image, error) {
 	return images, nil
 }
 
-// layers makes every layer once, and copies those of bases.
+// layers makes every layer once, and copies the layers of bases.
 func (a *assembly) layers(ctx context.Context) error {
 	type job struct {
 		key  string
@@ -437,6 +439,8 @@ func (a *assembly) layers(ctx context.Context) error {
 		run  func(ctx context.Context, made *Layer) error
 	}
 	var jobs []*job
+
+	// Images and platforms share layers.
 	seen := map[string]bool{}
 	add := func(key string, run func(context.Context, *Layer) error) {
 		if !seen[key] {
@@ -457,6 +461,7 @@ func (a *assembly) layers(ctx context.Context) error {
 			}
 		}
 	}
+
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(a.in.Jobs)
 	for _, j := range jobs {
