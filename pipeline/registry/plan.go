@@ -309,8 +309,8 @@ func (l *imageLayout) manifest(desc v1.Descriptor) (object, *manifest, error) {
 // MaxBlob bounds a blob of an image, in bytes.
 const MaxBlob = 8 << 30
 
-// blob opens the file of a blob, which has the size that desc says. Nothing but a file is
-// opened, no link is followed, and nothing is waited for: the folder may be a stranger's.
+// blob opens the file of a blob, which has the size that desc says. The folder may
+// be a stranger's, so only a regular file is opened, and no link is followed.
 func (l *imageLayout) blob(desc v1.Descriptor) (io.ReadCloser, error) {
 	if desc.Size > MaxBlob {
 		return nil, fmt.Errorf("more than %d bytes", int64(MaxBlob))

@@ -22,10 +22,10 @@
 //
 // [Resolve] and [Referrers] read an image's manifest and attachments.
 //
-// What a registry answers is not believed: answers are bounded in size, number
-// and time; bytes count by their digest alone; plain HTTP is for loopback
-// addresses, unless asked for; and credentials go to the registry and to the token
-// server that it names, and to nobody who is redirected to.
+// What a registry answers is not believed. Answers are bounded in size, number and
+// time, and bytes count by their digest alone. Plain HTTP is for loopback addresses,
+// unless it is asked for. Credentials go to the registry and to the token server that
+// it names, and never to where these redirect.
 package registry
 
 import (
@@ -330,8 +330,7 @@ func (p *push) pushManifests(ctx context.Context, im *plan, list []object) error
 	})
 }
 
-// listAttachments sees to it that whoever asks for the referrers of a manifest
-// finds its attachments.
+// listAttachments adds the attachments of each manifest to its referrers.
 func (p *push) listAttachments(ctx context.Context, im *plan) error {
 	s := p.sessions[im.repo.Name()]
 	return each(ctx, p.opt.Jobs, im.subjects(), func(ctx context.Context, subject artifact.Digest) error {

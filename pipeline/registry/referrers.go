@@ -378,9 +378,9 @@ func ParseManifest(raw []byte, mediaType string) (*Manifest, error) {
 
 // Referrers returns the Sigstore bundles that are attached to ref, which names a
 // manifest by digest, in the order of their manifests' digests. Other things that
-// are attached are left out. Nothing of a bundle is verified but that it is
-// attached to ref. An attachment that says it is a bundle and does not have the
-// shape of one is an error, and so is more than a hundred of them, or 64 MiB.
+// are attached are left out. That a bundle is attached to ref is all that is
+// verified of it. An attachment that says it is a bundle and does not have the shape
+// of one is an error. So are more than a hundred bundles, and more than 64 MiB.
 func Referrers(ctx context.Context, ref string, opt Options) ([]Attachment, error) {
 	r, err := parseReference(ref, opt)
 	if err != nil {

@@ -22,9 +22,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/httpguard"
 )
 
-// session talks to one repository. The library knows how to authenticate, how to
-// upload and mount a blob and how to fetch; it is told never to retry, since it
-// does that without regard for contexts.
+// session talks to one repository. The library authenticates, uploads, mounts and
+// fetches. It never retries here, since it does so without regard for contexts.
 type session struct {
 	repo   name.Repository
 	opt    Options

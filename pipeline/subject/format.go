@@ -120,9 +120,9 @@ func (f format) compressed() bool { return f.info().decompress != nil }
 const blockSize = 512
 
 // sniff returns the format of a file that begins with head. A tar archive begins
-// with the name of its first member, so it can look like anything else, and the
-// checksum of its header decides; but what can be executed is not hidden by such
-// a checksum.
+// with the name of its first member, so it can look like anything else. The checksum of
+// its header decides, except about executables: a file that a system would run stays
+// one.
 func sniff(head []byte) format {
 	found := formatUnknown
 	for _, f := range formats {
@@ -137,9 +137,9 @@ func sniff(head []byte) format {
 	return found
 }
 
-// isText reports whether a block that begins with MZ is not the beginning of a PE
-// file but the name of a tar archive's member: the offset of the PE header would
-// be in the middle of that.
+// isText reports whether a block that begins with MZ is the name of a tar archive's
+// member, and not the beginning of a PE file. In a name, the offset of the PE header
+// makes no sense.
 func isText(head []byte) bool {
 	if !bytes.HasPrefix(head, []byte("MZ")) {
 		return false

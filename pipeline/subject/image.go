@@ -158,7 +158,7 @@ const versionLabel = "org.opencontainers.image.version"
 // manifest reads an image for one platform, which must be one of want unless
 // that is empty.
 func (r *repository) manifest(at location, m *registry.Manifest, want []platform.Platform) error {
-	// Resolve has seen to it that this can be read in one way.
+	// Package registry refuses what can be read in two ways.
 	var doc v1.Manifest
 	if err := json.Unmarshal(m.Raw, &doc); err != nil {
 		return err

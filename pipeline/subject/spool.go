@@ -147,7 +147,7 @@ func (o *opening) file(at location, name string, r io.Reader, executable bool) e
 	return o.drop(b)
 }
 
-// countOther counts a member that is not kept, if it can do something to whoever has it.
+// countOther counts a member that is not kept, if it may do something when it is used.
 func (o *opening) countOther(name string, kind format, executable bool) {
 	switch {
 	case kind == formatScript:
@@ -402,7 +402,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// addHoles counts n bytes that a reader of m made by itself, if n is not negative.
+// addHoles counts n bytes that a reader of m made by itself. A negative n is none.
 func (m *meter) addHoles(n int64) error {
 	n = max(0, n)
 	m.holes += n

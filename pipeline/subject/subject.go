@@ -44,7 +44,7 @@
 // Names are returned as they are and may hold any bytes; the String methods
 // escape them.
 //
-// Nothing is executed but the npm client, and that with --ignore-scripts.
+// Only the npm client is executed, with --ignore-scripts.
 package subject
 
 import (
@@ -277,8 +277,8 @@ type Subject struct {
 	// run something when a package is installed. Archives counts those that are archives
 	// and were not opened, since they are in one or in a folder.
 	Scripts, Archives int
-	// Unknown counts the files of no kind that is known, whose mode is that of files to
-	// be executed, or which begin as an executable does.
+	// Unknown counts the files of no known kind whose mode is that of files to be
+	// executed, or which begin as an executable does.
 	Unknown int
 	// Links counts the links to what is not in the subject, as to /bin/sh. Those in an
 	// image lead into it.

@@ -105,8 +105,8 @@ type baseImage struct {
 // Base reads the image that digest names from the registry of base, for each
 // of the platforms, into store. The image for a platform is that whose variant is
 // the same, or else the best of [platform.Platform.Fallbacks]; it is an error if
-// there is none. Every byte is held against the digest that names it, beginning
-// with the given one; a tag in base is not looked up.
+// there is none. Every byte is compared with the digest that names it, beginning
+// with the given one. A tag in base is not looked up.
 func (r *Remote) Base(ctx context.Context, store *artifact.Store, base string, digest artifact.Digest, platforms []platform.Platform) (*Base, error) {
 	b := &Base{Reference: base, Digest: digest, store: store, images: map[platform.Platform]*baseImage{}}
 	if err := b.fetch(ctx, r, platforms); err != nil {
@@ -229,8 +229,8 @@ func (d *document) choose(want platform.Platform, self artifact.Digest) (v1.Desc
 		if desc.Platform == nil {
 			continue
 		}
-		// Descriptors of what is no image, such as an attestation's
-		// unknown/unknown, do not count.
+		// A descriptor without a platform that is known is no image: an attestation
+		// says unknown/unknown.
 		p, err := platform.Parse(platformText(desc.Platform.OS, desc.Platform.Architecture, desc.Platform.Variant))
 		if err != nil {
 			continue

@@ -22,7 +22,7 @@ type Content struct {
 	Digest artifact.Digest
 	// Size is in bytes.
 	Size int64
-	// Open returns the content, which is held against Digest and Size while it is
+	// Open returns the content, which is compared with Digest and Size while it is
 	// read. It may be called several times, and from several goroutines at once.
 	Open func() (Reader, error)
 }

@@ -156,10 +156,10 @@ func (l *Lock) Digest(base string) (artifact.Digest, error) {
 		"run twice lock, and commit "+LockName)
 }
 
-// Resolve asks resolve what the tags of the bases mean now and returns the lock
-// for them: what is in l stays as it is, what is not there is added, what is no
-// longer a base is dropped. Bases with a digest, and scratch, need no lock. The
-// tags that were moved since l was made are returned beside; see [Lock.Follow].
+// Resolve asks resolve what the tags of the bases mean now and returns the lock for
+// them. Bases that are in l stay as they are, new ones are added, and the others are
+// dropped. Bases with a digest, and scratch, need no lock. The tags that were moved
+// since l was made are returned, too; see [Lock.Follow].
 func (l *Lock) Resolve(ctx context.Context, bases []string, resolve func(ctx context.Context, base string) (artifact.Digest, error)) (*Lock, []Moved, error) {
 	next := &Lock{Schema: LockSchema}
 	var moved []Moved

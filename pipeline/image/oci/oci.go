@@ -1,6 +1,6 @@
-// Package oci makes OCI images from verified binaries. Their bytes depend on
-// nothing but what it is given: equal inputs give equal images, on any host, in any
-// order of the lists and of the work.
+// Package oci makes OCI images from verified binaries. Their bytes depend on the
+// input alone: equal inputs give equal images, on any host, in any order of the lists
+// and of the work.
 //
 // # What an image consists of
 //
@@ -49,8 +49,8 @@
 //	                                        order of the release file
 //
 // A complete name rather than a tag alone, since a layout can hold images of
-// several repositories; and one descriptor for all tags, since tools that are not
-// told which image they shall take want a layout to have just one.
+// several repositories; and one descriptor for all tags, since many tools want a
+// layout to have just one, unless they are told which image to take.
 //
 // # What is refused
 //

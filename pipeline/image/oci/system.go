@@ -67,7 +67,7 @@ func users(uid, gid int) (passwd, group, home string) {
 	case 0:
 		home = "/root"
 	case 65534:
-		// nobody has no home; it gets the one that is there for whoever has none.
+		// The user nobody has no home, so it gets the home of other users.
 		passwd = strings.Replace(passwd, "/nonexistent", home, 1)
 	default:
 		passwd += fmt.Sprintf("%s:x:%d:%d:%s:%s:/sbin/nologin\n", name, uid, gid, name, home)
