@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/twicebuild/twice/attest"
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/slsa"
@@ -23,23 +21,6 @@ import (
 	"github.com/twicebuild/twice/pipeline/rebuild"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
-
-// addForProvenance adds the flags that say whose provenance counts, under names
-// that leave --key and --trusted-root to whoever signs.
-func (f *trustFlags) addForProvenance(c *cobra.Command) {
-	flags := c.Flags()
-	flags.StringVar(&f.key, "trust-key", "", "take recipes from provenance that is signed with the key in a file, or of a KMS (`KEY`)")
-	flags.StringVar(&f.identity.Name, "certificate-identity", "", "take recipes from provenance that `NAME` signed: an email address, or the URL of a CI job's definition")
-	flags.StringVar(&f.identity.NameRegexp, "certificate-identity-regexp", "", "as --certificate-identity, a regular `EXPR` that matches all of it")
-	flags.StringVar(&f.identity.Issuer, "certificate-oidc-issuer", "", "with --certificate-identity, the `URL` of who vouched for it")
-	flags.StringVar(&f.identity.IssuerRegexp, "certificate-oidc-issuer-regexp", "", "as --certificate-oidc-issuer, a regular `EXPR` that matches all of it")
-	flags.StringVar(&f.trustedRoot, "trust-root", "", "the Sigstore instance of those signatures, in `FILE` (trusted_root.json; default: the public one)")
-}
-
-// given tells whether there is any flag of trust.
-func (f trustFlags) given() bool {
-	return f.key != "" || f.trustedRoot != "" || f.identity != (attest.Identity{})
-}
 
 // testimony is what is said of files in bundles beside them.
 type testimony struct {

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -12,43 +9,6 @@ import (
 	"github.com/twicebuild/twice/attest/policy"
 	"github.com/twicebuild/twice/attest/rebuilt"
 )
-
-// whom settles whose word counts: that of the publisher, unless the policy asks
-// for rebuilds and nothing else, and that of each rebuilder whom it lists.
-func (v *verifier) whom(ctx context.Context, f trustFlags, policyFile string) error {
-	if v.policy == nil || !v.policy.OnlyRebuilds() || f.key != "" || f.identity != (attest.Identity{}) {
-		t, err := v.app.trust(ctx, f)
-		if err != nil {
-			return err
-		}
-		v.trust = &t
-	}
-	if v.policy == nil || v.policy.Rebuilds == nil {
-		return nil
-	}
-	dir, err := filepath.Abs(filepath.Dir(v.app.at(policyFile)))
-	if err != nil {
-		return err
-	}
-	root := f.trustedRoot
-	if root != "" {
-		if root, err = filepath.Abs(v.app.at(root)); err != nil {
-			return err
-		}
-	}
-	for _, r := range v.policy.Rebuilds.By {
-		flags := trustFlags{key: beside(dir, r.Key), trustedRoot: beside(dir, r.TrustedRoot), identity: attest.Identity{Name: r.Identity, Issuer: r.Issuer}}
-		if flags.trustedRoot == "" && r.Key == "" {
-			flags.trustedRoot = root
-		}
-		t, err := v.app.trust(ctx, flags)
-		if err != nil {
-			return fmt.Errorf("policy: rebuilds.by: %s: %w", r.Name, err)
-		}
-		v.rebuilders = append(v.rebuilders, t)
-	}
-	return nil
-}
 
 // asksRebuilders tells whether a bundle says that it is about a rebuild, which
 // somebody else than the publisher may have signed. What is said is not verified:

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/attest/key"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fault"
+)
+
+// maxTrust is the size in bytes of the largest file that says whom to trust.
+const maxTrust = 16 << 20
+
+// trustFlags say whose signatures count.
+type trustFlags struct {
+	key, trustedRoot string
+	identity         attest.Identity
+}
+
+func (f *trustFlags) add(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.key, "key", "", "trust signatures of the public key in a file, or of a KMS (`KEY`)")
+	flags.StringVar(&f.identity.Name, "certificate-identity", "", "trust certificates for `NAME`: an email address, or the URL of a CI job's definition")
+	flags.StringVar(&f.identity.NameRegexp, "certificate-identity-regexp", "", "as --certificate-identity, a regular `EXPR` that matches all of it")
+	flags.StringVar(&f.identity.Issuer, "certificate-oidc-issuer", "", "trust certificates for identities that `URL` vouched for")
+	flags.StringVar(&f.identity.IssuerRegexp, "certificate-oidc-issuer-regexp", "", "as --certificate-oidc-issuer, a regular `EXPR` that matches all of it")
+	flags.StringVar(&f.trustedRoot, "trusted-root", "", "the Sigstore instance that `FILE` describes (trusted_root.json; default: the public one)")
+}
+
+// addForProvenance adds the flags that say whose provenance counts, under names
+// that leave --key and --trusted-root to whoever signs.
+func (f *trustFlags) addForProvenance(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.key, "trust-key", "", "take recipes from provenance that is signed with the key in a file, or of a KMS (`KEY`)")
+	flags.StringVar(&f.identity.Name, "certificate-identity", "", "take recipes from provenance that `NAME` signed: an email address, or the URL of a CI job's definition")
+	flags.StringVar(&f.identity.NameRegexp, "certificate-identity-regexp", "", "as --certificate-identity, a regular `EXPR` that matches all of it")
+	flags.StringVar(&f.identity.Issuer, "certificate-oidc-issuer", "", "with --certificate-identity, the `URL` of who vouched for it")
+	flags.StringVar(&f.identity.IssuerRegexp, "certificate-oidc-issuer-regexp", "", "as --certificate-oidc-issuer, a regular `EXPR` that matches all of it")
+	flags.StringVar(&f.trustedRoot, "trust-root", "", "the Sigstore instance of those signatures, in `FILE` (trusted_root.json; default: the public one)")
+}
+
+// given tells whether there is any flag of trust.
+func (f trustFlags) given() bool {
+	return f.key != "" || f.trustedRoot != "" || f.identity != (attest.Identity{})
+}
+
+// trust returns whom to trust.
+func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
+	id := f.identity
+	byIdentity := id != (attest.Identity{})
+	switch {
+	case f.key == "" && !byIdentity:
+		return attest.Trust{}, fault.Usage(errors.New("nothing says whom to trust: give --key, or --certificate-identity with --certificate-oidc-issuer"))
+	case f.key != "" && byIdentity:
+		return attest.Trust{}, fault.Usage(errors.New("--key and --certificate-... exclude each other: a signature is a key's or a certificate's"))
+	case byIdentity && ((id.Name == "") == (id.NameRegexp == "") || (id.Issuer == "") == (id.IssuerRegexp == "")):
+		return attest.Trust{}, fault.Usage(errors.New("an identity is --certificate-identity and --certificate-oidc-issuer, or their -regexp forms: give one of each"))
+	}
+	var root *attest.Root
+	if f.trustedRoot != "" {
+		data, err := artifact.ReadNamed(a.at(f.trustedRoot), maxTrust)
+		if err != nil {
+			return attest.Trust{}, fault.Usage(fmt.Errorf("trusted root: %w", err))
+		}
+		if root, err = attest.ParseRoot(data); err != nil {
+			return attest.Trust{}, fault.Usage(fmt.Errorf("trusted root %s: %w", f.trustedRoot, err))
+		}
+	}
+	if f.key != "" {
+		public, err := key.LoadPublic(ctx, a.reference(f.key), a.keyOptions(signFlags{}))
+		if err != nil {
+			return attest.Trust{}, err
+		}
+		if root != nil {
+			return attest.TrustLoggedKey(public.Key(), root)
+		}
+		return attest.TrustKey(public.Key())
+	}
+	if root == nil {
+		public, err := a.publicInstance()
+		if err != nil {
+			return attest.Trust{}, err
+		}
+		data, err := public.TrustedRoot(ctx)
+		if err != nil {
+			return attest.Trust{}, err
+		}
+		if root, err = attest.ParseRoot(data); err != nil {
+			return attest.Trust{}, err
+		}
+	}
+	t, err := attest.TrustIdentity(root, f.identity)
+	if failed := (*attest.Error)(nil); err != nil && !errors.As(err, &failed) {
+		err = fault.Usage(err) // a regular expression that is none
+	}
+	return t, err
+}
+
+// whom settles whose word counts: that of the publisher, unless the policy asks
+// for rebuilds and nothing else, and that of each rebuilder whom it lists.
+func (v *verifier) whom(ctx context.Context, f trustFlags, policyFile string) error {
+	if v.policy == nil || !v.policy.OnlyRebuilds() || f.key != "" || f.identity != (attest.Identity{}) {
+		t, err := v.app.trust(ctx, f)
+		if err != nil {
+			return err
+		}
+		v.trust = &t
+	}
+	if v.policy == nil || v.policy.Rebuilds == nil {
+		return nil
+	}
+	dir, err := filepath.Abs(filepath.Dir(v.app.at(policyFile)))
+	if err != nil {
+		return err
+	}
+	root := f.trustedRoot
+	if root != "" {
+		if root, err = filepath.Abs(v.app.at(root)); err != nil {
+			return err
+		}
+	}
+	for _, r := range v.policy.Rebuilds.By {
+		flags := trustFlags{key: beside(dir, r.Key), trustedRoot: beside(dir, r.TrustedRoot), identity: attest.Identity{Name: r.Identity, Issuer: r.Issuer}}
+		if flags.trustedRoot == "" && r.Key == "" {
+			flags.trustedRoot = root
+		}
+		t, err := v.app.trust(ctx, flags)
+		if err != nil {
+			return fmt.Errorf("policy: rebuilds.by: %s: %w", r.Name, err)
+		}
+		v.rebuilders = append(v.rebuilders, t)
+	}
+	return nil
+}

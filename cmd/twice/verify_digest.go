@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/pipeline/artifact"
+)
+
+// maxContent is the size up to which a file's content is kept for signatures
+// that need it.
+const maxContent = 1 << 20
+
+// digestFile hashes a regular file of at most limit bytes, until the context ends.
+func digestFile(ctx context.Context, name string, limit int64) (attest.Artifact, error) {
+	f, info, err := artifact.OpenNamed(name)
+	if err != nil {
+		return attest.Artifact{}, err
+	}
+	defer f.Close()
+	tooLarge := fmt.Errorf("%s: more than %d GiB", name, limit>>30)
+	if info.Size() > limit { // a sparse file costs nobody but who reads it
+		return attest.Artifact{}, tooLarge
+	}
+	var content limitedBuffer
+	h := artifact.NewHasher(&content)
+	if _, err := io.Copy(h, artifact.Until(ctx, io.LimitReader(f, limit+1))); err != nil {
+		return attest.Artifact{}, fmt.Errorf("%s: %w", name, err)
+	}
+	if h.Size() > limit {
+		return attest.Artifact{}, tooLarge
+	}
+	about := attest.Artifact{Digest: h.Digest()}
+	if h.Size() <= maxContent {
+		about.Content = content.data
+	}
+	return about, nil
+}
+
+// limitedBuffer keeps the first maxContent bytes.
+type limitedBuffer struct{ data []byte }
+
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	b.data = append(b.data, p[:min(len(p), maxContent-len(b.data))]...)
+	return len(p), nil
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/registry"
+)
+
+// image judges an image in a registry, by what is attached to it there.
+func (v *verifier) image(ctx context.Context, ref string) fileDoc {
+	m, err := registry.Resolve(ctx, ref, v.registry)
+	if err != nil {
+		return unreadable(ref, err)
+	}
+	candidates := v.given
+	if candidates == nil {
+		attached, err := registry.Referrers(ctx, m.Reference(), v.registry)
+		if err != nil {
+			return unreadable(ref, err)
+		}
+		for i, a := range attached {
+			b := refOf(fmt.Sprintf("attachment %d", i+1), a.Bundle)
+			b.data = a.Bundle
+			candidates = append(candidates, b)
+		}
+	}
+	doc := v.judge(m.Reference(), attest.Artifact{Digest: m.Digest}, candidates, v.policy)
+	doc.noteName(func(n string) bool { return isNamed(m.Repository, ref, n) })
+	return doc
+}
+
+// isNamed tells whether what is signed, whose name is repository:tag or
+// repository:tag#platform, is of that repository, and of the tag that ref has, if it has
+// one: whoever moves a tag back moves it to something that is signed.
+func isNamed(repository, ref, signed string) bool {
+	signed, _, _ = strings.Cut(signed, "#")
+	i := strings.LastIndexByte(signed, ':')
+	if i < 0 || signed[:i] != repository {
+		return false
+	}
+	base := path.Base(ref)
+	_, tag, tagged := strings.Cut(base, ":")
+	return strings.Contains(base, "@") || !tagged && signed[i+1:] == "latest" || tag == signed[i+1:]
+}
+
+// layoutMark is a file that every OCI image layout has
+// (https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md).
+const layoutMark = "oci-layout"
+
+// layout judges the images of an image layout, each by the digest of its index.
+// What these name is then vouched for as far as every blob is what it is called.
+func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
+	said, err := registry.ReadLayout(ctx, dir)
+	if err != nil {
+		return []fileDoc{unreadable(short(dir), err)}, nil
+	}
+	if len(said.Images) == 0 {
+		return []fileDoc{unreadable(short(dir), errors.New("index.json: names no image"))}, nil
+	}
+	var list []fileDoc
+	there := map[artifact.Digest]bool{}
+	files := 0
+	err = filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		rel, rerr := filepath.Rel(dir, name)
+		if err = cmp.Or(err, rerr, context.Cause(ctx)); err != nil || e.IsDir() {
+			return err
+		}
+		if files++; files > maxFiles {
+			return fmt.Errorf("%s: more than %d files", short(dir), maxFiles)
+		}
+		where, file := path.Split(filepath.ToSlash(rel))
+		if where == "" && (file == layoutMark || file == "index.json") {
+			return nil // whatever they say, the digests below are what counts
+		}
+		about, err := digestFile(ctx, name, registry.MaxBlob)
+		if err != nil {
+			list = append(list, unreadable(short(name), err))
+			return nil
+		}
+		there[about.Digest] = true
+		if where != "blobs/sha256/" || about.Digest.Hex() != file {
+			list = append(list, fileDoc{Name: short(name), Digest: about.Digest, Verdict: refused, Bundles: []bundleDoc{},
+				Problems: []problemDoc{{Reason: string(attest.WrongSubject), Error: "not a blob of the images, by its name: it is " + string(about.Digest)}}})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range said.Images {
+		name := short(dir) + ": " + m.Name
+		if !there[m.Digest] {
+			list = append(list, unreadable(name, fmt.Errorf("there is no blob %q", m.Digest)))
+			continue
+		}
+		candidates, err := v.candidates(filepath.Clean(dir), m.Digest)
+		if err != nil {
+			return []fileDoc{unreadable(name, err)}, nil
+		}
+		list = append(list, v.judge(name, attest.Artifact{Digest: m.Digest}, candidates, v.policy))
+	}
+
+	// No signature speaks of what nothing leads to, nor of what is not there.
+	last := &list[len(list)-1]
+	last.noteBlobs("nothing in the layout leads to", slices.Sorted(maps.Keys(there)), func(d artifact.Digest) bool { _, ok := said.Blobs[d]; return !ok })
+	last.noteBlobs("the layout is without", slices.Sorted(maps.Keys(said.Blobs)), func(d artifact.Digest) bool { return !there[d] })
+	return list, nil
+}
+
+// noteBlobs tells of those blobs that are so.
+func (doc *fileDoc) noteBlobs(what string, list []artifact.Digest, so func(artifact.Digest) bool) {
+	list = slices.DeleteFunc(list, func(d artifact.Digest) bool { return !so(d) })
+	if len(list) > 0 {
+		doc.Notes = append(doc.Notes, fmt.Sprintf("%s %s, %s among them", what, count(len(list), "blob"), list[0]))
+	}
+}
