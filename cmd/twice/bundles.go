@@ -222,3 +222,24 @@ func (x *bundleIndex) given(name string) (bundleRef, error) {
 	}
 	return b, b.unfit
 }
+
+// claimed returns an error unless the signature beside a file claims to be about data,
+// the file's bytes. Whether it is anybody's does not matter. display is how a path is shown.
+func claimed(name string, data []byte, display func(string) string) error {
+	b, err := newBundleIndex().read(name + pipeline.BundleSuffix)
+	switch {
+	case err != nil:
+		return err
+	case errors.Is(b.unfit, fs.ErrNotExist):
+		return fault.Refused(fmt.Errorf("%s is not signed", display(name)))
+	case b.isNone():
+		return fault.Refused(fmt.Errorf("the signature of %s is none: %w", display(name), b.unfit))
+	case b.unfit != nil:
+		return b.unfit
+	}
+	// The signature of a key that goes with SHA-384 or SHA-512 names no SHA-256.
+	if d := artifact.Of(data); len(b.subjects) > 0 && !b.about(d) {
+		return fault.Refused(fmt.Errorf("%s is not what was signed: it is %s", display(name), d))
+	}
+	return nil
+}

@@ -122,7 +122,10 @@ func (a *app) publish(ctx context.Context, dist string, opt registry.Options, tr
 	if trust != nil {
 		err = a.verifyDist(ctx, dist, *trust)
 	} else {
-		err = claimed(dist, data)
+		err = claimed(filepath.Join(dist, pipeline.RecordName), data, short)
+		if err != nil {
+			err = fmt.Errorf("nothing was pushed: %w", err)
+		}
 	}
 	if err != nil {
 		return err
@@ -235,9 +238,9 @@ func attached(dist string, rec *record.Record) ([]registry.Image, error) {
 func (a *app) verifyDist(ctx context.Context, dist string, trust attest.Trust) error {
 	a.progress.Stage("verify " + short(dist))
 	defer a.progress.Hide()
-	v := a.verifier(false)
+	v := a.verifier(ctx, false)
 	v.trust = &trust
-	doc, err := v.judgeAll(ctx, []string{dist})
+	doc, err := v.judgeAll(ctx, []subjectArg{{dist, dist}})
 	if err != nil {
 		return err
 	}
@@ -255,28 +258,6 @@ func (a *app) verifyDist(ctx context.Context, dist string, trust attest.Trust) e
 	return nil
 }
 
-// claimed returns an error unless the signature of dist's record claims to be about
-// data. Whether it is anybody's does not matter.
-func claimed(dist string, data []byte) error {
-	name := filepath.Join(dist, pipeline.RecordName)
-	b, err := newBundleIndex().read(name + pipeline.BundleSuffix)
-	switch {
-	case err != nil:
-		return err
-	case errors.Is(b.unfit, fs.ErrNotExist):
-		return fault.Refused(fmt.Errorf("nothing was pushed: %s is not signed", short(name)))
-	case b.isNone():
-		return fault.Refused(fmt.Errorf("nothing was pushed: the signature of %s is none: %w", short(name), b.unfit))
-	case b.unfit != nil:
-		return fmt.Errorf("nothing was pushed: %w", b.unfit)
-	}
-	// The signature of a key that goes with SHA-384 or SHA-512 names no SHA-256.
-	if d := artifact.Of(data); len(b.subjects) > 0 && !b.about(d) {
-		return fault.Refused(fmt.Errorf("nothing was pushed: %s is not what was signed: it is %s", short(name), d))
-	}
-	return nil
-}
-
 // remote is how bases of images are read.
 func (a *app) remote() *oci.Remote {
 	return &oci.Remote{Transport: loopbackHTTP{a.transport}, Keychain: authn.DefaultKeychain, UserAgent: "twice/" + toolVersion().Version}
@@ -288,7 +269,7 @@ func (a *app) checkBase(ctx context.Context, t matrix.BaseTrust, reference strin
 	if err != nil {
 		return err
 	}
-	v := a.verifier(false)
+	v := a.verifier(ctx, false)
 	v.trust = &trust
 	doc := v.image(ctx, reference)
 	if doc.Verdict == verified {

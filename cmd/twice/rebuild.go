@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/twicebuild/twice/matrix/platform"
+	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
@@ -330,14 +331,18 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 	if err != nil {
 		return nil, err
 	}
-	said, err := a.newTestimony(ctx, flags.trust)
+	said, err := a.provenanceReader(ctx, flags.trust)
 	if err != nil {
 		return nil, err
 	}
 	f := &found{choice: chosen}
 	for _, arg := range args {
 		a.progress.Stage("reading " + clean(arg))
-		names, bundle, err := said.subjectsOf(ctx, arg)
+		var names []string
+		bundle := false
+		if strings.HasSuffix(arg, pipeline.BundleSuffix) {
+			names, bundle, err = said.subjectsOf(ctx, a.at(arg))
+		}
 		if err != nil {
 			f.unreadable(arg, func() (io.ReadCloser, error) { return nil, err })
 			continue
@@ -363,7 +368,7 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 				continue
 			}
 			f.opened = append(f.opened, s)
-			f.add(s, said, said.near(name), before, bundle)
+			f.add(s, said, said.near(a.at(name)), before, bundle)
 		}
 		if bundle && len(f.list) == before {
 			f.unreadable(arg, func() (io.ReadCloser, error) {
@@ -404,7 +409,7 @@ func (f *found) add(s *subject.Subject, said *testimony, bundles []foundBundle, 
 			continue
 		}
 		from := originOf(s, e)
-		from.inputs = said.about(&r, &e, bundles)
+		from.inputs = addProvenance(&r, &e, said, bundles)
 		f.list = append(f.list, candidate{r, from, nil})
 	}
 	noGo := len(beside)

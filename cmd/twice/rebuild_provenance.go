@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -17,14 +16,15 @@ import (
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/rebuild"
-	"github.com/twicebuild/twice/pipeline/subject"
+	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
 // testimony is what is said of files in bundles beside them.
 type testimony struct {
-	app *app
+	// display is how a path is shown.
+	display func(path string) string
+	// log takes a line on what is passed over, in which a stranger's text may be.
+	log func(line string)
 	// trust is whose signatures count, nil if nobody was named.
 	trust *attest.Trust
 	known map[string][]foundBundle // by folder
@@ -32,30 +32,15 @@ type testimony struct {
 	kept int64
 }
 
-// newTestimony returns the testimony of a run.
-func (a *app) newTestimony(ctx context.Context, f trustFlags) (*testimony, error) {
-	t := &testimony{app: a, known: map[string][]foundBundle{}}
-	byIdentity := f.identity != (attest.Identity{})
-	switch {
-	case !f.given():
-		return t, nil
-	case f.key != "" && byIdentity:
-		return nil, fault.Usage(errors.New("--trust-key and --certificate-... exclude each other: a signature is a key's or a certificate's"))
-	case f.key == "" && !byIdentity:
-		return nil, fault.Usage(errors.New("--trust-root does not say whose provenance counts: give --trust-key or --certificate-identity, too"))
-	}
-	trust, err := a.trust(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	t.trust = &trust
-	return t, nil
+// newTestimony returns a reader of bundles. trust is nil if nobody was named.
+func newTestimony(trust *attest.Trust, display func(string) string, passedOver func(string)) *testimony {
+	return &testimony{trust: trust, display: display, log: passedOver, known: map[string][]foundBundle{}}
 }
 
 // near returns the provenance in the folder of what a user named on this machine, and
 // in the two above it; of a folder those in it.
-func (t *testimony) near(arg string) []foundBundle {
-	file, err := filepath.Abs(t.app.at(arg))
+func (t *testimony) near(name string) []foundBundle {
+	file, err := filepath.Abs(name)
 	if err != nil {
 		return nil
 	}
@@ -100,18 +85,18 @@ func (t *testimony) in(dir string) []foundBundle {
 			continue
 		}
 		if len(list) == maxBeside {
-			t.app.progress.Line("passed over: more than %d bundles in %s", maxBeside, clean(short(dir)))
+			t.log(fmt.Sprintf("passed over: more than %d bundles in %s", maxBeside, t.display(dir)))
 			break
 		}
 		name := filepath.Join(dir, e.Name())
 		data, err := artifact.ReadNamed(name, maxProvenance)
 		if err != nil {
-			t.app.progress.Line("passed over: %s", clean(err.Error()))
+			t.log("passed over: " + err.Error())
 			continue
 		}
 		if claim := attest.ReadClaim(data); strings.HasPrefix(claim.PredicateType, "https://slsa.dev/provenance/") {
 			if t.kept += int64(len(data)); t.kept > maxKept {
-				t.app.progress.Line("passed over: %s and what comes after it: more than %d MiB of provenance lie about", clean(short(name)), maxKept>>20)
+				t.log(fmt.Sprintf("passed over: %s and what comes after it: more than %d MiB of provenance lie about", t.display(name), maxKept>>20))
 				break
 			}
 			list = append(list, foundBundle{name, data, claim})
@@ -121,62 +106,55 @@ func (t *testimony) in(dir string) []foundBundle {
 	return list
 }
 
-// about fills in what bundles say of an executable, and of what it is in. It
-// returns those that say something.
-func (t *testimony) about(s *rebuild.Subject, e *subject.Executable, bundles []foundBundle) (used []intoto.Descriptor) {
-	if e.Stated != nil {
-		s.Stated = &rebuild.Stated{Recipe: e.Stated.Recipe, By: "release.json"}
-	}
-	var hints []rebuild.Hint
-	for _, b := range bundles {
-		of := e.Digest
-		if !b.claim.About(of) {
-			i := slices.IndexFunc(e.Containers, func(c subject.Container) bool { return b.claim.About(c.Digest) })
-			if i < 0 {
-				continue
-			}
-			of = e.Containers[i].Digest
-		}
-		name := filepath.Base(b.name)
-		verified := false
-		if t.trust != nil {
-			if _, err := attest.Open(b.data, *t.trust, attest.Artifact{Digest: of}); err != nil {
-				t.app.progress.Line("provenance %s is not used: %s", clean(short(b.name)), clean(err.Error()))
-				continue
-			}
-			verified = true
-		}
-		stated := t.recipe(b, e, verified)
-		if stated != nil && (s.Stated == nil || verified && !s.Stated.Verified) {
-			stated.By = name
-			s.Stated = stated
-		}
-		src, ok := slsa.Hearsay(b.claim.Payload)
-		if stated != nil || ok {
-			used = append(used, intoto.Descriptor{Name: name, Digest: map[string]string{"sha256": artifact.Of(b.data).Hex()}})
-		}
-		if ok {
-			from := name + ", whose signature was not verified"
-			if verified {
-				from = name + ", signed by whom you trust"
-			}
-			// Of a module below the repository's root the tag is DIR/VERSION.
-			if tag := path.Base(src.Tag); src.Tag != "" {
-				hints = append(hints, rebuild.Hint{Version: tag, From: from})
-			}
-			if src.Commit != "" {
-				hints = append(hints, rebuild.Hint{Revision: src.Commit, From: from})
-			}
-		}
-	}
-	s.Hints = slices.Concat(hints, s.Hints)
-	return used
+// provenance is what one bundle says of an executable.
+type provenance struct {
+	// bundle is the name of the bundle's file, without its folder, and digest that of its bytes.
+	bundle string
+	digest artifact.Digest
+	// verified tells that somebody in trust signed it.
+	verified bool
+	// recipe is the one it states, nil if there is none.
+	recipe *recipe.Recipe
+	// source is where it says the executable is from, nil if it does not say.
+	source *slsa.Source
 }
 
-// recipe returns the recipe that provenance of ours has of an executable, nil if
+// about returns what bundles say of the executable with a digest, and of the archives and
+// images that it is in. It leaves out those that say nothing.
+func (t *testimony) about(executable artifact.Digest, containers []artifact.Digest, bundles []foundBundle) []provenance {
+	subjects := append([]artifact.Digest{executable}, containers...)
+	var list []provenance
+	for _, b := range bundles {
+		i := slices.IndexFunc(subjects, b.claim.About)
+		if i < 0 {
+			continue
+		}
+		p := provenance{bundle: filepath.Base(b.name), digest: artifact.Of(b.data)}
+
+		// Who trusts somebody takes the word of nobody else.
+		if t.trust != nil {
+			if _, err := attest.Open(b.data, *t.trust, attest.Artifact{Digest: subjects[i]}); err != nil {
+				t.log(fmt.Sprintf("provenance %s is not used: %s", t.display(b.name), err))
+				continue
+			}
+			p.verified = true
+		}
+
+		p.recipe = statedRecipe(b.claim, executable)
+		if source, ok := slsa.Hearsay(b.claim.Payload); ok {
+			p.source = &source
+		}
+		if p.recipe != nil || p.source != nil {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// statedRecipe returns the recipe that provenance by twice has of an executable, nil if
 // there is none. What it says is about the subject of its digest.
-func (t *testimony) recipe(b foundBundle, e *subject.Executable, verified bool) *rebuild.Stated {
-	st, err := intoto.Decode(b.claim.Payload)
+func statedRecipe(claim attest.Claim, executable artifact.Digest) *recipe.Recipe {
+	st, err := intoto.Decode(claim.Payload)
 	if err != nil {
 		return nil // somebody else's, which may still have hints
 	}
@@ -185,12 +163,12 @@ func (t *testimony) recipe(b foundBundle, e *subject.Executable, verified bool) 
 		return nil
 	}
 	for _, s := range st.Subjects {
-		if s.Digest != e.Digest {
+		if s.Digest != executable {
 			continue
 		}
 		for _, r := range p.Internal.Recipes {
 			if path.Join("bin", r.Recipe.Target.Slug(), r.Recipe.Binary) == s.Name {
-				return &rebuild.Stated{Recipe: r.Recipe, Verified: verified}
+				return &r.Recipe
 			}
 		}
 	}
@@ -198,12 +176,8 @@ func (t *testimony) recipe(b foundBundle, e *subject.Executable, verified bool) 
 }
 
 // subjectsOf finds the files that a bundle is about, which lie in its folder or
-// below. ok is false if arg names no bundle.
-func (t *testimony) subjectsOf(ctx context.Context, arg string) (files []string, ok bool, err error) {
-	if !strings.HasSuffix(arg, pipeline.BundleSuffix) {
-		return nil, false, nil
-	}
-	name := t.app.at(arg)
+// below. ok is false if there is no file with that name.
+func (t *testimony) subjectsOf(ctx context.Context, name string) (files []string, ok bool, err error) {
 	if _, err := os.Stat(name); err != nil {
 		return nil, false, nil // then it is what it is
 	}
@@ -213,7 +187,7 @@ func (t *testimony) subjectsOf(ctx context.Context, arg string) (files []string,
 	}
 	claim := attest.ReadClaim(data)
 	if len(claim.Subjects) == 0 {
-		return nil, true, fmt.Errorf("%s: no bundle, or one that is about nothing", short(name))
+		return nil, true, fmt.Errorf("%s: no bundle, or one that is about nothing", t.display(name))
 	}
 	n := 0
 	seen := map[artifact.Digest]bool{}
@@ -232,7 +206,7 @@ func (t *testimony) subjectsOf(ctx context.Context, arg string) (files []string,
 		return err
 	})
 	if err == nil && len(files) == 0 {
-		err = fmt.Errorf("%s: none of the %s that it is about is in its folder", short(name), count(len(claim.Subjects), "file"))
+		err = fmt.Errorf("%s: none of the %s that it is about is in its folder", t.display(name), count(len(claim.Subjects), "file"))
 	}
 	// What is no archive comes first, under its own name.
 	slices.SortStableFunc(files, func(a, b string) int { return cmp.Compare(packed(a), packed(b)) })

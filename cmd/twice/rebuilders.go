@@ -56,11 +56,11 @@ func (v *verifier) judgeRebuild(doc *fileDoc, about attest.Artifact, b foundBund
 	}
 	for _, err := range faults {
 		if !somebodyElses(err) {
-			doc.unopened(b.name, err)
+			doc.unopened(v.display(b.name), err)
 			return
 		}
 	}
-	doc.NotCounted = append(doc.NotCounted, problemDoc{short(b.name), string(attest.WrongKey), "a rebuild, signed by none of " + v.everybody(), ""})
+	doc.NotCounted = append(doc.NotCounted, problemDoc{v.display(b.name), string(attest.WrongKey), "a rebuild, signed by none of " + v.everybody(), ""})
 }
 
 // somebodyElses tells whether a bundle could not be opened because another signer

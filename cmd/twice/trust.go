@@ -10,6 +10,7 @@ import (
 
 	"github.com/twicebuild/twice/attest"
 	"github.com/twicebuild/twice/attest/key"
+	"github.com/twicebuild/twice/attest/policy"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 )
@@ -102,39 +103,42 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 	return t, err
 }
 
-// whom settles whose word counts: that of the publisher, unless the policy asks
-// for rebuilds and nothing else, and that of each rebuilder whom it lists.
-func (v *verifier) whom(ctx context.Context, f trustFlags, policyFile string) error {
-	if v.policy == nil || !v.policy.OnlyRebuilds() || f.key != "" || f.identity != (attest.Identity{}) {
-		t, err := v.app.trust(ctx, f)
+// signers returns whose word counts: that of the publisher, unless the policy asks
+// for rebuilds and nothing else, and that of each rebuilder whom it lists. expected
+// is the policy in policyFile, nil if there is none.
+func (a *app) signers(ctx context.Context, f trustFlags, expected *policy.Policy, policyFile string) (publisher *attest.Trust, rebuilders []attest.Trust, err error) {
+	if expected == nil || !expected.OnlyRebuilds() || f.key != "" || f.identity != (attest.Identity{}) {
+		t, err := a.trust(ctx, f)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		v.trust = &t
+		publisher = &t
 	}
-	if v.policy == nil || v.policy.Rebuilds == nil {
-		return nil
+	if expected == nil || expected.Rebuilds == nil {
+		return publisher, nil, nil
 	}
-	dir, err := filepath.Abs(filepath.Dir(v.app.at(policyFile)))
+
+	// Files that the policy names are beside it.
+	dir, err := filepath.Abs(filepath.Dir(a.at(policyFile)))
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	root := f.trustedRoot
 	if root != "" {
-		if root, err = filepath.Abs(v.app.at(root)); err != nil {
-			return err
+		if root, err = filepath.Abs(a.at(root)); err != nil {
+			return nil, nil, err
 		}
 	}
-	for _, r := range v.policy.Rebuilds.By {
+	for _, r := range expected.Rebuilds.By {
 		flags := trustFlags{key: beside(dir, r.Key), trustedRoot: beside(dir, r.TrustedRoot), identity: attest.Identity{Name: r.Identity, Issuer: r.Issuer}}
 		if flags.trustedRoot == "" && r.Key == "" {
 			flags.trustedRoot = root
 		}
-		t, err := v.app.trust(ctx, flags)
+		t, err := a.trust(ctx, flags)
 		if err != nil {
-			return fmt.Errorf("policy: rebuilds.by: %s: %w", r.Name, err)
+			return nil, nil, fmt.Errorf("policy: rebuilds.by: %s: %w", r.Name, err)
 		}
-		v.rebuilders = append(v.rebuilders, t)
+		rebuilders = append(rebuilders, t)
 	}
-	return nil
+	return publisher, rebuilders, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -52,7 +51,7 @@ not be determined.`,
 			if len(args) == 0 {
 				return fault.Usage(errors.New("name a file or a folder to verify"))
 			}
-			v := a.verifier(insecure)
+			v := a.verifier(c.Context(), insecure)
 			if policyFile != "" {
 				data, err := artifact.ReadNamed(a.at(policyFile), policy.MaxSize+1)
 				if err == nil {
@@ -62,7 +61,8 @@ not be determined.`,
 					return fault.Usage(err)
 				}
 			}
-			if err := v.whom(c.Context(), trust, policyFile); err != nil {
+			var err error
+			if v.trust, v.rebuilders, err = a.signers(c.Context(), trust, v.policy, policyFile); err != nil {
 				return err
 			}
 			for _, name := range bundles {
@@ -72,7 +72,7 @@ not be determined.`,
 				}
 				v.given = append(v.given, b)
 			}
-			return v.run(c.Context(), args)
+			return a.verify(c.Context(), v, args)
 		},
 	}
 	trust.add(c)
@@ -80,10 +80,6 @@ not be determined.`,
 	insecureFlag(c, &insecure)
 	c.Flags().StringVar(&policyFile, "policy", "", "hold what is said against the expectations in `FILE` (TOML)")
 	return c
-}
-
-func (a *app) verifier(insecure bool) *verifier {
-	return &verifier{app: a, index: newBundleIndex(), predicates: map[artifact.Digest]json.RawMessage{}, registry: a.registry(insecure)}
 }
 
 // developmentKey is the digest of this machine's development key, or empty. That of
@@ -100,8 +96,20 @@ func (a *app) developmentKey(ctx context.Context) artifact.Digest {
 	return public.Fingerprint()
 }
 
-func (v *verifier) run(ctx context.Context, args []string) error {
-	doc, err := v.judgeAll(ctx, args)
+// verifier returns a verifier that trusts nobody yet.
+func (a *app) verifier(ctx context.Context, insecure bool) *verifier {
+	v := newVerifier()
+	v.registry, v.display, v.development = a.registry(insecure), short, a.developmentKey(ctx)
+	return v
+}
+
+// verify prints what v says of args, and returns an error unless all of it is verified.
+func (a *app) verify(ctx context.Context, v *verifier, args []string) error {
+	var subjects []subjectArg
+	for _, arg := range args {
+		subjects = append(subjects, subjectArg{arg, a.at(arg)})
+	}
+	doc, err := v.judgeAll(ctx, subjects)
 	if err != nil {
 		return err
 	}
@@ -111,12 +119,12 @@ func (v *verifier) run(ctx context.Context, args []string) error {
 			bad++
 		}
 	}
-	if v.app.json {
-		if err := printJSON(v.app.document(), doc); err != nil {
+	if a.json {
+		if err := printJSON(a.document(), doc); err != nil {
 			return err
 		}
 	} else {
-		v.print(doc)
+		a.printReport(doc, v.policy)
 	}
 	switch doc.Verdict {
 	case refused:

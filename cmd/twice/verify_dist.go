@@ -56,14 +56,14 @@ type heldDist struct {
 func (v *verifier) dist(ctx context.Context, root string) ([]fileDoc, error) {
 	switch {
 	case v.given != nil:
-		return nil, fault.Usage(fmt.Errorf("%s: --bundle is for files: a release has its bundles in its folder", short(root)))
+		return nil, fault.Usage(fmt.Errorf("%s: --bundle is for files: a release has its bundles in its folder", v.display(root)))
 	case v.trust == nil:
-		return nil, fault.Usage(fmt.Errorf("%s: nothing says who has to have signed its %s", short(root), pipeline.RecordName),
+		return nil, fault.Usage(fmt.Errorf("%s: nothing says who has to have signed its %s", v.display(root), pipeline.RecordName),
 			"give --key or --certificate-identity, or name the files that were rebuilt")
 	}
 	d := &heldDist{v: v, root: root, there: map[string]fs.FileInfo{}, names: map[artifact.Digest][]string{}, matched: map[artifact.Digest]error{}}
 	if err := d.read(ctx); err != nil {
-		return []fileDoc{unreadable(short(root), err)}, nil
+		return []fileDoc{unreadable(v.display(root), err)}, nil
 	}
 	record := d.openRecord()
 	if record.Verdict != verified {
@@ -118,7 +118,7 @@ func (d *heldDist) path(name string) string { return filepath.Join(d.root, filep
 
 // refuse is the verdict on something that is not as it should be.
 func (d *heldDist) refuse(name, reason, format string, args ...any) fileDoc {
-	doc := fileDoc{Name: short(d.path(name)), Bundles: []bundleDoc{}}
+	doc := fileDoc{Name: d.v.display(d.path(name)), Bundles: []bundleDoc{}}
 	doc.problem("", reason, fmt.Errorf(format, args...))
 	doc.settle()
 	return doc
@@ -146,13 +146,13 @@ func (d *heldDist) judge(name string, about attest.Artifact, expected *policy.Po
 	}
 	candidates, err := d.v.among(dirs, d.path(name), about.Digest)
 	if err != nil {
-		return unreadable(short(d.path(name)), err)
+		return unreadable(d.v.display(d.path(name)), err)
 	}
 	// A key that goes with SHA-384 signs a file without naming its SHA-256.
 	if own, ok := d.silent(name); ok && !slices.ContainsFunc(candidates, func(b bundleRef) bool { return b.name == own.name }) {
 		candidates = append(candidates, own)
 	}
-	return d.v.judge(short(d.path(name)), about, candidates, expected)
+	return d.v.judge(d.v.display(d.path(name)), about, candidates, expected)
 }
 
 // silent returns the bundle that is called like a file and does not say what it is about.
@@ -174,7 +174,7 @@ func (d *heldDist) openRecord() fileDoc {
 	}
 	data, err := artifact.ReadNamed(d.path(name), record.MaxSize)
 	if err != nil {
-		return unreadable(short(d.path(name)), err)
+		return unreadable(d.v.display(d.path(name)), err)
 	}
 	doc := d.judge(name, attest.Artifact{Digest: artifact.Of(data), Content: data}, nil)
 	if doc.Verdict != verified {
@@ -226,7 +226,7 @@ func (d *heldDist) member(ctx context.Context, name string) fileDoc {
 	}
 	about, err := digestFile(ctx, d.path(name), d.largest())
 	if err != nil {
-		return unreadable(short(d.path(name)), err)
+		return unreadable(d.v.display(d.path(name)), err)
 	}
 	if about.Digest != want {
 		if others := d.names[about.Digest]; len(others) > 0 {
@@ -328,7 +328,7 @@ func (d *heldDist) bundles() []fileDoc {
 	for _, dir := range d.folders {
 		refs, err := d.v.index.in(d.path(dir))
 		if err != nil {
-			return []fileDoc{unreadable(short(d.path(dir)), err)}
+			return []fileDoc{unreadable(d.v.display(d.path(dir)), err)}
 		}
 		for _, b := range refs {
 			found[path.Join(dir, filepath.Base(b.name))] = b
@@ -343,7 +343,7 @@ func (d *heldDist) bundles() []fileDoc {
 		case !ok:
 			list = append(list, d.refuse(name, missingFile, "missing: the release has this bundle"))
 		case b.unfit != nil && !b.isNone():
-			list = append(list, unreadable(short(b.name), b.unfit))
+			list = append(list, unreadable(d.v.display(b.name), b.unfit))
 		case b.unfit != nil || b.predicateType != want.PredicateType || !b.about(want.Subject) && (want.PredicateType != "" || len(b.subjects) > 0):
 			list = append(list, d.refuse(name, swappedFile, "it is not the bundle that its name says"))
 		default:
@@ -441,8 +441,8 @@ func (doc fileDoc) ofRelease() bool {
 
 // noRecord refuses a folder with files of a release and without its record, which
 // somebody took out lest it be seen what else is missing.
-func noRecord(dir string) fileDoc {
-	doc := fileDoc{Name: short(dir), Bundles: []bundleDoc{}}
+func (v *verifier) noRecord(dir string) fileDoc {
+	doc := fileDoc{Name: v.display(dir), Bundles: []bundleDoc{}}
 	doc.problem("", missingFile, fault.WithRemedy(fmt.Errorf("%s is missing: there are files of a release, and nothing tells which", pipeline.RecordName),
 		"fetch "+pipeline.RecordName+" of the release and its bundle, too, or name the files instead of the folder"))
 	doc.settle()

@@ -32,7 +32,6 @@ const (
 
 // verifier verifies files.
 type verifier struct {
-	app *app
 	// trust is whom the publisher has to be, nil if it does not matter.
 	trust  *attest.Trust
 	policy *policy.Policy
@@ -41,6 +40,10 @@ type verifier struct {
 	given      []bundleRef
 	index      *bundleIndex
 	registry   registry.Options
+	// display is how a path is shown.
+	display func(path string) string
+	// development is the digest of this machine's development key, empty if there is none.
+	development artifact.Digest
 	// predicates are those that were told, each once: most are said of many files.
 	predicates map[artifact.Digest]json.RawMessage
 	// dists are folders with a release, and layouts those with OCI images alone.
@@ -51,14 +54,22 @@ type verifier struct {
 	folders []string
 }
 
+func newVerifier() *verifier {
+	return &verifier{index: newBundleIndex(), predicates: map[artifact.Digest]json.RawMessage{}}
+}
+
+// subjectArg is what to verify: the file or folder at path or, if there is none, the image
+// in a registry that name refers to. Messages say name, which is what the user wrote.
+type subjectArg struct{ name, path string }
+
 // plainFolder is a folder, and which of the files that were listed are in it.
 type plainFolder struct {
 	name        string
 	first, last int
 }
 
-// judgeAll judges everything that args name.
-func (v *verifier) judgeAll(ctx context.Context, args []string) (verifyDoc, error) {
+// judgeAll judges all of args.
+func (v *verifier) judgeAll(ctx context.Context, args []subjectArg) (verifyDoc, error) {
 	doc := verifyDoc{Schema: "twice.verify/v1", Verdict: verified, Files: []fileDoc{}}
 	files, images, err := v.list(args)
 	if err != nil {
@@ -78,10 +89,10 @@ func (v *verifier) judgeAll(ctx context.Context, args []string) (verifyDoc, erro
 	}
 	for _, dir := range v.plain {
 		if slices.ContainsFunc(doc.Files[dir.first:dir.last], fileDoc.ofRelease) {
-			doc.add(noRecord(dir.name))
+			doc.add(v.noRecord(dir.name))
 			continue
 		}
-		doc.Notes = append(doc.Notes, fmt.Sprintf("whether something is missing from %s, or was added: it has no %s", short(dir.name), pipeline.RecordName))
+		doc.Notes = append(doc.Notes, fmt.Sprintf("whether something is missing from %s, or was added: it has no %s", v.display(dir.name), pipeline.RecordName))
 	}
 	for _, dir := range v.dists {
 		list, err := v.dist(ctx, dir)
@@ -101,20 +112,20 @@ func (v *verifier) judgeAll(ctx context.Context, args []string) (verifyDoc, erro
 			doc.add(f)
 		}
 	}
-	doc.noteStrange(v.index.strange())
-	doc.warn(v.app.developmentKey(ctx))
+	doc.noteStrange(v.index.strange(), v.display)
+	doc.warn(v.development)
 	return doc, nil
 }
 
 // list returns the files and images that args name. Of a folder these are all
 // regular files but bundles, and but releases and images, which are judged as a whole.
-func (v *verifier) list(args []string) (files, images []string, err error) {
+func (v *verifier) list(args []subjectArg) (files, images []string, err error) {
 	for _, arg := range args {
-		root := v.app.at(arg)
+		root := arg.path
 		info, err := os.Stat(root)
 		if errors.Is(err, os.ErrNotExist) {
-			if _, rerr := reference.Parse(arg); rerr == nil {
-				images = append(images, arg)
+			if _, rerr := reference.Parse(arg.name); rerr == nil {
+				images = append(images, arg.name)
 				continue
 			}
 		}
@@ -152,7 +163,7 @@ func (v *verifier) list(args []string) (files, images []string, err error) {
 			case strings.HasSuffix(name, pipeline.BundleSuffix):
 				return nil
 			case len(files) == maxFiles:
-				return fmt.Errorf("%s: more than %d files", arg, maxFiles)
+				return fmt.Errorf("%s: more than %d files", arg.name, maxFiles)
 			}
 			files = append(files, name)
 			return nil
@@ -161,7 +172,7 @@ func (v *verifier) list(args []string) (files, images []string, err error) {
 			return nil, nil, err
 		}
 		if len(files) == before && len(v.layouts)+len(v.dists) == wholes {
-			return nil, nil, fault.Usage(fmt.Errorf("%s: there are no files in it to verify", arg))
+			return nil, nil, fault.Usage(fmt.Errorf("%s: there are no files in it to verify", arg.name))
 		}
 		if len(files) > before {
 			v.plain = append(v.plain, plainFolder{root, before, len(files)})
@@ -174,13 +185,13 @@ func (v *verifier) list(args []string) (files, images []string, err error) {
 func (v *verifier) file(ctx context.Context, name string) fileDoc {
 	about, err := digestFile(ctx, name, maxFile)
 	if err != nil {
-		return unreadable(short(name), err)
+		return unreadable(v.display(name), err)
 	}
 	candidates, err := v.candidates(name, about.Digest)
 	if err != nil {
-		return unreadable(short(name), err)
+		return unreadable(v.display(name), err)
 	}
-	doc := v.judge(short(name), about, candidates, v.policy)
+	doc := v.judge(v.display(name), about, candidates, v.policy)
 	doc.noteName(func(n string) bool { return path.Base(n) == filepath.Base(name) })
 	return doc
 }
@@ -192,18 +203,18 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []bundle
 	for _, c := range candidates {
 		b, err := c.load()
 		if err != nil {
-			doc.unopened(c.name, err)
+			doc.unopened(v.display(c.name), err)
 			continue
 		}
 		switch {
 		case v.asksRebuilders(b):
 			v.judgeRebuild(&doc, about, b)
 		case v.trust == nil:
-			doc.NotCounted = append(doc.NotCounted, problemDoc{short(b.name), nobodyAsked, "the policy asks for rebuilds alone, and this says something else", ""})
+			doc.NotCounted = append(doc.NotCounted, problemDoc{v.display(b.name), nobodyAsked, "the policy asks for rebuilds alone, and this says something else", ""})
 		default:
 			opened, err := attest.Open(b.data, *v.trust, about)
 			if err != nil {
-				doc.unopened(b.name, err)
+				doc.unopened(v.display(b.name), err)
 				continue
 			}
 			doc.published(v, b, opened)
@@ -251,7 +262,7 @@ func (doc *fileDoc) published(v *verifier, b foundBundle, opened *attest.Verifie
 }
 
 func (v *verifier) bundleOf(b foundBundle, opened *attest.Verified) bundleDoc {
-	said := bundleDoc{Name: short(b.name), Signature: opened.Signature()}
+	said := bundleDoc{Name: v.display(b.name), Signature: opened.Signature()}
 	if s, ok := opened.Statement(); ok {
 		digest := artifact.Of(s.Predicate)
 		if v.predicates[digest] == nil {

@@ -63,10 +63,10 @@ const layoutMark = "oci-layout"
 func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 	said, err := registry.ReadLayout(ctx, dir)
 	if err != nil {
-		return []fileDoc{unreadable(short(dir), err)}, nil
+		return []fileDoc{unreadable(v.display(dir), err)}, nil
 	}
 	if len(said.Images) == 0 {
-		return []fileDoc{unreadable(short(dir), errors.New("index.json: names no image"))}, nil
+		return []fileDoc{unreadable(v.display(dir), errors.New("index.json: names no image"))}, nil
 	}
 	var list []fileDoc
 	there := map[artifact.Digest]bool{}
@@ -77,7 +77,7 @@ func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 			return err
 		}
 		if files++; files > maxFiles {
-			return fmt.Errorf("%s: more than %d files", short(dir), maxFiles)
+			return fmt.Errorf("%s: more than %d files", v.display(dir), maxFiles)
 		}
 		where, file := path.Split(filepath.ToSlash(rel))
 		if where == "" && (file == layoutMark || file == "index.json") {
@@ -85,12 +85,12 @@ func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 		}
 		about, err := digestFile(ctx, name, registry.MaxBlob)
 		if err != nil {
-			list = append(list, unreadable(short(name), err))
+			list = append(list, unreadable(v.display(name), err))
 			return nil
 		}
 		there[about.Digest] = true
 		if where != "blobs/sha256/" || about.Digest.Hex() != file {
-			list = append(list, fileDoc{Name: short(name), Digest: about.Digest, Verdict: refused, Bundles: []bundleDoc{},
+			list = append(list, fileDoc{Name: v.display(name), Digest: about.Digest, Verdict: refused, Bundles: []bundleDoc{},
 				Problems: []problemDoc{{Reason: string(attest.WrongSubject), Error: "not a blob of the images, by its name: it is " + string(about.Digest)}}})
 		}
 		return nil
@@ -99,7 +99,7 @@ func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 		return nil, err
 	}
 	for _, m := range said.Images {
-		name := short(dir) + ": " + m.Name
+		name := v.display(dir) + ": " + m.Name
 		if !there[m.Digest] {
 			list = append(list, unreadable(name, fmt.Errorf("there is no blob %q", m.Digest)))
 			continue

@@ -135,7 +135,7 @@ func (doc *verifyDoc) warn(development artifact.Digest) {
 
 // noteStrange tells of what is called a bundle and is none, unless that was told with a
 // file.
-func (doc *verifyDoc) noteStrange(list []bundleRef) {
+func (doc *verifyDoc) noteStrange(list []bundleRef, display func(string) string) {
 	told := map[string]bool{}
 	for _, f := range doc.Files {
 		told[f.Name] = true
@@ -143,10 +143,10 @@ func (doc *verifyDoc) noteStrange(list []bundleRef) {
 			told[p.Bundle] = true
 		}
 	}
-	list = slices.DeleteFunc(list, func(b bundleRef) bool { return told[short(b.name)] })
+	list = slices.DeleteFunc(list, func(b bundleRef) bool { return told[display(b.name)] })
 	const few = 20
 	for _, b := range list[:min(few, len(list))] {
-		doc.Notes = append(doc.Notes, fmt.Sprintf("%s, which is called a bundle and is none: %s", short(b.name), b.why()))
+		doc.Notes = append(doc.Notes, fmt.Sprintf("%s, which is called a bundle and is none: %s", display(b.name), b.why()))
 	}
 	if n := len(list) - few; n > 0 {
 		doc.Notes = append(doc.Notes, fmt.Sprintf("%d more that are called bundles and are none", n))
@@ -157,13 +157,13 @@ func (doc *fileDoc) problem(bundle, reason string, err error) {
 	doc.Problems = append(doc.Problems, problemDoc{bundle, reason, err.Error(), fault.RemedyOf(err)})
 }
 
-// unopened notes that a bundle is not good.
+// unopened notes that a bundle, by the name that is shown, is not good.
 func (doc *fileDoc) unopened(name string, err error) {
 	reason := unreadableBundle
 	if failed := (*attest.Error)(nil); errors.As(err, &failed) {
 		reason = string(failed.Reason)
 	}
-	doc.problem(short(name), reason, err)
+	doc.problem(name, reason, err)
 }
 
 // settle draws the verdict from the problems.

@@ -14,9 +14,10 @@ import (
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
-// print shows a line for each file, and what was said and by whom once.
-func (v *verifier) print(doc verifyDoc) {
-	out := v.app.stdout
+// printReport shows a line for each file, and what was said and by whom once.
+// expected is the policy, nil if there is none.
+func (a *app) printReport(doc verifyDoc, expected *policy.Policy) {
+	out := a.stdout
 	var said []string
 	say := func(format string, args ...any) {
 		if line := clean(fmt.Sprintf(format, args...)); !slices.Contains(said, line) {
@@ -34,7 +35,7 @@ func (v *verifier) print(doc verifyDoc) {
 			}
 		}
 		fmt.Fprintf(out, "%-12s  %s\n", f.Verdict, clean(f.Name))
-		if f.Digest != "" && (v.app.verbose || len(doc.Files) == 1) {
+		if f.Digest != "" && (a.verbose || len(doc.Files) == 1) {
 			fmt.Fprintf(out, "              %s\n", f.Digest)
 		}
 		if len(f.Rebuilds) > 0 {
@@ -64,7 +65,7 @@ func (v *verifier) print(doc verifyDoc) {
 		}
 		for _, r := range f.rebuilt {
 			if said, err := rebuilt.Decode(r.Statement); err == nil {
-				say("rebuilt by    %s (%s): %s", v.policy.Rebuilds.By[r.By].Name, r.Signer, rebuildLine(said))
+				say("rebuilt by    %s (%s): %s", expected.Rebuilds.By[r.By].Name, r.Signer, rebuildLine(said))
 				describeChoices(said, say)
 			}
 		}

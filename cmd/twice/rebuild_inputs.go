@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"path"
+	"slices"
+
+	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/rebuild"
+	"github.com/twicebuild/twice/pipeline/subject"
+)
+
+// provenanceReader returns a reader of the bundles beside what is rebuilt.
+func (a *app) provenanceReader(ctx context.Context, f trustFlags) (*testimony, error) {
+	var trust *attest.Trust
+	byIdentity := f.identity != (attest.Identity{})
+	switch {
+	case f.key != "" && byIdentity:
+		return nil, fault.Usage(errors.New("--trust-key and --certificate-... exclude each other: a signature is a key's or a certificate's"))
+	case f.given() && f.key == "" && !byIdentity:
+		return nil, fault.Usage(errors.New("--trust-root does not say whose provenance counts: give --trust-key or --certificate-identity, too"))
+	case f.given():
+		t, err := a.trust(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		trust = &t
+	}
+	return newTestimony(trust, short, func(line string) { a.progress.Line("%s", clean(line)) }), nil
+}
+
+// addProvenance adds what bundles say of an executable to what is known of s. It
+// returns the bundles that say something.
+func addProvenance(s *rebuild.Subject, e *subject.Executable, reader *testimony, bundles []foundBundle) (used []intoto.Descriptor) {
+	if e.Stated != nil {
+		s.Stated = &rebuild.Stated{Recipe: e.Stated.Recipe, By: "release.json"}
+	}
+	var containers []artifact.Digest
+	for _, c := range e.Containers {
+		containers = append(containers, c.Digest)
+	}
+	var hints []rebuild.Hint
+	for _, p := range reader.about(e.Digest, containers, bundles) {
+		used = append(used, intoto.Descriptor{Name: p.bundle, Digest: map[string]string{"sha256": p.digest.Hex()}})
+
+		// The first recipe that is signed counts, or else the first one.
+		if p.recipe != nil && (s.Stated == nil || p.verified && !s.Stated.Verified) {
+			s.Stated = &rebuild.Stated{Recipe: *p.recipe, By: p.bundle, Verified: p.verified}
+		}
+
+		if p.source == nil {
+			continue
+		}
+		from := p.bundle + ", whose signature was not verified"
+		if p.verified {
+			from = p.bundle + ", signed by whom you trust"
+		}
+		// Of a module below the repository's root the tag is DIR/VERSION.
+		if tag := path.Base(p.source.Tag); p.source.Tag != "" {
+			hints = append(hints, rebuild.Hint{Version: tag, From: from})
+		}
+		if p.source.Commit != "" {
+			hints = append(hints, rebuild.Hint{Revision: p.source.Commit, From: from})
+		}
+	}
+	s.Hints = slices.Concat(hints, s.Hints)
+	return used
+}
