@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/attest/verify"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -122,7 +123,7 @@ func (a *app) publish(ctx context.Context, dist string, opt registry.Options, tr
 	if trust != nil {
 		err = a.verifyDist(ctx, dist, *trust)
 	} else {
-		err = claimed(filepath.Join(dist, pipeline.RecordName), data, short)
+		err = verify.SignatureClaims(filepath.Join(dist, pipeline.RecordName), data, short)
 		if err != nil {
 			err = fmt.Errorf("nothing was pushed: %w", err)
 		}
@@ -195,8 +196,8 @@ func attached(dist string, rec *record.Record) ([]registry.Image, error) {
 		if err != nil {
 			return err
 		}
-		if read += int64(len(data)); read > maxBundleBytes {
-			return fault.WithRemedy(fmt.Errorf("%s: more than %d MiB of bundles", short(dist), maxBundleBytes>>20), "make the release anew: no bundle of twice is that large")
+		if read += int64(len(data)); read > verify.MaxBundleBytes {
+			return fault.WithRemedy(fmt.Errorf("%s: more than %d MiB of bundles", short(dist), verify.MaxBundleBytes>>20), "make the release anew: no bundle of twice is that large")
 		}
 		claim := attest.ReadClaim(data)
 		for i, img := range rec.Images {
@@ -238,19 +239,19 @@ func attached(dist string, rec *record.Record) ([]registry.Image, error) {
 func (a *app) verifyDist(ctx context.Context, dist string, trust attest.Trust) error {
 	a.progress.Stage("verify " + short(dist))
 	defer a.progress.Hide()
-	v := a.verifier(ctx, false)
-	v.trust = &trust
-	doc, err := v.judgeAll(ctx, []subjectArg{{dist, dist}})
+	opt := a.verifyOptions(ctx, false)
+	opt.Publisher = &trust
+	doc, err := verify.New(opt).Verify(ctx, []verify.Subject{{Name: dist, Path: dist}})
 	if err != nil {
 		return err
 	}
 	for _, f := range doc.Files {
-		if f.Verdict == verified || f.Verdict != doc.Verdict {
+		if f.Verdict == verify.Verified || f.Verdict != doc.Verdict {
 			continue
 		}
 		p := f.Problems[0]
 		err := fault.WithRemedy(fmt.Errorf("nothing was pushed: %s: %s", clean(f.Name), clean(p.Error)), p.Hint)
-		if f.Verdict == refused {
+		if f.Verdict == verify.Refused {
 			return fault.Refused(err)
 		}
 		return err
@@ -269,14 +270,14 @@ func (a *app) checkBase(ctx context.Context, t matrix.BaseTrust, reference strin
 	if err != nil {
 		return err
 	}
-	v := a.verifier(ctx, false)
-	v.trust = &trust
-	doc := v.image(ctx, reference)
-	if doc.Verdict == verified {
+	opt := a.verifyOptions(ctx, false)
+	opt.Publisher = &trust
+	doc := verify.New(opt).Image(ctx, reference)
+	if doc.Verdict == verify.Verified {
 		return nil
 	}
 	err = fault.WithRemedy(fmt.Errorf("its signature: %s", doc.Problems[0].Error), doc.Problems[0].Hint)
-	if doc.Verdict == refused {
+	if doc.Verdict == verify.Refused {
 		return fault.Refused(err)
 	}
 	return err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/twicebuild/twice/attest/verify"
 	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -341,7 +342,7 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 		var names []string
 		bundle := false
 		if strings.HasSuffix(arg, pipeline.BundleSuffix) {
-			names, bundle, err = said.subjectsOf(ctx, a.at(arg))
+			names, bundle, err = said.SubjectsOf(ctx, a.at(arg))
 		}
 		if err != nil {
 			f.unreadable(arg, func() (io.ReadCloser, error) { return nil, err })
@@ -368,7 +369,7 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 				continue
 			}
 			f.opened = append(f.opened, s)
-			f.add(s, said, said.near(a.at(name)), before, bundle)
+			f.add(s, said, said.Near(a.at(name)), before, bundle)
 		}
 		if bundle && len(f.list) == before {
 			f.unreadable(arg, func() (io.ReadCloser, error) {
@@ -385,7 +386,7 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 
 // add adds the executables of s. With once, one that is among the list from there
 // on is not added again.
-func (f *found) add(s *subject.Subject, said *testimony, bundles []foundBundle, from int, once bool) {
+func (f *found) add(s *subject.Subject, said *verify.ProvenanceReader, bundles []verify.LoadedBundle, from int, once bool) {
 	in := rebuild.Contents{Name: s.Ref, Scripts: s.Scripts, Archives: s.Archives, Unknown: s.Unknown, Links: s.Links, Unreadable: len(s.Skipped)}
 	before := len(f.list)
 	var beside []candidate // what is not built

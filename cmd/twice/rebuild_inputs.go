@@ -8,6 +8,7 @@ import (
 
 	"github.com/twicebuild/twice/attest"
 	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/attest/verify"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/rebuild"
@@ -15,7 +16,7 @@ import (
 )
 
 // provenanceReader returns a reader of the bundles beside what is rebuilt.
-func (a *app) provenanceReader(ctx context.Context, f trustFlags) (*testimony, error) {
+func (a *app) provenanceReader(ctx context.Context, f trustFlags) (*verify.ProvenanceReader, error) {
 	var trust *attest.Trust
 	byIdentity := f.identity != (attest.Identity{})
 	switch {
@@ -30,12 +31,12 @@ func (a *app) provenanceReader(ctx context.Context, f trustFlags) (*testimony, e
 		}
 		trust = &t
 	}
-	return newTestimony(trust, short, func(line string) { a.progress.Line("%s", clean(line)) }), nil
+	return verify.NewProvenanceReader(trust, short, func(line string) { a.progress.Line("%s", clean(line)) }), nil
 }
 
 // addProvenance adds what bundles say of an executable to what is known of s. It
 // returns the bundles that say something.
-func addProvenance(s *rebuild.Subject, e *subject.Executable, reader *testimony, bundles []foundBundle) (used []intoto.Descriptor) {
+func addProvenance(s *rebuild.Subject, e *subject.Executable, reader *verify.ProvenanceReader, bundles []verify.LoadedBundle) (used []intoto.Descriptor) {
 	if e.Stated != nil {
 		s.Stated = &rebuild.Stated{Recipe: e.Stated.Recipe, By: "release.json"}
 	}
@@ -44,27 +45,27 @@ func addProvenance(s *rebuild.Subject, e *subject.Executable, reader *testimony,
 		containers = append(containers, c.Digest)
 	}
 	var hints []rebuild.Hint
-	for _, p := range reader.about(e.Digest, containers, bundles) {
-		used = append(used, intoto.Descriptor{Name: p.bundle, Digest: map[string]string{"sha256": p.digest.Hex()}})
+	for _, p := range reader.About(e.Digest, containers, bundles) {
+		used = append(used, intoto.Descriptor{Name: p.Bundle, Digest: map[string]string{"sha256": p.Digest.Hex()}})
 
 		// The first recipe that is signed counts, or else the first one.
-		if p.recipe != nil && (s.Stated == nil || p.verified && !s.Stated.Verified) {
-			s.Stated = &rebuild.Stated{Recipe: *p.recipe, By: p.bundle, Verified: p.verified}
+		if p.Recipe != nil && (s.Stated == nil || p.Verified && !s.Stated.Verified) {
+			s.Stated = &rebuild.Stated{Recipe: *p.Recipe, By: p.Bundle, Verified: p.Verified}
 		}
 
-		if p.source == nil {
+		if p.Source == nil {
 			continue
 		}
-		from := p.bundle + ", whose signature was not verified"
-		if p.verified {
-			from = p.bundle + ", signed by whom you trust"
+		from := p.Bundle + ", whose signature was not verified"
+		if p.Verified {
+			from = p.Bundle + ", signed by whom you trust"
 		}
 		// Of a module below the repository's root the tag is DIR/VERSION.
-		if tag := path.Base(p.source.Tag); p.source.Tag != "" {
+		if tag := path.Base(p.Source.Tag); p.Source.Tag != "" {
 			hints = append(hints, rebuild.Hint{Version: tag, From: from})
 		}
-		if p.source.Commit != "" {
-			hints = append(hints, rebuild.Hint{Revision: p.source.Commit, From: from})
+		if p.Source.Commit != "" {
+			hints = append(hints, rebuild.Hint{Revision: p.Source.Commit, From: from})
 		}
 	}
 	s.Hints = slices.Concat(hints, s.Hints)

@@ -19,6 +19,7 @@ import (
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/key"
 	"github.com/twicebuild/twice/attest/rebuilt"
+	"github.com/twicebuild/twice/attest/verify"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
@@ -109,7 +110,7 @@ func (m *market) states(who, file string, s intoto.Statement) []byte {
 
 // verify runs twice verify on the tool and returns the exit status, what was
 // printed, and the document of --json.
-func (m *market) verify(args ...string) (int, string, verifyDoc) {
+func (m *market) verify(args ...string) (int, string, verify.Report) {
 	m.t.Helper()
 	run := func(args ...string) (int, string, string) {
 		var stdout, stderr bytes.Buffer
@@ -124,7 +125,7 @@ func (m *market) verify(args ...string) (int, string, verifyDoc) {
 	if again != status {
 		m.t.Errorf("exit status %d, with --json %d", status, again)
 	}
-	var doc verifyDoc
+	var doc verify.Report
 	m.must(json.Unmarshal([]byte(out), &doc))
 	return status, stdout + stderr, doc
 }
@@ -301,7 +302,7 @@ func TestRebuilders(t *testing.T) {
 			if status != c.status || !strings.Contains(out, c.want) {
 				t.Errorf("exit status %d, want %d\n%s\nwant %q", status, c.status, out, c.want)
 			}
-			if verdict := map[int]string{0: verified, 1: refused}[c.status]; verdict != "" && doc.Verdict != verdict {
+			if verdict := map[int]string{0: verify.Verified, 1: verify.Refused}[c.status]; verdict != "" && doc.Verdict != verdict {
 				t.Errorf("--json: %s", doc.Verdict)
 			}
 			for _, f := range doc.Files {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/twicebuild/twice/attest/key"
 	"github.com/twicebuild/twice/attest/policy"
+	"github.com/twicebuild/twice/attest/verify"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 )
@@ -51,28 +52,27 @@ not be determined.`,
 			if len(args) == 0 {
 				return fault.Usage(errors.New("name a file or a folder to verify"))
 			}
-			v := a.verifier(c.Context(), insecure)
+			opt := a.verifyOptions(c.Context(), insecure)
 			if policyFile != "" {
 				data, err := artifact.ReadNamed(a.at(policyFile), policy.MaxSize+1)
 				if err == nil {
-					v.policy, err = policy.Parse(policyFile, data)
+					opt.Policy, err = policy.Parse(policyFile, data)
 				}
 				if err != nil {
 					return fault.Usage(err)
 				}
 			}
 			var err error
-			if v.trust, v.rebuilders, err = a.signers(c.Context(), trust, v.policy, policyFile); err != nil {
+			if opt.Publisher, opt.Rebuilders, err = a.signers(c.Context(), trust, opt.Policy, policyFile); err != nil {
 				return err
 			}
+			v := verify.New(opt)
 			for _, name := range bundles {
-				b, err := v.index.given(a.at(name))
-				if err != nil {
+				if err := v.AddBundle(a.at(name)); err != nil {
 					return err
 				}
-				v.given = append(v.given, b)
 			}
-			return a.verify(c.Context(), v, args)
+			return a.verify(c.Context(), v, opt.Policy, args)
 		},
 	}
 	trust.add(c)
@@ -96,26 +96,25 @@ func (a *app) developmentKey(ctx context.Context) artifact.Digest {
 	return public.Fingerprint()
 }
 
-// verifier returns a verifier that trusts nobody yet.
-func (a *app) verifier(ctx context.Context, insecure bool) *verifier {
-	v := newVerifier()
-	v.registry, v.display, v.development = a.registry(insecure), short, a.developmentKey(ctx)
-	return v
+// verifyOptions are what every verification on this machine shares. They trust nobody yet.
+func (a *app) verifyOptions(ctx context.Context, insecure bool) verify.Options {
+	return verify.Options{Registry: a.registry(insecure), Display: short, DevelopmentKey: a.developmentKey(ctx)}
 }
 
 // verify prints what v says of args, and returns an error unless all of it is verified.
-func (a *app) verify(ctx context.Context, v *verifier, args []string) error {
-	var subjects []subjectArg
+// expected is the policy of v, nil if there is none.
+func (a *app) verify(ctx context.Context, v *verify.Verifier, expected *policy.Policy, args []string) error {
+	var subjects []verify.Subject
 	for _, arg := range args {
-		subjects = append(subjects, subjectArg{arg, a.at(arg)})
+		subjects = append(subjects, verify.Subject{Name: arg, Path: a.at(arg)})
 	}
-	doc, err := v.judgeAll(ctx, subjects)
+	doc, err := v.Verify(ctx, subjects)
 	if err != nil {
 		return err
 	}
 	bad := 0
 	for _, f := range doc.Files {
-		if f.Verdict != verified {
+		if f.Verdict != verify.Verified {
 			bad++
 		}
 	}
@@ -124,12 +123,12 @@ func (a *app) verify(ctx context.Context, v *verifier, args []string) error {
 			return err
 		}
 	} else {
-		a.printReport(doc, v.policy)
+		a.printReport(doc, expected)
 	}
 	switch doc.Verdict {
-	case refused:
+	case verify.Refused:
 		return fmt.Errorf("verify: %d of %s %w", bad, count(len(doc.Files), "file"), errRefused)
-	case undetermined:
+	case verify.Undetermined:
 		return fmt.Errorf("verify: %d of %s could not be determined", bad, count(len(doc.Files), "file"))
 	}
 	return nil

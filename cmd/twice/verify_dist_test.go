@@ -17,6 +17,7 @@ import (
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/key"
 	"github.com/twicebuild/twice/attest/slsa"
+	"github.com/twicebuild/twice/attest/verify"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -177,7 +178,7 @@ func (f *fakeRelease) sign(t *testing.T) {
 }
 
 // verified runs twice verify and returns what it says.
-func verifies(t *testing.T, args ...string) (doc verifyDoc, exit int, stderr string) {
+func verifies(t *testing.T, args ...string) (doc verify.Report, exit int, stderr string) {
 	t.Helper()
 	cmd := exec.Command("twice", append([]string{"verify", "--json"}, args...)...)
 	var out, told bytes.Buffer
@@ -191,8 +192,8 @@ func verifies(t *testing.T, args ...string) (doc verifyDoc, exit int, stderr str
 	return doc, exit, told.String()
 }
 
-// said lists the reasons of problems, by the files' paths below dir.
-func (doc verifyDoc) said(dir string) map[string]string {
+// reasons lists the reasons of problems, by the files' paths below dir.
+func reasons(doc verify.Report, dir string) map[string]string {
 	all := map[string]string{}
 	for _, f := range doc.Files {
 		name := strings.TrimPrefix(strings.TrimPrefix(f.Name, dir), string(filepath.Separator))
@@ -208,7 +209,7 @@ func (doc verifyDoc) said(dir string) map[string]string {
 func TestVerifyDist(t *testing.T) {
 	original := newFakeRelease(t, nil)
 	if doc, exit, _ := verifies(t, original.dir, "--key", original.public); exit != exitOK {
-		t.Fatalf("intact: %d %v", exit, doc.said(original.dir))
+		t.Fatalf("intact: %d %v", exit, reasons(doc, original.dir))
 	}
 	const (
 		bin     = "bin/linux_amd64/hello"
@@ -313,10 +314,10 @@ func TestVerifyDist(t *testing.T) {
 			must(os.CopyFS(dir, os.DirFS(original.dir)))
 			test.attack()
 			doc, exit, stderr := verifies(t, dir, "--key", original.public)
-			if exit != exitDiffers || doc.Verdict != refused {
-				t.Fatalf("exit status %d, %s: %v\n%s", exit, doc.Verdict, doc.said(dir), stderr)
+			if exit != exitDiffers || doc.Verdict != verify.Refused {
+				t.Fatalf("exit status %d, %s: %v\n%s", exit, doc.Verdict, reasons(doc, dir), stderr)
 			}
-			if got := doc.said(dir); test.want != nil && !mapsEqual(got, test.want) {
+			if got := reasons(doc, dir); test.want != nil && !mapsEqual(got, test.want) {
 				t.Errorf("says %v, want %v", got, test.want)
 			}
 		})
@@ -351,26 +352,6 @@ func TestVerifyWarnings(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range []struct {
-		repository, ref, signed string
-		want                    bool
-	}{
-		{"r.example/hello", "r.example/hello:1.2.3", "r.example/hello:1.2.3", true},
-		{"r.example/hello", "r.example/hello:1.2.3", "r.example/hello:1.2.3#linux/amd64", true},
-		{"r.example/hello", "r.example/hello:2.0.0", "r.example/hello:1.2.3", false},
-		{"r.example/hello", "r.example/hello", "r.example/hello:1.2.3", false},
-		{"r.example/hello", "r.example/hello", "r.example/hello:latest", true},
-		{"r.example/hello", "r.example/hello@sha256:00", "r.example/hello:1.2.3", true},
-		{"r.example/hello", "r.example/hello:2@sha256:00", "r.example/hello:1.2.3", true},
-		{"m.example/hello", "m.example/hello@sha256:00", "r.example/hello:1.2.3", false},
-		{"r.example:5000/hello", "r.example:5000/hello", "r.example:5000/hello:latest", true},
-		{"r.example:5000/hello", "r.example:5000/hello:1", "r.example:5000/hello:1", true},
-		{"r.example/hello", "r.example/hello:1", "hello", false},
-	} {
-		if got := isNamed(c.repository, c.ref, c.signed); got != c.want {
-			t.Errorf("%+v: %t", c, got)
-		}
-	}
 }
 
 // What is no ground to refuse is told: a mode, a hard link.
@@ -393,7 +374,7 @@ func TestVerifyDistNotes(t *testing.T) {
 	}
 	doc, exit, stderr := verifies(t, f.dir, "--key", f.public)
 	if exit != exitOK {
-		t.Fatalf("exit status %d: %v\n%s", exit, doc.said(f.dir), stderr)
+		t.Fatalf("exit status %d: %v\n%s", exit, reasons(doc, f.dir), stderr)
 	}
 	notes := map[string]string{}
 	for _, file := range doc.Files {
@@ -419,7 +400,7 @@ func TestVerifyDistKeys(t *testing.T) {
 	for _, algorithm := range []key.Algorithm{key.P384, key.Ed25519} {
 		f := newFakeRelease(t, nil, algorithm)
 		if doc, exit, stderr := verifies(t, f.dir, "--key", f.public); exit != exitOK {
-			t.Errorf("%s: exit status %d: %v\n%s", algorithm, exit, doc.said(f.dir), stderr)
+			t.Errorf("%s: exit status %d: %v\n%s", algorithm, exit, reasons(doc, f.dir), stderr)
 		}
 		// The signature of the checksums is judged, although others speak of them.
 		name := filepath.Join(f.dir, "SHA256SUMS.sigstore.json")
@@ -431,7 +412,7 @@ func TestVerifyDistKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		if doc, exit, _ := verifies(t, f.dir, "--key", f.public); exit != exitDiffers {
-			t.Errorf("%s: exit status %d: %v", algorithm, exit, doc.said(f.dir))
+			t.Errorf("%s: exit status %d: %v", algorithm, exit, reasons(doc, f.dir))
 		}
 	}
 }
@@ -454,7 +435,7 @@ func TestVerifyDistOfTwoRuns(t *testing.T) {
 	one.record = &again
 	one.sign(t)
 	if doc, exit, _ := verifies(t, one.dir, "--key", one.public); exit != exitOK {
-		t.Fatalf("intact: %d %v", exit, doc.said(one.dir))
+		t.Fatalf("intact: %d %v", exit, reasons(doc, one.dir))
 	}
 	// The double build of the other run varied what this one did not.
 	for name, bundle := range old {
@@ -464,7 +445,7 @@ func TestVerifyDistOfTwoRuns(t *testing.T) {
 		}
 		one.write(t, name, bundle)
 		doc, exit, _ := verifies(t, one.dir, "--key", one.public)
-		if got := doc.said(one.dir); exit != exitDiffers || got["SHA256SUMS"] != "record" {
+		if got := reasons(doc, one.dir); exit != exitDiffers || got["SHA256SUMS"] != "record" {
 			t.Errorf("%s: exit status %d, %v", name, exit, got)
 		}
 		one.write(t, name, string(good))
@@ -494,7 +475,7 @@ func TestVerifyDistPolicy(t *testing.T) {
 			t.Fatal(err)
 		}
 		if doc, exit, stderr := verifies(t, f.dir, "--key", f.public, "--policy", file); exit != test.want {
-			t.Errorf("%s: exit status %d: %v\n%s", name, exit, doc.said(f.dir), stderr)
+			t.Errorf("%s: exit status %d: %v\n%s", name, exit, reasons(doc, f.dir), stderr)
 		}
 	}
 	partial := newFakeRelease(t, func(rec *record.Record) {
@@ -512,7 +493,7 @@ func TestVerifyDistPolicy(t *testing.T) {
 			t.Fatal(err)
 		}
 		if doc, exit, stderr := verifies(t, partial.dir, "--key", partial.public, "--policy", file); exit != want {
-			t.Errorf("%s: exit status %d: %v\n%s", text, exit, doc.said(partial.dir), stderr)
+			t.Errorf("%s: exit status %d: %v\n%s", text, exit, reasons(doc, partial.dir), stderr)
 		}
 	}
 	if _, exit, stderr := verifies(t, f.dir, "--key", f.public, "--bundle", filepath.Join(f.dir, "release.json.sigstore.json")); exit != exitUsage {

@@ -10,13 +10,14 @@ import (
 	"github.com/twicebuild/twice/attest/policy"
 	"github.com/twicebuild/twice/attest/rebuilt"
 	"github.com/twicebuild/twice/attest/slsa"
+	"github.com/twicebuild/twice/attest/verify"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
 // printReport shows a line for each file, and what was said and by whom once.
 // expected is the policy, nil if there is none.
-func (a *app) printReport(doc verifyDoc, expected *policy.Policy) {
+func (a *app) printReport(doc verify.Report, expected *policy.Policy) {
 	out := a.stdout
 	var said []string
 	say := func(format string, args ...any) {
@@ -41,7 +42,7 @@ func (a *app) printReport(doc verifyDoc, expected *policy.Policy) {
 		if len(f.Rebuilds) > 0 {
 			kinds = append(kinds, count(len(f.Rebuilds), "rebuild"))
 		}
-		if len(kinds) > 0 && f.Verdict == verified {
+		if len(kinds) > 0 && f.Verdict == verify.Verified {
 			fmt.Fprintf(out, "              %s\n", clean(strings.Join(kinds, ", ")))
 		}
 		for _, p := range f.Problems {
@@ -57,13 +58,13 @@ func (a *app) printReport(doc verifyDoc, expected *policy.Policy) {
 		for _, n := range f.Notes {
 			fmt.Fprintf(out, "              note: %s\n", clean(n))
 		}
-		for _, s := range f.statements {
+		for _, s := range f.Statements {
 			describe(s, say)
 		}
 		for _, b := range f.Bundles {
 			describeSigner(b.Signature, say)
 		}
-		for _, r := range f.rebuilt {
+		for _, r := range f.RebuildStatements {
 			if said, err := rebuilt.Decode(r.Statement); err == nil {
 				say("rebuilt by    %s (%s): %s", expected.Rebuilds.By[r.By].Name, r.Signer, rebuildLine(said))
 				describeChoices(said, say)

@@ -1,4 +1,4 @@
-package main
+package verify
 
 import (
 	"errors"
@@ -15,17 +15,17 @@ import (
 // it decides who is asked, and a bundle that nobody who is trusted has signed
 // speaks for nothing. A bundle that the user names has to be good, unless there
 // are rebuilders whose it may be.
-func (v *verifier) asksRebuilders(b foundBundle) bool {
-	return (v.given == nil || len(v.rebuilders) > 0) && rebuilt.Is(b.claim.PredicateType, b.claim.Predicate)
+func (v *Verifier) asksRebuilders(b LoadedBundle) bool {
+	return (v.given == nil || len(v.opt.Rebuilders) > 0) && rebuilt.Is(b.claim.PredicateType, b.claim.Predicate)
 }
 
 // judgeRebuild opens a bundle under everybody's own trust. It is passed over if
 // it is somebody else's; any other fault speaks against the file.
-func (v *verifier) judgeRebuild(doc *fileDoc, about attest.Artifact, b foundBundle) {
+func (v *Verifier) judgeRebuild(doc *File, about attest.Artifact, b LoadedBundle) {
 	var faults []error
 	opened := false
-	if v.trust != nil {
-		o, err := attest.Open(b.data, *v.trust, about)
+	if v.opt.Publisher != nil {
+		o, err := attest.Open(b.data, *v.opt.Publisher, about)
 		if err == nil {
 			opened = true
 			doc.published(v, b, o)
@@ -33,7 +33,7 @@ func (v *verifier) judgeRebuild(doc *fileDoc, about attest.Artifact, b foundBund
 			faults = append(faults, err)
 		}
 	}
-	for i, t := range v.rebuilders {
+	for i, t := range v.opt.Rebuilders {
 		o, err := attest.Open(b.data, t, about)
 		if err != nil {
 			faults = append(faults, err)
@@ -41,14 +41,14 @@ func (v *verifier) judgeRebuild(doc *fileDoc, about attest.Artifact, b foundBund
 		}
 		opened = true
 		said := v.bundleOf(b, o)
-		doc.Rebuilds = append(doc.Rebuilds, rebuildStatementDoc{v.policy.Rebuilds.By[i].Name, said, i})
+		doc.Rebuilds = append(doc.Rebuilds, Rebuild{v.opt.Policy.Rebuilds.By[i].Name, said, i})
 		s, ok := o.Statement()
 		if !ok || !rebuilt.Is(s.PredicateType, s.Predicate) {
 			doc.problem(said.Name, "statement", errors.New("it is not about a rebuild, and about nothing else is a rebuilder believed"))
 			continue
 		}
-		doc.rebuilt = append(doc.rebuilt, policy.Rebuilt{
-			By: i, Signer: signerName(said.Signature), Publisher: v.trust != nil && v.trust.Names(said.Signature), Statement: s,
+		doc.RebuildStatements = append(doc.RebuildStatements, policy.Rebuilt{
+			By: i, Signer: signerName(said.Signature), Publisher: v.opt.Publisher != nil && v.opt.Publisher.Names(said.Signature), Statement: s,
 		})
 	}
 	if opened {
@@ -56,11 +56,11 @@ func (v *verifier) judgeRebuild(doc *fileDoc, about attest.Artifact, b foundBund
 	}
 	for _, err := range faults {
 		if !somebodyElses(err) {
-			doc.unopened(v.display(b.name), err)
+			doc.unopened(v.opt.Display(b.name), err)
 			return
 		}
 	}
-	doc.NotCounted = append(doc.NotCounted, problemDoc{v.display(b.name), string(attest.WrongKey), "a rebuild, signed by none of " + v.everybody(), ""})
+	doc.NotCounted = append(doc.NotCounted, Problem{v.opt.Display(b.name), string(attest.WrongKey), "a rebuild, signed by none of " + v.everybody(), ""})
 }
 
 // somebodyElses tells whether a bundle could not be opened because another signer
@@ -71,13 +71,13 @@ func somebodyElses(err error) bool {
 }
 
 // everybody lists whose word counts.
-func (v *verifier) everybody() string {
+func (v *Verifier) everybody() string {
 	var names []string
-	if v.trust != nil {
+	if v.opt.Publisher != nil {
 		names = append(names, "the publisher")
 	}
-	if v.policy != nil && v.policy.Rebuilds != nil {
-		for _, r := range v.policy.Rebuilds.By {
+	if v.opt.Policy != nil && v.opt.Policy.Rebuilds != nil {
+		for _, r := range v.opt.Policy.Rebuilds.By {
 			names = append(names, r.Name)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package verify
 
 import (
 	"context"
@@ -34,9 +34,9 @@ const (
 	badMode      = "mode"
 )
 
-// heldDist is a folder with a release that is held against its record.
-type heldDist struct {
-	v    *verifier
+// releaseFolder is a folder with a release that is held against its record.
+type releaseFolder struct {
+	v    *Verifier
 	root string
 	// there is everything below root but folders, by its path with slashes. Links are
 	// not followed.
@@ -53,25 +53,25 @@ type heldDist struct {
 
 // dist judges a folder with a release: the record has to be signed, everything that it
 // names has to be there and good, and nothing else may be there.
-func (v *verifier) dist(ctx context.Context, root string) ([]fileDoc, error) {
+func (v *Verifier) dist(ctx context.Context, root string) ([]File, error) {
 	switch {
 	case v.given != nil:
-		return nil, fault.Usage(fmt.Errorf("%s: --bundle is for files: a release has its bundles in its folder", v.display(root)))
-	case v.trust == nil:
-		return nil, fault.Usage(fmt.Errorf("%s: nothing says who has to have signed its %s", v.display(root), pipeline.RecordName),
+		return nil, fault.Usage(fmt.Errorf("%s: --bundle is for files: a release has its bundles in its folder", v.opt.Display(root)))
+	case v.opt.Publisher == nil:
+		return nil, fault.Usage(fmt.Errorf("%s: nothing says who has to have signed its %s", v.opt.Display(root), pipeline.RecordName),
 			"give --key or --certificate-identity, or name the files that were rebuilt")
 	}
-	d := &heldDist{v: v, root: root, there: map[string]fs.FileInfo{}, names: map[artifact.Digest][]string{}, matched: map[artifact.Digest]error{}}
+	d := &releaseFolder{v: v, root: root, there: map[string]fs.FileInfo{}, names: map[artifact.Digest][]string{}, matched: map[artifact.Digest]error{}}
 	if err := d.read(ctx); err != nil {
-		return []fileDoc{unreadable(v.display(root), err)}, nil
+		return []File{unreadable(v.opt.Display(root), err)}, nil
 	}
 	record := d.openRecord()
-	if record.Verdict != verified {
+	if record.Verdict != Verified {
 		record.Notes = append(record.Notes, "nothing else in this folder was looked at, since all of it is held against this file")
-		return []fileDoc{record}, nil
+		return []File{record}, nil
 	}
 
-	list := []fileDoc{record}
+	list := []File{record}
 	for _, name := range slices.Sorted(maps.Keys(d.contents.Files)) {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
@@ -80,7 +80,7 @@ func (v *verifier) dist(ctx context.Context, root string) ([]fileDoc, error) {
 			continue
 		}
 		// Of images it suffices to tell what is wrong with a part.
-		if doc := d.member(ctx, name); doc.Verdict != verified || !d.isPart(name) {
+		if doc := d.member(ctx, name); doc.Verdict != Verified || !d.isPart(name) {
 			list = append(list, doc)
 		}
 	}
@@ -91,7 +91,7 @@ func (v *verifier) dist(ctx context.Context, root string) ([]fileDoc, error) {
 }
 
 // read lists the folder.
-func (d *heldDist) read(ctx context.Context) error {
+func (d *releaseFolder) read(ctx context.Context) error {
 	return filepath.WalkDir(d.root, func(name string, e fs.DirEntry, err error) error {
 		if err = errors.Join(err, context.Cause(ctx)); err != nil {
 			return err
@@ -114,24 +114,26 @@ func (d *heldDist) read(ctx context.Context) error {
 }
 
 // path is where a file lies.
-func (d *heldDist) path(name string) string { return filepath.Join(d.root, filepath.FromSlash(name)) }
+func (d *releaseFolder) path(name string) string {
+	return filepath.Join(d.root, filepath.FromSlash(name))
+}
 
 // refuse is the verdict on something that is not as it should be.
-func (d *heldDist) refuse(name, reason, format string, args ...any) fileDoc {
-	doc := fileDoc{Name: d.v.display(d.path(name)), Bundles: []bundleDoc{}}
+func (d *releaseFolder) refuse(name, reason, format string, args ...any) File {
+	doc := File{Name: d.v.opt.Display(d.path(name)), Bundles: []Bundle{}}
 	doc.problem("", reason, fmt.Errorf(format, args...))
 	doc.settle()
 	return doc
 }
 
 // regular is the verdict on what is no regular file, and whether there is one.
-func (d *heldDist) regular(name string) (fileDoc, bool) {
+func (d *releaseFolder) regular(name string) (File, bool) {
 	info := d.there[name]
 	switch {
 	case info == nil:
 		return d.refuse(name, foreignFile, "a folder, where a release has a file"), false
 	case info.Mode().IsRegular():
-		return fileDoc{}, true
+		return File{}, true
 	case info.Mode()&fs.ModeSymlink != 0:
 		return d.refuse(name, symbolicLink, "a symbolic link, where a release has files"), false
 	}
@@ -139,45 +141,45 @@ func (d *heldDist) regular(name string) (fileDoc, bool) {
 }
 
 // judge opens all bundles of the folder that are about something.
-func (d *heldDist) judge(name string, about attest.Artifact, expected *policy.Policy) fileDoc {
+func (d *releaseFolder) judge(name string, about attest.Artifact, expected *policy.Policy) File {
 	var dirs []string
 	for _, dir := range d.folders {
 		dirs = append(dirs, d.path(dir))
 	}
 	candidates, err := d.v.among(dirs, d.path(name), about.Digest)
 	if err != nil {
-		return unreadable(d.v.display(d.path(name)), err)
+		return unreadable(d.v.opt.Display(d.path(name)), err)
 	}
 	// A key that goes with SHA-384 signs a file without naming its SHA-256.
-	if own, ok := d.silent(name); ok && !slices.ContainsFunc(candidates, func(b bundleRef) bool { return b.name == own.name }) {
+	if own, ok := d.silent(name); ok && !slices.ContainsFunc(candidates, func(b bundleFile) bool { return b.name == own.name }) {
 		candidates = append(candidates, own)
 	}
-	return d.v.judge(d.v.display(d.path(name)), about, candidates, expected)
+	return d.v.judge(d.v.opt.Display(d.path(name)), about, candidates, expected)
 }
 
 // silent returns the bundle that is called like a file and does not say what it is about.
-func (d *heldDist) silent(name string) (bundleRef, bool) {
+func (d *releaseFolder) silent(name string) (bundleFile, bool) {
 	file := d.path(name) + pipeline.BundleSuffix
 	refs, err := d.v.index.in(filepath.Dir(file))
-	i := slices.IndexFunc(refs, func(b bundleRef) bool { return b.name == file && len(b.subjects) == 0 })
+	i := slices.IndexFunc(refs, func(b bundleFile) bool { return b.name == file && len(b.subjects) == 0 })
 	if err != nil || i < 0 {
-		return bundleRef{}, false
+		return bundleFile{}, false
 	}
 	return refs[i], true
 }
 
 // openRecord judges release.json, and reads it if it is good.
-func (d *heldDist) openRecord() fileDoc {
+func (d *releaseFolder) openRecord() File {
 	const name = pipeline.RecordName
 	if bad, ok := d.regular(name); !ok {
 		return bad
 	}
 	data, err := artifact.ReadNamed(d.path(name), record.MaxSize)
 	if err != nil {
-		return unreadable(d.v.display(d.path(name)), err)
+		return unreadable(d.v.opt.Display(d.path(name)), err)
 	}
 	doc := d.judge(name, attest.Artifact{Digest: artifact.Of(data), Content: data}, nil)
-	if doc.Verdict != verified {
+	if doc.Verdict != Verified {
 		return doc
 	}
 	if d.record, err = record.Decode(data); err == nil && !d.record.Verdict.Pass() {
@@ -199,7 +201,9 @@ func (d *heldDist) openRecord() fileDoc {
 }
 
 // isPart tells whether a file is a part of the image layout.
-func (d *heldDist) isPart(name string) bool { return strings.HasPrefix(name, pipeline.ImagesName+"/") }
+func (d *releaseFolder) isPart(name string) bool {
+	return strings.HasPrefix(name, pipeline.ImagesName+"/")
+}
 
 // smallFile is a size in bytes that is read whatever the record says: it does not state
 // that of each file.
@@ -207,13 +211,13 @@ const smallFile = 16 << 20
 
 // tooLarge reports whether a file of that size in bytes is none of the release. A sparse
 // file costs whoever puts it here nothing, and whoever reads it hours.
-func (d *heldDist) tooLarge(size int64) bool { return size > d.largest() }
+func (d *releaseFolder) tooLarge(size int64) bool { return size > d.largest() }
 
 // largest is the size in bytes that a file of the release can have.
-func (d *heldDist) largest() int64 { return max(d.contents.Largest, smallFile) }
+func (d *releaseFolder) largest() int64 { return max(d.contents.Largest, smallFile) }
 
 // member judges a file that the record names.
-func (d *heldDist) member(ctx context.Context, name string) fileDoc {
+func (d *releaseFolder) member(ctx context.Context, name string) File {
 	want := d.contents.Files[name]
 	if d.there[name] == nil {
 		return d.refuse(name, missingFile, "missing: the release has it, with %s", want)
@@ -226,7 +230,7 @@ func (d *heldDist) member(ctx context.Context, name string) fileDoc {
 	}
 	about, err := digestFile(ctx, d.path(name), d.largest())
 	if err != nil {
-		return unreadable(d.v.display(d.path(name)), err)
+		return unreadable(d.v.opt.Display(d.path(name)), err)
 	}
 	if about.Digest != want {
 		if others := d.names[about.Digest]; len(others) > 0 {
@@ -235,7 +239,7 @@ func (d *heldDist) member(ctx context.Context, name string) fileDoc {
 		return d.refuse(name, changedFile, "changed: it is %s, and the release has %s", about.Digest, want)
 	}
 	if d.isPart(name) {
-		return fileDoc{Verdict: verified}
+		return File{Verdict: Verified}
 	}
 	doc := d.judge(name, about, d.expected(name))
 	d.sameRun(&doc)
@@ -244,7 +248,7 @@ func (d *heldDist) member(ctx context.Context, name string) fileDoc {
 }
 
 // noteFile tells what is odd about a file that has the right bytes.
-func (d *heldDist) noteFile(doc *fileDoc, name string) {
+func (d *releaseFolder) noteFile(doc *File, name string) {
 	if d.there[name].Mode()&0o111 != 0 && !d.contents.Executable[name] {
 		doc.Notes = append(doc.Notes, "its mode lets it be executed, and in the release it does not")
 	}
@@ -256,8 +260,8 @@ func (d *heldDist) noteFile(doc *fileDoc, name string) {
 }
 
 // modes refuses files that give whoever runs them the rights of somebody else.
-func (d *heldDist) modes() []fileDoc {
-	var list []fileDoc
+func (d *releaseFolder) modes() []File {
+	var list []File
 	for _, name := range slices.Sorted(maps.Keys(d.there)) {
 		if m := d.there[name].Mode(); m.IsRegular() && m&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0 {
 			list = append(list, d.refuse(name, badMode, "its mode is %s: no file of a release is setuid, setgid or sticky", m))
@@ -268,24 +272,24 @@ func (d *heldDist) modes() []fileDoc {
 
 // expected is what the policy asks of an artifact. Only what comes out of a build can be
 // rebuilt.
-func (d *heldDist) expected(name string) *policy.Policy {
-	if d.v.policy == nil || d.v.policy.Rebuilds == nil || slices.ContainsFunc(d.record.Artifacts, func(a artifact.Artifact) bool {
+func (d *releaseFolder) expected(name string) *policy.Policy {
+	if d.v.opt.Policy == nil || d.v.opt.Policy.Rebuilds == nil || slices.ContainsFunc(d.record.Artifacts, func(a artifact.Artifact) bool {
 		return a.Name == name && (a.Kind == artifact.Binary || a.Kind == artifact.Archive)
 	}) {
-		return d.v.policy
+		return d.v.opt.Policy
 	}
-	if d.v.policy.OnlyRebuilds() {
+	if d.v.opt.Policy.OnlyRebuilds() {
 		return nil
 	}
-	p := *d.v.policy
+	p := *d.v.opt.Policy
 	p.Rebuilds = nil
 	return &p
 }
 
 // sameRun holds what twice says of a release against the record: a statement of another
 // run of the same bytes may say more of its double build than this one can.
-func (d *heldDist) sameRun(doc *fileDoc) {
-	for _, s := range doc.statements {
+func (d *releaseFolder) sameRun(doc *File) {
+	for _, s := range doc.Statements {
 		data, err := s.Encode()
 		if err == nil {
 			id := artifact.Of(data)
@@ -302,18 +306,18 @@ func (d *heldDist) sameRun(doc *fileDoc) {
 }
 
 // images judges the images by their digests in the record, with their manifests.
-func (d *heldDist) images() []fileDoc {
-	var list []fileDoc
+func (d *releaseFolder) images() []File {
+	var list []File
 	for _, img := range d.record.Images {
 		name := img.Repository + ":" + img.Tags[0]
-		doc := d.judge(pipeline.ImagesName, attest.Artifact{Digest: img.Digest}, d.v.policy)
+		doc := d.judge(pipeline.ImagesName, attest.Artifact{Digest: img.Digest}, d.v.opt.Policy)
 		doc.Name += ": " + name
 		d.sameRun(&doc)
 		list = append(list, doc)
 		for _, m := range img.Manifests {
 			doc := d.judge(pipeline.ImagesName, attest.Artifact{Digest: m.Digest}, nil)
 			doc.Name += ": " + name + "#" + m.Platform
-			if doc.Verdict != verified {
+			if doc.Verdict != Verified {
 				list = append(list, doc)
 			}
 		}
@@ -323,18 +327,18 @@ func (d *heldDist) images() []fileDoc {
 
 // bundles holds the bundles against their names. Whether they are good was told with
 // what they are about.
-func (d *heldDist) bundles() []fileDoc {
-	found := map[string]bundleRef{}
+func (d *releaseFolder) bundles() []File {
+	found := map[string]bundleFile{}
 	for _, dir := range d.folders {
 		refs, err := d.v.index.in(d.path(dir))
 		if err != nil {
-			return []fileDoc{unreadable(d.v.display(d.path(dir)), err)}
+			return []File{unreadable(d.v.opt.Display(d.path(dir)), err)}
 		}
 		for _, b := range refs {
 			found[path.Join(dir, filepath.Base(b.name))] = b
 		}
 	}
-	var list []fileDoc
+	var list []File
 	own := map[artifact.Digest]string{}
 	for _, name := range slices.Sorted(maps.Keys(d.contents.Bundles)) {
 		want := d.contents.Bundles[name]
@@ -343,7 +347,7 @@ func (d *heldDist) bundles() []fileDoc {
 		case !ok:
 			list = append(list, d.refuse(name, missingFile, "missing: the release has this bundle"))
 		case b.unfit != nil && !b.isNone():
-			list = append(list, unreadable(d.v.display(b.name), b.unfit))
+			list = append(list, unreadable(d.v.opt.Display(b.name), b.unfit))
 		case b.unfit != nil || b.predicateType != want.PredicateType || !b.about(want.Subject) && (want.PredicateType != "" || len(b.subjects) > 0):
 			list = append(list, d.refuse(name, swappedFile, "it is not the bundle that its name says"))
 		default:
@@ -376,7 +380,7 @@ func (d *heldDist) bundles() []fileDoc {
 
 // subjects are the digests of what bundles of the release can be about, and which are
 // judged with all that is said of them.
-func (d *heldDist) subjects() map[[32]byte]bool {
+func (d *releaseFolder) subjects() map[[32]byte]bool {
 	known := map[[32]byte]bool{}
 	for name, digest := range d.contents.Files {
 		if !d.isPart(name) {
@@ -393,8 +397,8 @@ func (d *heldDist) subjects() map[[32]byte]bool {
 }
 
 // foreign refuses what the record does not know.
-func (d *heldDist) foreign(ctx context.Context) []fileDoc {
-	var list []fileDoc
+func (d *releaseFolder) foreign(ctx context.Context) []File {
+	var list []File
 	folders := d.contents.Folders()
 	for _, dir := range d.folders {
 		if dir != "." && !slices.Contains(folders, dir) {
@@ -415,7 +419,7 @@ func (d *heldDist) foreign(ctx context.Context) []fileDoc {
 }
 
 // foreignFile says what is known of a file that the record does not name.
-func (d *heldDist) foreignFile(ctx context.Context, name string) fileDoc {
+func (d *releaseFolder) foreignFile(ctx context.Context, name string) File {
 	info := d.there[name]
 	// A stranger's file may have any size; a copy has that of what it copies.
 	sameSize := slices.ContainsFunc(d.record.Artifacts, func(a artifact.Artifact) bool { return a.Size == info.Size() })
@@ -435,14 +439,14 @@ func (d *heldDist) foreignFile(ctx context.Context, name string) fileDoc {
 }
 
 // ofRelease tells whether something is said of a file that twice says of its releases.
-func (doc fileDoc) ofRelease() bool {
-	return slices.ContainsFunc(doc.statements, slsa.IsOurs)
+func (doc File) ofRelease() bool {
+	return slices.ContainsFunc(doc.Statements, slsa.IsOurs)
 }
 
 // noRecord refuses a folder with files of a release and without its record, which
 // somebody took out lest it be seen what else is missing.
-func (v *verifier) noRecord(dir string) fileDoc {
-	doc := fileDoc{Name: v.display(dir), Bundles: []bundleDoc{}}
+func (v *Verifier) noRecord(dir string) File {
+	doc := File{Name: v.opt.Display(dir), Bundles: []Bundle{}}
 	doc.problem("", missingFile, fault.WithRemedy(fmt.Errorf("%s is missing: there are files of a release, and nothing tells which", pipeline.RecordName),
 		"fetch "+pipeline.RecordName+" of the release and its bundle, too, or name the files instead of the folder"))
 	doc.settle()

@@ -1,4 +1,4 @@
-package main
+package verify
 
 import (
 	"encoding/json"
@@ -18,41 +18,42 @@ import (
 
 // The documents of `twice verify --json`.
 type (
-	verifyDoc struct {
-		Schema  string    `json:"schema"` // "twice.verify/v1"
-		Verdict string    `json:"verdict"`
-		Files   []fileDoc `json:"files"`
+	Report struct {
+		Schema  string `json:"schema"` // "twice.verify/v1"
+		Verdict string `json:"verdict"`
+		Files   []File `json:"files"`
 		// Warnings are what is signed and well, and what a reader may take for more than
 		// it is: a snapshot, a part of a release, uncommitted changes, a development key.
 		Warnings []string `json:"warnings,omitempty"`
 		// Notes are what was not checked.
 		Notes []string `json:"notes,omitempty"`
 	}
-	fileDoc struct {
+	File struct {
 		Name   string          `json:"name"`
 		Digest artifact.Digest `json:"digest,omitempty"`
 		// Verdict is verified, refused, or undetermined if the file or a bundle
 		// could not be read.
 		Verdict string `json:"verdict"`
 		// Bundles are those that were verified.
-		Bundles []bundleDoc `json:"bundles"`
+		Bundles []Bundle `json:"bundles"`
 		// Problems are what speaks against the file.
-		Problems []problemDoc `json:"problems"`
+		Problems []Problem `json:"problems"`
 		// Rebuilds are statements of rebuilds by those whom the policy lists. Which of
 		// them count is in Policy.
-		Rebuilds []rebuildStatementDoc `json:"rebuilds,omitempty"`
+		Rebuilds []Rebuild `json:"rebuilds,omitempty"`
 		// NotCounted are bundles that were found and passed over: they speak neither
 		// for nor against the file.
-		NotCounted []problemDoc `json:"notCounted,omitempty"`
+		NotCounted []Problem `json:"notCounted,omitempty"`
 		// Policy is what came of the policy's expectations.
 		Policy policy.Findings `json:"policy,omitempty"`
 		// Notes are what a reader should know, and speaks neither for nor against it.
 		Notes []string `json:"notes,omitempty"`
 
-		statements []intoto.Statement
-		rebuilt    []policy.Rebuilt
+		// Statements are those of Bundles, and RebuildStatements those of Rebuilds.
+		Statements        []intoto.Statement `json:"-"`
+		RebuildStatements []policy.Rebuilt   `json:"-"`
 	}
-	bundleDoc struct {
+	Bundle struct {
 		Name string `json:"name"`
 		// PredicateType and Predicate are what is said about the file. They are absent
 		// if it is merely signed.
@@ -60,13 +61,13 @@ type (
 		Predicate     json.RawMessage  `json:"predicate,omitempty"`
 		Signature     attest.Signature `json:"signature"`
 	}
-	rebuildStatementDoc struct {
+	Rebuild struct {
 		// By is the rebuilder's name in the policy.
 		By string `json:"by"`
-		bundleDoc
+		Bundle
 		nth int // in the policy
 	}
-	problemDoc struct {
+	Problem struct {
 		Bundle string `json:"bundle,omitempty"`
 		// Reason is one of attest.Reason, or: unsigned, failed double build, failed
 		// rebuild, statement, policy, unreadable; of a folder with a release one of
@@ -79,9 +80,9 @@ type (
 )
 
 const (
-	verified     = "verified"
-	refused      = "refused"
-	undetermined = "undetermined"
+	Verified     = "verified"
+	Refused      = "refused"
+	Undetermined = "undetermined"
 )
 
 // Reasons of a problem beside those of package attest.
@@ -91,23 +92,23 @@ const (
 )
 
 // add adds a file, whose verdict counts unless there is a worse one.
-func (doc *verifyDoc) add(f fileDoc) {
+func (doc *Report) add(f File) {
 	doc.Files = append(doc.Files, f)
-	if f.Verdict == refused || f.Verdict == undetermined && doc.Verdict == verified {
+	if f.Verdict == Refused || f.Verdict == Undetermined && doc.Verdict == Verified {
 		doc.Verdict = f.Verdict
 	}
 }
 
 // warn says, once for all files, what is less than a release that somebody vouches for.
 // development is the digest of this machine's development key, empty if there is none.
-func (doc *verifyDoc) warn(development artifact.Digest) {
+func (doc *Report) warn(development artifact.Digest) {
 	say := func(format string, args ...any) {
 		if w := fmt.Sprintf(format, args...); !slices.Contains(doc.Warnings, w) {
 			doc.Warnings = append(doc.Warnings, w)
 		}
 	}
 	for _, f := range doc.Files {
-		for _, s := range f.statements {
+		for _, s := range f.Statements {
 			p, err := slsa.DecodeProvenance(s)
 			if err != nil || p.External == nil {
 				continue
@@ -135,7 +136,7 @@ func (doc *verifyDoc) warn(development artifact.Digest) {
 
 // noteStrange tells of what is called a bundle and is none, unless that was told with a
 // file.
-func (doc *verifyDoc) noteStrange(list []bundleRef, display func(string) string) {
+func (doc *Report) noteStrange(list []bundleFile, display func(string) string) {
 	told := map[string]bool{}
 	for _, f := range doc.Files {
 		told[f.Name] = true
@@ -143,7 +144,7 @@ func (doc *verifyDoc) noteStrange(list []bundleRef, display func(string) string)
 			told[p.Bundle] = true
 		}
 	}
-	list = slices.DeleteFunc(list, func(b bundleRef) bool { return told[display(b.name)] })
+	list = slices.DeleteFunc(list, func(b bundleFile) bool { return told[display(b.name)] })
 	const few = 20
 	for _, b := range list[:min(few, len(list))] {
 		doc.Notes = append(doc.Notes, fmt.Sprintf("%s, which is called a bundle and is none: %s", display(b.name), b.why()))
@@ -153,12 +154,12 @@ func (doc *verifyDoc) noteStrange(list []bundleRef, display func(string) string)
 	}
 }
 
-func (doc *fileDoc) problem(bundle, reason string, err error) {
-	doc.Problems = append(doc.Problems, problemDoc{bundle, reason, err.Error(), fault.RemedyOf(err)})
+func (doc *File) problem(bundle, reason string, err error) {
+	doc.Problems = append(doc.Problems, Problem{bundle, reason, err.Error(), fault.RemedyOf(err)})
 }
 
 // unopened notes that a bundle, by the name that is shown, is not good.
-func (doc *fileDoc) unopened(name string, err error) {
+func (doc *File) unopened(name string, err error) {
 	reason := unreadableBundle
 	if failed := (*attest.Error)(nil); errors.As(err, &failed) {
 		reason = string(failed.Reason)
@@ -167,24 +168,24 @@ func (doc *fileDoc) unopened(name string, err error) {
 }
 
 // settle draws the verdict from the problems.
-func (doc *fileDoc) settle() {
-	speaksAgainst := func(p problemDoc) bool {
+func (doc *File) settle() {
+	speaksAgainst := func(p Problem) bool {
 		return p.Reason != string(attest.Undetermined) && p.Reason != unreadableBundle
 	}
 	switch {
 	case len(doc.Problems) == 0:
-		doc.Verdict = verified
+		doc.Verdict = Verified
 	case slices.ContainsFunc(doc.Problems, speaksAgainst):
-		doc.Verdict = refused
+		doc.Verdict = Refused
 	default:
-		doc.Verdict = undetermined
+		doc.Verdict = Undetermined
 	}
 }
 
 // noteName tells of a name that no statement gives the file.
-func (doc *fileDoc) noteName(is func(string) bool) {
+func (doc *File) noteName(is func(string) bool) {
 	var names []string
-	for _, s := range doc.statements {
+	for _, s := range doc.Statements {
 		for _, sub := range s.Subjects {
 			if sub.Digest == doc.Digest && sub.Name != "" && !slices.Contains(names, sub.Name) {
 				names = append(names, sub.Name)
@@ -197,6 +198,14 @@ func (doc *fileDoc) noteName(is func(string) bool) {
 }
 
 // unreadable is the verdict on what could not be read.
-func unreadable(name string, err error) fileDoc {
-	return fileDoc{Name: name, Verdict: undetermined, Bundles: []bundleDoc{}, Problems: []problemDoc{{Reason: "unreadable", Error: err.Error(), Hint: fault.RemedyOf(err)}}}
+func unreadable(name string, err error) File {
+	return File{Name: name, Verdict: Undetermined, Bundles: []Bundle{}, Problems: []Problem{{Reason: "unreadable", Error: err.Error(), Hint: fault.RemedyOf(err)}}}
+}
+
+// count is a number of things.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }

@@ -1,4 +1,4 @@
-package main
+package verify
 
 import (
 	"cmp"
@@ -17,25 +17,25 @@ import (
 	"github.com/twicebuild/twice/pipeline/registry"
 )
 
-// image judges an image in a registry, by what is attached to it there.
-func (v *verifier) image(ctx context.Context, ref string) fileDoc {
-	m, err := registry.Resolve(ctx, ref, v.registry)
+// Image judges an image in a registry, by what is attached to it there.
+func (v *Verifier) Image(ctx context.Context, ref string) File {
+	m, err := registry.Resolve(ctx, ref, v.opt.Registry)
 	if err != nil {
 		return unreadable(ref, err)
 	}
 	candidates := v.given
 	if candidates == nil {
-		attached, err := registry.Referrers(ctx, m.Reference(), v.registry)
+		attached, err := registry.Referrers(ctx, m.Reference(), v.opt.Registry)
 		if err != nil {
 			return unreadable(ref, err)
 		}
 		for i, a := range attached {
-			b := refOf(fmt.Sprintf("attachment %d", i+1), a.Bundle)
+			b := describeBundle(fmt.Sprintf("attachment %d", i+1), a.Bundle)
 			b.data = a.Bundle
 			candidates = append(candidates, b)
 		}
 	}
-	doc := v.judge(m.Reference(), attest.Artifact{Digest: m.Digest}, candidates, v.policy)
+	doc := v.judge(m.Reference(), attest.Artifact{Digest: m.Digest}, candidates, v.opt.Policy)
 	doc.noteName(func(n string) bool { return isNamed(m.Repository, ref, n) })
 	return doc
 }
@@ -60,15 +60,15 @@ const layoutMark = "oci-layout"
 
 // layout judges the images of an image layout, each by the digest of its index.
 // What these name is then vouched for as far as every blob is what it is called.
-func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
+func (v *Verifier) layout(ctx context.Context, dir string) ([]File, error) {
 	said, err := registry.ReadLayout(ctx, dir)
 	if err != nil {
-		return []fileDoc{unreadable(v.display(dir), err)}, nil
+		return []File{unreadable(v.opt.Display(dir), err)}, nil
 	}
 	if len(said.Images) == 0 {
-		return []fileDoc{unreadable(v.display(dir), errors.New("index.json: names no image"))}, nil
+		return []File{unreadable(v.opt.Display(dir), errors.New("index.json: names no image"))}, nil
 	}
-	var list []fileDoc
+	var list []File
 	there := map[artifact.Digest]bool{}
 	files := 0
 	err = filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
@@ -77,7 +77,7 @@ func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 			return err
 		}
 		if files++; files > maxFiles {
-			return fmt.Errorf("%s: more than %d files", v.display(dir), maxFiles)
+			return fmt.Errorf("%s: more than %d files", v.opt.Display(dir), maxFiles)
 		}
 		where, file := path.Split(filepath.ToSlash(rel))
 		if where == "" && (file == layoutMark || file == "index.json") {
@@ -85,13 +85,13 @@ func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 		}
 		about, err := digestFile(ctx, name, registry.MaxBlob)
 		if err != nil {
-			list = append(list, unreadable(v.display(name), err))
+			list = append(list, unreadable(v.opt.Display(name), err))
 			return nil
 		}
 		there[about.Digest] = true
 		if where != "blobs/sha256/" || about.Digest.Hex() != file {
-			list = append(list, fileDoc{Name: v.display(name), Digest: about.Digest, Verdict: refused, Bundles: []bundleDoc{},
-				Problems: []problemDoc{{Reason: string(attest.WrongSubject), Error: "not a blob of the images, by its name: it is " + string(about.Digest)}}})
+			list = append(list, File{Name: v.opt.Display(name), Digest: about.Digest, Verdict: Refused, Bundles: []Bundle{},
+				Problems: []Problem{{Reason: string(attest.WrongSubject), Error: "not a blob of the images, by its name: it is " + string(about.Digest)}}})
 		}
 		return nil
 	})
@@ -99,16 +99,16 @@ func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 		return nil, err
 	}
 	for _, m := range said.Images {
-		name := v.display(dir) + ": " + m.Name
+		name := v.opt.Display(dir) + ": " + m.Name
 		if !there[m.Digest] {
 			list = append(list, unreadable(name, fmt.Errorf("there is no blob %q", m.Digest)))
 			continue
 		}
 		candidates, err := v.candidates(filepath.Clean(dir), m.Digest)
 		if err != nil {
-			return []fileDoc{unreadable(name, err)}, nil
+			return []File{unreadable(name, err)}, nil
 		}
-		list = append(list, v.judge(name, attest.Artifact{Digest: m.Digest}, candidates, v.policy))
+		list = append(list, v.judge(name, attest.Artifact{Digest: m.Digest}, candidates, v.opt.Policy))
 	}
 
 	// No signature speaks of what nothing leads to, nor of what is not there.
@@ -119,7 +119,7 @@ func (v *verifier) layout(ctx context.Context, dir string) ([]fileDoc, error) {
 }
 
 // noteBlobs tells of those blobs that are so.
-func (doc *fileDoc) noteBlobs(what string, list []artifact.Digest, so func(artifact.Digest) bool) {
+func (doc *File) noteBlobs(what string, list []artifact.Digest, so func(artifact.Digest) bool) {
 	list = slices.DeleteFunc(list, func(d artifact.Digest) bool { return !so(d) })
 	if len(list) > 0 {
 		doc.Notes = append(doc.Notes, fmt.Sprintf("%s %s, %s among them", what, count(len(list), "blob"), list[0]))

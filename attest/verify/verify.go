@@ -1,4 +1,4 @@
-package main
+package verify
 
 import (
 	"context"
@@ -30,20 +30,28 @@ const (
 	maxFiles = 100_000
 )
 
-// verifier verifies files.
-type verifier struct {
-	// trust is whom the publisher has to be, nil if it does not matter.
-	trust  *attest.Trust
-	policy *policy.Policy
-	// rebuilders are the trusts of those whom the policy lists, in its order.
-	rebuilders []attest.Trust
-	given      []bundleRef
-	index      *bundleIndex
-	registry   registry.Options
-	// display is how a path is shown.
-	display func(path string) string
-	// development is the digest of this machine's development key, empty if there is none.
-	development artifact.Digest
+// Options say whose word counts, and for what.
+type Options struct {
+	// Publisher is whom the publisher has to be, nil if it does not matter.
+	Publisher *attest.Trust
+	// Policy is what the statements have to say, nil if that does not matter.
+	Policy *policy.Policy
+	// Rebuilders are the trusts of those whom Policy lists, in its order.
+	Rebuilders []attest.Trust
+	// Registry is how registries are reached.
+	Registry registry.Options
+	// Display returns how a path is shown.
+	Display func(path string) string
+	// DevelopmentKey is the digest of this machine's development key, empty if there
+	// is none.
+	DevelopmentKey artifact.Digest
+}
+
+// Verifier verifies files.
+type Verifier struct {
+	opt   Options
+	given []bundleFile
+	index *bundleIndex
 	// predicates are those that were told, each once: most are said of many files.
 	predicates map[artifact.Digest]json.RawMessage
 	// dists are folders with a release, and layouts those with OCI images alone.
@@ -54,13 +62,24 @@ type verifier struct {
 	folders []string
 }
 
-func newVerifier() *verifier {
-	return &verifier{index: newBundleIndex(), predicates: map[artifact.Digest]json.RawMessage{}}
+// New returns a Verifier.
+func New(o Options) *Verifier {
+	return &Verifier{opt: o, index: newBundleIndex(), predicates: map[artifact.Digest]json.RawMessage{}}
 }
 
-// subjectArg is what to verify: the file or folder at path or, if there is none, the image
-// in a registry that name refers to. Messages say name, which is what the user wrote.
-type subjectArg struct{ name, path string }
+// Subject is what to verify: the file or folder at Path or, if there is none, the image
+// in a registry that Name refers to. Messages say Name, which is what the user wrote.
+type Subject struct{ Name, Path string }
+
+// AddBundle adds a bundle in a file. Once there is one, no others are looked for.
+func (v *Verifier) AddBundle(name string) error {
+	b, err := v.index.given(name)
+	if err != nil {
+		return err
+	}
+	v.given = append(v.given, b)
+	return nil
+}
 
 // plainFolder is a folder, and which of the files that were listed are in it.
 type plainFolder struct {
@@ -68,9 +87,9 @@ type plainFolder struct {
 	first, last int
 }
 
-// judgeAll judges all of args.
-func (v *verifier) judgeAll(ctx context.Context, args []subjectArg) (verifyDoc, error) {
-	doc := verifyDoc{Schema: "twice.verify/v1", Verdict: verified, Files: []fileDoc{}}
+// Verify judges all of args.
+func (v *Verifier) Verify(ctx context.Context, args []Subject) (Report, error) {
+	doc := Report{Schema: "twice.verify/v1", Verdict: Verified, Files: []File{}}
 	files, images, err := v.list(args)
 	if err != nil {
 		return doc, err
@@ -79,20 +98,20 @@ func (v *verifier) judgeAll(ctx context.Context, args []subjectArg) (verifyDoc, 
 		if err := context.Cause(ctx); err != nil {
 			return doc, err
 		}
-		var f fileDoc
+		var f File
 		if i < len(files) {
 			f = v.file(ctx, name)
 		} else {
-			f = v.image(ctx, name)
+			f = v.Image(ctx, name)
 		}
 		doc.add(f)
 	}
 	for _, dir := range v.plain {
-		if slices.ContainsFunc(doc.Files[dir.first:dir.last], fileDoc.ofRelease) {
+		if slices.ContainsFunc(doc.Files[dir.first:dir.last], File.ofRelease) {
 			doc.add(v.noRecord(dir.name))
 			continue
 		}
-		doc.Notes = append(doc.Notes, fmt.Sprintf("whether something is missing from %s, or was added: it has no %s", v.display(dir.name), pipeline.RecordName))
+		doc.Notes = append(doc.Notes, fmt.Sprintf("whether something is missing from %s, or was added: it has no %s", v.opt.Display(dir.name), pipeline.RecordName))
 	}
 	for _, dir := range v.dists {
 		list, err := v.dist(ctx, dir)
@@ -112,20 +131,20 @@ func (v *verifier) judgeAll(ctx context.Context, args []subjectArg) (verifyDoc, 
 			doc.add(f)
 		}
 	}
-	doc.noteStrange(v.index.strange(), v.display)
-	doc.warn(v.development)
+	doc.noteStrange(v.index.strange(), v.opt.Display)
+	doc.warn(v.opt.DevelopmentKey)
 	return doc, nil
 }
 
 // list returns the files and images that args name. Of a folder these are all
 // regular files but bundles, and but releases and images, which are judged as a whole.
-func (v *verifier) list(args []subjectArg) (files, images []string, err error) {
+func (v *Verifier) list(args []Subject) (files, images []string, err error) {
 	for _, arg := range args {
-		root := arg.path
+		root := arg.Path
 		info, err := os.Stat(root)
 		if errors.Is(err, os.ErrNotExist) {
-			if _, rerr := reference.Parse(arg.name); rerr == nil {
-				images = append(images, arg.name)
+			if _, rerr := reference.Parse(arg.Name); rerr == nil {
+				images = append(images, arg.Name)
 				continue
 			}
 		}
@@ -163,7 +182,7 @@ func (v *verifier) list(args []subjectArg) (files, images []string, err error) {
 			case strings.HasSuffix(name, pipeline.BundleSuffix):
 				return nil
 			case len(files) == maxFiles:
-				return fmt.Errorf("%s: more than %d files", arg.name, maxFiles)
+				return fmt.Errorf("%s: more than %d files", arg.Name, maxFiles)
 			}
 			files = append(files, name)
 			return nil
@@ -172,7 +191,7 @@ func (v *verifier) list(args []subjectArg) (files, images []string, err error) {
 			return nil, nil, err
 		}
 		if len(files) == before && len(v.layouts)+len(v.dists) == wholes {
-			return nil, nil, fault.Usage(fmt.Errorf("%s: there are no files in it to verify", arg.name))
+			return nil, nil, fault.Usage(fmt.Errorf("%s: there are no files in it to verify", arg.Name))
 		}
 		if len(files) > before {
 			v.plain = append(v.plain, plainFolder{root, before, len(files)})
@@ -182,45 +201,45 @@ func (v *verifier) list(args []subjectArg) (files, images []string, err error) {
 }
 
 // file judges one file.
-func (v *verifier) file(ctx context.Context, name string) fileDoc {
+func (v *Verifier) file(ctx context.Context, name string) File {
 	about, err := digestFile(ctx, name, maxFile)
 	if err != nil {
-		return unreadable(v.display(name), err)
+		return unreadable(v.opt.Display(name), err)
 	}
 	candidates, err := v.candidates(name, about.Digest)
 	if err != nil {
-		return unreadable(v.display(name), err)
+		return unreadable(v.opt.Display(name), err)
 	}
-	doc := v.judge(v.display(name), about, candidates, v.policy)
+	doc := v.judge(v.opt.Display(name), about, candidates, v.opt.Policy)
 	doc.noteName(func(n string) bool { return path.Base(n) == filepath.Base(name) })
 	return doc
 }
 
 // judge opens the bundles that may be about something, each of which must be
 // good, and holds what they say against a policy, nil if there is none.
-func (v *verifier) judge(name string, about attest.Artifact, candidates []bundleRef, expected *policy.Policy) fileDoc {
-	doc := fileDoc{Name: name, Digest: about.Digest, Verdict: refused, Bundles: []bundleDoc{}, Problems: []problemDoc{}}
+func (v *Verifier) judge(name string, about attest.Artifact, candidates []bundleFile, expected *policy.Policy) File {
+	doc := File{Name: name, Digest: about.Digest, Verdict: Refused, Bundles: []Bundle{}, Problems: []Problem{}}
 	for _, c := range candidates {
 		b, err := c.load()
 		if err != nil {
-			doc.unopened(v.display(c.name), err)
+			doc.unopened(v.opt.Display(c.name), err)
 			continue
 		}
 		switch {
 		case v.asksRebuilders(b):
 			v.judgeRebuild(&doc, about, b)
-		case v.trust == nil:
-			doc.NotCounted = append(doc.NotCounted, problemDoc{v.display(b.name), nobodyAsked, "the policy asks for rebuilds alone, and this says something else", ""})
+		case v.opt.Publisher == nil:
+			doc.NotCounted = append(doc.NotCounted, Problem{v.opt.Display(b.name), nobodyAsked, "the policy asks for rebuilds alone, and this says something else", ""})
 		default:
-			opened, err := attest.Open(b.data, *v.trust, about)
+			opened, err := attest.Open(b.data, *v.opt.Publisher, about)
 			if err != nil {
-				doc.unopened(v.display(b.name), err)
+				doc.unopened(v.opt.Display(b.name), err)
 				continue
 			}
 			doc.published(v, b, opened)
 		}
 	}
-	if v.trust != nil && len(doc.Bundles)+len(doc.Problems) == 0 {
+	if v.opt.Publisher != nil && len(doc.Bundles)+len(doc.Problems) == 0 {
 		what := "no bundle here is about"
 		if len(candidates) > 0 {
 			what = "nobody whom you trust has signed a bundle here that is about"
@@ -229,10 +248,10 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []bundle
 			"fetch the *.sigstore.json files that were published with it into the same folder, or name one with --bundle"))
 	}
 	// In the policy's order, whatever the bundles are called.
-	slices.SortStableFunc(doc.Rebuilds, func(x, y rebuildStatementDoc) int { return x.nth - y.nth })
-	slices.SortStableFunc(doc.rebuilt, func(x, y policy.Rebuilt) int { return x.By - y.By })
+	slices.SortStableFunc(doc.Rebuilds, func(x, y Rebuild) int { return x.nth - y.nth })
+	slices.SortStableFunc(doc.RebuildStatements, func(x, y policy.Rebuilt) int { return x.By - y.By })
 	if expected != nil && (len(doc.Bundles) > 0 || expected.Rebuilds != nil) {
-		doc.Policy = expected.Check(about.Digest, doc.statements, doc.rebuilt...)
+		doc.Policy = expected.Check(about.Digest, doc.Statements, doc.RebuildStatements...)
 		for _, f := range doc.Policy {
 			if f.Outcome == policy.Met {
 				continue
@@ -249,11 +268,11 @@ func (v *verifier) judge(name string, about attest.Artifact, candidates []bundle
 }
 
 // published notes what the publisher says.
-func (doc *fileDoc) published(v *verifier, b foundBundle, opened *attest.Verified) {
+func (doc *File) published(v *Verifier, b LoadedBundle, opened *attest.Verified) {
 	said := v.bundleOf(b, opened)
 	if s, ok := opened.Statement(); ok {
 		s.Predicate = said.Predicate
-		doc.statements = append(doc.statements, s)
+		doc.Statements = append(doc.Statements, s)
 		if reason, err := contradiction(s); err != nil {
 			doc.problem(said.Name, reason, err)
 		}
@@ -261,8 +280,8 @@ func (doc *fileDoc) published(v *verifier, b foundBundle, opened *attest.Verifie
 	doc.Bundles = append(doc.Bundles, said)
 }
 
-func (v *verifier) bundleOf(b foundBundle, opened *attest.Verified) bundleDoc {
-	said := bundleDoc{Name: v.display(b.name), Signature: opened.Signature()}
+func (v *Verifier) bundleOf(b LoadedBundle, opened *attest.Verified) Bundle {
+	said := Bundle{Name: v.opt.Display(b.name), Signature: opened.Signature()}
 	if s, ok := opened.Statement(); ok {
 		digest := artifact.Of(s.Predicate)
 		if v.predicates[digest] == nil {
@@ -299,7 +318,7 @@ func contradiction(s intoto.Statement) (reason string, err error) {
 
 // candidates are the bundles that say they are about a file, or else the one
 // that is called like it.
-func (v *verifier) candidates(name string, d artifact.Digest) ([]bundleRef, error) {
+func (v *Verifier) candidates(name string, d artifact.Digest) ([]bundleFile, error) {
 	if v.given != nil {
 		return v.given, nil
 	}
@@ -318,7 +337,7 @@ func (v *verifier) candidates(name string, d artifact.Digest) ([]bundleRef, erro
 			return nil, err
 		}
 		for _, b := range found {
-			if b.unfit != nil && !b.isNone() && !slices.ContainsFunc(list, func(c bundleRef) bool { return c.name == b.name }) {
+			if b.unfit != nil && !b.isNone() && !slices.ContainsFunc(list, func(c bundleFile) bool { return c.name == b.name }) {
 				list = append(list, b)
 			}
 		}
@@ -327,8 +346,8 @@ func (v *verifier) candidates(name string, d artifact.Digest) ([]bundleRef, erro
 }
 
 // among looks for candidates in folders.
-func (v *verifier) among(dirs []string, name string, d artifact.Digest) ([]bundleRef, error) {
-	var claiming, own []bundleRef
+func (v *Verifier) among(dirs []string, name string, d artifact.Digest) ([]bundleFile, error) {
+	var claiming, own []bundleFile
 	for _, dir := range dirs {
 		found, err := v.index.in(dir)
 		if err != nil {
@@ -345,6 +364,6 @@ func (v *verifier) among(dirs []string, name string, d artifact.Digest) ([]bundl
 	if len(claiming) == 0 {
 		claiming = own
 	}
-	slices.SortFunc(claiming, func(a, b bundleRef) int { return strings.Compare(a.name, b.name) })
-	return slices.CompactFunc(claiming, func(a, b bundleRef) bool { return a.name == b.name }), nil
+	slices.SortFunc(claiming, func(a, b bundleFile) int { return strings.Compare(a.name, b.name) })
+	return slices.CompactFunc(claiming, func(a, b bundleFile) bool { return a.name == b.name }), nil
 }

@@ -1,4 +1,4 @@
-package main
+package verify
 
 import (
 	"cmp"
@@ -19,27 +19,27 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// testimony is what is said of files in bundles beside them.
-type testimony struct {
+// ProvenanceReader reads what bundles beside files say of them.
+type ProvenanceReader struct {
 	// display is how a path is shown.
 	display func(path string) string
 	// log takes a line on what is passed over, in which a stranger's text may be.
 	log func(line string)
 	// trust is whose signatures count, nil if nobody was named.
 	trust *attest.Trust
-	known map[string][]foundBundle // by folder
+	known map[string][]LoadedBundle // by folder
 	// kept are the bytes of these.
 	kept int64
 }
 
-// newTestimony returns a reader of bundles. trust is nil if nobody was named.
-func newTestimony(trust *attest.Trust, display func(string) string, passedOver func(string)) *testimony {
-	return &testimony{trust: trust, display: display, log: passedOver, known: map[string][]foundBundle{}}
+// NewProvenanceReader returns a reader of bundles. trust is nil if nobody was named.
+func NewProvenanceReader(trust *attest.Trust, display func(string) string, passedOver func(string)) *ProvenanceReader {
+	return &ProvenanceReader{trust: trust, display: display, log: passedOver, known: map[string][]LoadedBundle{}}
 }
 
-// near returns the provenance in the folder of what a user named on this machine, and
+// Near returns the provenance in the folder of what a user named on this machine, and
 // in the two above it; of a folder those in it.
-func (t *testimony) near(name string) []foundBundle {
+func (t *ProvenanceReader) Near(name string) []LoadedBundle {
 	file, err := filepath.Abs(name)
 	if err != nil {
 		return nil
@@ -54,7 +54,7 @@ func (t *testimony) near(name string) []foundBundle {
 		two := filepath.Dir(one)
 		dirs = []string{one, two, filepath.Dir(two)} // dist/bin/<target>
 	}
-	var all []foundBundle
+	var all []LoadedBundle
 	for _, dir := range dirs {
 		all = append(all, t.in(dir)...)
 	}
@@ -71,11 +71,11 @@ const (
 
 // in reads the bundles with provenance in a folder. They are no more than hints, so
 // what cannot be read is passed over, and told.
-func (t *testimony) in(dir string) []foundBundle {
+func (t *ProvenanceReader) in(dir string) []LoadedBundle {
 	if list, ok := t.known[dir]; ok {
 		return list
 	}
-	var list []foundBundle
+	var list []LoadedBundle
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		entries = nil
@@ -99,37 +99,37 @@ func (t *testimony) in(dir string) []foundBundle {
 				t.log(fmt.Sprintf("passed over: %s and what comes after it: more than %d MiB of provenance lie about", t.display(name), maxKept>>20))
 				break
 			}
-			list = append(list, foundBundle{name, data, claim})
+			list = append(list, LoadedBundle{name, data, claim})
 		}
 	}
 	t.known[dir] = list
 	return list
 }
 
-// provenance is what one bundle says of an executable.
-type provenance struct {
-	// bundle is the name of the bundle's file, without its folder, and digest that of its bytes.
-	bundle string
-	digest artifact.Digest
-	// verified tells that somebody in trust signed it.
-	verified bool
-	// recipe is the one it states, nil if there is none.
-	recipe *recipe.Recipe
-	// source is where it says the executable is from, nil if it does not say.
-	source *slsa.Source
+// Provenance is what one bundle says of an executable.
+type Provenance struct {
+	// Bundle is the name of the bundle's file, without its folder, and Digest that of its bytes.
+	Bundle string
+	Digest artifact.Digest
+	// Verified tells that somebody in trust signed it.
+	Verified bool
+	// Recipe is the one it states, nil if there is none.
+	Recipe *recipe.Recipe
+	// Source is where it says the executable is from, nil if it does not say.
+	Source *slsa.Source
 }
 
-// about returns what bundles say of the executable with a digest, and of the archives and
+// About returns what bundles say of the executable with a digest, and of the archives and
 // images that it is in. It leaves out those that say nothing.
-func (t *testimony) about(executable artifact.Digest, containers []artifact.Digest, bundles []foundBundle) []provenance {
+func (t *ProvenanceReader) About(executable artifact.Digest, containers []artifact.Digest, bundles []LoadedBundle) []Provenance {
 	subjects := append([]artifact.Digest{executable}, containers...)
-	var list []provenance
+	var list []Provenance
 	for _, b := range bundles {
 		i := slices.IndexFunc(subjects, b.claim.About)
 		if i < 0 {
 			continue
 		}
-		p := provenance{bundle: filepath.Base(b.name), digest: artifact.Of(b.data)}
+		p := Provenance{Bundle: filepath.Base(b.name), Digest: artifact.Of(b.data)}
 
 		// Who trusts somebody takes the word of nobody else.
 		if t.trust != nil {
@@ -137,14 +137,14 @@ func (t *testimony) about(executable artifact.Digest, containers []artifact.Dige
 				t.log(fmt.Sprintf("provenance %s is not used: %s", t.display(b.name), err))
 				continue
 			}
-			p.verified = true
+			p.Verified = true
 		}
 
-		p.recipe = statedRecipe(b.claim, executable)
+		p.Recipe = statedRecipe(b.claim, executable)
 		if source, ok := slsa.Hearsay(b.claim.Payload); ok {
-			p.source = &source
+			p.Source = &source
 		}
-		if p.recipe != nil || p.source != nil {
+		if p.Recipe != nil || p.Source != nil {
 			list = append(list, p)
 		}
 	}
@@ -175,9 +175,9 @@ func statedRecipe(claim attest.Claim, executable artifact.Digest) *recipe.Recipe
 	return nil
 }
 
-// subjectsOf finds the files that a bundle is about, which lie in its folder or
+// SubjectsOf finds the files that a bundle is about, which lie in its folder or
 // below. ok is false if there is no file with that name.
-func (t *testimony) subjectsOf(ctx context.Context, name string) (files []string, ok bool, err error) {
+func (t *ProvenanceReader) SubjectsOf(ctx context.Context, name string) (files []string, ok bool, err error) {
 	if _, err := os.Stat(name); err != nil {
 		return nil, false, nil // then it is what it is
 	}

@@ -1,4 +1,4 @@
-package main
+package verify
 
 import (
 	"bytes"
@@ -22,21 +22,21 @@ import (
 
 // Limits of the bundles that one call looks at, all folders together.
 const (
-	maxBundles     = 10_000
-	maxBundleBytes = 512 << 20
+	MaxBundles     = 10_000
+	MaxBundleBytes = 512 << 20
 )
 
-// foundBundle is a bundle as it was read.
-type foundBundle struct {
+// LoadedBundle is a bundle as it was read.
+type LoadedBundle struct {
 	name  string
 	data  []byte
 	claim attest.Claim
 }
 
-// bundleRef is a bundle that was found, and what it claims. Its bytes are read again when
+// bundleFile is a bundle that was found, and what it claims. Its bytes are read again when
 // it is judged: of the bundles that lie about, which anybody may have put there, no more
 // than one is in memory at a time.
-type bundleRef struct {
+type bundleFile struct {
 	name   string
 	digest artifact.Digest
 	// predicateType is what it claims to be, cut off where it is too long to be one.
@@ -48,10 +48,10 @@ type bundleRef struct {
 	data []byte
 }
 
-// refOf describes a bundle. It keeps nothing of data.
-func refOf(name string, data []byte) bundleRef {
+// describeBundle describes a bundle. It keeps nothing of data.
+func describeBundle(name string, data []byte) bundleFile {
 	claim := attest.ReadClaim(data)
-	b := bundleRef{name: name, digest: artifact.Of(data), predicateType: strings.Clone(claim.PredicateType[:min(len(claim.PredicateType), 200)])}
+	b := bundleFile{name: name, digest: artifact.Of(data), predicateType: strings.Clone(claim.PredicateType[:min(len(claim.PredicateType), 200)])}
 	for _, d := range claim.Subjects {
 		b.subjects = append(b.subjects, sum(d))
 	}
@@ -62,7 +62,7 @@ func refOf(name string, data []byte) bundleRef {
 }
 
 // isNone reports whether it is known to be no bundle, so that nothing is said by it.
-func (b bundleRef) isNone() bool {
+func (b bundleFile) isNone() bool {
 	bad := (*attest.Error)(nil)
 	return errors.As(b.unfit, &bad) || errors.Is(b.unfit, artifact.ErrNotRegular) || errors.Is(b.unfit, fs.ErrNotExist)
 }
@@ -74,10 +74,10 @@ func sum(d artifact.Digest) (s [32]byte) {
 }
 
 // about tells whether the bundle says that it is about d.
-func (b bundleRef) about(d artifact.Digest) bool { return slices.Contains(b.subjects, sum(d)) }
+func (b bundleFile) about(d artifact.Digest) bool { return slices.Contains(b.subjects, sum(d)) }
 
 // why is what unfit says, without what it is about.
-func (b bundleRef) why() string {
+func (b bundleFile) why() string {
 	if bad := (*attest.Error)(nil); errors.As(b.unfit, &bad) {
 		return bad.Unwrap().Error()
 	}
@@ -85,36 +85,36 @@ func (b bundleRef) why() string {
 }
 
 // load reads the bundle.
-func (b bundleRef) load() (foundBundle, error) {
+func (b bundleFile) load() (LoadedBundle, error) {
 	if b.unfit != nil {
-		return foundBundle{}, b.unfit
+		return LoadedBundle{}, b.unfit
 	}
 	data := b.data
 	if data == nil {
 		var err error
 		if data, err = artifact.ReadNamed(b.name, attest.MaxSize); err != nil {
-			return foundBundle{}, err
+			return LoadedBundle{}, err
 		}
 		if artifact.Of(data) != b.digest {
-			return foundBundle{}, fmt.Errorf("%s: changed while it was verified", b.name)
+			return LoadedBundle{}, fmt.Errorf("%s: changed while it was verified", b.name)
 		}
 	}
-	return foundBundle{b.name, data, attest.ReadClaim(data)}, nil
+	return LoadedBundle{b.name, data, attest.ReadClaim(data)}, nil
 }
 
 // bundleIndex finds the bundles in folders. It takes memory for what these claim and for
 // one of them, and no time for more than the limits above.
 type bundleIndex struct {
-	known map[string][]bundleRef // by folder
+	known map[string][]bundleFile // by folder
 	count int
 	bytes int64
 	buf   []byte // is used for one bundle after the other
 }
 
-func newBundleIndex() *bundleIndex { return &bundleIndex{known: map[string][]bundleRef{}} }
+func newBundleIndex() *bundleIndex { return &bundleIndex{known: map[string][]bundleFile{}} }
 
 // in returns what is called a bundle in a folder, by name.
-func (x *bundleIndex) in(dir string) ([]bundleRef, error) {
+func (x *bundleIndex) in(dir string) ([]bundleFile, error) {
 	dir = filepath.Clean(dir)
 	if found, ok := x.known[dir]; ok {
 		return found, nil
@@ -124,7 +124,7 @@ func (x *bundleIndex) in(dir string) ([]bundleRef, error) {
 		return nil, err
 	}
 	defer f.Close()
-	var found []bundleRef
+	var found []bundleFile
 	for {
 		entries, err := f.ReadDir(1000) // a folder may have any number
 		for _, e := range entries {
@@ -147,14 +147,14 @@ func (x *bundleIndex) in(dir string) ([]bundleRef, error) {
 			return nil, err
 		}
 	}
-	slices.SortFunc(found, func(a, b bundleRef) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(found, func(a, b bundleFile) int { return cmp.Compare(a.name, b.name) })
 	x.known[dir] = found
 	return found, nil
 }
 
 // strange returns all that was found and is no bundle, by name.
-func (x *bundleIndex) strange() []bundleRef {
-	var list []bundleRef
+func (x *bundleIndex) strange() []bundleFile {
+	var list []bundleFile
 	for _, dir := range slices.Sorted(maps.Keys(x.known)) {
 		for _, b := range x.known[dir] {
 			if b.isNone() {
@@ -167,11 +167,11 @@ func (x *bundleIndex) strange() []bundleRef {
 
 // read reads a bundle, within what is left. What is wrong with it alone is in its unfit;
 // the error is that there are too many.
-func (x *bundleIndex) read(name string) (bundleRef, error) {
-	if x.count++; x.count > maxBundles {
-		return bundleRef{}, tooMuch(fmt.Sprintf("%s: it and others are more than %d bundles", name, maxBundles))
+func (x *bundleIndex) read(name string) (bundleFile, error) {
+	if x.count++; x.count > MaxBundles {
+		return bundleFile{}, tooMuch(fmt.Sprintf("%s: it and others are more than %d bundles", name, MaxBundles))
 	}
-	unfit := func(err error) (bundleRef, error) { return bundleRef{name: name, unfit: err}, nil }
+	unfit := func(err error) (bundleFile, error) { return bundleFile{name: name, unfit: err}, nil }
 	tooLarge := fmt.Errorf("%s: more than %d MiB, which no bundle has", name, attest.MaxSize>>20)
 	f, info, err := artifact.OpenNamed(name)
 	if err != nil {
@@ -181,13 +181,13 @@ func (x *bundleIndex) read(name string) (bundleRef, error) {
 
 	// What is known to be too much is not read. It may grow meanwhile: one byte too many
 	// is read then, and tells.
-	left := maxBundleBytes - x.bytes
-	over := tooMuch(fmt.Sprintf("%s: it and the bundles before it have more than %d MiB", name, maxBundleBytes>>20))
+	left := MaxBundleBytes - x.bytes
+	over := tooMuch(fmt.Sprintf("%s: it and the bundles before it have more than %d MiB", name, MaxBundleBytes>>20))
 	switch {
 	case info.Size() > attest.MaxSize:
 		return unfit(tooLarge)
 	case info.Size() > left:
-		return bundleRef{}, over
+		return bundleFile{}, over
 	}
 	x.buf = slices.Grow(x.buf[:0], int(info.Size())+bytes.MinRead)
 	buf := bytes.NewBuffer(x.buf[:0])
@@ -199,9 +199,9 @@ func (x *bundleIndex) read(name string) (bundleRef, error) {
 	case n > attest.MaxSize:
 		return unfit(tooLarge)
 	case n > left:
-		return bundleRef{}, over
+		return bundleFile{}, over
 	}
-	return refOf(name, x.buf), nil
+	return describeBundle(name, x.buf), nil
 }
 
 func tooMuch(what string) error {
@@ -210,7 +210,7 @@ func tooMuch(what string) error {
 
 // given reads a bundle that the user named. What is none is left to be judged, and what
 // is no file is a fault in what was asked for.
-func (x *bundleIndex) given(name string) (bundleRef, error) {
+func (x *bundleIndex) given(name string) (bundleFile, error) {
 	b, err := x.read(name)
 	malformed := (*attest.Error)(nil)
 	switch {
@@ -225,7 +225,7 @@ func (x *bundleIndex) given(name string) (bundleRef, error) {
 
 // claimed returns an error unless the signature beside a file claims to be about data,
 // the file's bytes. Whether it is anybody's does not matter. display is how a path is shown.
-func claimed(name string, data []byte, display func(string) string) error {
+func SignatureClaims(name string, data []byte, display func(string) string) error {
 	b, err := newBundleIndex().read(name + pipeline.BundleSuffix)
 	switch {
 	case err != nil:
