@@ -53,7 +53,7 @@ func describeBundle(name string, data []byte) bundleFile {
 	claim := attest.ReadClaim(data)
 	b := bundleFile{name: name, digest: artifact.Of(data), predicateType: strings.Clone(claim.PredicateType[:min(len(claim.PredicateType), 200)])}
 	for _, d := range claim.Subjects {
-		b.subjects = append(b.subjects, sum(d))
+		b.subjects = append(b.subjects, rawDigest(d))
 	}
 	if len(b.subjects) == 0 {
 		b.unfit = attest.Check(data)
@@ -61,23 +61,23 @@ func describeBundle(name string, data []byte) bundleFile {
 	return b
 }
 
-// isNone reports whether it is known to be no bundle, so that nothing is said by it.
-func (b bundleFile) isNone() bool {
+// isNoBundle reports whether it is known to be no bundle, so that nothing is said by it.
+func (b bundleFile) isNoBundle() bool {
 	bad := (*attest.Error)(nil)
 	return errors.As(b.unfit, &bad) || errors.Is(b.unfit, artifact.ErrNotRegular) || errors.Is(b.unfit, fs.ErrNotExist)
 }
 
-// sum is a digest in its shortest form.
-func sum(d artifact.Digest) (s [32]byte) {
+// rawDigest is a digest in its shortest form.
+func rawDigest(d artifact.Digest) (s [32]byte) {
 	hex.Decode(s[:], []byte(d.Hex())) // is one: ReadClaim has parsed it
 	return s
 }
 
 // about tells whether the bundle says that it is about d.
-func (b bundleFile) about(d artifact.Digest) bool { return slices.Contains(b.subjects, sum(d)) }
+func (b bundleFile) about(d artifact.Digest) bool { return slices.Contains(b.subjects, rawDigest(d)) }
 
-// why is what unfit says, without what it is about.
-func (b bundleFile) why() string {
+// reason is what unfit says, without what it is about.
+func (b bundleFile) reason() string {
 	if bad := (*attest.Error)(nil); errors.As(b.unfit, &bad) {
 		return bad.Unwrap().Error()
 	}
@@ -135,7 +135,7 @@ func (x *bundleIndex) in(dir string) ([]bundleFile, error) {
 			if err != nil {
 				return nil, err
 			}
-			if b.unfit != nil && !b.isNone() {
+			if b.unfit != nil && !b.isNoBundle() {
 				b.unfit = fault.WithRemedy(b.unfit, "move it away, or name the bundles that matter with --bundle")
 			}
 			found = append(found, b)
@@ -152,12 +152,12 @@ func (x *bundleIndex) in(dir string) ([]bundleFile, error) {
 	return found, nil
 }
 
-// strange returns all that was found and is no bundle, by name.
-func (x *bundleIndex) strange() []bundleFile {
+// nonBundles returns all that was found and is no bundle, by name.
+func (x *bundleIndex) nonBundles() []bundleFile {
 	var list []bundleFile
 	for _, dir := range slices.Sorted(maps.Keys(x.known)) {
 		for _, b := range x.known[dir] {
-			if b.isNone() {
+			if b.isNoBundle() {
 				list = append(list, b)
 			}
 		}
@@ -169,7 +169,7 @@ func (x *bundleIndex) strange() []bundleFile {
 // the error is that there are too many.
 func (x *bundleIndex) read(name string) (bundleFile, error) {
 	if x.count++; x.count > MaxBundles {
-		return bundleFile{}, tooMuch(fmt.Sprintf("%s: it and others are more than %d bundles", name, MaxBundles))
+		return bundleFile{}, tooManyBundles(fmt.Sprintf("%s: it and others are more than %d bundles", name, MaxBundles))
 	}
 	unfit := func(err error) (bundleFile, error) { return bundleFile{name: name, unfit: err}, nil }
 	tooLarge := fmt.Errorf("%s: more than %d MiB, which no bundle has", name, attest.MaxSize>>20)
@@ -182,7 +182,7 @@ func (x *bundleIndex) read(name string) (bundleFile, error) {
 	// What is known to be too much is not read. It may grow meanwhile: one byte too many
 	// is read then, and tells.
 	left := MaxBundleBytes - x.bytes
-	over := tooMuch(fmt.Sprintf("%s: it and the bundles before it have more than %d MiB", name, MaxBundleBytes>>20))
+	over := tooManyBundles(fmt.Sprintf("%s: it and the bundles before it have more than %d MiB", name, MaxBundleBytes>>20))
 	switch {
 	case info.Size() > attest.MaxSize:
 		return unfit(tooLarge)
@@ -204,20 +204,20 @@ func (x *bundleIndex) read(name string) (bundleFile, error) {
 	return describeBundle(name, x.buf), nil
 }
 
-func tooMuch(what string) error {
+func tooManyBundles(what string) error {
 	return fault.WithRemedy(errors.New(what), "name the bundles that matter with --bundle, or move the others away")
 }
 
-// given reads a bundle that the user named. What is none is left to be judged, and what
+// readNamed reads a bundle that the user named. What is none is left to be judged, and what
 // is no file is a fault in what was asked for.
-func (x *bundleIndex) given(name string) (bundleFile, error) {
+func (x *bundleIndex) readNamed(name string) (bundleFile, error) {
 	b, err := x.read(name)
 	malformed := (*attest.Error)(nil)
 	switch {
 	case err != nil || b.unfit == nil || errors.As(b.unfit, &malformed):
 		b.data = bytes.Clone(x.buf)
 		return b, err
-	case b.isNone():
+	case b.isNoBundle():
 		return b, fault.Usage(b.unfit)
 	}
 	return b, b.unfit
@@ -232,7 +232,7 @@ func SignatureClaims(name string, data []byte, display func(string) string) erro
 		return err
 	case errors.Is(b.unfit, fs.ErrNotExist):
 		return fault.Refused(fmt.Errorf("%s is not signed", display(name)))
-	case b.isNone():
+	case b.isNoBundle():
 		return fault.Refused(fmt.Errorf("the signature of %s is none: %w", display(name), b.unfit))
 	case b.unfit != nil:
 		return b.unfit

@@ -23,7 +23,7 @@ func (v *Verifier) Image(ctx context.Context, ref string) File {
 	if err != nil {
 		return unreadable(ref, err)
 	}
-	candidates := v.given
+	candidates := v.named
 	if candidates == nil {
 		attached, err := registry.Referrers(ctx, m.Reference(), v.opt.Registry)
 		if err != nil {
@@ -90,8 +90,9 @@ func (v *Verifier) layout(ctx context.Context, dir string) ([]File, error) {
 		}
 		there[about.Digest] = true
 		if where != "blobs/sha256/" || about.Digest.Hex() != file {
-			list = append(list, File{Name: v.opt.Display(name), Digest: about.Digest, Verdict: Refused, Bundles: []Bundle{},
-				Problems: []Problem{{Reason: string(attest.WrongSubject), Error: "not a blob of the images, by its name: it is " + string(about.Digest)}}})
+			f := File{Name: v.opt.Display(name), Digest: about.Digest, Verdict: Refused, Bundles: []Bundle{}}
+			f.addProblem("", Reason(attest.WrongSubject), fmt.Errorf("not a blob of the images, by its name: it is %s", about.Digest))
+			list = append(list, f)
 		}
 		return nil
 	})

@@ -209,12 +209,12 @@ func (t *ProvenanceReader) SubjectsOf(ctx context.Context, name string) (files [
 		err = fmt.Errorf("%s: none of the %s that it is about is in its folder", t.display(name), count(len(claim.Subjects), "file"))
 	}
 	// What is no archive comes first, under its own name.
-	slices.SortStableFunc(files, func(a, b string) int { return cmp.Compare(packed(a), packed(b)) })
+	slices.SortStableFunc(files, func(a, b string) int { return cmp.Compare(archiveRank(a), archiveRank(b)) })
 	return files, true, err
 }
 
-// packed is 1 for the name of an archive.
-func packed(name string) int {
+// archiveRank is 1 for the name of an archive.
+func archiveRank(name string) int {
 	if slices.ContainsFunc([]string{".tar.gz", ".tgz", ".zip", ".tar.zst", ".tar.xz"}, func(s string) bool { return strings.HasSuffix(name, s) }) {
 		return 1
 	}

@@ -10,68 +10,76 @@ import (
 	"github.com/twicebuild/twice/attest/rebuilt"
 )
 
-// asksRebuilders tells whether a bundle says that it is about a rebuild, which
-// somebody else than the publisher may have signed. What is said is not verified:
-// it decides who is asked, and a bundle that nobody who is trusted has signed
-// speaks for nothing. A bundle that the user names has to be good, unless there
-// are rebuilders whose it may be.
+// asksRebuilders reports whether a bundle says that it is about a rebuild. Somebody else
+// than the publisher may have signed it then. What it says is not verified: it decides who
+// is asked, and a bundle that nobody trusted has signed speaks for nothing. A bundle that the
+// user names has to be good, unless a rebuilder may have signed it.
 func (v *Verifier) asksRebuilders(b LoadedBundle) bool {
-	return (v.given == nil || len(v.opt.Rebuilders) > 0) && rebuilt.Is(b.claim.PredicateType, b.claim.Predicate)
+	return (v.named == nil || len(v.opt.Rebuilders) > 0) && rebuilt.Is(b.claim.PredicateType, b.claim.Predicate)
 }
 
-// judgeRebuild opens a bundle under everybody's own trust. It is passed over if
-// it is somebody else's; any other fault speaks against the file.
-func (v *Verifier) judgeRebuild(doc *File, about attest.Artifact, b LoadedBundle) {
+// judgeRebuild opens a bundle under the trust of the publisher and of each rebuilder. It is
+// passed over if another signer made it. Any other fault speaks against the file.
+func (v *Verifier) judgeRebuild(f *File, about attest.Artifact, b LoadedBundle) {
 	var faults []error
 	opened := false
 	if v.opt.Publisher != nil {
 		o, err := attest.Open(b.data, *v.opt.Publisher, about)
 		if err == nil {
 			opened = true
-			doc.published(v, b, o)
+			v.addPublished(f, b, o)
 		} else {
 			faults = append(faults, err)
 		}
 	}
-	for i, t := range v.opt.Rebuilders {
-		o, err := attest.Open(b.data, t, about)
+
+	// The same signer may be listed under several names.
+	for i, trust := range v.opt.Rebuilders {
+		o, err := attest.Open(b.data, trust, about)
 		if err != nil {
 			faults = append(faults, err)
 			continue
 		}
 		opened = true
-		said := v.bundleOf(b, o)
-		doc.Rebuilds = append(doc.Rebuilds, Rebuild{v.opt.Policy.Rebuilds.By[i].Name, said, i})
-		s, ok := o.Statement()
-		if !ok || !rebuilt.Is(s.PredicateType, s.Predicate) {
-			doc.problem(said.Name, "statement", errors.New("it is not about a rebuild, and about nothing else is a rebuilder believed"))
-			continue
-		}
-		doc.RebuildStatements = append(doc.RebuildStatements, policy.Rebuilt{
-			By: i, Signer: signerName(said.Signature), Publisher: v.opt.Publisher != nil && v.opt.Publisher.Names(said.Signature), Statement: s,
-		})
+		v.addRebuild(f, i, b, o)
 	}
 	if opened {
 		return
 	}
+
 	for _, err := range faults {
-		if !somebodyElses(err) {
-			doc.unopened(v.opt.Display(b.name), err)
+		if !isOtherSigner(err) {
+			f.addUnopened(v.opt.Display(b.name), err)
 			return
 		}
 	}
-	doc.NotCounted = append(doc.NotCounted, Problem{v.opt.Display(b.name), string(attest.WrongKey), "a rebuild, signed by none of " + v.everybody(), ""})
+	f.NotCounted = append(f.NotCounted, Problem{Bundle: v.opt.Display(b.name), Reason: Reason(attest.WrongKey), Error: "a rebuild, signed by none of " + v.trustedNames()})
 }
 
-// somebodyElses tells whether a bundle could not be opened because another signer
-// than the one that is trusted made it.
-func somebodyElses(err error) bool {
+// addRebuild adds a bundle of the rebuilder at a position in the policy to what is said of
+// a file.
+func (v *Verifier) addRebuild(f *File, position int, b LoadedBundle, opened *attest.Verified) {
+	bundle := v.bundleOf(b, opened)
+	f.Rebuilds = append(f.Rebuilds, Rebuild{v.opt.Policy.Rebuilds.By[position].Name, bundle, position})
+	s, ok := opened.Statement()
+	if !ok || !rebuilt.Is(s.PredicateType, s.Predicate) {
+		f.addProblem(bundle.Name, BadStatement, errors.New("it is not about a rebuild, and about nothing else is a rebuilder believed"))
+		return
+	}
+	f.RebuildStatements = append(f.RebuildStatements, policy.Rebuilt{
+		By: position, Signer: signerName(bundle.Signature), Publisher: v.opt.Publisher != nil && v.opt.Publisher.Names(bundle.Signature), Statement: s,
+	})
+}
+
+// isOtherSigner reports whether a bundle could not be opened because another signer than
+// the trusted one made it.
+func isOtherSigner(err error) bool {
 	failed := (*attest.Error)(nil)
 	return errors.As(err, &failed) && slices.Contains([]attest.Reason{attest.WrongKey, attest.WrongIdentity, attest.WrongIssuer}, failed.Reason)
 }
 
-// everybody lists whose word counts.
-func (v *Verifier) everybody() string {
+// trustedNames lists those whose word counts.
+func (v *Verifier) trustedNames() string {
 	var names []string
 	if v.opt.Publisher != nil {
 		names = append(names, "the publisher")
@@ -84,7 +92,7 @@ func (v *Verifier) everybody() string {
 	return strings.Join(names, ", ")
 }
 
-// signerName says who made a verified signature: equal names are one signer.
+// signerName says who made a verified signature. Equal names are one signer.
 func signerName(s attest.Signature) string {
 	if c := s.Certificate; c != nil {
 		return c.Name + ", says " + c.Issuer

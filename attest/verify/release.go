@@ -21,19 +21,6 @@ import (
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// Reasons of a problem with a folder.
-const (
-	missingFile  = "missing"
-	foreignFile  = "foreign"
-	copiedFile   = "copy"
-	hardLink     = "hard link"
-	symbolicLink = "link"
-	swappedFile  = "swapped"
-	changedFile  = "changed"
-	badRecord    = "record"
-	badMode      = "mode"
-)
-
 // releaseFolder is a folder with a release that is held against its record.
 type releaseFolder struct {
 	v    *Verifier
@@ -51,11 +38,11 @@ type releaseFolder struct {
 	matched map[artifact.Digest]error
 }
 
-// dist judges a folder with a release: the record has to be signed, everything that it
+// release judges a folder with a release: the record has to be signed, everything that it
 // names has to be there and good, and nothing else may be there.
-func (v *Verifier) dist(ctx context.Context, root string) ([]File, error) {
+func (v *Verifier) release(ctx context.Context, root string) ([]File, error) {
 	switch {
-	case v.given != nil:
+	case v.named != nil:
 		return nil, fault.Usage(fmt.Errorf("%s: --bundle is for files: a release has its bundles in its folder", v.opt.Display(root)))
 	case v.opt.Publisher == nil:
 		return nil, fault.Usage(fmt.Errorf("%s: nothing says who has to have signed its %s", v.opt.Display(root), pipeline.RecordName),
@@ -119,10 +106,10 @@ func (d *releaseFolder) path(name string) string {
 }
 
 // refuse is the verdict on something that is not as it should be.
-func (d *releaseFolder) refuse(name, reason, format string, args ...any) File {
+func (d *releaseFolder) refuse(name string, reason Reason, format string, args ...any) File {
 	doc := File{Name: d.v.opt.Display(d.path(name)), Bundles: []Bundle{}}
-	doc.problem("", reason, fmt.Errorf(format, args...))
-	doc.settle()
+	doc.addProblem("", reason, fmt.Errorf(format, args...))
+	doc.setVerdict()
 	return doc
 }
 
@@ -131,13 +118,13 @@ func (d *releaseFolder) regular(name string) (File, bool) {
 	info := d.there[name]
 	switch {
 	case info == nil:
-		return d.refuse(name, foreignFile, "a folder, where a release has a file"), false
+		return d.refuse(name, ForeignFile, "a folder, where a release has a file"), false
 	case info.Mode().IsRegular():
 		return File{}, true
 	case info.Mode()&fs.ModeSymlink != 0:
-		return d.refuse(name, symbolicLink, "a symbolic link, where a release has files"), false
+		return d.refuse(name, SymbolicLink, "a symbolic link, where a release has files"), false
 	}
-	return d.refuse(name, foreignFile, "neither a file nor a folder"), false
+	return d.refuse(name, ForeignFile, "neither a file nor a folder"), false
 }
 
 // judge opens all bundles of the folder that are about something.
@@ -146,7 +133,7 @@ func (d *releaseFolder) judge(name string, about attest.Artifact, expected *poli
 	for _, dir := range d.folders {
 		dirs = append(dirs, d.path(dir))
 	}
-	candidates, err := d.v.among(dirs, d.path(name), about.Digest)
+	candidates, err := d.v.bundlesAbout(dirs, d.path(name), about.Digest)
 	if err != nil {
 		return unreadable(d.v.opt.Display(d.path(name)), err)
 	}
@@ -189,8 +176,8 @@ func (d *releaseFolder) openRecord() File {
 		d.contents, err = pipeline.ContentsOf(d.record)
 	}
 	if err != nil {
-		doc.problem("", badRecord, err)
-		doc.settle()
+		doc.addProblem("", BadRecord, err)
+		doc.setVerdict()
 		return doc
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.contents.Files)) {
@@ -220,13 +207,13 @@ func (d *releaseFolder) largest() int64 { return max(d.contents.Largest, smallFi
 func (d *releaseFolder) member(ctx context.Context, name string) File {
 	want := d.contents.Files[name]
 	if d.there[name] == nil {
-		return d.refuse(name, missingFile, "missing: the release has it, with %s", want)
+		return d.refuse(name, MissingFile, "missing: the release has it, with %s", want)
 	}
 	if bad, ok := d.regular(name); !ok {
 		return bad
 	}
 	if size := d.there[name].Size(); d.tooLarge(size) {
-		return d.refuse(name, changedFile, "changed: it has %d bytes, more than any file of the release", size)
+		return d.refuse(name, ChangedFile, "changed: it has %d bytes, more than any file of the release", size)
 	}
 	about, err := digestFile(ctx, d.path(name), d.largest())
 	if err != nil {
@@ -234,9 +221,9 @@ func (d *releaseFolder) member(ctx context.Context, name string) File {
 	}
 	if about.Digest != want {
 		if others := d.names[about.Digest]; len(others) > 0 {
-			return d.refuse(name, swappedFile, "it has the bytes of %s", others[0])
+			return d.refuse(name, SwappedFile, "it has the bytes of %s", others[0])
 		}
-		return d.refuse(name, changedFile, "changed: it is %s, and the release has %s", about.Digest, want)
+		return d.refuse(name, ChangedFile, "changed: it is %s, and the release has %s", about.Digest, want)
 	}
 	if d.isPart(name) {
 		return File{Verdict: Verified}
@@ -264,7 +251,7 @@ func (d *releaseFolder) modes() []File {
 	var list []File
 	for _, name := range slices.Sorted(maps.Keys(d.there)) {
 		if m := d.there[name].Mode(); m.IsRegular() && m&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0 {
-			list = append(list, d.refuse(name, badMode, "its mode is %s: no file of a release is setuid, setgid or sticky", m))
+			list = append(list, d.refuse(name, BadMode, "its mode is %s: no file of a release is setuid, setgid or sticky", m))
 		}
 	}
 	return list
@@ -299,8 +286,8 @@ func (d *releaseFolder) sameRun(doc *File) {
 			err = d.matched[id]
 		}
 		if err != nil {
-			doc.problem("", badRecord, fmt.Errorf("%s: %w", s.PredicateType, err))
-			doc.settle()
+			doc.addProblem("", BadRecord, fmt.Errorf("%s: %w", s.PredicateType, err))
+			doc.setVerdict()
 		}
 	}
 }
@@ -345,11 +332,11 @@ func (d *releaseFolder) bundles() []File {
 		b, ok := found[name]
 		switch {
 		case !ok:
-			list = append(list, d.refuse(name, missingFile, "missing: the release has this bundle"))
-		case b.unfit != nil && !b.isNone():
+			list = append(list, d.refuse(name, MissingFile, "missing: the release has this bundle"))
+		case b.unfit != nil && !b.isNoBundle():
 			list = append(list, unreadable(d.v.opt.Display(b.name), b.unfit))
 		case b.unfit != nil || b.predicateType != want.PredicateType || !b.about(want.Subject) && (want.PredicateType != "" || len(b.subjects) > 0):
-			list = append(list, d.refuse(name, swappedFile, "it is not the bundle that its name says"))
+			list = append(list, d.refuse(name, SwappedFile, "it is not the bundle that its name says"))
 		default:
 			own[b.digest] = name
 		}
@@ -365,14 +352,14 @@ func (d *releaseFolder) bundles() []File {
 			continue // foreign tells of it
 		}
 		switch original, copied := own[b.digest]; {
-		case b.isNone():
-			list = append(list, d.refuse(name, foreignFile, "foreign: it is called a bundle, and is none: %s", b.why()))
+		case b.isNoBundle():
+			list = append(list, d.refuse(name, ForeignFile, "foreign: it is called a bundle, and is none: %s", b.reason()))
 		case b.unfit != nil:
-			list = append(list, d.refuse(name, foreignFile, "foreign: %s", b.why()))
+			list = append(list, d.refuse(name, ForeignFile, "foreign: %s", b.reason()))
 		case copied:
-			list = append(list, d.refuse(name, copiedFile, "a copy of %s", original))
+			list = append(list, d.refuse(name, CopiedFile, "a copy of %s", original))
 		case !about:
-			list = append(list, d.refuse(name, foreignFile, "foreign: it is about nothing in this release"))
+			list = append(list, d.refuse(name, ForeignFile, "foreign: it is about nothing in this release"))
 		}
 	}
 	return list
@@ -384,13 +371,13 @@ func (d *releaseFolder) subjects() map[[32]byte]bool {
 	known := map[[32]byte]bool{}
 	for name, digest := range d.contents.Files {
 		if !d.isPart(name) {
-			known[sum(digest)] = true
+			known[rawDigest(digest)] = true
 		}
 	}
 	for _, img := range d.record.Images {
-		known[sum(img.Digest)] = true
+		known[rawDigest(img.Digest)] = true
 		for _, m := range img.Manifests {
-			known[sum(m.Digest)] = true
+			known[rawDigest(m.Digest)] = true
 		}
 	}
 	return known
@@ -402,7 +389,7 @@ func (d *releaseFolder) foreign(ctx context.Context) []File {
 	folders := d.contents.Folders()
 	for _, dir := range d.folders {
 		if dir != "." && !slices.Contains(folders, dir) {
-			list = append(list, d.refuse(dir, foreignFile, "foreign: a folder that is not of the release"))
+			list = append(list, d.refuse(dir, ForeignFile, "foreign: a folder that is not of the release"))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.there)) {
@@ -426,16 +413,16 @@ func (d *releaseFolder) foreignFile(ctx context.Context, name string) File {
 	for _, other := range slices.Sorted(maps.Keys(d.contents.Files)) {
 		member := d.there[other]
 		if member != nil && os.SameFile(member, info) {
-			return d.refuse(name, hardLink, "a hard link of %s", other)
+			return d.refuse(name, HardLink, "a hard link of %s", other)
 		}
 		sameSize = sameSize || member != nil && member.Size() == info.Size()
 	}
 	if sameSize && !d.tooLarge(info.Size()) {
 		if about, err := digestFile(ctx, d.path(name), d.largest()); err == nil && len(d.names[about.Digest]) > 0 {
-			return d.refuse(name, copiedFile, "a copy of %s under a name that the release does not have", d.names[about.Digest][0])
+			return d.refuse(name, CopiedFile, "a copy of %s under a name that the release does not have", d.names[about.Digest][0])
 		}
 	}
-	return d.refuse(name, foreignFile, "foreign: the release does not have it")
+	return d.refuse(name, ForeignFile, "foreign: the release does not have it")
 }
 
 // ofRelease tells whether something is said of a file that twice says of its releases.
@@ -443,12 +430,12 @@ func (doc File) ofRelease() bool {
 	return slices.ContainsFunc(doc.Statements, slsa.IsOurs)
 }
 
-// noRecord refuses a folder with files of a release and without its record, which
+// missingRecord refuses a folder with files of a release and without its record, which
 // somebody took out lest it be seen what else is missing.
-func (v *Verifier) noRecord(dir string) File {
+func (v *Verifier) missingRecord(dir string) File {
 	doc := File{Name: v.opt.Display(dir), Bundles: []Bundle{}}
-	doc.problem("", missingFile, fault.WithRemedy(fmt.Errorf("%s is missing: there are files of a release, and nothing tells which", pipeline.RecordName),
+	doc.addProblem("", MissingFile, fault.WithRemedy(fmt.Errorf("%s is missing: there are files of a release, and nothing tells which", pipeline.RecordName),
 		"fetch "+pipeline.RecordName+" of the release and its bundle, too, or name the files instead of the folder"))
-	doc.settle()
+	doc.setVerdict()
 	return doc
 }

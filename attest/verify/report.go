@@ -16,98 +16,130 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 )
 
-// The documents of `twice verify --json`.
-type (
-	Report struct {
-		Schema  string `json:"schema"` // "twice.verify/v1"
-		Verdict string `json:"verdict"`
-		Files   []File `json:"files"`
-		// Warnings are what is signed and well, and what a reader may take for more than
-		// it is: a snapshot, a part of a release, uncommitted changes, a development key.
-		Warnings []string `json:"warnings,omitempty"`
-		// Notes are what was not checked.
-		Notes []string `json:"notes,omitempty"`
-	}
-	File struct {
-		Name   string          `json:"name"`
-		Digest artifact.Digest `json:"digest,omitempty"`
-		// Verdict is verified, refused, or undetermined if the file or a bundle
-		// could not be read.
-		Verdict string `json:"verdict"`
-		// Bundles are those that were verified.
-		Bundles []Bundle `json:"bundles"`
-		// Problems are what speaks against the file.
-		Problems []Problem `json:"problems"`
-		// Rebuilds are statements of rebuilds by those whom the policy lists. Which of
-		// them count is in Policy.
-		Rebuilds []Rebuild `json:"rebuilds,omitempty"`
-		// NotCounted are bundles that were found and passed over: they speak neither
-		// for nor against the file.
-		NotCounted []Problem `json:"notCounted,omitempty"`
-		// Policy is what came of the policy's expectations.
-		Policy policy.Findings `json:"policy,omitempty"`
-		// Notes are what a reader should know, and speaks neither for nor against it.
-		Notes []string `json:"notes,omitempty"`
+// Verdict is what is found of a file, or of all of them.
+type Verdict string
 
-		// Statements are those of Bundles, and RebuildStatements those of Rebuilds.
-		Statements        []intoto.Statement `json:"-"`
-		RebuildStatements []policy.Rebuilt   `json:"-"`
-	}
-	Bundle struct {
-		Name string `json:"name"`
-		// PredicateType and Predicate are what is said about the file. They are absent
-		// if it is merely signed.
-		PredicateType string           `json:"predicateType,omitempty"`
-		Predicate     json.RawMessage  `json:"predicate,omitempty"`
-		Signature     attest.Signature `json:"signature"`
-	}
-	Rebuild struct {
-		// By is the rebuilder's name in the policy.
-		By string `json:"by"`
-		Bundle
-		nth int // in the policy
-	}
-	Problem struct {
-		Bundle string `json:"bundle,omitempty"`
-		// Reason is one of attest.Reason, or: unsigned, failed double build, failed
-		// rebuild, statement, policy, unreadable; of a folder with a release one of
-		// missing, foreign, copy, hard link, link, swapped, changed, mode, record; and of what is
-		// not counted: nobody asked.
-		Reason string `json:"reason"`
-		Error  string `json:"error"`
-		Hint   string `json:"hint,omitempty"`
-	}
-)
-
+// The verdicts.
 const (
-	Verified     = "verified"
-	Refused      = "refused"
-	Undetermined = "undetermined"
+	Verified Verdict = "verified"
+	// Refused: something speaks against it.
+	Refused Verdict = "refused"
+	// Undetermined: the file or a bundle could not be read, and nothing speaks against it.
+	Undetermined Verdict = "undetermined"
 )
 
-// Reasons of a problem beside those of package attest.
+// Reason is the kind of a [Problem]: one of those below, or an [attest.Reason].
+type Reason string
+
+// The reasons of problems with any file.
 const (
-	unreadableBundle = "unreadable"
-	nobodyAsked      = "nobody asked"
+	Unsigned          Reason = "unsigned"
+	FailedDoubleBuild Reason = "failed double build"
+	FailedRebuild     Reason = "failed rebuild"
+	BadStatement      Reason = "statement"
+	PolicyNotMet      Reason = "policy"
+	// Unreadable: the file or a bundle could not be read. It does not speak against the file.
+	Unreadable Reason = "unreadable"
+	// NotAsked: the policy asks nothing that this bundle could say. It is not counted.
+	NotAsked Reason = "nobody asked"
 )
 
-// add adds a file, whose verdict counts unless there is a worse one.
-func (doc *Report) add(f File) {
-	doc.Files = append(doc.Files, f)
-	if f.Verdict == Refused || f.Verdict == Undetermined && doc.Verdict == Verified {
-		doc.Verdict = f.Verdict
+// The reasons of problems in a folder with a release.
+const (
+	MissingFile  Reason = "missing"
+	ForeignFile  Reason = "foreign"
+	CopiedFile   Reason = "copy"
+	HardLink     Reason = "hard link"
+	SymbolicLink Reason = "link"
+	SwappedFile  Reason = "swapped"
+	ChangedFile  Reason = "changed"
+	BadMode      Reason = "mode"
+	BadRecord    Reason = "record"
+)
+
+// Report is the document of `twice verify --json`.
+type Report struct {
+	Schema  string  `json:"schema"` // "twice.verify/v1"
+	Verdict Verdict `json:"verdict"`
+	Files   []File  `json:"files"`
+	// Warnings tell what is verified and is less than it may seem: a snapshot, a part of
+	// a release, uncommitted changes, a development key.
+	Warnings []string `json:"warnings,omitempty"`
+	// Notes tell what was not checked.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// File is the verdict on one file or image, and what it rests on.
+type File struct {
+	Name    string          `json:"name"`
+	Digest  artifact.Digest `json:"digest,omitempty"`
+	Verdict Verdict         `json:"verdict"`
+	// Bundles are those that were verified.
+	Bundles []Bundle `json:"bundles"`
+	// Problems are what speaks against the file, or could not be read.
+	Problems []Problem `json:"problems"`
+	// Rebuilds are statements of rebuilds by those whom the policy lists. Policy says
+	// which of them count.
+	Rebuilds []Rebuild `json:"rebuilds,omitempty"`
+	// NotCounted are bundles that were found and passed over. They speak neither for nor
+	// against the file.
+	NotCounted []Problem `json:"notCounted,omitempty"`
+	// Policy is what came of the policy's expectations.
+	Policy policy.Findings `json:"policy,omitempty"`
+	// Notes tell what a reader should know. They speak neither for nor against the file.
+	Notes []string `json:"notes,omitempty"`
+
+	// Statements are those of Bundles, and RebuildStatements those of Rebuilds.
+	Statements        []intoto.Statement `json:"-"`
+	RebuildStatements []policy.Rebuilt   `json:"-"`
+}
+
+// Bundle is a verified bundle.
+type Bundle struct {
+	Name string `json:"name"`
+	// PredicateType and Predicate are what is said about the file. They are absent if the
+	// file is merely signed.
+	PredicateType string           `json:"predicateType,omitempty"`
+	Predicate     json.RawMessage  `json:"predicate,omitempty"`
+	Signature     attest.Signature `json:"signature"`
+}
+
+// Rebuild is the verified statement of a rebuilder.
+type Rebuild struct {
+	// By is the rebuilder's name in the policy.
+	By string `json:"by"`
+	Bundle
+
+	position int // of the rebuilder in the policy
+}
+
+// Problem says what is wrong with a file or with a bundle.
+type Problem struct {
+	Bundle string `json:"bundle,omitempty"`
+	Reason Reason `json:"reason"`
+	Error  string `json:"error"`
+	Remedy string `json:"hint,omitempty"`
+}
+
+// add adds files. The worst verdict is that of the report.
+func (r *Report) add(files ...File) {
+	for _, f := range files {
+		r.Files = append(r.Files, f)
+		if f.Verdict == Refused || f.Verdict == Undetermined && r.Verdict == Verified {
+			r.Verdict = f.Verdict
+		}
 	}
 }
 
-// warn says, once for all files, what is less than a release that somebody vouches for.
-// development is the digest of this machine's development key, empty if there is none.
-func (doc *Report) warn(development artifact.Digest) {
+// addWarnings says once, for all files, what is less than a release that somebody vouches
+// for. development is the digest of this machine's development key, empty if there is none.
+func (r *Report) addWarnings(development artifact.Digest) {
 	say := func(format string, args ...any) {
-		if w := fmt.Sprintf(format, args...); !slices.Contains(doc.Warnings, w) {
-			doc.Warnings = append(doc.Warnings, w)
+		if w := fmt.Sprintf(format, args...); !slices.Contains(r.Warnings, w) {
+			r.Warnings = append(r.Warnings, w)
 		}
 	}
-	for _, f := range doc.Files {
+	for _, f := range r.Files {
 		for _, s := range f.Statements {
 			p, err := slsa.DecodeProvenance(s)
 			if err != nil || p.External == nil {
@@ -134,72 +166,79 @@ func (doc *Report) warn(development artifact.Digest) {
 	}
 }
 
-// noteStrange tells of what is called a bundle and is none, unless that was told with a
-// file.
-func (doc *Report) noteStrange(list []bundleFile, display func(string) string) {
+// noteNonBundles adds notes on files that are called bundles and are none, unless a file
+// of the report tells of them.
+func (r *Report) noteNonBundles(list []bundleFile, display func(string) string) {
 	told := map[string]bool{}
-	for _, f := range doc.Files {
+	for _, f := range r.Files {
 		told[f.Name] = true
 		for _, p := range f.Problems {
 			told[p.Bundle] = true
 		}
 	}
+
 	list = slices.DeleteFunc(list, func(b bundleFile) bool { return told[display(b.name)] })
+
+	// Anybody can put any number of them there.
 	const few = 20
 	for _, b := range list[:min(few, len(list))] {
-		doc.Notes = append(doc.Notes, fmt.Sprintf("%s, which is called a bundle and is none: %s", display(b.name), b.why()))
+		r.Notes = append(r.Notes, fmt.Sprintf("%s, which is called a bundle and is none: %s", display(b.name), b.reason()))
 	}
 	if n := len(list) - few; n > 0 {
-		doc.Notes = append(doc.Notes, fmt.Sprintf("%d more that are called bundles and are none", n))
+		r.Notes = append(r.Notes, fmt.Sprintf("%d more that are called bundles and are none", n))
 	}
 }
 
-func (doc *File) problem(bundle, reason string, err error) {
-	doc.Problems = append(doc.Problems, Problem{bundle, reason, err.Error(), fault.RemedyOf(err)})
+// addProblem adds a problem. bundle is empty if it is not one of a bundle.
+func (f *File) addProblem(bundle string, reason Reason, err error) {
+	f.Problems = append(f.Problems, Problem{bundle, reason, err.Error(), fault.RemedyOf(err)})
 }
 
-// unopened notes that a bundle, by the name that is shown, is not good.
-func (doc *File) unopened(name string, err error) {
-	reason := unreadableBundle
+// addUnopened adds the problem of a bundle that could not be opened. name is how the
+// bundle is shown.
+func (f *File) addUnopened(name string, err error) {
+	reason := Unreadable
 	if failed := (*attest.Error)(nil); errors.As(err, &failed) {
-		reason = string(failed.Reason)
+		reason = Reason(failed.Reason)
 	}
-	doc.problem(name, reason, err)
+	f.addProblem(name, reason, err)
 }
 
-// settle draws the verdict from the problems.
-func (doc *File) settle() {
+// setVerdict draws the verdict from the problems.
+func (f *File) setVerdict() {
 	speaksAgainst := func(p Problem) bool {
-		return p.Reason != string(attest.Undetermined) && p.Reason != unreadableBundle
+		return p.Reason != Reason(attest.Undetermined) && p.Reason != Unreadable
 	}
 	switch {
-	case len(doc.Problems) == 0:
-		doc.Verdict = Verified
-	case slices.ContainsFunc(doc.Problems, speaksAgainst):
-		doc.Verdict = Refused
+	case len(f.Problems) == 0:
+		f.Verdict = Verified
+	case slices.ContainsFunc(f.Problems, speaksAgainst):
+		f.Verdict = Refused
 	default:
-		doc.Verdict = Undetermined
+		f.Verdict = Undetermined
 	}
 }
 
-// noteName tells of a name that no statement gives the file.
-func (doc *File) noteName(is func(string) bool) {
+// noteName adds a note if no statement gives the file a name that is right.
+func (f *File) noteName(is func(string) bool) {
 	var names []string
-	for _, s := range doc.Statements {
+	for _, s := range f.Statements {
 		for _, sub := range s.Subjects {
-			if sub.Digest == doc.Digest && sub.Name != "" && !slices.Contains(names, sub.Name) {
+			if sub.Digest == f.Digest && sub.Name != "" && !slices.Contains(names, sub.Name) {
 				names = append(names, sub.Name)
 			}
 		}
 	}
 	if len(names) > 0 && !slices.ContainsFunc(names, is) {
-		doc.Notes = append(doc.Notes, fmt.Sprintf("it has another name: what is signed calls it %.500s", strings.Join(names[:min(3, len(names))], ", ")))
+		f.Notes = append(f.Notes, fmt.Sprintf("it has another name: what is signed calls it %.500s", strings.Join(names[:min(3, len(names))], ", ")))
 	}
 }
 
 // unreadable is the verdict on what could not be read.
 func unreadable(name string, err error) File {
-	return File{Name: name, Verdict: Undetermined, Bundles: []Bundle{}, Problems: []Problem{{Reason: "unreadable", Error: err.Error(), Hint: fault.RemedyOf(err)}}}
+	f := File{Name: name, Verdict: Undetermined, Bundles: []Bundle{}}
+	f.addProblem("", Unreadable, err)
+	return f
 }
 
 // count is a number of things.

@@ -1,3 +1,9 @@
+// Package verify judges whether somebody trusted signed what is said about files, about
+// images in registries and layouts, and about folders with a release. It opens bundles with
+// [attest.Open], holds a release against its signed record, and statements against a
+// policy. Whatever lies in a folder may be a stranger's: it is read within bounds.
+//
+// It prints nothing. Paths are resolved before they get here.
 package verify
 
 import (
@@ -47,260 +53,298 @@ type Options struct {
 	DevelopmentKey artifact.Digest
 }
 
-// Verifier verifies files.
-type Verifier struct {
-	opt   Options
-	given []bundleFile
-	index *bundleIndex
-	// predicates are those that were told, each once: most are said of many files.
-	predicates map[artifact.Digest]json.RawMessage
-	// dists are folders with a release, and layouts those with OCI images alone.
-	dists, layouts []string
-	// plain are arguments that are neither.
-	plain []plainFolder
-	// folders are all those below the plain arguments.
-	folders []string
-}
-
-// New returns a Verifier.
-func New(o Options) *Verifier {
-	return &Verifier{opt: o, index: newBundleIndex(), predicates: map[artifact.Digest]json.RawMessage{}}
-}
-
 // Subject is what to verify: the file or folder at Path or, if there is none, the image
 // in a registry that Name refers to. Messages say Name, which is what the user wrote.
 type Subject struct{ Name, Path string }
 
+// Verifier judges files, images and folders.
+type Verifier struct {
+	opt Options
+	// named are the bundles that the user named. If there are any, no others are looked for.
+	named []bundleFile
+	index *bundleIndex
+	// folders are those of the subjects in which bundles may be, beside the folders above
+	// a file.
+	folders []string
+	// predicates are those in the report. Most are about many files, and are kept once.
+	predicates map[artifact.Digest]json.RawMessage
+}
+
+// New returns a Verifier.
+func New(o Options) *Verifier {
+	if o.Display == nil {
+		o.Display = func(path string) string { return path }
+	}
+	return &Verifier{opt: o, index: newBundleIndex(), predicates: map[artifact.Digest]json.RawMessage{}}
+}
+
 // AddBundle adds a bundle in a file. Once there is one, no others are looked for.
 func (v *Verifier) AddBundle(name string) error {
-	b, err := v.index.given(name)
+	b, err := v.index.readNamed(name)
 	if err != nil {
 		return err
 	}
-	v.given = append(v.given, b)
+	v.named = append(v.named, b)
 	return nil
 }
 
-// plainFolder is a folder, and which of the files that were listed are in it.
+// Verify judges all subjects.
+func (v *Verifier) Verify(ctx context.Context, subjects []Subject) (Report, error) {
+	report := Report{Schema: "twice.verify/v1", Verdict: Verified, Files: []File{}}
+	found, err := list(subjects)
+	if err != nil {
+		return report, err
+	}
+	v.folders = found.folders
+
+	for _, name := range found.files {
+		if err := context.Cause(ctx); err != nil {
+			return report, err
+		}
+		report.add(v.file(ctx, name))
+	}
+	for _, ref := range found.images {
+		if err := context.Cause(ctx); err != nil {
+			return report, err
+		}
+		report.add(v.Image(ctx, ref))
+	}
+
+	// Nothing tells what else should be in a folder without a record.
+	for _, dir := range found.plain {
+		if slices.ContainsFunc(report.Files[dir.first:dir.last], File.ofRelease) {
+			report.add(v.missingRecord(dir.name))
+			continue
+		}
+		report.Notes = append(report.Notes, fmt.Sprintf("whether something is missing from %s, or was added: it has no %s", v.opt.Display(dir.name), pipeline.RecordName))
+	}
+
+	for _, dir := range found.releases {
+		files, err := v.release(ctx, dir)
+		if err != nil {
+			return report, err
+		}
+		report.add(files...)
+	}
+	for _, dir := range found.layouts {
+		files, err := v.layout(ctx, dir)
+		if err != nil {
+			return report, err
+		}
+		report.add(files...)
+	}
+	report.noteNonBundles(v.index.nonBundles(), v.opt.Display)
+	report.addWarnings(v.opt.DevelopmentKey)
+	return report, nil
+}
+
+// listing is what subjects consist of.
+type listing struct {
+	files  []string
+	images []string
+	// releases are folders with a release, and layouts those with OCI images alone. Each
+	// is judged as a whole.
+	releases, layouts []string
+	// plain are subjects that are other folders, and folders all folders in them.
+	plain   []plainFolder
+	folders []string
+}
+
+// plainFolder is a folder, and which of the files of a listing are in it.
 type plainFolder struct {
 	name        string
 	first, last int
 }
 
-// Verify judges all of args.
-func (v *Verifier) Verify(ctx context.Context, args []Subject) (Report, error) {
-	doc := Report{Schema: "twice.verify/v1", Verdict: Verified, Files: []File{}}
-	files, images, err := v.list(args)
-	if err != nil {
-		return doc, err
-	}
-	for i, name := range slices.Concat(files, images) {
-		if err := context.Cause(ctx); err != nil {
-			return doc, err
-		}
-		var f File
-		if i < len(files) {
-			f = v.file(ctx, name)
-		} else {
-			f = v.Image(ctx, name)
-		}
-		doc.add(f)
-	}
-	for _, dir := range v.plain {
-		if slices.ContainsFunc(doc.Files[dir.first:dir.last], File.ofRelease) {
-			doc.add(v.noRecord(dir.name))
-			continue
-		}
-		doc.Notes = append(doc.Notes, fmt.Sprintf("whether something is missing from %s, or was added: it has no %s", v.opt.Display(dir.name), pipeline.RecordName))
-	}
-	for _, dir := range v.dists {
-		list, err := v.dist(ctx, dir)
-		if err != nil {
-			return doc, err
-		}
-		for _, f := range list {
-			doc.add(f)
+// list finds out what subjects consist of.
+func list(subjects []Subject) (*listing, error) {
+	l := &listing{}
+	for _, s := range subjects {
+		info, err := os.Stat(s.Path)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			if _, rerr := reference.Parse(s.Name); rerr != nil {
+				return nil, fault.Usage(err)
+			}
+			l.images = append(l.images, s.Name)
+		case err != nil:
+			return nil, err
+		case !info.IsDir():
+			l.files = append(l.files, s.Path)
+		default:
+			if err := l.addFolder(s); err != nil {
+				return nil, err
+			}
 		}
 	}
-	for _, dir := range v.layouts {
-		list, err := v.layout(ctx, dir)
-		if err != nil {
-			return doc, err
-		}
-		for _, f := range list {
-			doc.add(f)
-		}
-	}
-	doc.noteStrange(v.index.strange(), v.opt.Display)
-	doc.warn(v.opt.DevelopmentKey)
-	return doc, nil
+	return l, nil
 }
 
-// list returns the files and images that args name. Of a folder these are all
-// regular files but bundles, and but releases and images, which are judged as a whole.
-func (v *Verifier) list(args []Subject) (files, images []string, err error) {
-	for _, arg := range args {
-		root := arg.Path
-		info, err := os.Stat(root)
-		if errors.Is(err, os.ErrNotExist) {
-			if _, rerr := reference.Parse(arg.Name); rerr == nil {
-				images = append(images, arg.Name)
-				continue
-			}
-		}
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, nil, fault.Usage(err)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		if !info.IsDir() {
-			files = append(files, root)
-			continue
-		}
-		if root, err = filepath.EvalSymlinks(root); err != nil { // the user may have named a link
-			return nil, nil, err
-		}
-		before, wholes := len(files), len(v.layouts)+len(v.dists)
-		err = filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
-			switch {
-			case err != nil:
-				return err
-			case e.IsDir():
-				// A folder with both marks is a release, whose record is signed.
-				for _, whole := range []struct {
-					mark string
-					list *[]string
-				}{{pipeline.RecordName, &v.dists}, {layoutMark, &v.layouts}} {
-					if _, err := os.Lstat(filepath.Join(name, whole.mark)); err == nil {
-						*whole.list = append(*whole.list, name)
-						return filepath.SkipDir
-					}
-				}
-				v.folders = append(v.folders, name)
-				return nil
-			case strings.HasSuffix(name, pipeline.BundleSuffix):
-				return nil
-			case len(files) == maxFiles:
-				return fmt.Errorf("%s: more than %d files", arg.Name, maxFiles)
-			}
-			files = append(files, name)
-			return nil
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-		if len(files) == before && len(v.layouts)+len(v.dists) == wholes {
-			return nil, nil, fault.Usage(fmt.Errorf("%s: there are no files in it to verify", arg.Name))
-		}
-		if len(files) > before {
-			v.plain = append(v.plain, plainFolder{root, before, len(files)})
-		}
+// addFolder adds the regular files of a folder that are not bundles, and the releases and
+// images in it.
+func (l *listing) addFolder(s Subject) error {
+	root, err := filepath.EvalSymlinks(s.Path) // the user may have named a link
+	if err != nil {
+		return err
 	}
-	return files, images, nil
+	files, wholes := len(l.files), len(l.layouts)+len(l.releases)
+	err = filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir():
+			return l.enter(name)
+		case strings.HasSuffix(name, pipeline.BundleSuffix):
+			return nil
+		case len(l.files) == maxFiles:
+			return fmt.Errorf("%s: more than %d files", s.Name, maxFiles)
+		}
+		l.files = append(l.files, name)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+
+	if len(l.files) == files && len(l.layouts)+len(l.releases) == wholes {
+		return fault.Usage(fmt.Errorf("%s: there are no files in it to verify", s.Name))
+	}
+	if len(l.files) > files {
+		l.plain = append(l.plain, plainFolder{root, files, len(l.files)})
+	}
+	return nil
+}
+
+// enter notes what kind of folder dir is. It returns [filepath.SkipDir] if dir is judged
+// as a whole.
+func (l *listing) enter(dir string) error {
+	has := func(name string) bool {
+		_, err := os.Lstat(filepath.Join(dir, name))
+		return err == nil
+	}
+	switch {
+	case has(pipeline.RecordName): // even with the mark of a layout: the record is signed
+		l.releases = append(l.releases, dir)
+		return filepath.SkipDir
+	case has(layoutMark):
+		l.layouts = append(l.layouts, dir)
+		return filepath.SkipDir
+	}
+	l.folders = append(l.folders, dir)
+	return nil
 }
 
 // file judges one file.
 func (v *Verifier) file(ctx context.Context, name string) File {
+	shown := v.opt.Display(name)
 	about, err := digestFile(ctx, name, maxFile)
 	if err != nil {
-		return unreadable(v.opt.Display(name), err)
+		return unreadable(shown, err)
 	}
 	candidates, err := v.candidates(name, about.Digest)
 	if err != nil {
-		return unreadable(v.opt.Display(name), err)
+		return unreadable(shown, err)
 	}
-	doc := v.judge(v.opt.Display(name), about, candidates, v.opt.Policy)
-	doc.noteName(func(n string) bool { return path.Base(n) == filepath.Base(name) })
-	return doc
+	f := v.judge(shown, about, candidates, v.opt.Policy)
+	f.noteName(func(n string) bool { return path.Base(n) == filepath.Base(name) })
+	return f
 }
 
-// judge opens the bundles that may be about something, each of which must be
-// good, and holds what they say against a policy, nil if there is none.
+// judge opens the bundles that may be about something, each of which must be good. Then it
+// holds what they say against a policy, nil if there is none.
 func (v *Verifier) judge(name string, about attest.Artifact, candidates []bundleFile, expected *policy.Policy) File {
-	doc := File{Name: name, Digest: about.Digest, Verdict: Refused, Bundles: []Bundle{}, Problems: []Problem{}}
+	f := File{Name: name, Digest: about.Digest, Verdict: Refused, Bundles: []Bundle{}, Problems: []Problem{}}
 	for _, c := range candidates {
 		b, err := c.load()
 		if err != nil {
-			doc.unopened(v.opt.Display(c.name), err)
+			f.addUnopened(v.opt.Display(c.name), err)
 			continue
 		}
 		switch {
 		case v.asksRebuilders(b):
-			v.judgeRebuild(&doc, about, b)
+			v.judgeRebuild(&f, about, b)
 		case v.opt.Publisher == nil:
-			doc.NotCounted = append(doc.NotCounted, Problem{v.opt.Display(b.name), nobodyAsked, "the policy asks for rebuilds alone, and this says something else", ""})
+			f.NotCounted = append(f.NotCounted, Problem{Bundle: v.opt.Display(b.name), Reason: NotAsked, Error: "the policy asks for rebuilds alone, and this says something else"})
 		default:
 			opened, err := attest.Open(b.data, *v.opt.Publisher, about)
 			if err != nil {
-				doc.unopened(v.opt.Display(b.name), err)
+				f.addUnopened(v.opt.Display(b.name), err)
 				continue
 			}
-			doc.published(v, b, opened)
+			v.addPublished(&f, b, opened)
 		}
 	}
-	if v.opt.Publisher != nil && len(doc.Bundles)+len(doc.Problems) == 0 {
+
+	if v.opt.Publisher != nil && len(f.Bundles)+len(f.Problems) == 0 {
 		what := "no bundle here is about"
 		if len(candidates) > 0 {
 			what = "nobody whom you trust has signed a bundle here that is about"
 		}
-		doc.problem("", "unsigned", fault.WithRemedy(fmt.Errorf("unsigned: %s %s", what, about.Digest),
+		f.addProblem("", Unsigned, fault.WithRemedy(fmt.Errorf("unsigned: %s %s", what, about.Digest),
 			"fetch the *.sigstore.json files that were published with it into the same folder, or name one with --bundle"))
 	}
-	// In the policy's order, whatever the bundles are called.
-	slices.SortStableFunc(doc.Rebuilds, func(x, y Rebuild) int { return x.nth - y.nth })
-	slices.SortStableFunc(doc.RebuildStatements, func(x, y policy.Rebuilt) int { return x.By - y.By })
-	if expected != nil && (len(doc.Bundles) > 0 || expected.Rebuilds != nil) {
-		doc.Policy = expected.Check(about.Digest, doc.Statements, doc.RebuildStatements...)
-		for _, f := range doc.Policy {
-			if f.Outcome == policy.Met {
-				continue
-			}
-			err := errors.New("policy: " + f.String())
-			if f.Expectation == policy.RebuildsExpectation && f.Outcome == policy.NotShown {
-				err = fault.WithRemedy(err, "fetch the rebuilders' *.rebuild.sigstore.json into the same folder, or name each with --bundle")
-			}
-			doc.problem("", "policy", err)
-		}
+
+	// The order is the policy's, whatever the bundles are called.
+	slices.SortStableFunc(f.Rebuilds, func(x, y Rebuild) int { return x.position - y.position })
+	slices.SortStableFunc(f.RebuildStatements, func(x, y policy.Rebuilt) int { return x.By - y.By })
+	if expected != nil && (len(f.Bundles) > 0 || expected.Rebuilds != nil) {
+		f.check(expected)
 	}
-	doc.settle()
-	return doc
+	f.setVerdict()
+	return f
 }
 
-// published notes what the publisher says.
-func (doc *File) published(v *Verifier, b LoadedBundle, opened *attest.Verified) {
-	said := v.bundleOf(b, opened)
+// check holds what is said of a file against a policy.
+func (f *File) check(expected *policy.Policy) {
+	f.Policy = expected.Check(f.Digest, f.Statements, f.RebuildStatements...)
+	for _, finding := range f.Policy {
+		if finding.Outcome == policy.Met {
+			continue
+		}
+		err := errors.New("policy: " + finding.String())
+		if finding.Expectation == policy.RebuildsExpectation && finding.Outcome == policy.NotShown {
+			err = fault.WithRemedy(err, "fetch the rebuilders' *.rebuild.sigstore.json into the same folder, or name each with --bundle")
+		}
+		f.addProblem("", PolicyNotMet, err)
+	}
+}
+
+// addPublished adds a bundle of the publisher to what is said of a file.
+func (v *Verifier) addPublished(f *File, b LoadedBundle, opened *attest.Verified) {
+	bundle := v.bundleOf(b, opened)
 	if s, ok := opened.Statement(); ok {
-		s.Predicate = said.Predicate
-		doc.Statements = append(doc.Statements, s)
+		s.Predicate = bundle.Predicate
+		f.Statements = append(f.Statements, s)
 		if reason, err := contradiction(s); err != nil {
-			doc.problem(said.Name, reason, err)
+			f.addProblem(bundle.Name, reason, err)
 		}
 	}
-	doc.Bundles = append(doc.Bundles, said)
+	f.Bundles = append(f.Bundles, bundle)
 }
 
+// bundleOf describes a verified bundle.
 func (v *Verifier) bundleOf(b LoadedBundle, opened *attest.Verified) Bundle {
-	said := Bundle{Name: v.opt.Display(b.name), Signature: opened.Signature()}
+	bundle := Bundle{Name: v.opt.Display(b.name), Signature: opened.Signature()}
 	if s, ok := opened.Statement(); ok {
 		digest := artifact.Of(s.Predicate)
 		if v.predicates[digest] == nil {
 			v.predicates[digest] = s.Predicate
 		}
-		said.PredicateType, said.Predicate = s.PredicateType, v.predicates[digest]
+		bundle.PredicateType, bundle.Predicate = s.PredicateType, v.predicates[digest]
 	}
-	return said
+	return bundle
 }
 
-// contradiction tells of a statement that cannot stand beside a good verdict.
-func contradiction(s intoto.Statement) (reason string, err error) {
+// contradiction returns an error if a statement cannot stand beside a good verdict.
+func contradiction(s intoto.Statement) (Reason, error) {
+	var err error
 	switch {
 	case rebuilt.Is(s.PredicateType, s.Predicate):
 		r, err := rebuilt.Decode(s)
 		if err == nil && !r.Pass() {
-			return "failed rebuild", fmt.Errorf("it was rebuilt, and differs from what its source compiles to: %.500s", r.Reason.Text)
+			return FailedRebuild, fmt.Errorf("it was rebuilt, and differs from what its source compiles to: %.500s", r.Reason.Text)
 		}
-		return "statement", err
+		return BadStatement, err
 	case s.PredicateType == slsa.ProvenanceType:
 		_, err = slsa.DecodeProvenance(s)
 	case s.PredicateType == slsa.TestResultType:
@@ -309,35 +353,36 @@ func contradiction(s intoto.Statement) (reason string, err error) {
 			return "", nil
 		}
 		if err == nil && t.Result != slsa.Passed {
-			return "failed double build", fmt.Errorf("the signed result of the double build is %s: %s", t.Result, strings.Join(t.FailedTests[:min(5, len(t.FailedTests))], ", "))
+			return FailedDoubleBuild, fmt.Errorf("the signed result of the double build is %s: %s", t.Result, strings.Join(t.FailedTests[:min(5, len(t.FailedTests))], ", "))
 		}
-		return "statement", err
+		return BadStatement, err
 	}
-	return "statement", err
+	return BadStatement, err
 }
 
-// candidates are the bundles that say they are about a file, or else the one
-// that is called like it.
+// candidates returns the bundles that say they are about a file, or else the one that is
+// called like it. They are looked for in the subjects and in the folders above the file.
 func (v *Verifier) candidates(name string, d artifact.Digest) ([]bundleFile, error) {
-	if v.given != nil {
-		return v.given, nil
+	if v.named != nil {
+		return v.named, nil
 	}
 	dirs := slices.Clone(v.folders)
 	for dir := filepath.Dir(name); len(dirs) < len(v.folders)+3; dir = filepath.Dir(dir) { // dist/bin/<target>
 		dirs = append(dirs, dir)
 	}
-	list, err := v.among(dirs, name, d)
+	list, err := v.bundlesAbout(dirs, name, d)
 	if err != nil {
 		return nil, err
 	}
-	// What cannot be read may be about the file.
+
+	// A bundle that cannot be read may be about the file.
 	for _, dir := range dirs {
 		found, err := v.index.in(dir)
 		if err != nil {
 			return nil, err
 		}
 		for _, b := range found {
-			if b.unfit != nil && !b.isNone() && !slices.ContainsFunc(list, func(c bundleFile) bool { return c.name == b.name }) {
+			if b.unfit != nil && !b.isNoBundle() && !slices.ContainsFunc(list, func(c bundleFile) bool { return c.name == b.name }) {
 				list = append(list, b)
 			}
 		}
@@ -345,8 +390,9 @@ func (v *Verifier) candidates(name string, d artifact.Digest) ([]bundleFile, err
 	return list, nil
 }
 
-// among looks for candidates in folders.
-func (v *Verifier) among(dirs []string, name string, d artifact.Digest) ([]bundleFile, error) {
+// bundlesAbout returns the bundles in folders that say they are about a file, or else the
+// one that is called like it.
+func (v *Verifier) bundlesAbout(dirs []string, name string, d artifact.Digest) ([]bundleFile, error) {
 	var claiming, own []bundleFile
 	for _, dir := range dirs {
 		found, err := v.index.in(dir)
@@ -361,6 +407,8 @@ func (v *Verifier) among(dirs []string, name string, d artifact.Digest) ([]bundl
 			}
 		}
 	}
+
+	// A key that goes with SHA-384 or SHA-512 signs a file without naming its SHA-256.
 	if len(claiming) == 0 {
 		claiming = own
 	}

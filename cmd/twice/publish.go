@@ -250,7 +250,7 @@ func (a *app) verifyDist(ctx context.Context, dist string, trust attest.Trust) e
 			continue
 		}
 		p := f.Problems[0]
-		err := fault.WithRemedy(fmt.Errorf("nothing was pushed: %s: %s", clean(f.Name), clean(p.Error)), p.Hint)
+		err := fault.WithRemedy(fmt.Errorf("nothing was pushed: %s: %s", clean(f.Name), clean(p.Error)), p.Remedy)
 		if f.Verdict == verify.Refused {
 			return fault.Refused(err)
 		}
@@ -276,7 +276,7 @@ func (a *app) checkBase(ctx context.Context, t matrix.BaseTrust, reference strin
 	if doc.Verdict == verify.Verified {
 		return nil
 	}
-	err = fault.WithRemedy(fmt.Errorf("its signature: %s", doc.Problems[0].Error), doc.Problems[0].Hint)
+	err = fault.WithRemedy(fmt.Errorf("its signature: %s", doc.Problems[0].Error), doc.Problems[0].Remedy)
 	if doc.Verdict == verify.Refused {
 		return fault.Refused(err)
 	}

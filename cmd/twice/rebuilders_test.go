@@ -302,7 +302,7 @@ func TestRebuilders(t *testing.T) {
 			if status != c.status || !strings.Contains(out, c.want) {
 				t.Errorf("exit status %d, want %d\n%s\nwant %q", status, c.status, out, c.want)
 			}
-			if verdict := map[int]string{0: verify.Verified, 1: verify.Refused}[c.status]; verdict != "" && doc.Verdict != verdict {
+			if verdict := map[int]verify.Verdict{0: verify.Verified, 1: verify.Refused}[c.status]; verdict != "" && doc.Verdict != verdict {
 				t.Errorf("--json: %s", doc.Verdict)
 			}
 			for _, f := range doc.Files {

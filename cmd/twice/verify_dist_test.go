@@ -198,7 +198,7 @@ func reasons(doc verify.Report, dir string) map[string]string {
 	for _, f := range doc.Files {
 		name := strings.TrimPrefix(strings.TrimPrefix(f.Name, dir), string(filepath.Separator))
 		for _, p := range f.Problems {
-			all[filepath.ToSlash(name)] = p.Reason
+			all[filepath.ToSlash(name)] = string(p.Reason)
 		}
 	}
 	return all

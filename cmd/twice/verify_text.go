@@ -51,8 +51,8 @@ func (a *app) printReport(doc verify.Report, expected *policy.Policy) {
 				where = p.Bundle + ": "
 			}
 			fmt.Fprintf(out, "              %s\n", clean(where+p.Error))
-			if p.Hint != "" {
-				fmt.Fprintf(out, "              hint: %s\n", clean(p.Hint))
+			if p.Remedy != "" {
+				fmt.Fprintf(out, "              hint: %s\n", clean(p.Remedy))
 			}
 		}
 		for _, n := range f.Notes {
