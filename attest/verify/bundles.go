@@ -20,13 +20,13 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 )
 
-// Limits of the bundles that one call looks at, all folders together.
+// Limits of the bundles that a Verifier reads, all folders together.
 const (
 	MaxBundles     = 10_000
 	MaxBundleBytes = 512 << 20
 )
 
-// LoadedBundle is a bundle as it was read.
+// LoadedBundle is a bundle whose bytes are in memory, and what it claims.
 type LoadedBundle struct {
 	name  string
 	data  []byte
@@ -34,17 +34,17 @@ type LoadedBundle struct {
 }
 
 // bundleFile is a bundle that was found, and what it claims. Its bytes are read again when
-// it is judged: of the bundles that lie about, which anybody may have put there, no more
-// than one is in memory at a time.
+// it is judged. Anybody may have put bundles there, so no more than one is in memory at a
+// time.
 type bundleFile struct {
 	name   string
 	digest artifact.Digest
 	// predicateType is what it claims to be, cut off where it is too long to be one.
 	predicateType string
 	subjects      [][32]byte
-	// unfit says why it cannot be read, or is no bundle: a name says nothing.
+	// unfit says why it cannot be read, or is no bundle.
 	unfit error
-	// data is there for what was named or fetched, and is not read again.
+	// data are the bytes of a bundle that was named or fetched, which is not read again.
 	data []byte
 }
 
@@ -61,7 +61,7 @@ func describeBundle(name string, data []byte) bundleFile {
 	return b
 }
 
-// isNoBundle reports whether it is known to be no bundle, so that nothing is said by it.
+// isNoBundle reports whether it is known to be no bundle.
 func (b bundleFile) isNoBundle() bool {
 	bad := (*attest.Error)(nil)
 	return errors.As(b.unfit, &bad) || errors.Is(b.unfit, artifact.ErrNotRegular) || errors.Is(b.unfit, fs.ErrNotExist)
@@ -69,14 +69,14 @@ func (b bundleFile) isNoBundle() bool {
 
 // rawDigest is a digest in its shortest form.
 func rawDigest(d artifact.Digest) (s [32]byte) {
-	hex.Decode(s[:], []byte(d.Hex())) // is one: ReadClaim has parsed it
+	hex.Decode(s[:], []byte(d.Hex())) // a digest is hexadecimal
 	return s
 }
 
-// about tells whether the bundle says that it is about d.
+// about reports whether the bundle says that it is about d.
 func (b bundleFile) about(d artifact.Digest) bool { return slices.Contains(b.subjects, rawDigest(d)) }
 
-// reason is what unfit says, without what it is about.
+// reason is what unfit says, without the name of the file.
 func (b bundleFile) reason() string {
 	if bad := (*attest.Error)(nil); errors.As(b.unfit, &bad) {
 		return bad.Unwrap().Error()
@@ -102,21 +102,21 @@ func (b bundleFile) load() (LoadedBundle, error) {
 	return LoadedBundle{b.name, data, attest.ReadClaim(data)}, nil
 }
 
-// bundleIndex finds the bundles in folders. It takes memory for what these claim and for
-// one of them, and no time for more than the limits above.
+// bundleIndex finds the bundles in folders, within the limits above. It takes memory for
+// what the bundles claim and for one bundle.
 type bundleIndex struct {
-	known map[string][]bundleFile // by folder
-	count int
-	bytes int64
-	buf   []byte // is used for one bundle after the other
+	byFolder map[string][]bundleFile
+	count    int
+	bytes    int64
+	buf      []byte // for one bundle after the other
 }
 
-func newBundleIndex() *bundleIndex { return &bundleIndex{known: map[string][]bundleFile{}} }
+func newBundleIndex() *bundleIndex { return &bundleIndex{byFolder: map[string][]bundleFile{}} }
 
-// in returns what is called a bundle in a folder, by name.
+// in returns what is called a bundle in a folder, sorted by name.
 func (x *bundleIndex) in(dir string) ([]bundleFile, error) {
 	dir = filepath.Clean(dir)
-	if found, ok := x.known[dir]; ok {
+	if found, ok := x.byFolder[dir]; ok {
 		return found, nil
 	}
 	f, err := os.Open(dir)
@@ -147,16 +147,17 @@ func (x *bundleIndex) in(dir string) ([]bundleFile, error) {
 			return nil, err
 		}
 	}
+
 	slices.SortFunc(found, func(a, b bundleFile) int { return cmp.Compare(a.name, b.name) })
-	x.known[dir] = found
+	x.byFolder[dir] = found
 	return found, nil
 }
 
-// nonBundles returns all that was found and is no bundle, by name.
+// nonBundles returns what was found and is no bundle, sorted by name.
 func (x *bundleIndex) nonBundles() []bundleFile {
 	var list []bundleFile
-	for _, dir := range slices.Sorted(maps.Keys(x.known)) {
-		for _, b := range x.known[dir] {
+	for _, dir := range slices.Sorted(maps.Keys(x.byFolder)) {
+		for _, b := range x.byFolder[dir] {
 			if b.isNoBundle() {
 				list = append(list, b)
 			}
@@ -165,8 +166,8 @@ func (x *bundleIndex) nonBundles() []bundleFile {
 	return list
 }
 
-// read reads a bundle, within what is left. What is wrong with it alone is in its unfit;
-// the error is that there are too many.
+// read reads a bundle within the limits. What is wrong with the bundle is in its unfit. An
+// error says that there are too many.
 func (x *bundleIndex) read(name string) (bundleFile, error) {
 	if x.count++; x.count > MaxBundles {
 		return bundleFile{}, tooManyBundles(fmt.Sprintf("%s: it and others are more than %d bundles", name, MaxBundles))
@@ -179,8 +180,8 @@ func (x *bundleIndex) read(name string) (bundleFile, error) {
 	}
 	defer f.Close()
 
-	// What is known to be too much is not read. It may grow meanwhile: one byte too many
-	// is read then, and tells.
+	// What is known to be too large is not read. A file that grows meanwhile is read up to
+	// one byte too many.
 	left := MaxBundleBytes - x.bytes
 	over := tooManyBundles(fmt.Sprintf("%s: it and the bundles before it have more than %d MiB", name, MaxBundleBytes>>20))
 	switch {
@@ -189,6 +190,7 @@ func (x *bundleIndex) read(name string) (bundleFile, error) {
 	case info.Size() > left:
 		return bundleFile{}, over
 	}
+
 	x.buf = slices.Grow(x.buf[:0], int(info.Size())+bytes.MinRead)
 	buf := bytes.NewBuffer(x.buf[:0])
 	n, err := buf.ReadFrom(io.LimitReader(f, min(attest.MaxSize, left)+1))
@@ -204,12 +206,13 @@ func (x *bundleIndex) read(name string) (bundleFile, error) {
 	return describeBundle(name, x.buf), nil
 }
 
+// tooManyBundles is the error of more bundles than the limits allow.
 func tooManyBundles(what string) error {
 	return fault.WithRemedy(errors.New(what), "name the bundles that matter with --bundle, or move the others away")
 }
 
-// readNamed reads a bundle that the user named. What is none is left to be judged, and what
-// is no file is a fault in what was asked for.
+// readNamed reads a bundle that the user named. A file that is no bundle is left to be
+// judged. A name that is no file's is an error of the user.
 func (x *bundleIndex) readNamed(name string) (bundleFile, error) {
 	b, err := x.read(name)
 	malformed := (*attest.Error)(nil)

@@ -9,8 +9,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
-// maxContent is the size up to which a file's content is kept for signatures
-// that need it.
+// maxContent is the size in bytes up to which a file's content is kept. Some signatures need
+// the content.
 const maxContent = 1 << 20
 
 // digestFile hashes a regular file of at most limit bytes, until the context ends.
@@ -21,7 +21,7 @@ func digestFile(ctx context.Context, name string, limit int64) (attest.Artifact,
 	}
 	defer f.Close()
 	tooLarge := fmt.Errorf("%s: more than %d GiB", name, limit>>30)
-	if info.Size() > limit { // a sparse file costs nobody but who reads it
+	if info.Size() > limit { // a sparse file takes hours to read
 		return attest.Artifact{}, tooLarge
 	}
 	var content limitedBuffer

@@ -35,14 +35,14 @@ func (v *Verifier) Image(ctx context.Context, ref string) File {
 			candidates = append(candidates, b)
 		}
 	}
-	doc := v.judge(m.Reference(), attest.Artifact{Digest: m.Digest}, candidates, v.opt.Policy)
-	doc.noteName(func(n string) bool { return isNamed(m.Repository, ref, n) })
-	return doc
+	f := v.judge(m.Reference(), attest.Artifact{Digest: m.Digest}, candidates, v.opt.Policy)
+	f.noteName(func(n string) bool { return isNamed(m.Repository, ref, n) })
+	return f
 }
 
-// isNamed tells whether what is signed, whose name is repository:tag or
-// repository:tag#platform, is of that repository, and of the tag that ref has, if it has
-// one: whoever moves a tag back moves it to something that is signed.
+// isNamed reports whether signed, which is repository:tag or repository:tag#platform, is a
+// name in that repository, with the tag of ref if ref has one. Whoever moves a tag back moves
+// it to something that is signed.
 func isNamed(repository, ref, signed string) bool {
 	signed, _, _ = strings.Cut(signed, "#")
 	i := strings.LastIndexByte(signed, ':')
@@ -58,14 +58,14 @@ func isNamed(repository, ref, signed string) bool {
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md).
 const layoutMark = "oci-layout"
 
-// layout judges the images of an image layout, each by the digest of its index.
-// What these name is then vouched for as far as every blob is what it is called.
+// layout judges the images of an image layout, each by the digest of its index. An index
+// vouches for the blobs that it names, as far as each blob has the digest in its name.
 func (v *Verifier) layout(ctx context.Context, dir string) ([]File, error) {
-	said, err := registry.ReadLayout(ctx, dir)
+	content, err := registry.ReadLayout(ctx, dir)
 	if err != nil {
 		return []File{unreadable(v.opt.Display(dir), err)}, nil
 	}
-	if len(said.Images) == 0 {
+	if len(content.Images) == 0 {
 		return []File{unreadable(v.opt.Display(dir), errors.New("index.json: names no image"))}, nil
 	}
 	var list []File
@@ -81,7 +81,7 @@ func (v *Verifier) layout(ctx context.Context, dir string) ([]File, error) {
 		}
 		where, file := path.Split(filepath.ToSlash(rel))
 		if where == "" && (file == layoutMark || file == "index.json") {
-			return nil // whatever they say, the digests below are what counts
+			return nil // the digests below count, whatever these files say
 		}
 		about, err := digestFile(ctx, name, registry.MaxBlob)
 		if err != nil {
@@ -99,7 +99,8 @@ func (v *Verifier) layout(ctx context.Context, dir string) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range said.Images {
+
+	for _, m := range content.Images {
 		name := v.opt.Display(dir) + ": " + m.Name
 		if !there[m.Digest] {
 			list = append(list, unreadable(name, fmt.Errorf("there is no blob %q", m.Digest)))
@@ -112,17 +113,17 @@ func (v *Verifier) layout(ctx context.Context, dir string) ([]File, error) {
 		list = append(list, v.judge(name, attest.Artifact{Digest: m.Digest}, candidates, v.opt.Policy))
 	}
 
-	// No signature speaks of what nothing leads to, nor of what is not there.
+	// No signature is about a blob that no index leads to, nor about one that is not there.
 	last := &list[len(list)-1]
-	last.noteBlobs("nothing in the layout leads to", slices.Sorted(maps.Keys(there)), func(d artifact.Digest) bool { _, ok := said.Blobs[d]; return !ok })
-	last.noteBlobs("the layout is without", slices.Sorted(maps.Keys(said.Blobs)), func(d artifact.Digest) bool { return !there[d] })
+	last.noteBlobs("nothing in the layout leads to", slices.Sorted(maps.Keys(there)), func(d artifact.Digest) bool { _, ok := content.Blobs[d]; return !ok })
+	last.noteBlobs("the layout is without", slices.Sorted(maps.Keys(content.Blobs)), func(d artifact.Digest) bool { return !there[d] })
 	return list, nil
 }
 
-// noteBlobs tells of those blobs that are so.
-func (doc *File) noteBlobs(what string, list []artifact.Digest, so func(artifact.Digest) bool) {
-	list = slices.DeleteFunc(list, func(d artifact.Digest) bool { return !so(d) })
+// noteBlobs adds a note on the blobs in list that match.
+func (f *File) noteBlobs(what string, list []artifact.Digest, matches func(artifact.Digest) bool) {
+	list = slices.DeleteFunc(list, func(d artifact.Digest) bool { return !matches(d) })
 	if len(list) > 0 {
-		doc.Notes = append(doc.Notes, fmt.Sprintf("%s %s, %s among them", what, count(len(list), "blob"), list[0]))
+		f.Notes = append(f.Notes, fmt.Sprintf("%s %s, %s among them", what, count(len(list), "blob"), list[0]))
 	}
 }

@@ -19,27 +19,30 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// ProvenanceReader reads what bundles beside files say of them.
+// ProvenanceReader reads the bundles with provenance that lie beside files. A rebuild takes
+// recipes and hints from them.
 type ProvenanceReader struct {
 	// display is how a path is shown.
 	display func(path string) string
 	// log takes a line on what is passed over, in which a stranger's text may be.
 	log func(line string)
-	// trust is whose signatures count, nil if nobody was named.
+	// trust is whose signatures count, nil if all bundles do, unverified.
 	trust *attest.Trust
-	known map[string][]LoadedBundle // by folder
-	// kept are the bytes of these.
-	kept int64
+	// byFolder are the bundles that were read, and bytes how many bytes they have.
+	byFolder map[string][]LoadedBundle
+	bytes    int64
 }
 
-// NewProvenanceReader returns a reader of bundles. trust is nil if nobody was named.
-func NewProvenanceReader(trust *attest.Trust, display func(string) string, passedOver func(string)) *ProvenanceReader {
-	return &ProvenanceReader{trust: trust, display: display, log: passedOver, known: map[string][]LoadedBundle{}}
+// NewProvenanceReader returns a reader of provenance that counts if somebody in trust signed
+// it. If trust is nil all of it counts, unverified. display is how a path is shown. log takes
+// a line on each bundle that is passed over, in which a stranger's text may be.
+func NewProvenanceReader(trust *attest.Trust, display func(string) string, log func(line string)) *ProvenanceReader {
+	return &ProvenanceReader{trust: trust, display: display, log: log, byFolder: map[string][]LoadedBundle{}}
 }
 
-// Near returns the provenance in the folder of what a user named on this machine, and
-// in the two above it; of a folder those in it.
-func (t *ProvenanceReader) Near(name string) []LoadedBundle {
+// Near returns the provenance in the folder of a file and in the two above it. If name is
+// that of a folder it returns the provenance in it, and nil if there is neither.
+func (r *ProvenanceReader) Near(name string) []LoadedBundle {
 	file, err := filepath.Abs(name)
 	if err != nil {
 		return nil
@@ -50,29 +53,29 @@ func (t *ProvenanceReader) Near(name string) []LoadedBundle {
 	}
 	dirs := []string{file}
 	if !info.IsDir() {
-		one := filepath.Dir(file)
-		two := filepath.Dir(one)
-		dirs = []string{one, two, filepath.Dir(two)} // dist/bin/<target>
+		dir := filepath.Dir(file)
+		above := filepath.Dir(dir)
+		dirs = []string{dir, above, filepath.Dir(above)} // dist/bin/<target>
 	}
 	var all []LoadedBundle
 	for _, dir := range dirs {
-		all = append(all, t.in(dir)...)
+		all = append(all, r.in(dir)...)
 	}
 	return all
 }
 
-// Bounds of the bundles that are read for hints: the bytes of one, how many of a folder,
-// and the bytes of all that a call keeps.
+// Bounds of the provenance that is read: the bytes of one bundle, the bundles of a folder,
+// and the bytes of all bundles that are kept.
 const (
-	maxProvenance = attest.MaxSize
-	maxBeside     = 200
-	maxKept       = 64 << 20
+	maxProvenance    = attest.MaxSize
+	maxInFolder      = 200
+	maxAllProvenance = 64 << 20
 )
 
-// in reads the bundles with provenance in a folder. They are no more than hints, so
-// what cannot be read is passed over, and told.
-func (t *ProvenanceReader) in(dir string) []LoadedBundle {
-	if list, ok := t.known[dir]; ok {
+// in reads the bundles with provenance in a folder. They are no more than hints: what cannot
+// be read is passed over, and logged.
+func (r *ProvenanceReader) in(dir string) []LoadedBundle {
+	if list, ok := r.byFolder[dir]; ok {
 		return list
 	}
 	var list []LoadedBundle
@@ -84,25 +87,25 @@ func (t *ProvenanceReader) in(dir string) []LoadedBundle {
 		if !strings.HasSuffix(e.Name(), pipeline.BundleSuffix) || !e.Type().IsRegular() {
 			continue
 		}
-		if len(list) == maxBeside {
-			t.log(fmt.Sprintf("passed over: more than %d bundles in %s", maxBeside, t.display(dir)))
+		if len(list) == maxInFolder {
+			r.log(fmt.Sprintf("passed over: more than %d bundles in %s", maxInFolder, r.display(dir)))
 			break
 		}
 		name := filepath.Join(dir, e.Name())
 		data, err := artifact.ReadNamed(name, maxProvenance)
 		if err != nil {
-			t.log("passed over: " + err.Error())
+			r.log("passed over: " + err.Error())
 			continue
 		}
 		if claim := attest.ReadClaim(data); strings.HasPrefix(claim.PredicateType, "https://slsa.dev/provenance/") {
-			if t.kept += int64(len(data)); t.kept > maxKept {
-				t.log(fmt.Sprintf("passed over: %s and what comes after it: more than %d MiB of provenance lie about", t.display(name), maxKept>>20))
+			if r.bytes += int64(len(data)); r.bytes > maxAllProvenance {
+				r.log(fmt.Sprintf("passed over: %s and what comes after it: more than %d MiB of provenance lie about", r.display(name), maxAllProvenance>>20))
 				break
 			}
 			list = append(list, LoadedBundle{name, data, claim})
 		}
 	}
-	t.known[dir] = list
+	r.byFolder[dir] = list
 	return list
 }
 
@@ -121,7 +124,7 @@ type Provenance struct {
 
 // About returns what bundles say of the executable with a digest, and of the archives and
 // images that it is in. It leaves out those that say nothing.
-func (t *ProvenanceReader) About(executable artifact.Digest, containers []artifact.Digest, bundles []LoadedBundle) []Provenance {
+func (r *ProvenanceReader) About(executable artifact.Digest, containers []artifact.Digest, bundles []LoadedBundle) []Provenance {
 	subjects := append([]artifact.Digest{executable}, containers...)
 	var list []Provenance
 	for _, b := range bundles {
@@ -131,10 +134,10 @@ func (t *ProvenanceReader) About(executable artifact.Digest, containers []artifa
 		}
 		p := Provenance{Bundle: filepath.Base(b.name), Digest: artifact.Of(b.data)}
 
-		// Who trusts somebody takes the word of nobody else.
-		if t.trust != nil {
-			if _, err := attest.Open(b.data, *t.trust, attest.Artifact{Digest: subjects[i]}); err != nil {
-				t.log(fmt.Sprintf("provenance %s is not used: %s", t.display(b.name), err))
+		// Whoever names a signer takes nobody else's word.
+		if r.trust != nil {
+			if _, err := attest.Open(b.data, *r.trust, attest.Artifact{Digest: subjects[i]}); err != nil {
+				r.log(fmt.Sprintf("provenance %s is not used: %s", r.display(b.name), err))
 				continue
 			}
 			p.Verified = true
@@ -151,8 +154,8 @@ func (t *ProvenanceReader) About(executable artifact.Digest, containers []artifa
 	return list
 }
 
-// statedRecipe returns the recipe that provenance by twice has of an executable, nil if
-// there is none. What it says is about the subject of its digest.
+// statedRecipe returns the recipe that provenance by twice has of an executable, nil if it
+// has none.
 func statedRecipe(claim attest.Claim, executable artifact.Digest) *recipe.Recipe {
 	st, err := intoto.Decode(claim.Payload)
 	if err != nil {
@@ -162,24 +165,26 @@ func statedRecipe(claim attest.Claim, executable artifact.Digest) *recipe.Recipe
 	if err != nil || p.Internal == nil {
 		return nil
 	}
+
+	// A subject has the name of the file that its recipe makes.
 	for _, s := range st.Subjects {
 		if s.Digest != executable {
 			continue
 		}
-		for _, r := range p.Internal.Recipes {
-			if path.Join("bin", r.Recipe.Target.Slug(), r.Recipe.Binary) == s.Name {
-				return &r.Recipe
+		for _, made := range p.Internal.Recipes {
+			if path.Join("bin", made.Recipe.Target.Slug(), made.Recipe.Binary) == s.Name {
+				return &made.Recipe
 			}
 		}
 	}
 	return nil
 }
 
-// SubjectsOf finds the files that a bundle is about, which lie in its folder or
-// below. ok is false if there is no file with that name.
-func (t *ProvenanceReader) SubjectsOf(ctx context.Context, name string) (files []string, ok bool, err error) {
+// SubjectsOf finds the files that a bundle is about, in its folder or below. ok is false if
+// there is no file with that name.
+func (r *ProvenanceReader) SubjectsOf(ctx context.Context, name string) (files []string, ok bool, err error) {
 	if _, err := os.Stat(name); err != nil {
-		return nil, false, nil // then it is what it is
+		return nil, false, nil
 	}
 	data, err := artifact.ReadNamed(name, maxProvenance)
 	if err != nil {
@@ -187,8 +192,9 @@ func (t *ProvenanceReader) SubjectsOf(ctx context.Context, name string) (files [
 	}
 	claim := attest.ReadClaim(data)
 	if len(claim.Subjects) == 0 {
-		return nil, true, fmt.Errorf("%s: no bundle, or one that is about nothing", t.display(name))
+		return nil, true, fmt.Errorf("%s: no bundle, or one that is about nothing", r.display(name))
 	}
+
 	n := 0
 	seen := map[artifact.Digest]bool{}
 	err = filepath.WalkDir(filepath.Dir(name), func(file string, e fs.DirEntry, err error) error {
@@ -206,17 +212,23 @@ func (t *ProvenanceReader) SubjectsOf(ctx context.Context, name string) (files [
 		return err
 	})
 	if err == nil && len(files) == 0 {
-		err = fmt.Errorf("%s: none of the %s that it is about is in its folder", t.display(name), count(len(claim.Subjects), "file"))
+		err = fmt.Errorf("%s: none of the %s that it is about is in its folder", r.display(name), count(len(claim.Subjects), "file"))
 	}
-	// What is no archive comes first, under its own name.
-	slices.SortStableFunc(files, func(a, b string) int { return cmp.Compare(archiveRank(a), archiveRank(b)) })
+
+	// Archives come last: a binary that is also in one goes by its own name.
+	slices.SortStableFunc(files, func(a, b string) int {
+		switch inA, inB := isArchive(a), isArchive(b); {
+		case inA == inB:
+			return 0
+		case inB:
+			return -1
+		}
+		return 1
+	})
 	return files, true, err
 }
 
-// archiveRank is 1 for the name of an archive.
-func archiveRank(name string) int {
-	if slices.ContainsFunc([]string{".tar.gz", ".tgz", ".zip", ".tar.zst", ".tar.xz"}, func(s string) bool { return strings.HasSuffix(name, s) }) {
-		return 1
-	}
-	return 0
+// isArchive reports whether a file has the name of an archive.
+func isArchive(name string) bool {
+	return slices.ContainsFunc([]string{".tar.gz", ".tgz", ".zip", ".tar.zst", ".tar.xz"}, func(s string) bool { return strings.HasSuffix(name, s) })
 }

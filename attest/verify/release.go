@@ -25,17 +25,17 @@ import (
 type releaseFolder struct {
 	v    *Verifier
 	root string
-	// there is everything below root but folders, by its path with slashes. Links are
-	// not followed.
-	there    map[string]fs.FileInfo
-	folders  []string // paths below root, and "."
+	// files are all files below root, by their paths with slashes. Links are not followed.
+	files   map[string]fs.FileInfo
+	folders []string // paths below root, and "."
+	record  *record.Record
+	// contents is what the folder should hold, by the record.
 	contents *pipeline.Contents
-	record   *record.Record
-	// names are those of a file's bytes, by the record.
+	// names are the paths that the record gives to bytes.
 	names map[artifact.Digest][]string
-	// matched is what came of holding a statement against the record, by its bytes:
-	// one is about all that is in the folder.
-	matched map[artifact.Digest]error
+	// matches says, by the bytes of a statement, why it does not match the record, nil if
+	// it does. A statement is about most files, and is held against the record once.
+	matches map[artifact.Digest]error
 }
 
 // release judges a folder with a release: the record has to be signed, everything that it
@@ -48,10 +48,12 @@ func (v *Verifier) release(ctx context.Context, root string) ([]File, error) {
 		return nil, fault.Usage(fmt.Errorf("%s: nothing says who has to have signed its %s", v.opt.Display(root), pipeline.RecordName),
 			"give --key or --certificate-identity, or name the files that were rebuilt")
 	}
-	d := &releaseFolder{v: v, root: root, there: map[string]fs.FileInfo{}, names: map[artifact.Digest][]string{}, matched: map[artifact.Digest]error{}}
-	if err := d.read(ctx); err != nil {
+	d := &releaseFolder{v: v, root: root, files: map[string]fs.FileInfo{}, names: map[artifact.Digest][]string{}, matches: map[artifact.Digest]error{}}
+	if err := d.list(ctx); err != nil {
 		return []File{unreadable(v.opt.Display(root), err)}, nil
 	}
+
+	// A record that nobody trusted has signed says nothing about the other files.
 	record := d.openRecord()
 	if record.Verdict != Verified {
 		record.Notes = append(record.Notes, "nothing else in this folder was looked at, since all of it is held against this file")
@@ -66,19 +68,19 @@ func (v *Verifier) release(ctx context.Context, root string) ([]File, error) {
 		if name == pipeline.RecordName {
 			continue
 		}
-		// Of images it suffices to tell what is wrong with a part.
-		if doc := d.member(ctx, name); doc.Verdict != Verified || !d.isPart(name) {
-			list = append(list, doc)
+		// A good part of an image is not listed: the image is.
+		if f := d.file(ctx, name); f.Verdict != Verified || !d.isImagePart(name) {
+			list = append(list, f)
 		}
 	}
 	list = append(list, d.images()...)
-	list = append(list, d.bundles()...)
-	list = append(list, d.modes()...)
+	list = append(list, d.badBundles()...)
+	list = append(list, d.badModes()...)
 	return append(list, d.foreign(ctx)...), nil
 }
 
-// read lists the folder.
-func (d *releaseFolder) read(ctx context.Context) error {
+// list lists the folder.
+func (d *releaseFolder) list(ctx context.Context) error {
 	return filepath.WalkDir(d.root, func(name string, e fs.DirEntry, err error) error {
 		if err = errors.Join(err, context.Cause(ctx)); err != nil {
 			return err
@@ -88,14 +90,14 @@ func (d *releaseFolder) read(ctx context.Context) error {
 			return err
 		}
 		rel = filepath.ToSlash(rel)
-		if len(d.there)+len(d.folders) > maxFiles {
+		if len(d.files)+len(d.folders) > maxFiles {
 			return fmt.Errorf("more than %d files", maxFiles)
 		}
 		if e.IsDir() {
 			d.folders = append(d.folders, rel)
 			return nil
 		}
-		d.there[rel], err = e.Info()
+		d.files[rel], err = e.Info()
 		return err
 	})
 }
@@ -105,17 +107,20 @@ func (d *releaseFolder) path(name string) string {
 	return filepath.Join(d.root, filepath.FromSlash(name))
 }
 
+// shown is how the path of a file is shown.
+func (d *releaseFolder) shown(name string) string { return d.v.opt.Display(d.path(name)) }
+
 // refuse is the verdict on something that is not as it should be.
 func (d *releaseFolder) refuse(name string, reason Reason, format string, args ...any) File {
-	doc := File{Name: d.v.opt.Display(d.path(name)), Bundles: []Bundle{}}
-	doc.addProblem("", reason, fmt.Errorf(format, args...))
-	doc.setVerdict()
-	return doc
+	f := File{Name: d.shown(name), Bundles: []Bundle{}}
+	f.addProblem("", reason, fmt.Errorf(format, args...))
+	f.setVerdict()
+	return f
 }
 
-// regular is the verdict on what is no regular file, and whether there is one.
+// regular reports whether a file is a regular one. If it is not, it returns the verdict.
 func (d *releaseFolder) regular(name string) (File, bool) {
-	info := d.there[name]
+	info := d.files[name]
 	switch {
 	case info == nil:
 		return d.refuse(name, ForeignFile, "a folder, where a release has a file"), false
@@ -127,7 +132,7 @@ func (d *releaseFolder) regular(name string) (File, bool) {
 	return d.refuse(name, ForeignFile, "neither a file nor a folder"), false
 }
 
-// judge opens all bundles of the folder that are about something.
+// judge judges a file or an image by all bundles of the folder that say they are about it.
 func (d *releaseFolder) judge(name string, about attest.Artifact, expected *policy.Policy) File {
 	var dirs []string
 	for _, dir := range d.folders {
@@ -135,17 +140,19 @@ func (d *releaseFolder) judge(name string, about attest.Artifact, expected *poli
 	}
 	candidates, err := d.v.bundlesAbout(dirs, d.path(name), about.Digest)
 	if err != nil {
-		return unreadable(d.v.opt.Display(d.path(name)), err)
+		return unreadable(d.shown(name), err)
 	}
+
 	// A key that goes with SHA-384 signs a file without naming its SHA-256.
-	if own, ok := d.silent(name); ok && !slices.ContainsFunc(candidates, func(b bundleFile) bool { return b.name == own.name }) {
+	if own, ok := d.bundleWithoutSubject(name); ok && !slices.ContainsFunc(candidates, func(b bundleFile) bool { return b.name == own.name }) {
 		candidates = append(candidates, own)
 	}
-	return d.v.judge(d.v.opt.Display(d.path(name)), about, candidates, expected)
+	return d.v.judge(d.shown(name), about, candidates, expected)
 }
 
-// silent returns the bundle that is called like a file and does not say what it is about.
-func (d *releaseFolder) silent(name string) (bundleFile, bool) {
+// bundleWithoutSubject returns the bundle that is called like a file and does not say what
+// it is about.
+func (d *releaseFolder) bundleWithoutSubject(name string) (bundleFile, bool) {
 	file := d.path(name) + pipeline.BundleSuffix
 	refs, err := d.v.index.in(filepath.Dir(file))
 	i := slices.IndexFunc(refs, func(b bundleFile) bool { return b.name == file && len(b.subjects) == 0 })
@@ -163,12 +170,14 @@ func (d *releaseFolder) openRecord() File {
 	}
 	data, err := artifact.ReadNamed(d.path(name), record.MaxSize)
 	if err != nil {
-		return unreadable(d.v.opt.Display(d.path(name)), err)
+		return unreadable(d.shown(name), err)
 	}
-	doc := d.judge(name, attest.Artifact{Digest: artifact.Of(data), Content: data}, nil)
-	if doc.Verdict != Verified {
-		return doc
+	f := d.judge(name, attest.Artifact{Digest: artifact.Of(data), Content: data}, nil)
+	if f.Verdict != Verified {
+		return f
 	}
+
+	// The signature is good. What it is on has to be the record of a release.
 	if d.record, err = record.Decode(data); err == nil && !d.record.Verdict.Pass() {
 		err = fmt.Errorf("the builds are %q: there is no release in this folder", d.record.Verdict)
 	}
@@ -176,48 +185,51 @@ func (d *releaseFolder) openRecord() File {
 		d.contents, err = pipeline.ContentsOf(d.record)
 	}
 	if err != nil {
-		doc.addProblem("", BadRecord, err)
-		doc.setVerdict()
-		return doc
+		f.addProblem("", BadRecord, err)
+		f.setVerdict()
+		return f
 	}
+
 	for _, name := range slices.Sorted(maps.Keys(d.contents.Files)) {
 		digest := d.contents.Files[name]
 		d.names[digest] = append(d.names[digest], name)
 	}
-	return doc
+	return f
 }
 
-// isPart tells whether a file is a part of the image layout.
-func (d *releaseFolder) isPart(name string) bool {
+// isImagePart reports whether a file is a part of the image layout.
+func (d *releaseFolder) isImagePart(name string) bool {
 	return strings.HasPrefix(name, pipeline.ImagesName+"/")
 }
 
-// smallFile is a size in bytes that is read whatever the record says: it does not state
-// that of each file.
+// smallFile is a size in bytes that is read whatever the record says: the record does not
+// state the size of each file.
 const smallFile = 16 << 20
 
-// tooLarge reports whether a file of that size in bytes is none of the release. A sparse
-// file costs whoever puts it here nothing, and whoever reads it hours.
+// tooLarge reports whether no file of the release has so many bytes. A sparse file costs
+// nothing to whoever puts it here, and hours to whoever reads it.
 func (d *releaseFolder) tooLarge(size int64) bool { return size > d.largest() }
 
 // largest is the size in bytes that a file of the release can have.
 func (d *releaseFolder) largest() int64 { return max(d.contents.Largest, smallFile) }
 
-// member judges a file that the record names.
-func (d *releaseFolder) member(ctx context.Context, name string) File {
+// file judges a file that the record names.
+func (d *releaseFolder) file(ctx context.Context, name string) File {
 	want := d.contents.Files[name]
-	if d.there[name] == nil {
+	if d.files[name] == nil {
 		return d.refuse(name, MissingFile, "missing: the release has it, with %s", want)
 	}
 	if bad, ok := d.regular(name); !ok {
 		return bad
 	}
-	if size := d.there[name].Size(); d.tooLarge(size) {
+
+	// Its bytes have to be those of the record.
+	if size := d.files[name].Size(); d.tooLarge(size) {
 		return d.refuse(name, ChangedFile, "changed: it has %d bytes, more than any file of the release", size)
 	}
 	about, err := digestFile(ctx, d.path(name), d.largest())
 	if err != nil {
-		return unreadable(d.v.opt.Display(d.path(name)), err)
+		return unreadable(d.shown(name), err)
 	}
 	if about.Digest != want {
 		if others := d.names[about.Digest]; len(others) > 0 {
@@ -225,40 +237,41 @@ func (d *releaseFolder) member(ctx context.Context, name string) File {
 		}
 		return d.refuse(name, ChangedFile, "changed: it is %s, and the release has %s", about.Digest, want)
 	}
-	if d.isPart(name) {
+	if d.isImagePart(name) { // images judges those that bundles are about
 		return File{Verdict: Verified}
 	}
-	doc := d.judge(name, about, d.expected(name))
-	d.sameRun(&doc)
-	d.noteFile(&doc, name)
-	return doc
+
+	f := d.judge(name, about, d.expected(name))
+	d.checkRun(&f)
+	d.noteFile(&f, name)
+	return f
 }
 
-// noteFile tells what is odd about a file that has the right bytes.
-func (d *releaseFolder) noteFile(doc *File, name string) {
-	if d.there[name].Mode()&0o111 != 0 && !d.contents.Executable[name] {
-		doc.Notes = append(doc.Notes, "its mode lets it be executed, and in the release it does not")
+// noteFile adds notes on what is odd about a file that has the right bytes.
+func (d *releaseFolder) noteFile(f *File, name string) {
+	if d.files[name].Mode()&0o111 != 0 && !d.contents.Executable[name] {
+		f.Notes = append(f.Notes, "its mode lets it be executed, and in the release it does not")
 	}
 	for _, other := range d.names[d.contents.Files[name]] {
-		if other != name && d.there[other] != nil && os.SameFile(d.there[other], d.there[name]) {
-			doc.Notes = append(doc.Notes, fmt.Sprintf("it is a hard link of %s: what changes one changes the other", other))
+		if other != name && d.files[other] != nil && os.SameFile(d.files[other], d.files[name]) {
+			f.Notes = append(f.Notes, fmt.Sprintf("it is a hard link of %s: what changes one changes the other", other))
 		}
 	}
 }
 
-// modes refuses files that give whoever runs them the rights of somebody else.
-func (d *releaseFolder) modes() []File {
+// badModes refuses files that give whoever runs them the rights of somebody else.
+func (d *releaseFolder) badModes() []File {
 	var list []File
-	for _, name := range slices.Sorted(maps.Keys(d.there)) {
-		if m := d.there[name].Mode(); m.IsRegular() && m&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0 {
+	for _, name := range slices.Sorted(maps.Keys(d.files)) {
+		if m := d.files[name].Mode(); m.IsRegular() && m&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0 {
 			list = append(list, d.refuse(name, BadMode, "its mode is %s: no file of a release is setuid, setgid or sticky", m))
 		}
 	}
 	return list
 }
 
-// expected is what the policy asks of an artifact. Only what comes out of a build can be
-// rebuilt.
+// expected returns what the policy asks of an artifact. It asks for rebuilds of binaries
+// and archives alone, since nobody can rebuild other files.
 func (d *releaseFolder) expected(name string) *policy.Policy {
 	if d.v.opt.Policy == nil || d.v.opt.Policy.Rebuilds == nil || slices.ContainsFunc(d.record.Artifacts, func(a artifact.Artifact) bool {
 		return a.Name == name && (a.Kind == artifact.Binary || a.Kind == artifact.Archive)
@@ -273,48 +286,51 @@ func (d *releaseFolder) expected(name string) *policy.Policy {
 	return &p
 }
 
-// sameRun holds what twice says of a release against the record: a statement of another
-// run of the same bytes may say more of its double build than this one can.
-func (d *releaseFolder) sameRun(doc *File) {
-	for _, s := range doc.Statements {
+// checkRun refuses a file with a statement by twice that does not match the record. A
+// statement of another run with the same bytes may say more of its double build than this
+// one can.
+func (d *releaseFolder) checkRun(f *File) {
+	for _, s := range f.Statements {
 		data, err := s.Encode()
 		if err == nil {
 			id := artifact.Of(data)
-			if _, known := d.matched[id]; !known {
-				d.matched[id] = slsa.Matches(s, d.record)
+			if _, done := d.matches[id]; !done {
+				d.matches[id] = slsa.Matches(s, d.record)
 			}
-			err = d.matched[id]
+			err = d.matches[id]
 		}
 		if err != nil {
-			doc.addProblem("", BadRecord, fmt.Errorf("%s: %w", s.PredicateType, err))
-			doc.setVerdict()
+			f.addProblem("", BadRecord, fmt.Errorf("%s: %w", s.PredicateType, err))
+			f.setVerdict()
 		}
 	}
 }
 
-// images judges the images by their digests in the record, with their manifests.
+// images judges the images by their digests in the record. A manifest is listed only if it
+// is not verified.
 func (d *releaseFolder) images() []File {
 	var list []File
 	for _, img := range d.record.Images {
 		name := img.Repository + ":" + img.Tags[0]
-		doc := d.judge(pipeline.ImagesName, attest.Artifact{Digest: img.Digest}, d.v.opt.Policy)
-		doc.Name += ": " + name
-		d.sameRun(&doc)
-		list = append(list, doc)
+		f := d.judge(pipeline.ImagesName, attest.Artifact{Digest: img.Digest}, d.v.opt.Policy)
+		f.Name += ": " + name
+		d.checkRun(&f)
+		list = append(list, f)
 		for _, m := range img.Manifests {
-			doc := d.judge(pipeline.ImagesName, attest.Artifact{Digest: m.Digest}, nil)
-			doc.Name += ": " + name + "#" + m.Platform
-			if doc.Verdict != Verified {
-				list = append(list, doc)
+			f := d.judge(pipeline.ImagesName, attest.Artifact{Digest: m.Digest}, nil)
+			f.Name += ": " + name + "#" + m.Platform
+			if f.Verdict != Verified {
+				list = append(list, f)
 			}
 		}
 	}
 	return list
 }
 
-// bundles holds the bundles against their names. Whether they are good was told with
-// what they are about.
-func (d *releaseFolder) bundles() []File {
+// badBundles refuses bundles that are missing, that are not what their names say, and that
+// the release does not have. Whether their signatures are good is told with the files that
+// they are about.
+func (d *releaseFolder) badBundles() []File {
 	found := map[string]bundleFile{}
 	for _, dir := range d.folders {
 		refs, err := d.v.index.in(d.path(dir))
@@ -325,6 +341,8 @@ func (d *releaseFolder) bundles() []File {
 			found[path.Join(dir, filepath.Base(b.name))] = b
 		}
 	}
+
+	// The record says which bundles there are, and what each is about.
 	var list []File
 	own := map[artifact.Digest]string{}
 	for _, name := range slices.Sorted(maps.Keys(d.contents.Bundles)) {
@@ -341,15 +359,17 @@ func (d *releaseFolder) bundles() []File {
 			own[b.digest] = name
 		}
 	}
-	known := d.subjects()
+
+	// Others are welcome if they are about something in the release.
+	subjects := d.subjects()
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		b := found[name]
 		if _, ok := d.contents.Bundles[name]; ok {
 			continue
 		}
-		about := slices.ContainsFunc(b.subjects, func(s [32]byte) bool { return known[s] })
-		if info := d.there[name]; info == nil || !info.Mode().IsRegular() {
-			continue // foreign tells of it
+		about := slices.ContainsFunc(b.subjects, func(s [32]byte) bool { return subjects[s] })
+		if info := d.files[name]; info == nil || !info.Mode().IsRegular() {
+			continue // foreign refuses it
 		}
 		switch original, copied := own[b.digest]; {
 		case b.isNoBundle():
@@ -365,25 +385,24 @@ func (d *releaseFolder) bundles() []File {
 	return list
 }
 
-// subjects are the digests of what bundles of the release can be about, and which are
-// judged with all that is said of them.
+// subjects returns the digests of what bundles of the release can be about.
 func (d *releaseFolder) subjects() map[[32]byte]bool {
-	known := map[[32]byte]bool{}
+	digests := map[[32]byte]bool{}
 	for name, digest := range d.contents.Files {
-		if !d.isPart(name) {
-			known[rawDigest(digest)] = true
+		if !d.isImagePart(name) {
+			digests[rawDigest(digest)] = true
 		}
 	}
 	for _, img := range d.record.Images {
-		known[rawDigest(img.Digest)] = true
+		digests[rawDigest(img.Digest)] = true
 		for _, m := range img.Manifests {
-			known[rawDigest(m.Digest)] = true
+			digests[rawDigest(m.Digest)] = true
 		}
 	}
-	return known
+	return digests
 }
 
-// foreign refuses what the record does not know.
+// foreign refuses the files and folders that the record does not know.
 func (d *releaseFolder) foreign(ctx context.Context) []File {
 	var list []File
 	folders := d.contents.Folders()
@@ -392,7 +411,7 @@ func (d *releaseFolder) foreign(ctx context.Context) []File {
 			list = append(list, d.refuse(dir, ForeignFile, "foreign: a folder that is not of the release"))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(d.there)) {
+	for _, name := range slices.Sorted(maps.Keys(d.files)) {
 		if _, ok := d.contents.Files[name]; ok {
 			continue
 		}
@@ -405,13 +424,16 @@ func (d *releaseFolder) foreign(ctx context.Context) []File {
 	return list
 }
 
-// foreignFile says what is known of a file that the record does not name.
+// foreignFile refuses a file that the record does not name. It says whether the file is a
+// copy or a link of another.
 func (d *releaseFolder) foreignFile(ctx context.Context, name string) File {
-	info := d.there[name]
-	// A stranger's file may have any size; a copy has that of what it copies.
+	info := d.files[name]
+
+	// A stranger's file may have any size, and takes long to read. A copy has the size of
+	// what it copies.
 	sameSize := slices.ContainsFunc(d.record.Artifacts, func(a artifact.Artifact) bool { return a.Size == info.Size() })
 	for _, other := range slices.Sorted(maps.Keys(d.contents.Files)) {
-		member := d.there[other]
+		member := d.files[other]
 		if member != nil && os.SameFile(member, info) {
 			return d.refuse(name, HardLink, "a hard link of %s", other)
 		}
@@ -425,17 +447,17 @@ func (d *releaseFolder) foreignFile(ctx context.Context, name string) File {
 	return d.refuse(name, ForeignFile, "foreign: the release does not have it")
 }
 
-// ofRelease tells whether something is said of a file that twice says of its releases.
-func (doc File) ofRelease() bool {
-	return slices.ContainsFunc(doc.Statements, slsa.IsOurs)
+// ofRelease reports whether a statement about a file is one that twice makes of a release.
+func (f File) ofRelease() bool {
+	return slices.ContainsFunc(f.Statements, slsa.IsOurs)
 }
 
-// missingRecord refuses a folder with files of a release and without its record, which
-// somebody took out lest it be seen what else is missing.
+// missingRecord refuses a folder with files of a release and without its record. Whoever
+// took the record out hides what else is missing.
 func (v *Verifier) missingRecord(dir string) File {
-	doc := File{Name: v.opt.Display(dir), Bundles: []Bundle{}}
-	doc.addProblem("", MissingFile, fault.WithRemedy(fmt.Errorf("%s is missing: there are files of a release, and nothing tells which", pipeline.RecordName),
+	f := File{Name: v.opt.Display(dir), Bundles: []Bundle{}}
+	f.addProblem("", MissingFile, fault.WithRemedy(fmt.Errorf("%s is missing: there are files of a release, and nothing tells which", pipeline.RecordName),
 		"fetch "+pipeline.RecordName+" of the release and its bundle, too, or name the files instead of the folder"))
-	doc.setVerdict()
-	return doc
+	f.setVerdict()
+	return f
 }
