@@ -26,7 +26,7 @@ type Claim struct {
 	Payload []byte
 }
 
-// About tells whether d is among the subjects.
+// About reports whether d is among the subjects.
 func (c Claim) About(d artifact.Digest) bool { return slices.Contains(c.Subjects, d) }
 
 // ReadClaim reads what a bundle says. Bytes that are no bundle claim nothing. Whatever

@@ -87,7 +87,7 @@ func Open(data []byte, t Trust, a Artifact) (*Verified, error) {
 	if a.Content != nil && artifact.Of(a.Content) != a.Digest {
 		return nil, refuse(Undetermined, "the artifact's content is not that of its digest %s", a.Digest)
 	}
-	o, err := read(data, t, a)
+	o, err := parse(data, t, a)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func Open(data []byte, t Trust, a Artifact) (*Verified, error) {
 	}
 	result, err := o.verify()
 	if err != nil {
-		return nil, o.why(err)
+		return nil, o.explain(err)
 	}
 	if err := o.checkLogs(result.VerifiedTimestamps); err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func Open(data []byte, t Trust, a Artifact) (*Verified, error) {
 // Check returns an error of type [*Error], with the reason [Malformed], if data is no
 // bundle that [Open] could read, whoever signed it and whatever it is about.
 func Check(data []byte) error {
-	_, err := read(data, Trust{}, Artifact{})
+	_, err := parse(data, Trust{}, Artifact{})
 	return err
 }
 
@@ -149,8 +149,8 @@ type entity struct{ *bundle.Bundle }
 
 func (entity) Version() (string, error) { return "strict", nil }
 
-// read parses a bundle.
-func read(data []byte, t Trust, a Artifact) (*opening, error) {
+// parse parses a bundle.
+func parse(data []byte, t Trust, a Artifact) (*opening, error) {
 	if len(data) > MaxSize {
 		return nil, refuse(Malformed, "more than %d bytes", MaxSize)
 	}
@@ -167,7 +167,7 @@ func read(data []byte, t Trust, a Artifact) (*opening, error) {
 	if proto.Size(pb.GetVerificationMaterial()) > maxBeside {
 		return nil, refuse(Malformed, "more than %d bytes of certificates, log entries and time stamps", maxBeside)
 	}
-	unknown, err := keepKnown(pb, t.root)
+	unknown, err := dropUnknown(pb, t.root)
 	if err != nil {
 		return nil, err
 	}
@@ -374,9 +374,9 @@ func (o *opening) about() verify.ArtifactPolicyOption {
 	return verify.WithArtifactDigest("sha256", sum)
 }
 
-// why finds the reason of a refusal by asking for each part alone, in the order
+// explain finds the reason of a refusal by asking for each part alone, in the order
 // in which the answers are most telling. The refusal stands whatever it finds.
-func (o *opening) why(refusal error) error {
+func (o *opening) explain(refusal error) error {
 	for _, ask := range []func() error{o.askSignature, o.askSubject, o.askCertificate, o.askWhichLog, o.askTime, o.askLog} {
 		if err := ask(); err != nil {
 			return err

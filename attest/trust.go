@@ -54,7 +54,7 @@ func newPublicKey(pub crypto.PublicKey) (*publicKey, error) {
 	return &publicKey{verifier: verifier, fingerprint: artifact.Of(der), hint: base64.StdEncoding.EncodeToString(sum[:])}, nil
 }
 
-// prehashes tells whether the key signs a digest. An Ed25519 key signs the
+// prehashes reports whether the key signs a digest. An Ed25519 key signs the
 // message itself.
 func (k *publicKey) prehashes() bool {
 	_, plain := k.verifier.(*signature.ED25519Verifier)
@@ -141,7 +141,7 @@ func whole(exact, expr string) (*regexp.Regexp, error) {
 	return regexp.Compile(`\A(?:` + expr + `)\z`)
 }
 
-// Names tells whether s, which is a verified signature, is one of the key or the
+// Names reports whether s, which is a verified signature, is one of the key or the
 // identity that t trusts, whatever else t asks for: a log that must know it, or
 // certain certificate authorities.
 func (t Trust) Names(s Signature) bool {
@@ -170,7 +170,7 @@ func ParseRoot(data []byte) (*Root, error) {
 	return &Root{material}, nil
 }
 
-// complete tells whether an identity can be judged by r.
+// complete reports whether an identity can be judged by r.
 func (r *Root) complete() error {
 	missing := func(what string) error { return refuse(Undetermined, "the trusted root has no %s", what) }
 	switch m := r.material; {

@@ -113,7 +113,7 @@ func Ambient(env map[string]string, client *http.Client) (Token, error) {
 	switch {
 	case env[tokenVariable] != "":
 		token := strings.TrimSpace(env[tokenVariable])
-		if err := check(token); err != nil {
+		if err := checkToken(token); err != nil {
 			return nil, fmt.Errorf("%s: %w", tokenVariable, err)
 		}
 		return func(context.Context) (string, error) { return token, nil }, nil
@@ -136,8 +136,8 @@ func Ambient(env map[string]string, client *http.Client) (Token, error) {
 // jwt is the form of a token (https://www.rfc-editor.org/rfc/rfc7515#section-7.1).
 var jwt = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$`)
 
-// check tells what could not be a token, so that an error need not show it.
-func check(token string) error {
+// checkToken tells what could not be a token, so that an error need not show it.
+func checkToken(token string) error {
 	if len(token) > maxToken || !jwt.MatchString(token) {
 		return errors.New("not a token (want a JWT)")
 	}
@@ -169,7 +169,7 @@ func github(ctx context.Context, client *http.Client, address, secret string) (s
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
 		return "", fmt.Errorf("%s: %w", u.Host, err)
 	}
-	if err := check(answer.Value); err != nil {
+	if err := checkToken(answer.Value); err != nil {
 		return "", fmt.Errorf("%s: %w", u.Host, err)
 	}
 	return answer.Value, nil

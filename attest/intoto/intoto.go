@@ -76,7 +76,7 @@ type Statement struct {
 	Predicate json.RawMessage
 }
 
-// Has tells whether d is the digest of one of the subjects. The empty digest
+// Has reports whether d is the digest of one of the subjects. The empty digest
 // is of none.
 func (s Statement) Has(d artifact.Digest) bool {
 	for _, sub := range s.Subjects {
@@ -103,7 +103,7 @@ type subject struct {
 // Encode returns the one form that the package comment describes. A Statement
 // that Decode would refuse is an error.
 func (s Statement) Encode() ([]byte, error) {
-	if err := s.check(); err != nil {
+	if err := s.checkStatement(); err != nil {
 		return nil, fmt.Errorf("statement: %w", err)
 	}
 	doc := statement{Type: Type, PredicateType: s.PredicateType, Predicate: s.Predicate}
@@ -160,7 +160,7 @@ func decode(data []byte) (Statement, error) {
 		return Statement{}, fmt.Errorf("predicate: %w", err)
 	}
 	s.Predicate = compact.Bytes()
-	return s, s.check()
+	return s, s.checkStatement()
 }
 
 func decodeSubject(raw json.RawMessage) (Subject, error) {
@@ -175,9 +175,9 @@ func decodeSubject(raw json.RawMessage) (Subject, error) {
 	return Subject{Name: d.Name, Digest: artifact.Digest("sha256:" + hex)}, nil
 }
 
-// check holds s to what the package comment promises of every Statement, but for
+// checkStatement holds s to what the package comment promises of every Statement, but for
 // the inside of the predicate.
-func (s Statement) check() error {
+func (s Statement) checkStatement() error {
 	if len(s.Subjects) == 0 {
 		return errors.New("subject: there is none")
 	}
@@ -206,7 +206,7 @@ func (s Statement) check() error {
 	return nil
 }
 
-// CheckURI tells whether s is a URI with a scheme, as in-toto's TypeURI and
+// CheckURI reports whether s is a URI with a scheme, as in-toto's TypeURI and
 // ResourceURI are
 // (https://github.com/in-toto/attestation/blob/main/spec/v1/field_types.md).
 func CheckURI(s string) error {

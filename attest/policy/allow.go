@@ -64,7 +64,7 @@ func words(value string) []string {
 
 func commas(value string) []string { return strings.Split(value, ",") }
 
-// matches tells whether a value is one that a pattern stands for: the same, where *
+// matches reports whether a value is one that a pattern stands for: the same, where *
 // stands for any text. For -X, a pattern without "=" is a variable with any value.
 func matches(name, pattern, value string) bool {
 	if name == recipe.StampSetting && !strings.Contains(pattern, "=") {

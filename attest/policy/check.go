@@ -131,7 +131,7 @@ func (p *Policy) Check(subject artifact.Digest, statements []intoto.Statement, r
 		all = append(all, f)
 	}
 	if p.Rebuilds != nil {
-		all = append(all, p.Rebuilds.check(subject, rebuilds))
+		all = append(all, p.Rebuilds.checkRebuilds(subject, rebuilds))
 	}
 	return all
 }

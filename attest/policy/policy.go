@@ -184,7 +184,7 @@ func Parse(name string, data []byte) (*Policy, error) {
 
 func (p *Policy) empty() bool { return p.Rebuilds == nil && len(p.expectations()) == 0 }
 
-// OnlyRebuilds tells whether nothing is expected but of people who rebuilt the
+// OnlyRebuilds reports whether nothing is expected but of people who rebuilt the
 // file, so that it does not matter who published it.
 func (p *Policy) OnlyRebuilds() bool { return p.Rebuilds != nil && len(p.expectations()) == 0 }
 
@@ -260,7 +260,7 @@ func (p *Policy) keys() map[string]func(any) error {
 	})
 }
 
-// isRelease tells whether v is the name of a release of Go. Package version takes
+// isRelease reports whether v is the name of a release of Go. Package version takes
 // go1.26.5-mine for one, too, and for the same.
 func isRelease(v string) bool { return version.IsValid(v) && !strings.Contains(v, "-") }
 

@@ -32,8 +32,8 @@ const RebuildsExpectation = "rebuilds"
 // settings. A bootstrap has no recipe.
 const distribution = "golang.org/toolchain"
 
-// check counts who has rebuilt what subject names.
-func (b *Rebuilds) check(subject artifact.Digest, list []Rebuilt) Finding {
+// checkRebuilds counts who has rebuilt what subject names.
+func (b *Rebuilds) checkRebuilds(subject artifact.Digest, list []Rebuilt) Finding {
 	f := Finding{Expectation: RebuildsExpectation, Outcome: NotShown}
 	var not []string // why some do not count
 	heard := make([]bool, len(b.By))

@@ -101,7 +101,7 @@ type Evidence struct {
 	// Claimed lists what somebody chose or said and nothing vouches for: every setting
 	// that the source does not force, those of -X at the end.
 	Claimed []Claim `json:"claimed"`
-	// Content tells whether the file is as it was linked, after its build ID.
+	// Content reports whether the file is as it was linked, after its build ID.
 	Content inspect.Content `json:"content"`
 	// GoVersion is the toolchain, after what the file says.
 	GoVersion string `json:"goVersion"`
@@ -197,7 +197,7 @@ func NewRecipe(r recipe.Recipe) (*Recipe, error) {
 	return &Recipe{Digest: sha256Set(d), Recipe: r}, nil
 }
 
-// Pass tells whether the file is what the source gives.
+// Pass reports whether the file is what the source gives.
 func (r *Result) Pass() bool { return r.Verdict.Pass() }
 
 // ErrUndetermined says that there is nothing to say: a result that is neither a
@@ -356,7 +356,7 @@ func (r *Result) resource() string {
 	return purl.Generic(r.Name, string(r.Digest))
 }
 
-// Is tells whether a predicate is about a rebuild, from what names it: nothing is
+// Is reports whether a predicate is about a rebuild, from what names it: nothing is
 // verified, and [Decode] may refuse it all the same. It serves to decide whose
 // signature has to be on it.
 func Is(predicateType string, predicate []byte) bool {
@@ -444,7 +444,7 @@ func decode(s intoto.Statement) (*Result, error) {
 	if r.Time, err = time.Parse(timeFormat, at); err != nil {
 		return nil, fmt.Errorf("timeVerified %.50q: not a time in UTC", at)
 	}
-	return r, r.check()
+	return r, r.checkResult()
 }
 
 func (r *Result) fromSummary(predicate []byte) (at string, err error) {
@@ -519,8 +519,8 @@ func same(got, want intoto.Descriptor) error {
 // normalizations are those that a file may be equivalent after.
 var normalizations = []inspect.Normalization{inspect.WithoutSignature, inspect.WithoutBuildID, inspect.MembersAlone}
 
-// check holds the parts of r against each other.
-func (r *Result) check() error {
+// checkResult holds the parts of r against each other.
+func (r *Result) checkResult() error {
 	if len(r.Version) != 2 || r.Version["twice"] == "" || r.Version["go"] == "" {
 		return fmt.Errorf("verifier: version %v: want those of twice and go", r.Version)
 	}
@@ -591,7 +591,7 @@ func (r *Result) checkClaims() error {
 	return nil
 }
 
-// checkVerdict tells whether the verdict is one that the evidence can give.
+// checkVerdict returns an error unless the verdict is one that the evidence can give.
 func (r *Result) checkVerdict() error {
 	equal := r.Rebuilt != nil && r.Rebuilt.Digest["sha256"] == r.Digest.Hex()
 	switch {

@@ -452,13 +452,13 @@ func decodeProvenance(s intoto.Statement) (*Provenance, error) {
 	if err := intoto.Exact(p.BuildDefinition.InternalParameters, p.Internal); err != nil {
 		return nil, fmt.Errorf("internalParameters: %w", err)
 	}
-	return p, p.check(s)
+	return p, p.checkProvenance(s)
 }
 
 // check holds the parts of a provenance of ours against each other.
-func (p *Provenance) check(s intoto.Statement) error {
+func (p *Provenance) checkProvenance(s intoto.Statement) error {
 	ext, in := p.External, p.Internal
-	if err := ext.check(in); err != nil {
+	if err := ext.checkParameters(in); err != nil {
 		return fmt.Errorf("externalParameters: %w", err)
 	}
 	if in.Project == "" || in.ReleaseVersion == "" {
@@ -490,10 +490,10 @@ func (p *Provenance) check(s intoto.Statement) error {
 	if err := same(deps, want); err != nil {
 		return fmt.Errorf("resolvedDependencies%w", err)
 	}
-	return p.RunDetails.check(p, s)
+	return p.RunDetails.checkRun(p, s)
 }
 
-func (ext *ExternalParameters) check(in *InternalParameters) error {
+func (ext *ExternalParameters) checkParameters(in *InternalParameters) error {
 	if len(in.Recipes) == 0 {
 		return errors.New("internalParameters: recipes: there is none")
 	}
@@ -524,12 +524,12 @@ func (ext *ExternalParameters) check(in *InternalParameters) error {
 	return nil
 }
 
-// isObject tells whether s is the full name of a git object.
+// isObject reports whether s is the full name of a git object.
 func isObject(s string) bool {
 	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-func (d *RunDetails) check(p *Provenance, s intoto.Statement) error {
+func (d *RunDetails) checkRun(p *Provenance, s intoto.Statement) error {
 	if v := d.Builder.Version; len(v) != 2 || v["twice"] == "" || v["go"] == "" {
 		return fmt.Errorf("builder: version %v: want those of twice and go", v)
 	}
@@ -571,7 +571,7 @@ func (d *RunDetails) check(p *Provenance, s intoto.Statement) error {
 	if err := intoto.FromAnnotations(rest[0].Annotations, p.Circumstances); err != nil {
 		return fmt.Errorf("byproducts: %s: %w", recordName, err)
 	}
-	if err := p.Circumstances.check(); err != nil {
+	if err := p.Circumstances.checkCircumstances(); err != nil {
 		return fmt.Errorf("byproducts: %s: %w", recordName, err)
 	}
 	var counted []matrix.Target

@@ -77,7 +77,7 @@ type Circumstances struct {
 	Variations   []Variation      `json:"variations"`
 }
 
-// Varied tells whether the thing with that name was varied.
+// Varied reports whether the thing with that name was varied.
 func (c Circumstances) Varied(name string) bool {
 	return slices.ContainsFunc(c.Variations, func(v Variation) bool { return v.Name == name && v.Varied })
 }
@@ -120,7 +120,7 @@ func (c Circumstances) compiled(targets []string) error {
 	return nil
 }
 
-func (c Circumstances) check() error {
+func (c Circumstances) checkCircumstances() error {
 	if c.Compilations == nil || c.Variations == nil || c.Confinement.Missing == nil {
 		return errors.New("null, where a list belongs")
 	}
@@ -217,7 +217,7 @@ func passDescriptor(name string, d artifact.Digest, v compare.Verdict) intoto.De
 	}
 }
 
-// IsOurs tells whether s is what twice says of a release: provenance of our build type,
+// IsOurs reports whether s is what twice says of a release: provenance of our build type,
 // or the result of a double build.
 func IsOurs(s intoto.Statement) bool {
 	switch s.PredicateType {

@@ -160,7 +160,7 @@ func DecodeTestResult(s intoto.Statement) (*TestResult, error) {
 	if err := intoto.Exact(predicate, t); err != nil {
 		return nil, fmt.Errorf("test result: %w", err)
 	}
-	if err := t.check(); err != nil {
+	if err := t.checkTests(); err != nil {
 		return nil, fmt.Errorf("test result: %w", err)
 	}
 	return t, nil
@@ -180,7 +180,7 @@ func isDoubleBuild(predicate []byte) bool {
 	})
 }
 
-func (t *TestResult) check() error {
+func (t *TestResult) checkTests() error {
 	want := intoto.Descriptor{Name: "double build", URI: doubleBuild, Annotations: t.Configuration[0].Annotations}
 	if err := same(t.Configuration[:1], []intoto.Descriptor{want}); err != nil {
 		return fmt.Errorf("configuration%w", err)
@@ -188,7 +188,7 @@ func (t *TestResult) check() error {
 	if err := intoto.FromAnnotations(t.Configuration[0].Annotations, &t.Notes); err != nil {
 		return fmt.Errorf("configuration[0]: %w", err)
 	}
-	if err := t.Notes.check(); err != nil {
+	if err := t.Notes.checkCircumstances(); err != nil {
 		return fmt.Errorf("configuration[0]: %w", err)
 	}
 	if t.URL != "" {

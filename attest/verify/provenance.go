@@ -144,7 +144,7 @@ func (r *ProvenanceReader) About(executable artifact.Digest, containers []artifa
 		}
 
 		p.Recipe = statedRecipe(b.claim, executable)
-		if source, ok := slsa.Hearsay(b.claim.Payload); ok {
+		if source, ok := slsa.ClaimedSource(b.claim.Payload); ok {
 			p.Source = &source
 		}
 		if p.Recipe != nil || p.Source != nil {

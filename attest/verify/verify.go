@@ -288,14 +288,14 @@ func (v *Verifier) judge(name string, about attest.Artifact, candidates []bundle
 	slices.SortStableFunc(f.Rebuilds, func(x, y Rebuild) int { return x.position - y.position })
 	slices.SortStableFunc(f.RebuildStatements, func(x, y policy.Rebuilt) int { return x.By - y.By })
 	if expected != nil && (len(f.Bundles) > 0 || expected.Rebuilds != nil) {
-		f.check(expected)
+		f.checkPolicy(expected)
 	}
 	f.setVerdict()
 	return f
 }
 
-// check holds what is said of a file against a policy.
-func (f *File) check(expected *policy.Policy) {
+// checkPolicy holds what is said of a file against a policy.
+func (f *File) checkPolicy(expected *policy.Policy) {
 	f.Policy = expected.Check(f.Digest, f.Statements, f.RebuildStatements...)
 	for _, finding := range f.Policy {
 		if finding.Outcome == policy.Met {

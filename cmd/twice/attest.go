@@ -51,8 +51,8 @@ func (f *attestFlags) add(c *cobra.Command) {
 	})
 }
 
-// check refuses flags that would do nothing.
-func (f *attestFlags) check(c *cobra.Command) error {
+// checkFlags refuses flags that would do nothing.
+func (f *attestFlags) checkFlags(c *cobra.Command) error {
 	if f.attest {
 		return nil
 	}

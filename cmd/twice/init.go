@@ -85,7 +85,7 @@ func (a *app) initCmd() *cobra.Command {
 	}
 }
 
-// exact tells whether go.mod names one release of Go.
+// exact reports whether go.mod names one release of Go.
 func exact(f *modfile.File) bool {
 	return f.Toolchain != nil || f.Go != nil && strings.Count(f.Go.Version, ".") == 2
 }

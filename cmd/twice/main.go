@@ -52,10 +52,10 @@ var errInterrupted = errors.New("interrupted")
 // and the terminal come in.
 func run() int {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	heedSignals(func() { cancel(errInterrupted) })
+	handleSignals(func() { cancel(errInterrupted) })
 	// Nobody may listen any more. To write is an error then, and not the end: a run
 	// that is narrated to nobody is a run. Whatever we start has the default again.
-	heedBrokenPipes()
+	ignoreBrokenPipes()
 	stdout := &output{w: os.Stdout}
 	app := &app{stdout: stdout, stderr: os.Stderr, env: os.Environ(), now: time.Now, transport: http.DefaultTransport}
 	if term.IsTerminal(int(os.Stdin.Fd())) {
@@ -79,10 +79,10 @@ func run() int {
 	return app.status(err)
 }
 
-// heedSignals calls interrupt at the first signal that asks the process to end,
+// handleSignals calls interrupt at the first signal that asks the process to end,
 // which then cleans up. The next one ends it at once, whatever it waits for. A
 // terminal that goes away is such a signal, unless nohup said that it is none.
-func heedSignals(interrupt func()) {
+func handleSignals(interrupt func()) {
 	list := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT}
 	if !signal.Ignored(syscall.SIGHUP) {
 		list = append(list, syscall.SIGHUP)

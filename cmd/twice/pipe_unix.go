@@ -13,6 +13,6 @@ func openPipe(name string) (*os.File, error) {
 	return os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 }
 
-// heedBrokenPipes makes it an error to write to a pipe that nobody reads any more,
+// ignoreBrokenPipes makes it an error to write to a pipe that nobody reads any more,
 // and not the end of the process. What the process starts has the default.
-func heedBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
+func ignoreBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }

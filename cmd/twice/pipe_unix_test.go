@@ -160,7 +160,7 @@ func TestSignals(t *testing.T) {
 // TestSecondSignal: whatever does not end at the first signal ends at the second.
 func TestSecondSignal(t *testing.T) {
 	if os.Getenv("TEST_HANGS") != "" {
-		heedSignals(func() { os.Stdout.WriteString("interrupted\n") })
+		handleSignals(func() { os.Stdout.WriteString("interrupted\n") })
 		os.Stdout.WriteString("ready\n")
 		select {}
 	}

@@ -56,7 +56,7 @@ func (a *app) registry(insecure bool) registry.Options {
 
 func (a *app) publishCmd() *cobra.Command {
 	var insecure, force bool
-	var whom trustFlags
+	var trusted trustFlags
 	c := &cobra.Command{
 		Use:   "publish [DIST]",
 		Short: "Push the images of a finished release",
@@ -78,8 +78,8 @@ the images have to be those that the signed statements name, whoever signed them
 				dist = args[0]
 			}
 			var trust *attest.Trust
-			if whom != (trustFlags{}) {
-				t, err := a.trust(c.Context(), whom)
+			if trusted != (trustFlags{}) {
+				t, err := a.trust(c.Context(), trusted)
 				if err != nil {
 					return err
 				}
@@ -90,7 +90,7 @@ the images have to be those that the signed statements name, whoever signed them
 			return a.publish(c.Context(), a.at(dist), opt, trust)
 		},
 	}
-	whom.add(c)
+	trusted.add(c)
 	c.Flags().BoolVar(&force, "force-tag", false, "move tags that point to something else")
 	insecureFlag(c, &insecure)
 	return c

@@ -84,7 +84,7 @@ or COSIGN_PASSWORD in the environment, or from the terminal.`,
 			if c.Flags().Changed("ldflags") {
 				ldflags = &flags.ldflags
 			}
-			if err := attesting.check(c); err != nil {
+			if err := attesting.checkFlags(c); err != nil {
 				return err
 			}
 			if flags.bootstrap != "" && !c.Flags().Changed("timeout") {

@@ -22,9 +22,9 @@ func (a *app) provenanceReader(ctx context.Context, f trustFlags) (*verify.Prove
 	switch {
 	case f.key != "" && byIdentity:
 		return nil, fault.Usage(errors.New("--trust-key and --certificate-... exclude each other: a signature is a key's or a certificate's"))
-	case f.given() && f.key == "" && !byIdentity:
+	case f.isSet() && f.key == "" && !byIdentity:
 		return nil, fault.Usage(errors.New("--trust-root does not say whose provenance counts: give --trust-key or --certificate-identity, too"))
-	case f.given():
+	case f.isSet():
 		t, err := a.trust(ctx, f)
 		if err != nil {
 			return nil, err

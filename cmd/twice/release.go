@@ -87,7 +87,7 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign *signFlags, 
 	if sign != nil {
 		flags := *sign
 		if !plan.Snapshot {
-			flags = sign.settle(run.Inputs.Release.Sign, filepath.Dir(cfg.ConfigFile))
+			flags = sign.withDefaults(run.Inputs.Release.Sign, filepath.Dir(cfg.ConfigFile))
 		}
 		signer, err := a.signer(c.Context(), flags, plan.Snapshot)
 		if err != nil {

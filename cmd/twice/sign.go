@@ -41,8 +41,8 @@ func (f *signFlags) add(c *cobra.Command) {
 	flags.StringVar(&f.Builder, "builder", "", "the `URI` in the provenance for who runs the build")
 }
 
-// settle adds what the release file says, whose paths are relative to its folder dir.
-func (f signFlags) settle(file matrix.Sign, dir string) signFlags {
+// withDefaults adds what the release file says, whose paths are relative to its folder dir.
+func (f signFlags) withDefaults(file matrix.Sign, dir string) signFlags {
 	here := func(name string) string { return beside(dir, name) }
 	if f.Key == "" && !f.Keyless {
 		f.Key, f.Keyless = here(file.Key), file.Keyless

@@ -46,8 +46,8 @@ func (f *trustFlags) addForProvenance(c *cobra.Command) {
 	flags.StringVar(&f.trustedRoot, "trust-root", "", "the Sigstore instance of those signatures, in `FILE` (trusted_root.json; default: the public one)")
 }
 
-// given tells whether there is any flag of trust.
-func (f trustFlags) given() bool {
+// isSet reports whether there is any flag of trust.
+func (f trustFlags) isSet() bool {
 	return f.key != "" || f.trustedRoot != "" || f.identity != (attest.Identity{})
 }
 

@@ -17,16 +17,16 @@ const (
 
 var commitRE = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
-// maxHearsay bounds a text from a provenance, in bytes.
-const maxHearsay = 1024
+// maxClaimed bounds a text from a provenance, in bytes.
+const maxClaimed = 1024
 
-// Hearsay returns what an encoded statement says of the source: the URL of its
+// ClaimedSource returns what an encoded statement says of the source: the URL of its
 // repository, the commit, the tag. It is for guesses, not for judgement: nothing is
 // verified, any subjects will do, versions 0.1, 0.2 and 1 of provenance are read, and
 // what cannot be understood is left out. It reads what GitHub's workflows, the SLSA
 // generators and the npm client write, and provenance of ours. ok tells that
 // something was found.
-func Hearsay(statement []byte) (s Source, ok bool) {
+func ClaimedSource(statement []byte) (s Source, ok bool) {
 	var doc struct {
 		PredicateType string          `json:"predicateType"`
 		Predicate     json.RawMessage `json:"predicate"`
@@ -36,15 +36,15 @@ func Hearsay(statement []byte) (s Source, ok bool) {
 	}
 	switch doc.PredicateType {
 	case ProvenanceType:
-		s = hearsay1(doc.Predicate)
+		s = sourceFromV1(doc.Predicate)
 	case provenanceType01, provenanceType02:
-		s = hearsay0(doc.Predicate)
+		s = sourceFromV0(doc.Predicate)
 	}
 	return s, s != Source{}
 }
 
-// hearsay1 reads a predicate of version 1.
-func hearsay1(predicate []byte) (s Source) {
+// sourceFromV1 reads a predicate of version 1.
+func sourceFromV1(predicate []byte) (s Source) {
 	var p struct {
 		BuildDefinition struct {
 			ExternalParameters struct {
@@ -82,8 +82,8 @@ func hearsay1(predicate []byte) (s Source) {
 	return s
 }
 
-// hearsay0 reads a predicate of version 0.1 or 0.2.
-func hearsay0(predicate []byte) (s Source) {
+// sourceFromV0 reads a predicate of version 0.1 or 0.2.
+func sourceFromV0(predicate []byte) (s Source) {
 	var p struct {
 		Invocation struct {
 			ConfigSource material `json:"configSource"`
@@ -150,7 +150,7 @@ func (s *Source) add(repository, ref, commit string) {
 
 // bounded returns a text of one line, or nothing.
 func bounded(s string) string {
-	if len(s) > maxHearsay || slices.ContainsFunc([]byte(s), func(c byte) bool { return c < ' ' || c == 0x7f }) {
+	if len(s) > maxClaimed || slices.ContainsFunc([]byte(s), func(c byte) bool { return c < ' ' || c == 0x7f }) {
 		return ""
 	}
 	return s

@@ -20,11 +20,11 @@ import (
 // maxWitnesses bounds the log entries of a bundle, and its time stamps.
 const maxWitnesses = 32
 
-// keepKnown takes those log entries and time stamps out of a bundle that no log or
+// dropUnknown takes those log entries and time stamps out of a bundle that no log or
 // authority of the trusted root made, and returns them. What is left has to be good.
 // Whoever hands a bundle on can take out any of them, so what nobody can judge is worth
 // as much as what is not there: nothing.
-func keepKnown(b *protobundle.Bundle, r *Root) ([]Unknown, error) {
+func dropUnknown(b *protobundle.Bundle, r *Root) ([]Unknown, error) {
 	m := b.GetVerificationMaterial()
 	stamps := m.GetTimestampVerificationData()
 	if len(m.GetTlogEntries()) > maxWitnesses || len(stamps.GetRfc3161Timestamps()) > maxWitnesses {
@@ -57,7 +57,7 @@ func keepKnown(b *protobundle.Bundle, r *Root) ([]Unknown, error) {
 		if err != nil {
 			unreadable = errors.Join(unreadable, err)
 		}
-		if err != nil || slices.ContainsFunc(signers, r.stamps) {
+		if err != nil || slices.ContainsFunc(signers, r.isStamper) {
 			return false
 		}
 		unknown = append(unknown, Unknown{Kind: kindTimestamp, By: signers[0].String()})
@@ -108,9 +108,9 @@ func stampSigners(response []byte) ([]certificateName, error) {
 	return signers, nil
 }
 
-// stamps tells whether the certificate is that of a time stamp authority of r, or, of an
+// isStamper reports whether the certificate is that of a time stamp authority of r, or, of an
 // authority that leaves it to its time stamps to hold the certificate, one that it issued.
-func (r *Root) stamps(n certificateName) bool {
+func (r *Root) isStamper(n certificateName) bool {
 	return slices.ContainsFunc(r.material.TimestampingAuthorities(), func(a root.TimestampingAuthority) bool {
 		tsa, ok := a.(*root.SigstoreTimestampingAuthority)
 		switch {

@@ -14,10 +14,10 @@ const (
 	containerized = `{"predicateType":"https://slsa.dev/provenance/v1","predicate":{"buildDefinition":{"externalParameters":{"source":"git+https://example.com/owner/tool@refs/tags/v1.2.3"},"resolvedDependencies":[{"uri":"git+https://example.com/elsewhere@refs/tags/v9.9.9","digest":{"gitCommit":"ffffffffffffffffffffffffffffffffffffffff"}},{"uri":"git+https://example.com/owner/tool@refs/tags/v1.2.3","digest":{"gitCommit":"` + someCommit + `"}}]}}}`
 )
 
-func TestHearsay(t *testing.T) {
+func TestClaimedSource(t *testing.T) {
 	want := Source{Repository: "https://example.com/owner/tool", Tag: "v1.2.3", Commit: someCommit}
 	for name, statement := range map[string]string{"npm": npmProvenance, "v0.2": generator02, "v0.1": generator01, "containerized": containerized} {
-		if got, ok := Hearsay([]byte(statement)); !ok || got != want {
+		if got, ok := ClaimedSource([]byte(statement)); !ok || got != want {
 			t.Errorf("%s: %+v, want %+v", name, got, want)
 		}
 	}
@@ -39,19 +39,19 @@ func TestHearsay(t *testing.T) {
 		"no object":             {"[]", Source{}},
 		"other kinds":           {`{"predicateType":"https://slsa.dev/provenance/v0.2","predicate":{"invocation":[]}}`, Source{}},
 	} {
-		if got, ok := Hearsay([]byte(c.statement)); got != c.want || ok != (c.want != Source{}) {
+		if got, ok := ClaimedSource([]byte(c.statement)); got != c.want || ok != (c.want != Source{}) {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, ok, c.want)
 		}
 	}
 }
 
-// FuzzHearsay: whatever somebody writes, it is short, one line, and a commit is one.
-func FuzzHearsay(f *testing.F) {
+// FuzzClaimedSource: whatever somebody writes, it is short, one line, and a commit is one.
+func FuzzClaimedSource(f *testing.F) {
 	for _, s := range []string{npmProvenance, generator02, generator01, containerized, `{"predicateType":"https://slsa.dev/provenance/v1","predicate":{"buildDefinition":{"externalParameters":{"source":{"commit":"x","repository":"https://a","tag":"t"}}}}}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, statement []byte) {
-		s, ok := Hearsay(statement)
+		s, ok := ClaimedSource(statement)
 		if ok != (s != Source{}) {
 			t.Error("found, and nothing")
 		}
@@ -59,7 +59,7 @@ func FuzzHearsay(f *testing.F) {
 			t.Errorf("commit %q", s.Commit)
 		}
 		for _, text := range []string{s.Tag, s.Repository} {
-			if len(text) > maxHearsay || strings.ContainsAny(text, "\n\r\x00\x1b") {
+			if len(text) > maxClaimed || strings.ContainsAny(text, "\n\r\x00\x1b") {
 				t.Errorf("%q", text)
 			}
 		}
