@@ -16,7 +16,7 @@ import (
 // the other is a pipe that nobody writes to, and why. All else is opened by
 // [artifact.OpenNamed] or [artifact.OpenRegular].
 var opens = map[string]string{
-	"cmd/twice/bundles.go":             "a folder, for its names",
+	"attest/verify/bundles.go":         "a folder, for its names",
 	"cmd/twice/memory_linux.go":        "/proc and /sys",
 	"cmd/twice/pipe_other.go":          "a passphrase, where a pipe has no name",
 	"e2e/conformance/main.go":          "files of a test suite",
