@@ -22,7 +22,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/purl"
-	"github.com/twicebuild/twice/pipeline/rebuild"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
@@ -193,7 +193,7 @@ func (at *attester) attest(ctx context.Context, results []result) error {
 	taken := map[string]artifact.Digest{}
 	bundles := map[string][]byte{}
 	var files []string
-	about := map[string][]*rebuild.Result{} // by file: the same bytes may be there twice
+	about := map[string][]*verdict.Result{} // by file: the same bytes may be there twice
 	for _, res := range results {
 		said, err := at.result(res.origin, res.Result)
 		if err != nil {
@@ -229,7 +229,7 @@ func (at *attester) attest(ctx context.Context, results []result) error {
 }
 
 // result is res as a statement has it.
-func (at *attester) result(o origin, res *rebuild.Result) (rebuilt.Result, error) {
+func (at *attester) result(o origin, res *verdict.Result) (rebuilt.Result, error) {
 	name := strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
 			return '_'
@@ -260,7 +260,7 @@ func (at *attester) result(o origin, res *rebuild.Result) (rebuilt.Result, error
 	return said, nil
 }
 
-func claims(list []rebuild.Claim) []rebuilt.Claim {
+func claims(list []verdict.Claim) []rebuilt.Claim {
 	var out []rebuilt.Claim
 	for _, c := range list {
 		out = append(out, rebuilt.Claim(c))
@@ -268,7 +268,7 @@ func claims(list []rebuild.Claim) []rebuilt.Claim {
 	return out
 }
 
-func grounds(list []rebuild.Ground) []rebuilt.Ground {
+func grounds(list []verdict.Ground) []rebuilt.Ground {
 	var out []rebuilt.Ground
 	for _, g := range list {
 		out = append(out, rebuilt.Ground(g))

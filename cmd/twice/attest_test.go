@@ -18,6 +18,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/rebuild"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
@@ -55,12 +56,12 @@ func results(names, contents []string) (*found, []result) {
 	var list []result
 	for i, name := range names {
 		d := artifact.Of([]byte(contents[i]))
-		r := &rebuild.Result{
+		r := &verdict.Result{
 			Name: name, Digest: d, Size: 1, Content: inspect.ContentIntact, Verdict: compare.Reproduced,
-			Rebuilt: d, RebuiltSize: 1, RestsOn: []rebuild.Ground{{What: "zip", Why: "checksum database"}},
+			Rebuilt: d, RebuiltSize: 1, RestsOn: []verdict.Ground{{What: "zip", Why: "checksum database"}},
 		}
 		if contents[i] == "" {
-			r.Verdict, r.Reason = compare.Undetermined, &rebuild.Reason{Kind: rebuild.Cgo, Text: "cgo"}
+			r.Verdict, r.Reason = compare.Undetermined, &verdict.Reason{Kind: verdict.Cgo, Text: "cgo"}
 		}
 		from := origin{name: filepath.Base(name), inputs: []intoto.Descriptor{{Name: "p.sigstore.json", Digest: map[string]string{"sha256": d.Hex()}}}}
 		f.list = append(f.list, candidate{rebuild.Subject{Name: name, Digest: d}, from, nil})

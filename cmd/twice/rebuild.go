@@ -21,6 +21,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/rebuild"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/subject"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
@@ -165,11 +166,11 @@ func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, at
 	}
 	unsigned := attester.attest(ctx, results) // does not change what was found
 	a.progress.Close()                        // stdout may be the same terminal
-	var all []*rebuild.Result
+	var all []*verdict.Result
 	for _, res := range results {
 		all = append(all, res.Result)
 	}
-	doc := rebuild.NewDocument(all...)
+	doc := verdict.NewDocument(all...)
 	doc.Notes, doc.Subjects, doc.Verbose = notes, subjects.contents, a.verbose
 	if a.json {
 		err = printJSON(a.document(), doc)
@@ -219,11 +220,11 @@ type (
 	candidate struct {
 		rebuild.Subject
 		origin
-		beside *rebuild.Result
+		beside *verdict.Result
 	}
 	result struct {
 		origin
-		*rebuild.Result
+		*verdict.Result
 	}
 )
 
@@ -231,7 +232,7 @@ type (
 type found struct {
 	list     []candidate
 	opened   []*subject.Subject
-	contents []rebuild.Contents
+	contents []verdict.Contents
 	choice   choice
 	failed   bool // something could not be opened
 }
@@ -303,7 +304,7 @@ func (a *app) notOpened(f *found, arg string, err error) {
 		f.unreadable(arg, func() (io.ReadCloser, error) { return file, nil })
 	default:
 		file.Close()
-		f.list = append(f.list, candidate{rebuild.Subject{Name: arg}, origin{name: filepath.Base(arg)}, rebuild.Unexamined(arg, err.Error())})
+		f.list = append(f.list, candidate{rebuild.Subject{Name: arg}, origin{name: filepath.Base(arg)}, verdict.Unexamined(arg, err.Error())})
 		f.failed = true
 	}
 }
@@ -387,7 +388,7 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 // add adds the executables of s. With once, one that is among the list from there
 // on is not added again.
 func (f *found) add(s *subject.Subject, said *verify.ProvenanceReader, bundles []verify.LoadedBundle, from int, once bool) {
-	in := rebuild.Contents{Name: s.Ref, Scripts: s.Scripts, Archives: s.Archives, Unknown: s.Unknown, Links: s.Links, Unreadable: len(s.Skipped)}
+	in := verdict.Contents{Name: s.Ref, Scripts: s.Scripts, Archives: s.Archives, Unknown: s.Unknown, Links: s.Links, Unreadable: len(s.Skipped)}
 	before := len(f.list)
 	var beside []candidate // what is not built
 	for _, e := range s.Executables {
@@ -406,7 +407,7 @@ func (f *found) add(s *subject.Subject, said *verify.ProvenanceReader, bundles [
 		}
 		r := rebuild.Subject{Name: e.String(), Digest: e.Digest, Hints: hints(e.Versions), Open: func() (io.ReadCloser, error) { return e.Open() }}
 		if !e.Go {
-			beside = append(beside, candidate{r, originOf(s, e), rebuild.NoGo(r.Name, e.Digest, e.Size)})
+			beside = append(beside, candidate{r, originOf(s, e), verdict.NoGo(r.Name, e.Digest, e.Size)})
 			continue
 		}
 		from := originOf(s, e)
@@ -420,7 +421,7 @@ func (f *found) add(s *subject.Subject, said *verify.ProvenanceReader, bundles [
 			continue
 		}
 		name := skipped.File()
-		beside = append(beside, candidate{rebuild.Subject{Name: name}, origin{name: path.Base(name)}, rebuild.Unexamined(name, skipped.Reason)})
+		beside = append(beside, candidate{rebuild.Subject{Name: name}, origin{name: path.Base(name)}, verdict.Unexamined(name, skipped.Reason)})
 	}
 
 	// An image is a whole system, of which nobody reads a row for each file.
@@ -429,20 +430,20 @@ func (f *found) add(s *subject.Subject, said *verify.ProvenanceReader, bundles [
 		for _, c := range beside {
 			names = append(names, c.Name)
 		}
-		beside = []candidate{{rebuild.Subject{Name: s.Ref}, origin{name: path.Base(s.Ref)}, rebuild.Beside(s.Ref, names, noGo, len(names)-noGo)}}
+		beside = []candidate{{rebuild.Subject{Name: s.Ref}, origin{name: path.Base(s.Ref)}, verdict.Beside(s.Ref, names, noGo, len(names)-noGo)}}
 	}
 	if in.Go > 0 {
 		for _, c := range beside {
 			if slices.ContainsFunc(s.Skipped, func(s subject.Skipped) bool { return s.Whole && s.File() == c.Name }) {
-				c.beside.Reason.Hint = "unpack it, and name the folder with what came out"
+				c.beside.Reason.Remedy = "unpack it, and name the folder with what came out"
 				continue
 			}
-			c.beside.Reason.Hint = "say which files matter with --only GLOB, or --go for the Go programs alone"
+			c.beside.Reason.Remedy = "say which files matter with --only GLOB, or --go for the Go programs alone"
 		}
 	}
 	f.list = append(f.list, beside...)
 	if len(f.list) == before && !once {
-		f.list = append(f.list, candidate{rebuild.Subject{Name: s.Ref}, origin{name: path.Base(s.Ref)}, rebuild.NothingAsked(s.Ref)})
+		f.list = append(f.list, candidate{rebuild.Subject{Name: s.Ref}, origin{name: path.Base(s.Ref)}, verdict.NothingAsked(s.Ref)})
 	}
 	f.contents = append(f.contents, in)
 }
@@ -493,7 +494,7 @@ func (a *app) rebuildConfig(flags rebuildFlags, ldflags *string) (rebuild.Config
 var errUndetermined = errors.New("no verdict")
 
 // rebuildError is the error that stands for a document's verdict.
-func rebuildError(d rebuild.Document) error {
+func rebuildError(d verdict.Document) error {
 	n := 0
 	for _, f := range d.Files {
 		if f.Verdict == d.Verdict {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/rebuild"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
@@ -97,7 +97,7 @@ func TestBeside(t *testing.T) {
 		}
 		var got []string
 		asked := 0
-		var results []*rebuild.Result
+		var results []*verdict.Result
 		for _, s := range f.list {
 			name := filepath.Base(s.Name)
 			if _, in, ok := strings.Cut(s.Name, "  "); ok {
@@ -108,7 +108,7 @@ func TestBeside(t *testing.T) {
 			if s.beside != nil {
 				name += ": " + string(s.beside.Reason.Kind)
 				results = append(results, s.beside)
-				if s.beside.Verdict != compare.Undetermined || (s.beside.Reason.Hint != "") != (f.contents[0].Go > 0 && s.beside.Reason.Kind != rebuild.NotAsked) {
+				if s.beside.Verdict != compare.Undetermined || (s.beside.Reason.Remedy != "") != (f.contents[0].Go > 0 && s.beside.Reason.Kind != verdict.NotAsked) {
 					t.Errorf("%s: %+v", c.what, s.beside)
 				}
 			}
@@ -124,12 +124,12 @@ func TestBeside(t *testing.T) {
 			t.Errorf("%s: %q, %d not asked about, want %q, %d", c.what, got, asked, want, c.asked)
 		}
 		if len(results) > 0 {
-			doc := rebuild.NewDocument(append(results, &rebuild.Result{Verdict: compare.Reproduced})...)
+			doc := verdict.NewDocument(append(results, &verdict.Result{Verdict: compare.Reproduced})...)
 			if err := rebuildError(doc); doc.Verdict != compare.Undetermined || !errors.Is(err, errUndetermined) {
 				t.Errorf("%s: the document says %s, %v", c.what, doc.Verdict, err)
 			}
 		}
-		if c.what == "all" && (f.contents[0] != rebuild.Contents{Name: few, Go: 1, Others: 2, Unreadable: 1, Scripts: 1}) {
+		if c.what == "all" && (f.contents[0] != verdict.Contents{Name: few, Go: 1, Others: 2, Unreadable: 1, Scripts: 1}) {
 			t.Errorf("%+v", f.contents[0])
 		}
 		if c.what == "many" {
@@ -150,9 +150,9 @@ func TestBeside(t *testing.T) {
 
 // checkSummary looks at the one result on many files, as a person and a program
 // see it.
-func checkSummary(t *testing.T, r *rebuild.Result, in []rebuild.Contents) {
+func checkSummary(t *testing.T, r *verdict.Result, in []verdict.Contents) {
 	t.Helper()
-	doc := rebuild.NewDocument(r)
+	doc := verdict.NewDocument(r)
 	doc.Subjects = in
 	data, err := json.Marshal(doc)
 	if err != nil || !strings.Contains(string(data), "lib31.so") || !strings.Contains(string(data), `"others":32`) {

@@ -30,6 +30,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/toolchain"
 )
 
@@ -67,10 +68,10 @@ func (w *distribution) bootstrap(ctx context.Context) error {
 	if w.compiler, err = w.prove(ctx, client, from, w.cfg.OS, w.cfg.Arch, true); err != nil {
 		return err
 	}
-	builder, rests := w.compiler.Dir, []Ground{{"toolchain " + from + " for " + w.compiler.Host + " " + w.compiler.Sum, "checksum database"}}
+	builder, rests := w.compiler.Dir, []verdict.Ground{{What: "toolchain " + from + " for " + w.compiler.Host + " " + w.compiler.Sum, Why: "checksum database"}}
 	for i, s := range chain {
 		final := i == len(chain)-1
-		s.rests = slices.Concat([]Ground{{"module zip " + s.name() + " " + s.published.Sum, "checksum database"}}, rests)
+		s.rests = slices.Concat([]verdict.Ground{{What: "module zip " + s.name() + " " + s.published.Sum, Why: "checksum database"}}, rests)
 		if final {
 			listed, err := survey(ctx, s.published.Dir)
 			if err != nil {
@@ -90,7 +91,7 @@ func (w *distribution) bootstrap(ctx context.Context) error {
 		if builder, err = w.step(ctx, s, builder, final); err != nil {
 			return err
 		}
-		rests = append(rests, Ground{s.Version + " for " + w.compiler.Host + ", built here by " + by, "source in " + s.name() + " " + s.published.Sum})
+		rests = append(rests, verdict.Ground{What: s.Version + " for " + w.compiler.Host + ", built here by " + by, Why: "source in " + s.name() + " " + s.published.Sum})
 	}
 	return nil
 }
@@ -100,7 +101,7 @@ type step struct {
 	Toolchain
 	published toolchain.Toolchain
 	zip       string
-	rests     []Ground
+	rests     []verdict.Ground
 }
 
 func (s *step) name() string { return distributionPath + "@" + s.module() }
@@ -128,7 +129,7 @@ func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) 
 			return nil, err
 		}
 		if sum != s.published.Sum {
-			return nil, because(UnknownToolchain, "the zip %s that the module proxy gives has the hash %s, and the checksum database says %s", s.name(), sum, s.published.Sum)
+			return nil, verdict.Because(verdict.UnknownToolchain, "the zip %s that the module proxy gives has the hash %s, and the checksum database says %s", s.name(), sum, s.published.Sum)
 		}
 		if _, err := toolFlags(s.published.Dir); err != nil {
 			return nil, err
@@ -146,7 +147,7 @@ func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) 
 			return chain, nil
 		}
 		if len(chain) == maxSteps {
-			return nil, because(UnknownToolchain, "from %s to %s it takes more than %d steps", from, w.Version, maxSteps)
+			return nil, verdict.Because(verdict.UnknownToolchain, "from %s to %s it takes more than %d steps", from, w.Version, maxSteps)
 		}
 		d = Toolchain{between, w.cfg.OS, w.cfg.Arch}
 	}
@@ -154,17 +155,17 @@ func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) 
 
 // before returns the release that builds another one, whose make.bash is at hand:
 // nothing if from can do it, and else the oldest that can.
-func before(v, from string, script []byte) (string, *Reason) {
+func before(v, from string, script []byte) (string, *verdict.Reason) {
 	m := bootgoRE.FindAllSubmatch(script, -1)
 	if len(m) != 1 {
-		return "", because(Setting, "make.bash of %s does not say which Go can build it", v)
+		return "", verdict.Because(verdict.Setting, "make.bash of %s does not say which Go can build it", v)
 	}
 	oldest := "go" + string(m[0][1])
 	if version.Compare(from, oldest) >= 0 {
 		return "", nil
 	}
 	if err := parseRelease(oldest); err != nil || version.Compare(oldest, v) >= 0 {
-		return "", because(UnknownToolchain, "it takes %s or newer to build %s, %s is older, and %s is not published as a module", oldest, v, from, oldest).hint("begin with a newer release")
+		return "", verdict.Because(verdict.UnknownToolchain, "it takes %s or newer to build %s, %s is older, and %s is not published as a module", oldest, v, from, oldest).WithRemedy("begin with a newer release")
 	}
 	return oldest, nil
 }
@@ -183,7 +184,7 @@ func (w *distribution) download(ctx context.Context, client gocmd.Go, d Toolchai
 		err = errors.New("go mod download names no zip in the module cache that it was given")
 	}
 	if err != nil {
-		return "", because(NotPublic, "%s cannot be had: %s", distributionPath+"@"+d.module(), err).hint("is there a network, and is this a release of Go, published since " + oldestToolchain + "?")
+		return "", verdict.Because(verdict.NotPublic, "%s cannot be had: %s", distributionPath+"@"+d.module(), err).WithRemedy("is there a network, and is this a release of Go, published since " + oldestToolchain + "?")
 	}
 	// It unpacks the zip, too, which is of no use here.
 	return answer.Zip, pass.RemoveAll(answer.Dir)
@@ -255,7 +256,7 @@ func (w *distribution) dist(ctx context.Context, session pass.Session, s *step) 
 			return reason
 		}
 		if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
-			return because(BuildFailed, "%s: %s", failed.What, lastLine(failed.Output))
+			return verdict.Because(verdict.BuildFailed, "%s: %s", failed.What, lastLine(failed.Output))
 		}
 		if err != nil {
 			return err
@@ -434,15 +435,15 @@ func (c *packedReader) ReadByte() (byte, error) {
 // judgeZip compares a published zip with the one that was built in a tree: as wholes
 // and, for the target of the chain, tool by tool.
 func (w *distribution) judgeZip(ctx context.Context, s *step, tree, built string, final bool) error {
-	whole := &Result{
+	whole := &verdict.Result{
 		Name: s.String() + "  (zip)", Verdict: compare.Undetermined, Content: inspect.ContentUnknown,
 		Source: s.name(), GoVersion: s.Version, Target: s.OS + "/" + s.Arch, RestsOn: s.rests,
-		Claimed: []Claim{w.beginning()}, Command: w.byHand(s),
+		Claimed: []verdict.Claim{w.beginning()}, Command: w.byHand(s),
 	}
 	if final {
 		whole.Target = w.target.String()
 	}
-	var results []*Result
+	var results []*verdict.Result
 	err := w.compareZips(ctx, s, tree, built, whole, final, &results)
 	w.clock(whole)
 	w.results = append(w.results, append(results, whole)...)
@@ -450,12 +451,12 @@ func (w *distribution) judgeZip(ctx context.Context, s *step, tree, built string
 }
 
 // beginning is what a chain rests on and does not show.
-func (w *distribution) beginning() Claim {
+func (w *distribution) beginning() verdict.Claim {
 	v := w.options.Bootstrap
-	return Claim{What: "the compiler of " + v + " is what its source says", Why: "the chain begins with it; name an older release to begin earlier"}
+	return verdict.Claim{What: "the compiler of " + v + " is what its source says", Why: "the chain begins with it; name an older release to begin earlier"}
 }
 
-func (w *distribution) compareZips(ctx context.Context, s *step, tree, built string, whole *Result, final bool, results *[]*Result) error {
+func (w *distribution) compareZips(ctx context.Context, s *step, tree, built string, whole *verdict.Result, final bool, results *[]*verdict.Result) error {
 	var zips [2]*zip.Reader
 	var lists [2]map[string]member
 	for i, file := range []struct{ dir, name string }{{filepath.Dir(s.zip), filepath.Base(s.zip)}, {tree, built}} {
@@ -516,7 +517,7 @@ func (w *distribution) compareZips(ctx context.Context, s *step, tree, built str
 		if !ok && tool && final {
 			res := w.memberResult(s, name)
 			res.Digest, res.Size = artifact.Digest(fmt.Sprintf("sha256:%x", a.sum)), int64(a.file.UncompressedSize64)
-			res.Verdict, res.Reason = compare.Differs, because(BytesDiffer, "the source in the zip does not give this file")
+			res.Verdict, res.Reason = compare.Differs, verdict.Because(verdict.BytesDiffer, "the source in the zip does not give this file")
 			*results = append(*results, res)
 		}
 		delete(lists[1], name)
@@ -528,10 +529,10 @@ func (w *distribution) compareZips(ctx context.Context, s *step, tree, built str
 	case len(differ) > 0:
 		whole.Verdict = compare.Differs
 		more := ""
-		if n := len(differ); n > maxRows {
-			differ, more = differ[:maxRows], fmt.Sprintf(" and %d more", n-maxRows)
+		if n := len(differ); n > verdict.MaxRows {
+			differ, more = differ[:verdict.MaxRows], fmt.Sprintf(" and %d more", n-verdict.MaxRows)
 		}
-		whole.Reason = because(BytesDiffer, "of its %d files differ: %s%s", len(lists[0]), text(strings.Join(differ, ", ")), more)
+		whole.Reason = verdict.Because(verdict.BytesDiffer, "of its %d files differ: %s%s", len(lists[0]), verdict.Quote(strings.Join(differ, ", ")), more)
 	case whole.Digest == whole.Rebuilt:
 		whole.Verdict = compare.Reproduced
 	default:
@@ -544,16 +545,16 @@ func (w *distribution) compareZips(ctx context.Context, s *step, tree, built str
 	return nil
 }
 
-func (w *distribution) memberResult(s *step, name string) *Result {
-	return &Result{
+func (w *distribution) memberResult(s *step, name string) *verdict.Result {
+	return &verdict.Result{
 		Name: w.String() + "  " + name, Verdict: compare.Undetermined, Content: inspect.ContentUnknown,
 		Source: s.name(), Package: "cmd/" + toolName(name), GoVersion: s.Version, Target: w.target.String(),
-		RestsOn: s.rests, Claimed: []Claim{w.beginning()}, Command: w.byHand(s),
+		RestsOn: s.rests, Claimed: []verdict.Claim{w.beginning()}, Command: w.byHand(s),
 	}
 }
 
 // member judges a tool in a zip.
-func (w *distribution) member(ctx context.Context, s *step, name string, a, b member) (*Result, error) {
+func (w *distribution) member(ctx context.Context, s *step, name string, a, b member) (*verdict.Result, error) {
 	res := w.memberResult(s, name)
 	var list [2]artifact.Artifact
 	for i, m := range []member{a, b} {

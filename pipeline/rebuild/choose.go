@@ -14,6 +14,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
 // Many a file does not say which version of its module it was built from: it says
@@ -43,8 +44,8 @@ type choice struct {
 	// version is the main module's; empty stands for the user's repository.
 	version string
 	// recovered and claimed say how it is known where the file does not say it.
-	recovered []Ground
-	claimed   []Claim
+	recovered []verdict.Ground
+	claimed   []verdict.Claim
 	// guess is whose version it is, if nothing but that speaks for it.
 	guess string
 	// resolved tells that the module proxy gave the version to the file's revision.
@@ -73,13 +74,13 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 		p, v, _ := strings.Cut(j.cfg.Main, "@")
 		switch {
 		case p != c.main.Path:
-			return nil, because(NotPublic, "its main module is %s, not %s", c.main.Path, p)
+			return nil, verdict.Because(verdict.NotPublic, "its main module is %s, not %s", c.main.Path, p)
 		case c.main.Version != "" && c.main.Version != v:
-			return nil, because(NoVersion, "the version is %s, as the file says, not %s", c.main.Version, v)
+			return nil, verdict.Because(verdict.NoVersion, "the version is %s, as the file says, not %s", c.main.Version, v)
 		}
 		ch := choice{version: v}
 		if c.main.Version == "" {
-			ch.claimed = []Claim{{What: j.cfg.Main + " is the source", Why: "you said so"}}
+			ch.claimed = []verdict.Claim{{What: j.cfg.Main + " is the source", Why: "you said so"}}
 		}
 		return []choice{ch}, nil
 	case c.main.Version != "":
@@ -87,7 +88,7 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 	}
 	help := "name the version with --main " + c.main.Path + "@VERSION, or a repository with --source DIR"
 	if c.vcs == nil {
-		j.missing = because(NoVersion, "it does not say which version of %s it is: it was built in a work tree, without a stamp of version control", c.main.Path).hint(help)
+		j.missing = verdict.Because(verdict.NoVersion, "it does not say which version of %s it is: it was built in a work tree, without a stamp of version control", c.main.Path).WithRemedy(help)
 	} else {
 		r, err := j.downloads().Resolve(ctx, c.main.Path, c.vcs.revision, filepath.Join(j.dir, "resolve"))
 		if ctx.Err() != nil {
@@ -98,7 +99,7 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 			j.ground(&ch.recovered, c.main.Path+"@"+r.Version, "the version that the module proxy gives to revision %s", c.vcs.revision[:12])
 			return []choice{ch}, nil
 		}
-		j.missing = because(NotPublic, "the module proxy has no revision %s of %s: %s", c.vcs.revision, c.main.Path, err).hint(help)
+		j.missing = verdict.Because(verdict.NotPublic, "the module proxy has no revision %s of %s: %s", c.vcs.revision, c.main.Path, err).WithRemedy(help)
 	}
 	guesses, err := j.guesses(ctx, hints)
 	if err == nil && len(guesses) == 0 {
@@ -164,7 +165,7 @@ func (j *job) tryEach(ctx context.Context, choices []choice) error {
 				how = "its build ID names the same package main"
 			}
 			if err == nil {
-				j.res.Recovered = slices.Insert(j.res.Recovered, 0, Ground{j.claim.main.Path + "@" + ch.version, "a guess, after the version of " + ch.guess + "; " + how})
+				j.res.Recovered = slices.Insert(j.res.Recovered, 0, verdict.Ground{What: j.claim.main.Path + "@" + ch.version, Why: "a guess, after the version of " + ch.guess + "; " + how})
 			}
 			return err
 		}
@@ -184,11 +185,11 @@ func (j *job) tryEach(ctx context.Context, choices []choice) error {
 // the reason has nothing to do with the guess.
 func (j *job) wrong(err error) string {
 	var guess *wrongGuess
-	var reason *Reason
+	var reason *verdict.Reason
 	switch {
 	case errors.As(err, &guess):
 		return guess.why
-	case errors.As(err, &reason) && (reason.Kind == NotPublic || reason.Kind == BuildFailed):
+	case errors.As(err, &reason) && (reason.Kind == verdict.NotPublic || reason.Kind == verdict.BuildFailed):
 		return reason.Text
 	}
 	return ""

@@ -13,6 +13,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
@@ -74,7 +75,7 @@ var (
 
 // read turns facts into a claim, or says why there is none. It is the gate: what
 // a stranger wrote goes no further than through here.
-func read(f inspect.Facts) (*claim, *Reason) {
+func read(f inspect.Facts) (*claim, *verdict.Reason) {
 	c := &claim{}
 	if r := c.toolchain(f); r != nil {
 		return nil, r
@@ -83,13 +84,13 @@ func read(f inspect.Facts) (*claim, *Reason) {
 	if b == nil {
 		for _, n := range f.Notes {
 			if strings.Contains(n, "build information: ") {
-				return nil, because(Unreadable, "%s", text(n))
+				return nil, verdict.Because(verdict.Unreadable, "%s", verdict.Quote(n))
 			}
 		}
 		if f.GoVersion == "" {
-			return nil, because(NoBuildInfo, "there is no Go build information in it")
+			return nil, verdict.Because(verdict.NoBuildInfo, "there is no Go build information in it")
 		}
-		return nil, because(NoBuildInfo, "%s linked it, without modules and settings: another build system than the go command (Bazel's rules_go leaves them out), or Go outside of a module", text(f.GoVersion))
+		return nil, verdict.Because(verdict.NoBuildInfo, "%s linked it, without modules and settings: another build system than the go command (Bazel's rules_go leaves them out), or Go outside of a module", verdict.Quote(f.GoVersion))
 	}
 	if r := c.modules(b); r != nil {
 		return nil, r
@@ -101,16 +102,16 @@ func read(f inspect.Facts) (*claim, *Reason) {
 		return nil, r
 	}
 	if f.Finding("cgo").Is == inspect.Yes {
-		return nil, because(Cgo, "package runtime/cgo is in it: what a C compiler, its headers and libraries made of it is not recorded")
+		return nil, verdict.Because(verdict.Cgo, "package runtime/cgo is in it: what a C compiler, its headers and libraries made of it is not recorded")
 	}
 	if c.cgo && f.Finding("cgo").Is == inspect.Unknown {
-		return nil, because(Cgo, "CGO_ENABLED=1, and it cannot be told whether C code is in it")
+		return nil, verdict.Because(verdict.Cgo, "CGO_ENABLED=1, and it cannot be told whether C code is in it")
 	}
 	return c, nil
 }
 
 // toolchain reads the version of Go.
-func (c *claim) toolchain(f inspect.Facts) *Reason {
+func (c *claim) toolchain(f inspect.Facts) *verdict.Reason {
 	if f.GoVersion == "" {
 		return nil // there is no build information either
 	}
@@ -126,44 +127,44 @@ func (c *claim) toolchain(f inspect.Facts) *Reason {
 			set, _ = f.Build.Setting("GOEXPERIMENT")
 		}
 		if set == "" || !experimentRE.MatchString(experiments) {
-			return because(UnknownToolchain, "it was made by %s, which is not a published release of Go", text(f.GoVersion))
+			return verdict.Because(verdict.UnknownToolchain, "it was made by %s, which is not a published release of Go", verdict.Quote(f.GoVersion))
 		}
 	}
 	if !releaseRE.MatchString(name) {
-		return because(UnknownToolchain, "it was made by %s, which is not a published release of Go", text(f.GoVersion))
+		return verdict.Because(verdict.UnknownToolchain, "it was made by %s, which is not a published release of Go", verdict.Quote(f.GoVersion))
 	}
 	if version.Compare(name, oldest) < 0 {
-		return because(UnknownToolchain, "it was made by %s, and Go before %s is not supported", name, strings.TrimPrefix(oldest, "go"))
+		return verdict.Because(verdict.UnknownToolchain, "it was made by %s, and Go before %s is not supported", name, strings.TrimPrefix(oldest, "go"))
 	}
 	c.goVersion = name
 	return nil
 }
 
 // modules reads the package, the main module and the dependencies.
-func (c *claim) modules(b *inspect.Build) *Reason {
+func (c *claim) modules(b *inspect.Build) *verdict.Reason {
 	switch {
 	case b.Path == "command-line-arguments":
-		return because(NoModule, "it was built from files named on the command line, which are not recorded")
+		return verdict.Because(verdict.NoModule, "it was built from files named on the command line, which are not recorded")
 	case b.Main == nil && (b.Path == "cmd" || strings.HasPrefix(b.Path, "cmd/")):
-		r := because(Distribution, "%s is a part of the Go distribution", text(b.Path))
+		r := verdict.Because(verdict.Distribution, "%s is a part of the Go distribution", verdict.Quote(b.Path))
 		if parseRelease(c.goVersion) == nil {
-			r.Hint = "rebuild the release that it is from: twice rebuild toolchain:" + c.goVersion
+			r.Remedy = "rebuild the release that it is from: twice rebuild toolchain:" + c.goVersion
 		}
 		return r
 	case b.Main == nil || b.Path == "":
-		return because(NoModule, "there is no main module in its build information")
+		return verdict.Because(verdict.NoModule, "there is no main module in its build information")
 	case b.Main.Replace != nil:
-		return because(LocalReplace, "the main module is replaced")
+		return verdict.Because(verdict.LocalReplace, "the main module is replaced")
 	}
 	if err := module.CheckPath(b.Main.Path); err != nil {
-		return because(NotPublic, "the main module is called %s, which no module proxy can have", text(b.Main.Path))
+		return verdict.Because(verdict.NotPublic, "the main module is called %s, which no module proxy can have", verdict.Quote(b.Main.Path))
 	}
 	if err := module.CheckImportPath(b.Path); err != nil || b.Path != b.Main.Path && !strings.HasPrefix(b.Path, b.Main.Path+"/") {
-		return because(NoModule, "package %s is not in module %s", text(b.Path), b.Main.Path)
+		return verdict.Because(verdict.NoModule, "package %s is not in module %s", verdict.Quote(b.Path), b.Main.Path)
 	}
 	c.pkg, c.main.Path, c.sum = b.Path, b.Main.Path, b.Main.Sum
 	if c.sum != "" && !sumRE.MatchString(c.sum) {
-		return because(Unreadable, "%s is no hash of a module", text(c.sum))
+		return verdict.Because(verdict.Unreadable, "%s is no hash of a module", verdict.Quote(c.sum))
 	}
 	c.install = c.sum != ""
 	summed := 0
@@ -180,31 +181,31 @@ func (c *claim) modules(b *inspect.Build) *Reason {
 	slices.SortFunc(c.deps, func(a, b recipe.Module) int { return strings.Compare(a.Path, b.Path) })
 	for i := 1; i < len(c.deps); i++ {
 		if c.deps[i].Path == c.deps[i-1].Path {
-			return because(Unreadable, "module %s is in it twice", c.deps[i].Path)
+			return verdict.Because(verdict.Unreadable, "module %s is in it twice", c.deps[i].Path)
 		}
 	}
 	c.vendored = summed == 0 && len(c.deps) > 0
 	if !c.vendored && summed < len(c.deps) {
-		return because(LocalReplace, "%d of %d dependencies have no hash: they were folders of the builder", len(c.deps)-summed, len(c.deps))
+		return verdict.Because(verdict.LocalReplace, "%d of %d dependencies have no hash: they were folders of the builder", len(c.deps)-summed, len(c.deps))
 	}
 	if c.vendored && c.install {
-		return because(Unreadable, "the main module has a hash, and no dependency has one")
+		return verdict.Because(verdict.Unreadable, "the main module has a hash, and no dependency has one")
 	}
 	return nil
 }
 
 // dependency reads a module that packages came from.
-func dependency(d inspect.Module) (recipe.Module, *Reason) {
+func dependency(d inspect.Module) (recipe.Module, *verdict.Reason) {
 	m := recipe.Module{Path: d.Path, Version: d.Version, Sum: d.Sum}
-	check := func(p, v string) *Reason {
+	check := func(p, v string) *verdict.Reason {
 		if err := module.Check(p, v); err != nil {
-			return because(LocalReplace, "dependency %s at %s is not a version of a published module", text(p), text(v))
+			return verdict.Because(verdict.LocalReplace, "dependency %s at %s is not a version of a published module", verdict.Quote(p), verdict.Quote(v))
 		}
 		return nil
 	}
 	if d.Replace != nil {
 		if d.Replace.Replace != nil || d.Replace.Version == "" || d.Replace.Version == "(devel)" {
-			return m, because(LocalReplace, "dependency %s was replaced by a folder of the builder, %s", text(d.Path), text(d.Replace.Path))
+			return m, verdict.Because(verdict.LocalReplace, "dependency %s was replaced by a folder of the builder, %s", verdict.Quote(d.Path), verdict.Quote(d.Replace.Path))
 		}
 		if r := check(d.Replace.Path, d.Replace.Version); r != nil {
 			return m, r
@@ -212,19 +213,19 @@ func dependency(d inspect.Module) (recipe.Module, *Reason) {
 		m.Replace, m.Sum = d.Replace.Path+"@"+d.Replace.Version, d.Replace.Sum
 		// What is replaced need not exist, only be a name.
 		if module.CheckImportPath(d.Path) != nil || d.Version != "" && module.CanonicalVersion(d.Version) != d.Version {
-			return m, because(LocalReplace, "dependency %s at %s is not a version of a module", text(d.Path), text(d.Version))
+			return m, verdict.Because(verdict.LocalReplace, "dependency %s at %s is not a version of a module", verdict.Quote(d.Path), verdict.Quote(d.Version))
 		}
 	} else if r := check(d.Path, d.Version); r != nil {
 		return m, r
 	}
 	if m.Sum != "" && !sumRE.MatchString(m.Sum) {
-		return m, because(Unreadable, "%s is no hash of a module", text(m.Sum))
+		return m, verdict.Because(verdict.Unreadable, "%s is no hash of a module", verdict.Quote(m.Sum))
 	}
 	return m, nil
 }
 
 // settings reads the settings, of which every one must be known.
-func (c *claim) settings(b *inspect.Build) *Reason {
+func (c *claim) settings(b *inspect.Build) *verdict.Reason {
 	get := func(key string) string { v, _ := b.Setting(key); return v }
 	goos, goarch := get("GOOS"), get("GOARCH")
 	archVariable := ""
@@ -241,7 +242,7 @@ func (c *claim) settings(b *inspect.Build) *Reason {
 	}
 	var err error
 	if c.target, err = matrix.ParseTarget(name); err != nil {
-		return because(UnknownPlatform, "its platform is %s: %s", text(name), text(err.Error()))
+		return verdict.Because(verdict.UnknownPlatform, "its platform is %s: %s", verdict.Quote(name), verdict.Quote(err.Error()))
 	}
 	env := c.target.Env()
 	if v := get(archVariable); archVariable != "" && v != "" {
@@ -253,13 +254,15 @@ func (c *claim) settings(b *inspect.Build) *Reason {
 	var vcs, revision, when, modified string
 	for _, s := range b.Settings {
 		v := s.Value
-		refuse := func() *Reason { return because(Setting, "it was built with %s=%s", text(s.Key), text(v)) }
+		refuse := func() *verdict.Reason {
+			return verdict.Because(verdict.Setting, "it was built with %s=%s", verdict.Quote(s.Key), verdict.Quote(v))
+		}
 		switch s.Key {
 		case "GOOS", "GOARCH", archVariable:
 		case "DefaultGODEBUG": // go.mod and the source decide
 		case "-compiler":
 			if v != "gc" {
-				return because(UnknownToolchain, "it was made by the compiler %s, not by Go's own", text(v))
+				return verdict.Because(verdict.UnknownToolchain, "it was made by the compiler %s, not by Go's own", verdict.Quote(v))
 			}
 		case "-buildmode":
 			switch v {
@@ -295,7 +298,7 @@ func (c *claim) settings(b *inspect.Build) *Reason {
 		case "-ldflags":
 			args, err := linkerFlags(v)
 			if err != nil {
-				return because(Setting, "it was linked with %s, of which %s", text(v), err)
+				return verdict.Because(verdict.Setting, "it was linked with %s, of which %s", verdict.Quote(v), err)
 			}
 			c.ldflags = args
 			if slices.ContainsFunc(args, func(a string) bool { return strings.Contains(a, " ") }) {
@@ -303,11 +306,11 @@ func (c *claim) settings(b *inspect.Build) *Reason {
 			}
 		case "-pgo":
 			if path.Base(strings.ReplaceAll(v, `\`, "/")) != "default.pgo" {
-				return because(Setting, "it was built with the profile %s, which is not recorded", text(v))
+				return verdict.Because(verdict.Setting, "it was built with the profile %s, which is not recorded", verdict.Quote(v))
 			}
 			c.pgo = true
 		case "-race", "-msan", "-asan":
-			return because(Cgo, "it was built with %s, which takes C libraries", s.Key)
+			return verdict.Because(verdict.Cgo, "it was built with %s, which takes C libraries", s.Key)
 		case "CGO_ENABLED":
 			if v != "0" && v != "1" {
 				return refuse()
@@ -315,7 +318,7 @@ func (c *claim) settings(b *inspect.Build) *Reason {
 			c.cgo = v == "1"
 		case "CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_CXXFLAGS", "CGO_LDFLAGS":
 			if v != "" {
-				return because(Cgo, "it was built with %s=%s", s.Key, text(v))
+				return verdict.Because(verdict.Cgo, "it was built with %s=%s", s.Key, verdict.Quote(v))
 			}
 		case "GOEXPERIMENT":
 			if !experimentRE.MatchString(v) {
@@ -338,15 +341,15 @@ func (c *claim) settings(b *inspect.Build) *Reason {
 		default:
 			// An unknown key is an unknown influence: another distribution of Go
 			// ("microsoft_toolset_version"), or a newer one.
-			return because(Setting, "its setting %s is not one of Go's up to 1.26: another distribution of Go, or a newer one", text(s.Key))
+			return verdict.Because(verdict.Setting, "its setting %s is not one of Go's up to 1.26: another distribution of Go, or a newer one", verdict.Quote(s.Key))
 		}
 	}
 	if _, ok := b.Setting("CGO_ENABLED"); !ok {
-		return because(Unreadable, "the setting CGO_ENABLED is missing")
+		return verdict.Because(verdict.Unreadable, "the setting CGO_ENABLED is missing")
 	}
 	// Without -trimpath all linker flags are recorded; with it none is.
 	if _, ok := b.Setting("-ldflags"); ok && c.trimpath {
-		return because(Unreadable, "-ldflags is recorded beside -trimpath, which Go does not do")
+		return verdict.Because(verdict.Unreadable, "-ldflags is recorded beside -trimpath, which Go does not do")
 	}
 	c.ldflagsKnown = !c.trimpath
 	cgo := "0"
@@ -360,20 +363,20 @@ func (c *claim) settings(b *inspect.Build) *Reason {
 }
 
 // stamp reads what is recorded of version control.
-func (c *claim) stamp(vcs, revision, when, modified string) *Reason {
+func (c *claim) stamp(vcs, revision, when, modified string) *verdict.Reason {
 	switch {
 	case modified == "true":
-		return because(Dirty, "it was built from a work tree with uncommitted changes")
+		return verdict.Because(verdict.Dirty, "it was built from a work tree with uncommitted changes")
 	case vcs+revision+when+modified == "":
 		return nil
 	case vcs != "git":
-		return because(Setting, "it was built from a repository of %s", text(vcs))
+		return verdict.Because(verdict.Setting, "it was built from a repository of %s", verdict.Quote(vcs))
 	case modified != "false" || !revisionRE.MatchString(revision):
-		return because(Unreadable, "its stamp of version control is not as Go writes it")
+		return verdict.Because(verdict.Unreadable, "its stamp of version control is not as Go writes it")
 	}
 	t, err := time.Parse(time.RFC3339, when)
 	if err != nil || t.Nanosecond() != 0 || t.Unix() < 0 || t.UTC().Format(time.RFC3339) != when {
-		return because(Unreadable, "its stamp of version control has the time %s", text(when))
+		return verdict.Because(verdict.Unreadable, "its stamp of version control has the time %s", verdict.Quote(when))
 	}
 	c.vcs = &stamp{revision, t}
 	return nil
@@ -384,24 +387,24 @@ func (c *claim) stamp(vcs, revision, when, modified string) *Reason {
 const stampsVersions = "go1.24"
 
 // origin reads the version of the main module.
-func (c *claim) origin(b *inspect.Build) *Reason {
+func (c *claim) origin(b *inspect.Build) *verdict.Reason {
 	v := b.Main.Version
 	switch {
 	case strings.HasSuffix(v, "+dirty"), strings.HasSuffix(v, "+incompatible.dirty"):
-		return because(Dirty, "it was built from a work tree with uncommitted changes")
+		return verdict.Because(verdict.Dirty, "it was built from a work tree with uncommitted changes")
 	case v == "(devel)" && c.install:
-		return because(Unreadable, "the main module has a hash and no version")
+		return verdict.Because(verdict.Unreadable, "the main module has a hash and no version")
 	case v == "(devel)":
 		c.stray = c.vcs != nil && version.Compare(c.goVersion, stampsVersions) >= 0
 		return nil
 	case module.Check(c.main.Path, v) != nil || module.CanonicalVersion(v) != v:
-		return because(Unreadable, "%s is no version of %s", text(v), c.main.Path)
+		return verdict.Because(verdict.Unreadable, "%s is no version of %s", verdict.Quote(v), c.main.Path)
 	case !c.install && c.vcs == nil:
-		return because(Unreadable, "the main module has version %s, and neither a hash, as an installed one, nor a stamp of version control", v)
+		return verdict.Because(verdict.Unreadable, "the main module has version %s, and neither a hash, as an installed one, nor a stamp of version control", v)
 	case !c.install && version.Compare(c.goVersion, stampsVersions) < 0:
-		return because(Unreadable, "%s makes no version from version control, and %s is one without a hash", c.goVersion, v)
+		return verdict.Because(verdict.Unreadable, "%s makes no version from version control, and %s is one without a hash", c.goVersion, v)
 	case c.install && c.vcs != nil:
-		return because(Unreadable, "the main module has a hash and a stamp of version control, of which Go writes one")
+		return verdict.Because(verdict.Unreadable, "the main module has a hash and a stamp of version control, of which Go writes one")
 	}
 	c.main.Version = v
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
 // To say that a file differs is to accuse somebody, and takes a ground: that what
@@ -26,7 +27,7 @@ type difference struct {
 	why, remedy string
 	// unnamed says why the source is not known to be the one that the file names, and
 	// foreign why the toolchain is not the published one; nil if they are.
-	unnamed, foreign *Reason
+	unnamed, foreign *verdict.Reason
 	// stripped tells that what the file loads is what was built, and what is not loaded
 	// was removed or written anew after it was linked.
 	stripped bool
@@ -64,24 +65,24 @@ const (
 )
 
 // judge says what follows, which is Differs or Undetermined.
-func (d difference) judge() (compare.Verdict, *Reason) {
+func (d difference) judge() (compare.Verdict, *verdict.Reason) {
 	switch {
 	case d.stripped:
-		return compare.Undetermined, because(Stripped, "its code and data are those that were built, and its symbols, debug information or headers were removed or written anew after it was linked, as strip does: so %s", d.what).
-			hint("ask for the file as the linker left it; -ldflags=-s leaves symbols out of that")
+		return compare.Undetermined, verdict.Because(verdict.Stripped, "its code and data are those that were built, and its symbols, debug information or headers were removed or written anew after it was linked, as strip does: so %s", d.what).
+			WithRemedy("ask for the file as the linker left it; -ldflags=-s leaves symbols out of that")
 	case d.ground == groundNone:
-		kind := Flags
+		kind := verdict.Flags
 		if d.changed {
-			kind = Changed
+			kind = verdict.Changed
 		}
-		return compare.Undetermined, because(kind, "%s; so it cannot be told why %s", d.why, d.what).
-			hint(cmp.Or(d.remedy, "name them with --ldflags, as the project's build scripts or release notes have them"))
+		return compare.Undetermined, verdict.Because(kind, "%s; so it cannot be told why %s", d.why, d.what).
+			WithRemedy(cmp.Or(d.remedy, "name them with --ldflags, as the project's build scripts or release notes have them"))
 	case d.unnamed != nil:
-		return compare.Undetermined, d.unnamed.because(d.what)
+		return compare.Undetermined, notAgainst(d.unnamed, d.what)
 	case d.foreign != nil:
-		return compare.Undetermined, d.foreign.because(d.what)
+		return compare.Undetermined, notAgainst(d.foreign, d.what)
 	case d.ground == groundDependency || d.changed || d.whose == ownerModules:
-		reason := because(BytesDiffer, "%s: %s", d.what, d.why)
+		reason := verdict.Because(verdict.BytesDiffer, "%s: %s", d.what, d.why)
 		if d.evidence != "" {
 			reason.Text += "; " + d.evidence
 		}
@@ -90,17 +91,17 @@ func (d difference) judge() (compare.Verdict, *Reason) {
 		}
 		return compare.Differs, reason
 	case d.whose == ownerStandard:
-		return compare.Undetermined, because(ToolchainNotPublished, "functions of the standard library in it are others than the published toolchain compiles, and nothing shows that its own packages differ").hint(foreignHint).because(d.what)
+		return compare.Undetermined, notAgainst(verdict.Because(verdict.ToolchainNotPublished, "functions of the standard library in it are others than the published toolchain compiles, and nothing shows that its own packages differ").WithRemedy(foreignRemedy), d.what)
 	}
-	return compare.Undetermined, because(ToolchainNotPublished, "nothing shows whether its own packages differ or the standard library that another toolchain compiled").hint(foreignHint).because(d.what)
+	return compare.Undetermined, notAgainst(verdict.Because(verdict.ToolchainNotPublished, "nothing shows whether its own packages differ or the standard library that another toolchain compiled").WithRemedy(foreignRemedy), d.what)
 }
 
-// because adds the difference that there is no ground for.
-func (r *Reason) because(what string) *Reason {
-	return because(r.Kind, "%s; so it does not count against the file that %s", r.Text, what).hint(r.Hint)
+// notAgainst adds the difference that there is no ground for.
+func notAgainst(r *verdict.Reason, what string) *verdict.Reason {
+	return verdict.Because(r.Kind, "%s; so it does not count against the file that %s", r.Text, what).WithRemedy(r.Remedy)
 }
 
-const foreignHint = "it may be as its makers compiled it: rebuild it with their toolchain by hand, or ask for a build with a published one"
+const foreignRemedy = "it may be as its makers compiled it: rebuild it with their toolchain by hand, or ask for a build with a published one"
 
 // differs collects what is known of the difference between the file and b.
 func (j *job) differs(b *built, what string, explanation *explain.Summary) (d difference, err error) {
@@ -188,13 +189,13 @@ func (j *job) groundOf(b *built) (groundKind, string) {
 // notNamed says why the source that was built is not known to be the one that the
 // file names. The build ID knows: its first part is a hash of all that was linked,
 // its second one of all that package main was compiled from.
-func (j *job) notNamed(b *built) *Reason {
+func (j *job) notNamed(b *built) *verdict.Reason {
 	if j.confirms(b) {
 		return nil
 	}
 	if list := otherSettings(j.facts.Build, b.facts.Build); len(list) > 0 {
-		return because(SourceNotNamed, "%s: it was built in another place, such as a workspace or a clone with other tags", strings.Join(list[:min(3, len(list))], "; ")).
-			hint("git fetch --tags, if --source named a clone; else ask its makers how it was built")
+		return verdict.Because(verdict.SourceNotNamed, "%s: it was built in another place, such as a workspace or a clone with other tags", strings.Join(list[:min(3, len(list))], "; ")).
+			WithRemedy("git fetch --tags, if --source named a clone; else ask its makers how it was built")
 	}
 	if same, known := j.sameMain(b); known && same {
 		return nil
@@ -204,37 +205,37 @@ func (j *job) notNamed(b *built) *Reason {
 
 // naming says whether a version of the main module is what the file names: nil, or
 // why not. revision is what the module proxy says of the version, or empty.
-func (c *claim) naming(ch choice, sum, revision string) *Reason {
+func (c *claim) naming(ch choice, sum, revision string) *verdict.Reason {
 	name := c.main.Path + "@" + ch.version
 	clone := "take the source from a clone at the revision that it names, with --source DIR"
 	switch {
 	case c.install && c.sum == sum:
 		return nil
 	case c.install:
-		return because(SourceNotNamed, "the file says that %s is %s, and it is %s", name, c.sum, sum).hint("it was built from another module proxy: ask its makers which")
+		return verdict.Because(verdict.SourceNotNamed, "the file says that %s is %s, and it is %s", name, c.sum, sum).WithRemedy("it was built from another module proxy: ask its makers which")
 	case c.vcs == nil && ch.guess != "":
-		return because(SourceNotNamed, "it does not say which version it is, and that it is %s is a guess, after the version of %s", name, ch.guess).hint("ask for a build that says it")
+		return verdict.Because(verdict.SourceNotNamed, "it does not say which version it is, and that it is %s is a guess, after the version of %s", name, ch.guess).WithRemedy("ask for a build that says it")
 	case c.vcs == nil:
-		return because(SourceNotNamed, "it does not say which version it is, and that it is %s is your word", name).hint("ask for a build that says it")
+		return verdict.Because(verdict.SourceNotNamed, "it does not say which version it is, and that it is %s is your word", name).WithRemedy("ask for a build that says it")
 	case revision == c.vcs.revision, revision == "" && ch.resolved:
 		return nil
 	case revision != "":
-		return because(SourceNotNamed, "the file says that it is revision %s, and the module proxy that %s is revision %s", c.vcs.revision, name, text(revision)).hint(clone)
+		return verdict.Because(verdict.SourceNotNamed, "the file says that it is revision %s, and the module proxy that %s is revision %s", c.vcs.revision, name, verdict.Quote(revision)).WithRemedy(clone)
 	}
 	if rev, err := module.PseudoVersionRev(ch.version); err == nil && len(rev) >= 12 && strings.HasPrefix(c.vcs.revision, rev) {
 		return nil
 	}
-	return because(SourceNotNamed, "the file says that it is revision %s, and nothing tells whether %s is that", c.vcs.revision, name).hint(clone)
+	return verdict.Because(verdict.SourceNotNamed, "the file says that it is revision %s, and nothing tells whether %s is that", c.vcs.revision, name).WithRemedy(clone)
 }
 
 // notPublished says why the toolchain that made the file is not the published one,
 // as far as the file shows it.
-func (j *job) notPublished() *Reason {
+func (j *job) notPublished() *verdict.Reason {
 	if v := j.facts.GoVersion; v != j.claim.goVersion {
-		return because(ToolchainNotPublished, "it was made by %s, which is more than a release of Go by name", text(v)).hint(foreignHint)
+		return verdict.Because(verdict.ToolchainNotPublished, "it was made by %s, which is more than a release of Go by name", verdict.Quote(v)).WithRemedy(foreignRemedy)
 	}
 	if dir := distributor(j.goroot); dir != "" {
-		return because(ToolchainNotPublished, "the toolchain that made it was at %s, where distributions put a Go of their own", text(j.goroot)).hint(foreignHint)
+		return verdict.Because(verdict.ToolchainNotPublished, "the toolchain that made it was at %s, where distributions put a Go of their own", verdict.Quote(j.goroot)).WithRemedy(foreignRemedy)
 	}
 	return nil
 }
@@ -307,12 +308,12 @@ func otherSettings(a, b *inspect.Build) []string {
 	}
 	for _, s := range a.Settings {
 		if v, _ := b.Setting(s.Key); v != s.Value {
-			add("the file says %s=%s, and the source gives %s", text(s.Key), text(s.Value), text(v))
+			add("the file says %s=%s, and the source gives %s", verdict.Quote(s.Key), verdict.Quote(s.Value), verdict.Quote(v))
 		}
 	}
 	for _, s := range b.Settings {
 		if _, ok := a.Setting(s.Key); !ok {
-			add("the source gives %s=%s, which the file does not say", text(s.Key), text(s.Value))
+			add("the source gives %s=%s, which the file does not say", verdict.Quote(s.Key), verdict.Quote(s.Value))
 		}
 	}
 	return list

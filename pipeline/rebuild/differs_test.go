@@ -15,6 +15,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
@@ -48,8 +49,8 @@ func TestDecisions(t *testing.T) {
 
 	used := map[string]bool{}
 	for _, ground := range []groundKind{groundNone, groundDependency, groundBuild} {
-		for _, unnamed := range []*Reason{nil, because(SourceNotNamed, "why").hint("help")} {
-			for _, foreign := range []*Reason{nil, because(ToolchainNotPublished, "why").hint("help")} {
+		for _, unnamed := range []*verdict.Reason{nil, verdict.Because(verdict.SourceNotNamed, "why").WithRemedy("help")} {
+			for _, foreign := range []*verdict.Reason{nil, verdict.Because(verdict.ToolchainNotPublished, "why").WithRemedy("help")} {
 				for _, content := range []string{"as linked", "changed", "stripped"} {
 					for _, whose := range []owner{ownerModules, ownerStandard, ownerUnknown} {
 						d := difference{what: "the bytes differ", ground: ground, why: "a ground", unnamed: unnamed, foreign: foreign, changed: content != "as linked", stripped: content == "stripped", whose: whose}
@@ -75,7 +76,7 @@ func TestDecisions(t *testing.T) {
 						got := string(verdict)
 						if verdict != compare.Differs {
 							got += ": " + string(reason.Kind)
-							if reason.Hint == "" {
+							if reason.Remedy == "" {
 								t.Errorf("%q: no remedy", is)
 							}
 						}
@@ -118,7 +119,7 @@ func TestNaming(t *testing.T) {
 		got := ""
 		if r := x.c.naming(x.ch, x.sum, x.revision); r != nil {
 			got = r.Text
-			if r.Kind != SourceNotNamed || r.Hint == "" {
+			if r.Kind != verdict.SourceNotNamed || r.Remedy == "" {
 				t.Errorf("%s: %+v", what, r)
 			}
 		}
@@ -318,60 +319,60 @@ func TestAccusations(t *testing.T) {
 		file   program
 		change func(*job)
 		base   *program // what was rebuilt, honest if nil
-		want   Kind
+		want   verdict.Kind
 	}{
-		"a function of package main is patched": {file: honest.patched("main.allowed"), want: BytesDiffer},
-		"and the hash is right":                 {file: honest.patched("main.allowed").hashed(), want: BytesDiffer},
-		"a byte of data is patched":             {file: honest.flipped(text1), want: BytesDiffer},
-		"and its hash is right":                 {file: honest.flipped(text1).hashed(), want: BytesDiffer},
-		"a byte at the end":                     {file: program{append(slices.Clone(honest.data), 0), t}, want: BytesDiffer},
-		"the entry point":                       {file: honest.flipped(24).hashed(), want: BytesDiffer},
-		"a function of the runtime is patched":  {file: honest.patched("runtime.printbool"), want: BytesDiffer},
+		"a function of package main is patched": {file: honest.patched("main.allowed"), want: verdict.BytesDiffer},
+		"and the hash is right":                 {file: honest.patched("main.allowed").hashed(), want: verdict.BytesDiffer},
+		"a byte of data is patched":             {file: honest.flipped(text1), want: verdict.BytesDiffer},
+		"and its hash is right":                 {file: honest.flipped(text1).hashed(), want: verdict.BytesDiffer},
+		"a byte at the end":                     {file: program{append(slices.Clone(honest.data), 0), t}, want: verdict.BytesDiffer},
+		"the entry point":                       {file: honest.flipped(24).hashed(), want: verdict.BytesDiffer},
+		"a function of the runtime is patched":  {file: honest.patched("runtime.printbool"), want: verdict.BytesDiffer},
 		// Then it is as a distribution's toolchain may have left it.
-		"and its hash is right, too":                 {file: honest.patched("runtime.printbool").hashed(), want: ToolchainNotPublished},
-		"another source":                             {file: evil, want: BytesDiffer},
-		"another source without a build ID":          {file: evilNoID, base: &noID, want: BytesDiffer},
-		"another standard library":                   {file: foreign, want: ToolchainNotPublished},
-		"another standard library, and tampered":     {file: foreign.flipped(text1), want: BytesDiffer},
-		"another standard library, by a distributor": {file: foreign.flipped(text1), change: func(j *job) { j.goroot = "/usr/lib/go" }, want: ToolchainNotPublished},
-		"made at a distributor's":                    {file: evil, change: func(j *job) { j.goroot = "/nix/store/x-go-1.26.8/share/go" }, want: ToolchainNotPublished},
-		"made with an experiment":                    {file: evil, change: func(j *job) { j.facts.GoVersion += " X:synctest" }, want: ToolchainNotPublished},
-		"a source that is your word":                 {file: evil, change: func(j *job) { j.unnamed = because(SourceNotNamed, "your word") }, want: SourceNotNamed},
+		"and its hash is right, too":                 {file: honest.patched("runtime.printbool").hashed(), want: verdict.ToolchainNotPublished},
+		"another source":                             {file: evil, want: verdict.BytesDiffer},
+		"another source without a build ID":          {file: evilNoID, base: &noID, want: verdict.BytesDiffer},
+		"another standard library":                   {file: foreign, want: verdict.ToolchainNotPublished},
+		"another standard library, and tampered":     {file: foreign.flipped(text1), want: verdict.BytesDiffer},
+		"another standard library, by a distributor": {file: foreign.flipped(text1), change: func(j *job) { j.goroot = "/usr/lib/go" }, want: verdict.ToolchainNotPublished},
+		"made at a distributor's":                    {file: evil, change: func(j *job) { j.goroot = "/nix/store/x-go-1.26.8/share/go" }, want: verdict.ToolchainNotPublished},
+		"made with an experiment":                    {file: evil, change: func(j *job) { j.facts.GoVersion += " X:synctest" }, want: verdict.ToolchainNotPublished},
+		"a source that is your word":                 {file: evil, change: func(j *job) { j.unnamed = verdict.Because(verdict.SourceNotNamed, "your word") }, want: verdict.SourceNotNamed},
 		// The build ID names the source, whatever else does not.
-		"a source that only the build ID names": {file: honest.patched("main.allowed"), change: func(j *job) { j.unnamed = because(SourceNotNamed, "your word") }, want: BytesDiffer},
-		"other tags in a clone":                 {file: evil, change: func(j *job) { j.facts.Build.Main.Version = "v1.2.3" }, want: SourceNotNamed},
+		"a source that only the build ID names": {file: honest.patched("main.allowed"), change: func(j *job) { j.unnamed = verdict.Because(verdict.SourceNotNamed, "your word") }, want: verdict.BytesDiffer},
+		"other tags in a clone":                 {file: evil, change: func(j *job) { j.facts.Build.Main.Version = "v1.2.3" }, want: verdict.SourceNotNamed},
 		"a workspace": {file: evil, change: func(j *job) {
 			j.facts.Build.Settings = append(j.facts.Build.Settings, inspect.Setting{Key: "DefaultGODEBUG", Value: "x=1"})
-		}, want: SourceNotNamed},
+		}, want: verdict.SourceNotNamed},
 		"another dependency": {file: foreign, change: func(j *job) {
 			j.facts.Build.Deps = []inspect.Module{{Path: "example.com/evil", Version: "v1.0.0", Sum: sumA}}
-		}, want: BytesDiffer},
-		"flags that are not known, without an ID": {file: noID.flipped(text1), base: &noID, want: Flags},
-		"flags that you named, without an ID":     {file: noID.flipped(text1), base: &noID, change: func(j *job) { j.cfg.LDFlags = new(string) }, want: Flags},
+		}, want: verdict.BytesDiffer},
+		"flags that are not known, without an ID": {file: noID.flipped(text1), base: &noID, want: verdict.Flags},
+		"flags that you named, without an ID":     {file: noID.flipped(text1), base: &noID, change: func(j *job) { j.cfg.LDFlags = new(string) }, want: verdict.Flags},
 		// What is recorded is not what was given.
-		"the end of a line in -X": {file: build("-trimpath=false", "-ldflags=-X 'main.version=a\nb'"), base: &spaced, change: readClaim, want: Flags},
-		"a patch beside a space":  {file: spaced.patched("main.allowed"), base: &spaced, change: readClaim, want: BytesDiffer},
-		"-gcflags for two":        {file: build("-gcflags=all=-l", "-gcflags=-N"), base: &unoptimized, change: readClaim, want: Flags},
+		"the end of a line in -X": {file: build("-trimpath=false", "-ldflags=-X 'main.version=a\nb'"), base: &spaced, change: readClaim, want: verdict.Flags},
+		"a patch beside a space":  {file: spaced.patched("main.allowed"), base: &spaced, change: readClaim, want: verdict.BytesDiffer},
+		"-gcflags for two":        {file: build("-gcflags=all=-l", "-gcflags=-N"), base: &unoptimized, change: readClaim, want: verdict.Flags},
 		// Whose text that is, nothing tells.
-		"flags that are recorded, without an ID":   {file: noID.flipped(text1), base: &noID, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
-		"a function, with flags that are recorded": {file: noID.patched("main.allowed"), base: &noID, change: func(j *job) { j.known = true }, want: BytesDiffer},
-		"a Go with another text":                   {file: build(goText...), want: ToolchainNotPublished},
-		"a Go with another text, untrimmed":        {file: build(append(goText, "-trimpath=false")...), base: &untrimmed, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
-		"a Go with one more file":                  {file: build(goFile...), want: ToolchainNotPublished},
-		"a Go with one more file, untrimmed":       {file: build(append(goFile, "-trimpath=false")...), base: &untrimmed, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
-		"a Go with another function, inlined":      {file: build(goInlined...), want: ToolchainNotPublished},
-		"a Go with another function, no ID":        {file: build(append(goInlined, "-ldflags=-buildid=")...), base: &noID, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
+		"flags that are recorded, without an ID":   {file: noID.flipped(text1), base: &noID, change: func(j *job) { j.known = true }, want: verdict.ToolchainNotPublished},
+		"a function, with flags that are recorded": {file: noID.patched("main.allowed"), base: &noID, change: func(j *job) { j.known = true }, want: verdict.BytesDiffer},
+		"a Go with another text":                   {file: build(goText...), want: verdict.ToolchainNotPublished},
+		"a Go with another text, untrimmed":        {file: build(append(goText, "-trimpath=false")...), base: &untrimmed, change: func(j *job) { j.known = true }, want: verdict.ToolchainNotPublished},
+		"a Go with one more file":                  {file: build(goFile...), want: verdict.ToolchainNotPublished},
+		"a Go with one more file, untrimmed":       {file: build(append(goFile, "-trimpath=false")...), base: &untrimmed, change: func(j *job) { j.known = true }, want: verdict.ToolchainNotPublished},
+		"a Go with another function, inlined":      {file: build(goInlined...), want: verdict.ToolchainNotPublished},
+		"a Go with another function, no ID":        {file: build(append(goInlined, "-ldflags=-buildid=")...), base: &noID, change: func(j *job) { j.known = true }, want: verdict.ToolchainNotPublished},
 		// Symbols that are gone are nobody's other source, and what is loaded counts.
-		"stripped":                                {file: honest.stripped(), want: Stripped},
-		"stripped, with its hash made right":      {file: honest.stripped().hashed(), want: BytesDiffer},
-		"stripped, and something behind":          {file: program{append(honest.stripped().data, "payload"...), t}, want: BytesDiffer},
-		"stripped, and a function patched":        {file: honest.patched("main.allowed").stripped(), want: BytesDiffer},
-		"stripped, and a text patched":            {file: honest.flipped(text1).stripped(), want: BytesDiffer},
-		"stripped, and the entry point":           {file: honest.flipped(24).stripped(), want: BytesDiffer},
-		"stripped, at a distributor's":            {file: honest.stripped(), change: func(j *job) { j.goroot = "/usr/lib/go" }, want: Stripped},
-		"stripped, of another source":             {file: evil.stripped(), want: BytesDiffer},
-		"stripped, without an ID":                 {file: noID.stripped(), base: &noID, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
-		"a runtime, with flags that are recorded": {file: noID.patched("runtime.printbool"), base: &noID, change: func(j *job) { j.known = true }, want: ToolchainNotPublished},
+		"stripped":                                {file: honest.stripped(), want: verdict.Stripped},
+		"stripped, with its hash made right":      {file: honest.stripped().hashed(), want: verdict.BytesDiffer},
+		"stripped, and something behind":          {file: program{append(honest.stripped().data, "payload"...), t}, want: verdict.BytesDiffer},
+		"stripped, and a function patched":        {file: honest.patched("main.allowed").stripped(), want: verdict.BytesDiffer},
+		"stripped, and a text patched":            {file: honest.flipped(text1).stripped(), want: verdict.BytesDiffer},
+		"stripped, and the entry point":           {file: honest.flipped(24).stripped(), want: verdict.BytesDiffer},
+		"stripped, at a distributor's":            {file: honest.stripped(), change: func(j *job) { j.goroot = "/usr/lib/go" }, want: verdict.Stripped},
+		"stripped, of another source":             {file: evil.stripped(), want: verdict.BytesDiffer},
+		"stripped, without an ID":                 {file: noID.stripped(), base: &noID, change: func(j *job) { j.known = true }, want: verdict.ToolchainNotPublished},
+		"a runtime, with flags that are recorded": {file: noID.patched("runtime.printbool"), base: &noID, change: func(j *job) { j.known = true }, want: verdict.ToolchainNotPublished},
 	} {
 		base := honest
 		if x.base != nil {
@@ -379,7 +380,7 @@ func TestAccusations(t *testing.T) {
 		}
 		own, other := put(x.file), put(base)
 		r := &Rebuilder{store: store, work: &workspace.Workspace{Dir: dir}, cfg: Config{Stage: func(string) {}}}
-		j := &job{Rebuilder: r, dir: t.TempDir(), res: &Result{Name: "tool", Digest: own.Digest, Size: own.Size}, facts: x.file.facts(), claim: &claim{}}
+		j := &job{Rebuilder: r, dir: t.TempDir(), res: &verdict.Result{Name: "tool", Digest: own.Digest, Size: own.Size}, facts: x.file.facts(), claim: &claim{}}
 		j.claim.goVersion = j.facts.GoVersion
 		if c := j.facts.Content; c != nil {
 			j.res.Content = c.State
@@ -396,7 +397,7 @@ func TestAccusations(t *testing.T) {
 		err := j.judge(t.Context(), &built{file: other, facts: base.facts()})
 		j.file.Close()
 		want := compare.Undetermined
-		if x.want == BytesDiffer {
+		if x.want == verdict.BytesDiffer {
 			want = compare.Differs
 		}
 		if want == compare.Undetermined && j.res.Reason != nil && strings.Contains(j.res.Reason.Text, "package main was") {

@@ -24,6 +24,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/shell"
 	"github.com/twicebuild/twice/pipeline/toolchain"
@@ -53,7 +54,7 @@ func ParseToolchain(s, hostOS, hostArch string) (Toolchain, error) {
 	if given {
 		m := platformRE.FindStringSubmatch(platform)
 		if m == nil {
-			return Toolchain{}, fault.Usage(fmt.Errorf("platform %s: want GOOS-GOARCH", text(platform)), "write it as "+v+"/linux-amd64")
+			return Toolchain{}, fault.Usage(fmt.Errorf("platform %s: want GOOS-GOARCH", verdict.Quote(platform)), "write it as "+v+"/linux-amd64")
 		}
 		d.OS, d.Arch = m[1], m[2]
 	}
@@ -68,7 +69,7 @@ var platformRE = regexp.MustCompile(`^([a-z0-9]{1,20})-([a-z0-9]{1,20})$`)
 // parseRelease accepts the name of a release that is published as a module.
 func parseRelease(v string) error {
 	if !releaseRE.MatchString(v) {
-		return fault.Usage(fmt.Errorf("%s is no release of Go", text(v)), "write the exact version, such as go1.26.8")
+		return fault.Usage(fmt.Errorf("%s is no release of Go", verdict.Quote(v)), "write the exact version, such as go1.26.8")
 	}
 	if version.Compare(v, oldestToolchain) < 0 {
 		return fault.Usage(fmt.Errorf("%s is older than %s", v, oldestToolchain), "Go publishes its toolchains as modules since "+oldestToolchain)
@@ -144,7 +145,7 @@ func checkToolchain(d Toolchain, o ToolchainOptions) error {
 //
 // An error is the context's or of the kind of a usage error; whatever else keeps a tool from a
 // verdict is in its Result.
-func (r *Rebuilder) Toolchain(ctx context.Context, d Toolchain, o ToolchainOptions) ([]*Result, []string, error) {
+func (r *Rebuilder) Toolchain(ctx context.Context, d Toolchain, o ToolchainOptions) ([]*verdict.Result, []string, error) {
 	if err := checkToolchain(d, o); err != nil {
 		return nil, nil, err
 	}
@@ -169,12 +170,12 @@ func (r *Rebuilder) Toolchain(ctx context.Context, d Toolchain, o ToolchainOptio
 		err = removed
 	}
 	if err != nil {
-		reason := (*Reason)(nil)
+		reason := (*verdict.Reason)(nil)
 		switch {
 		case errors.Is(cause, errTimeout) || errors.Is(cause, errDisk):
-			reason = because(Limits, "%s", cause)
+			reason = verdict.Because(verdict.Limits, "%s", cause)
 		case !errors.As(err, &reason):
-			reason = because(Unavailable, "%s", err).hint(fault.RemedyOf(err))
+			reason = verdict.Because(verdict.Unavailable, "%s", err).WithRemedy(fault.RemedyOf(err))
 		}
 		w.giveUp(reason)
 	}
@@ -190,7 +191,7 @@ type distribution struct {
 	// published is what is judged, and compiler what this host compiles with.
 	published, compiler toolchain.Toolchain
 	target              matrix.Target
-	results             []*Result
+	results             []*verdict.Result
 	notes               []string
 	last                time.Time
 	// open sets up the pass that tools are built in, and graphs are those of its
@@ -202,7 +203,7 @@ type distribution struct {
 // giveUp makes every result that has no verdict one that gives the reason. If there
 // is none, because all that has results went well, it gets one: a distribution that
 // was not judged to the end never looks like a good one.
-func (w *distribution) giveUp(reason *Reason) {
+func (w *distribution) giveUp(reason *verdict.Reason) {
 	reason.Text = w.summary(reason.Text)
 	given := false
 	for _, res := range w.results {
@@ -211,7 +212,7 @@ func (w *distribution) giveUp(reason *Reason) {
 		}
 	}
 	if !given {
-		w.results = append(w.results, &Result{Name: w.String(), Verdict: compare.Undetermined, Reason: reason, Content: inspect.ContentUnknown})
+		w.results = append(w.results, &verdict.Result{Name: w.String(), Verdict: compare.Undetermined, Reason: reason, Content: inspect.ContentUnknown})
 	}
 }
 
@@ -220,7 +221,7 @@ func (w *distribution) giveUp(reason *Reason) {
 func (w *distribution) summary(message string) string {
 	message = strings.ReplaceAll(message, w.dir, "workspace")
 	message = strings.ReplaceAll(message, w.work.Dir, "workspace")
-	return text(strings.Join(strings.Fields(message), " "))
+	return verdict.Quote(strings.Join(strings.Fields(message), " "))
 }
 
 func (w *distribution) note(format string, args ...any) {
@@ -264,7 +265,7 @@ func (r *Rebuilder) prove(ctx context.Context, client gocmd.Go, v, goos, goarch 
 	}
 	tc, err := toolchain.Obtain(ctx, client, v, o)
 	if err != nil && ctx.Err() == nil {
-		return tc, because(UnknownToolchain, "%s", err).hint(fault.RemedyOf(err))
+		return tc, verdict.Because(verdict.UnknownToolchain, "%s", err).WithRemedy(fault.RemedyOf(err))
 	}
 	if err == nil {
 		r.held = append(r.held, tc)
@@ -291,7 +292,7 @@ func (w *distribution) tools(ctx context.Context) (err error) {
 		w.note("left out, as you asked for others alone: %s", strings.Join(left, ", "))
 	}
 	if len(tools) == 0 {
-		return because(Unavailable, "no tool has a name that matches %s", text(strings.Join(w.options.Only, " ")))
+		return verdict.Because(verdict.Unavailable, "no tool has a name that matches %s", verdict.Quote(strings.Join(w.options.Only, " ")))
 	}
 	for _, name := range tools {
 		if err := w.take(name); err != nil {
@@ -306,7 +307,7 @@ func (w *distribution) tools(ctx context.Context) (err error) {
 	for i, name := range tools {
 		w.cfg.Stage(fmt.Sprintf("build %s (%d of %d)", name, i+1, len(tools)))
 		if err := w.tool(ctx, session, w.results[i], name, flags); err != nil {
-			reason := (*Reason)(nil)
+			reason := (*verdict.Reason)(nil)
 			if ctx.Err() != nil || !errors.As(err, &reason) {
 				return err
 			}
@@ -319,7 +320,7 @@ func (w *distribution) tools(ctx context.Context) (err error) {
 }
 
 // clock says how long the work on a result took.
-func (w *distribution) clock(res *Result) {
+func (w *distribution) clock(res *verdict.Result) {
 	now := w.cfg.Now()
 	res.Seconds = now.Sub(w.last).Seconds()
 	w.last = now
@@ -335,10 +336,10 @@ func (w *distribution) take(name string) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	res := &Result{
+	res := &verdict.Result{
 		Name: w.String() + "  " + name, Digest: d, Size: size, Verdict: compare.Undetermined, Content: inspect.ContentUnknown,
 		Source: distributionPath + "@" + w.module(), Package: "cmd/" + toolName(name), GoVersion: w.Version, Target: w.target.String(),
-		RestsOn: []Ground{{"module zip " + distributionPath + "@" + w.module() + " " + w.published.Sum, "checksum database"}},
+		RestsOn: []verdict.Ground{{What: "module zip " + distributionPath + "@" + w.module() + " " + w.published.Sum, Why: "checksum database"}},
 	}
 	w.content(res)
 	w.results = append(w.results, res)
@@ -346,7 +347,7 @@ func (w *distribution) take(name string) error {
 }
 
 // content finds out whether a tool is as it was linked.
-func (w *distribution) content(res *Result) {
+func (w *distribution) content(res *verdict.Result) {
 	f, err := w.store.Open(res.Digest)
 	if err != nil {
 		return
@@ -360,19 +361,19 @@ func (w *distribution) content(res *Result) {
 }
 
 // selfMade is what nothing here shows.
-func (w *distribution) selfMade(v string) Claim {
-	return Claim{What: "the compiler of " + v + " is what its source says", Why: "it is what compiled it: name an older release with --bootstrap"}
+func (w *distribution) selfMade(v string) verdict.Claim {
+	return verdict.Claim{What: "the compiler of " + v + " is what its source says", Why: "it is what compiled it: name an older release with --bootstrap"}
 }
 
 // tool builds one tool and judges it.
-func (w *distribution) tool(ctx context.Context, session pass.Session, res *Result, name string, flags []string) error {
+func (w *distribution) tool(ctx context.Context, session pass.Session, res *verdict.Result, name string, flags []string) error {
 	if w.cross() {
-		res.RestsOn = append(res.RestsOn, Ground{"toolchain " + w.Version + " for " + w.compiler.Host + " " + w.compiler.Sum, "checksum database"})
+		res.RestsOn = append(res.RestsOn, verdict.Ground{What: "toolchain " + w.Version + " for " + w.compiler.Host + " " + w.compiler.Sum, Why: "checksum database"})
 	}
 	res.Claimed = append(res.Claimed, w.selfMade(w.Version))
 	pkg := "cmd/" + toolName(name)
 	if info, err := os.Stat(filepath.Join(w.published.Dir, "src", filepath.FromSlash(pkg))); err != nil || !info.IsDir() {
-		return because(NotPublic, "the source in the zip has no %s", pkg)
+		return verdict.Because(verdict.NotPublic, "the source in the zip has no %s", pkg)
 	}
 	env := slices.Concat(recipe.Closed(), w.target.Env(), []string{"CGO_ENABLED=0", "GOEXPERIMENT=", "GOFIPS140=off"})
 	slices.Sort(env)
@@ -387,13 +388,13 @@ func (w *distribution) tool(ctx context.Context, session pass.Session, res *Resu
 		return err
 	}
 	res.Recipe, res.Command = &r, w.command(r)
-	res.choices(func(recipe.Choice) string { return "the release's own cmd/dist has it" })
+	res.AddChoices(func(recipe.Choice) string { return "the release's own cmd/dist has it" })
 	built, err := session.Build(ctx, pass.Job{Binaries: []pass.Binary{{Recipe: r, ImportPath: pkg}}, Share: w.share()})
 	if reason := limited(err); reason != nil {
 		return reason
 	}
 	if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
-		return because(BuildFailed, "the source in the zip does not build: %s: %s", failed.What, failed.Complaint())
+		return verdict.Because(verdict.BuildFailed, "the source in the zip does not build: %s: %s", failed.What, failed.Complaint())
 	}
 	if err != nil {
 		return err
@@ -406,7 +407,7 @@ func (w *distribution) tool(ctx context.Context, session pass.Session, res *Resu
 
 // judgeTool compares a published tool with what was built, in any way, from its
 // source.
-func judgeTool(ctx context.Context, store *artifact.Store, tempDir string, res *Result, built artifact.Artifact) error {
+func judgeTool(ctx context.Context, store *artifact.Store, tempDir string, res *verdict.Result, built artifact.Artifact) error {
 	res.Rebuilt, res.RebuiltSize = built.Digest, built.Size
 	own := artifact.Artifact{Name: res.Name, Kind: artifact.Binary, Digest: res.Digest, Size: res.Size, Executable: true}
 	c, err := compare.Files(own, built)
@@ -418,14 +419,14 @@ func judgeTool(ctx context.Context, store *artifact.Store, tempDir string, res *
 		return nil
 	}
 	if c := unsigned(store, own, built); c.Same {
-		res.equivalent(c, inspect.WithoutSignature)
+		res.SetEquivalent(c, inspect.WithoutSignature)
 		return nil
 	}
 	if res.Explanation, err = explain.Artifacts(ctx, store, own, built, explain.Options{TempDir: tempDir}); err != nil {
 		return err
 	}
 	res.Verdict = compare.Differs
-	res.Reason = because(BytesDiffer, "%s: source, toolchain and flags are those of the release, and they give other bytes", c.Reason)
+	res.Reason = verdict.Because(verdict.BytesDiffer, "%s: source, toolchain and flags are those of the release, and they give other bytes", c.Reason)
 	if res.Content == inspect.ContentChanged {
 		res.Reason.Text += "; its own build ID tells that it was changed after it was linked"
 	}
@@ -570,7 +571,7 @@ func (w *distribution) buildTarget() (matrix.Target, error) {
 	}
 	data, err := readSmall(os.DirFS(w.published.Dir), "src/internal/buildcfg/zbootstrap.go")
 	if err != nil {
-		return t, because(Setting, "the zip does not say what it was built for: %s", err)
+		return t, verdict.Because(verdict.Setting, "the zip does not say what it was built for: %s", err)
 	}
 	for _, kv := range t.Env() {
 		name, _, _ := strings.Cut(kv, "=")
@@ -579,10 +580,10 @@ func (w *distribution) buildTarget() (matrix.Target, error) {
 		}
 		m := regexp.MustCompile("(?m)^const [dD]efault"+name+" = `([^`\n]{1,40})`$").FindAllSubmatch(data, -1)
 		if len(m) != 1 {
-			return t, because(Setting, "the zip does not say which %s it was built for", name)
+			return t, verdict.Because(verdict.Setting, "the zip does not say which %s it was built for", name)
 		}
 		if t, err = w.Toolchain.target(string(m[0][1])); err != nil {
-			return t, because(Setting, "the zip was built for %s=%s: %s", name, text(string(m[0][1])), text(err.Error()))
+			return t, verdict.Because(verdict.Setting, "the zip was built for %s=%s: %s", name, verdict.Quote(string(m[0][1])), verdict.Quote(err.Error()))
 		}
 	}
 	return t, nil
@@ -600,11 +601,11 @@ var goflagsRE = regexp.MustCompile(`"GOFLAGS=(-[^"\n]*)"`)
 func toolFlags(goroot string) ([]string, error) {
 	data, err := readSmall(os.DirFS(goroot), "src/cmd/dist/build.go")
 	if err != nil {
-		return nil, because(Setting, "the zip does not say how its tools were built: %s", err)
+		return nil, verdict.Because(verdict.Setting, "the zip does not say how its tools were built: %s", err)
 	}
 	m := goflagsRE.FindAllSubmatch(data, -1)
 	if len(m) != 1 || string(m[0][1]) != strings.Join(releaseFlags, " ") {
-		return nil, because(Setting, "its cmd/dist does not build tools with %s, as that of the releases up to go1.26 does", strings.Join(releaseFlags, " "))
+		return nil, verdict.Because(verdict.Setting, "its cmd/dist does not build tools with %s, as that of the releases up to go1.26 does", strings.Join(releaseFlags, " "))
 	}
 	return releaseFlags, nil
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/toolchain"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
@@ -98,7 +99,7 @@ func TestBefore(t *testing.T) {
 	const script = "#!/usr/bin/env bash\n\nbootgo=1.24.6\n\nset -e\n"
 	for _, c := range []struct {
 		v, from, script, want string
-		kind                  Kind
+		kind                  verdict.Kind
 	}{
 		{"go1.26.8", "go1.24.6", script, "", ""},
 		{"go1.26.8", "go1.25.0", script, "", ""},
@@ -107,13 +108,13 @@ func TestBefore(t *testing.T) {
 		{"go1.26.8", "go1.22.6", script, "go1.24.6", ""},
 		{"go1.22.6", "go1.21.0", "bootgo=1.20.6\n", "", ""},
 		{"go1.22.6", "go1.21.0", "bootgo=1.21.5\n", "go1.21.5", ""},
-		{"go1.21.0", "go1.19", "bootgo=1.20.6\n", "", UnknownToolchain},
-		{"go1.26.8", "go1.22.6", "bootgo=1.26.8\n", "", UnknownToolchain}, // no end
-		{"go1.26.8", "go1.22.6", "bootgo=1.27.1\n", "", UnknownToolchain},
-		{"go1.26.8", "go1.22.6", "bootgo=1.24\n", "", UnknownToolchain}, // no release
-		{"go1.26.8", "go1.22.6", "", "", Setting},
-		{"go1.26.8", "go1.22.6", "bootgo=../1.24.6\n", "", Setting},
-		{"go1.26.8", "go1.22.6", script + script, "", Setting},
+		{"go1.21.0", "go1.19", "bootgo=1.20.6\n", "", verdict.UnknownToolchain},
+		{"go1.26.8", "go1.22.6", "bootgo=1.26.8\n", "", verdict.UnknownToolchain}, // no end
+		{"go1.26.8", "go1.22.6", "bootgo=1.27.1\n", "", verdict.UnknownToolchain},
+		{"go1.26.8", "go1.22.6", "bootgo=1.24\n", "", verdict.UnknownToolchain}, // no release
+		{"go1.26.8", "go1.22.6", "", "", verdict.Setting},
+		{"go1.26.8", "go1.22.6", "bootgo=../1.24.6\n", "", verdict.Setting},
+		{"go1.26.8", "go1.22.6", script + script, "", verdict.Setting},
 	} {
 		got, reason := before(c.v, c.from, []byte(c.script))
 		if got != c.want || (reason == nil) != (c.kind == "") || reason != nil && reason.Kind != c.kind {
@@ -277,7 +278,7 @@ func TestJudgeTool(t *testing.T) {
 			}
 			return d, n
 		}
-		res := &Result{Name: what, Verdict: compare.Undetermined, Content: inspect.ContentUnknown}
+		res := &verdict.Result{Name: what, Verdict: compare.Undetermined, Content: inspect.ContentUnknown}
 		res.Digest, res.Size = put(c.published)
 		d, n := put(data)
 		w.content(res)
@@ -364,8 +365,8 @@ func TestCompareZips(t *testing.T) {
 		if c.whole == compare.Equivalent && (!slices.Equal(whole.Normalizations, []inspect.Normalization{inspect.MembersAlone}) || whole.Uncovered <= 0) {
 			t.Errorf("%s: %v, %d", what, whole.Normalizations, whole.Uncovered)
 		}
-		if NewDocument(w.results...).Verdict != whole.Verdict {
-			t.Errorf("%s: the document says %s", what, NewDocument(w.results...).Verdict)
+		if verdict.NewDocument(w.results...).Verdict != whole.Verdict {
+			t.Errorf("%s: the document says %s", what, verdict.NewDocument(w.results...).Verdict)
 		}
 	}
 }
@@ -510,23 +511,23 @@ func TestTools(t *testing.T) {
 	if err := w.tools(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	got := map[string]*Result{}
+	got := map[string]*verdict.Result{}
 	for _, res := range w.results {
 		got[strings.TrimPrefix(res.Name, w.String()+"  ")] = res
 	}
 	for name, want := range map[string]struct {
 		verdict compare.Verdict
-		kind    Kind
+		kind    verdict.Kind
 	}{
-		"bin/preprofile": {compare.Reproduced, ""}, "pkg/tool/x/preprofile.exe": {compare.Differs, BytesDiffer},
-		"pkg/tool/x/evil": {compare.Undetermined, NotPublic}, "pkg/tool/x/-n": {compare.Undetermined, NotPublic}, "pkg/tool/x/broken": {compare.Undetermined, BuildFailed},
+		"bin/preprofile": {compare.Reproduced, ""}, "pkg/tool/x/preprofile.exe": {compare.Differs, verdict.BytesDiffer},
+		"pkg/tool/x/evil": {compare.Undetermined, verdict.NotPublic}, "pkg/tool/x/-n": {compare.Undetermined, verdict.NotPublic}, "pkg/tool/x/broken": {compare.Undetermined, verdict.BuildFailed},
 	} {
 		res := got[name]
 		if res == nil || res.Verdict != want.verdict || (res.Reason == nil) != (want.kind == "") || res.Reason != nil && res.Reason.Kind != want.kind {
 			t.Errorf("%s: %+v", name, res)
 		}
 	}
-	if len(got) != 5 || NewDocument(w.results...).Verdict != compare.Differs {
+	if len(got) != 5 || verdict.NewDocument(w.results...).Verdict != compare.Differs {
 		t.Errorf("%d results", len(got))
 	}
 	res := got["bin/preprofile"]
@@ -551,22 +552,22 @@ func TestTools(t *testing.T) {
 func TestGiveUp(t *testing.T) {
 	w := bench(t)
 	w.work = &workspace.Workspace{Dir: "/nowhere"}
-	w.giveUp(because(Limits, "%s", errTimeout))
-	if len(w.results) != 1 || w.results[0].Verdict != compare.Undetermined || w.results[0].Reason.Kind != Limits {
+	w.giveUp(verdict.Because(verdict.Limits, "%s", errTimeout))
+	if len(w.results) != 1 || w.results[0].Verdict != compare.Undetermined || w.results[0].Reason.Kind != verdict.Limits {
 		t.Errorf("%+v", w.results)
 	}
 	for _, c := range []struct {
-		results []*Result
-		want    []Kind
+		results []*verdict.Result
+		want    []verdict.Kind
 	}{
-		{[]*Result{{Verdict: compare.Reproduced}, {Verdict: compare.Undetermined}, {Verdict: compare.Undetermined, Reason: because(BuildFailed, "x")}}, []Kind{"", Limits, BuildFailed}},
+		{[]*verdict.Result{{Verdict: compare.Reproduced}, {Verdict: compare.Undetermined}, {Verdict: compare.Undetermined, Reason: verdict.Because(verdict.BuildFailed, "x")}}, []verdict.Kind{"", verdict.Limits, verdict.BuildFailed}},
 		// The first step of a chain is good, and the second one came to nothing.
-		{[]*Result{{Verdict: compare.Reproduced}}, []Kind{"", Limits}},
+		{[]*verdict.Result{{Verdict: compare.Reproduced}}, []verdict.Kind{"", verdict.Limits}},
 	} {
 		w = bench(t)
 		w.work, w.results = &workspace.Workspace{Dir: "/nowhere"}, c.results
-		w.giveUp(because(Limits, "%s", errTimeout))
-		if len(w.results) != len(c.want) || NewDocument(w.results...).Verdict.Pass() {
+		w.giveUp(verdict.Because(verdict.Limits, "%s", errTimeout))
+		if len(w.results) != len(c.want) || verdict.NewDocument(w.results...).Verdict.Pass() {
 			t.Fatalf("%+v", w.results)
 		}
 		for i, want := range c.want {

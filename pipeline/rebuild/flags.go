@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/matrix"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
 var (
@@ -37,17 +38,17 @@ func checkLinkerFlags(args []string) error {
 		flag := strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-")
 		name, value, has := strings.Cut(flag, "=")
 		if flag == arg || name == "" || strings.HasPrefix(flag, "-") {
-			return fmt.Errorf("%s is no flag", text(arg))
+			return fmt.Errorf("%s is no flag", verdict.Quote(arg))
 		}
 		takes := !slices.Contains([]string{"s", "w"}, name)
 		if takes && !has {
 			if i++; i == len(args) {
-				return fmt.Errorf("-%s has no value", text(name))
+				return fmt.Errorf("-%s has no value", verdict.Quote(name))
 			}
 			value = args[i]
 		}
 		if strings.ContainsAny(value, "\x00\n\r") || len(value) > 64<<10 {
-			return fmt.Errorf("-%s has a value that is not one line of text", text(name))
+			return fmt.Errorf("-%s has a value that is not one line of text", verdict.Quote(name))
 		}
 		ok := false
 		switch name {
@@ -63,10 +64,10 @@ func checkLinkerFlags(args []string) error {
 		case "extldflags":
 			ok = value == "-static"
 		default:
-			return fmt.Errorf("-%s is not honoured for a stranger", text(name))
+			return fmt.Errorf("-%s is not honoured for a stranger", verdict.Quote(name))
 		}
 		if !ok {
-			return fmt.Errorf("-%s %s is not honoured for a stranger", name, text(value))
+			return fmt.Errorf("-%s %s is not honoured for a stranger", name, verdict.Quote(value))
 		}
 	}
 	return nil

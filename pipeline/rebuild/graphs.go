@@ -8,6 +8,7 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
 // graphs are the action graphs of the builds that filled a cache, those that compiled
@@ -24,12 +25,12 @@ func (l *graphs) add(res pass.Result, pkg string, target matrix.Target) error {
 	for _, data := range res.Graphs {
 		g, err := compare.ParseGraph(bytes.NewReader(data))
 		if err != nil {
-			return because(NoEvidence, "the build does not tell what it did: %s", err)
+			return verdict.Because(verdict.NoEvidence, "the build does not tell what it did: %s", err)
 		}
 		own = append(own, g)
 	}
 	if err := (compare.Programs{ImportPaths: []string{pkg}, OS: target.OS, Arch: target.Arch}).Fit(own); err != nil {
-		return because(NoEvidence, "what was built is not what was asked for: %s", err)
+		return verdict.Because(verdict.NoEvidence, "what was built is not what was asked for: %s", err)
 	}
 
 	all = append(all, own...)
@@ -39,7 +40,7 @@ func (l *graphs) add(res pass.Result, pkg string, target matrix.Target) error {
 		err = fmt.Errorf("package %s was compiled twice from equal inputs, to different results", together.ContentDiffers[0])
 	}
 	if err != nil {
-		return because(NoEvidence, "what was built is no evidence: %s", err)
+		return verdict.Because(verdict.NoEvidence, "what was built is no evidence: %s", err)
 	}
 	*l = slices.DeleteFunc(all, func(g compare.Graph) bool {
 		return !slices.ContainsFunc(g.Actions, func(a compare.Action) bool { return a.Mode == "build" && a.Cmd })

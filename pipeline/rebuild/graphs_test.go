@@ -8,6 +8,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
 // graphOf is the action graph of a build of a program and a package lib, of which
@@ -64,8 +65,8 @@ func TestEvidenceOfBuilds(t *testing.T) {
 		}
 		n := len(l)
 		err := l.add(res, "m/x", target)
-		reason := (*Reason)(nil)
-		if (err == nil) != (c.want == "") || err != nil && (!strings.Contains(err.Error(), c.want) || !errors.As(err, &reason) || reason.Kind != NoEvidence || len(l) != n) {
+		reason := (*verdict.Reason)(nil)
+		if (err == nil) != (c.want == "") || err != nil && (!strings.Contains(err.Error(), c.want) || !errors.As(err, &reason) || reason.Kind != verdict.NoEvidence || len(l) != n) {
 			t.Errorf("%s: %v; want %q", name, err, c.want)
 		}
 	}

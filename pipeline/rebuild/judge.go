@@ -13,6 +13,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/shell"
 )
@@ -167,11 +168,11 @@ func (j *job) build(ctx context.Context, l linking) (*built, error) {
 	c := j.claim
 	// Whatever was guessed passes the same list as what a file says.
 	if err := checkLinkerFlags(l.args); err != nil {
-		return nil, because(Setting, "it would have been linked with %s", err)
+		return nil, verdict.Because(verdict.Setting, "it would have been linked with %s", err)
 	}
 	r, err := c.recipe(j.source, recipe.Toolchain{Version: c.goVersion}, l, j.pgoOff)
 	if err != nil {
-		return nil, because(Setting, "no command line can say how it was built: %s", err)
+		return nil, verdict.Because(verdict.Setting, "no command line can say how it was built: %s", err)
 	}
 	digest, err := r.Digest()
 	if err != nil {
@@ -187,7 +188,7 @@ func (j *job) build(ctx context.Context, l linking) (*built, error) {
 		return nil, reason
 	}
 	if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
-		return nil, because(BuildFailed, "the source does not build as the file says it was built: %s: %s", failed.What, failed.Complaint())
+		return nil, verdict.Because(verdict.BuildFailed, "the source does not build as the file says it was built: %s: %s", failed.What, failed.Complaint())
 	}
 	if err != nil {
 		return nil, err
@@ -228,10 +229,10 @@ func (r *Rebuilder) limits() pass.Limits {
 }
 
 // limited returns the reason if err is a command that took too much, or nil.
-func limited(err error) *Reason {
+func limited(err error) *verdict.Reason {
 	failed, limit := (*pass.CommandError)(nil), (*pass.LimitError)(nil)
 	if errors.As(err, &failed) && errors.As(err, &limit) {
-		return because(Limits, "%s: %s", failed.What, limit).hint(limit.Remedy())
+		return verdict.Because(verdict.Limits, "%s: %s", failed.What, limit).WithRemedy(limit.Remedy())
 	}
 	return nil
 }
@@ -381,7 +382,7 @@ func (j *job) equivalent(b *built) (bool, error) {
 	return j.beside(b, func(other *inspect.Binary) (bool, error) {
 		for _, list := range normalizations {
 			if c, err := inspect.Compare(j.bin, other, list...); err == nil && c.Same {
-				j.res.equivalent(c, list...)
+				j.res.SetEquivalent(c, list...)
 				return true, nil
 			} // an error is about a part that cannot be left out, and then the files are not the same
 		}
@@ -403,11 +404,6 @@ func (j *job) beside(b *built, is func(*inspect.Binary) (bool, error)) (bool, er
 	return is(other)
 }
 
-// equivalent says that nothing differs but what some normalizations leave out.
-func (r *Result) equivalent(c inspect.Comparison, list ...inspect.Normalization) {
-	r.Verdict, r.Normalizations, r.LeftOut, r.Uncovered = compare.Equivalent, list, c.A, c.LeftOut()
-}
-
 // confirms tells whether the file's build ID names all that b was linked from, so
 // that a guess of its version is none any more.
 func (j *job) confirms(b *built) bool {
@@ -424,7 +420,7 @@ func textSize(f inspect.Facts) int64 {
 }
 
 func moduleText(m inspect.Module) string {
-	s := strings.TrimSpace(text(m.Path) + " " + m.Version + " " + m.Sum)
+	s := strings.TrimSpace(verdict.Quote(m.Path) + " " + m.Version + " " + m.Sum)
 	if m.Replace != nil {
 		s += " => " + moduleText(*m.Replace)
 	}
@@ -467,6 +463,3 @@ func (c *claim) command(r recipe.Recipe) string {
 	}
 	return b.String()
 }
-
-// Error returns the text, so that a reason can be passed up as an error.
-func (r *Reason) Error() string { return r.Text }

@@ -9,24 +9,25 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
 // places finds out where a build that did not trim paths had its folders, from
 // the paths of the source files in the binary. tree is the main module's source;
 // it is nil for an installed module, which lies in the module cache.
-func (c *claim) places(b *inspect.Binary, tree fs.FS) (*pass.Foreign, *Reason) {
+func (c *claim) places(b *inspect.Binary, tree fs.FS) (*pass.Foreign, *verdict.Reason) {
 	f := &pass.Foreign{}
 	cached := c.cached()
 	var files []string
 	for name, err := range b.SourceFiles() {
 		if err != nil || len(files) == maxSourceFiles {
-			return nil, because(Place, "it holds the paths of its build, which cannot be read")
+			return nil, verdict.Because(verdict.Place, "it holds the paths of its build, which cannot be read")
 		}
 		files = append(files, name)
 	}
 	for _, name := range files {
 		if strings.Contains(name, `\`) || len(name) > 2 && name[1] == ':' {
-			return nil, because(Place, "it was built without -trimpath on Windows (%s), where alone a folder can have that path", text(name))
+			return nil, verdict.Because(verdict.Place, "it was built without -trimpath on Windows (%s), where alone a folder can have that path", verdict.Quote(name))
 		}
 		if root, ok := strings.CutSuffix(name, "/src/runtime/proc.go"); ok && f.GOROOT == "" {
 			f.GOROOT = root
@@ -38,17 +39,17 @@ func (c *claim) places(b *inspect.Binary, tree fs.FS) (*pass.Foreign, *Reason) {
 		}
 	}
 	if f.GOROOT == "" {
-		return nil, because(Place, "it holds the paths of its build, and the toolchain's is not among them")
+		return nil, verdict.Because(verdict.Place, "it holds the paths of its build, and the toolchain's is not among them")
 	}
 	if f.ModCache == "" && len(cached) > 0 && (c.install || len(c.deps) > 0) && !c.vendored {
-		return nil, because(Place, "it holds the paths of its build, and the module cache's is not among them")
+		return nil, verdict.Because(verdict.Place, "it holds the paths of its build, and the module cache's is not among them")
 	}
 	if tree == nil {
 		return f, nil
 	}
 	f.Source = sourceRoot(files, f, tree)
 	if f.Source == "" {
-		return nil, because(Place, "it holds the paths of its build, and none of them is that of a file of %s", c.main.Path)
+		return nil, verdict.Because(verdict.Place, "it holds the paths of its build, and none of them is that of a file of %s", c.main.Path)
 	}
 	return f, nil
 }

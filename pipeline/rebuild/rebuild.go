@@ -144,6 +144,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/source"
 	"github.com/twicebuild/twice/pipeline/toolchain"
@@ -299,11 +300,11 @@ var (
 
 // File judges a file. An error is the context's; whatever else keeps the file from
 // a verdict is in the Result, whose verdict then is Undetermined.
-func (r *Rebuilder) File(ctx context.Context, s Subject) (*Result, error) {
+func (r *Rebuilder) File(ctx context.Context, s Subject) (*verdict.Result, error) {
 	start := r.cfg.Now()
 	r.files++
 	j := &job{Rebuilder: r, dir: filepath.Join(r.work.Dir, fmt.Sprintf("file-%d", r.files)),
-		res: &Result{Name: s.Name, Digest: s.Digest, Verdict: compare.Undetermined, Content: inspect.ContentUnknown}}
+		res: &verdict.Result{Name: s.Name, Digest: s.Digest, Verdict: compare.Undetermined, Content: inspect.ContentUnknown}}
 	within, stop := context.WithTimeoutCause(ctx, r.cfg.Timeout, errTimeout)
 	defer stop()
 	within, cancel := context.WithCancelCause(within)
@@ -321,17 +322,17 @@ func (r *Rebuilder) File(ctx context.Context, s Subject) (*Result, error) {
 	} else if rerr := pass.RemoveAll(j.dir); rerr != nil {
 		j.note("the workspace could not be removed: %v", rerr)
 	}
-	var reason *Reason
+	var reason *verdict.Reason
 	switch {
 	case err == nil:
 	case errors.Is(cause, errTimeout) || errors.Is(cause, errDisk):
-		j.undetermined(because(Limits, "%s", cause))
+		j.undetermined(verdict.Because(verdict.Limits, "%s", cause))
 	case errors.As(err, &reason):
 		j.undetermined(reason)
 	default:
-		j.undetermined(because(Unavailable, "%s", err).hint(fault.RemedyOf(err)))
+		j.undetermined(verdict.Because(verdict.Unavailable, "%s", err).WithRemedy(fault.RemedyOf(err)))
 	}
-	j.res.choices(j.chosen)
+	j.res.AddChoices(j.chosen)
 	j.res.Seconds = r.cfg.Now().Sub(start).Seconds()
 	return j.res, nil
 }
@@ -381,7 +382,7 @@ func (r *Rebuilder) watch(ctx context.Context, cancel context.CancelCauseFunc, d
 type job struct {
 	*Rebuilder
 	dir   string
-	res   *Result
+	res   *verdict.Result
 	file  *os.File // in the store
 	facts inspect.Facts
 	bin   *inspect.Binary
@@ -391,7 +392,7 @@ type job struct {
 	stated      *Stated
 	statedFlags linking
 	// missing is why the file's word is not enough to find its source.
-	missing *Reason
+	missing *verdict.Reason
 	// choice is the source that is tried, and all below belong to the attempt.
 	choice    choice
 	toolchain toolchain.Toolchain
@@ -410,7 +411,7 @@ type job struct {
 	known bool
 	// unnamed says why the source is not known to be the one that the file names,
 	// and goroot is where its toolchain was, if the file tells.
-	unnamed *Reason
+	unnamed *verdict.Reason
 	goroot  string
 }
 
@@ -424,10 +425,10 @@ func (j *job) summary(message string) string {
 	message = strings.ReplaceAll(message, j.dir, "workspace")
 	message = strings.ReplaceAll(message, j.work.Dir, "workspace")
 	message = strings.Join(strings.Fields(message), " ")
-	return text(message)
+	return verdict.Quote(message)
 }
 
-func (j *job) undetermined(r *Reason) {
+func (j *job) undetermined(r *verdict.Reason) {
 	r.Text = j.summary(r.Text)
 	j.res.Verdict, j.res.Reason, j.res.Explanation = compare.Undetermined, r, nil
 	if j.res.Content == inspect.ContentChanged {
@@ -443,7 +444,7 @@ func (j *job) run(ctx context.Context, s Subject) error {
 		return err
 	}
 	defer j.file.Close()
-	var reason *Reason
+	var reason *verdict.Reason
 	if j.claim, reason = read(j.facts); reason != nil {
 		return j.silent(reason)
 	}
@@ -468,18 +469,18 @@ func (j *job) run(ctx context.Context, s Subject) error {
 func (j *job) inspect(ctx context.Context, s Subject) error {
 	in, err := s.Open()
 	if err != nil {
-		return because(Unavailable, "%s", err)
+		return verdict.Because(verdict.Unavailable, "%s", err)
 	}
 	limited := &io.LimitedReader{R: in, N: maxSubject + 1}
 	d, size, err := j.store.Put(limited)
 	if err := errors.Join(err, in.Close()); err != nil {
-		return because(Unavailable, "%s", err)
+		return verdict.Because(verdict.Unavailable, "%s", err)
 	}
 	if size > maxSubject {
-		return because(Limits, "it has more than %d bytes", maxSubject)
+		return verdict.Because(verdict.Limits, "it has more than %d bytes", maxSubject)
 	}
 	if s.Digest != "" && d != s.Digest {
-		return because(Unavailable, "its digest is %s, want %s", d, s.Digest)
+		return verdict.Because(verdict.Unavailable, "its digest is %s, want %s", d, s.Digest)
 	}
 	j.res.Digest, j.res.Size = d, size
 	if j.file, err = j.store.Open(d); err != nil {
@@ -487,18 +488,18 @@ func (j *job) inspect(ctx context.Context, s Subject) error {
 	}
 	f, err := inspect.Read(ctx, s.Name, j.file, size)
 	if err == nil && f.Format == inspect.Universal {
-		err = because(Universal, "it is a Universal file of %d binaries", len(f.Binaries)).hint("take each out with lipo -thin, and rebuild that")
+		err = verdict.Because(verdict.Universal, "it is a Universal file of %d binaries", len(f.Binaries)).WithRemedy("take each out with lipo -thin, and rebuild that")
 	}
 	if err == nil {
 		j.bin, err = inspect.Open(j.file, size)
 	}
 	if err != nil {
 		j.file.Close()
-		reason := (*Reason)(nil)
+		reason := (*verdict.Reason)(nil)
 		if ctx.Err() != nil || errors.As(err, &reason) {
 			return err
 		}
-		return because(NotExecutable, "%s", err)
+		return verdict.Because(verdict.NotExecutable, "%s", err)
 	}
 	j.facts = f.Binaries[0]
 	j.res.GoVersion = j.facts.GoVersion
@@ -515,8 +516,8 @@ func (j *job) inspect(ctx context.Context, s Subject) error {
 // silent adds to the reason about a file without build information which release of
 // Go a text in it names: the linker writes runtime.buildVersion as it does what -X
 // sets. Nothing more can be done with that, for it is no word about the source.
-func (j *job) silent(r *Reason) error {
-	if r.Kind != NoBuildInfo || j.facts.GoVersion != "" || j.facts.BuildID == nil && j.facts.Code == nil {
+func (j *job) silent(r *verdict.Reason) error {
+	if r.Kind != verdict.NoBuildInfo || j.facts.GoVersion != "" || j.facts.BuildID == nil && j.facts.Code == nil {
 		return r
 	}
 	var list []string
@@ -546,8 +547,8 @@ func (j *job) describe() {
 	}
 }
 
-func (j *job) ground(list *[]Ground, what, why string, args ...any) {
-	*list = append(*list, Ground{what, fmt.Sprintf(why, args...)})
+func (j *job) ground(list *[]verdict.Ground, what, why string, args ...any) {
+	*list = append(*list, verdict.Ground{What: what, Why: fmt.Sprintf(why, args...)})
 }
 
 // openModule takes the source from the module proxy.
@@ -558,7 +559,7 @@ func (j *job) openModule(ctx context.Context, g gocmd.Go, v string) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		return because(NotPublic, "the source cannot be had: %s", err).hint("is there a network? For a module that no proxy has, name a repository with --source DIR")
+		return verdict.Because(verdict.NotPublic, "the source cannot be had: %s", err).WithRemedy("is there a network? For a module that no proxy has, name a repository with --source DIR")
 	}
 	j.source = m.Source()
 	name := c.main.Path + "@" + v
@@ -607,12 +608,12 @@ func (j *job) claimStamp(ctx context.Context, g gocmd.Go, v string) (revision st
 	case revision == s.revision:
 		why = "the file's own word, and the module proxy says the same of the revision; nobody has signed that"
 	case j.choice.guess != "":
-		return "", &wrongGuess{fmt.Sprintf("the module proxy says that it is revision %s, and the file that it is %s", text(revision), s.revision)}
+		return "", &wrongGuess{fmt.Sprintf("the module proxy says that it is revision %s, and the file that it is %s", verdict.Quote(revision), s.revision)}
 	default:
 		why = fmt.Sprintf("the file's own word, and the module proxy says that %s is revision %s", v, revision)
 	}
 	for _, c := range []recipe.Choice{{Setting: "vcs.revision", Value: s.revision}, {Setting: "vcs.time", Value: s.time.UTC().Format(time.RFC3339)}, {Setting: "vcs.modified", Value: "false"}} {
-		j.res.Claimed = append(j.res.Claimed, claimed(c, why))
+		j.res.Claimed = append(j.res.Claimed, verdict.ClaimOf(c, why))
 	}
 	return revision, nil
 }
@@ -621,7 +622,7 @@ func (j *job) claimStamp(ctx context.Context, g gocmd.Go, v string) (revision st
 func (j *job) openFolder(ctx context.Context) error {
 	c := j.claim
 	if c.install {
-		return because(NotPublic, "it was installed from the module proxy, not built in a repository").hint("leave --source out")
+		return verdict.Because(verdict.NotPublic, "it was installed from the module proxy, not built in a repository").WithRemedy("leave --source out")
 	}
 	if j.cfg.Git == "" {
 		return fault.Usage(errors.New("there is no git in PATH"), "install git 2.32 or newer")
@@ -631,22 +632,22 @@ func (j *job) openFolder(ctx context.Context) error {
 		return err
 	}
 	if err := checkModule(j.cfg.SourceDir, c.main.Path); err != nil {
-		return because(NotPublic, "%s", err)
+		return verdict.Because(verdict.NotPublic, "%s", err)
 	}
 	repo, err := source.Open(ctx, source.Git{Path: j.cfg.Git, Env: j.cfg.HostEnv, User: j.cfg.Env}, j.cfg.SourceDir, source.Options{Scratch: scratch})
 	if err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
-		return because(NotPublic, "the source cannot be had: %s", err).hint(fault.RemedyOf(err))
+		return verdict.Because(verdict.NotPublic, "the source cannot be had: %s", err).WithRemedy(fault.RemedyOf(err))
 	}
 	j.source = repo.Source()
 	if c.vcs != nil && c.vcs.revision != j.source.Commit {
-		return because(NotPublic, "the repository is at commit %s, and the file was built from %s", j.source.Commit[:12], c.vcs.revision[:12]).
-			hint("git checkout " + c.vcs.revision)
+		return verdict.Because(verdict.NotPublic, "the repository is at commit %s, and the file was built from %s", j.source.Commit[:12], c.vcs.revision[:12]).
+			WithRemedy("git checkout " + c.vcs.revision)
 	}
 	if c.vcs == nil {
-		j.unnamed = because(SourceNotNamed, "it does not say which revision it is, and that it is commit %s is your word", j.source.Commit[:12]).hint("ask for a build that says it")
+		j.unnamed = verdict.Because(verdict.SourceNotNamed, "it does not say which revision it is, and that it is commit %s is your word", j.source.Commit[:12]).WithRemedy("ask for a build that says it")
 	}
 	j.ground(&j.res.RestsOn, "commit "+j.source.Commit+" of your repository", "its objects were hashed")
 	j.tree = filepath.Join(j.dir, "tree")
@@ -688,7 +689,7 @@ func (j *job) fill(ctx context.Context) (err error) {
 		err = j.fillLocal(ctx)
 	}
 	if guess := (*wrongGuess)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &guess) {
-		return because(NotPublic, "the modules cannot be had, or the source does not go with %s: %s", c.goVersion, err).hint(fault.RemedyOf(err))
+		return verdict.Because(verdict.NotPublic, "the modules cannot be had, or the source does not go with %s: %s", c.goVersion, err).WithRemedy(fault.RemedyOf(err))
 	}
 	if err == nil && len(c.deps) > 0 {
 		why := "go.sum of the source"
@@ -775,14 +776,14 @@ func (j *job) open(ctx context.Context) error {
 		if c.install {
 			tree = nil
 		}
-		var reason *Reason
+		var reason *verdict.Reason
 		if f, reason = c.places(j.bin, tree); reason != nil {
 			return reason
 		}
 		// The toolchain may lie in the module cache, which is read-only there.
 		if rel, ok := strings.CutPrefix(f.GOROOT, f.ModCache+"/"); ok && f.ModCache != "" {
 			if !filepath.IsLocal(filepath.FromSlash(rel)) {
-				return because(Place, "the toolchain was at %s", text(f.GOROOT))
+				return verdict.Because(verdict.Place, "the toolchain was at %s", verdict.Quote(f.GOROOT))
 			}
 			if err := os.MkdirAll(filepath.Join(j.modCache, filepath.FromSlash(rel)), 0o755); err != nil {
 				return err
@@ -799,7 +800,7 @@ func (j *job) open(ctx context.Context) error {
 		j.ground(&j.res.Recovered, what, "the paths of source files")
 		for _, c := range []recipe.Choice{{Setting: "GOROOT", Value: f.GOROOT}, {Setting: "GOMODCACHE", Value: f.ModCache}, {Setting: "source-folder", Value: f.Source}} {
 			if c.Value != "" {
-				j.res.Claimed = append(j.res.Claimed, claimed(c, "where it was built: -trimpath would have left it out"))
+				j.res.Claimed = append(j.res.Claimed, verdict.ClaimOf(c, "where it was built: -trimpath would have left it out"))
 			}
 		}
 	}
@@ -808,7 +809,7 @@ func (j *job) open(ctx context.Context) error {
 	if c.stray {
 		moduleDir = "module"
 		if f.Source != "" {
-			return because(Place, "its repository's root is not its module's, and paths were not trimmed")
+			return verdict.Because(verdict.Place, "its repository's root is not its module's, and paths were not trimmed")
 		}
 	}
 	stamped := c.vcs != nil && j.source.Module != ""
@@ -845,7 +846,7 @@ func (j *job) open(ctx context.Context) error {
 	}
 	j.session, err = local.Open(ctx, pass.A)
 	if place := (*pass.PlaceError)(nil); errors.As(err, &place) {
-		return because(Place, "the build must have its folders where the file says: %s", place)
+		return verdict.Because(verdict.Place, "the build must have its folders where the file says: %s", place)
 	}
 	return err
 }
@@ -878,7 +879,7 @@ func checkModule(dir, path string) error {
 		return fmt.Errorf("%s is no folder of a module: %w", dir, err)
 	}
 	if got := modfile.ModulePath(data); got != path {
-		return fmt.Errorf("%s is the folder of module %s, and the file's is %s", dir, text(got), path)
+		return fmt.Errorf("%s is the folder of module %s, and the file's is %s", dir, verdict.Quote(got), path)
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
 // A value that -X sets is a text of its own in the read-only data, with a zero at
@@ -68,7 +69,7 @@ func texts(r io.ReaderAt, sections []inspect.Section, in func(name string) bool,
 				break
 			}
 			if err != nil {
-				return fmt.Errorf("read section %s: %w", text(s.Name), err)
+				return fmt.Errorf("read section %s: %w", verdict.Quote(s.Name), err)
 			}
 			switch {
 			case ' ' <= c && c != 0x7f:

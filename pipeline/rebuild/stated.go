@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
@@ -42,21 +43,21 @@ func (c *claim) take(r recipe.Recipe) (linking, error) {
 	}
 	switch src := r.Source; {
 	case r.Target != c.target:
-		return l, fmt.Errorf("it is for %s", text(r.Target.String()))
+		return l, fmt.Errorf("it is for %s", verdict.Quote(r.Target.String()))
 	case r.Toolchain.Version != c.goVersion:
-		return l, fmt.Errorf("it is for %s", text(r.Toolchain.Version))
+		return l, fmt.Errorf("it is for %s", verdict.Quote(r.Toolchain.Version))
 	case r.Compiler != "":
 		return l, errors.New("it has a C compiler")
 	case src.Module != "" && src.Module != c.main.Path:
-		return l, fmt.Errorf("it is about module %s", text(src.Module))
+		return l, fmt.Errorf("it is about module %s", verdict.Quote(src.Module))
 	case src.Commit != "" && c.vcs != nil && src.Commit != c.vcs.revision:
-		return l, fmt.Errorf("it is about commit %s", text(src.Commit))
+		return l, fmt.Errorf("it is about commit %s", verdict.Quote(src.Commit))
 	case len(r.Argv) < 3 || r.Argv[0] != "go" || r.Argv[1] != "build" && r.Argv[1] != "install":
 		return l, errors.New("it is no go build")
 	}
 	flags, pkg := r.Argv[2:len(r.Argv)-1], r.Argv[len(r.Argv)-1]
 	if pkg != c.local() && pkg != c.pkg && pkg != c.pkg+"@"+c.main.Version {
-		return l, fmt.Errorf("it is about package %s", text(pkg))
+		return l, fmt.Errorf("it is about package %s", verdict.Quote(pkg))
 	}
 	known := []string{"-mod=readonly", "-mod=vendor", "-trimpath", "-trimpath=true", "-pgo=off", "-pgo=auto", fmt.Sprintf("-buildvcs=%t", c.vcs != nil)}
 	for _, f := range flags {
@@ -72,7 +73,7 @@ func (c *claim) take(r recipe.Recipe) (linking, error) {
 			l.mode = "exe"
 		case slices.Contains(known, f), slices.Contains(c.flags, f):
 		default:
-			return linking{}, fmt.Errorf("%s is not what the file says of itself", text(f))
+			return linking{}, fmt.Errorf("%s is not what the file says of itself", verdict.Quote(f))
 		}
 	}
 	if trimmed := slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, "-trimpath") }); trimmed != c.trimpath {
@@ -86,7 +87,7 @@ func (j *job) heed(s Stated) error {
 	l, err := j.claim.take(s.Recipe)
 	switch {
 	case errors.Is(err, errHooks):
-		return because(Setting, "%s: %s", s, err)
+		return verdict.Because(verdict.Setting, "%s: %s", s, err)
 	case err != nil:
 		j.note("%s is not used: %s", s, err)
 	case !j.claim.ldflagsKnown && j.cfg.LDFlags == nil: // else the file, or the user, knows

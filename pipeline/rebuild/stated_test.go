@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/twicebuild/twice/pipeline/modules"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
@@ -112,7 +113,7 @@ func FuzzTake(f *testing.F) {
 // TestGuesses: of what is around a file, only versions of its module are tried, and
 // few of them.
 func TestGuesses(t *testing.T) {
-	j := &job{Rebuilder: &Rebuilder{}, res: &Result{}, claim: &claim{vcs: &stamp{revision: rev}}}
+	j := &job{Rebuilder: &Rebuilder{}, res: &verdict.Result{}, claim: &claim{vcs: &stamp{revision: rev}}}
 	j.claim.main.Path = "example.com/tool"
 	hints := []Hint{
 		{Version: "v1.2.3", From: "a"}, {Version: "v1.2.3", From: "again"}, {Version: "v2.0.0", From: "another major"}, {Version: "1.2.3"}, {Version: "latest"}, {Version: "v1.2"},

@@ -56,7 +56,7 @@ func TestUnconfined(t *testing.T) {
 		}
 		res, err := r.File(t.Context(), Subject{Name: "x", Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(data))), nil }})
 		if err != nil || res.Verdict != compare.Undetermined || res.Reason == nil ||
-			!strings.Contains(res.Reason.Text, "could change this machine: why it is missing") || !strings.Contains(res.Reason.Hint, "namespaces") {
+			!strings.Contains(res.Reason.Text, "could change this machine: why it is missing") || !strings.Contains(res.Reason.Remedy, "namespaces") {
 			t.Errorf("%s: %v, %+v", name, err, res)
 		}
 	}

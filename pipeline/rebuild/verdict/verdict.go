@@ -1,4 +1,6 @@
-package rebuild
+// Package verdict holds what a rebuild found out about files, in values that
+// print themselves and have a form in JSON.
+package verdict
 
 import (
 	"bufio"
@@ -132,26 +134,31 @@ type Claim struct {
 	Value   string `json:"value,omitempty"`
 }
 
-// claimed is what c stands for in a result.
-func claimed(c recipe.Choice, why string) Claim {
+// ClaimOf is what c stands for in a result.
+func ClaimOf(c recipe.Choice, why string) Claim {
 	if m := c.Meaning(); m != "" {
 		why = m + "; " + why
 	}
 	return Claim{c.String(), why, c.Setting, c.Value}
 }
 
-// choices adds to res what its recipe has and its source does not force. The reasons
+// SetEquivalent says that nothing differs but what some normalizations leave out.
+func (r *Result) SetEquivalent(c inspect.Comparison, list ...inspect.Normalization) {
+	r.Verdict, r.Normalizations, r.LeftOut, r.Uncovered = compare.Equivalent, list, c.A, c.LeftOut()
+}
+
+// AddChoices adds to res what its recipe has and its source does not force. The reasons
 // are why's.
-func (r *Result) choices(why func(recipe.Choice) string) {
+func (r *Result) AddChoices(why func(recipe.Choice) string) {
 	if r.Recipe == nil {
 		return
 	}
 	var first, stamps []Claim
 	for _, c := range r.Recipe.Choices() {
 		if c.Setting == recipe.StampSetting {
-			stamps = append(stamps, claimed(c, why(c)))
+			stamps = append(stamps, ClaimOf(c, why(c)))
 		} else {
-			first = append(first, claimed(c, why(c)))
+			first = append(first, ClaimOf(c, why(c)))
 		}
 	}
 	r.Claimed = slices.Concat(first, r.Claimed, stamps)
@@ -162,8 +169,8 @@ type Reason struct {
 	Kind Kind `json:"kind"`
 	// Text is for people.
 	Text string `json:"text"`
-	// Hint is what would help, if something would.
-	Hint string `json:"hint,omitempty"`
+	// Remedy is what would help, if something would.
+	Remedy string `json:"hint,omitempty"`
 }
 
 // Kind is the kind of a Reason.
@@ -206,18 +213,22 @@ const (
 	BytesDiffer Kind = "bytes differ"
 )
 
-// because makes a Reason.
-func because(kind Kind, format string, args ...any) *Reason {
+// Because makes a Reason.
+func Because(kind Kind, format string, args ...any) *Reason {
 	return &Reason{Kind: kind, Text: fmt.Sprintf(format, args...)}
 }
 
-func (r *Reason) hint(s string) *Reason {
-	r.Hint = s
+// WithRemedy adds what would help, and returns r.
+func (r *Reason) WithRemedy(remedy string) *Reason {
+	r.Remedy = remedy
 	return r
 }
 
-// text quotes a stranger's words where they are not plain ASCII, and cuts them.
-func text(s string) string {
+// Error returns the text, so that a reason can be passed up as an error.
+func (r *Reason) Error() string { return r.Text }
+
+// Quote quotes a stranger's words where they are not plain ASCII, and cuts them.
+func Quote(s string) string {
 	const limit = 300
 	if len(s) > limit {
 		s = s[:limit] + "..."
@@ -243,7 +254,7 @@ func (d Document) Fprint(w io.Writer) error {
 	}
 	for _, c := range d.Subjects {
 		if s := c.notLookedAt(); s != "" {
-			fmt.Fprintf(b, "note: %s: %s\n", text(c.Name), s)
+			fmt.Fprintf(b, "note: %s: %s\n", Quote(c.Name), s)
 		}
 	}
 	for _, n := range d.Notes {
@@ -252,21 +263,21 @@ func (d Document) Fprint(w io.Writer) error {
 	return b.Flush()
 }
 
-// maxRows bounds the lines of each kind in a paragraph.
-const maxRows = 12
+// MaxRows bounds the lines of each kind in a paragraph.
+const MaxRows = 12
 
 func (r Result) print(w io.Writer, verbose bool) {
 	row := func(label, format string, args ...any) {
 		fmt.Fprintf(w, "  %-13s%s\n", label, fmt.Sprintf(format, args...))
 	}
-	fmt.Fprintln(w, text(r.Name))
+	fmt.Fprintln(w, Quote(r.Name))
 	verdict := string(r.Verdict)
 	what := r.Digest.Short()
 	if r.Source != "" {
-		what += "  " + text(r.Source)
+		what += "  " + Quote(r.Source)
 	}
 	if r.GoVersion != "" {
-		what += " with " + text(r.GoVersion)
+		what += " with " + Quote(r.GoVersion)
 	}
 	if r.Target != "" {
 		what += " for " + r.Target
@@ -277,8 +288,8 @@ func (r Result) print(w io.Writer, verbose bool) {
 	row(verdict, "%s", what)
 	if r.Reason != nil {
 		row("because", "%s", r.Reason.Text)
-		if r.Reason.Hint != "" {
-			row("hint", "%s", r.Reason.Hint)
+		if r.Reason.Remedy != "" {
+			row("hint", "%s", r.Reason.Remedy)
 		}
 	}
 	if verbose {
@@ -287,7 +298,7 @@ func (r Result) print(w io.Writer, verbose bool) {
 			if i == 0 {
 				label = "files"
 			}
-			row(label, "%s", text(name))
+			row(label, "%s", Quote(name))
 		}
 	}
 	if len(r.Normalizations) > 0 {
@@ -308,13 +319,13 @@ func (r Result) print(w io.Writer, verbose bool) {
 	}
 	grounds := func(label string, list []Ground) {
 		for i, g := range list {
-			if i == maxRows {
+			if i == MaxRows {
 				row("", "and %d more", len(list)-i)
 				break
 			}
-			line := text(g.What)
+			line := Quote(g.What)
 			if g.Why != "" {
-				line += " (" + text(g.Why) + ")"
+				line += " (" + Quote(g.Why) + ")"
 			}
 			row(label, "%s", line)
 			label = ""
@@ -326,24 +337,24 @@ func (r Result) print(w io.Writer, verbose bool) {
 	label, stamps := "as claimed", 0
 	for _, c := range r.Claimed {
 		if c.Setting == recipe.StampSetting {
-			if stamps++; stamps > maxRows {
+			if stamps++; stamps > MaxRows {
 				continue
 			}
 		}
-		row(label, "%s (%s)", text(c.What), text(c.Why))
+		row(label, "%s (%s)", Quote(c.What), Quote(c.Why))
 		label = ""
 	}
-	if stamps > maxRows {
-		row("", "and %d more of -X", stamps-maxRows)
+	if stamps > MaxRows {
+		row("", "and %d more of -X", stamps-MaxRows)
 	}
 	if r.Command != "" {
 		row("by hand", "%s", strings.ReplaceAll(printable(r.Command), "\n", "\n"+strings.Repeat(" ", 15)))
 	}
 	for _, n := range r.Notes {
-		row("note", "%s", text(n))
+		row("note", "%s", Quote(n))
 	}
 	if r.Statement != "" {
-		row("statement", "%s", text(r.Statement))
+		row("statement", "%s", Quote(r.Statement))
 	}
 	if r.Explanation != nil {
 		fmt.Fprintf(w, "  A is the file, B what was built from the source:\n    %s\n", strings.ReplaceAll(r.Explanation.String(), "\n", "\n    "))
@@ -372,7 +383,7 @@ func (d Document) table(w io.Writer) {
 		if r.Reason != nil {
 			why = string(r.Reason.Kind)
 		}
-		fmt.Fprintf(w, "%-13s %s  %s  %s\n", r.Verdict, r.Digest.Short(), text(r.Name), text(why))
+		fmt.Fprintf(w, "%-13s %s  %s  %s\n", r.Verdict, r.Digest.Short(), Quote(r.Name), Quote(why))
 	}
 	var sum []string
 	for _, v := range worse {

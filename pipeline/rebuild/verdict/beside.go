@@ -1,4 +1,4 @@
-package rebuild
+package verdict
 
 import (
 	"fmt"
@@ -52,13 +52,13 @@ func (c Contents) notLookedAt() string {
 // NoGo is the result on an executable that nothing of Go was found in: whoever gets
 // it may run it, and nothing is said about it.
 func NoGo(name string, d artifact.Digest, size int64) *Result {
-	return notBuilt(Result{Name: name, Digest: d, Size: size}, because(NotGo, "nothing of Go was found in it, so there is nothing to build it from"))
+	return notBuilt(Result{Name: name, Digest: d, Size: size}, Because(NotGo, "nothing of Go was found in it, so there is nothing to build it from"))
 }
 
 // Unexamined is the result on a file that may be an executable and cannot be
 // examined.
 func Unexamined(name, why string) *Result {
-	return notBuilt(Result{Name: name}, because(Unreadable, "%s", text(why)))
+	return notBuilt(Result{Name: name}, Because(Unreadable, "%s", Quote(why)))
 }
 
 // Beside is the result on many files that would have one of the others each: those
@@ -68,13 +68,13 @@ func Beside(subject string, files []string, noGo, unreadable int) *Result {
 	if unreadable > 0 {
 		why += fmt.Sprintf("; files that cannot be examined: %d", unreadable)
 	}
-	return notBuilt(Result{Name: subject, Files: files}, because(NotGo, "%s (-v names them)", why))
+	return notBuilt(Result{Name: subject, Files: files}, Because(NotGo, "%s (-v names them)", why))
 }
 
 // NothingAsked is the result on a subject in which nothing is what the user asked
 // about.
 func NothingAsked(subject string) *Result {
-	return notBuilt(Result{Name: subject}, because(NotAsked, "nothing in it is what --only or --go ask for"))
+	return notBuilt(Result{Name: subject}, Because(NotAsked, "nothing in it is what --only or --go ask for"))
 }
 
 func notBuilt(r Result, why *Reason) *Result {
