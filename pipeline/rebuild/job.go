@@ -1,0 +1,193 @@
+package rebuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
+	"github.com/twicebuild/twice/pipeline/recipe"
+	"github.com/twicebuild/twice/pipeline/toolchain"
+)
+
+// job is the work on one file.
+type job struct {
+	*Rebuilder
+	dir   string
+	res   *verdict.Result
+	file  *os.File // in the store
+	facts inspect.Facts
+	bin   *inspect.Binary
+	claim *claim
+	// stated is a recipe that is used, and statedFlags are its arguments of the
+	// linker.
+	stated      *Stated
+	statedFlags linking
+	// missing is why the file's word is not enough to find its source.
+	missing *verdict.Reason
+	// choice is the source that is tried, and all below belong to the attempt.
+	choice    choice
+	toolchain toolchain.Toolchain
+	pinned    gocmd.Client
+	source    recipe.Source
+	tree      string // the source, for reading; empty if it lies in the module cache
+	treeFS    fs.FS
+	modCache  string
+	pgoOff    bool
+	session   pass.Session
+	// graphs are those of all that is in the cache of session.
+	graphs graphs
+	// fallbacks are flags to try that the oracle does not confirm.
+	fallbacks []linking
+	// known tells that the linker's flags are known to be the file's.
+	known bool
+	// unnamed says why the source is not known to be the one that the file names,
+	// and goroot is where its toolchain was, if the file tells.
+	unnamed *verdict.Reason
+	goroot  string
+}
+
+func (j *job) note(format string, args ...any) {
+	j.res.Notes = append(j.res.Notes, j.summary(fmt.Sprintf(format, args...)))
+}
+
+// summary is a message for the result: one line, without the paths of the
+// workspace, which no other run has.
+func (j *job) summary(message string) string {
+	message = strings.ReplaceAll(message, j.dir, "workspace")
+	message = strings.ReplaceAll(message, j.work.Dir, "workspace")
+	message = strings.Join(strings.Fields(message), " ")
+	return verdict.Quote(message)
+}
+
+func (j *job) undetermined(r *verdict.Reason) {
+	r.Text = j.summary(r.Text)
+	j.res.Verdict, j.res.Reason, j.res.Explanation = compare.Undetermined, r, nil
+	if j.res.Content == inspect.ContentChanged {
+		r.Text += "; and it was changed after it was linked"
+	}
+}
+
+func (j *job) run(ctx context.Context, s Subject) error {
+	if err := os.MkdirAll(j.dir, 0o755); err != nil {
+		return err
+	}
+	if err := j.inspect(ctx, s); err != nil {
+		return err
+	}
+	defer j.file.Close()
+	var reason *verdict.Reason
+	if j.claim, reason = read(j.facts); reason != nil {
+		return j.silent(reason)
+	}
+	j.describe()
+	if err := j.confine.Strangers(); err != nil {
+		return err
+	}
+	if s.Stated != nil {
+		if err := j.heed(*s.Stated); err != nil {
+			return err
+		}
+	}
+	choices, err := j.choose(ctx, slices.Concat(j.stated.hints(), s.Hints))
+	if err != nil {
+		return err
+	}
+	return j.tryEach(ctx, choices)
+}
+
+// inspect takes the file into the store and reads what it says. Whether it is as
+// it was linked is known from then on.
+func (j *job) inspect(ctx context.Context, s Subject) error {
+	in, err := s.Open()
+	if err != nil {
+		return verdict.Because(verdict.Unavailable, "%s", err)
+	}
+	limited := &io.LimitedReader{R: in, N: maxSubject + 1}
+	d, size, err := j.store.Put(limited)
+	if err := errors.Join(err, in.Close()); err != nil {
+		return verdict.Because(verdict.Unavailable, "%s", err)
+	}
+	if size > maxSubject {
+		return verdict.Because(verdict.Limits, "it has more than %d bytes", maxSubject)
+	}
+	if s.Digest != "" && d != s.Digest {
+		return verdict.Because(verdict.Unavailable, "its digest is %s, want %s", d, s.Digest)
+	}
+	j.res.Digest, j.res.Size = d, size
+	if j.file, err = j.store.Open(d); err != nil {
+		return err
+	}
+	f, err := inspect.Read(ctx, s.Name, j.file, size)
+	if err == nil && f.Format == inspect.Universal {
+		err = verdict.Because(verdict.Universal, "it is a Universal file of %d binaries", len(f.Binaries)).WithRemedy("take each out with lipo -thin, and rebuild that")
+	}
+	if err == nil {
+		j.bin, err = inspect.Open(j.file, size)
+	}
+	if err != nil {
+		j.file.Close()
+		reason := (*verdict.Reason)(nil)
+		if ctx.Err() != nil || errors.As(err, &reason) {
+			return err
+		}
+		return verdict.Because(verdict.NotExecutable, "%s", err)
+	}
+	j.facts = f.Binaries[0]
+	j.res.GoVersion = j.facts.GoVersion
+	j.res.Content = inspect.ContentUnknown
+	if c := j.facts.Content; c != nil {
+		j.res.Content = c.State
+		if c.State == inspect.ContentChanged {
+			j.cfg.Stage("it was changed after it was linked, as its build ID tells")
+		}
+	}
+	return nil
+}
+
+// silent adds to the reason about a file without build information which release of
+// Go a text in it names: the linker writes runtime.buildVersion as it does what -X
+// sets. Nothing more can be done with that, for it is no word about the source.
+func (j *job) silent(r *verdict.Reason) error {
+	if r.Kind != verdict.NoBuildInfo || j.facts.GoVersion != "" || j.facts.BuildID == nil && j.facts.Code == nil {
+		return r
+	}
+	var list []string
+	if err := texts(j.file, j.facts.Sections, readOnlyData, func(s string) bool {
+		if releaseRE.MatchString(s) {
+			list = append(list, s)
+		}
+		return len(list) < 100
+	}); err != nil {
+		return errors.Join(r, err)
+	}
+	if list = unique(list); len(list) != 1 {
+		return r
+	}
+	j.res.GoVersion = list[0]
+	r.Text += fmt.Sprintf(", and it is a Go program, of %s by a text in it: a linker that leaves the information out made it, or somebody took it out", list[0])
+	return r
+}
+
+// describe says what the file claims to be.
+func (j *job) describe() {
+	c := j.claim
+	j.res.Package, j.res.Target, j.res.GoVersion = c.pkg, c.target.String(), c.goVersion
+	j.res.Source = c.main.Path
+	if c.main.Version != "" {
+		j.res.Source += "@" + c.main.Version
+	}
+}
+
+func (j *job) ground(list *[]verdict.Ground, what, why string, args ...any) {
+	*list = append(*list, verdict.Ground{What: what, Why: fmt.Sprintf(why, args...)})
+}
