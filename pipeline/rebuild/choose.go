@@ -96,7 +96,7 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 		}
 		if err == nil {
 			ch := choice{version: r.Version, resolved: true}
-			j.ground(&ch.recovered, c.main.Path+"@"+r.Version, "the version that the module proxy gives to revision %s", c.vcs.revision[:12])
+			ground(&ch.recovered, c.main.Path+"@"+r.Version, "the version that the module proxy gives to revision %s", c.vcs.revision[:12])
 			return []choice{ch}, nil
 		}
 		j.missing = verdict.Because(verdict.NotPublic, "the module proxy has no revision %s of %s: %s", c.vcs.revision, c.main.Path, err).WithRemedy(help)
@@ -141,21 +141,18 @@ func (j *job) guesses(ctx context.Context, hints []Hint) ([]choice, error) {
 
 // tryEach rebuilds from each choice, until one of them is the file's source.
 func (j *job) tryEach(ctx context.Context, choices []choice) error {
-	dir, before := j.dir, *j.res
-	defer func() { j.dir = dir }()
+	before := *j.res
 	var wrong []string
 	for i, ch := range choices {
 		*j.res = before
 		j.res.Notes = slices.Clone(before.Notes)
 		j.res.Recovered, j.res.Claimed = slices.Clone(ch.recovered), slices.Clone(ch.claimed)
-		j.choice = ch
-		j.known, j.unnamed, j.goroot, j.fallbacks, j.pgoOff, j.graphs = false, nil, "", nil, false, nil
-		j.dir = filepath.Join(dir, fmt.Sprintf("try-%d", i+1))
-		err := j.try(ctx)
+		a := &attempt{job: j, dir: filepath.Join(j.dir, fmt.Sprintf("try-%d", i+1)), choice: ch}
+		err := a.try(ctx)
 		if ch.guess == "" || ctx.Err() != nil {
 			return err
 		}
-		why := j.wrong(err)
+		why := wrongSource(err)
 		if why == "" {
 			how := "the bytes confirm it"
 			switch j.res.Verdict {
@@ -169,8 +166,8 @@ func (j *job) tryEach(ctx context.Context, choices []choice) error {
 			}
 			return err
 		}
-		wrong = append(wrong, j.summary(fmt.Sprintf("%s (after %s): %s", ch.version, ch.guess, why)))
-		if err := pass.RemoveAll(j.dir); err != nil {
+		wrong = append(wrong, j.summary(a.relative(fmt.Sprintf("%s (after %s): %s", ch.version, ch.guess, why))))
+		if err := pass.RemoveAll(a.dir); err != nil {
 			return err
 		}
 	}
@@ -181,9 +178,9 @@ func (j *job) tryEach(ctx context.Context, choices []choice) error {
 	return j.missing
 }
 
-// wrong says why a guess is not the source of the file, or nothing if it is, or if
+// wrongSource says why a guess is not the source of the file, or nothing if it is, or if
 // the reason has nothing to do with the guess.
-func (j *job) wrong(err error) string {
+func wrongSource(err error) string {
 	var guess *wrongGuess
 	var reason *verdict.Reason
 	switch {
@@ -196,50 +193,50 @@ func (j *job) wrong(err error) string {
 }
 
 // try rebuilds from one choice.
-func (j *job) try(ctx context.Context) (err error) {
-	j.cfg.Stage("source")
-	if err := j.openSource(ctx); err != nil {
+func (a *attempt) try(ctx context.Context) (err error) {
+	a.cfg.Stage("source")
+	if err := a.openSource(ctx); err != nil {
 		return err
 	}
-	j.cfg.Stage("toolchain " + j.claim.goVersion)
-	if err := j.obtain(ctx); err != nil {
+	a.cfg.Stage("toolchain " + a.claim.goVersion)
+	if err := a.obtain(ctx); err != nil {
 		return err
 	}
-	j.cfg.Stage("modules")
-	if err := j.fill(ctx); err != nil {
+	a.cfg.Stage("modules")
+	if err := a.fill(ctx); err != nil {
 		return err
 	}
-	if err := j.open(ctx); err != nil {
+	if err := a.open(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, j.session.Close()) }()
-	return j.rebuild(ctx)
+	defer func() { err = errors.Join(err, a.session.Close()) }()
+	return a.rebuild(ctx)
 }
 
 // openSource lays the chosen source out for reading.
-func (j *job) openSource(ctx context.Context) error {
-	if j.choice.version == "" {
-		return j.openFolder(ctx)
+func (a *attempt) openSource(ctx context.Context) error {
+	if a.choice.version == "" {
+		return a.openFolder(ctx)
 	}
-	return j.openModule(ctx, j.downloads(), j.choice.version)
+	return a.openModule(ctx, a.downloads(), a.choice.version)
 }
 
 // doubt ends a guess that is certain to be wrong before anything is built: the
 // source asks for other modules than the file has in it.
-func (j *job) doubt(main *modules.Main) error {
-	if j.choice.guess == "" {
+func (a *attempt) doubt(main *modules.Main) error {
+	if a.choice.guess == "" {
 		return nil
 	}
 	have := map[string]string{}
 	for _, m := range main.Modules {
 		have[m.Path] = m.Version + " " + m.Replace
 	}
-	for _, d := range j.claim.deps {
+	for _, d := range a.claim.deps {
 		if v, ok := have[d.Path]; !ok || v != d.Version+" "+d.Replace {
 			return &wrongGuess{fmt.Sprintf("the file has %s %s in it, and that source asks for another", d.Path, d.Version)}
 		}
 	}
-	if len(have) > len(j.claim.deps) {
+	if len(have) > len(a.claim.deps) {
 		return &wrongGuess{"that source asks for modules that the file does not have"}
 	}
 	return nil

@@ -104,27 +104,27 @@ func notAgainst(r *verdict.Reason, what string) *verdict.Reason {
 const foreignRemedy = "it may be as its makers compiled it: rebuild it with their toolchain by hand, or ask for a build with a published one"
 
 // differs collects what is known of the difference between the file and b.
-func (j *job) differs(b *built, what string, explanation *explain.Summary) (d difference, err error) {
-	d = difference{what: what, unnamed: j.notNamed(b), foreign: j.notPublished(), changed: j.res.Content == inspect.ContentChanged}
-	if d.stripped, err = j.stripped(b); err != nil {
+func (a *attempt) differs(b *built, what string, explanation *explain.Summary) (d difference, err error) {
+	d = difference{what: what, unnamed: a.notNamed(b), foreign: a.notPublished(), changed: a.res.Content == inspect.ContentChanged}
+	if d.stripped, err = a.stripped(b); err != nil {
 		return d, err
 	}
-	d.ground, d.why = j.groundOf(b)
-	if d.ground == groundNone && j.claim.inexact != "" {
+	d.ground, d.why = a.groundOf(b)
+	if d.ground == groundNone && a.claim.inexact != "" {
 		d.remedy = "ask its makers for the exact command line"
 	}
-	d.whose, d.evidence = j.whose(b, explanation.Functions())
+	d.whose, d.evidence = a.whose(b, explanation.Functions())
 	return d, nil
 }
 
 // stripped reports whether the file is what was built, after a tool such as strip has
 // worked on it. The build ID has to name exactly that: else the linker may have left
 // the symbols out.
-func (j *job) stripped(b *built) (bool, error) {
-	if !j.confirms(b) {
+func (a *attempt) stripped(b *built) (bool, error) {
+	if !a.confirms(b) {
 		return false, nil
 	}
-	return j.beside(b, func(other *inspect.Binary) (bool, error) { return inspect.Stripped(j.bin, other) })
+	return a.beside(b, func(other *inspect.Binary) (bool, error) { return inspect.Stripped(a.bin, other) })
 }
 
 // whose says whose code differs. Where a function starts is written in its source and
@@ -133,7 +133,7 @@ func (j *job) stripped(b *built) (bool, error) {
 // nothing is inlined and the standard library is not compiled to anything else. And
 // where the build ID names exactly what was linked, all packages were compiled to the
 // same, so that what differs is not the work of another standard library.
-func (j *job) whose(b *built, f *explain.Functions) (owner, string) {
+func (a *attempt) whose(b *built, f *explain.Functions) (owner, string) {
 	switch {
 	case f == nil || f.Partial || f.A == 0 || f.B == 0:
 		return ownerUnknown, ""
@@ -145,42 +145,42 @@ func (j *job) whose(b *built, f *explain.Functions) (owner, string) {
 		return ownerModules, fmt.Sprintf("functions of its own packages have other instructions (%d), and those of the standard library the same", f.Own)
 	case f.StandardAlone > 0:
 		return ownerStandard, ""
-	case j.confirms(b):
+	case a.confirms(b):
 		return ownerModules, ""
 	}
 	return ownerUnknown, ""
 }
 
 // groundOf says why a difference is not for want of knowledge of flags.
-func (j *job) groundOf(b *built) (groundKind, string) {
-	if list := otherDependencies(j.facts.Build, b.facts.Build); len(list) > 0 {
+func (a *attempt) groundOf(b *built) (groundKind, string) {
+	if list := otherDependencies(a.facts.Build, b.facts.Build); len(list) > 0 {
 		return groundDependency, strings.Join(list[:min(3, len(list))], "; ")
 	}
-	if j.confirms(b) {
+	if a.confirms(b) {
 		return groundBuild, "source, toolchain and flags are those that the file names, as the build ID confirms, and they give other bytes"
 	}
-	if j.claim.inexact != "" {
-		return groundNone, j.claim.inexact
+	if a.claim.inexact != "" {
+		return groundNone, a.claim.inexact
 	}
-	if same, known := j.sameMain(b); known && !same {
-		if j.facts.BuildID.MainContent == b.facts.BuildID.MainContent {
+	if same, known := a.sameMain(b); known && !same {
+		if a.facts.BuildID.MainContent == b.facts.BuildID.MainContent {
 			return groundBuild, "what package main imports was compiled from something else than the file names: another source, dependency or toolchain"
 		}
 		return groundBuild, "package main was compiled from something else than the file names: another source, dependency or toolchain"
 	}
-	if j.known && j.stated != nil {
-		return groundBuild, fmt.Sprintf("source, toolchain and flags are those of %s, and they give other bytes", j.stated)
+	if a.flagsKnown && a.stated != nil {
+		return groundBuild, fmt.Sprintf("source, toolchain and flags are those of %s, and they give other bytes", a.stated)
 	}
-	if j.known {
+	if a.flagsKnown {
 		return groundBuild, "source, toolchain and flags are those that the file names, and they give other bytes"
 	}
-	if x, y := textSize(j.facts), textSize(b.facts); x != y && x > 0 && y > 0 {
+	if x, y := textSize(a.facts), textSize(b.facts); x != y && x > 0 && y > 0 {
 		return groundBuild, fmt.Sprintf("its machine code takes %d bytes and that of the source %d, which no flag of the linker changes", x, y)
 	}
 	switch {
-	case j.cfg.LDFlags != nil:
+	case a.cfg.LDFlags != nil:
 		return groundNone, "nothing shows that the linker's flags are those that you named"
-	case j.facts.BuildID == nil:
+	case a.facts.BuildID == nil:
 		return groundNone, "the linker's flags are not recorded, and without a build ID they cannot be recovered"
 	}
 	return groundNone, "the linker's flags are not recorded, and could not be recovered"
@@ -189,18 +189,18 @@ func (j *job) groundOf(b *built) (groundKind, string) {
 // notNamed says why the source that was built is not known to be the one that the
 // file names. The build ID knows: its first part is a hash of all that was linked,
 // its second one of all that package main was compiled from.
-func (j *job) notNamed(b *built) *verdict.Reason {
-	if j.confirms(b) {
+func (a *attempt) notNamed(b *built) *verdict.Reason {
+	if a.confirms(b) {
 		return nil
 	}
-	if list := otherSettings(j.facts.Build, b.facts.Build); len(list) > 0 {
+	if list := otherSettings(a.facts.Build, b.facts.Build); len(list) > 0 {
 		return verdict.Because(verdict.SourceNotNamed, "%s: it was built in another place, such as a workspace or a clone with other tags", strings.Join(list[:min(3, len(list))], "; ")).
 			WithRemedy("git fetch --tags, if --source named a clone; else ask its makers how it was built")
 	}
-	if same, known := j.sameMain(b); known && same {
+	if same, known := a.sameMain(b); known && same {
 		return nil
 	}
-	return j.unnamed
+	return a.unnamed
 }
 
 // naming says whether a version of the main module is what the file names: nil, or
@@ -230,12 +230,12 @@ func (c *claim) naming(ch choice, sum, revision string) *verdict.Reason {
 
 // notPublished says why the toolchain that made the file is not the published one,
 // as far as the file shows it.
-func (j *job) notPublished() *verdict.Reason {
-	if v := j.facts.GoVersion; v != j.claim.goVersion {
+func (a *attempt) notPublished() *verdict.Reason {
+	if v := a.facts.GoVersion; v != a.claim.goVersion {
 		return verdict.Because(verdict.ToolchainNotPublished, "it was made by %s, which is more than a release of Go by name", verdict.Quote(v)).WithRemedy(foreignRemedy)
 	}
-	if dir := distributor(j.goroot); dir != "" {
-		return verdict.Because(verdict.ToolchainNotPublished, "the toolchain that made it was at %s, where distributions put a Go of their own", verdict.Quote(j.goroot)).WithRemedy(foreignRemedy)
+	if dir := distributor(a.goroot); dir != "" {
+		return verdict.Because(verdict.ToolchainNotPublished, "the toolchain that made it was at %s, where distributions put a Go of their own", verdict.Quote(a.goroot)).WithRemedy(foreignRemedy)
 	}
 	return nil
 }

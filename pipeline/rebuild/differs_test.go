@@ -293,14 +293,14 @@ func TestAccusations(t *testing.T) {
 	goInlined := patchedGo("inlined", file, "return &errorString{text}", "println(len(text)); return &errorString{text}")
 	untrimmed := build("-trimpath=false")
 	spaced := build("-trimpath=false", "-ldflags=-X 'main.version=a b'")
-	readClaim := func(j *job) {
+	readClaim := func(a *attempt) {
 		t.Helper()
-		c, reason := read(j.facts)
+		c, reason := read(a.facts)
 		if reason != nil {
 			t.Fatal(reason)
 		}
-		j.claim = c
-		j.firstLinking() // says what is known
+		a.claim = c
+		a.firstLinking() // says what is known
 	}
 	unoptimized := build("-gcflags=-N")
 
@@ -317,7 +317,7 @@ func TestAccusations(t *testing.T) {
 	}
 	for what, x := range map[string]struct {
 		file   program
-		change func(*job)
+		change func(*attempt)
 		base   *program // what was rebuilt, honest if nil
 		want   verdict.Kind
 	}{
@@ -334,34 +334,34 @@ func TestAccusations(t *testing.T) {
 		"another source without a build ID":          {file: evilNoID, base: &noID, want: verdict.BytesDiffer},
 		"another standard library":                   {file: foreign, want: verdict.ToolchainNotPublished},
 		"another standard library, and tampered":     {file: foreign.flipped(text1), want: verdict.BytesDiffer},
-		"another standard library, by a distributor": {file: foreign.flipped(text1), change: func(j *job) { j.goroot = "/usr/lib/go" }, want: verdict.ToolchainNotPublished},
-		"made at a distributor's":                    {file: evil, change: func(j *job) { j.goroot = "/nix/store/x-go-1.26.8/share/go" }, want: verdict.ToolchainNotPublished},
-		"made with an experiment":                    {file: evil, change: func(j *job) { j.facts.GoVersion += " X:synctest" }, want: verdict.ToolchainNotPublished},
-		"a source that is your word":                 {file: evil, change: func(j *job) { j.unnamed = verdict.Because(verdict.SourceNotNamed, "your word") }, want: verdict.SourceNotNamed},
+		"another standard library, by a distributor": {file: foreign.flipped(text1), change: func(a *attempt) { a.goroot = "/usr/lib/go" }, want: verdict.ToolchainNotPublished},
+		"made at a distributor's":                    {file: evil, change: func(a *attempt) { a.goroot = "/nix/store/x-go-1.26.8/share/go" }, want: verdict.ToolchainNotPublished},
+		"made with an experiment":                    {file: evil, change: func(a *attempt) { a.facts.GoVersion += " X:synctest" }, want: verdict.ToolchainNotPublished},
+		"a source that is your word":                 {file: evil, change: func(a *attempt) { a.unnamed = verdict.Because(verdict.SourceNotNamed, "your word") }, want: verdict.SourceNotNamed},
 		// The build ID names the source, whatever else does not.
-		"a source that only the build ID names": {file: honest.patched("main.allowed"), change: func(j *job) { j.unnamed = verdict.Because(verdict.SourceNotNamed, "your word") }, want: verdict.BytesDiffer},
-		"other tags in a clone":                 {file: evil, change: func(j *job) { j.facts.Build.Main.Version = "v1.2.3" }, want: verdict.SourceNotNamed},
-		"a workspace": {file: evil, change: func(j *job) {
-			j.facts.Build.Settings = append(j.facts.Build.Settings, inspect.Setting{Key: "DefaultGODEBUG", Value: "x=1"})
+		"a source that only the build ID names": {file: honest.patched("main.allowed"), change: func(a *attempt) { a.unnamed = verdict.Because(verdict.SourceNotNamed, "your word") }, want: verdict.BytesDiffer},
+		"other tags in a clone":                 {file: evil, change: func(a *attempt) { a.facts.Build.Main.Version = "v1.2.3" }, want: verdict.SourceNotNamed},
+		"a workspace": {file: evil, change: func(a *attempt) {
+			a.facts.Build.Settings = append(a.facts.Build.Settings, inspect.Setting{Key: "DefaultGODEBUG", Value: "x=1"})
 		}, want: verdict.SourceNotNamed},
-		"another dependency": {file: foreign, change: func(j *job) {
-			j.facts.Build.Deps = []inspect.Module{{Path: "example.com/evil", Version: "v1.0.0", Sum: sumA}}
+		"another dependency": {file: foreign, change: func(a *attempt) {
+			a.facts.Build.Deps = []inspect.Module{{Path: "example.com/evil", Version: "v1.0.0", Sum: sumA}}
 		}, want: verdict.BytesDiffer},
 		"flags that are not known, without an ID": {file: noID.flipped(text1), base: &noID, want: verdict.Flags},
-		"flags that you named, without an ID":     {file: noID.flipped(text1), base: &noID, change: func(j *job) { j.cfg.LDFlags = new(string) }, want: verdict.Flags},
+		"flags that you named, without an ID":     {file: noID.flipped(text1), base: &noID, change: func(a *attempt) { a.cfg.LDFlags = new(string) }, want: verdict.Flags},
 		// What is recorded is not what was given.
 		"the end of a line in -X": {file: build("-trimpath=false", "-ldflags=-X 'main.version=a\nb'"), base: &spaced, change: readClaim, want: verdict.Flags},
 		"a patch beside a space":  {file: spaced.patched("main.allowed"), base: &spaced, change: readClaim, want: verdict.BytesDiffer},
 		"-gcflags for two":        {file: build("-gcflags=all=-l", "-gcflags=-N"), base: &unoptimized, change: readClaim, want: verdict.Flags},
 		// Whose text that is, nothing tells.
-		"flags that are recorded, without an ID":   {file: noID.flipped(text1), base: &noID, change: func(j *job) { j.known = true }, want: verdict.ToolchainNotPublished},
-		"a function, with flags that are recorded": {file: noID.patched("main.allowed"), base: &noID, change: func(j *job) { j.known = true }, want: verdict.BytesDiffer},
+		"flags that are recorded, without an ID":   {file: noID.flipped(text1), base: &noID, change: func(a *attempt) { a.flagsKnown = true }, want: verdict.ToolchainNotPublished},
+		"a function, with flags that are recorded": {file: noID.patched("main.allowed"), base: &noID, change: func(a *attempt) { a.flagsKnown = true }, want: verdict.BytesDiffer},
 		"a Go with another text":                   {file: build(goText...), want: verdict.ToolchainNotPublished},
-		"a Go with another text, untrimmed":        {file: build(append(goText, "-trimpath=false")...), base: &untrimmed, change: func(j *job) { j.known = true }, want: verdict.ToolchainNotPublished},
+		"a Go with another text, untrimmed":        {file: build(append(goText, "-trimpath=false")...), base: &untrimmed, change: func(a *attempt) { a.flagsKnown = true }, want: verdict.ToolchainNotPublished},
 		"a Go with one more file":                  {file: build(goFile...), want: verdict.ToolchainNotPublished},
-		"a Go with one more file, untrimmed":       {file: build(append(goFile, "-trimpath=false")...), base: &untrimmed, change: func(j *job) { j.known = true }, want: verdict.ToolchainNotPublished},
+		"a Go with one more file, untrimmed":       {file: build(append(goFile, "-trimpath=false")...), base: &untrimmed, change: func(a *attempt) { a.flagsKnown = true }, want: verdict.ToolchainNotPublished},
 		"a Go with another function, inlined":      {file: build(goInlined...), want: verdict.ToolchainNotPublished},
-		"a Go with another function, no ID":        {file: build(append(goInlined, "-ldflags=-buildid=")...), base: &noID, change: func(j *job) { j.known = true }, want: verdict.ToolchainNotPublished},
+		"a Go with another function, no ID":        {file: build(append(goInlined, "-ldflags=-buildid=")...), base: &noID, change: func(a *attempt) { a.flagsKnown = true }, want: verdict.ToolchainNotPublished},
 		// Symbols that are gone are nobody's other source, and what is loaded counts.
 		"stripped":                                {file: honest.stripped(), want: verdict.Stripped},
 		"stripped, with its hash made right":      {file: honest.stripped().hashed(), want: verdict.BytesDiffer},
@@ -369,10 +369,10 @@ func TestAccusations(t *testing.T) {
 		"stripped, and a function patched":        {file: honest.patched("main.allowed").stripped(), want: verdict.BytesDiffer},
 		"stripped, and a text patched":            {file: honest.flipped(text1).stripped(), want: verdict.BytesDiffer},
 		"stripped, and the entry point":           {file: honest.flipped(24).stripped(), want: verdict.BytesDiffer},
-		"stripped, at a distributor's":            {file: honest.stripped(), change: func(j *job) { j.goroot = "/usr/lib/go" }, want: verdict.Stripped},
+		"stripped, at a distributor's":            {file: honest.stripped(), change: func(a *attempt) { a.goroot = "/usr/lib/go" }, want: verdict.Stripped},
 		"stripped, of another source":             {file: evil.stripped(), want: verdict.BytesDiffer},
-		"stripped, without an ID":                 {file: noID.stripped(), base: &noID, change: func(j *job) { j.known = true }, want: verdict.ToolchainNotPublished},
-		"a runtime, with flags that are recorded": {file: noID.patched("runtime.printbool"), base: &noID, change: func(j *job) { j.known = true }, want: verdict.ToolchainNotPublished},
+		"stripped, without an ID":                 {file: noID.stripped(), base: &noID, change: func(a *attempt) { a.flagsKnown = true }, want: verdict.ToolchainNotPublished},
+		"a runtime, with flags that are recorded": {file: noID.patched("runtime.printbool"), base: &noID, change: func(a *attempt) { a.flagsKnown = true }, want: verdict.ToolchainNotPublished},
 	} {
 		base := honest
 		if x.base != nil {
@@ -381,30 +381,31 @@ func TestAccusations(t *testing.T) {
 		own, other := put(x.file), put(base)
 		r := &Rebuilder{store: store, work: &workspace.Workspace{Dir: dir}, cfg: Config{Stage: func(string) {}}}
 		j := &job{Rebuilder: r, dir: t.TempDir(), res: &verdict.Result{Name: "tool", Digest: own.Digest, Size: own.Size}, facts: x.file.facts(), claim: &claim{}}
-		j.claim.goVersion = j.facts.GoVersion
-		if c := j.facts.Content; c != nil {
-			j.res.Content = c.State
+		a := &attempt{job: j, dir: j.dir}
+		a.claim.goVersion = a.facts.GoVersion
+		if c := a.facts.Content; c != nil {
+			a.res.Content = c.State
 		}
-		if j.file, err = store.Open(own.Digest); err == nil {
-			j.bin, err = inspect.Open(j.file, own.Size)
+		if a.file, err = store.Open(own.Digest); err == nil {
+			a.bin, err = inspect.Open(a.file, own.Size)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		if x.change != nil {
-			x.change(j)
+			x.change(a)
 		}
-		err := j.judge(t.Context(), &built{file: other, facts: base.facts()})
-		j.file.Close()
+		err := a.judge(t.Context(), &built{file: other, facts: base.facts()})
+		a.file.Close()
 		want := compare.Undetermined
 		if x.want == verdict.BytesDiffer {
 			want = compare.Differs
 		}
-		if want == compare.Undetermined && j.res.Reason != nil && strings.Contains(j.res.Reason.Text, "package main was") {
-			t.Errorf("%s: a cause that nothing shows: %s", what, j.res.Reason.Text)
+		if want == compare.Undetermined && a.res.Reason != nil && strings.Contains(a.res.Reason.Text, "package main was") {
+			t.Errorf("%s: a cause that nothing shows: %s", what, a.res.Reason.Text)
 		}
-		if err != nil || j.res.Verdict != want || j.res.Reason == nil || j.res.Reason.Kind != x.want || j.res.Explanation == nil {
-			t.Errorf("%s: %v, %s, %+v, want %s", what, err, j.res.Verdict, j.res.Reason, x.want)
+		if err != nil || a.res.Verdict != want || a.res.Reason == nil || a.res.Reason.Kind != x.want || a.res.Explanation == nil {
+			t.Errorf("%s: %v, %s, %+v, want %s", what, err, a.res.Verdict, a.res.Reason, x.want)
 		}
 	}
 }

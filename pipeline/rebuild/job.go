@@ -5,18 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/compare"
-	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/inspect"
-	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
-	"github.com/twicebuild/twice/pipeline/recipe"
-	"github.com/twicebuild/twice/pipeline/toolchain"
 )
 
 // job is the work on one file.
@@ -34,26 +29,6 @@ type job struct {
 	statedFlags linking
 	// missing is why the file's word is not enough to find its source.
 	missing *verdict.Reason
-	// choice is the source that is tried, and all below belong to the attempt.
-	choice    choice
-	toolchain toolchain.Toolchain
-	pinned    gocmd.Client
-	source    recipe.Source
-	tree      string // the source, for reading; empty if it lies in the module cache
-	treeFS    fs.FS
-	modCache  string
-	pgoOff    bool
-	session   pass.Session
-	// graphs are those of all that is in the cache of session.
-	graphs graphs
-	// fallbacks are flags to try that the oracle does not confirm.
-	fallbacks []linking
-	// known tells that the linker's flags are known to be the file's.
-	known bool
-	// unnamed says why the source is not known to be the one that the file names,
-	// and goroot is where its toolchain was, if the file tells.
-	unnamed *verdict.Reason
-	goroot  string
 }
 
 func (j *job) note(format string, args ...any) {
@@ -188,6 +163,6 @@ func (j *job) describe() {
 	}
 }
 
-func (j *job) ground(list *[]verdict.Ground, what, why string, args ...any) {
+func ground(list *[]verdict.Ground, what, why string, args ...any) {
 	*list = append(*list, verdict.Ground{What: what, Why: fmt.Sprintf(why, args...)})
 }

@@ -28,52 +28,52 @@ type built struct {
 
 // rebuild builds with the linker flags that are known or likely, recovers those
 // that the file was linked with, and judges.
-func (j *job) rebuild(ctx context.Context) error {
-	first := j.firstLinking()
-	j.cfg.Stage("build")
-	b, err := j.build(ctx, first)
+func (a *attempt) rebuild(ctx context.Context) error {
+	first := a.firstLinking()
+	a.cfg.Stage("build")
+	b, err := a.build(ctx, first)
 	if err != nil {
 		return err
 	}
-	if b.file.Digest != j.res.Digest {
-		link, err := j.recoverFlags(ctx, b)
+	if b.file.Digest != a.res.Digest {
+		link, err := a.recoverFlags(ctx, b)
 		if err != nil {
 			return err
 		}
 		if link != nil {
-			j.cfg.Stage("build")
-			if b, err = j.build(ctx, *link); err != nil {
+			a.cfg.Stage("build")
+			if b, err = a.build(ctx, *link); err != nil {
 				return err
 			}
 		}
-	} else if j.stated != nil {
-		j.flagsFound(first, j.stated.String()+"; the bytes confirm it")
-	} else if j.claim.trimpath && len(first.args) > 0 && j.cfg.LDFlags == nil {
-		j.flagsFound(first, "the bytes")
+	} else if a.stated != nil {
+		a.flagsFound(first, a.stated.String()+"; the bytes confirm it")
+	} else if a.claim.trimpath && len(first.args) > 0 && a.cfg.LDFlags == nil {
+		a.flagsFound(first, "the bytes")
 	}
-	before := *j.res
-	for _, link := range j.fallbacks {
-		j.cfg.Stage("build")
-		try, err := j.build(ctx, link)
+	before := *a.res
+	for _, link := range a.fallbacks {
+		a.cfg.Stage("build")
+		try, err := a.build(ctx, link)
 		if err != nil {
 			return err
 		}
-		if try.file.Digest == j.res.Digest {
-			j.flagsFound(link, "the bytes; in another order they would be the same, as there is no build ID")
-			return j.judge(ctx, try)
+		if try.file.Digest == a.res.Digest {
+			a.flagsFound(link, "the bytes; in another order they would be the same, as there is no build ID")
+			return a.judge(ctx, try)
 		}
-		if ok, err := j.equivalent(try); err != nil {
+		if ok, err := a.equivalent(try); err != nil {
 			return err
 		} else if ok {
-			j.flagsFound(link, "the bytes; the file was linked with more flags, which have no effect but on its build ID")
+			a.flagsFound(link, "the bytes; the file was linked with more flags, which have no effect but on its build ID")
 			return nil
 		}
 	}
-	if len(j.fallbacks) > 0 { // it is b that is judged
-		j.res.Recipe, j.res.RecipeDigest, j.res.Command = before.Recipe, before.RecipeDigest, before.Command
-		j.res.Rebuilt, j.res.RebuiltSize = before.Rebuilt, before.RebuiltSize
+	if len(a.fallbacks) > 0 { // it is b that is judged
+		a.res.Recipe, a.res.RecipeDigest, a.res.Command = before.Recipe, before.RecipeDigest, before.Command
+		a.res.Rebuilt, a.res.RebuiltSize = before.Rebuilt, before.RebuiltSize
 	}
-	return j.judge(ctx, b)
+	return a.judge(ctx, b)
 }
 
 // maxFallbacks bounds the builds that are made without the oracle's word.
@@ -83,12 +83,12 @@ const maxFallbacks = 6
 // others beside them are not known: the linker ignores -X for a variable that the
 // program does not have, and then its value is nowhere in the file. Such a build
 // differs in the build ID alone.
-func (j *job) withoutOracle(c candidates) []linking {
+func (a *attempt) withoutOracle(c candidates) []linking {
 	if len(c.values) == 0 {
 		return nil
 	}
 	var list []linking
-	strip := j.seen()
+	strip := a.seen()
 	for set := range c.sets() {
 		if len(set) == 0 {
 			continue
@@ -105,21 +105,21 @@ func (j *job) withoutOracle(c candidates) []linking {
 }
 
 // firstLinking is what to try first.
-func (j *job) firstLinking() linking {
-	c := j.claim
+func (a *attempt) firstLinking() linking {
+	c := a.claim
 	switch {
-	case j.cfg.LDFlags != nil:
-		return linking{args: j.ldflags}
+	case a.cfg.LDFlags != nil:
+		return linking{args: a.ldflags}
 	case c.ldflagsKnown:
-		j.known = c.inexact == ""
-		raw, _ := j.facts.Build.Setting("-ldflags")
+		a.flagsKnown = c.inexact == ""
+		raw, _ := a.facts.Build.Setting("-ldflags")
 		return linking{args: c.ldflags, raw: raw}
 	}
-	if j.stated != nil {
-		j.known = j.stated.Verified
-		return j.statedFlags
+	if a.stated != nil {
+		a.flagsKnown = a.stated.Verified
+		return a.statedFlags
 	}
-	return linking{args: j.seen()}
+	return linking{args: a.seen()}
 }
 
 // seen are the arguments of the linker that can be seen in the file.
@@ -160,17 +160,17 @@ func (j *job) flagsFound(l linking, how string) {
 	if l.mode != "" {
 		what += ", -buildmode=" + l.mode
 	}
-	j.ground(&j.res.Recovered, what, "%s", how)
+	ground(&j.res.Recovered, what, "%s", how)
 }
 
 // build builds once.
-func (j *job) build(ctx context.Context, l linking) (*built, error) {
-	c := j.claim
+func (a *attempt) build(ctx context.Context, l linking) (*built, error) {
+	c := a.claim
 	// Whatever was guessed passes the same list as what a file says.
 	if err := checkLinkerFlags(l.args); err != nil {
 		return nil, verdict.Because(verdict.Setting, "it would have been linked with %s", err)
 	}
-	r, err := c.recipe(j.source, recipe.Toolchain{Version: c.goVersion}, l, j.pgoOff)
+	r, err := c.recipe(a.source, recipe.Toolchain{Version: c.goVersion}, l, a.pgoOff)
 	if err != nil {
 		return nil, verdict.Because(verdict.Setting, "no command line can say how it was built: %s", err)
 	}
@@ -178,10 +178,10 @@ func (j *job) build(ctx context.Context, l linking) (*built, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.res.Recipe, j.res.RecipeDigest, j.res.Command = &r, digest, c.command(r)
-	res, err := j.session.Build(ctx, pass.Job{
+	a.res.Recipe, a.res.RecipeDigest, a.res.Command = &r, digest, c.command(r)
+	res, err := a.session.Build(ctx, pass.Job{
 		Binaries: []pass.Binary{{Recipe: r, ImportPath: r.Argv[len(r.Argv)-1]}},
-		Share:    j.share(),
+		Share:    a.share(),
 		Trace:    true,
 	})
 	if reason := limited(err); reason != nil {
@@ -193,12 +193,12 @@ func (j *job) build(ctx context.Context, l linking) (*built, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := j.graphs.add(res, c.pkg, c.target); err != nil {
+	if err := a.graphs.add(res, c.pkg, c.target); err != nil {
 		return nil, err
 	}
 	b := &built{link: l, file: res.Artifacts[0], trace: res.Log}
-	j.res.Rebuilt, j.res.RebuiltSize = b.file.Digest, b.file.Size
-	f, err := j.store.Open(b.file.Digest)
+	a.res.Rebuilt, a.res.RebuiltSize = b.file.Digest, b.file.Size
+	f, err := a.store.Open(b.file.Digest)
 	if err != nil {
 		return nil, err
 	}
@@ -239,8 +239,8 @@ func limited(err error) *verdict.Reason {
 
 // sameMain tells whether the parts of the build IDs about package main agree, and
 // whether there are such parts.
-func (j *job) sameMain(b *built) (same, known bool) {
-	x, y := j.facts.BuildID, b.facts.BuildID
+func (a *attempt) sameMain(b *built) (same, known bool) {
+	x, y := a.facts.BuildID, b.facts.BuildID
 	if x == nil || y == nil || x.LinkAction == "" || y.LinkAction == "" {
 		return false, false
 	}
@@ -249,52 +249,52 @@ func (j *job) sameMain(b *built) (same, known bool) {
 
 // recoverFlags looks for the linker flags that give the file's link action. It
 // returns nil if the ones of b do, or none is found.
-func (j *job) recoverFlags(ctx context.Context, b *built) (*linking, error) {
-	same, known := j.sameMain(b)
-	if !known && j.facts.BuildID == nil && !j.claim.ldflagsKnown && j.cfg.LDFlags == nil && j.stated == nil && textSize(j.facts) == textSize(b.facts) {
+func (a *attempt) recoverFlags(ctx context.Context, b *built) (*linking, error) {
+	same, known := a.sameMain(b)
+	if !known && a.facts.BuildID == nil && !a.claim.ldflagsKnown && a.cfg.LDFlags == nil && a.stated == nil && textSize(a.facts) == textSize(b.facts) {
 		// There is no oracle, but what the linker was told leaves nothing but the
 		// values in the file, so that a few builds may do.
-		stamps, err := j.stamps(b)
+		stamps, err := a.stamps(b)
 		if err == nil {
-			j.fallbacks = j.withoutOracle(stamps)
+			a.fallbacks = a.withoutOracle(stamps)
 		}
 		return nil, err
 	}
 	if !known || !same {
 		return nil, nil // there is nothing to ask, or the answer is no
 	}
-	want := j.facts.BuildID.LinkAction
+	want := a.facts.BuildID.LinkAction
 	if b.facts.BuildID.LinkAction == want {
-		j.known = true
-		if !j.claim.ldflagsKnown && j.cfg.LDFlags == nil {
+		a.flagsKnown = true
+		if !a.claim.ldflagsKnown && a.cfg.LDFlags == nil {
 			how := "link action ID"
-			if j.stated != nil {
-				how = j.stated.String() + "; the link action ID confirms it"
+			if a.stated != nil {
+				how = a.stated.String() + "; the link action ID confirms it"
 			}
-			j.flagsFound(b.link, how)
+			a.flagsFound(b.link, how)
 		}
 		return nil, nil
 	}
-	o, err := newOracle(b.trace, j.claim.pkg, b.facts.BuildID.LinkAction)
+	o, err := newOracle(b.trace, a.claim.pkg, b.facts.BuildID.LinkAction)
 	if err != nil {
-		j.note("the linker's flags cannot be found out: %v", err)
+		a.note("the linker's flags cannot be found out: %v", err)
 		return nil, nil
 	}
-	j.cfg.Stage("recover the linker's flags")
+	a.cfg.Stage("recover the linker's flags")
 	modes := []string{"default", "exe"}
-	if slices.Contains(j.claim.flags, "-buildmode=pie") {
+	if slices.Contains(a.claim.flags, "-buildmode=pie") {
 		modes = []string{"pie"}
 	}
 	list := func(yield func(linking) bool) { yield(b.link) }
-	hidden := !j.claim.ldflagsKnown && j.cfg.LDFlags == nil
+	hidden := !a.claim.ldflagsKnown && a.cfg.LDFlags == nil
 	var stamps candidates
 	if hidden {
-		if stamps, err = j.stamps(b); err != nil {
+		if stamps, err = a.stamps(b); err != nil {
 			return nil, err
 		}
 		more := stamps
-		more.values = j.claim.likelyValues(cmp.Or(j.claim.main.Version, j.source.Version), stamps.values)
-		list = inTurn(shaped(j.facts, more, shapes(j.treeFS)), guesses(j.facts, more.sets()))
+		more.values = a.claim.likelyValues(cmp.Or(a.claim.main.Version, a.source.Version), stamps.values)
+		list = inTurn(shaped(a.facts, more, shapes(a.treeFS)), guesses(a.facts, more.sets()))
 	}
 	found, mode, tried, ok := o.search(ctx, want, modes, list)
 	if ctx.Err() != nil {
@@ -302,32 +302,32 @@ func (j *job) recoverFlags(ctx context.Context, b *built) (*linking, error) {
 	}
 	if !ok {
 		if hidden {
-			j.fallbacks = j.withoutOracle(stamps)
-			j.note("%d guesses of the linker's flags did not give the link action of its build ID", tried)
+			a.fallbacks = a.withoutOracle(stamps)
+			a.note("%d guesses of the linker's flags did not give the link action of its build ID", tried)
 		}
 		return nil, nil
 	}
 	if mode == "exe" {
 		found.mode = mode
 	}
-	j.known = true
-	j.flagsFound(found, fmt.Sprintf("link action ID, guess %d", tried))
+	a.flagsKnown = true
+	a.flagsFound(found, fmt.Sprintf("link action ID, guess %d", tried))
 	return &found, nil
 }
 
 // stamps returns what -X may have set.
-func (j *job) stamps(b *built) (candidates, error) {
+func (a *attempt) stamps(b *built) (candidates, error) {
 	var c candidates
-	f, err := j.store.Open(b.file.Digest)
+	f, err := a.store.Open(b.file.Digest)
 	if err != nil {
 		return c, err
 	}
 	defer f.Close()
-	if c.values, err = values(j.file, f, j.facts.Sections, b.facts.Sections); err != nil {
+	if c.values, err = values(a.file, f, a.facts.Sections, b.facts.Sections); err != nil {
 		return c, err
 	}
-	c.names, c.hinted = variables(j.treeFS, j.claim.main.Path, j.claim.pkg)
-	if list, ok := named(j.file, j.facts); ok && len(list) > 0 {
+	c.names, c.hinted = variables(a.treeFS, a.claim.main.Path, a.claim.pkg)
+	if list, ok := named(a.file, a.facts); ok && len(list) > 0 {
 		// Those that the program never reads leave no name.
 		c.names, c.hinted, c.certain = unique(slices.Concat(list, c.hinted)), list, true
 	}
@@ -335,38 +335,38 @@ func (j *job) stamps(b *built) (candidates, error) {
 }
 
 // judge compares the file with the last build.
-func (j *job) judge(ctx context.Context, b *built) error {
-	own := artifact.Artifact{Name: j.res.Name, Kind: artifact.Binary, Digest: j.res.Digest, Size: j.res.Size, Executable: true}
-	j.cfg.Stage("compare")
+func (a *attempt) judge(ctx context.Context, b *built) error {
+	own := artifact.Artifact{Name: a.res.Name, Kind: artifact.Binary, Digest: a.res.Digest, Size: a.res.Size, Executable: true}
+	a.cfg.Stage("compare")
 	res, err := compare.Files(own, b.file)
 	if err != nil {
 		return err
 	}
 	if res.Verdict.Pass() {
-		j.res.Verdict = res.Verdict
+		a.res.Verdict = res.Verdict
 		return nil
 	}
-	if ok, err := j.equivalent(b); ok || err != nil {
+	if ok, err := a.equivalent(b); ok || err != nil {
 		return err
 	}
-	if same, _ := j.sameMain(b); j.choice.guess != "" && !j.confirms(b) && !same {
+	if same, _ := a.sameMain(b); a.choice.guess != "" && !a.confirms(b) && !same {
 		return &wrongGuess{res.Reason}
 	}
-	explanation, err := explain.Artifacts(ctx, j.store, own, b.file, explain.Options{TempDir: j.dir})
+	explanation, err := explain.Artifacts(ctx, a.store, own, b.file, explain.Options{TempDir: a.dir})
 	if err != nil {
 		return err
 	}
-	d, err := j.differs(b, res.Reason, explanation)
+	d, err := a.differs(b, res.Reason, explanation)
 	if err != nil {
 		return err
 	}
 	verdict, reason := d.judge()
 	if verdict == compare.Differs {
-		j.res.Verdict, j.res.Reason = verdict, reason
+		a.res.Verdict, a.res.Reason = verdict, reason
 	} else {
-		j.undetermined(reason)
+		a.undetermined(reason)
 	}
-	j.res.Explanation = explanation
+	a.res.Explanation = explanation
 	return nil
 }
 
@@ -378,11 +378,11 @@ var normalizations = [][]inspect.Normalization{
 }
 
 // equivalent tells whether nothing differs after a normalization.
-func (j *job) equivalent(b *built) (bool, error) {
-	return j.beside(b, func(other *inspect.Binary) (bool, error) {
+func (a *attempt) equivalent(b *built) (bool, error) {
+	return a.beside(b, func(other *inspect.Binary) (bool, error) {
 		for _, list := range normalizations {
-			if c, err := inspect.Compare(j.bin, other, list...); err == nil && c.Same {
-				j.res.SetEquivalent(c, list...)
+			if c, err := inspect.Compare(a.bin, other, list...); err == nil && c.Same {
+				a.res.SetEquivalent(c, list...)
 				return true, nil
 			} // an error is about a part that cannot be left out, and then the files are not the same
 		}
@@ -391,8 +391,8 @@ func (j *job) equivalent(b *built) (bool, error) {
 }
 
 // beside returns what is of the binary that was built.
-func (j *job) beside(b *built, is func(*inspect.Binary) (bool, error)) (bool, error) {
-	f, err := j.store.Open(b.file.Digest)
+func (a *attempt) beside(b *built, is func(*inspect.Binary) (bool, error)) (bool, error) {
+	f, err := a.store.Open(b.file.Digest)
 	if err != nil {
 		return false, err
 	}
@@ -406,8 +406,8 @@ func (j *job) beside(b *built, is func(*inspect.Binary) (bool, error)) (bool, er
 
 // confirms tells whether the file's build ID names all that b was linked from, so
 // that a guess of its version is none any more.
-func (j *job) confirms(b *built) bool {
-	x, y := j.facts.BuildID, b.facts.BuildID
+func (a *attempt) confirms(b *built) bool {
+	x, y := a.facts.BuildID, b.facts.BuildID
 	return x != nil && y != nil && x.LinkAction != "" && x.LinkAction == y.LinkAction
 }
 

@@ -151,13 +151,13 @@ func TestDoubt(t *testing.T) {
 		{"more", []recipe.Module{a}, []recipe.Module{a, b}, true},
 		{"replaced", []recipe.Module{a}, []recipe.Module{forked}, true},
 	} {
-		j := &job{claim: &claim{deps: x.in}, choice: choice{guess: "a name"}}
-		err := j.doubt(&modules.Main{Modules: x.asked})
+		a := &attempt{job: &job{claim: &claim{deps: x.in}}, choice: choice{guess: "a name"}}
+		err := a.doubt(&modules.Main{Modules: x.asked})
 		if guess := (*wrongGuess)(nil); errors.As(err, &guess) != x.wrong {
 			t.Errorf("%s: %v", x.what, err)
 		}
-		j.choice.guess = ""
-		if err := j.doubt(&modules.Main{Modules: x.asked}); err != nil {
+		a.choice.guess = ""
+		if err := a.doubt(&modules.Main{Modules: x.asked}); err != nil {
 			t.Errorf("%s, no guess: %v", x.what, err)
 		}
 	}

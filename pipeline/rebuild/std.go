@@ -36,18 +36,18 @@ var stdPackageRE = regexp.MustCompile(`^[a-z][a-z0-9]*(/[a-z][a-z0-9]*)*$`)
 
 // stdPackages are the packages of the standard library that a file has functions
 // of and that a program may import.
-func (j *job) stdPackages() []string {
-	if j.facts.Code == nil {
+func (a *attempt) stdPackages() []string {
+	if a.facts.Code == nil {
 		return nil
 	}
 	var list []string
-	for _, p := range j.facts.Code.Packages {
+	for _, p := range a.facts.Code.Packages {
 		elements := strings.Split(p.Path, "/")
 		if p.Module != "std" || !stdPackageRE.MatchString(p.Path) || slices.Contains(elements, "internal") || slices.Contains(elements, "vendor") || elements[0] == "cmd" || p.Path == "runtime/cgo" || p.Path == "main" {
 			continue
 		}
 		// A name in a stranger's file is nothing to rely on.
-		if info, err := os.Stat(filepath.Join(j.toolchain.Dir, "src", filepath.FromSlash(p.Path))); err == nil && info.IsDir() {
+		if info, err := os.Stat(filepath.Join(a.toolchain.Dir, "src", filepath.FromSlash(p.Path))); err == nil && info.IsDir() {
 			list = append(list, p.Path)
 		}
 	}
@@ -57,17 +57,17 @@ func (j *job) stdPackages() []string {
 
 // warm gives the build of a file a cache with the standard library in it. It is of
 // use only where other files will want the same, and does no harm where it fails.
-func (j *job) warm(ctx context.Context, f *pass.Foreign) error {
-	c := j.claim
-	packages := j.stdPackages()
-	if !j.cfg.Many || c.pgo || len(packages) == 0 { // with a profile all packages are compiled anew
+func (a *attempt) warm(ctx context.Context, f *pass.Foreign) error {
+	c := a.claim
+	packages := a.stdPackages()
+	if !a.cfg.Many || c.pgo || len(packages) == 0 { // with a profile all packages are compiled anew
 		return nil
 	}
 	key := c.goVersion + " " + f.GOROOT
-	s := j.standards[key]
+	s := a.standards[key]
 	if s == nil {
-		s = j.newStandard(ctx, f.GOROOT)
-		j.standards[key] = s
+		s = a.newStandard(ctx, f.GOROOT)
+		a.standards[key] = s
 	}
 	if s.err != nil {
 		return ctx.Err()
@@ -81,7 +81,7 @@ func (j *job) warm(ctx context.Context, f *pass.Foreign) error {
 	if err := os.WriteFile(filepath.Join(s.session.Tree(), "main.go"), []byte(main.String()), 0o644); err != nil {
 		return err
 	}
-	j.cfg.Stage("standard library")
+	a.cfg.Stage("standard library")
 	env := slices.Concat(recipe.Closed(), c.env)
 	slices.Sort(env)
 	res, err := s.session.Build(ctx, pass.Job{
@@ -89,7 +89,7 @@ func (j *job) warm(ctx context.Context, f *pass.Foreign) error {
 			Argv:   slices.Concat([]string{"go", "build", "-buildvcs=false"}, c.flags, []string{"."}),
 			Binary: "std", Env: env, Target: c.target,
 		}}},
-		Share: j.share(),
+		Share: a.share(),
 	})
 	if err == nil {
 		err = s.graphs.add(res, standardModule, c.target)
@@ -97,15 +97,15 @@ func (j *job) warm(ctx context.Context, f *pass.Foreign) error {
 	if err != nil {
 		return ctx.Err() // the file's own build will tell what is wrong
 	}
-	j.graphs = slices.Clone(s.graphs)
+	a.graphs = slices.Clone(s.graphs)
 	slug := c.target.Slug()
-	f.Cache = filepath.Join(j.dir, "cache")
+	f.Cache = filepath.Join(a.dir, "cache")
 	return os.CopyFS(filepath.Join(f.Cache, slug), os.DirFS(filepath.Join(s.cache, slug)))
 }
 
 // newStandard sets up the workspace for one toolchain at a path.
-func (j *job) newStandard(ctx context.Context, goroot string) *standard {
-	r := j.Rebuilder
+func (a *attempt) newStandard(ctx context.Context, goroot string) *standard {
+	r := a.Rebuilder
 	s := &standard{}
 	dir, err := r.work.Sub(fmt.Sprintf("standard-%d", len(r.standards)))
 	if err != nil {
@@ -125,7 +125,7 @@ func (j *job) newStandard(ctx context.Context, goroot string) *standard {
 			}
 			return os.WriteFile(filepath.Join(dest, "go.mod"), []byte("module "+standardModule+"\n\ngo 1.20\n"), 0o644)
 		},
-		GOROOT: j.toolchain.Dir, ModCache: empty, Path: r.cfg.Path, HostEnv: r.cfg.HostEnv, Confinement: r.confine, Limits: r.limits(),
+		GOROOT: a.toolchain.Dir, ModCache: empty, Path: r.cfg.Path, HostEnv: r.cfg.HostEnv, Confinement: r.confine, Limits: r.limits(),
 		Now: r.cfg.Now, Log: io.Discard, Foreign: &pass.Foreign{GOROOT: goroot, Cache: s.cache},
 	}
 	s.session, s.err = local.Open(ctx, pass.A)
