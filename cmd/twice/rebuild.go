@@ -21,6 +21,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/rebuild"
+	"github.com/twicebuild/twice/pipeline/rebuild/gotree"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/subject"
 	"github.com/twicebuild/twice/pipeline/workspace"
@@ -155,7 +156,7 @@ func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, at
 	}
 	var notes []string
 	for _, t := range toolchains {
-		list, about, err := r.Toolchain(ctx, t, rebuild.ToolchainOptions{Bootstrap: flags.bootstrap, Only: flags.only})
+		list, about, err := r.Toolchain(ctx, t, gotree.Options{Bootstrap: flags.bootstrap, Only: flags.only})
 		if err != nil {
 			return err
 		}
@@ -188,14 +189,14 @@ func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, at
 const bootstrapTime = 4 * time.Hour
 
 // splitToolchains takes the toolchains out of what the user named.
-func splitToolchains(args []string, flags rebuildFlags, ldflags *string) (files []string, toolchains []rebuild.Toolchain, err error) {
+func splitToolchains(args []string, flags rebuildFlags, ldflags *string) (files []string, toolchains []gotree.Toolchain, err error) {
 	for _, arg := range args {
 		name, ok := strings.CutPrefix(arg, "toolchain:")
 		if !ok {
 			files = append(files, arg)
 			continue
 		}
-		t, err := rebuild.ParseToolchain(name, runtime.GOOS, runtime.GOARCH)
+		t, err := gotree.Parse(name, runtime.GOOS, runtime.GOARCH)
 		if err != nil {
 			return nil, nil, fault.Usage(fmt.Errorf("toolchain: %w", err))
 		}

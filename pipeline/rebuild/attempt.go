@@ -19,6 +19,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/source"
@@ -43,7 +44,7 @@ type attempt struct {
 
 	session pass.Session
 	// graphs are those of all that is in the cache of session.
-	graphs graphs
+	graphs sandbox.Graphs
 	// fallbacks are flags to try that the oracle does not confirm.
 	fallbacks []linking
 
@@ -82,7 +83,7 @@ func (a *attempt) openModule(ctx context.Context, g gocmd.Go, v string) error {
 	a.source = m.Source()
 	name := c.main.Path + "@" + v
 	a.res.Source = name
-	ground(&a.res.RestsOn, "module zip "+name+" "+a.source.Sum, "%s", a.client.Voucher(c.main.Path))
+	ground(&a.res.RestsOn, "module zip "+name+" "+a.source.Sum, "%s", a.Client.Voucher(c.main.Path))
 	revision := ""
 	if c.vcs != nil {
 		if revision, err = a.claimStamp(ctx, g, v); err != nil {
@@ -142,17 +143,17 @@ func (a *attempt) openFolder(ctx context.Context) error {
 	if c.install {
 		return verdict.Because(verdict.NotPublic, "it was installed from the module proxy, not built in a repository").WithRemedy("leave --source out")
 	}
-	if a.cfg.Git == "" {
+	if a.Git == "" {
 		return fault.Usage(errors.New("there is no git in PATH"), "install git 2.32 or newer")
 	}
 	scratch := filepath.Join(a.dir, "scratch")
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
 		return err
 	}
-	if err := checkModule(a.cfg.SourceDir, c.main.Path); err != nil {
+	if err := checkModule(a.options.SourceDir, c.main.Path); err != nil {
 		return verdict.Because(verdict.NotPublic, "%s", err)
 	}
-	repo, err := source.Open(ctx, source.Git{Path: a.cfg.Git, Env: a.cfg.HostEnv, User: a.cfg.Env}, a.cfg.SourceDir, source.Options{Scratch: scratch})
+	repo, err := source.Open(ctx, source.Git{Path: a.Git, Env: a.HostEnv, User: a.Env}, a.options.SourceDir, source.Options{Scratch: scratch})
 	if err != nil {
 		if ctx.Err() != nil {
 			return err
@@ -182,13 +183,13 @@ func (a *attempt) obtain(ctx context.Context) error {
 	tc, ok := a.toolchains[v]
 	if !ok {
 		var err error
-		if tc, err = a.prove(ctx, a.client.Go, v, a.cfg.OS, a.cfg.Arch, true); err != nil {
+		if tc, err = a.Prove(ctx, a.Client.Go, v, a.OS, a.Arch, true); err != nil {
 			return err
 		}
 		a.toolchains[v] = tc
 	}
 	a.toolchain = tc
-	a.pinned = a.client.WithToolchain(tc.Dir)
+	a.pinned = a.Client.WithToolchain(tc.Dir)
 	ground(&a.res.RestsOn, "toolchain "+v+" "+tc.Sum, "checksum database")
 	return nil
 }
@@ -213,7 +214,7 @@ func (a *attempt) fill(ctx context.Context) (err error) {
 		why := "go.sum of the source"
 		if c.install {
 			why = "checksum database"
-			if a.client.SumDB == "off" || a.client.NoSumDB != "" {
+			if a.Client.SumDB == "off" || a.Client.NoSumDB != "" {
 				why += ", but for what GOSUMDB and GONOSUMDB exempt"
 			}
 		}
@@ -234,7 +235,7 @@ func (a *attempt) fillInstalled(ctx context.Context) error {
 		return err
 	}
 	c := a.claim
-	client := a.pinned.WithCache(a.modCache, filepath.Join(a.work.Dir, "downloads"), a.client.ModCache)
+	client := a.pinned.WithCache(a.modCache, filepath.Join(a.Work.Dir, "downloads"), a.Client.ModCache)
 	g := gocmd.Go{Path: client.Path, Env: slices.Concat(recipe.Closed(), c.env, client.Env)}.
 		With("GO111MODULE=on", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GOPATH="+filepath.Join(a.dir, "gopath"), "GOBIN=", "GOCACHE="+filepath.Join(a.dir, "list-cache"))
 	args := slices.Concat([]string{"install", "-n"}, c.flags, []string{"--", c.pkg + "@" + c.main.Version})
@@ -248,13 +249,13 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 	dir := filepath.Join(a.tree, filepath.FromSlash(a.source.Dir))
 	if c.vendored && a.source.Module != "" {
 		// A module's zip has no vendor folder; its go.sum says what was in it.
-		g := a.pinned.WithCache(filepath.Join(a.dir, "vendored"), a.client.ModCache).With("GO111MODULE=on", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw")
+		g := a.pinned.WithCache(filepath.Join(a.dir, "vendored"), a.Client.ModCache).With("GO111MODULE=on", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw")
 		if _, err := g.Run(ctx, dir, "mod", "vendor"); err != nil {
 			return err
 		}
 		ground(&a.res.Recovered, "-mod=vendor", "no dependency has a hash")
 	}
-	cache, err := modules.Fill(ctx, modules.Config{Client: a.pinned, SourceDir: dir, Dir: a.modCache, Reuse: a.client.ModCache, Lazy: true})
+	cache, err := modules.Fill(ctx, modules.Config{Client: a.pinned, SourceDir: dir, Dir: a.modCache, Reuse: a.Client.ModCache, Lazy: true})
 	if err != nil {
 		return err
 	}
@@ -269,7 +270,7 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 		return !strings.HasPrefix(f, "-tags=") && !strings.HasPrefix(f, "-buildmode=")
 	})...)
 	mains, err := modules.Describe(ctx, modules.Query{
-		Go:   a.cfg.ListGo(a.toolchain.Dir, a.dir, slices.Concat(recipe.Closed(), c.env, cache.Env)...),
+		Go:   a.ListGo(a.toolchain.Dir, a.dir, slices.Concat(recipe.Closed(), c.env, cache.Env)...),
 		Tree: a.tree, Dir: dir, Flags: flags, Packages: []string{c.local()},
 	})
 	if err != nil {
@@ -322,7 +323,7 @@ func (a *attempt) open(ctx context.Context) error {
 			}
 		}
 	}
-	f.MaxFile = min(a.cfg.MaxDisk, 8<<30)
+	f.MaxFile = min(a.MaxDisk, 8<<30)
 	moduleDir := a.source.Dir
 	if c.stray {
 		moduleDir = "module"
@@ -349,13 +350,13 @@ func (a *attempt) open(ctx context.Context) error {
 		return err
 	}
 	local := &pass.Local{
-		Dir: passes, Store: a.store, ModuleDir: moduleDir, ConfigDir: ".",
+		Dir: passes, Store: a.Store, ModuleDir: moduleDir, ConfigDir: ".",
 		Checkout: func(ctx context.Context, dest string, _ bool) error { return a.checkout(dest, moduleDir, stamped) },
 		GOROOT:   a.toolchain.Dir, ModCache: a.modCache,
-		Path: a.cfg.Path, HostEnv: a.cfg.HostEnv, Confinement: a.confine, Limits: a.limits(),
-		Now: a.cfg.Now, Log: io.Discard, Foreign: f,
+		Path: a.Path, HostEnv: a.HostEnv, Confinement: a.Confinement, Limits: a.Limits(),
+		Now: a.Now, Log: io.Discard, Foreign: f,
 	}
-	for _, m := range a.confine.Missing {
+	for _, m := range a.Confinement.Missing {
 		a.note("not confined: %s", m)
 	}
 	err := a.warm(ctx, f)
@@ -392,7 +393,7 @@ func (a *attempt) checkout(dest, moduleDir string, stamped bool) error {
 
 // checkModule fails if dir is not the folder of a module.
 func checkModule(dir, path string) error {
-	data, err := readSmall(os.DirFS(dir), "go.mod")
+	data, err := sandbox.ReadSmall(os.DirFS(dir), "go.mod")
 	if err != nil {
 		return fmt.Errorf("%s is no folder of a module: %w", dir, err)
 	}

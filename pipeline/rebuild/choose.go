@@ -60,7 +60,7 @@ func (e *wrongGuess) Error() string { return e.why }
 // downloads is the module cache of this run: what earlier files needed does not
 // come again.
 func (j *job) downloads() gocmd.Go {
-	return j.client.WithCache(filepath.Join(j.work.Dir, "downloads"), j.client.ModCache).Go
+	return j.Client.WithCache(filepath.Join(j.Work.Dir, "downloads"), j.Client.ModCache).Go
 }
 
 // choose lists what the file may have been built from. If there are several, they
@@ -68,10 +68,10 @@ func (j *job) downloads() gocmd.Go {
 func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 	c := j.claim
 	switch {
-	case j.cfg.SourceDir != "":
+	case j.options.SourceDir != "":
 		return []choice{{}}, nil
-	case j.cfg.Main != "":
-		p, v, _ := strings.Cut(j.cfg.Main, "@")
+	case j.options.Main != "":
+		p, v, _ := strings.Cut(j.options.Main, "@")
 		switch {
 		case p != c.main.Path:
 			return nil, verdict.Because(verdict.NotPublic, "its main module is %s, not %s", c.main.Path, p)
@@ -80,7 +80,7 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 		}
 		ch := choice{version: v}
 		if c.main.Version == "" {
-			ch.claimed = []verdict.Claim{{What: j.cfg.Main + " is the source", Why: "you said so"}}
+			ch.claimed = []verdict.Claim{{What: j.options.Main + " is the source", Why: "you said so"}}
 		}
 		return []choice{ch}, nil
 	case c.main.Version != "":
@@ -194,15 +194,15 @@ func wrongSource(err error) string {
 
 // try rebuilds from one choice.
 func (a *attempt) try(ctx context.Context) (err error) {
-	a.cfg.Stage("source")
+	a.Stage("source")
 	if err := a.openSource(ctx); err != nil {
 		return err
 	}
-	a.cfg.Stage("toolchain " + a.claim.goVersion)
+	a.Stage("toolchain " + a.claim.goVersion)
 	if err := a.obtain(ctx); err != nil {
 		return err
 	}
-	a.cfg.Stage("modules")
+	a.Stage("modules")
 	if err := a.fill(ctx); err != nil {
 		return err
 	}

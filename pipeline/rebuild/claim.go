@@ -13,6 +13,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/rebuild/gotree"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
@@ -65,7 +66,6 @@ type stamp struct {
 const oldest = "go1.20"
 
 var (
-	releaseRE    = regexp.MustCompile(`^go1\.(0|[1-9]\d{0,3})(\.\d{1,4})?(rc\d{1,3})?$`)
 	experimentRE = regexp.MustCompile(`^[a-z0-9]+(,[a-z0-9]+)*$`)
 	fipsRE       = regexp.MustCompile(`^(off|latest|inprocess|certified|v1\.\d{1,3}\.\d{1,3}(-[0-9a-f]{1,40})?)$`)
 	tagsRE       = regexp.MustCompile(`^[\pL\d_.]+(,[\pL\d_.]+)*$`)
@@ -130,7 +130,7 @@ func (c *claim) toolchain(f inspect.Facts) *verdict.Reason {
 			return verdict.Because(verdict.UnknownToolchain, "it was made by %s, which is not a published release of Go", verdict.Quote(f.GoVersion))
 		}
 	}
-	if !releaseRE.MatchString(name) {
+	if !gotree.IsRelease(name) {
 		return verdict.Because(verdict.UnknownToolchain, "it was made by %s, which is not a published release of Go", verdict.Quote(f.GoVersion))
 	}
 	if version.Compare(name, oldest) < 0 {
@@ -147,7 +147,7 @@ func (c *claim) modules(b *inspect.Build) *verdict.Reason {
 		return verdict.Because(verdict.NoModule, "it was built from files named on the command line, which are not recorded")
 	case b.Main == nil && (b.Path == "cmd" || strings.HasPrefix(b.Path, "cmd/")):
 		r := verdict.Because(verdict.Distribution, "%s is a part of the Go distribution", verdict.Quote(b.Path))
-		if parseRelease(c.goVersion) == nil {
+		if gotree.ParseRelease(c.goVersion) == nil {
 			r.Remedy = "rebuild the release that it is from: twice rebuild toolchain:" + c.goVersion
 		}
 		return r

@@ -178,7 +178,7 @@ func (a *attempt) groundOf(b *built) (groundKind, string) {
 		return groundBuild, fmt.Sprintf("its machine code takes %d bytes and that of the source %d, which no flag of the linker changes", x, y)
 	}
 	switch {
-	case a.cfg.LDFlags != nil:
+	case a.options.LDFlags != nil:
 		return groundNone, "nothing shows that the linker's flags are those that you named"
 	case a.facts.BuildID == nil:
 		return groundNone, "the linker's flags are not recorded, and without a build ID they cannot be recovered"

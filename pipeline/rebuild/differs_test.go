@@ -15,6 +15,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
@@ -348,7 +349,7 @@ func TestAccusations(t *testing.T) {
 			a.facts.Build.Deps = []inspect.Module{{Path: "example.com/evil", Version: "v1.0.0", Sum: sumA}}
 		}, want: verdict.BytesDiffer},
 		"flags that are not known, without an ID": {file: noID.flipped(text1), base: &noID, want: verdict.Flags},
-		"flags that you named, without an ID":     {file: noID.flipped(text1), base: &noID, change: func(a *attempt) { a.cfg.LDFlags = new(string) }, want: verdict.Flags},
+		"flags that you named, without an ID":     {file: noID.flipped(text1), base: &noID, change: func(a *attempt) { a.options.LDFlags = new(string) }, want: verdict.Flags},
 		// What is recorded is not what was given.
 		"the end of a line in -X": {file: build("-trimpath=false", "-ldflags=-X 'main.version=a\nb'"), base: &spaced, change: readClaim, want: verdict.Flags},
 		"a patch beside a space":  {file: spaced.patched("main.allowed"), base: &spaced, change: readClaim, want: verdict.BytesDiffer},
@@ -379,7 +380,7 @@ func TestAccusations(t *testing.T) {
 			base = *x.base
 		}
 		own, other := put(x.file), put(base)
-		r := &Rebuilder{store: store, work: &workspace.Workspace{Dir: dir}, cfg: Config{Stage: func(string) {}}}
+		r := &Rebuilder{Sandbox: &sandbox.Sandbox{Config: sandbox.Config{Stage: func(string) {}}, Store: store, Work: &workspace.Workspace{Dir: dir}}}
 		j := &job{Rebuilder: r, dir: t.TempDir(), res: &verdict.Result{Name: "tool", Digest: own.Digest, Size: own.Size}, facts: x.file.facts(), claim: &claim{}}
 		a := &attempt{job: j, dir: j.dir}
 		a.claim.goVersion = a.facts.GoVersion

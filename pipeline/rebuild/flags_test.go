@@ -21,6 +21,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
 )
 
 func TestLinkerFlags(t *testing.T) {
@@ -172,7 +173,7 @@ func TestVariables(t *testing.T) {
 		".goreleaser.yaml":     {Data: []byte("ldflags:\n - -s -w -X main.version={{.Version}} -X=example.com/m/internal/v.Version=x -X 'main.date={{.Date}}'\n")},
 		"Makefile":             {Data: []byte("build:\n\tgo build -ldflags \"-X main.version=$(V) -X $(PKG).Foo=1 -X ../evil.X=1\"\n")},
 		"testdata/Makefile":    {Data: []byte("-X main.poison=1\n")},
-		"docs/version/file.go": {Data: []byte(strings.Repeat("x", maxGoFile+1))},
+		"docs/version/file.go": {Data: []byte(strings.Repeat("x", sandbox.MaxSmall+1))},
 	}
 	names, hinted := variables(tree, "example.com/m", "example.com/m/cmd/x")
 	if want := []string{"main.version", "main.commit", "main.date", "main.other", "main.x", "main.y", "example.com/m/internal/v.Version"}; !slices.Equal(names, want) {

@@ -7,10 +7,11 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/rebuild/gotree"
+	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
@@ -35,14 +36,8 @@ func (j *job) note(format string, args ...any) {
 	j.res.Notes = append(j.res.Notes, j.summary(fmt.Sprintf(format, args...)))
 }
 
-// summary is a message for the result: one line, without the paths of the
-// workspace, which no other run has.
-func (j *job) summary(message string) string {
-	message = strings.ReplaceAll(message, j.dir, "workspace")
-	message = strings.ReplaceAll(message, j.work.Dir, "workspace")
-	message = strings.Join(strings.Fields(message), " ")
-	return verdict.Quote(message)
-}
+// summary is a message for the result, without the paths of the workspace.
+func (j *job) summary(message string) string { return j.Summary(j.dir, message) }
 
 func (j *job) undetermined(r *verdict.Reason) {
 	r.Text = j.summary(r.Text)
@@ -65,7 +60,7 @@ func (j *job) run(ctx context.Context, s Subject) error {
 		return j.silent(reason)
 	}
 	j.describe()
-	if err := j.confine.Strangers(); err != nil {
+	if err := j.Confinement.Strangers(); err != nil {
 		return err
 	}
 	if s.Stated != nil {
@@ -87,19 +82,19 @@ func (j *job) inspect(ctx context.Context, s Subject) error {
 	if err != nil {
 		return verdict.Because(verdict.Unavailable, "%s", err)
 	}
-	limited := &io.LimitedReader{R: in, N: maxSubject + 1}
-	d, size, err := j.store.Put(limited)
+	limited := &io.LimitedReader{R: in, N: sandbox.MaxSubject + 1}
+	d, size, err := j.Store.Put(limited)
 	if err := errors.Join(err, in.Close()); err != nil {
 		return verdict.Because(verdict.Unavailable, "%s", err)
 	}
-	if size > maxSubject {
-		return verdict.Because(verdict.Limits, "it has more than %d bytes", maxSubject)
+	if size > sandbox.MaxSubject {
+		return verdict.Because(verdict.Limits, "it has more than %d bytes", sandbox.MaxSubject)
 	}
 	if s.Digest != "" && d != s.Digest {
 		return verdict.Because(verdict.Unavailable, "its digest is %s, want %s", d, s.Digest)
 	}
 	j.res.Digest, j.res.Size = d, size
-	if j.file, err = j.store.Open(d); err != nil {
+	if j.file, err = j.Store.Open(d); err != nil {
 		return err
 	}
 	f, err := inspect.Read(ctx, s.Name, j.file, size)
@@ -123,7 +118,7 @@ func (j *job) inspect(ctx context.Context, s Subject) error {
 	if c := j.facts.Content; c != nil {
 		j.res.Content = c.State
 		if c.State == inspect.ContentChanged {
-			j.cfg.Stage("it was changed after it was linked, as its build ID tells")
+			j.Stage("it was changed after it was linked, as its build ID tells")
 		}
 	}
 	return nil
@@ -138,7 +133,7 @@ func (j *job) silent(r *verdict.Reason) error {
 	}
 	var list []string
 	if err := texts(j.file, j.facts.Sections, readOnlyData, func(s string) bool {
-		if releaseRE.MatchString(s) {
+		if gotree.IsRelease(s) {
 			list = append(list, s)
 		}
 		return len(list) < 100

@@ -13,6 +13,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/shell"
@@ -30,7 +31,7 @@ type built struct {
 // that the file was linked with, and judges.
 func (a *attempt) rebuild(ctx context.Context) error {
 	first := a.firstLinking()
-	a.cfg.Stage("build")
+	a.Stage("build")
 	b, err := a.build(ctx, first)
 	if err != nil {
 		return err
@@ -41,19 +42,19 @@ func (a *attempt) rebuild(ctx context.Context) error {
 			return err
 		}
 		if link != nil {
-			a.cfg.Stage("build")
+			a.Stage("build")
 			if b, err = a.build(ctx, *link); err != nil {
 				return err
 			}
 		}
 	} else if a.stated != nil {
 		a.flagsFound(first, a.stated.String()+"; the bytes confirm it")
-	} else if a.claim.trimpath && len(first.args) > 0 && a.cfg.LDFlags == nil {
+	} else if a.claim.trimpath && len(first.args) > 0 && a.options.LDFlags == nil {
 		a.flagsFound(first, "the bytes")
 	}
 	before := *a.res
 	for _, link := range a.fallbacks {
-		a.cfg.Stage("build")
+		a.Stage("build")
 		try, err := a.build(ctx, link)
 		if err != nil {
 			return err
@@ -108,7 +109,7 @@ func (a *attempt) withoutOracle(c candidates) []linking {
 func (a *attempt) firstLinking() linking {
 	c := a.claim
 	switch {
-	case a.cfg.LDFlags != nil:
+	case a.options.LDFlags != nil:
 		return linking{args: a.ldflags}
 	case c.ldflagsKnown:
 		a.flagsKnown = c.inexact == ""
@@ -140,7 +141,7 @@ func (j *job) chosen(c recipe.Choice) string {
 	by := "chosen by whoever built it"
 	switch {
 	case c.Setting == recipe.StampSetting || c.Setting == recipe.LinkSetting:
-		if j.cfg.LDFlags != nil {
+		if j.options.LDFlags != nil {
 			return "you said so"
 		}
 		if j.claim.ldflagsKnown {
@@ -181,10 +182,10 @@ func (a *attempt) build(ctx context.Context, l linking) (*built, error) {
 	a.res.Recipe, a.res.RecipeDigest, a.res.Command = &r, digest, c.command(r)
 	res, err := a.session.Build(ctx, pass.Job{
 		Binaries: []pass.Binary{{Recipe: r, ImportPath: r.Argv[len(r.Argv)-1]}},
-		Share:    a.share(),
+		Share:    a.Share(),
 		Trace:    true,
 	})
-	if reason := limited(err); reason != nil {
+	if reason := sandbox.Limited(err); reason != nil {
 		return nil, reason
 	}
 	if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
@@ -193,12 +194,12 @@ func (a *attempt) build(ctx context.Context, l linking) (*built, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.graphs.add(res, c.pkg, c.target); err != nil {
+	if err := a.graphs.Add(res, c.pkg, c.target); err != nil {
 		return nil, err
 	}
 	b := &built{link: l, file: res.Artifacts[0], trace: res.Log}
 	a.res.Rebuilt, a.res.RebuiltSize = b.file.Digest, b.file.Size
-	f, err := a.store.Open(b.file.Digest)
+	f, err := a.Store.Open(b.file.Digest)
 	if err != nil {
 		return nil, err
 	}
@@ -209,32 +210,6 @@ func (a *attempt) build(ctx context.Context, l linking) (*built, error) {
 	}
 	b.facts = read.Binaries[0]
 	return b, nil
-}
-
-// share is a build's part of the machine.
-func (r *Rebuilder) share() pass.Share {
-	cpus := max(1, r.cfg.CPUs)
-	s := pass.Share{Processes: cpus, Memory: max(350<<20, r.cfg.Memory/int64(cpus))}
-	if s.Memory >= 700<<20 {
-		s.GOGC = 400 // less processor time: see e2e/bench
-	}
-	return s
-}
-
-// limits bound each command. Its time is that of the file.
-func (r *Rebuilder) limits() pass.Limits {
-	limits := pass.DefaultLimits(r.cfg.Memory)
-	limits.Time = 0
-	return limits
-}
-
-// limited returns the reason if err is a command that took too much, or nil.
-func limited(err error) *verdict.Reason {
-	failed, limit := (*pass.CommandError)(nil), (*pass.LimitError)(nil)
-	if errors.As(err, &failed) && errors.As(err, &limit) {
-		return verdict.Because(verdict.Limits, "%s: %s", failed.What, limit).WithRemedy(limit.Remedy())
-	}
-	return nil
 }
 
 // sameMain tells whether the parts of the build IDs about package main agree, and
@@ -251,7 +226,7 @@ func (a *attempt) sameMain(b *built) (same, known bool) {
 // returns nil if the ones of b do, or none is found.
 func (a *attempt) recoverFlags(ctx context.Context, b *built) (*linking, error) {
 	same, known := a.sameMain(b)
-	if !known && a.facts.BuildID == nil && !a.claim.ldflagsKnown && a.cfg.LDFlags == nil && a.stated == nil && textSize(a.facts) == textSize(b.facts) {
+	if !known && a.facts.BuildID == nil && !a.claim.ldflagsKnown && a.options.LDFlags == nil && a.stated == nil && textSize(a.facts) == textSize(b.facts) {
 		// There is no oracle, but what the linker was told leaves nothing but the
 		// values in the file, so that a few builds may do.
 		stamps, err := a.stamps(b)
@@ -266,7 +241,7 @@ func (a *attempt) recoverFlags(ctx context.Context, b *built) (*linking, error) 
 	want := a.facts.BuildID.LinkAction
 	if b.facts.BuildID.LinkAction == want {
 		a.flagsKnown = true
-		if !a.claim.ldflagsKnown && a.cfg.LDFlags == nil {
+		if !a.claim.ldflagsKnown && a.options.LDFlags == nil {
 			how := "link action ID"
 			if a.stated != nil {
 				how = a.stated.String() + "; the link action ID confirms it"
@@ -280,13 +255,13 @@ func (a *attempt) recoverFlags(ctx context.Context, b *built) (*linking, error) 
 		a.note("the linker's flags cannot be found out: %v", err)
 		return nil, nil
 	}
-	a.cfg.Stage("recover the linker's flags")
+	a.Stage("recover the linker's flags")
 	modes := []string{"default", "exe"}
 	if slices.Contains(a.claim.flags, "-buildmode=pie") {
 		modes = []string{"pie"}
 	}
 	list := func(yield func(linking) bool) { yield(b.link) }
-	hidden := !a.claim.ldflagsKnown && a.cfg.LDFlags == nil
+	hidden := !a.claim.ldflagsKnown && a.options.LDFlags == nil
 	var stamps candidates
 	if hidden {
 		if stamps, err = a.stamps(b); err != nil {
@@ -318,7 +293,7 @@ func (a *attempt) recoverFlags(ctx context.Context, b *built) (*linking, error) 
 // stamps returns what -X may have set.
 func (a *attempt) stamps(b *built) (candidates, error) {
 	var c candidates
-	f, err := a.store.Open(b.file.Digest)
+	f, err := a.Store.Open(b.file.Digest)
 	if err != nil {
 		return c, err
 	}
@@ -337,7 +312,7 @@ func (a *attempt) stamps(b *built) (candidates, error) {
 // judge compares the file with the last build.
 func (a *attempt) judge(ctx context.Context, b *built) error {
 	own := artifact.Artifact{Name: a.res.Name, Kind: artifact.Binary, Digest: a.res.Digest, Size: a.res.Size, Executable: true}
-	a.cfg.Stage("compare")
+	a.Stage("compare")
 	res, err := compare.Files(own, b.file)
 	if err != nil {
 		return err
@@ -352,7 +327,7 @@ func (a *attempt) judge(ctx context.Context, b *built) error {
 	if same, _ := a.sameMain(b); a.choice.guess != "" && !a.confirms(b) && !same {
 		return &wrongGuess{res.Reason}
 	}
-	explanation, err := explain.Artifacts(ctx, a.store, own, b.file, explain.Options{TempDir: a.dir})
+	explanation, err := explain.Artifacts(ctx, a.Store, own, b.file, explain.Options{TempDir: a.dir})
 	if err != nil {
 		return err
 	}
@@ -392,7 +367,7 @@ func (a *attempt) equivalent(b *built) (bool, error) {
 
 // beside returns what is of the binary that was built.
 func (a *attempt) beside(b *built, is func(*inspect.Binary) (bool, error)) (bool, error) {
-	f, err := a.store.Open(b.file.Digest)
+	f, err := a.Store.Open(b.file.Digest)
 	if err != nil {
 		return false, err
 	}

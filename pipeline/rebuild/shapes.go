@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
 )
 
 // A project's own build files (.goreleaser.yaml, Makefile, scripts) tell how it
@@ -116,7 +117,7 @@ func shapes(tree fs.FS) (all [][]piece) {
 		if n++; n > 200 {
 			return fs.SkipAll
 		}
-		if data, err := readSmall(tree, name); err == nil {
+		if data, err := sandbox.ReadSmall(tree, name); err == nil {
 			all = append(all, shapesIn(data)...)
 		}
 		return nil

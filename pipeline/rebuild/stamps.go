@@ -19,6 +19,7 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
@@ -37,8 +38,7 @@ const (
 	maxTexts  = 1 << 21
 	maxNames  = 40
 	maxSource = 4000 // files that are parsed
-	maxGoFile = 1 << 20
-	maxSet    = 5 // variables that are set
+	maxSet    = 5    // variables that are set
 	// maxScanned bounds what is searched in one file, in bytes: the sections that
 	// it states may be the same range many times.
 	maxScanned = 1 << 30
@@ -222,7 +222,7 @@ func unique(list []string) []string {
 // stringVariables returns the variables at package level of a file that have type
 // string and no initial value, or a literal.
 func stringVariables(tree fs.FS, name string) []string {
-	data, err := readSmall(tree, name)
+	data, err := sandbox.ReadSmall(tree, name)
 	if err != nil {
 		return nil
 	}
@@ -269,7 +269,7 @@ var stampRE = regexp.MustCompile(`-X[ =]+["']?([\pL\d_~.+/{}$()-]{1,300}\.[\pL_]
 // stampsIn returns the variables in flags -X of a file. Of a path with a
 // variable of the shell or of make in it, the end counts.
 func stampsIn(tree fs.FS, name, pkg string) []string {
-	data, err := readSmall(tree, name)
+	data, err := sandbox.ReadSmall(tree, name)
 	if err != nil {
 		return nil
 	}
@@ -281,19 +281,6 @@ func stampsIn(tree fs.FS, name, pkg string) []string {
 		}
 	}
 	return list
-}
-
-func readSmall(tree fs.FS, name string) ([]byte, error) {
-	f, err := tree.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxGoFile+1))
-	if err == nil && len(data) > maxGoFile {
-		err = fmt.Errorf("%s: more than %d bytes", name, maxGoFile)
-	}
-	return data, err
 }
 
 // named returns the variables whose values have a name in the symbol table: those

@@ -90,7 +90,7 @@ func (j *job) heed(s Stated) error {
 		return verdict.Because(verdict.Setting, "%s: %s", s, err)
 	case err != nil:
 		j.note("%s is not used: %s", s, err)
-	case !j.claim.ldflagsKnown && j.cfg.LDFlags == nil: // else the file, or the user, knows
+	case !j.claim.ldflagsKnown && j.options.LDFlags == nil: // else the file, or the user, knows
 		j.stated, j.statedFlags = &s, l
 	}
 	return nil

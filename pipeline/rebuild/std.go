@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
@@ -24,9 +25,9 @@ import (
 // source, flags and toolchain names, and compiles the rest.
 type standard struct {
 	session pass.Session
-	cache   string // the folder with the caches of the targets
-	graphs  graphs // of the builds that filled it
-	err     error  // why it cannot be used
+	cache   string         // the folder with the caches of the targets
+	graphs  sandbox.Graphs // of the builds that filled it
+	err     error          // why it cannot be used
 }
 
 // standardModule is the module whose main package imports what is to be compiled.
@@ -60,7 +61,7 @@ func (a *attempt) stdPackages() []string {
 func (a *attempt) warm(ctx context.Context, f *pass.Foreign) error {
 	c := a.claim
 	packages := a.stdPackages()
-	if !a.cfg.Many || c.pgo || len(packages) == 0 { // with a profile all packages are compiled anew
+	if !a.many || c.pgo || len(packages) == 0 { // with a profile all packages are compiled anew
 		return nil
 	}
 	key := c.goVersion + " " + f.GOROOT
@@ -81,7 +82,7 @@ func (a *attempt) warm(ctx context.Context, f *pass.Foreign) error {
 	if err := os.WriteFile(filepath.Join(s.session.Tree(), "main.go"), []byte(main.String()), 0o644); err != nil {
 		return err
 	}
-	a.cfg.Stage("standard library")
+	a.Stage("standard library")
 	env := slices.Concat(recipe.Closed(), c.env)
 	slices.Sort(env)
 	res, err := s.session.Build(ctx, pass.Job{
@@ -89,10 +90,10 @@ func (a *attempt) warm(ctx context.Context, f *pass.Foreign) error {
 			Argv:   slices.Concat([]string{"go", "build", "-buildvcs=false"}, c.flags, []string{"."}),
 			Binary: "std", Env: env, Target: c.target,
 		}}},
-		Share: a.share(),
+		Share: a.Share(),
 	})
 	if err == nil {
-		err = s.graphs.add(res, standardModule, c.target)
+		err = s.graphs.Add(res, standardModule, c.target)
 	}
 	if err != nil {
 		return ctx.Err() // the file's own build will tell what is wrong
@@ -107,7 +108,7 @@ func (a *attempt) warm(ctx context.Context, f *pass.Foreign) error {
 func (a *attempt) newStandard(ctx context.Context, goroot string) *standard {
 	r := a.Rebuilder
 	s := &standard{}
-	dir, err := r.work.Sub(fmt.Sprintf("standard-%d", len(r.standards)))
+	dir, err := r.Work.Sub(fmt.Sprintf("standard-%d", len(r.standards)))
 	if err != nil {
 		s.err = err
 		return s
@@ -118,15 +119,15 @@ func (a *attempt) newStandard(ctx context.Context, goroot string) *standard {
 		return s
 	}
 	local := &pass.Local{
-		Dir: filepath.Join(dir, "pass"), Store: r.store, ModuleDir: ".", ConfigDir: ".",
+		Dir: filepath.Join(dir, "pass"), Store: r.Store, ModuleDir: ".", ConfigDir: ".",
 		Checkout: func(_ context.Context, dest string, _ bool) error {
 			if err := os.MkdirAll(dest, 0o755); err != nil {
 				return err
 			}
 			return os.WriteFile(filepath.Join(dest, "go.mod"), []byte("module "+standardModule+"\n\ngo 1.20\n"), 0o644)
 		},
-		GOROOT: a.toolchain.Dir, ModCache: empty, Path: r.cfg.Path, HostEnv: r.cfg.HostEnv, Confinement: r.confine, Limits: r.limits(),
-		Now: r.cfg.Now, Log: io.Discard, Foreign: &pass.Foreign{GOROOT: goroot, Cache: s.cache},
+		GOROOT: a.toolchain.Dir, ModCache: empty, Path: r.Path, HostEnv: r.HostEnv, Confinement: r.Confinement, Limits: r.Limits(),
+		Now: r.Now, Log: io.Discard, Foreign: &pass.Foreign{GOROOT: goroot, Cache: s.cache},
 	}
 	s.session, s.err = local.Open(ctx, pass.A)
 	return s

@@ -13,6 +13,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
@@ -20,7 +21,11 @@ import (
 // result says why, and what to do. Nothing is downloaded first.
 func TestUnconfined(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, map[string]string{"go.mod": "module example.com/x\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() {}\n"})
+	for name, text := range map[string]string{"go.mod": "module example.com/x\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() {}\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	cmd := exec.Command("go", "build", "-trimpath", "-o", "x")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -48,12 +53,12 @@ func TestUnconfined(t *testing.T) {
 		if tier.safe {
 			continue
 		}
-		r := &Rebuilder{
-			cfg:     Config{Host: host.Host{Now: time.Now}, Stage: func(string) {}, Timeout: time.Minute, MaxDisk: 1 << 30},
-			store:   artifact.NewStore(t.TempDir()),
-			work:    &workspace.Workspace{Dir: t.TempDir()},
-			confine: tier.confinement,
-		}
+		r := &Rebuilder{Sandbox: &sandbox.Sandbox{
+			Config:      sandbox.Config{Host: host.Host{Now: time.Now}, Stage: func(string) {}, Timeout: time.Minute, MaxDisk: 1 << 30},
+			Store:       artifact.NewStore(t.TempDir()),
+			Work:        &workspace.Workspace{Dir: t.TempDir()},
+			Confinement: tier.confinement,
+		}}
 		res, err := r.File(t.Context(), Subject{Name: "x", Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(data))), nil }})
 		if err != nil || res.Verdict != compare.Undetermined || res.Reason == nil ||
 			!strings.Contains(res.Reason.Text, "could change this machine: why it is missing") || !strings.Contains(res.Reason.Remedy, "namespaces") {

@@ -1,4 +1,4 @@
-package rebuild
+package gotree
 
 import (
 	"archive/zip"
@@ -30,6 +30,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/toolchain"
 )
@@ -58,14 +59,14 @@ const maxSteps = 16
 // -a -distpack.
 func (w *distribution) bootstrap(ctx context.Context) error {
 	downloads := filepath.Join(w.dir, "downloads")
-	client := w.client.WithCache(downloads, downloads, w.client.ModCache).Go
+	client := w.Client.WithCache(downloads, downloads, w.Client.ModCache).Go
 	from := w.options.Bootstrap
 	chain, err := w.chain(ctx, client, from)
 	if err != nil {
 		return err
 	}
-	w.cfg.Stage("toolchain " + from)
-	if w.compiler, err = w.prove(ctx, client, from, w.cfg.OS, w.cfg.Arch, true); err != nil {
+	w.Stage("toolchain " + from)
+	if w.compiler, err = w.Prove(ctx, client, from, w.Host.OS, w.Host.Arch, true); err != nil {
 		return err
 	}
 	builder, rests := w.compiler.Dir, []verdict.Ground{{What: "toolchain " + from + " for " + w.compiler.Host + " " + w.compiler.Sum, Why: "checksum database"}}
@@ -87,7 +88,7 @@ func (w *distribution) bootstrap(ctx context.Context) error {
 		if i > 0 {
 			by = "the rebuilt " + chain[i-1].Version
 		}
-		w.cfg.Stage(fmt.Sprintf("build %s by %s (step %d of %d)", s.Version, by, i+1, len(chain)))
+		w.Stage(fmt.Sprintf("build %s by %s (step %d of %d)", s.Version, by, i+1, len(chain)))
 		if builder, err = w.step(ctx, s, builder, final); err != nil {
 			return err
 		}
@@ -115,13 +116,13 @@ func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) 
 	d := w.Toolchain
 	for {
 		s := &step{Toolchain: d}
-		w.cfg.Stage("toolchain " + d.Version)
+		w.Stage("toolchain " + d.Version)
 		var err error
 		if s.zip, err = w.download(ctx, client, d); err != nil {
 			return nil, err
 		}
 		// Not the installed one, whose go.env may be another.
-		if s.published, err = w.prove(ctx, client, d.Version, d.OS, d.Arch, false); err != nil {
+		if s.published, err = w.Prove(ctx, client, d.Version, d.OS, d.Arch, false); err != nil {
 			return nil, err
 		}
 		sum, err := dirhash.HashZip(s.zip, dirhash.Hash1)
@@ -135,7 +136,7 @@ func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) 
 			return nil, err
 		}
 		chain = append([]*step{s}, chain...)
-		script, err := readSmall(os.DirFS(s.published.Dir), "src/make.bash")
+		script, err := sandbox.ReadSmall(os.DirFS(s.published.Dir), "src/make.bash")
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +150,7 @@ func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) 
 		if len(chain) == maxSteps {
 			return nil, verdict.Because(verdict.UnknownToolchain, "from %s to %s it takes more than %d steps", from, w.Version, maxSteps)
 		}
-		d = Toolchain{between, w.cfg.OS, w.cfg.Arch}
+		d = Toolchain{between, w.Host.OS, w.Host.Arch}
 	}
 }
 
@@ -164,7 +165,7 @@ func before(v, from string, script []byte) (string, *verdict.Reason) {
 	if version.Compare(from, oldest) >= 0 {
 		return "", nil
 	}
-	if err := parseRelease(oldest); err != nil || version.Compare(oldest, v) >= 0 {
+	if err := ParseRelease(oldest); err != nil || version.Compare(oldest, v) >= 0 {
 		return "", verdict.Because(verdict.UnknownToolchain, "it takes %s or newer to build %s, %s is older, and %s is not published as a module", oldest, v, from, oldest).WithRemedy("begin with a newer release")
 	}
 	return oldest, nil
@@ -204,10 +205,10 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 		return "", err
 	}
 	local := &pass.Local{
-		Dir: passes, Store: w.store, ModuleDir: "src", ConfigDir: ".",
+		Dir: passes, Store: w.Store, ModuleDir: "src", ConfigDir: ".",
 		Checkout: func(ctx context.Context, dest string, _ bool) error { return layOut(ctx, s.published.Dir, dest) },
-		GOROOT:   builder, ModCache: modCache, Path: w.cfg.Path, HostEnv: w.cfg.HostEnv, Confinement: w.confine, Limits: w.limits(),
-		Now: w.cfg.Now, Log: io.Discard, Foreign: &pass.Foreign{Programs: programs, MaxFile: min(w.cfg.MaxDisk, 8<<30)},
+		GOROOT:   builder, ModCache: modCache, Path: w.Path, HostEnv: w.HostEnv, Confinement: w.Confinement, Limits: w.Limits(),
+		Now: w.Now, Log: io.Discard, Foreign: &pass.Foreign{Programs: programs, MaxFile: min(w.MaxDisk, 8<<30)},
 	}
 	session, err := local.Open(ctx, pass.A)
 	if err != nil {
@@ -217,7 +218,7 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 	if err := w.dist(ctx, session, s); err != nil {
 		return "", err
 	}
-	w.cfg.Stage("compare " + s.Version)
+	w.Stage("compare " + s.Version)
 	if err := w.judgeZip(ctx, s, session.Tree(), "pkg/distpack/"+s.module()+".zip", final); err != nil {
 		return "", err
 	}
@@ -237,7 +238,7 @@ func (w *distribution) dist(ctx context.Context, session pass.Session, s *step) 
 		exe = ".exe"
 	}
 	seen := session.Places()
-	share := w.share()
+	share := w.Share()
 	common := []string{"GOENV=off", "GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off", "GOFLAGS=", "PATH=" + seen.Programs}
 	commands := []pass.Command{{
 		What: "go build cmd/dist of " + s.Version, Dir: "src", Share: share,
@@ -247,12 +248,12 @@ func (w *distribution) dist(ctx context.Context, session pass.Session, s *step) 
 		What: "dist bootstrap of " + s.Version, Dir: "src", Share: share,
 		Argv: []string{filepath.Join(seen.Source, "src", "cmd", "dist", "dist"+exe), "bootstrap", "-a", "-distpack"},
 		Env: slices.Concat(common, []string{
-			"GOROOT=" + seen.Source, "GOROOT_BOOTSTRAP=" + seen.GOROOT, "GOHOSTARCH=" + w.cfg.Arch, "GOOS=" + s.OS, "GOARCH=" + s.Arch,
+			"GOROOT=" + seen.Source, "GOROOT_BOOTSTRAP=" + seen.GOROOT, "GOHOSTARCH=" + w.Host.Arch, "GOOS=" + s.OS, "GOARCH=" + s.Arch,
 		}, w.variant(s)),
 	}}
 	for _, c := range commands {
 		_, err := session.Run(ctx, c)
-		if reason := limited(err); reason != nil {
+		if reason := sandbox.Limited(err); reason != nil {
 			return reason
 		}
 		if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
@@ -284,7 +285,7 @@ func lastLine(output string) string {
 
 // uname puts the one program that cmd/dist asks for its host into a folder.
 func (w *distribution) uname(dir string) error {
-	for _, d := range w.cfg.Path {
+	for _, d := range w.Path {
 		name := filepath.Join(d, "uname")
 		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
 			return os.Symlink(name, filepath.Join(dir, "uname"))
@@ -562,7 +563,7 @@ func (w *distribution) member(ctx context.Context, s *step, name string, a, b me
 		if err != nil {
 			return nil, err
 		}
-		d, size, err := w.store.Put(io.LimitReader(r, maxSubject))
+		d, size, err := w.Store.Put(io.LimitReader(r, sandbox.MaxSubject))
 		if err := errors.Join(err, r.Close()); err != nil {
 			return nil, err
 		}
@@ -570,7 +571,7 @@ func (w *distribution) member(ctx context.Context, s *step, name string, a, b me
 	}
 	res.Digest, res.Size = list[0].Digest, list[0].Size
 	w.content(res)
-	err := judgeTool(ctx, w.store, w.dir, res, list[1])
+	err := judgeTool(ctx, w.Store, w.dir, res, list[1])
 	w.clock(res)
 	return res, err
 }
@@ -579,7 +580,7 @@ func (w *distribution) member(ctx context.Context, s *step, name string, a, b me
 // pkg and with go.mod for each _go.mod.
 func (w *distribution) byHand(s *step) string {
 	platform := ""
-	if s.OS != w.cfg.OS || s.Arch != w.cfg.Arch {
+	if s.OS != w.Host.OS || s.Arch != w.Host.Arch {
 		platform = "GOOS=" + s.OS + " GOARCH=" + s.Arch + " "
 	}
 	return "# in src of " + s.name() + ", without its bin and pkg, and with each _go.mod renamed to go.mod\n" +

@@ -1,4 +1,4 @@
-package rebuild
+package gotree
 
 import (
 	"bytes"
@@ -21,9 +21,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/shell"
@@ -43,11 +43,11 @@ type Toolchain struct {
 // oldestToolchain is the first release that is published as a module.
 const oldestToolchain = "go1.21"
 
-// ParseToolchain reads VERSION or VERSION/OS-ARCH, such as
+// Parse reads VERSION or VERSION/OS-ARCH, such as
 // "go1.26.8/darwin-arm64". Without a platform it is that of the host.
-func ParseToolchain(s, hostOS, hostArch string) (Toolchain, error) {
+func Parse(s, hostOS, hostArch string) (Toolchain, error) {
 	v, platform, given := strings.Cut(s, "/")
-	if err := parseRelease(v); err != nil {
+	if err := ParseRelease(v); err != nil {
 		return Toolchain{}, err
 	}
 	d := Toolchain{v, hostOS, hostArch}
@@ -66,9 +66,14 @@ func ParseToolchain(s, hostOS, hostArch string) (Toolchain, error) {
 
 var platformRE = regexp.MustCompile(`^([a-z0-9]{1,20})-([a-z0-9]{1,20})$`)
 
-// parseRelease accepts the name of a release that is published as a module.
-func parseRelease(v string) error {
-	if !releaseRE.MatchString(v) {
+var releaseRE = regexp.MustCompile(`^go1\.(0|[1-9]\d{0,3})(\.\d{1,4})?(rc\d{1,3})?$`)
+
+// IsRelease reports whether v is spelt as the name of a release of Go.
+func IsRelease(v string) bool { return releaseRE.MatchString(v) }
+
+// ParseRelease accepts the name of a release that is published as a module.
+func ParseRelease(v string) error {
+	if !IsRelease(v) {
 		return fault.Usage(fmt.Errorf("%s is no release of Go", verdict.Quote(v)), "write the exact version, such as go1.26.8")
 	}
 	if version.Compare(v, oldestToolchain) < 0 {
@@ -99,8 +104,8 @@ func (d Toolchain) module() string {
 // String returns what people call it.
 func (d Toolchain) String() string { return "toolchain:" + d.Version + "/" + d.OS + "-" + d.Arch }
 
-// ToolchainOptions say how to judge a Toolchain.
-type ToolchainOptions struct {
+// Options say how to judge a Toolchain.
+type Options struct {
 	// Bootstrap is the older release that the compiler is built from, in as many
 	// steps as it takes, such as "go1.24.6". If it is empty the distribution's own
 	// compiler does the work.
@@ -111,8 +116,8 @@ type ToolchainOptions struct {
 	Only []string
 }
 
-// checkToolchain holds the options against the toolchain.
-func checkToolchain(d Toolchain, o ToolchainOptions) error {
+// checkOptions holds the options against the toolchain.
+func checkOptions(d Toolchain, o Options) error {
 	for _, glob := range o.Only {
 		if _, err := path.Match(glob, "x"); err != nil {
 			return fault.Usage(fmt.Errorf("pattern %q: %w", glob, err))
@@ -121,7 +126,7 @@ func checkToolchain(d Toolchain, o ToolchainOptions) error {
 	if o.Bootstrap == "" {
 		return nil
 	}
-	if err := parseRelease(o.Bootstrap); err != nil {
+	if err := ParseRelease(o.Bootstrap); err != nil {
 		return fault.Usage(fmt.Errorf("bootstrap: %w", err), fault.RemedyOf(err))
 	}
 	if version.Compare(o.Bootstrap, d.Version) >= 0 {
@@ -133,7 +138,7 @@ func checkToolchain(d Toolchain, o ToolchainOptions) error {
 	return nil
 }
 
-// Toolchain judges a published Go toolchain. It returns a result for each tool
+// Judge judges a published Go toolchain. It returns a result for each tool
 // in it, and with a bootstrap one for the whole zip, and notes on the executables
 // in it that are no tools.
 //
@@ -145,38 +150,20 @@ func checkToolchain(d Toolchain, o ToolchainOptions) error {
 //
 // An error is the context's or of the kind of a usage error; whatever else keeps a tool from a
 // verdict is in its Result.
-func (r *Rebuilder) Toolchain(ctx context.Context, d Toolchain, o ToolchainOptions) ([]*verdict.Result, []string, error) {
-	if err := checkToolchain(d, o); err != nil {
+func Judge(ctx context.Context, s *sandbox.Sandbox, d Toolchain, o Options) ([]*verdict.Result, []string, error) {
+	if err := checkOptions(d, o); err != nil {
 		return nil, nil, err
 	}
-	start := r.cfg.Now()
-	r.files++
-	w := &distribution{Rebuilder: r, Toolchain: d, options: o, dir: filepath.Join(r.work.Dir, fmt.Sprintf("file-%d", r.files)), last: start}
+	w := &distribution{Sandbox: s, Toolchain: d, options: o, dir: s.NewDir(), last: s.Now()}
 	w.open = w.pass
-	within, stop := context.WithTimeoutCause(ctx, r.cfg.Timeout, errTimeout)
-	defer stop()
-	within, cancel := context.WithCancelCause(within)
-	defer cancel(nil)
-	watched := r.watch(within, cancel, w.dir)
-	err := w.run(within)
-	cause := context.Cause(within)
-	cancel(nil)
-	watched.Wait()
-	removed := pass.RemoveAll(w.dir)
-	if ctx.Err() != nil {
-		return nil, nil, errors.Join(context.Cause(ctx), removed)
-	}
-	if err == nil {
-		err = removed
-	}
+	reason, unremoved, err := s.Run(ctx, w.dir, w.run)
 	if err != nil {
-		reason := (*verdict.Reason)(nil)
-		switch {
-		case errors.Is(cause, errTimeout) || errors.Is(cause, errDisk):
-			reason = verdict.Because(verdict.Limits, "%s", cause)
-		case !errors.As(err, &reason):
-			reason = verdict.Because(verdict.Unavailable, "%s", err).WithRemedy(fault.RemedyOf(err))
-		}
+		return nil, nil, err
+	}
+	if unremoved != nil {
+		w.note("the workspace could not be removed: %v", unremoved)
+	}
+	if reason != nil {
 		w.giveUp(reason)
 	}
 	return w.results, w.notes, nil
@@ -184,9 +171,9 @@ func (r *Rebuilder) Toolchain(ctx context.Context, d Toolchain, o ToolchainOptio
 
 // distribution is the work on one Toolchain.
 type distribution struct {
-	*Rebuilder
+	*sandbox.Sandbox
 	Toolchain
-	options ToolchainOptions
+	options Options
 	dir     string
 	// published is what is judged, and compiler what this host compiles with.
 	published, compiler toolchain.Toolchain
@@ -197,7 +184,7 @@ type distribution struct {
 	// open sets up the pass that tools are built in, and graphs are those of its
 	// builds, which share a cache.
 	open   func(context.Context) (pass.Session, error)
-	graphs graphs
+	graphs sandbox.Graphs
 }
 
 // giveUp makes every result that has no verdict one that gives the reason. If there
@@ -216,13 +203,8 @@ func (w *distribution) giveUp(reason *verdict.Reason) {
 	}
 }
 
-// summary is a message for a result: one line, without the paths of the
-// workspace.
-func (w *distribution) summary(message string) string {
-	message = strings.ReplaceAll(message, w.dir, "workspace")
-	message = strings.ReplaceAll(message, w.work.Dir, "workspace")
-	return verdict.Quote(strings.Join(strings.Fields(message), " "))
-}
+// summary is a message for a result, without the paths of the workspace.
+func (w *distribution) summary(message string) string { return w.Summary(w.dir, message) }
 
 func (w *distribution) note(format string, args ...any) {
 	w.notes = append(w.notes, w.String()+": "+fmt.Sprintf(format, args...))
@@ -232,21 +214,21 @@ func (w *distribution) run(ctx context.Context) error {
 	if err := os.MkdirAll(w.dir, 0o755); err != nil {
 		return err
 	}
-	for _, m := range w.confine.Missing {
+	for _, m := range w.Confinement.Missing {
 		w.note("not confined: %s", m)
 	}
 	if w.options.Bootstrap != "" {
 		return w.bootstrap(ctx)
 	}
-	w.cfg.Stage("toolchain " + w.Version)
+	w.Stage("toolchain " + w.Version)
 	var err error
-	if w.compiler, err = w.prove(ctx, w.client.Go, w.Version, w.cfg.OS, w.cfg.Arch, true); err != nil {
+	if w.compiler, err = w.Prove(ctx, w.Client.Go, w.Version, w.Host.OS, w.Host.Arch, true); err != nil {
 		return err
 	}
 	w.published = w.compiler
 	if w.cross() {
-		w.cfg.Stage("toolchain " + w.Version + " for " + w.OS + "-" + w.Arch)
-		if w.published, err = w.prove(ctx, w.client.Go, w.Version, w.OS, w.Arch, false); err != nil {
+		w.Stage("toolchain " + w.Version + " for " + w.OS + "-" + w.Arch)
+		if w.published, err = w.Prove(ctx, w.Client.Go, w.Version, w.OS, w.Arch, false); err != nil {
 			return err
 		}
 	}
@@ -254,24 +236,7 @@ func (w *distribution) run(ctx context.Context) error {
 }
 
 // cross tells whether the distribution is for another platform than this one.
-func (w *distribution) cross() bool { return w.OS != w.cfg.OS || w.Arch != w.cfg.Arch }
-
-// prove gets a toolchain and has it proved, to be used until r is closed. An
-// installed one may have another go.env.
-func (r *Rebuilder) prove(ctx context.Context, client gocmd.Go, v, goos, goarch string, installed bool) (toolchain.Toolchain, error) {
-	o := toolchain.Options{CacheDir: filepath.Join(r.cfg.Cache, "toolchains"), HostOS: goos, HostArch: goarch, MaxBytes: r.cfg.CacheMax, Now: r.cfg.Now}
-	if installed {
-		o.Installed = []string{r.client.Root}
-	}
-	tc, err := toolchain.Obtain(ctx, client, v, o)
-	if err != nil && ctx.Err() == nil {
-		return tc, verdict.Because(verdict.UnknownToolchain, "%s", err).WithRemedy(fault.RemedyOf(err))
-	}
-	if err == nil {
-		r.held = append(r.held, tc)
-	}
-	return tc, err
-}
+func (w *distribution) cross() bool { return w.OS != w.Host.OS || w.Arch != w.Host.Arch }
 
 // tools rebuilds the tools of w.published with w.compiler, and judges each.
 func (w *distribution) tools(ctx context.Context) (err error) {
@@ -305,7 +270,7 @@ func (w *distribution) tools(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
 	for i, name := range tools {
-		w.cfg.Stage(fmt.Sprintf("build %s (%d of %d)", name, i+1, len(tools)))
+		w.Stage(fmt.Sprintf("build %s (%d of %d)", name, i+1, len(tools)))
 		if err := w.tool(ctx, session, w.results[i], name, flags); err != nil {
 			reason := (*verdict.Reason)(nil)
 			if ctx.Err() != nil || !errors.As(err, &reason) {
@@ -321,7 +286,7 @@ func (w *distribution) tools(ctx context.Context) (err error) {
 
 // clock says how long the work on a result took.
 func (w *distribution) clock(res *verdict.Result) {
-	now := w.cfg.Now()
+	now := w.Now()
 	res.Seconds = now.Sub(w.last).Seconds()
 	w.last = now
 }
@@ -332,7 +297,7 @@ func (w *distribution) take(name string) error {
 	if err != nil {
 		return err
 	}
-	d, size, err := w.store.Put(io.LimitReader(f, maxSubject))
+	d, size, err := w.Store.Put(io.LimitReader(f, sandbox.MaxSubject))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
@@ -348,7 +313,7 @@ func (w *distribution) take(name string) error {
 
 // content finds out whether a tool is as it was linked.
 func (w *distribution) content(res *verdict.Result) {
-	f, err := w.store.Open(res.Digest)
+	f, err := w.Store.Open(res.Digest)
 	if err != nil {
 		return
 	}
@@ -389,8 +354,8 @@ func (w *distribution) tool(ctx context.Context, session pass.Session, res *verd
 	}
 	res.Recipe, res.Command = &r, w.command(r)
 	res.AddChoices(func(recipe.Choice) string { return "the release's own cmd/dist has it" })
-	built, err := session.Build(ctx, pass.Job{Binaries: []pass.Binary{{Recipe: r, ImportPath: pkg}}, Share: w.share()})
-	if reason := limited(err); reason != nil {
+	built, err := session.Build(ctx, pass.Job{Binaries: []pass.Binary{{Recipe: r, ImportPath: pkg}}, Share: w.Share()})
+	if reason := sandbox.Limited(err); reason != nil {
 		return reason
 	}
 	if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
@@ -399,10 +364,10 @@ func (w *distribution) tool(ctx context.Context, session pass.Session, res *verd
 	if err != nil {
 		return err
 	}
-	if err := w.graphs.add(built, pkg, w.target); err != nil {
+	if err := w.graphs.Add(built, pkg, w.target); err != nil {
 		return err
 	}
-	return judgeTool(ctx, w.store, w.dir, res, built.Artifacts[0])
+	return judgeTool(ctx, w.Store, w.dir, res, built.Artifacts[0])
 }
 
 // judgeTool compares a published tool with what was built, in any way, from its
@@ -479,15 +444,15 @@ func (w *distribution) pass(ctx context.Context) (pass.Session, error) {
 		return nil, err
 	}
 	local := &pass.Local{
-		Dir: passes, Store: w.store, ModuleDir: ".", ConfigDir: ".",
+		Dir: passes, Store: w.Store, ModuleDir: ".", ConfigDir: ".",
 		Checkout: func(_ context.Context, dest string, _ bool) error {
 			if err := os.MkdirAll(dest, 0o755); err != nil {
 				return err
 			}
 			return os.WriteFile(filepath.Join(dest, "go.mod"), []byte("module bootstrap\n\ngo "+language(w.Version)+"\n"), 0o644)
 		},
-		GOROOT: goroot, ModCache: modCache, Path: w.cfg.Path, HostEnv: w.cfg.HostEnv, Confinement: w.confine, Limits: w.limits(),
-		Now: w.cfg.Now, Log: io.Discard, Foreign: &pass.Foreign{MaxFile: min(w.cfg.MaxDisk, 8<<30)},
+		GOROOT: goroot, ModCache: modCache, Path: w.Path, HostEnv: w.HostEnv, Confinement: w.Confinement, Limits: w.Limits(),
+		Now: w.Now, Log: io.Discard, Foreign: &pass.Foreign{MaxFile: min(w.MaxDisk, 8<<30)},
 	}
 	return local.Open(ctx, pass.A)
 }
@@ -569,7 +534,7 @@ func (w *distribution) buildTarget() (matrix.Target, error) {
 	if err != nil {
 		return t, err
 	}
-	data, err := readSmall(os.DirFS(w.published.Dir), "src/internal/buildcfg/zbootstrap.go")
+	data, err := sandbox.ReadSmall(os.DirFS(w.published.Dir), "src/internal/buildcfg/zbootstrap.go")
 	if err != nil {
 		return t, verdict.Because(verdict.Setting, "the zip does not say what it was built for: %s", err)
 	}
@@ -599,7 +564,7 @@ var goflagsRE = regexp.MustCompile(`"GOFLAGS=(-[^"\n]*)"`)
 // with. They are an error where they are not the known ones: a source decides
 // nothing here that was not thought of.
 func toolFlags(goroot string) ([]string, error) {
-	data, err := readSmall(os.DirFS(goroot), "src/cmd/dist/build.go")
+	data, err := sandbox.ReadSmall(os.DirFS(goroot), "src/cmd/dist/build.go")
 	if err != nil {
 		return nil, verdict.Because(verdict.Setting, "the zip does not say how its tools were built: %s", err)
 	}

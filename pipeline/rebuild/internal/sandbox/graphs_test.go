@@ -1,4 +1,4 @@
-package rebuild
+package sandbox
 
 import (
 	"errors"
@@ -48,14 +48,14 @@ func TestEvidenceOfBuilds(t *testing.T) {
 		"another platform":  {nil, []string{strings.Replace(graphOf("m/x"), "compile", "asm -D GOOS_linux -D GOARCH_arm64", 1)}, "for linux/arm64"},
 		"no JSON":           {nil, []string{"x"}, "does not tell"},
 	} {
-		var l graphs
+		var l Graphs
 		target := matrix.Target{OS: "linux", Arch: "amd64"}
 		for _, g := range c.before {
 			program := "m/x"
 			if strings.Contains(g, "standard") {
 				program = "standard"
 			}
-			if err := l.add(pass.Result{Graphs: [][]byte{[]byte(g)}}, program, target); err != nil {
+			if err := l.Add(pass.Result{Graphs: [][]byte{[]byte(g)}}, program, target); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -64,7 +64,7 @@ func TestEvidenceOfBuilds(t *testing.T) {
 			res.Graphs = append(res.Graphs, []byte(g))
 		}
 		n := len(l)
-		err := l.add(res, "m/x", target)
+		err := l.Add(res, "m/x", target)
 		reason := (*verdict.Reason)(nil)
 		if (err == nil) != (c.want == "") || err != nil && (!strings.Contains(err.Error(), c.want) || !errors.As(err, &reason) || reason.Kind != verdict.NoEvidence || len(l) != n) {
 			t.Errorf("%s: %v; want %q", name, err, c.want)

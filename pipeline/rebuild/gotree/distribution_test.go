@@ -1,4 +1,4 @@
-package rebuild
+package gotree
 
 import (
 	"archive/zip"
@@ -6,6 +6,7 @@ import (
 	"compress/flate"
 	"context"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"os"
@@ -25,12 +26,13 @@ import (
 	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/toolchain"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
-func TestParseToolchain(t *testing.T) {
+func TestParse(t *testing.T) {
 	for s, want := range map[string]string{
 		"go1.26.8":               "toolchain:go1.26.8/linux-amd64",
 		"go1.26.8/darwin-arm64":  "toolchain:go1.26.8/darwin-arm64",
@@ -38,7 +40,7 @@ func TestParseToolchain(t *testing.T) {
 		"go1.27rc1/windows-386":  "toolchain:go1.27rc1/windows-386",
 		"go1.21.0/linux-ppc64le": "toolchain:go1.21.0/linux-ppc64le",
 	} {
-		if got, err := ParseToolchain(s, "linux", "amd64"); err != nil || got.String() != want {
+		if got, err := Parse(s, "linux", "amd64"); err != nil || got.String() != want {
 			t.Errorf("%s: %v, %v", s, got, err)
 		}
 	}
@@ -49,7 +51,7 @@ func TestParseToolchain(t *testing.T) {
 		"go1.26.8/linux-amd64/v3", "go1.26.8/plan10-amd64", "go1.26.8/linux-../..", "go1.26.8/Linux-amd64", "go1.26.8/windows-s390x\x1b[2J", "go1.26.8/linux-amd64.zip",
 		strings.Repeat("go1.26.8", 1000), "go1.26.8/" + strings.Repeat("linux-", 1000),
 	} {
-		got, err := ParseToolchain(s, "linux", "amd64")
+		got, err := Parse(s, "linux", "amd64")
 		if err == nil {
 			t.Errorf("%q: is %v", s, got)
 		} else if msg := err.Error(); len(msg) > 700 || strings.ContainsFunc(msg, func(r rune) bool { return r < ' ' || r > '~' }) {
@@ -58,18 +60,18 @@ func TestParseToolchain(t *testing.T) {
 	}
 }
 
-// FuzzParseToolchain: what is accepted is a name of a module's version and nothing
+// FuzzParse: what is accepted is a name of a module's version and nothing
 // else, and is read again as the same.
-func FuzzParseToolchain(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, s := range []string{"go1.26.8", "go1.26.8/darwin-arm64", "go1.27rc1/linux-arm", "go1.26.8/../x", "go1.26", "go1.21.0/-", "\x00"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		d, err := ParseToolchain(s, "linux", "amd64")
+		d, err := Parse(s, "linux", "amd64")
 		if err != nil {
 			return
 		}
-		if again, err := ParseToolchain(strings.TrimPrefix(d.String(), "toolchain:"), "", ""); err != nil || again != d {
+		if again, err := Parse(strings.TrimPrefix(d.String(), "toolchain:"), "", ""); err != nil || again != d {
 			t.Errorf("%q: %v, then %v, %v", s, d, again, err)
 		}
 		if v := d.module(); module.CanonicalVersion(v) != v || module.Check(distributionPath, v) != nil {
@@ -78,18 +80,18 @@ func FuzzParseToolchain(f *testing.F) {
 	})
 }
 
-func TestToolchainOptions(t *testing.T) {
+func TestOptions(t *testing.T) {
 	d := Toolchain{"go1.26.8", "linux", "amd64"}
-	for _, o := range []ToolchainOptions{{}, {Only: []string{"bin/*", "asm"}}, {Bootstrap: "go1.24.6"}, {Bootstrap: "go1.26rc1"}} {
-		if err := checkToolchain(d, o); err != nil {
+	for _, o := range []Options{{}, {Only: []string{"bin/*", "asm"}}, {Bootstrap: "go1.24.6"}, {Bootstrap: "go1.26rc1"}} {
+		if err := checkOptions(d, o); err != nil {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
-	for _, o := range []ToolchainOptions{
+	for _, o := range []Options{
 		{Only: []string{"["}}, {Bootstrap: "go1.26.8"}, {Bootstrap: "go1.27rc1"}, {Bootstrap: "1.24.6"}, {Bootstrap: "go1.4"},
 		{Bootstrap: "/usr/local/go"}, {Bootstrap: "go1.24.6/linux-amd64"}, {Bootstrap: "go1.24.6", Only: []string{"asm"}},
 	} {
-		if fault.KindOf(checkToolchain(d, o)) != fault.KindUsage {
+		if fault.KindOf(checkOptions(d, o)) != fault.KindUsage {
 			t.Errorf("%+v: no error", o)
 		}
 	}
@@ -138,6 +140,7 @@ func write(t *testing.T, dir string, files map[string]string) {
 }
 
 const (
+	sumA       = "h1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 	distSource = "package main\n\nfunc toolenv() {\n\tenv = append(env, \"GOFLAGS=-trimpath -ldflags=-w -gcflags=cmd/...=-dwarf=false\")\n}\n"
 	bootSource = "package buildcfg\n\nconst DefaultGOAMD64 = `v1`\nconst DefaultGOARM = `6`\n"
 )
@@ -245,8 +248,8 @@ func preprofile(t *testing.T) (data []byte, version string) {
 // bench is a distribution whose store and clock work.
 func bench(t *testing.T) *distribution {
 	t.Helper()
-	r := &Rebuilder{cfg: Config{Host: host.Host{Now: time.Now, OS: "linux", Arch: "amd64"}, Stage: func(string) {}}, store: artifact.NewStore(t.TempDir())}
-	return &distribution{Rebuilder: r, Toolchain: Toolchain{"go1.26.8", "linux", "amd64"}}
+	s := &sandbox.Sandbox{Config: sandbox.Config{Host: host.Host{Now: time.Now, OS: "linux", Arch: "amd64"}, Stage: func(string) {}}, Store: artifact.NewStore(t.TempDir())}
+	return &distribution{Sandbox: s, Toolchain: Toolchain{"go1.26.8", "linux", "amd64"}}
 }
 
 // TestJudgeTool seeds faults.
@@ -272,7 +275,7 @@ func TestJudgeTool(t *testing.T) {
 	} {
 		w := bench(t)
 		put := func(b []byte) (artifact.Digest, int64) {
-			d, n, err := w.store.Put(bytes.NewReader(b))
+			d, n, err := w.Store.Put(bytes.NewReader(b))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -282,7 +285,7 @@ func TestJudgeTool(t *testing.T) {
 		res.Digest, res.Size = put(c.published)
 		d, n := put(data)
 		w.content(res)
-		if err := judgeTool(t.Context(), w.store, t.TempDir(), res, artifact.Artifact{Name: "x", Kind: artifact.Binary, Digest: d, Size: n, Executable: true}); err != nil {
+		if err := judgeTool(t.Context(), w.Store, t.TempDir(), res, artifact.Artifact{Name: "x", Kind: artifact.Binary, Digest: d, Size: n, Executable: true}); err != nil {
 			t.Fatal(err)
 		}
 		if res.Verdict != c.want || res.Content != c.content || (res.Reason == nil) != (c.want == compare.Reproduced) || (res.Explanation == nil) != (c.want == compare.Reproduced) {
@@ -470,6 +473,13 @@ func TestHidden(t *testing.T) {
 	}
 }
 
+// graphOf is the action graph of a build of a program and a package lib.
+func graphOf(program string) string {
+	return fmt.Sprintf(`[{"ID": 0, "Mode": "build", "Package": "lib", "ActionID": "l", "BuildID": "l/1", "Cmd": ["compile"]},
+		{"ID": 1, "Mode": "build", "Package": %q, "Deps": [0], "ActionID": "m", "BuildID": "m/1", "Cmd": ["compile"]},
+		{"ID": 2, "Mode": "link", "Package": %[1]q, "Deps": [1], "ActionID": "x", "BuildID": "x/m/1/p", "Cmd": ["link"]}]`, program)
+}
+
 // fakeSession builds nothing: what it is asked for is in its list, by package.
 type fakeSession struct {
 	pass.Session
@@ -504,9 +514,9 @@ func TestTools(t *testing.T) {
 		"src/cmd/go/evil.syso": "", "src/runtime/race/race_linux.syso": "", "src/debug/elf/testdata/exec": "\x7fELF", "api/go1.txt": "\x7fELF",
 	})
 	w := bench(t)
-	w.Version, w.dir, w.work = version, t.TempDir(), &workspace.Workspace{Dir: "/nowhere"}
+	w.Version, w.dir, w.Work = version, t.TempDir(), &workspace.Workspace{Dir: "/nowhere"}
 	w.published, w.compiler = toolchain.Toolchain{Version: version, Dir: published, Sum: sumA}, toolchain.Toolchain{Version: version}
-	session := &fakeSession{store: w.store, built: map[string][]byte{"cmd/preprofile": data}, err: &pass.CommandError{What: "go build", Output: "# cmd/broken\nmain.go:1: no\n", Err: errors.New("exit status 1")}}
+	session := &fakeSession{store: w.Store, built: map[string][]byte{"cmd/preprofile": data}, err: &pass.CommandError{What: "go build", Output: "# cmd/broken\nmain.go:1: no\n", Err: errors.New("exit status 1")}}
 	w.open = func(context.Context) (pass.Session, error) { return session, nil }
 	if err := w.tools(t.Context()); err != nil {
 		t.Fatal(err)
@@ -551,8 +561,8 @@ func TestTools(t *testing.T) {
 // TestGiveUp shows that what ends early leaves no tool out, and no verdict.
 func TestGiveUp(t *testing.T) {
 	w := bench(t)
-	w.work = &workspace.Workspace{Dir: "/nowhere"}
-	w.giveUp(verdict.Because(verdict.Limits, "%s", errTimeout))
+	w.Work = &workspace.Workspace{Dir: "/nowhere"}
+	w.giveUp(verdict.Because(verdict.Limits, "%s", sandbox.ErrTimeout))
 	if len(w.results) != 1 || w.results[0].Verdict != compare.Undetermined || w.results[0].Reason.Kind != verdict.Limits {
 		t.Errorf("%+v", w.results)
 	}
@@ -565,8 +575,8 @@ func TestGiveUp(t *testing.T) {
 		{[]*verdict.Result{{Verdict: compare.Reproduced}}, []verdict.Kind{"", verdict.Limits}},
 	} {
 		w = bench(t)
-		w.work, w.results = &workspace.Workspace{Dir: "/nowhere"}, c.results
-		w.giveUp(verdict.Because(verdict.Limits, "%s", errTimeout))
+		w.Work, w.results = &workspace.Workspace{Dir: "/nowhere"}, c.results
+		w.giveUp(verdict.Because(verdict.Limits, "%s", sandbox.ErrTimeout))
 		if len(w.results) != len(c.want) || verdict.NewDocument(w.results...).Verdict.Pass() {
 			t.Fatalf("%+v", w.results)
 		}

@@ -1,4 +1,4 @@
-package rebuild
+package sandbox
 
 import (
 	"bytes"
@@ -11,15 +11,15 @@ import (
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
-// graphs are the action graphs of the builds that filled a cache, those that compiled
+// Graphs are the action graphs of the builds that filled a cache, those that compiled
 // nothing left out.
-type graphs []compare.Graph
+type Graphs []compare.Graph
 
-// add takes those of one more build, which was to link a program for a target. The
+// Add takes those of one more build, which was to link a program for a target. The
 // error is a Reason: what was built is no evidence if its graphs are of something
 // else, or if it has a package in it that none of these builds compiled, or that came
 // out as something else before.
-func (l *graphs) add(res pass.Result, pkg string, target matrix.Target) error {
+func (l *Graphs) Add(res pass.Result, pkg string, target matrix.Target) error {
 	all := slices.Clone(*l)
 	var own []compare.Graph
 	for _, data := range res.Graphs {
