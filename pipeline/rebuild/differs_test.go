@@ -23,7 +23,7 @@ import (
 // TestDecisions holds the table in the package's documentation against the code, for
 // every combination of what can be known.
 func TestDecisions(t *testing.T) {
-	source, err := os.ReadFile("rebuild.go")
+	source, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
 	}
