@@ -177,8 +177,8 @@ func (a *attempt) openFolder(ctx context.Context) error {
 	return nil
 }
 
-// obtain gets the toolchain and has it proved.
-func (a *attempt) obtain(ctx context.Context) error {
+// obtainToolchain gets the toolchain and has it proved.
+func (a *attempt) obtainToolchain(ctx context.Context) error {
 	v := a.claim.goVersion
 	tc, ok := a.toolchains[v]
 	if !ok {
@@ -194,9 +194,9 @@ func (a *attempt) obtain(ctx context.Context) error {
 	return nil
 }
 
-// fill downloads the modules, with the go command of the toolchain and the
+// fillModules downloads the modules, with the go command of the toolchain and the
 // network.
-func (a *attempt) fill(ctx context.Context) (err error) {
+func (a *attempt) fillModules(ctx context.Context) (err error) {
 	c := a.claim
 	a.modCache = filepath.Join(a.dir, "modules")
 	if err := os.MkdirAll(a.modCache, 0o755); err != nil {
@@ -283,11 +283,11 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 	if len(main.Cgo) > 0 {
 		return fmt.Errorf("package %s takes a C compiler", main.Cgo[0])
 	}
-	return a.doubt(main)
+	return a.checkGuess(main)
 }
 
-// open sets up the confined workspace.
-func (a *attempt) open(ctx context.Context) error {
+// openSession sets up the confined workspace.
+func (a *attempt) openSession(ctx context.Context) error {
 	c := a.claim
 	f := &pass.Foreign{}
 	if !c.trimpath {
@@ -325,7 +325,7 @@ func (a *attempt) open(ctx context.Context) error {
 	}
 	f.MaxFile = min(a.MaxDisk, 8<<30)
 	moduleDir := a.source.Dir
-	if c.stray {
+	if c.nested {
 		moduleDir = "module"
 		if f.Source != "" {
 			return verdict.Because(verdict.Place, "its repository's root is not its module's, and paths were not trimmed")
@@ -351,7 +351,7 @@ func (a *attempt) open(ctx context.Context) error {
 	}
 	local := &pass.Local{
 		Dir: passes, Store: a.Store, ModuleDir: moduleDir, ConfigDir: ".",
-		Checkout: func(ctx context.Context, dest string, _ bool) error { return a.checkout(dest, moduleDir, stamped) },
+		Checkout: func(ctx context.Context, dest string, _ bool) error { return a.copySource(dest, moduleDir, stamped) },
 		GOROOT:   a.toolchain.Dir, ModCache: a.modCache,
 		Path: a.Path, HostEnv: a.HostEnv, Confinement: a.Confinement, Limits: a.Limits(),
 		Now: a.Now, Log: io.Discard, Foreign: f,
@@ -370,8 +370,8 @@ func (a *attempt) open(ctx context.Context) error {
 	return err
 }
 
-// checkout lays the source out for the build.
-func (a *attempt) checkout(dest, moduleDir string, stamped bool) error {
+// copySource lays the source out for the build.
+func (a *attempt) copySource(dest, moduleDir string, stamped bool) error {
 	if err := os.MkdirAll(dest, 0o755); err != nil {
 		return err
 	}

@@ -199,14 +199,14 @@ func (a *attempt) try(ctx context.Context) (err error) {
 		return err
 	}
 	a.Stage("toolchain " + a.claim.goVersion)
-	if err := a.obtain(ctx); err != nil {
+	if err := a.obtainToolchain(ctx); err != nil {
 		return err
 	}
 	a.Stage("modules")
-	if err := a.fill(ctx); err != nil {
+	if err := a.fillModules(ctx); err != nil {
 		return err
 	}
-	if err := a.open(ctx); err != nil {
+	if err := a.openSession(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.session.Close()) }()
@@ -221,9 +221,9 @@ func (a *attempt) openSource(ctx context.Context) error {
 	return a.openModule(ctx, a.downloads(), a.choice.version)
 }
 
-// doubt ends a guess that is certain to be wrong before anything is built: the
+// checkGuess ends a guess that is certain to be wrong before anything is built: the
 // source asks for other modules than the file has in it.
-func (a *attempt) doubt(main *modules.Main) error {
+func (a *attempt) checkGuess(main *modules.Main) error {
 	if a.choice.guess == "" {
 		return nil
 	}

@@ -50,9 +50,9 @@ type claim struct {
 	inexact string
 	cgo     bool
 	vcs     *stamp
-	// stray tells that the stamp came with no version although this release of
+	// nested tells that the stamp came with no version although this release of
 	// Go makes one: the repository's root has no go.mod.
-	stray bool
+	nested bool
 }
 
 // stamp is what the go command recorded of a git repository.
@@ -73,9 +73,9 @@ var (
 	sumRE        = regexp.MustCompile(`^h1:[A-Za-z0-9+/]{43}=$`)
 )
 
-// read turns facts into a claim, or says why there is none. It is the gate: what
+// parseClaim turns facts into a claim, or says why there is none. It is the gate: what
 // a stranger wrote goes no further than through here.
-func read(f inspect.Facts) (*claim, *verdict.Reason) {
+func parseClaim(f inspect.Facts) (*claim, *verdict.Reason) {
 	c := &claim{}
 	if r := c.toolchain(f); r != nil {
 		return nil, r
@@ -395,7 +395,7 @@ func (c *claim) origin(b *inspect.Build) *verdict.Reason {
 	case v == "(devel)" && c.install:
 		return verdict.Because(verdict.Unreadable, "the main module has a hash and no version")
 	case v == "(devel)":
-		c.stray = c.vcs != nil && version.Compare(c.goVersion, stampsVersions) >= 0
+		c.nested = c.vcs != nil && version.Compare(c.goVersion, stampsVersions) >= 0
 		return nil
 	case module.Check(c.main.Path, v) != nil || module.CanonicalVersion(v) != v:
 		return verdict.Because(verdict.Unreadable, "%s is no version of %s", verdict.Quote(v), c.main.Path)

@@ -82,7 +82,7 @@ func recipeOf(t *testing.T, c *claim, args ...string) recipe.Recipe {
 }
 
 func TestRead(t *testing.T) {
-	c, reason := read(facts("go1.26.8", installed))
+	c, reason := parseClaim(facts("go1.26.8", installed))
 	if reason != nil {
 		t.Fatal(reason)
 	}
@@ -100,10 +100,10 @@ func TestRead(t *testing.T) {
 		t.Errorf("command\n%s, want\n%s", got, want)
 	}
 
-	if c, reason = read(facts("go1.26.8", local)); reason != nil {
+	if c, reason = parseClaim(facts("go1.26.8", local)); reason != nil {
 		t.Fatal(reason)
 	}
-	if c.install || c.vcs == nil || c.vcs.revision != rev || c.stray || !c.ldflagsKnown || !slices.Equal(c.ldflags, []string{"-s", "-w"}) {
+	if c.install || c.vcs == nil || c.vcs.revision != rev || c.nested || !c.ldflagsKnown || !slices.Equal(c.ldflags, []string{"-s", "-w"}) {
 		t.Errorf("%+v", c)
 	}
 	r = recipeOf(t, c, c.ldflags...)
@@ -122,8 +122,8 @@ func TestReadKinds(t *testing.T) {
 		name, version, info string
 		check               func(*claim) bool
 	}{
-		{"before Go 1.24 a clone has no version", "go1.23.5", devel, func(c *claim) bool { return c.main.Version == "" && !c.stray && c.vcs != nil }},
-		{"since then only without go.mod at the root", "go1.26.8", devel, func(c *claim) bool { return c.main.Version == "" && c.stray }},
+		{"before Go 1.24 a clone has no version", "go1.23.5", devel, func(c *claim) bool { return c.main.Version == "" && !c.nested && c.vcs != nil }},
+		{"since then only without go.mod at the root", "go1.26.8", devel, func(c *claim) bool { return c.main.Version == "" && c.nested }},
 		{"vendored", "go1.26.8", strings.Replace(local, "build\t-buildmode", "dep\texample.com/dep\tv1.0.0\t\nbuild\t-buildmode", 1), func(c *claim) bool { return c.vendored }},
 		{"replaced by a version", "go1.26.8", strings.Replace(installed, "dep\texample.com/dep\tv1.0.0\t"+sumB, "dep\texample.com/dep\tv1.0.0\n=>\texample.com/fork\tv1.0.1\t"+sumB, 1),
 			func(c *claim) bool { return c.deps[0].Replace == "example.com/fork@v1.0.1" && c.deps[0].Sum == sumB }},
@@ -133,7 +133,7 @@ func TestReadKinds(t *testing.T) {
 		{"the compiler's known flags", "go1.26.8", strings.Replace(installed, "build\t-trimpath", "build\t-gcflags=\"all=-N -l\"\nbuild\t-trimpath", 1), func(c *claim) bool { return slices.Contains(c.flags, "-gcflags=all=-N -l") }},
 		{"a profile", "go1.26.8", strings.Replace(installed, "build\t-trimpath=true", "build\t-pgo=default.pgo\nbuild\t-trimpath=true", 1), func(c *claim) bool { return c.pgo }},
 	} {
-		c, reason := read(facts(x.version, x.info))
+		c, reason := parseClaim(facts(x.version, x.info))
 		if reason != nil || !x.check(c) {
 			t.Errorf("%s: %+v, %+v", x.name, c, reason)
 		}
@@ -247,7 +247,7 @@ func TestReadRefuses(t *testing.T) {
 		{"a time with a quote", "go1.26.8", change(local, "2026-02-01T12:00:00Z", "2026-02-01T12:00:00Z';evil"), verdict.Unreadable},
 		{"a time before 1970", "go1.26.8", change(local, "2026-02-01T12:00:00Z", "0001-02-01T12:00:00Z"), verdict.Unreadable},
 	} {
-		c, reason := read(facts(x.version, x.info))
+		c, reason := parseClaim(facts(x.version, x.info))
 		if reason == nil || c != nil {
 			t.Errorf("%s: accepted as %+v", x.name, c)
 			continue
@@ -258,7 +258,7 @@ func TestReadRefuses(t *testing.T) {
 	}
 	f := facts("go1.26.8", installed)
 	f.Findings[0].Is = inspect.Yes
-	if _, reason := read(f); reason == nil || reason.Kind != verdict.Cgo {
+	if _, reason := parseClaim(f); reason == nil || reason.Kind != verdict.Cgo {
 		t.Errorf("runtime/cgo: %+v", reason)
 	}
 }
@@ -289,7 +289,7 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("%q got through", a)
 			}
 		}
-		c, reason := read(facts(version, info))
+		c, reason := parseClaim(facts(version, info))
 		if (c == nil) == (reason == nil) {
 			t.Fatal("neither or both")
 		}

@@ -113,7 +113,7 @@ func (a *attempt) differs(b *built, what string, explanation *explain.Summary) (
 	if d.ground == groundNone && a.claim.inexact != "" {
 		d.remedy = "ask its makers for the exact command line"
 	}
-	d.whose, d.evidence = a.whose(b, explanation.Functions())
+	d.whose, d.evidence = a.ownerOf(b, explanation.Functions())
 	return d, nil
 }
 
@@ -124,16 +124,16 @@ func (a *attempt) stripped(b *built) (bool, error) {
 	if !a.confirms(b) {
 		return false, nil
 	}
-	return a.beside(b, func(other *inspect.Binary) (bool, error) { return inspect.Stripped(a.bin, other) })
+	return a.withBuilt(b, func(other *inspect.Binary) (bool, error) { return inspect.Stripped(a.bin, other) })
 }
 
-// whose says whose code differs. Where a function starts is written in its source and
+// ownerOf says whose code differs. Where a function starts is written in its source and
 // nowhere else. What it is compiled to depends also on what is inlined in it and on
 // types and constants that it uses, so that other instructions count only where
 // nothing is inlined and the standard library is not compiled to anything else. And
 // where the build ID names exactly what was linked, all packages were compiled to the
 // same, so that what differs is not the work of another standard library.
-func (a *attempt) whose(b *built, f *explain.Functions) (owner, string) {
+func (a *attempt) ownerOf(b *built, f *explain.Functions) (owner, string) {
 	switch {
 	case f == nil || f.Partial || f.A == 0 || f.B == 0:
 		return ownerUnknown, ""

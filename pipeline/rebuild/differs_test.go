@@ -296,7 +296,7 @@ func TestAccusations(t *testing.T) {
 	spaced := build("-trimpath=false", "-ldflags=-X 'main.version=a b'")
 	readClaim := func(a *attempt) {
 		t.Helper()
-		c, reason := read(a.facts)
+		c, reason := parseClaim(a.facts)
 		if reason != nil {
 			t.Fatal(reason)
 		}

@@ -33,7 +33,7 @@
 // # A stranger's input
 //
 // The file, the source and the dependencies may be made to do harm. Every word of
-// the build information passes an allow-list (read); a setting that is not on it
+// the build information passes an allow-list (parseClaim); a setting that is not on it
 // is a reason for Undetermined. Modules come from the module proxy alone. Cgo is
 // off, so nothing is executed but the go command, the compiler, the assembler and
 // the linker of a proved toolchain. They run as the passes of a release do,

@@ -375,7 +375,7 @@ func FuzzStamps(f *testing.F) {
 		}
 		c := candidates{values: found}
 		c.names, c.hinted = variables(tree, "example.com/m", "example.com/m")
-		if list, ok := named(bytes.NewReader(a), facts); ok && len(list) > 0 {
+		if list, ok := symbolVariables(bytes.NewReader(a), facts); ok && len(list) > 0 {
 			c.names, c.hinted, c.certain = unique(slices.Concat(list, c.hinted)), list, true
 		}
 		claim := &claim{vcs: &stamp{rev, time.Unix(1700000000, 0)}}

@@ -56,15 +56,15 @@ func (j *job) run(ctx context.Context, s Subject) error {
 	}
 	defer j.file.Close()
 	var reason *verdict.Reason
-	if j.claim, reason = read(j.facts); reason != nil {
-		return j.silent(reason)
+	if j.claim, reason = parseClaim(j.facts); reason != nil {
+		return j.withoutBuildInfo(reason)
 	}
 	j.describe()
 	if err := j.Confinement.Strangers(); err != nil {
 		return err
 	}
 	if s.Stated != nil {
-		if err := j.heed(*s.Stated); err != nil {
+		if err := j.useStated(*s.Stated); err != nil {
 			return err
 		}
 	}
@@ -124,10 +124,10 @@ func (j *job) inspect(ctx context.Context, s Subject) error {
 	return nil
 }
 
-// silent adds to the reason about a file without build information which release of
+// withoutBuildInfo adds to the reason about a file without build information which release of
 // Go a text in it names: the linker writes runtime.buildVersion as it does what -X
 // sets. Nothing more can be done with that, for it is no word about the source.
-func (j *job) silent(r *verdict.Reason) error {
+func (j *job) withoutBuildInfo(r *verdict.Reason) error {
 	if r.Kind != verdict.NoBuildInfo || j.facts.GoVersion != "" || j.facts.BuildID == nil && j.facts.Code == nil {
 		return r
 	}

@@ -89,7 +89,7 @@ func (a *attempt) withoutOracle(c candidates) []linking {
 		return nil
 	}
 	var list []linking
-	strip := a.seen()
+	strip := a.visibleFlags()
 	for set := range c.sets() {
 		if len(set) == 0 {
 			continue
@@ -120,11 +120,11 @@ func (a *attempt) firstLinking() linking {
 		a.flagsKnown = a.stated.Verified
 		return a.statedFlags
 	}
-	return linking{args: a.seen()}
+	return linking{args: a.visibleFlags()}
 }
 
-// seen are the arguments of the linker that can be seen in the file.
-func (j *job) seen() []string {
+// visibleFlags are the arguments of the linker that can be seen in the file.
+func (j *job) visibleFlags() []string {
 	args := slices.Clone(stripForms(j.facts)[0])
 	if j.facts.BuildID == nil {
 		// With an empty build ID, -B is what may give a UUID all the same.
@@ -302,7 +302,7 @@ func (a *attempt) stamps(b *built) (candidates, error) {
 		return c, err
 	}
 	c.names, c.hinted = variables(a.treeFS, a.claim.main.Path, a.claim.pkg)
-	if list, ok := named(a.file, a.facts); ok && len(list) > 0 {
+	if list, ok := symbolVariables(a.file, a.facts); ok && len(list) > 0 {
 		// Those that the program never reads leave no name.
 		c.names, c.hinted, c.certain = unique(slices.Concat(list, c.hinted)), list, true
 	}
@@ -354,7 +354,7 @@ var normalizations = [][]inspect.Normalization{
 
 // equivalent tells whether nothing differs after a normalization.
 func (a *attempt) equivalent(b *built) (bool, error) {
-	return a.beside(b, func(other *inspect.Binary) (bool, error) {
+	return a.withBuilt(b, func(other *inspect.Binary) (bool, error) {
 		for _, list := range normalizations {
 			if c, err := inspect.Compare(a.bin, other, list...); err == nil && c.Same {
 				a.res.SetEquivalent(c, list...)
@@ -365,8 +365,8 @@ func (a *attempt) equivalent(b *built) (bool, error) {
 	})
 }
 
-// beside returns what is of the binary that was built.
-func (a *attempt) beside(b *built, is func(*inspect.Binary) (bool, error)) (bool, error) {
+// withBuilt opens the binary that was built and returns what a function says of it.
+func (a *attempt) withBuilt(b *built, is func(*inspect.Binary) (bool, error)) (bool, error) {
 	f, err := a.Store.Open(b.file.Digest)
 	if err != nil {
 		return false, err

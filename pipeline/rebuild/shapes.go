@@ -111,7 +111,7 @@ func shapes(tree fs.FS) (all [][]piece) {
 			return nil // what cannot be read gives no hint
 		case d.IsDir() && name != "." && (d.Name() == "testdata" || d.Name() == "vendor" || d.Name() == ".git"):
 			return fs.SkipDir
-		case !d.Type().IsRegular() || !hints(name):
+		case !d.Type().IsRegular() || !isBuildScript(name):
 			return nil
 		}
 		if n++; n > 200 {

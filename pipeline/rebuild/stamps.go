@@ -168,7 +168,7 @@ func variables(tree fs.FS, mod, pkg string) (names, hinted []string) {
 			return fs.SkipDir
 		case d.IsDir() || !d.Type().IsRegular():
 			return nil
-		case hints(name):
+		case isBuildScript(name):
 			hinted = append(hinted, stampsIn(tree, name, pkg)...)
 		case !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
 		case files == maxSource:
@@ -255,8 +255,8 @@ func stringVariables(tree fs.FS, name string) []string {
 	return list
 }
 
-// hints tells whether a file may say how the project is built.
-func hints(name string) bool {
+// isBuildScript reports whether a file may say how the project is built.
+func isBuildScript(name string) bool {
 	base := path.Base(name)
 	ext := path.Ext(base)
 	return strings.HasPrefix(base, ".goreleaser") || strings.HasPrefix(base, "goreleaser") || strings.HasPrefix(base, "Makefile") || strings.HasSuffix(base, ".mk") ||
@@ -283,9 +283,9 @@ func stampsIn(tree fs.FS, name, pkg string) []string {
 	return list
 }
 
-// named returns the variables whose values have a name in the symbol table: those
+// symbolVariables returns the variables whose values have a name in the symbol table: those
 // that -X has set. has tells whether there is a symbol table to say so.
-func named(r io.ReaderAt, f inspect.Facts) (list []string, has bool) {
+func symbolVariables(r io.ReaderAt, f inspect.Facts) (list []string, has bool) {
 	if f.Finding("-s").Is != inspect.No || f.Format != inspect.ELF && f.Format != inspect.MachO {
 		return nil, false
 	}

@@ -33,10 +33,10 @@ func (s Stated) String() string {
 // errHooks is about a recipe with commands of its own.
 var errHooks = errors.New("commands ran in the source tree before the build, and a stranger's are not run")
 
-// take holds a stated recipe against what the file says of itself, which counts,
+// checkStated holds a stated recipe against what the file says of itself, which counts,
 // and returns what it adds to that. A recipe that says anything else than the file,
 // or asks for what is not on the lists, is refused as a whole.
-func (c *claim) take(r recipe.Recipe) (linking, error) {
+func (c *claim) checkStated(r recipe.Recipe) (linking, error) {
 	var l linking
 	if len(r.Hooks) > 0 {
 		return l, errHooks
@@ -82,9 +82,9 @@ func (c *claim) take(r recipe.Recipe) (linking, error) {
 	return l, nil
 }
 
-// heed takes what somebody has written down about the file.
-func (j *job) heed(s Stated) error {
-	l, err := j.claim.take(s.Recipe)
+// useStated takes what somebody has written down about the file.
+func (j *job) useStated(s Stated) error {
+	l, err := j.claim.checkStated(s.Recipe)
 	switch {
 	case errors.Is(err, errHooks):
 		return verdict.Because(verdict.Setting, "%s: %s", s, err)

@@ -17,7 +17,7 @@ var trimmed = strings.NewReplacer("build\t-ldflags=\"-s -w\"\n", "build\t-trimpa
 // statedRecipe is what provenance says of the file with that information.
 func statedRecipe(t testing.TB, change func(*recipe.Recipe), flags ...string) (*claim, recipe.Recipe) {
 	t.Helper()
-	c, reason := read(facts("go1.26.8", trimmed))
+	c, reason := parseClaim(facts("go1.26.8", trimmed))
 	if reason != nil {
 		t.Fatal(reason)
 	}
@@ -43,7 +43,7 @@ func TestTake(t *testing.T) {
 		{[]string{"-ldflags=-X main.v=-o=/tmp/x"}, linking{args: []string{"-X", "main.v=-o=/tmp/x"}, raw: "-X main.v=-o=/tmp/x"}},
 	} {
 		c, r := statedRecipe(t, nil, x.flags...)
-		got, err := c.take(r)
+		got, err := c.checkStated(r)
 		if err != nil || !slices.Equal(got.args, x.want.args) || got.raw != x.want.raw || got.mode != x.want.mode {
 			t.Errorf("%q: %+v, %v; want %+v", x.flags, got, err, x.want)
 		}
@@ -56,7 +56,7 @@ func TestTake(t *testing.T) {
 		"-pgo=/tmp/x", "-trimpath=false", "-linkshared", "-gccgoflags=x", "-json", "-p=9999", "./other", "example.com/evil@v1.0.0", "--", "",
 	} {
 		c, r := statedRecipe(t, nil, flag)
-		if got, err := c.take(r); err == nil || len(got.args) > 0 || got.mode != "" {
+		if got, err := c.checkStated(r); err == nil || len(got.args) > 0 || got.mode != "" {
 			t.Errorf("%q: accepted as %+v", flag, got)
 		}
 	}
@@ -77,7 +77,7 @@ func TestTake(t *testing.T) {
 		},
 	} {
 		c, r := statedRecipe(t, change, "-ldflags=-s")
-		if got, err := c.take(r); err == nil || len(got.args) > 0 || errors.Is(err, errHooks) != (what == "hooks") {
+		if got, err := c.checkStated(r); err == nil || len(got.args) > 0 || errors.Is(err, errHooks) != (what == "hooks") {
 			t.Errorf("%s: accepted as %+v, %v", what, got, err)
 		}
 	}
@@ -91,7 +91,7 @@ func FuzzTake(f *testing.F) {
 	f.Fuzz(func(t *testing.T, flags, pkg string) {
 		c, r := statedRecipe(t, nil, strings.Split(flags, "\n")...)
 		r.Argv[len(r.Argv)-1] = pkg
-		l, err := c.take(r)
+		l, err := c.checkStated(r)
 		if err != nil {
 			return
 		}
@@ -152,12 +152,12 @@ func TestDoubt(t *testing.T) {
 		{"replaced", []recipe.Module{a}, []recipe.Module{forked}, true},
 	} {
 		a := &attempt{job: &job{claim: &claim{deps: x.in}}, choice: choice{guess: "a name"}}
-		err := a.doubt(&modules.Main{Modules: x.asked})
+		err := a.checkGuess(&modules.Main{Modules: x.asked})
 		if guess := (*wrongGuess)(nil); errors.As(err, &guess) != x.wrong {
 			t.Errorf("%s: %v", x.what, err)
 		}
 		a.choice.guess = ""
-		if err := a.doubt(&modules.Main{Modules: x.asked}); err != nil {
+		if err := a.checkGuess(&modules.Main{Modules: x.asked}); err != nil {
 			t.Errorf("%s, no guess: %v", x.what, err)
 		}
 	}

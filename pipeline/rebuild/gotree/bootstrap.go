@@ -78,7 +78,7 @@ func (w *distribution) bootstrap(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			w.account(listed)
+			w.noteFiles(listed)
 			w.published = s.published
 			if w.target, err = w.buildTarget(); err != nil {
 				return err
@@ -140,7 +140,7 @@ func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) 
 		if err != nil {
 			return nil, err
 		}
-		between, reason := before(d.Version, from, script)
+		between, reason := builderOf(d.Version, from, script)
 		if reason != nil {
 			return nil, reason
 		}
@@ -154,9 +154,9 @@ func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) 
 	}
 }
 
-// before returns the release that builds another one, whose make.bash is at hand:
+// builderOf returns the release that builds another one, whose make.bash is at hand:
 // nothing if from can do it, and else the oldest that can.
-func before(v, from string, script []byte) (string, *verdict.Reason) {
+func builderOf(v, from string, script []byte) (string, *verdict.Reason) {
 	m := bootgoRE.FindAllSubmatch(script, -1)
 	if len(m) != 1 {
 		return "", verdict.Because(verdict.Setting, "make.bash of %s does not say which Go can build it", v)
@@ -201,12 +201,12 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 			return "", err
 		}
 	}
-	if err := w.uname(programs); err != nil {
+	if err := w.linkUname(programs); err != nil {
 		return "", err
 	}
 	local := &pass.Local{
 		Dir: passes, Store: w.Store, ModuleDir: "src", ConfigDir: ".",
-		Checkout: func(ctx context.Context, dest string, _ bool) error { return layOut(ctx, s.published.Dir, dest) },
+		Checkout: func(ctx context.Context, dest string, _ bool) error { return copySource(ctx, s.published.Dir, dest) },
 		GOROOT:   builder, ModCache: modCache, Path: w.Path, HostEnv: w.HostEnv, Confinement: w.Confinement, Limits: w.Limits(),
 		Now: w.Now, Log: io.Discard, Foreign: &pass.Foreign{Programs: programs, MaxFile: min(w.MaxDisk, 8<<30)},
 	}
@@ -215,7 +215,7 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 		return "", err
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
-	if err := w.dist(ctx, session, s); err != nil {
+	if err := w.runDist(ctx, session, s); err != nil {
 		return "", err
 	}
 	w.Stage("compare " + s.Version)
@@ -231,24 +231,24 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 	return goroot, os.Rename(session.Tree(), goroot)
 }
 
-// dist does what make.bash does.
-func (w *distribution) dist(ctx context.Context, session pass.Session, s *step) error {
+// runDist does what make.bash does.
+func (w *distribution) runDist(ctx context.Context, session pass.Session, s *step) error {
 	exe := ""
 	if runtime.GOOS == "windows" {
 		exe = ".exe"
 	}
-	seen := session.Places()
+	places := session.Places()
 	share := w.Share()
-	common := []string{"GOENV=off", "GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off", "GOFLAGS=", "PATH=" + seen.Programs}
+	common := []string{"GOENV=off", "GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off", "GOFLAGS=", "PATH=" + places.Programs}
 	commands := []pass.Command{{
 		What: "go build cmd/dist of " + s.Version, Dir: "src", Share: share,
-		Argv: []string{filepath.Join(seen.GOROOT, "bin", "go"+exe), "build", "-o", filepath.Join("cmd", "dist", "dist"+exe), "./cmd/dist"},
-		Env:  slices.Concat(common, []string{"GOROOT=" + seen.GOROOT, "GO111MODULE=off", "CGO_ENABLED=0"}),
+		Argv: []string{filepath.Join(places.GOROOT, "bin", "go"+exe), "build", "-o", filepath.Join("cmd", "dist", "dist"+exe), "./cmd/dist"},
+		Env:  slices.Concat(common, []string{"GOROOT=" + places.GOROOT, "GO111MODULE=off", "CGO_ENABLED=0"}),
 	}, {
 		What: "dist bootstrap of " + s.Version, Dir: "src", Share: share,
-		Argv: []string{filepath.Join(seen.Source, "src", "cmd", "dist", "dist"+exe), "bootstrap", "-a", "-distpack"},
+		Argv: []string{filepath.Join(places.Source, "src", "cmd", "dist", "dist"+exe), "bootstrap", "-a", "-distpack"},
 		Env: slices.Concat(common, []string{
-			"GOROOT=" + seen.Source, "GOROOT_BOOTSTRAP=" + seen.GOROOT, "GOHOSTARCH=" + w.Host.Arch, "GOOS=" + s.OS, "GOARCH=" + s.Arch,
+			"GOROOT=" + places.Source, "GOROOT_BOOTSTRAP=" + places.GOROOT, "GOHOSTARCH=" + w.Host.Arch, "GOOS=" + s.OS, "GOARCH=" + s.Arch,
 		}, w.variant(s)),
 	}}
 	for _, c := range commands {
@@ -283,8 +283,8 @@ func lastLine(output string) string {
 	return strings.TrimSpace(strings.Join(lines[max(0, len(lines)-3):], " "))
 }
 
-// uname puts the one program that cmd/dist asks for its host into a folder.
-func (w *distribution) uname(dir string) error {
+// linkUname puts the one program that cmd/dist asks for its host into a folder.
+func (w *distribution) linkUname(dir string) error {
 	for _, d := range w.Path {
 		name := filepath.Join(d, "uname")
 		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
@@ -294,10 +294,10 @@ func (w *distribution) uname(dir string) error {
 	return nil // cmd/dist will tell
 }
 
-// layOut makes a GOROOT of the source in a distribution: without its tools and
+// copySource makes a GOROOT of the source in a distribution: without its tools and
 // without what cmd/dist has generated, so that nothing but source has a part in what
 // is built.
-func layOut(ctx context.Context, published, dest string) error {
+func copySource(ctx context.Context, published, dest string) error {
 	var generated error
 	err := copyTree(ctx, published, dest, func(name string) bool {
 		if name == "bin" || name == "pkg" {
@@ -356,7 +356,7 @@ func members(ctx context.Context, z *zip.Reader, prefix string) (map[string]memb
 			return nil, fmt.Errorf("zip: bad member %q", f.Name)
 		}
 		m := member{file: f}
-		if err := m.read(room); err != nil {
+		if err := m.hash(room); err != nil {
 			return nil, fmt.Errorf("zip: %s: %w", f.Name, err)
 		}
 		room -= int64(f.UncompressedSize64)
@@ -377,10 +377,10 @@ func disjoint(list map[string]member) error {
 	return nil
 }
 
-// read hashes the content of a member, of at most room bytes. It does not use what
+// hash computes the digest of a member of at most room bytes. It does not use what
 // archive/zip reads it with, for that does not tell whether something is hidden
 // behind the content.
-func (m *member) read(room int64) error {
+func (m *member) hash(room int64) error {
 	f := m.file
 	raw, err := f.OpenRaw()
 	if err != nil {
@@ -439,20 +439,20 @@ func (w *distribution) judgeZip(ctx context.Context, s *step, tree, built string
 	whole := &verdict.Result{
 		Name: s.String() + "  (zip)", Verdict: compare.Undetermined, Content: inspect.ContentUnknown,
 		Source: s.name(), GoVersion: s.Version, Target: s.OS + "/" + s.Arch, RestsOn: s.rests,
-		Claimed: []verdict.Claim{w.beginning()}, Command: w.byHand(s),
+		Claimed: []verdict.Claim{w.bootstrapClaim()}, Command: w.byHand(s),
 	}
 	if final {
 		whole.Target = w.target.String()
 	}
 	var results []*verdict.Result
 	err := w.compareZips(ctx, s, tree, built, whole, final, &results)
-	w.clock(whole)
+	w.setSeconds(whole)
 	w.results = append(w.results, append(results, whole)...)
 	return err
 }
 
-// beginning is what a chain rests on and does not show.
-func (w *distribution) beginning() verdict.Claim {
+// bootstrapClaim is what a chain rests on and does not show.
+func (w *distribution) bootstrapClaim() verdict.Claim {
 	v := w.options.Bootstrap
 	return verdict.Claim{What: "the compiler of " + v + " is what its source says", Why: "the chain begins with it; name an older release to begin earlier"}
 }
@@ -550,7 +550,7 @@ func (w *distribution) memberResult(s *step, name string) *verdict.Result {
 	return &verdict.Result{
 		Name: w.String() + "  " + name, Verdict: compare.Undetermined, Content: inspect.ContentUnknown,
 		Source: s.name(), Package: "cmd/" + toolName(name), GoVersion: s.Version, Target: w.target.String(),
-		RestsOn: s.rests, Claimed: []verdict.Claim{w.beginning()}, Command: w.byHand(s),
+		RestsOn: s.rests, Claimed: []verdict.Claim{w.bootstrapClaim()}, Command: w.byHand(s),
 	}
 }
 
@@ -572,7 +572,7 @@ func (w *distribution) member(ctx context.Context, s *step, name string, a, b me
 	res.Digest, res.Size = list[0].Digest, list[0].Size
 	w.content(res)
 	err := judgeTool(ctx, w.Store, w.dir, res, list[1])
-	w.clock(res)
+	w.setSeconds(res)
 	return res, err
 }
 

@@ -155,7 +155,7 @@ func Judge(ctx context.Context, s *sandbox.Sandbox, d Toolchain, o Options) ([]*
 		return nil, nil, err
 	}
 	w := &distribution{Sandbox: s, Toolchain: d, options: o, dir: s.NewDir(), last: s.Now()}
-	w.open = w.pass
+	w.open = w.openPass
 	reason, unremoved, err := s.Run(ctx, w.dir, w.run)
 	if err != nil {
 		return nil, nil, err
@@ -244,7 +244,7 @@ func (w *distribution) tools(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	w.account(listed)
+	w.noteFiles(listed)
 	flags, err := toolFlags(w.published.Dir)
 	if err != nil {
 		return err
@@ -252,7 +252,7 @@ func (w *distribution) tools(ctx context.Context) (err error) {
 	if w.target, err = w.buildTarget(); err != nil {
 		return err
 	}
-	tools, left := chosen(listed.tools, w.options.Only)
+	tools, left := matchTools(listed.tools, w.options.Only)
 	if len(left) > 0 {
 		w.note("left out, as you asked for others alone: %s", strings.Join(left, ", "))
 	}
@@ -260,7 +260,7 @@ func (w *distribution) tools(ctx context.Context) (err error) {
 		return verdict.Because(verdict.Unavailable, "no tool has a name that matches %s", verdict.Quote(strings.Join(w.options.Only, " ")))
 	}
 	for _, name := range tools {
-		if err := w.take(name); err != nil {
+		if err := w.addResult(name); err != nil {
 			return err
 		}
 	}
@@ -279,20 +279,20 @@ func (w *distribution) tools(ctx context.Context) (err error) {
 			reason.Text = w.summary(reason.Text)
 			w.results[i].Reason = reason
 		}
-		w.clock(w.results[i])
+		w.setSeconds(w.results[i])
 	}
 	return nil
 }
 
-// clock says how long the work on a result took.
-func (w *distribution) clock(res *verdict.Result) {
+// setSeconds says how long the work on a result took.
+func (w *distribution) setSeconds(res *verdict.Result) {
 	now := w.Now()
 	res.Seconds = now.Sub(w.last).Seconds()
 	w.last = now
 }
 
-// take makes the result of a tool and puts its bytes into the store.
-func (w *distribution) take(name string) error {
+// addResult makes the result of a tool and puts its bytes into the store.
+func (w *distribution) addResult(name string) error {
 	f, _, err := artifact.OpenNamed(filepath.Join(w.published.Dir, filepath.FromSlash(name)))
 	if err != nil {
 		return err
@@ -325,8 +325,8 @@ func (w *distribution) content(res *verdict.Result) {
 	}
 }
 
-// selfMade is what nothing here shows.
-func (w *distribution) selfMade(v string) verdict.Claim {
+// compilerClaim is what nothing here shows.
+func (w *distribution) compilerClaim(v string) verdict.Claim {
 	return verdict.Claim{What: "the compiler of " + v + " is what its source says", Why: "it is what compiled it: name an older release with --bootstrap"}
 }
 
@@ -335,7 +335,7 @@ func (w *distribution) tool(ctx context.Context, session pass.Session, res *verd
 	if w.cross() {
 		res.RestsOn = append(res.RestsOn, verdict.Ground{What: "toolchain " + w.Version + " for " + w.compiler.Host + " " + w.compiler.Sum, Why: "checksum database"})
 	}
-	res.Claimed = append(res.Claimed, w.selfMade(w.Version))
+	res.Claimed = append(res.Claimed, w.compilerClaim(w.Version))
 	pkg := "cmd/" + toolName(name)
 	if info, err := os.Stat(filepath.Join(w.published.Dir, "src", filepath.FromSlash(pkg))); err != nil || !info.IsDir() {
 		return verdict.Because(verdict.NotPublic, "the source in the zip has no %s", pkg)
@@ -428,14 +428,14 @@ func (w *distribution) command(r recipe.Recipe) string {
 	return shell.Join(words)
 }
 
-// pass sets up the confined workspace: a GOROOT with the source of the
+// openPass sets up the confined workspace: a GOROOT with the source of the
 // distribution and the tools of this host, and an empty module, in which cmd/dist
 // builds the tools of a release, too.
-func (w *distribution) pass(ctx context.Context) (pass.Session, error) {
+func (w *distribution) openPass(ctx context.Context) (pass.Session, error) {
 	goroot := w.compiler.Dir
 	if w.cross() {
 		goroot = filepath.Join(w.dir, "goroot")
-		if err := w.compose(ctx, goroot); err != nil {
+		if err := w.composeGOROOT(ctx, goroot); err != nil {
 			return nil, err
 		}
 	}
@@ -460,9 +460,9 @@ func (w *distribution) pass(ctx context.Context) (pass.Session, error) {
 // language is the version of the language that a release has: "1.26".
 func language(v string) string { return strings.TrimPrefix(version.Lang(v), "go") }
 
-// compose lays out the distribution with the tools of this host's in place of its
+// composeGOROOT lays out the distribution with the tools of this host's in place of its
 // own, which do not run here.
-func (w *distribution) compose(ctx context.Context, dest string) error {
+func (w *distribution) composeGOROOT(ctx context.Context, dest string) error {
 	err := copyTree(ctx, w.published.Dir, dest, func(name string) bool {
 		return name != "bin" && name != "pkg/tool" && !slices.Contains(notPublished, name)
 	})
@@ -578,8 +578,8 @@ func toolFlags(goroot string) ([]string, error) {
 // toolName is the last element of the package that a tool is built from.
 func toolName(name string) string { return strings.TrimSuffix(path.Base(name), ".exe") }
 
-// chosen splits tools into those that match one of some patterns and the others.
-func chosen(tools, only []string) (in, out []string) {
+// matchTools splits tools into those that match one of some patterns and the others.
+func matchTools(tools, only []string) (in, out []string) {
 	for _, name := range tools {
 		match := len(only) == 0
 		for _, glob := range only {
@@ -641,11 +641,11 @@ func survey(ctx context.Context, goroot string) (surveyed, error) {
 			return err
 		}
 		n, err := io.ReadFull(f, head)
-		if err := errors.Join(f.Close(), short(err)); err != nil {
+		if err := errors.Join(f.Close(), ignoreEOF(err)); err != nil {
 			return err
 		}
 		switch {
-		case !object(name, head[:n]):
+		case !isObject(name, head[:n]):
 		case strings.Contains(name, "/testdata/"):
 			s.testdata = append(s.testdata, name)
 		default:
@@ -656,7 +656,7 @@ func survey(ctx context.Context, goroot string) (surveyed, error) {
 	return s, err
 }
 
-func short(err error) error {
+func ignoreEOF(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil
 	}
@@ -669,9 +669,9 @@ var magics = []string{
 	"\x7fELF", "\xcf\xfa\xed\xfe", "\xce\xfa\xed\xfe", "\xfe\xed\xfa\xcf", "\xfe\xed\xfa\xce", "\xca\xfe\xba\xbe", "MZ", "\x00asm", "!<arch>\n", "!<bigaf>\n", "go object ",
 }
 
-// object tells whether a file is one that is executed or linked. Objects of COFF
+// isObject reports whether a file is one that is executed or linked. Objects of COFF
 // and XCOFF have no magic to speak of, so their names count.
-func object(name string, head []byte) bool {
+func isObject(name string, head []byte) bool {
 	switch path.Ext(name) {
 	case ".syso", ".o", ".obj", ".a", ".lib", ".so", ".dll", ".dylib", ".exe":
 		return true
@@ -684,8 +684,8 @@ func object(name string, head []byte) bool {
 // GOEXPERIMENT=boringcrypto, which no tool is.
 var foreignObjects = []string{"src/runtime/race/", "src/crypto/internal/boring/syso/"}
 
-// account says what in the zip is no source and has no result.
-func (w *distribution) account(s surveyed) {
+// noteFiles says what in the zip is no source and has no result.
+func (w *distribution) noteFiles(s surveyed) {
 	var known, others []string
 	for _, name := range s.objects {
 		if slices.ContainsFunc(foreignObjects, func(dir string) bool { return strings.HasPrefix(name, dir) }) {
