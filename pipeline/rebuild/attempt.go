@@ -48,7 +48,7 @@ type attempt struct {
 	// fallbacks are flags to try that the oracle does not confirm.
 	fallbacks []linking
 
-	// flagsKnown tells that the linker's flags are known to be the file's.
+	// flagsKnown reports that the linker's flags are known to be the file's.
 	flagsKnown bool
 	// unnamed says why the source is not known to be the one that the file names,
 	// and goroot is where its toolchain was, if the file tells.

@@ -17,12 +17,11 @@ import (
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
-// Many a file does not say which version of its module it was built from: it says
-// "(devel)", and the revision in its stamp, if it has one, is one that a module
-// proxy may refuse to look up. What is around the file often has a version: the
-// package, the image, the name of the archive. So that is tried, and the bytes
-// tell whether it was right. A guess that was not right says nothing about the
-// file: the verdict then is Undetermined, never Differs.
+// Many files do not say which version of their module they were built from. They say
+// "(devel)", and a module proxy may refuse to look up the revision in their stamp. What
+// is around a file often has a version: the package, the image, the name of the
+// archive. Those are tried, and the bytes show whether one was right. A wrong guess
+// says nothing about the file: the verdict then is Undetermined, never Differs.
 
 // Hint is a version or a commit that something around a file suggests. Nothing
 // vouches for it, and nothing rests on it.
@@ -48,7 +47,7 @@ type choice struct {
 	claimed   []verdict.Claim
 	// guess is whose version it is, if nothing but that speaks for it.
 	guess string
-	// resolved tells that the module proxy gave the version to the file's revision.
+	// resolved reports that the module proxy gave the version to the file's revision.
 	resolved bool
 }
 

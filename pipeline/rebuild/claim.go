@@ -18,8 +18,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// claim is what a binary says about its making, after every word was held
-// against what is allowed: nothing in it can do more than choose among builds.
+// claim is what a binary says about its making. Every word of it passed an
+// allow-list, so it can only choose among builds.
 type claim struct {
 	// goVersion is a release of Go.
 	goVersion string
@@ -32,16 +32,16 @@ type claim struct {
 	sum string
 	// pkg is the import path of the main package.
 	pkg string
-	// install tells that the package was installed as path@version.
+	// install reports that the package was installed as path@version.
 	install  bool
 	vendored bool
 	deps     []recipe.Module
-	// flags of go build but for -ldflags and -pgo, in their order.
+	// flags are those of go build in their order, without -ldflags and -pgo.
 	flags []string
-	// pgo tells that the main package's default.pgo was used.
+	// pgo reports that the main package's default.pgo was used.
 	pgo      bool
 	trimpath bool
-	// ldflags are the linker's arguments, if ldflagsKnown tells that they are
+	// ldflags are the linker's arguments, if ldflagsKnown reports that they are
 	// recorded.
 	ldflags      []string
 	ldflagsKnown bool
@@ -50,7 +50,7 @@ type claim struct {
 	inexact string
 	cgo     bool
 	vcs     *stamp
-	// nested tells that the stamp came with no version although this release of
+	// nested reports that the stamp came with no version although this release of
 	// Go makes one: the repository's root has no go.mod.
 	nested bool
 }
@@ -73,8 +73,8 @@ var (
 	sumRE        = regexp.MustCompile(`^h1:[A-Za-z0-9+/]{43}=$`)
 )
 
-// parseClaim turns facts into a claim, or says why there is none. It is the gate: what
-// a stranger wrote goes no further than through here.
+// parseClaim turns facts into a claim, or says why there is none. It is the trust
+// boundary: a stranger's words go no further unless they pass it.
 func parseClaim(f inspect.Facts) (*claim, *verdict.Reason) {
 	c := &claim{}
 	if r := c.toolchain(f); r != nil {

@@ -13,9 +13,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
-// To say that a file differs is to accuse somebody, and takes a ground: that what
-// was built is what the file names, and that nothing but a change of the file or of
-// its source explains the difference. The table is in the package's documentation.
+// A verdict that a file differs accuses somebody, and needs a ground: what was built is
+// what the file names, and only a change of the file or of its source explains the
+// difference. The table is in the package's documentation.
 
 // difference is what is known of a file that is not what was built.
 type difference struct {
@@ -28,10 +28,10 @@ type difference struct {
 	// unnamed says why the source is not known to be the one that the file names, and
 	// foreign why the toolchain is not the published one; nil if they are.
 	unnamed, foreign *verdict.Reason
-	// stripped tells that what the file loads is what was built, and what is not loaded
+	// stripped reports that what the file loads is what was built, and what is not loaded
 	// was removed or written anew after it was linked.
 	stripped bool
-	// changed tells that the file's own hash is wrong.
+	// changed reports that the file's own hash is wrong.
 	changed bool
 	// whose says whose code is known to be other, and evidence by what.
 	whose    owner

@@ -12,13 +12,13 @@
 // bytes that the recipe gives are those of the file is the choice known to be
 // right. The source is the module's zip and the toolchain is the published one,
 // both as the checksum database has them, so a pass means that the file is what
-// that source compiles to. [Result.RestsOn] lists that.
+// that source compiles to. [verdict.Result.RestsOn] lists that.
 //
 // # What is chosen
 //
 // A source compiles to many files: to one without bounds checks, to one with other
 // texts in its variables. So what the publisher chose and the source does not force
-// is listed in [Result.Claimed], by the name of the setting: all that the recipe has
+// is listed in [verdict.Result.Claimed], by the name of the setting: all that the recipe has
 // ([recipe.Recipe.Choices]), the folders of a build that did not trim them, and the
 // revision and the time that version control left in the file where its history is
 // not at hand.
@@ -27,7 +27,7 @@
 //
 // With -trimpath the go command does not record the linker's flags. They are
 // recovered by trial, with the first part of the build ID as an oracle: see
-// oracle and sets. Every recovery is listed in [Result.Recovered], and in the
+// oracle and candidates.sets. Every recovery is listed in [verdict.Result.Recovered], and in the
 // end the bytes decide, not the oracle.
 //
 // # A stranger's input
@@ -41,17 +41,15 @@
 //
 // # Go itself
 //
-// [Rebuilder.Toolchain] takes a published Go toolchain. What its zip says of its
-// making is in its own cmd/dist and make.bash, which are read and held against what
-// releases are known to do, and a compiler that compiled itself is what no such
-// check sees behind: see there, and bootstrap.
+// [Rebuilder.Toolchain] judges a published Go toolchain. Package gotree does that, with
+// the same sandbox. What is found about either is a [verdict.Result].
 //
 // # Verdicts
 //
 // Reproduced: every byte is the same. Equivalent: so it is after one or more
 // [inspect.Normalization], which are named; bytes that these leave out are counted.
 // Differs: the bytes are others, and there is a ground to say that the file is not
-// what its source compiles to. Undetermined: there is no answer, and a [Reason] says
+// what its source compiles to. Undetermined: there is no answer, and a [verdict.Reason] says
 // why.
 //
 // # An accusation needs ground

@@ -81,7 +81,7 @@ var (
 	patternRE     = regexp.MustCompile(`^[\pL\d][\pL\d_~.+/-]{0,500}$`)
 )
 
-// compilerFlags tells whether the value of -gcflags or -asmflags, which may begin
+// compilerFlags reports whether the value of -gcflags or -asmflags, which may begin
 // with a pattern of packages, has known flags alone.
 func compilerFlags(value string, known *regexp.Regexp) bool {
 	value = strings.Trim(value, " \t")

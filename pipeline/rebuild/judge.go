@@ -212,7 +212,7 @@ func (a *attempt) build(ctx context.Context, l linking) (*built, error) {
 	return b, nil
 }
 
-// sameMain tells whether the parts of the build IDs about package main agree, and
+// sameMain reports whether the parts of the build IDs about package main agree, and
 // whether there are such parts.
 func (a *attempt) sameMain(b *built) (same, known bool) {
 	x, y := a.facts.BuildID, b.facts.BuildID
@@ -352,7 +352,7 @@ var normalizations = [][]inspect.Normalization{
 	{inspect.WithoutSignature, inspect.WithoutBuildID},
 }
 
-// equivalent tells whether nothing differs after a normalization.
+// equivalent reports whether nothing differs after a normalization.
 func (a *attempt) equivalent(b *built) (bool, error) {
 	return a.withBuilt(b, func(other *inspect.Binary) (bool, error) {
 		for _, list := range normalizations {
@@ -379,7 +379,7 @@ func (a *attempt) withBuilt(b *built, is func(*inspect.Binary) (bool, error)) (b
 	return is(other)
 }
 
-// confirms tells whether the file's build ID names all that b was linked from, so
+// confirms reports whether the file's build ID names all that b was linked from, so
 // that a guess of its version is none any more.
 func (a *attempt) confirms(b *built) bool {
 	x, y := a.facts.BuildID, b.facts.BuildID

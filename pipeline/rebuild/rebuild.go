@@ -21,7 +21,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/toolchain"
 )
 
-// Config is what a Rebuilder may use. Nothing else comes in from the outside.
+// Config is what a Rebuilder may use. It takes nothing else from outside.
 type Config struct {
 	// Host is this machine and its user. Git is needed only with
 	// Options.SourceDir. Memory is a soft limit of a build's.
@@ -30,7 +30,7 @@ type Config struct {
 	// it writes, in bytes, and 0 means 16 GiB.
 	Timeout time.Duration
 	MaxDisk int64
-	// Many tells that several files are to come, for which the standard library
+	// Many reports that several files are to come, for which the standard library
 	// is compiled once where they have a toolchain and a target in common.
 	Many bool
 	// Stage is told what begins, for people; it may be nil.
@@ -68,7 +68,7 @@ type Subject struct {
 type Rebuilder struct {
 	*sandbox.Sandbox
 	options Options
-	// many tells that several files are to come.
+	// many reports that several files are to come.
 	many    bool
 	ldflags []string
 	// toolchains are those that were proved in this run, by version.

@@ -22,7 +22,7 @@ import (
 type piece struct {
 	// words are a flag without a hole: "-s", or "-extldflags" and "-static".
 	words []string
-	// name is the variable of a flag -X, and joined tells that it is written -X=.
+	// name is the variable of a flag -X, and joined reports that it is written -X=.
 	// A name may begin with a hole.
 	name   string
 	joined bool

@@ -44,7 +44,7 @@ const (
 	maxScanned = 1 << 30
 )
 
-// readOnlyData tells whether a section has the values of -X.
+// readOnlyData reports whether a section has the values of -X.
 func readOnlyData(name string) bool {
 	return name == ".rodata" || name == ".rdata" || strings.HasSuffix(name, ",__rodata") || name == ".data.rel.ro" || name == "(data)"
 }
@@ -132,7 +132,7 @@ func likely(s string) int {
 	return 0
 }
 
-// fits tells whether a variable of that name may have the value.
+// fits reports whether a variable of that name may have the value.
 func fits(name, value string) bool {
 	n := strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])
 	has := func(words ...string) bool {
@@ -284,7 +284,7 @@ func stampsIn(tree fs.FS, name, pkg string) []string {
 }
 
 // symbolVariables returns the variables whose values have a name in the symbol table: those
-// that -X has set. has tells whether there is a symbol table to say so.
+// that -X has set. has reports whether there is a symbol table to say so.
 func symbolVariables(r io.ReaderAt, f inspect.Facts) (list []string, has bool) {
 	if f.Finding("-s").Is != inspect.No || f.Format != inspect.ELF && f.Format != inspect.MachO {
 		return nil, false
@@ -312,7 +312,7 @@ type candidates struct {
 	certain               bool
 }
 
-// fits tells whether a variable may have a value.
+// fits reports whether a variable may have a value.
 func (c candidates) fits(name, value string) bool {
 	return c.certain && slices.Contains(c.hinted, name) || fits(name, value)
 }

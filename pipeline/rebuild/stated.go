@@ -17,7 +17,7 @@ type Stated struct {
 	Recipe recipe.Recipe
 	// By is where it stands, in English: "release.json".
 	By string
-	// Verified tells that the signature of somebody whom the user trusts is on it,
+	// Verified reports that the signature of somebody whom the user trusts is on it,
 	// and that it is about this file. Who sets it has verified that.
 	Verified bool
 }
@@ -33,9 +33,9 @@ func (s Stated) String() string {
 // errHooks is about a recipe with commands of its own.
 var errHooks = errors.New("commands ran in the source tree before the build, and a stranger's are not run")
 
-// checkStated holds a stated recipe against what the file says of itself, which counts,
-// and returns what it adds to that. A recipe that says anything else than the file,
-// or asks for what is not on the lists, is refused as a whole.
+// checkStated compares a stated recipe with what the file says of itself, and returns
+// what the recipe adds. The file's word counts: a recipe that contradicts it, or asks
+// for what is not on the allow-lists, is refused as a whole.
 func (c *claim) checkStated(r recipe.Recipe) (linking, error) {
 	var l linking
 	if len(r.Hooks) > 0 {
@@ -82,7 +82,7 @@ func (c *claim) checkStated(r recipe.Recipe) (linking, error) {
 	return l, nil
 }
 
-// useStated takes what somebody has written down about the file.
+// useStated uses a stated recipe where it agrees with the file.
 func (j *job) useStated(s Stated) error {
 	l, err := j.claim.checkStated(s.Recipe)
 	switch {

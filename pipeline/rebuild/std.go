@@ -17,11 +17,10 @@ import (
 )
 
 // standard compiles packages of the standard library for all files of one
-// toolchain and target, in a workspace where nothing else is ever compiled: no
-// stranger's source comes near it, but for the names of the packages. What is
-// compiled there, by a proved toolchain and in this run, is copied to the
-// workspace of each file before its build, so that no file's build can change
-// what another one begins with. The go command finds in it what its own hash of
+// toolchain and target, in a workspace where nothing else is ever compiled. Of a
+// stranger's file only the names of packages come near it. A proved toolchain
+// compiles them in this run, and the result is copied to the workspace of each file
+// before its build. So no file's build can change what another one begins with. The go command finds in it what its own hash of
 // source, flags and toolchain names, and compiles the rest.
 type standard struct {
 	session pass.Session

@@ -1,3 +1,12 @@
+// Package gotree judges a published Go toolchain: whether the source in its zip gives
+// the tools in it.
+//
+// [Judge] has two ways. It builds the tools with the release itself, which shows that
+// source and tools belong together. Or it rebuilds the whole zip with a compiler that
+// an older release made, step by step, which leaves that older release to be believed.
+//
+// What a zip says of its making is in its own cmd/dist and make.bash. They are read and
+// compared with what releases are known to do.
 package gotree
 
 import (
@@ -235,7 +244,7 @@ func (w *distribution) run(ctx context.Context) error {
 	return w.tools(ctx)
 }
 
-// cross tells whether the distribution is for another platform than this one.
+// cross reports whether the distribution is for another platform than this one.
 func (w *distribution) cross() bool { return w.OS != w.Host.OS || w.Arch != w.Host.Arch }
 
 // tools rebuilds the tools of w.published with w.compiler, and judges each.
@@ -325,7 +334,7 @@ func (w *distribution) content(res *verdict.Result) {
 	}
 }
 
-// compilerClaim is what nothing here shows.
+// compilerClaim is what a rebuild with the release's own compiler does not show.
 func (w *distribution) compilerClaim(v string) verdict.Claim {
 	return verdict.Claim{What: "the compiler of " + v + " is what its source says", Why: "it is what compiled it: name an older release with --bootstrap"}
 }

@@ -86,7 +86,7 @@ type Result struct {
 	Package   string `json:"package,omitempty"`
 	GoVersion string `json:"goVersion,omitempty"`
 	Target    string `json:"target,omitempty"`
-	// Content tells whether the file is as it was linked, after its own build ID.
+	// Content reports whether the file is as it was linked, after its own build ID.
 	Content inspect.Content `json:"content"`
 
 	// RestsOn lists what was verified without the file, Recovered what was found
