@@ -146,6 +146,7 @@ func (a *attempt) openFolder(ctx context.Context) error {
 	if a.Git == "" {
 		return fault.Usage(errors.New("there is no git in PATH"), "install git 2.32 or newer")
 	}
+
 	scratch := filepath.Join(a.dir, "scratch")
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
 		return err
@@ -153,6 +154,7 @@ func (a *attempt) openFolder(ctx context.Context) error {
 	if err := checkModule(a.options.SourceDir, c.main.Path); err != nil {
 		return verdict.Because(verdict.NotPublic, "%s", err)
 	}
+
 	repo, err := source.Open(ctx, source.Git{Path: a.Git, Env: a.HostEnv, User: a.Env}, a.options.SourceDir, source.Options{Scratch: scratch})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -210,6 +212,7 @@ func (a *attempt) fillModules(ctx context.Context) (err error) {
 	if guess := (*wrongGuess)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &guess) {
 		return verdict.Because(verdict.NotPublic, "the modules cannot be had, or the source does not go with %s: %s", c.goVersion, err).WithRemedy(fault.RemedyOf(err))
 	}
+
 	if err == nil && len(c.deps) > 0 {
 		why := "go.sum of the source"
 		if c.install {
@@ -262,6 +265,7 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 	if cache.Vendored != c.vendored {
 		return errors.New("the source has a vendor folder, and the file's dependencies have hashes")
 	}
+
 	mod := "-mod=readonly"
 	if c.vendored {
 		mod = "-mod=vendor"
@@ -276,6 +280,7 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	main := mains[0]
 	if main.ImportPath != c.pkg {
 		return fmt.Errorf("the package is called %s in the source, and %s in the file", main.ImportPath, c.pkg)
@@ -323,6 +328,7 @@ func (a *attempt) openSession(ctx context.Context) error {
 			}
 		}
 	}
+
 	f.MaxFile = min(a.MaxDisk, 8<<30)
 	moduleDir := a.source.Dir
 	if c.nested {
@@ -331,6 +337,7 @@ func (a *attempt) openSession(ctx context.Context) error {
 			return verdict.Because(verdict.Place, "its repository's root is not its module's, and paths were not trimmed")
 		}
 	}
+
 	stamped := c.vcs != nil && a.source.Module != ""
 	if stamped {
 		f.Programs = filepath.Join(a.dir, "programs")
@@ -345,6 +352,7 @@ func (a *attempt) openSession(ctx context.Context) error {
 			ground(&a.res.Recovered, "-pgo=off", "there is a default.pgo, and the file was built without it")
 		}
 	}
+
 	passes := filepath.Join(a.dir, "pass")
 	if err := os.MkdirAll(passes, 0o755); err != nil {
 		return err

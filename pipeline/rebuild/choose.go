@@ -85,6 +85,7 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 	case c.main.Version != "":
 		return []choice{{version: c.main.Version}}, nil
 	}
+
 	help := "name the version with --main " + c.main.Path + "@VERSION, or a repository with --source DIR"
 	if c.vcs == nil {
 		j.missing = verdict.Because(verdict.NoVersion, "it does not say which version of %s it is: it was built in a work tree, without a stamp of version control", c.main.Path).WithRemedy(help)
@@ -100,6 +101,7 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 		}
 		j.missing = verdict.Because(verdict.NotPublic, "the module proxy has no revision %s of %s: %s", c.vcs.revision, c.main.Path, err).WithRemedy(help)
 	}
+
 	guesses, err := j.guesses(ctx, hints)
 	if err == nil && len(guesses) == 0 {
 		err = j.missing
@@ -151,6 +153,7 @@ func (j *job) tryEach(ctx context.Context, choices []choice) error {
 		if ch.guess == "" || ctx.Err() != nil {
 			return err
 		}
+
 		why := wrongSource(err)
 		if why == "" {
 			how := "the bytes confirm it"

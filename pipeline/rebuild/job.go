@@ -59,6 +59,7 @@ func (j *job) run(ctx context.Context, s Subject) error {
 	if j.claim, reason = parseClaim(j.facts); reason != nil {
 		return j.withoutBuildInfo(reason)
 	}
+
 	j.describe()
 	if err := j.Confinement.Strangers(); err != nil {
 		return err
@@ -68,6 +69,7 @@ func (j *job) run(ctx context.Context, s Subject) error {
 			return err
 		}
 	}
+
 	choices, err := j.choose(ctx, slices.Concat(j.stated.hints(), s.Hints))
 	if err != nil {
 		return err
@@ -93,6 +95,7 @@ func (j *job) inspect(ctx context.Context, s Subject) error {
 	if s.Digest != "" && d != s.Digest {
 		return verdict.Because(verdict.Unavailable, "its digest is %s, want %s", d, s.Digest)
 	}
+
 	j.res.Digest, j.res.Size = d, size
 	if j.file, err = j.Store.Open(d); err != nil {
 		return err
@@ -112,6 +115,7 @@ func (j *job) inspect(ctx context.Context, s Subject) error {
 		}
 		return verdict.Because(verdict.NotExecutable, "%s", err)
 	}
+
 	j.facts = f.Binaries[0]
 	j.res.GoVersion = j.facts.GoVersion
 	j.res.Content = inspect.ContentUnknown

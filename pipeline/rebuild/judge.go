@@ -52,6 +52,7 @@ func (a *attempt) rebuild(ctx context.Context) error {
 	} else if a.claim.trimpath && len(first.args) > 0 && a.options.LDFlags == nil {
 		a.flagsFound(first, "the bytes")
 	}
+
 	before := *a.res
 	for _, link := range a.fallbacks {
 		a.Stage("build")
@@ -175,6 +176,7 @@ func (a *attempt) build(ctx context.Context, l linking) (*built, error) {
 	if err != nil {
 		return nil, verdict.Because(verdict.Setting, "no command line can say how it was built: %s", err)
 	}
+
 	digest, err := r.Digest()
 	if err != nil {
 		return nil, err
@@ -197,6 +199,7 @@ func (a *attempt) build(ctx context.Context, l linking) (*built, error) {
 	if err := a.graphs.Add(res, c.pkg, c.target); err != nil {
 		return nil, err
 	}
+
 	b := &built{link: l, file: res.Artifacts[0], trace: res.Log}
 	a.res.Rebuilt, a.res.RebuiltSize = b.file.Digest, b.file.Size
 	f, err := a.Store.Open(b.file.Digest)
@@ -250,6 +253,7 @@ func (a *attempt) recoverFlags(ctx context.Context, b *built) (*linking, error) 
 		}
 		return nil, nil
 	}
+
 	o, err := newOracle(b.trace, a.claim.pkg, b.facts.BuildID.LinkAction)
 	if err != nil {
 		a.note("the linker's flags cannot be found out: %v", err)
@@ -285,6 +289,7 @@ func (a *attempt) recoverFlags(ctx context.Context, b *built) (*linking, error) 
 	if mode == "exe" {
 		found.mode = mode
 	}
+
 	a.flagsKnown = true
 	a.flagsFound(found, fmt.Sprintf("link action ID, guess %d", tried))
 	return &found, nil
@@ -327,6 +332,7 @@ func (a *attempt) judge(ctx context.Context, b *built) error {
 	if same, _ := a.sameMain(b); a.choice.guess != "" && !a.confirms(b) && !same {
 		return &wrongGuess{res.Reason}
 	}
+
 	explanation, err := explain.Artifacts(ctx, a.Store, own, b.file, explain.Options{TempDir: a.dir})
 	if err != nil {
 		return err

@@ -16,12 +16,12 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// standard compiles packages of the standard library for all files of one
-// toolchain and target, in a workspace where nothing else is ever compiled. Of a
-// stranger's file only the names of packages come near it. A proved toolchain
-// compiles them in this run, and the result is copied to the workspace of each file
-// before its build. So no file's build can change what another one begins with. The go command finds in it what its own hash of
-// source, flags and toolchain names, and compiles the rest.
+// standard compiles packages of the standard library for all files of one toolchain and
+// target, in a workspace where nothing else is ever compiled. Of a stranger's file only
+// the names of packages come near it. A proved toolchain compiles them in this run, and
+// the result is copied to the workspace of each file before its build. So no file's build
+// can change what another one begins with. The go command finds in it what its own hash
+// of source, flags and toolchain names, and compiles the rest.
 type standard struct {
 	session pass.Session
 	cache   string         // the folder with the caches of the targets

@@ -65,10 +65,12 @@ func (w *distribution) bootstrap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	w.Stage("toolchain " + from)
 	if w.compiler, err = w.Prove(ctx, client, from, w.Host.OS, w.Host.Arch, true); err != nil {
 		return err
 	}
+
 	builder, rests := w.compiler.Dir, []verdict.Ground{{What: "toolchain " + from + " for " + w.compiler.Host + " " + w.compiler.Sum, Why: "checksum database"}}
 	for i, s := range chain {
 		final := i == len(chain)-1
@@ -84,6 +86,7 @@ func (w *distribution) bootstrap(ctx context.Context) error {
 				return err
 			}
 		}
+
 		by := from
 		if i > 0 {
 			by = "the rebuilt " + chain[i-1].Version
@@ -135,6 +138,7 @@ func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) 
 		if _, err := toolFlags(s.published.Dir); err != nil {
 			return nil, err
 		}
+
 		chain = append([]*step{s}, chain...)
 		script, err := sandbox.ReadSmall(os.DirFS(s.published.Dir), "src/make.bash")
 		if err != nil {
@@ -204,6 +208,7 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 	if err := w.linkUname(programs); err != nil {
 		return "", err
 	}
+
 	local := &pass.Local{
 		Dir: passes, Store: w.Store, ModuleDir: "src", ConfigDir: ".",
 		Checkout: func(ctx context.Context, dest string, _ bool) error { return copySource(ctx, s.published.Dir, dest) },
@@ -215,13 +220,16 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 		return "", err
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
+
 	if err := w.runDist(ctx, session, s); err != nil {
 		return "", err
 	}
+
 	w.Stage("compare " + s.Version)
 	if err := w.judgeZip(ctx, s, session.Tree(), "pkg/distpack/"+s.module()+".zip", final); err != nil {
 		return "", err
 	}
+
 	for _, scratch := range []string{"pkg/distpack", "pkg/obj", "pkg/bootstrap"} {
 		if err := pass.RemoveAll(filepath.Join(session.Tree(), filepath.FromSlash(scratch))); err != nil {
 			return "", err
@@ -251,6 +259,7 @@ func (w *distribution) runDist(ctx context.Context, session pass.Session, s *ste
 			"GOROOT=" + places.Source, "GOROOT_BOOTSTRAP=" + places.GOROOT, "GOHOSTARCH=" + w.Host.Arch, "GOOS=" + s.OS, "GOARCH=" + s.Arch,
 		}, w.variant(s)),
 	}}
+
 	for _, c := range commands {
 		_, err := session.Run(ctx, c)
 		if reason := sandbox.Limited(err); reason != nil {
@@ -487,6 +496,7 @@ func (w *distribution) compareZips(ctx context.Context, s *step, tree, built str
 			return err
 		}
 	}
+
 	var differ, signed []string
 	framing := whole.Size
 	for _, name := range slices.Sorted(maps.Keys(lists[0])) {
@@ -526,6 +536,7 @@ func (w *distribution) compareZips(ctx context.Context, s *step, tree, built str
 	for _, name := range slices.Sorted(maps.Keys(lists[1])) {
 		differ = append(differ, name+" (is not published)")
 	}
+
 	switch {
 	case len(differ) > 0:
 		whole.Verdict = compare.Differs

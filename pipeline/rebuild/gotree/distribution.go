@@ -170,7 +170,7 @@ func Judge(ctx context.Context, s *sandbox.Sandbox, d Toolchain, o Options) ([]*
 		return nil, nil, err
 	}
 	if unremoved != nil {
-		w.note("the workspace could not be removed: %v", unremoved)
+		w.note("the workspace could not be removed: %s", w.summary(unremoved.Error()))
 	}
 	if reason != nil {
 		w.giveUp(reason)
@@ -229,11 +229,13 @@ func (w *distribution) run(ctx context.Context) error {
 	if w.options.Bootstrap != "" {
 		return w.bootstrap(ctx)
 	}
+
 	w.Stage("toolchain " + w.Version)
 	var err error
 	if w.compiler, err = w.Prove(ctx, w.Client.Go, w.Version, w.Host.OS, w.Host.Arch, true); err != nil {
 		return err
 	}
+
 	w.published = w.compiler
 	if w.cross() {
 		w.Stage("toolchain " + w.Version + " for " + w.OS + "-" + w.Arch)
@@ -254,6 +256,7 @@ func (w *distribution) tools(ctx context.Context) (err error) {
 		return err
 	}
 	w.noteFiles(listed)
+
 	flags, err := toolFlags(w.published.Dir)
 	if err != nil {
 		return err
@@ -261,6 +264,7 @@ func (w *distribution) tools(ctx context.Context) (err error) {
 	if w.target, err = w.buildTarget(); err != nil {
 		return err
 	}
+
 	tools, left := matchTools(listed.tools, w.options.Only)
 	if len(left) > 0 {
 		w.note("left out, as you asked for others alone: %s", strings.Join(left, ", "))
@@ -273,11 +277,13 @@ func (w *distribution) tools(ctx context.Context) (err error) {
 			return err
 		}
 	}
+
 	session, err := w.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
+
 	for i, name := range tools {
 		w.Stage(fmt.Sprintf("build %s (%d of %d)", name, i+1, len(tools)))
 		if err := w.tool(ctx, session, w.results[i], name, flags); err != nil {
@@ -345,10 +351,12 @@ func (w *distribution) tool(ctx context.Context, session pass.Session, res *verd
 		res.RestsOn = append(res.RestsOn, verdict.Ground{What: "toolchain " + w.Version + " for " + w.compiler.Host + " " + w.compiler.Sum, Why: "checksum database"})
 	}
 	res.Claimed = append(res.Claimed, w.compilerClaim(w.Version))
+
 	pkg := "cmd/" + toolName(name)
 	if info, err := os.Stat(filepath.Join(w.published.Dir, "src", filepath.FromSlash(pkg))); err != nil || !info.IsDir() {
 		return verdict.Because(verdict.NotPublic, "the source in the zip has no %s", pkg)
 	}
+
 	env := slices.Concat(recipe.Closed(), w.target.Env(), []string{"CGO_ENABLED=0", "GOEXPERIMENT=", "GOFIPS140=off"})
 	slices.Sort(env)
 	r := recipe.Recipe{
@@ -363,6 +371,7 @@ func (w *distribution) tool(ctx context.Context, session pass.Session, res *verd
 	}
 	res.Recipe, res.Command = &r, w.command(r)
 	res.AddChoices(func(recipe.Choice) string { return "the release's own cmd/dist has it" })
+
 	built, err := session.Build(ctx, pass.Job{Binaries: []pass.Binary{{Recipe: r, ImportPath: pkg}}, Share: w.Share()})
 	if reason := sandbox.Limited(err); reason != nil {
 		return reason
@@ -373,6 +382,7 @@ func (w *distribution) tool(ctx context.Context, session pass.Session, res *verd
 	if err != nil {
 		return err
 	}
+
 	if err := w.graphs.Add(built, pkg, w.target); err != nil {
 		return err
 	}
@@ -396,6 +406,7 @@ func judgeTool(ctx context.Context, store *artifact.Store, tempDir string, res *
 		res.SetEquivalent(c, inspect.WithoutSignature)
 		return nil
 	}
+
 	if res.Explanation, err = explain.Artifacts(ctx, store, own, built, explain.Options{TempDir: tempDir}); err != nil {
 		return err
 	}
@@ -448,6 +459,7 @@ func (w *distribution) openPass(ctx context.Context) (pass.Session, error) {
 			return nil, err
 		}
 	}
+
 	passes, modCache := filepath.Join(w.dir, "pass"), filepath.Join(w.dir, "modules")
 	if err := errors.Join(os.MkdirAll(passes, 0o755), os.MkdirAll(modCache, 0o755)); err != nil {
 		return nil, err
