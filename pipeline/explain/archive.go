@@ -496,7 +496,7 @@ func (e *explainer) archives(c *Comparison, a, b input) {
 		onlyA = "not read in B"
 	}
 	if c.A.Kind != c.B.Kind {
-		c.cause("archive-format", Certain, Cause{A: c.A.Kind, B: c.B.Kind})
+		c.addCause(causeArchiveFormat, Certain, Cause{A: c.A.Kind, B: c.B.Kind})
 	} else {
 		x.Parameters = valuesOf(parameters(a, c.A.Kind), parameters(b, c.B.Kind))
 	}
@@ -523,13 +523,13 @@ func (e *explainer) archives(c *Comparison, a, b input) {
 		case p[1] < 0:
 			name := inA[p[0]].name
 			if add(Member{Name: name, State: onlyA}) && !partial {
-				c.cause("archive-members", Certain, Cause{Text: "only A has a member of this name", A: name})
+				c.addCause(causeArchiveMembers, Certain, Cause{Text: "only A has a member of this name", A: name})
 			}
 			continue
 		case p[0] < 0:
 			name := inB[p[1]].name
 			if add(Member{Name: name, State: onlyB}) && !partial {
-				c.cause("archive-members", Certain, Cause{Text: "only B has a member of this name", B: name})
+				c.addCause(causeArchiveMembers, Certain, Cause{Text: "only B has a member of this name", B: name})
 			}
 			continue
 		}
@@ -562,20 +562,20 @@ func (e *explainer) archives(c *Comparison, a, b input) {
 		}
 		switch {
 		case changed && ma.regular && mb.regular && !(ma.read && mb.read):
-			c.cause("content", Possible, Cause{Text: "the content, as far as it can be read: in one of them it is damaged or cut off", Where: ma.name})
+			c.addCause(causeContent, Possible, Cause{Text: "the content, as far as it can be read: in one of them it is damaged or cut off", Where: ma.name})
 		case changed:
-			c.cause("content", Certain, Cause{Where: ma.name})
+			c.addCause(causeContent, Certain, Cause{Where: ma.name})
 		}
 	}
 	x.Order = order(inA, inB, pairs)
 	if x.Order != nil && !partial {
 		same = false
-		c.cause("archive-order", Certain, Cause{Text: "the members are in another order", A: x.Order.A, B: x.Order.B})
+		c.addCause(causeArchiveOrder, Certain, Cause{Text: "the members are in another order", A: x.Order.A, B: x.Order.B})
 	}
 	if err := e.members(c, a, b, explain); err != nil {
 		c.note(err)
 		for _, i := range explain {
-			c.cause("content", Certain, Cause{Where: x.Members[i].Name})
+			c.addCause(causeContent, Certain, Cause{Where: x.Members[i].Name})
 		}
 	}
 	c.streamCauses(same && !partial, recompressed)
@@ -585,44 +585,44 @@ func (e *explainer) archives(c *Comparison, a, b input) {
 func (c *Comparison) streamCauses(same bool, recompressed string) {
 	x := c.Archive
 	for _, v := range x.Parameters {
-		id := "compressor"
+		kind := causeCompressor
 		switch v.Name {
 		case "gzip name", "gzip comment", "gzip time", "gzip extra", "gzip system":
-			id = "compressor-header"
+			kind = causeCompressorHeader
 		}
-		c.cause(id, Certain, Cause{Text: "the header of the compressed stream: " + v.Name, A: v.A, B: v.B})
+		c.addCause(kind, Certain, Cause{Text: "the header of the compressed stream: " + v.Name, A: v.A, B: v.B})
 	}
 	switch {
 	case c.A.Kind != c.B.Kind:
 	case x.SameContent && len(x.Parameters) == 0:
-		c.cause("compressor", Certain, Cause{Text: "the same content was compressed by another program, version or level"})
-	case x.SameContent && c.Differing > 64 && !c.caused("compressor"):
-		c.cause("compressor", Likely, Cause{Text: "the same content was compressed by another program, version or level"})
+		c.addCause(causeCompressor, Certain, Cause{Text: "the same content was compressed by another program, version or level"})
+	case x.SameContent && c.Differing > 64 && !c.caused(causeCompressor):
+		c.addCause(causeCompressor, Likely, Cause{Text: "the same content was compressed by another program, version or level"})
 	case recompressed != "":
-		c.cause("compressor", Certain, Cause{Text: "the same content was compressed by another program, version or level", Evidence: []string{"member " + recompressed}})
+		c.addCause(causeCompressor, Certain, Cause{Text: "the same content was compressed by another program, version or level", Evidence: []string{"member " + recompressed}})
 	case same && !x.SameContent && len(c.Causes) == 0:
-		c.cause("archive-padding", Likely, Cause{})
+		c.addCause(causeArchivePadding, Likely, Cause{})
 	}
 }
 
 // attributeCauses adds a cause for each kind of attribute, once for the archive.
 func (c *Comparison) attributeCauses(m Member) {
 	for _, v := range m.Attributes {
-		id, text := "archive-header", "another attribute of members: "+v.Name
+		kind, text := causeArchiveHeader, "another attribute of members: "+v.Name
 		switch v.Name {
 		case "type", "link":
-			id, text = "archive-type", "a member is of another type or leads elsewhere"
+			kind, text = causeArchiveType, "a member is of another type or leads elsewhere"
 		case "mode":
-			id, text = "archive-mode", "the mode of members"
+			kind, text = causeArchiveMode, "the mode of members"
 		case "owner":
-			id, text = "archive-owner", "the owner of members"
+			kind, text = causeArchiveOwner, "the owner of members"
 		case "mtime", "atime", "ctime", "mtime record":
-			id, text = "archive-mtime", "the time of members"
+			kind, text = causeArchiveMtime, "the time of members"
 		case "method":
-			id, text = "compressor", "the method of compression of members"
+			kind, text = causeCompressor, "the method of compression of members"
 		}
-		if i := slices.IndexFunc(c.Causes, func(o Cause) bool { return o.ID == id && o.Text == text }); i < 0 {
-			c.cause(id, Certain, Cause{Text: text, A: v.A, B: v.B, Evidence: []string{"member " + cut(m.Name)}})
+		if i := slices.IndexFunc(c.Causes, func(o Cause) bool { return o.is(kind) && o.Text == text }); i < 0 {
+			c.addCause(kind, Certain, Cause{Text: text, A: v.A, B: v.B, Evidence: []string{"member " + cut(m.Name)}})
 		} else if x := &c.Causes[i]; len(x.Evidence) < 4 {
 			x.Evidence = append(x.Evidence, "member "+cut(m.Name))
 		}

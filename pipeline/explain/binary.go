@@ -132,7 +132,7 @@ func (e *explainer) binaries(c *Comparison, a, b input, binA, binB *inspect.Bina
 	namesA, inA := slicesOf(a, binA)
 	namesB, inB := slicesOf(b, binB)
 	if binA.Format != binB.Format || !slices.Equal(namesA, namesB) {
-		c.cause("universal-slices", Certain, Cause{A: string(binA.Format) + " " + strings.Join(namesA, " "), B: string(binB.Format) + " " + strings.Join(namesB, " ")})
+		c.addCause(causeUniversalSlices, Certain, Cause{A: string(binA.Format) + " " + strings.Join(namesA, " "), B: string(binB.Format) + " " + strings.Join(namesB, " ")})
 	}
 	for _, name := range namesA {
 		if other, ok := inB[name]; ok {
@@ -422,13 +422,13 @@ func (p *pairOf) sources() {
 		if best == "" {
 			continue
 		}
-		rootA, rootB, kind := path[:len(path)-len(best)], other[:len(other)-len(best)], "build folder"
+		rootA, rootB, kind := path[:len(path)-len(best)], other[:len(other)-len(best)], rootBuild
 		src := strings.Index(best, "/src/")
 		switch {
 		case strings.Contains(best, "@v") || strings.Contains(rootA, "@v"):
-			kind = "module cache"
+			kind = rootModuleCache
 		case src >= 0 && inA[path[:len(rootA)+src]+aScheduler] && inB[other[:len(rootB)+src]+aScheduler]:
-			kind, rootA, rootB = "GOROOT", path[:len(rootA)+src], other[:len(rootB)+src]
+			kind, rootA, rootB = rootGo, path[:len(rootA)+src], other[:len(rootB)+src]
 		}
 		root := SourceRoot{Kind: kind, A: cut(rootA), B: cut(rootB), Example: cut(path)}
 		if !slices.ContainsFunc(p.x.Sources, func(o SourceRoot) bool { return o.A == root.A && o.B == root.B && o.Kind == root.Kind }) && len(p.x.Sources) < 16 {
@@ -436,6 +436,13 @@ func (p *pairOf) sources() {
 		}
 	}
 }
+
+// Kinds of folders of sources.
+const (
+	rootBuild       = "build folder"
+	rootGo          = "GOROOT"
+	rootModuleCache = "module cache"
+)
 
 // commonEnd returns the path elements that both paths end with, from a slash on.
 func commonEnd(a, b string) string {

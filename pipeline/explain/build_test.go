@@ -203,10 +203,10 @@ func check(t testing.TB, r *Report, a, b []byte) {
 		t.Errorf("equal %t, %d causes, offset %d, %d bytes differ", r.Equal, len(r.Causes), r.Offset, r.Differing)
 	}
 	possible := false
-	last := -1
+	last := causeKind(-1)
 	for _, c := range r.Causes {
-		n := kindIndex(c.ID)
-		if n < 0 || c.Text == "" || c.Confidence != Certain && c.Confidence != Likely && c.Confidence != Possible {
+		n, known := kindOf(c.ID)
+		if !known || c.Text == "" || c.Confidence != Certain && c.Confidence != Likely && c.Confidence != Possible {
 			t.Errorf("cause %+v", c)
 		}
 		if p := c.Confidence == Possible; p != possible && possible {

@@ -240,7 +240,7 @@ func (e *explainer) compare(a, b input, top bool) (*Comparison, error) {
 	}
 	for _, h := range hints {
 		c.Strings = append(c.Strings, StringDifference{Kind: KindHint, Name: h.Name, A: h.A, B: h.B})
-		c.cause("varied", Likely, Cause{Text: fmt.Sprintf("the %s, which was another on purpose, is in the file", h.Name), A: h.A, B: h.B})
+		c.addCause(causeVaried, Likely, Cause{Text: fmt.Sprintf("the %s, which was another on purpose, is in the file", h.Name), A: h.A, B: h.B})
 	}
 	switch {
 	case top && isArchive(c.A.Kind) && isArchive(c.B.Kind):
@@ -250,16 +250,16 @@ func (e *explainer) compare(a, b input, top bool) (*Comparison, error) {
 	case c.A.Kind == "text" && c.B.Kind == "text":
 		c.texts(a, b)
 	case c.A.Kind != c.B.Kind:
-		c.cause("file-type", Certain, Cause{Text: "the files are of different kinds", A: c.A.Kind, B: c.B.Kind})
+		c.addCause(causeFileType, Certain, Cause{Text: "the files are of different kinds", A: c.A.Kind, B: c.B.Kind})
 	case isArchive(c.A.Kind):
-		c.cause("content", Certain, Cause{Text: "the content of an archive within an archive, which is not opened"})
+		c.addCause(causeContent, Certain, Cause{Text: "the content of an archive within an archive, which is not opened"})
 	default:
 		c.tokens(a, whole(a), b, whole(b), nil, nil)
 		// Bytes that mean nothing look like user@host now and then.
 		c.Strings = slices.DeleteFunc(c.Strings, func(s StringDifference) bool { return s.Kind == KindUser })
 		c.stampCauses(false)
 	}
-	c.finish()
+	c.rankCauses()
 	return c, nil
 }
 
@@ -284,9 +284,9 @@ func (c *Comparison) noteText(text string) {
 func (c *Comparison) prefix() {
 	switch c.Offset {
 	case c.A.Size:
-		c.cause("appended", Certain, Cause{Text: fmt.Sprintf("B is A and %d bytes more: A was cut off, or something was added to B", c.B.Size-c.A.Size)})
+		c.addCause(causeAppended, Certain, Cause{Text: fmt.Sprintf("B is A and %d bytes more: A was cut off, or something was added to B", c.B.Size-c.A.Size)})
 	case c.B.Size:
-		c.cause("appended", Certain, Cause{Text: fmt.Sprintf("A is B and %d bytes more: B was cut off, or something was added to A", c.A.Size-c.B.Size)})
+		c.addCause(causeAppended, Certain, Cause{Text: fmt.Sprintf("A is B and %d bytes more: B was cut off, or something was added to A", c.A.Size-c.B.Size)})
 	}
 }
 

@@ -20,26 +20,26 @@ func unquote(s string) string {
 }
 
 // cause adds a cause of this pair of executables.
-func (p *pairOf) cause(id string, sure Confidence, x Cause) {
+func (p *pairOf) addCause(k causeKind, sure Confidence, x Cause) {
 	x.A, x.B, x.Where = cut(x.A), cut(x.B), cut(p.where)
-	p.c.cause(id, sure, x)
-	if sure != Possible && kinds[kindIndex(id)].code {
+	p.c.addCause(k, sure, x)
+	if sure != Possible && kinds[k].code {
 		p.code = true
 	}
 }
 
-// caused tells whether this pair has a cause of one of the kinds that is more
+// caused reports whether this pair has a cause of one of the kinds that is more
 // than possible.
-func (p *pairOf) caused(ids ...string) bool {
+func (p *pairOf) caused(kinds ...causeKind) bool {
 	return slices.ContainsFunc(p.c.Causes[p.first:], func(o Cause) bool {
-		return o.Where == cut(p.where) && slices.Contains(ids, o.ID) && o.Confidence != Possible
+		return o.Where == cut(p.where) && o.isOneOf(kinds) && o.Confidence != Possible
 	})
 }
 
-// has tells whether this pair has a cause of a kind that is as sure as that.
-func (p *pairOf) has(sure Confidence, id string) bool {
+// hasCertain reports whether this pair has a cause of a kind that is certain.
+func (p *pairOf) hasCertain(k causeKind) bool {
 	return slices.ContainsFunc(p.c.Causes[p.first:], func(o Cause) bool {
-		return o.Where == cut(p.where) && o.ID == id && o.Confidence == sure
+		return o.Where == cut(p.where) && o.is(k) && o.Confidence == Certain
 	})
 }
 
@@ -60,7 +60,7 @@ func (p *pairOf) judge() {
 }
 
 // stamps are the causes that are seen in texts.
-var stamps = []string{"time-stamp", "varied", "user-or-host", "host-path"}
+var stamps = []causeKind{causeTimeStamp, causeVaried, causeUserOrHost, causeHostPath}
 
 // packed finds executable packers: UPX names its sections so, or leaves its
 // mark (https://upx.github.io).
@@ -77,7 +77,7 @@ func (p *pairOf) packed() {
 	}
 	a, b := is(p.a, p.binA), is(p.b, p.binB)
 	if a != b {
-		p.cause("packed", Certain, Cause{Text: "only " + side(a) + " was packed by UPX"})
+		p.addCause(causePacked, Certain, Cause{Text: "only " + side(a) + " was packed by UPX"})
 	}
 }
 
@@ -93,7 +93,7 @@ func (p *pairOf) platform() {
 	a, b := p.fa.GOOS+"/"+p.fa.GOARCH, p.fb.GOOS+"/"+p.fb.GOARCH
 	other := func(a, b string) bool { return a != b && a != "" && b != "" } // or it is not known
 	if other(p.fa.GOOS, p.fb.GOOS) || other(p.fa.GOARCH, p.fb.GOARCH) || p.fa.Format != p.fb.Format {
-		p.cause("platform", Certain, Cause{Text: "for different platforms", A: a + " (" + string(p.fa.Format) + ")", B: b + " (" + string(p.fb.Format) + ")"})
+		p.addCause(causePlatform, Certain, Cause{Text: "for different platforms", A: a + " (" + string(p.fa.Format) + ")", B: b + " (" + string(p.fb.Format) + ")"})
 	}
 }
 
@@ -105,13 +105,13 @@ func (p *pairOf) maker() {
 		if a.BuildID != nil && b.BuildID != nil && a.BuildID.LinkAction != "" && a.BuildID.LinkAction == b.BuildID.LinkAction {
 			text = "the build information of " + side(a.Build == nil) + " was made unreadable after it was linked"
 		}
-		p.cause("no-build-info", Certain, Cause{Text: text, A: a.GoVersion, B: b.GoVersion})
+		p.addCause(causeNoBuildInfo, Certain, Cause{Text: text, A: a.GoVersion, B: b.GoVersion})
 	}
 	if a.GoVersion != b.GoVersion && a.GoVersion != "" && b.GoVersion != "" {
 		if plainA, plainB := experimentless(a.GoVersion), experimentless(b.GoVersion); plainA != plainB {
-			p.cause("other-go-version", Certain, Cause{Text: "built by another version of Go", A: a.GoVersion, B: b.GoVersion})
+			p.addCause(causeOtherGoVersion, Certain, Cause{Text: "built by another version of Go", A: a.GoVersion, B: b.GoVersion})
 		} else {
-			p.cause("goexperiment", Certain, Cause{A: a.GoVersion, B: b.GoVersion})
+			p.addCause(causeGOEXPERIMENT, Certain, Cause{A: a.GoVersion, B: b.GoVersion})
 		}
 	}
 }
@@ -127,8 +127,8 @@ func experimentless(version string) string {
 func (p *pairOf) settings() {
 	if p.fa.Build == nil || p.fb.Build == nil {
 		// Without settings the headers tell something.
-		if a, b := p.fa.Finding("pie"), p.fb.Finding("pie"); a.Is != b.Is && !p.caused("platform") {
-			p.cause("pie", Likely, Cause{A: a.Why, B: b.Why})
+		if a, b := p.fa.Finding("pie"), p.fb.Finding("pie"); a.Is != b.Is && !p.caused(causePlatform) {
+			p.addCause(causePIE, Likely, Cause{A: a.Why, B: b.Why})
 		}
 		return
 	}
@@ -145,38 +145,48 @@ func (p *pairOf) settings() {
 			return "(no " + key + ")"
 		}
 		c := Cause{A: shown(v.InA, v.A), B: shown(v.InB, v.B)}
-		switch id := strings.ToLower(strings.TrimPrefix(key, "-")); {
+		kind, known := settingKind(key)
+		switch {
 		case key == "GOOS" || key == "GOARCH":
 			// The headers say so.
 		case key == "-ldflags" || key == "-trimpath" || key == "vcs" || strings.HasPrefix(key, "vcs."):
 			// They are looked at later.
 		case key == "-buildmode":
 			if only(v.A, v.B, "exe", "pie") {
-				p.cause("pie", Certain, c)
+				p.addCause(causePIE, Certain, c)
 			} else {
-				p.cause("buildmode", Certain, c)
+				p.addCause(causeBuildmode, Certain, c)
 			}
 		case key == "DefaultGODEBUG":
-			p.cause("godebug", Certain, c)
+			p.addCause(causeGODEBUG, Certain, c)
 		case key == "CGO_ENABLED":
-			p.cause("cgo", Certain, c)
+			p.addCause(causeCgo, Certain, c)
 		case strings.HasPrefix(key, "CGO_"):
-			if !p.caused("cgo", "race", "msan", "asan") && !p.trimpathDiffers() {
+			if !p.caused(causeCgo, causeRace, causeMSan, causeASan) && !p.trimpathDiffers() {
 				c.Text = "flags of the C compiler: " + key
-				p.cause("cgo-flags", Certain, c)
+				p.addCause(causeCgoFlags, Certain, c)
 			}
-		case strings.HasPrefix(key, "GO") && p.caused("platform") && kindIndex(id) >= 0:
+		case known && strings.HasPrefix(key, "GO") && p.caused(causePlatform):
 			// Each machine has a variable of its own.
-		case kindIndex(id) >= 0 && (strings.HasPrefix(key, "GO") || strings.HasPrefix(key, "-")) && id != "buildmode":
-			p.cause(id, Certain, c)
+		case known && kind != causeBuildmode:
+			p.addCause(kind, Certain, c)
 		default:
 			c.Text = "a recorded setting that this program does not know: " + key
-			p.cause("setting", Certain, c)
+			p.addCause(causeSetting, Certain, c)
 		}
 	}
-	if a, b := p.fa.Finding("cgo"), p.fb.Finding("cgo"); a.Is != b.Is && a.Is != inspect.Unknown && b.Is != inspect.Unknown && !p.caused("race", "msan", "asan", "platform") {
-		p.cause("cgo", Likely, Cause{Text: "C code is in one of them only", A: a.Why, B: b.Why})
+	if a, b := p.fa.Finding("cgo"), p.fb.Finding("cgo"); a.Is != b.Is && a.Is != inspect.Unknown && b.Is != inspect.Unknown && !p.caused(causeRace, causeMSan, causeASan, causePlatform) {
+		p.addCause(causeCgo, Likely, Cause{Text: "C code is in one of them only", A: a.Why, B: b.Why})
 	}
+}
+
+// settingKind returns the kind of cause that has the name of a setting, in lower
+// case and without a dash.
+func settingKind(key string) (causeKind, bool) {
+	if !strings.HasPrefix(key, "GO") && !strings.HasPrefix(key, "-") {
+		return 0, false
+	}
+	return kindOf(strings.ToLower(strings.TrimPrefix(key, "-")))
 }
 
 // only tells whether both values are among some.
@@ -194,7 +204,7 @@ func (p *pairOf) modules() {
 		return
 	}
 	if a.Path != b.Path {
-		p.cause("main-package", Certain, Cause{Text: "the program was named in another way, or is another", A: a.Path, B: b.Path})
+		p.addCause(causeMainPackage, Certain, Cause{Text: "the program was named in another way, or is another", A: a.Path, B: b.Path})
 	}
 	inB := map[string]inspect.Module{}
 	for _, m := range b.Deps {
@@ -206,18 +216,18 @@ func (p *pairOf) modules() {
 		inA[m.Path] = true
 		o, ok := inB[m.Path]
 		if !ok {
-			p.cause("module-version", Certain, Cause{Text: "only A has module " + cut(m.Path), A: m.Path + " " + m.Version})
+			p.addCause(causeModuleVersion, Certain, Cause{Text: "only A has module " + cut(m.Path), A: m.Path + " " + m.Version})
 			continue
 		}
 		used, usedO := replaced(m), replaced(o)
 		show := func(m inspect.Module) string { return strings.TrimSpace(m.Path + " " + m.Version) }
 		switch {
 		case used.Path != usedO.Path || (m.Replace == nil) != (o.Replace == nil):
-			p.cause("module-replaced", Certain, Cause{Text: "module " + cut(m.Path) + " is replaced", A: show(used), B: show(usedO)})
+			p.addCause(causeModuleReplaced, Certain, Cause{Text: "module " + cut(m.Path) + " is replaced", A: show(used), B: show(usedO)})
 		case used.Version != usedO.Version:
-			p.cause("module-version", Certain, Cause{Text: "another version of module " + cut(m.Path), A: show(used), B: show(usedO)})
+			p.addCause(causeModuleVersion, Certain, Cause{Text: "another version of module " + cut(m.Path), A: show(used), B: show(usedO)})
 		case used.Sum != "" && usedO.Sum != "" && used.Sum != usedO.Sum:
-			p.cause("module-sum", Certain, Cause{Text: "module " + cut(show(used)) + " has other content", A: used.Sum, B: usedO.Sum})
+			p.addCause(causeModuleSum, Certain, Cause{Text: "module " + cut(show(used)) + " has other content", A: used.Sum, B: usedO.Sum})
 		case used.Sum != "" && usedO.Sum == "":
 			sumsA++
 			unsummed = show(used)
@@ -228,11 +238,11 @@ func (p *pairOf) modules() {
 	}
 	for _, m := range b.Deps {
 		if !inA[m.Path] {
-			p.cause("module-version", Certain, Cause{Text: "only B has module " + cut(m.Path), B: m.Path + " " + m.Version})
+			p.addCause(causeModuleVersion, Certain, Cause{Text: "only B has module " + cut(m.Path), B: m.Path + " " + m.Version})
 		}
 	}
 	if sumsA+sumsB > 0 {
-		p.cause("dependency-sums-missing", Certain, Cause{
+		p.addCause(causeDependencySumsMissing, Certain, Cause{
 			Text:     "only " + side(sumsA > 0) + " has the sums of its dependencies: the other was built from a vendor folder",
 			Evidence: []string{fmt.Sprintf("%d modules, such as %s", sumsA+sumsB, cut(unsummed))},
 		})
@@ -260,31 +270,31 @@ func (p *pairOf) vcs() {
 	hasA, hasB := get(a, "vcs.revision") != "", get(b, "vcs.revision") != ""
 	switch {
 	case hasA != hasB:
-		p.cause("vcs-missing", Certain, Cause{Text: "only " + side(hasA) + " is stamped by the version control system", A: get(a, "vcs.revision"), B: get(b, "vcs.revision")})
+		p.addCause(causeVCSMissing, Certain, Cause{Text: "only " + side(hasA) + " is stamped by the version control system", A: get(a, "vcs.revision"), B: get(b, "vcs.revision")})
 	case hasA:
 		if ra, rb := get(a, "vcs.revision"), get(b, "vcs.revision"); ra != rb {
-			p.cause("vcs-stamp", Certain, Cause{Text: "another commit", A: ra + " " + get(a, "vcs.time"), B: rb + " " + get(b, "vcs.time")})
+			p.addCause(causeVCSStamp, Certain, Cause{Text: "another commit", A: ra + " " + get(a, "vcs.time"), B: rb + " " + get(b, "vcs.time")})
 		} else if ta, tb := get(a, "vcs.time"), get(b, "vcs.time"); ta != tb {
-			p.cause("vcs-stamp", Certain, Cause{Text: "another time of the same commit", A: ta, B: tb})
+			p.addCause(causeVCSStamp, Certain, Cause{Text: "another time of the same commit", A: ta, B: tb})
 		}
 		if ma, mb := get(a, "vcs.modified"), get(b, "vcs.modified"); ma != mb {
-			p.cause("vcs-modified", Certain, Cause{Text: "only " + side(ma == "true") + " was built from a working tree with changes", A: "vcs.modified=" + ma, B: "vcs.modified=" + mb})
+			p.addCause(causeVCSModified, Certain, Cause{Text: "only " + side(ma == "true") + " was built from a working tree with changes", A: "vcs.modified=" + ma, B: "vcs.modified=" + mb})
 		}
 	}
 	if a.Main == nil || b.Main == nil {
 		return
 	}
 	if a.Main.Path != b.Main.Path {
-		p.cause("main-package", Certain, Cause{Text: "another main module", A: a.Main.Path, B: b.Main.Path})
+		p.addCause(causeMainPackage, Certain, Cause{Text: "another main module", A: a.Main.Path, B: b.Main.Path})
 		return
 	}
 	switch sumA, sumB := a.Main.Sum, b.Main.Sum; {
 	case (sumA == "") != (sumB == ""):
-		p.cause("module-source", Certain, Cause{Text: "only " + side(sumA != "") + " was built as module@version of the module proxy", A: a.Main.Version, B: b.Main.Version})
+		p.addCause(causeModuleSource, Certain, Cause{Text: "only " + side(sumA != "") + " was built as module@version of the module proxy", A: a.Main.Version, B: b.Main.Version})
 	case sumA != sumB && a.Main.Version == b.Main.Version:
-		p.cause("module-sum", Certain, Cause{Text: "the main module has other content", A: sumA, B: sumB})
-	case a.Main.Version != b.Main.Version && !p.caused("vcs-stamp", "vcs-modified", "vcs-missing"):
-		p.cause("main-version", Certain, Cause{A: a.Main.Version, B: b.Main.Version})
+		p.addCause(causeModuleSum, Certain, Cause{Text: "the main module has other content", A: sumA, B: sumB})
+	case a.Main.Version != b.Main.Version && !p.caused(causeVCSStamp, causeVCSModified, causeVCSMissing):
+		p.addCause(causeMainVersion, Certain, Cause{A: a.Main.Version, B: b.Main.Version})
 	}
 }
 
@@ -296,20 +306,20 @@ func (p *pairOf) paths() {
 		if p.trimpathDiffers() {
 			sure = Certain
 		}
-		p.cause("trimpath", sure, Cause{Text: "only " + side(ta.Is == inspect.Yes) + " was built with -trimpath", A: ta.Why, B: tb.Why})
+		p.addCause(causeTrimpath, sure, Cause{Text: "only " + side(ta.Is == inspect.Yes) + " was built with -trimpath", A: ta.Why, B: tb.Why})
 		return
 	}
 	for _, s := range p.x.Sources {
-		id := map[string]string{"build folder": "path-of-build-folder", "GOROOT": "path-of-goroot", "module cache": "path-of-module-cache"}[s.Kind]
-		text := map[string]string{
-			"build folder": "the path of the folder it was built in",
-			"GOROOT":       "the path of the Go toolchain",
-			"module cache": "the path of the module cache",
+		kind := map[string]causeKind{
+			rootBuild:       causePathOfBuildFolder,
+			rootGo:          causePathOfGOROOT,
+			rootModuleCache: causePathOfModuleCache,
 		}[s.Kind]
+		text := kinds[kind].Meaning
 		if ta.Is == inspect.No {
 			text += ": -trimpath is off"
 		}
-		p.cause(id, Certain, Cause{Text: text, A: s.A, B: s.B, Evidence: []string{"source " + s.Example}})
+		p.addCause(kind, Certain, Cause{Text: text, A: s.A, B: s.B, Evidence: []string{"source " + s.Example}})
 	}
 	if len(p.x.Sources) == 0 {
 		return
@@ -331,13 +341,13 @@ func (p *pairOf) embeddedCauses() {
 		if !v.InA || !v.InB {
 			text = "only " + side(v.InA) + " has the embedded file " + cut(v.Name)
 		}
-		p.cause("embedded-file", Certain, Cause{Text: text, A: v.A, B: v.B})
+		p.addCause(causeEmbeddedFile, Certain, Cause{Text: text, A: v.A, B: v.B})
 	}
 }
 
 // later is about what was done after linking.
 func (p *pairOf) later() {
-	if p.caused("platform") {
+	if p.caused(causePlatform) {
 		return
 	}
 	state := func(f *inspect.Facts) inspect.Content {
@@ -353,26 +363,26 @@ func (p *pairOf) later() {
 	switch {
 	case p.same(): // there is nothing to explain
 	case sameID && p.same(ids):
-		p.cause("build-id-only", Certain, Cause{
+		p.addCause(causeBuildIDOnly, Certain, Cause{
 			Text: "nothing but the identifier for other tools (GNU build ID, LC_UUID)", A: hostText(p.fa), B: hostText(p.fb),
 			Evidence: []string{"outside of the build IDs, the files are equal"},
 		})
 	case p.same(ids):
-		p.cause("build-id-only", Certain, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"outside of the build IDs, the files are equal"}})
+		p.addCause(causeBuildIDOnly, Certain, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"outside of the build IDs, the files are equal"}})
 	case p.same(signature):
-		p.cause("signature-only", Certain, Cause{
+		p.addCause(causeSignatureOnly, Certain, Cause{
 			Text: "nothing but the code signature", A: signatureText(p.fa), B: signatureText(p.fb),
 			Evidence: []string{"outside of the signature and the fields that say where it is, the files are equal"},
 		})
 	case p.same(ids, signature):
-		p.cause("build-id-only", Certain, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"outside of the build IDs and the code signature, the files are equal"}})
+		p.addCause(causeBuildIDOnly, Certain, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"outside of the build IDs and the code signature, the files are equal"}})
 	case p.onlyIn(signatureParts) && signed:
-		p.cause("signature-only", Likely, Cause{Text: "nothing but the code signature", A: signatureText(p.fa), B: signatureText(p.fb)})
+		p.addCause(causeSignatureOnly, Likely, Cause{Text: "nothing but the code signature", A: signatureText(p.fa), B: signatureText(p.fb)})
 	case !sameID && p.onlyIn(idParts):
-		p.cause("build-id-only", Likely, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"all other sections are equal"}})
+		p.addCause(causeBuildIDOnly, Likely, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"all other sections are equal"}})
 	}
 	p.stripped(sa, sb)
-	if p.caused("signature-only") {
+	if p.caused(causeSignatureOnly) {
 		return
 	}
 	if (sa == inspect.ContentChanged) != (sb == inspect.ContentChanged) || sa == inspect.ContentChanged && sameID {
@@ -390,11 +400,11 @@ func (p *pairOf) later() {
 		if !sameID {
 			sure = Likely // another build of the same that was changed, or another build altogether
 		}
-		p.cause("changed-after-linking", sure, Cause{Text: text, A: "content " + string(sa), B: "content " + string(sb), Evidence: evidence})
+		p.addCause(causeChangedAfterLinking, sure, Cause{Text: text, A: "content " + string(sa), B: "content " + string(sb), Evidence: evidence})
 	}
 	for _, v := range p.x.Headers {
 		if (v.Name == "time stamp" || v.Name == "check sum") && p.binA.Format == inspect.PE {
-			p.cause("pe-header", Certain, Cause{Text: "the " + v.Name + " in the PE header", A: v.A, B: v.B})
+			p.addCause(causePEHeader, Certain, Cause{Text: "the " + v.Name + " in the PE header", A: v.A, B: v.B})
 		}
 	}
 }
@@ -453,7 +463,7 @@ func (p *pairOf) same(list ...inspect.Normalization) bool {
 
 // stripped is about the symbol table and DWARF.
 func (p *pairOf) stripped(sa, sb inspect.Content) {
-	if p.caused("platform") {
+	if p.caused(causePlatform) {
 		return
 	}
 	for _, q := range []struct{ name, text string }{{"-s", "symbol table"}, {"-w", "debug information"}} {
@@ -469,10 +479,10 @@ func (p *pairOf) stripped(sa, sb inspect.Content) {
 		case inspect.ContentChanged:
 			how = "stripped after it was linked"
 		}
-		p.cause("stripped", Certain, Cause{Text: "only " + side(!without) + " has the " + q.text + ": the other was " + how, A: a.Why, B: b.Why})
+		p.addCause(causeStripped, Certain, Cause{Text: "only " + side(!without) + " has the " + q.text + ": the other was " + how, A: a.Why, B: b.Why})
 	}
 	if a, b := p.fa.Finding("zdwarf"), p.fb.Finding("zdwarf"); a.Is != b.Is && a.Is != inspect.Unknown && b.Is != inspect.Unknown {
-		p.cause("debug-compression", Certain, Cause{A: a.Why, B: b.Why})
+		p.addCause(causeDebugCompression, Certain, Cause{A: a.Why, B: b.Why})
 	}
 }
 
@@ -486,23 +496,23 @@ func (p *pairOf) linked() {
 		names[v.Name] = true
 		text := "the value that -X gives to " + cut(v.Name)
 		if isTime(v.A) && (isTime(v.B) || v.B == "") || v.A == "" && isTime(v.B) {
-			p.cause("time-stamp", Certain, Cause{Text: "a time in " + cut(v.Name) + ", set by -X", A: v.A, B: v.B})
+			p.addCause(causeTimeStamp, Certain, Cause{Text: "a time in " + cut(v.Name) + ", set by -X", A: v.A, B: v.B})
 			continue
 		}
-		p.cause("ldflags-x", Certain, Cause{Text: text, A: v.A, B: v.B})
+		p.addCause(causeLdflagsX, Certain, Cause{Text: text, A: v.A, B: v.B})
 	}
 	if len(names) > 0 {
 		p.c.Strings = slices.DeleteFunc(p.c.Strings, func(d StringDifference) bool {
-			return d.Kind == KindTime && p.c.has(func(x Cause) bool {
-				return x.ID == "time-stamp" && strings.Contains(x.A, d.A) && strings.Contains(x.B, d.B)
+			return d.Kind == KindTime && p.c.hasCause(func(x Cause) bool {
+				return x.is(causeTimeStamp) && strings.Contains(x.A, d.A) && strings.Contains(x.B, d.B)
 			})
 		})
 	}
 	if v, ok := p.line("build -ldflags"); ok && !p.trimpathDiffers() {
 		ra, _ := splitLdflags(v.A)
 		rb, _ := splitLdflags(v.B)
-		if !slices.Equal(ra, rb) && !p.caused("stripped", "build-id-only", "debug-compression") || len(names) == 0 && slices.Equal(ra, rb) {
-			p.cause("ldflags", Certain, Cause{A: "-ldflags=" + unquote(v.A), B: "-ldflags=" + unquote(v.B)})
+		if !slices.Equal(ra, rb) && !p.caused(causeStripped, causeBuildIDOnly, causeDebugCompression) || len(names) == 0 && slices.Equal(ra, rb) {
+			p.addCause(causeLdflags, Certain, Cause{A: "-ldflags=" + unquote(v.A), B: "-ldflags=" + unquote(v.B)})
 		}
 		return
 	}
@@ -517,7 +527,7 @@ func (p *pairOf) hidden() {
 	if known && (link || !main) {
 		return
 	}
-	if p.code || p.caused("stripped", "build-id-only", "signature-only", "changed-after-linking", "debug-compression", "embedded-file", "trimpath", "path-of-build-folder", "path-of-goroot", "path-of-module-cache") {
+	if p.code || p.caused(causeStripped, causeBuildIDOnly, causeSignatureOnly, causeChangedAfterLinking, causeDebugCompression, causeEmbeddedFile, causeTrimpath, causePathOfBuildFolder, causePathOfGOROOT, causePathOfModuleCache) {
 		return
 	}
 	f := p.x.Functions
@@ -544,7 +554,7 @@ func (p *pairOf) hidden() {
 			if name != "" {
 				text = "a time in " + cut(name) + ", set by -X"
 			}
-			p.cause("time-stamp", Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: evidence})
+			p.addCause(causeTimeStamp, Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: evidence})
 			return
 		}
 	}
@@ -552,16 +562,16 @@ func (p *pairOf) hidden() {
 		text := "the value that -X gives to a variable"
 		switch {
 		case name != "":
-			p.cause("ldflags-x", Likely, Cause{Text: "the value that -X gives to " + cut(name), A: s.A, B: s.B, Evidence: evidence})
+			p.addCause(causeLdflagsX, Likely, Cause{Text: "the value that -X gives to " + cut(name), A: s.A, B: s.B, Evidence: evidence})
 		case known || len(namesA)+len(namesB) > 0:
-			p.cause("ldflags-x", Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: evidence})
+			p.addCause(causeLdflagsX, Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: evidence})
 		case !p.c.caused(stamps...): // which say it better
-			p.cause("ldflags-x", Possible, Cause{Text: text + ", or a constant of the source", A: s.A, B: s.B, Evidence: evidence})
+			p.addCause(causeLdflagsX, Possible, Cause{Text: text + ", or a constant of the source", A: s.A, B: s.B, Evidence: evidence})
 		}
 		return
 	}
 	if known {
-		p.cause("ldflags", Likely, Cause{Text: "flags of the linker, which are not recorded with -trimpath", Evidence: evidence})
+		p.addCause(causeLdflags, Likely, Cause{Text: "flags of the linker, which are not recorded with -trimpath", Evidence: evidence})
 	}
 }
 
@@ -577,22 +587,22 @@ func onlyOne(a, b []string) string {
 // compiled is about functions and data that differ without a recorded reason.
 func (p *pairOf) compiled() {
 	if comment := p.section(".comment"); comment != nil && comment.State == "changed" {
-		p.cause("c-compiler", Likely, Cause{Text: "the C compiler's or linker's own mark (.comment) differs",
+		p.addCause(causeCCompiler, Likely, Cause{Text: "the C compiler's or linker's own mark (.comment) differs",
 			A: textAt(p.a, comment.OffsetA+comment.First), B: textAt(p.b, comment.OffsetB+comment.First)})
 	}
 	f := p.x.Functions
 	main, known := p.idPart("main action")
 	content, _ := p.idPart("main content")
-	if p.has(Certain, "changed-after-linking") || known && main && content && p.caused("changed-after-linking") {
+	if p.hasCertain(causeChangedAfterLinking) || known && main && content && p.caused(causeChangedAfterLinking) {
 		return // the same was compiled: whatever differs was done later
 	}
 	if known && main && !content {
-		p.cause("compiler-output", Likely, Cause{Text: "package main was compiled from the same inputs to something else"})
+		p.addCause(causeCompilerOutput, Likely, Cause{Text: "package main was compiled from the same inputs to something else"})
 	}
 	link, _ := p.idPart("link action")
 	file, _ := p.idPart("file content")
-	if known && link && !file && !p.caused("compiler-output", "changed-after-linking", "stripped") {
-		p.cause("linker-output", Likely, Cause{Text: "the same was linked to another file"})
+	if known && link && !file && !p.caused(causeCompilerOutput, causeChangedAfterLinking, causeStripped) {
+		p.addCause(causeLinkerOutput, Likely, Cause{Text: "the same was linked to another file"})
 	}
 	if f == nil || p.code {
 		return
@@ -616,25 +626,25 @@ func (p *pairOf) compiled() {
 	}
 	if len(standard) > 0 {
 		sure := Likely
-		if p.caused("embedded-file", "trimpath", "stripped", "changed-after-linking") || known && main {
+		if p.caused(causeEmbeddedFile, causeTrimpath, causeStripped, causeChangedAfterLinking) || known && main {
 			sure = Possible
 		}
-		p.cause("other-toolchain-same-version", sure, Cause{
+		p.addCause(causeOtherToolchainSameVersion, sure, Cause{
 			Text: "the standard library was compiled to something else: another toolchain that says it is the same version, or a changed standard library (-overlay)",
 			A:    p.fa.GoVersion, B: p.fb.GoVersion, Evidence: evidence(standard),
 		})
 	}
 	if len(own) > 0 {
 		sure := Likely
-		if len(standard) > 0 && !p.caused("other-toolchain-same-version") {
+		if len(standard) > 0 && !p.caused(causeOtherToolchainSameVersion) {
 			sure = Possible
 		}
-		p.cause("source", sure, Cause{Text: "the source of " + cut(strings.Join(own[:min(len(own), 3)], ", ")) + " differs", Evidence: evidence(own)})
+		p.addCause(causeSource, sure, Cause{Text: "the source of " + cut(strings.Join(own[:min(len(own), 3)], ", ")) + " differs", Evidence: evidence(own)})
 		return
 	}
 	if len(standard) > 0 || f.Changed+f.Resized+f.Added+f.Removed > 0 {
 		if len(standard) == 0 {
-			p.cause("source", Possible, Cause{Text: "the source: other functions of the standard library are used"})
+			p.addCause(causeSource, Possible, Cause{Text: "the source: other functions of the standard library are used"})
 		}
 		return
 	}
@@ -646,8 +656,8 @@ func (p *pairOf) constants(mainDiffers bool) {
 	if p.c.caused(stamps...) {
 		return // which say it better
 	}
-	if len(p.x.BuildInfo) > 0 || p.caused("embedded-file", "ldflags-x", "ldflags", "stripped", "build-id-only", "signature-only", "changed-after-linking", "trimpath",
-		"path-of-build-folder", "path-of-goroot", "path-of-module-cache", "compiler-output", "linker-output") {
+	if len(p.x.BuildInfo) > 0 || p.caused(causeEmbeddedFile, causeLdflagsX, causeLdflags, causeStripped, causeBuildIDOnly, causeSignatureOnly, causeChangedAfterLinking, causeTrimpath,
+		causePathOfBuildFolder, causePathOfGOROOT, causePathOfModuleCache, causeCompilerOutput, causeLinkerOutput) {
 		return
 	}
 	if s, ok := p.c.bestText(); ok {
@@ -655,15 +665,15 @@ func (p *pairOf) constants(mainDiffers bool) {
 		if mainDiffers {
 			sure = Likely
 		}
-		p.cause("source", sure, Cause{Text: "a constant or variable of the source differs", A: s.A, B: s.B, Evidence: []string{"in section " + cut(s.Section)}})
+		p.addCause(causeSource, sure, Cause{Text: "a constant or variable of the source differs", A: s.A, B: s.B, Evidence: []string{"in section " + cut(s.Section)}})
 		return
 	}
 	if mainDiffers {
-		p.cause("source", Possible, Cause{Text: "the source differs, but no function does"})
+		p.addCause(causeSource, Possible, Cause{Text: "the source differs, but no function does"})
 		return
 	}
 	if a, b := idText(p.fa), idText(p.fb); a != b && len(p.c.Causes) == p.first {
-		p.cause("build-id-only", Likely, Cause{Text: "the build ID, and nothing else that was compared", A: a, B: b})
+		p.addCause(causeBuildIDOnly, Likely, Cause{Text: "the build ID, and nothing else that was compared", A: a, B: b})
 	}
 }
 

@@ -420,11 +420,11 @@ func (c *Comparison) stampCauses(others bool) {
 			if shape(s.A) != shape(s.B) {
 				sure = Possible
 			}
-			c.cause("time-stamp", sure, Cause{Text: "a time is in the file", A: s.A, B: s.B, Evidence: evidence})
+			c.addCause(causeTimeStamp, sure, Cause{Text: "a time is in the file", A: s.A, B: s.B, Evidence: evidence})
 		case KindUser:
-			c.cause("user-or-host", sure, Cause{Text: "what looks like a user at a host is in the file", A: s.A, B: s.B, Evidence: evidence})
+			c.addCause(causeUserOrHost, sure, Cause{Text: "what looks like a user at a host is in the file", A: s.A, B: s.B, Evidence: evidence})
 		case KindPath:
-			c.cause("host-path", sure, Cause{Text: "a path of the machine is in the file", A: s.A, B: s.B, Evidence: evidence})
+			c.addCause(causeHostPath, sure, Cause{Text: "a path of the machine is in the file", A: s.A, B: s.B, Evidence: evidence})
 		}
 	}
 }
@@ -527,14 +527,14 @@ func (c *Comparison) texts(a, b input) {
 	switch {
 	case complete && same && !slices.Equal(la.ends, lb.ends):
 		c.Text.LineEndings = true
-		c.cause("line-endings", Certain, Cause{})
+		c.addCause(causeLineEndings, Certain, Cause{})
 		return
 	case complete && !same && len(la.hashes) == len(lb.hashes):
 		slices.Sort(la.hashes)
 		slices.Sort(lb.hashes)
 		if slices.Equal(la.hashes, lb.hashes) {
 			c.Text.LineOrder = true
-			c.cause("line-order", Certain, Cause{Text: fmt.Sprintf("the same lines in another order, from line %d", c.Text.Line), A: c.Text.A, B: c.Text.B})
+			c.addCause(causeLineOrder, Certain, Cause{Text: fmt.Sprintf("the same lines in another order, from line %d", c.Text.Line), A: c.Text.A, B: c.Text.B})
 			return
 		}
 	}
@@ -543,9 +543,9 @@ func (c *Comparison) texts(a, b input) {
 	pa, pb := pathsOf(c.Text.A), pathsOf(c.Text.B)
 	if pa != pb && pa != "" && pb != "" {
 		c.addString(StringDifference{Kind: KindPath, A: pa, B: pb})
-		c.cause("host-path", Possible, Cause{Text: "a path is in the file", A: pa, B: pb})
+		c.addCause(causeHostPath, Possible, Cause{Text: "a path is in the file", A: pa, B: pb})
 	}
-	c.cause("content", Certain, Cause{Text: fmt.Sprintf("the text differs from line %d", c.Text.Line), A: c.Text.A, B: c.Text.B})
+	c.addCause(causeContent, Certain, Cause{Text: fmt.Sprintf("the text differs from line %d", c.Text.Line), A: c.Text.A, B: c.Text.B})
 }
 
 var pathPattern = regexp.MustCompile(`(?:/[\w.@+-]+){2,}|[A-Za-z]:[\\/][\w.@+\\/-]+`)

@@ -109,7 +109,7 @@ func (e *explainer) trees(c *Comparison, a, b Tree) error {
 		delete(inB, ma.Name)
 		if !ok {
 			add(Member{Name: ma.Name, State: "only in A"})
-			c.cause("archive-members", Certain, Cause{Text: "only A has " + cut(ma.Name), A: ma.Name})
+			c.addCause(causeArchiveMembers, Certain, Cause{Text: "only A has " + cut(ma.Name), A: ma.Name})
 			continue
 		}
 		same, err := e.sameContent(ma, mb)
@@ -128,7 +128,7 @@ func (e *explainer) trees(c *Comparison, a, b Tree) error {
 		m.State = "changed"
 		if left--; left < 0 {
 			c.noteText("not all members that differ are explained")
-			c.cause("content", Certain, Cause{Where: cut(ma.Name)})
+			c.addCause(causeContent, Certain, Cause{Where: cut(ma.Name)})
 			continue
 		}
 		if err := e.treeMember(c, m, ma, mb); err != nil {
@@ -138,12 +138,12 @@ func (e *explainer) trees(c *Comparison, a, b Tree) error {
 	for _, mb := range b.Members {
 		if _, ok := inB[mb.Name]; ok {
 			add(Member{Name: mb.Name, State: "only in B"})
-			c.cause("archive-members", Certain, Cause{Text: "only B has " + cut(mb.Name), B: mb.Name})
+			c.addCause(causeArchiveMembers, Certain, Cause{Text: "only B has " + cut(mb.Name), B: mb.Name})
 		}
 	}
 	switch {
 	case !c.Equal:
-		c.finish()
+		c.rankCauses()
 	case len(c.Notes) > 0:
 		return fmt.Errorf("nothing that could be read differs, but not all could be: %s", c.Notes[0])
 	}
@@ -219,7 +219,7 @@ func (e *explainer) treeMember(c *Comparison, m *Member, a, b TreeMember) error 
 	}
 	if m.Content.Equal { // a document that was laid out in another way
 		m.Content = nil
-		c.cause("content", Certain, Cause{Text: "the same, laid out in another way", Where: cut(m.Name)})
+		c.addCause(causeContent, Certain, Cause{Text: "the same, laid out in another way", Where: cut(m.Name)})
 		return nil
 	}
 	for _, x := range m.Content.Causes {
