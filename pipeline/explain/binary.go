@@ -192,7 +192,7 @@ func facts(a, b *inspect.Facts) []Value {
 			rows = append(rows, header{"main module", strings.TrimSpace(f.Build.Main.Path + " " + f.Build.Main.Version)})
 		}
 		for _, q := range f.Findings {
-			rows = append(rows, header{q.Name, string(q.Is)})
+			rows = append(rows, header{string(q.Name), string(q.Is)})
 		}
 		if f.Content != nil {
 			rows = append(rows, header{"content", string(f.Content.State)})

@@ -127,7 +127,7 @@ func experimentless(version string) string {
 func (p *pairOf) settings() {
 	if p.fa.Build == nil || p.fb.Build == nil {
 		// Without settings the headers tell something.
-		if a, b := p.fa.Finding("pie"), p.fb.Finding("pie"); a.Is != b.Is && !p.caused(causePlatform) {
+		if a, b := p.fa.Finding(inspect.PIE), p.fb.Finding(inspect.PIE); a.Is != b.Is && !p.caused(causePlatform) {
 			p.addCause(causePIE, Likely, Cause{A: a.Why, B: b.Why})
 		}
 		return
@@ -175,7 +175,8 @@ func (p *pairOf) settings() {
 			p.addCause(causeSetting, Certain, c)
 		}
 	}
-	if a, b := p.fa.Finding("cgo"), p.fb.Finding("cgo"); a.Is != b.Is && a.Is != inspect.Unknown && b.Is != inspect.Unknown && !p.caused(causeRace, causeMSan, causeASan, causePlatform) {
+
+	if a, b, ok := p.otherAnswer(inspect.Cgo); ok && !p.caused(causeRace, causeMSan, causeASan, causePlatform) {
 		p.addCause(causeCgo, Likely, Cause{Text: "C code is in one of them only", A: a.Why, B: b.Why})
 	}
 }
@@ -300,8 +301,8 @@ func (p *pairOf) vcs() {
 
 // paths is about where the source was.
 func (p *pairOf) paths() {
-	ta, tb := p.fa.Finding("-trimpath"), p.fb.Finding("-trimpath")
-	if ta.Is != tb.Is && ta.Is != inspect.Unknown && tb.Is != inspect.Unknown {
+	ta, tb, ok := p.otherAnswer(inspect.Trimpath)
+	if ok {
 		sure := Likely
 		if p.trimpathDiffers() {
 			sure = Certain
@@ -466,24 +467,36 @@ func (p *pairOf) stripped(sa, sb inspect.Content) {
 	if p.caused(causePlatform) {
 		return
 	}
-	for _, q := range []struct{ name, text string }{{"-s", "symbol table"}, {"-w", "debug information"}} {
-		a, b := p.fa.Finding(q.name), p.fb.Finding(q.name)
-		if a.Is == b.Is || a.Is == inspect.Unknown || b.Is == inspect.Unknown {
+
+	for _, q := range []struct {
+		name inspect.Question
+		text string
+	}{{inspect.NoSymbols, "symbol table"}, {inspect.NoDWARF, "debug information"}} {
+		a, b, ok := p.otherAnswer(q.name)
+		if !ok {
 			continue
 		}
 		without := a.Is == inspect.Yes
-		how := "linked with " + q.name + ", or stripped later"
+		how := "linked with " + string(q.name) + ", or stripped later"
 		switch state := map[bool]inspect.Content{true: sa, false: sb}[without]; state {
 		case inspect.ContentIntact, inspect.ContentSigned:
-			how = "linked with " + q.name
+			how = "linked with " + string(q.name)
 		case inspect.ContentChanged:
 			how = "stripped after it was linked"
 		}
 		p.addCause(causeStripped, Certain, Cause{Text: "only " + side(!without) + " has the " + q.text + ": the other was " + how, A: a.Why, B: b.Why})
 	}
-	if a, b := p.fa.Finding("zdwarf"), p.fb.Finding("zdwarf"); a.Is != b.Is && a.Is != inspect.Unknown && b.Is != inspect.Unknown {
+
+	if a, b, ok := p.otherAnswer(inspect.CompressedDWARF); ok {
 		p.addCause(causeDebugCompression, Certain, Cause{A: a.Why, B: b.Why})
 	}
+}
+
+// otherAnswer returns the answers to a question, and whether both are known and
+// differ.
+func (p *pairOf) otherAnswer(q inspect.Question) (a, b inspect.Finding, ok bool) {
+	a, b = p.fa.Finding(q), p.fb.Finding(q)
+	return a, b, a.Is != b.Is && a.Is != inspect.Unknown && b.Is != inspect.Unknown
 }
 
 // linked is about flags of the linker and what they put into the file.

@@ -108,7 +108,7 @@ const (
 	Unknown Answer = "unknown"
 )
 
-func answer(yes bool) Answer {
+func yesOrNo(yes bool) Answer {
 	if yes {
 		return Yes
 	}
@@ -117,27 +117,16 @@ func answer(yes bool) Answer {
 
 // Finding is the answer to a question about how a binary was made.
 type Finding struct {
-	// Name names the question:
-	//
-	//	-s         there is no symbol table
-	//	-w         there is no DWARF
-	//	zdwarf     DWARF is compressed
-	//	-trimpath  no source path is absolute
-	//	pie        it can be loaded anywhere
-	//	static     it needs no libraries
-	//	nx         no memory is both writable and executable, the stack included
-	//	relro      relocated data is made read-only
-	//	cgo        package runtime/cgo is in it
-	//	-race, -msan, -asan  it was built so
-	Name string `json:"name"`
-	Is   Answer `json:"is"`
+	// Name names the question, and [Questions] tells what each of them means.
+	Name Question `json:"name"`
+	Is   Answer   `json:"is"`
 	// Why says what the answer rests on.
 	Why string `json:"why"`
 }
 
 // Finding returns the answer to a question, and Unknown if there is no such
 // question.
-func (f Facts) Finding(name string) Finding {
+func (f Facts) Finding(name Question) Finding {
 	for _, q := range f.Findings {
 		if q.Name == name {
 			return q
@@ -279,7 +268,7 @@ func (b *Binary) Facts() Facts {
 	} else if f.Code == nil {
 		f.note(err)
 	}
-	f.findings(b)
+	f.answerQuestions(b)
 	f.Paths, f.MorePaths, err = b.Paths()
 	f.note(err)
 	if f.Code != nil {

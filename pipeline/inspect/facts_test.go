@@ -108,7 +108,7 @@ func TestFacts(t *testing.T) {
 			}
 			var findings []string
 			for _, q := range f.Findings {
-				findings = append(findings, q.Name+"="+string(q.Is))
+				findings = append(findings, string(q.Name)+"="+string(q.Is))
 				if q.Why == "" {
 					t.Errorf("%s=%s without a reason", q.Name, q.Is)
 				}
@@ -131,7 +131,7 @@ func TestFacts(t *testing.T) {
 			if got := strings.Join(f.Libraries, " "); got != tt.libraries {
 				t.Errorf("libraries %q", got)
 			}
-			if got := f.Interpreter != ""; got != (tt.goos == "darwin" || f.Finding("pie").Is == Yes && tt.goos == "linux") {
+			if got := f.Interpreter != ""; got != (tt.goos == "darwin" || f.Finding(PIE).Is == Yes && tt.goos == "linux") {
 				t.Errorf("interpreter %q", f.Interpreter)
 			}
 			if f.Signature != nil && (f.Signature.Kind != tt.signature || !f.Signature.Linker || f.Signature.Identifier != "a.out") || f.Signature == nil && tt.signature != "" {
@@ -147,7 +147,7 @@ func TestFacts(t *testing.T) {
 			}
 			// Without -trimpath the place of the source is in the file.
 			leak := slices.ContainsFunc(f.Paths, func(p HostPath) bool { return strings.HasSuffix(p.Text, "/main.go") })
-			if trimmed := f.Finding("-trimpath").Is == Yes; leak == trimmed || trimmed && len(f.Paths) > 0 {
+			if trimmed := f.Finding(Trimpath).Is == Yes; leak == trimmed || trimmed && len(f.Paths) > 0 {
 				t.Errorf("paths %v", f.Paths)
 			}
 			var page bytes.Buffer

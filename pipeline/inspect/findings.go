@@ -6,69 +6,115 @@ import (
 	"strings"
 )
 
-// findings answers the questions of [Finding].
-func (f *Facts) findings(b *Binary) {
-	add := func(name string, is Answer, why string) {
-		f.Findings = append(f.Findings, Finding{name, is, why})
-	}
-	symbols, dwarf, zdwarf := b.debug()
-	if symbols {
-		add("-s", No, "there is a symbol table")
-	} else {
-		add("-s", Yes, "there is no symbol table: "+f.stripped("-s"))
-	}
-	switch {
-	case dwarf:
-		add("-w", No, "there is DWARF")
-	case b.Format == Wasm:
-		add("-w", Unknown, "Go's linker writes no DWARF for WebAssembly")
-	default:
-		add("-w", Yes, "there is no DWARF: "+f.stripped("-w or -s"))
-	}
-	switch {
-	case !dwarf:
-		add("zdwarf", Unknown, "there is no DWARF")
-	case zdwarf:
-		add("zdwarf", Yes, "DWARF sections are compressed")
-	default:
-		add("zdwarf", No, "DWARF sections are not compressed")
-	}
-	f.trimpath(b, add)
-	switch f.Kind {
-	case independent, library:
-		add("pie", Yes, "the headers say "+f.Kind)
-	case executable:
-		add("pie", No, "the headers say "+f.Kind)
-	default:
-		add("pie", Unknown, "does not apply")
-	}
-	f.static(b, add)
-	f.memory(b, add)
-	f.cgo(add)
-	for _, name := range []string{"-race", "-msan", "-asan"} {
-		if f.Build == nil {
-			add(name, Unknown, "no settings")
-			continue
-		}
-		v, _ := f.Build.Setting(name)
-		if v == "true" {
-			add(name, Yes, "setting "+name+"=true")
-		} else {
-			add(name, No, "no setting "+name+"=true")
+// Question is a question about how a binary was made.
+type Question string
+
+// The questions, see the meaning of each in [Questions].
+const (
+	NoSymbols       Question = "-s"
+	NoDWARF         Question = "-w"
+	CompressedDWARF Question = "zdwarf"
+	Trimpath        Question = "-trimpath"
+	PIE             Question = "pie"
+	Static          Question = "static"
+	NX              Question = "nx"
+	RelRO           Question = "relro"
+	Cgo             Question = "cgo"
+	Race            Question = "-race"
+	MSan            Question = "-msan"
+	ASan            Question = "-asan"
+)
+
+// questions holds every question, in the order of [Facts.Findings]. A question is
+// added here, with its constant above.
+var questions = []struct {
+	name    Question
+	meaning string
+	// flag reports whether a yes is listed among the flags of [Document.FprintTable].
+	flag   bool
+	answer func(f *Facts, b *Binary) (Answer, string)
+}{
+	{NoSymbols, "there is no symbol table", true, (*Facts).noSymbols},
+	{NoDWARF, "there is no DWARF", true, (*Facts).noDWARF},
+	{CompressedDWARF, "DWARF is compressed", false, (*Facts).compressedDWARF},
+	{Trimpath, "no source path is absolute", true, (*Facts).trimpath},
+	{PIE, "it can be loaded anywhere", true, (*Facts).pie},
+	{Static, "it needs no libraries", true, (*Facts).static},
+	{NX, "no memory is both writable and executable, the stack included", false, (*Facts).nx},
+	{RelRO, "relocated data is made read-only", false, (*Facts).relro},
+	{Cgo, "package runtime/cgo is in it", true, (*Facts).cgo},
+	{Race, "it was built with the race detector", true, setting(Race)},
+	{MSan, "it was built with the memory sanitizer", true, setting(MSan)},
+	{ASan, "it was built with the address sanitizer", true, setting(ASan)},
+}
+
+// Questions calls yield with each question and what a yes to it means, in the order
+// of [Facts.Findings].
+func Questions(yield func(q Question, meaning string) bool) {
+	for _, q := range questions {
+		if !yield(q.name, q.meaning) {
+			return
 		}
 	}
 }
 
-// stripped says who took something away.
-func (f *Facts) stripped(flag string) string {
+// isFlag reports whether a yes to the question is listed among the flags of a table.
+func (q Question) isFlag() bool {
+	for _, row := range questions {
+		if row.name == q {
+			return row.flag
+		}
+	}
+	return false
+}
+
+// answerQuestions fills in the findings.
+func (f *Facts) answerQuestions(b *Binary) {
+	for _, q := range questions {
+		is, why := q.answer(f, b)
+		f.Findings = append(f.Findings, Finding{q.name, is, why})
+	}
+}
+
+func (f *Facts) noSymbols(b *Binary) (Answer, string) {
+	if symbols, _, _ := b.debug(); symbols {
+		return No, "there is a symbol table"
+	}
+	return Yes, "there is no symbol table: " + f.removedBy("-s")
+}
+
+func (f *Facts) noDWARF(b *Binary) (Answer, string) {
+	_, dwarf, _ := b.debug()
+	switch {
+	case dwarf:
+		return No, "there is DWARF"
+	case b.Format == Wasm:
+		return Unknown, "Go's linker writes no DWARF for WebAssembly"
+	}
+	return Yes, "there is no DWARF: " + f.removedBy("-w or -s")
+}
+
+func (f *Facts) compressedDWARF(b *Binary) (Answer, string) {
+	_, dwarf, compressed := b.debug()
+	switch {
+	case !dwarf:
+		return Unknown, "there is no DWARF"
+	case compressed:
+		return Yes, "DWARF sections are compressed"
+	}
+	return No, "DWARF sections are not compressed"
+}
+
+// removedBy says who took something away.
+func (f *Facts) removedBy(flag string) string {
 	if f.Content != nil && (f.Content.State == ContentIntact || f.Content.State == ContentSigned) {
 		return "linked with " + flag + ", as the build ID still fits the file"
 	}
 	return "linked with " + flag + " or stripped later"
 }
 
-// debug tells whether there is a symbol table, and DWARF, and whether that is
-// compressed.
+// debug reports whether there is a symbol table, whether there is DWARF, and
+// whether DWARF is compressed.
 func (b *Binary) debug() (symbols, dwarf, compressed bool) {
 	for _, s := range b.Sections {
 		_, name, _ := strings.Cut(s.Name, ",")
@@ -79,6 +125,7 @@ func (b *Binary) debug() (symbols, dwarf, compressed bool) {
 			symbols = true
 		}
 	}
+
 	switch b.Format {
 	case PE:
 		symbols = b.pe.symbols
@@ -91,12 +138,13 @@ func (b *Binary) debug() (symbols, dwarf, compressed bool) {
 	return symbols, dwarf, compressed
 }
 
-func (f *Facts) trimpath(b *Binary, add func(string, Answer, string)) {
+func (f *Facts) trimpath(b *Binary) (Answer, string) {
 	recorded := false
 	if f.Build != nil {
 		v, _ := f.Build.Setting("-trimpath")
 		recorded = v == "true"
 	}
+
 	absolute, n := "", 0
 	for path, err := range b.SourceFiles() {
 		if err != nil {
@@ -106,45 +154,57 @@ func (f *Facts) trimpath(b *Binary, add func(string, Answer, string)) {
 			break
 		}
 		n++
-		// Other files than Go's keep the compiler's names: cgo.
+		// With cgo, files that are not Go's keep the names that the C compiler gave them.
 		if isAbsolute(path) && absolute == "" && strings.HasSuffix(path, ".go") {
 			absolute = path
 		}
 	}
+
 	switch {
 	case recorded && absolute != "":
-		add("-trimpath", Yes, "setting -trimpath=true, although there is the source "+absolute)
+		return Yes, "setting -trimpath=true, although there is the source " + absolute
 	case recorded:
-		add("-trimpath", Yes, "setting -trimpath=true")
+		return Yes, "setting -trimpath=true"
 	case absolute != "":
-		add("-trimpath", No, "there is the source "+absolute)
+		return No, "there is the source " + absolute
 	case n > 0:
-		add("-trimpath", Yes, "no source path is absolute")
-	default:
-		add("-trimpath", Unknown, "no settings and no source paths")
+		return Yes, "no source path is absolute"
 	}
+	return Unknown, "no settings and no source paths"
 }
 
-// isAbsolute tells whether s is an absolute path of Unix or Windows.
+// isAbsolute reports whether s is an absolute path of Unix or Windows.
 func isAbsolute(s string) bool {
 	return strings.HasPrefix(s, "/") || len(s) > 2 && isLetter(s[0]) && s[1] == ':' && (s[2] == '\\' || s[2] == '/')
 }
 
-func (f *Facts) static(b *Binary, add func(string, Answer, string)) {
-	switch {
-	case len(f.Libraries) > 0 && b.Format == Wasm:
-		add("static", No, "it imports from "+f.Libraries[0])
-	case len(f.Libraries) > 0:
-		add("static", No, "it asks for "+f.Libraries[0])
-	case f.Interpreter != "":
-		add("static", No, "it asks for the loader "+f.Interpreter+", and for no library")
-	default:
-		add("static", Yes, "it asks for no loader and no library")
+func (f *Facts) pie(*Binary) (Answer, string) {
+	switch f.Kind {
+	case independent, library:
+		return Yes, "the headers say " + f.Kind
+	case executable:
+		return No, "the headers say " + f.Kind
 	}
+	return Unknown, notApplicable
 }
 
-// memory answers about the protection of memory.
-func (f *Facts) memory(b *Binary, add func(string, Answer, string)) {
+// notApplicable is the reason of an answer that a format cannot give. A page leaves
+// these findings out.
+const notApplicable = "does not apply"
+
+func (f *Facts) static(b *Binary) (Answer, string) {
+	switch {
+	case len(f.Libraries) > 0 && b.Format == Wasm:
+		return No, "it imports from " + f.Libraries[0]
+	case len(f.Libraries) > 0:
+		return No, "it asks for " + f.Libraries[0]
+	case f.Interpreter != "":
+		return No, "it asks for the loader " + f.Interpreter + ", and for no library"
+	}
+	return Yes, "it asks for no loader and no library"
+}
+
+func (f *Facts) nx(b *Binary) (Answer, string) {
 	const executable, writable = 1, 2 // of ELF segments
 	switch b.Format {
 	case ELF:
@@ -154,59 +214,76 @@ func (f *Facts) memory(b *Binary, add func(string, Answer, string)) {
 		})
 		switch {
 		case both:
-			add("nx", No, "a segment is writable and executable")
+			return No, "a segment is writable and executable"
 		case !ok:
-			add("nx", Unknown, "it does not say so of the stack (no PT_GNU_STACK)")
+			return Unknown, "it does not say so of the stack (no PT_GNU_STACK)"
 		case stack.flags&executable != 0:
-			add("nx", No, "the stack is executable")
-		default:
-			add("nx", Yes, "PT_GNU_STACK and all segments")
+			return No, "the stack is executable"
 		}
-		_, ok = b.elf.prog(ptRelro)
-		switch {
-		case !ok:
-			add("relro", No, "no PT_GNU_RELRO")
-		case b.dynamic().bindNow:
-			add("relro", Yes, "full: PT_GNU_RELRO, and symbols are bound at the start")
-		default:
-			add("relro", Yes, "partial: PT_GNU_RELRO, and symbols are bound when they are used")
-		}
+		return Yes, "PT_GNU_STACK and all segments"
 	case MachO:
 		const stackExecution = 0x20000
 		no := b.macho.flags&stackExecution == 0
-		add("nx", answer(no), there(!no, "flag MH_ALLOW_STACK_EXECUTION"))
-		_, ok := b.macho.segment("__DATA_CONST")
-		add("relro", answer(ok), there(ok, "segment __DATA_CONST"))
+		return yesOrNo(no), presence(!no, "flag MH_ALLOW_STACK_EXECUTION")
 	case PE:
 		nx := b.pe.dll&peNX != 0
-		add("nx", answer(nx), there(nx, "flag NX_COMPAT"))
-		add("relro", Unknown, "does not apply")
-	default:
-		add("nx", Unknown, "does not apply")
-		add("relro", Unknown, "does not apply")
+		return yesOrNo(nx), presence(nx, "flag NX_COMPAT")
 	}
+	return Unknown, notApplicable
 }
 
-func there(is bool, what string) string {
+func (f *Facts) relro(b *Binary) (Answer, string) {
+	switch b.Format {
+	case ELF:
+		_, ok := b.elf.prog(ptRelro)
+		switch {
+		case !ok:
+			return No, "no PT_GNU_RELRO"
+		case b.dynamic().bindNow:
+			return Yes, "full: PT_GNU_RELRO, and symbols are bound at the start"
+		}
+		return Yes, "partial: PT_GNU_RELRO, and symbols are bound when they are used"
+	case MachO:
+		_, ok := b.macho.segment("__DATA_CONST")
+		return yesOrNo(ok), presence(ok, "segment __DATA_CONST")
+	}
+	return Unknown, notApplicable
+}
+
+// presence says whether something is there.
+func presence(is bool, what string) string {
 	if is {
 		return "there is the " + what
 	}
 	return "there is no " + what
 }
 
-func (f *Facts) cgo(add func(string, Answer, string)) {
+func (f *Facts) cgo(*Binary) (Answer, string) {
 	enabled := "unknown"
 	if f.Build != nil {
 		if v, ok := f.Build.Setting("CGO_ENABLED"); ok {
 			enabled = v
 		}
 	}
+
 	switch {
 	case f.Code == nil:
-		add("cgo", Unknown, "no functions to look for; CGO_ENABLED="+enabled)
+		return Unknown, "no functions to look for; CGO_ENABLED=" + enabled
 	case slices.ContainsFunc(f.Code.Packages, func(p PackageSize) bool { return p.Path == "runtime/cgo" }):
-		add("cgo", Yes, "runtime/cgo is in it; CGO_ENABLED="+enabled)
-	default:
-		add("cgo", No, "runtime/cgo is not in it; CGO_ENABLED="+enabled)
+		return Yes, "runtime/cgo is in it; CGO_ENABLED=" + enabled
+	}
+	return No, "runtime/cgo is not in it; CGO_ENABLED=" + enabled
+}
+
+// setting answers a question whose name is that of a recorded setting.
+func setting(name Question) func(*Facts, *Binary) (Answer, string) {
+	return func(f *Facts, _ *Binary) (Answer, string) {
+		if f.Build == nil {
+			return Unknown, "no settings"
+		}
+		if v, _ := f.Build.Setting(string(name)); v != "true" {
+			return No, "no setting " + string(name) + "=true"
+		}
+		return Yes, "setting " + string(name) + "=true"
 	}
 }

@@ -329,8 +329,8 @@ func TestTiny(t *testing.T) {
 			if len(f.Embedded) != 1 || f.Embedded[0].Name != "dir/file" || f.Embedded[0].Intact != Yes {
 				t.Errorf("embedded %+v", f.Embedded)
 			}
-			if len(f.Paths) != 1 || f.Paths[0].Text != "/home/alice/m/main.go" || f.Finding("-trimpath").Is != No {
-				t.Errorf("paths %+v, %+v", f.Paths, f.Finding("-trimpath"))
+			if len(f.Paths) != 1 || f.Paths[0].Text != "/home/alice/m/main.go" || f.Finding(Trimpath).Is != No {
+				t.Errorf("paths %+v, %+v", f.Paths, f.Finding(Trimpath))
 			}
 		})
 	}

@@ -114,7 +114,7 @@ func (p page) facts(f Facts) {
 	p.rows("libraries", f.Libraries)
 	p.line("")
 	for _, q := range f.Findings {
-		if q.Is == Unknown && q.Why == "does not apply" {
+		if q.Is == Unknown && q.Why == notApplicable {
 			continue
 		}
 		p.line("  %-12s %-8s %s", q.Name, q.Is, escape(q.Why, maxShown))
@@ -247,7 +247,7 @@ func (p page) code(c Code, f Facts) {
 	}
 	p.line("")
 	p.row("pclntab", fmt.Sprintf("%d bytes (%s), which -s and -w cannot save: %s", total, share(total, f.Size), strings.Join(parts, ", ")))
-	if f.Finding("-s").Is == Yes || f.Finding("-w").Is == Yes {
+	if f.Finding(NoSymbols).Is == Yes || f.Finding(NoDWARF).Is == Yes {
 		p.row("", "what -s and -w saved is not in the file to be measured")
 	}
 }

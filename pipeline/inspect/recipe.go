@@ -65,7 +65,7 @@ func (f *Facts) recipe() *Recipe {
 			unknown("what setting %s means: no release of Go up to 1.26 has it", s.Key)
 		}
 	}
-	if f.Finding("-trimpath").Is == Yes && !slices.Contains(flags, "-trimpath") {
+	if f.Finding(Trimpath).Is == Yes && !slices.Contains(flags, "-trimpath") {
 		flags = append(flags, "-trimpath")
 		r.Inferred = append(r.Inferred, "-trimpath: no source path is absolute")
 	}
@@ -75,11 +75,11 @@ func (f *Facts) recipe() *Recipe {
 	if !install {
 		flag := fmt.Sprintf("-buildvcs=%t", len(vcs) > 0)
 		flags = append(flags, flag)
-		r.Inferred = append(r.Inferred, flag+": "+there(len(vcs) > 0, "stamp of a version control system"))
+		r.Inferred = append(r.Inferred, flag+": "+presence(len(vcs) > 0, "stamp of a version control system"))
 	}
 	r.Args = append(r.Args, flags...)
 	f.source(r, vcs, install)
-	if cgo && f.Finding("cgo").Is != No {
+	if cgo && f.Finding(Cgo).Is != No {
 		unknown("the C compiler, its flags, headers and libraries")
 	}
 	unknown("-mod, -modfile, -overlay, -toolexec: they are never recorded")
@@ -94,10 +94,10 @@ func (f *Facts) ldflags(r *Recipe, trimmed bool) []string {
 		flags = append(flags, flag)
 		r.Inferred = append(r.Inferred, "-ldflags="+flag+": "+why)
 	}
-	if q := f.Finding("-s"); q.Is == Yes {
+	if q := f.Finding(NoSymbols); q.Is == Yes {
 		infer("-s", q.Why)
 	}
-	if q := f.Finding("-w"); q.Is == Yes {
+	if q := f.Finding(NoDWARF); q.Is == Yes {
 		infer("-w", q.Why)
 	}
 	if f.BuildID == nil {

@@ -5,12 +5,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 )
-
-// tableFlags are the findings that a table shows where the answer is yes.
-var tableFlags = []string{"-s", "-w", "-trimpath", "pie", "static", "cgo", "-race", "-msan", "-asan"}
 
 // FprintTable writes a line for each file, or for each slice of a universal one,
 // below a line of titles: the name, the version of Go, the main module or, without
@@ -64,8 +60,8 @@ func (f *Facts) row() []string {
 	}
 	var flags []string
 	for _, q := range f.Findings {
-		if q.Is == Yes && slices.Contains(tableFlags, q.Name) {
-			flags = append(flags, q.Name)
+		if q.Is == Yes && q.Name.isFlag() {
+			flags = append(flags, string(q.Name))
 		}
 	}
 	if f.Signature != nil {

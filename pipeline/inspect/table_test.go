@@ -12,7 +12,7 @@ func TestTable(t *testing.T) {
 	module := func(path, version string) *Build {
 		return &Build{Path: path + "/cmd", Main: &Module{Path: path, Version: version}}
 	}
-	yes := func(names ...string) (list []Finding) {
+	yes := func(names ...Question) (list []Finding) {
 		for _, n := range names {
 			list = append(list, Finding{Name: n, Is: Yes}, Finding{Name: "-race", Is: No}, Finding{Name: "-msan", Is: Unknown})
 		}

@@ -101,10 +101,10 @@ func parseClaim(f inspect.Facts) (*claim, *verdict.Reason) {
 	if r := c.origin(b); r != nil {
 		return nil, r
 	}
-	if f.Finding("cgo").Is == inspect.Yes {
+	if f.Finding(inspect.Cgo).Is == inspect.Yes {
 		return nil, verdict.Because(verdict.Cgo, "package runtime/cgo is in it: what a C compiler, its headers and libraries made of it is not recorded")
 	}
-	if c.cgo && f.Finding("cgo").Is == inspect.Unknown {
+	if c.cgo && f.Finding(inspect.Cgo).Is == inspect.Unknown {
 		return nil, verdict.Because(verdict.Cgo, "CGO_ENABLED=1, and it cannot be told whether C code is in it")
 	}
 	return c, nil

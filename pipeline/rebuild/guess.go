@@ -56,7 +56,7 @@ func inTurn[T any](sequences ...iter.Seq[T]) iter.Seq[T] {
 
 // stripForms are the ways to write what was stripped.
 func stripForms(f inspect.Facts) [][]string {
-	noSymbols, noDWARF := f.Finding("-s").Is == inspect.Yes, f.Finding("-w").Is != inspect.No
+	noSymbols, noDWARF := f.Finding(inspect.NoSymbols).Is == inspect.Yes, f.Finding(inspect.NoDWARF).Is != inspect.No
 	switch {
 	case noSymbols && noDWARF:
 		return [][]string{{"-s", "-w"}, {"-w", "-s"}, {"-s"}, {"-w"}, {"-s", "-w=true"}, {"-s=true", "-w=true"}, {"--s", "--w"}, {}}

@@ -152,7 +152,7 @@ func shaped(f inspect.Facts, c candidates, shapes [][]piece) iter.Seq[linking] {
 func stripped(f inspect.Facts, shape []piece) [][]piece {
 	list := [][]piece{shape}
 	own := slices.ContainsFunc(shape, func(p piece) bool { return len(p.words) == 1 && (p.words[0] == "-s" || p.words[0] == "-w") })
-	if own || f.Finding("-s").Is != inspect.Yes && f.Finding("-w").Is != inspect.Yes {
+	if own || f.Finding(inspect.NoSymbols).Is != inspect.Yes && f.Finding(inspect.NoDWARF).Is != inspect.Yes {
 		return list
 	}
 	for _, words := range stripForms(f)[:2] {

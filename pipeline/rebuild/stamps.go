@@ -286,7 +286,7 @@ func stampsIn(tree fs.FS, name, pkg string) []string {
 // symbolVariables returns the variables whose values have a name in the symbol table: those
 // that -X has set. has reports whether there is a symbol table to say so.
 func symbolVariables(r io.ReaderAt, f inspect.Facts) (list []string, has bool) {
-	if f.Finding("-s").Is != inspect.No || f.Format != inspect.ELF && f.Format != inspect.MachO {
+	if f.Finding(inspect.NoSymbols).Is != inspect.No || f.Format != inspect.ELF && f.Format != inspect.MachO {
 		return nil, false
 	}
 	err := texts(r, f.Sections, func(name string) bool { return name == ".strtab" || name == "(string table)" }, func(s string) bool {
