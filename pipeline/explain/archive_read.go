@@ -1,0 +1,410 @@
+package explain
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+var errMuch = fmt.Errorf("read archive: more than %d members, %d bytes of names or %d bytes of content", maxMembers, maxMemberNames, int64(maxUncompressed))
+
+// Formats of archives.
+const (
+	formatTar     = "tar"
+	formatTarGzip = "tar+gzip"
+	formatTarZstd = "tar+zstd"
+	formatGzip    = "gzip"
+	formatZstd    = "zstd"
+	formatZip     = "zip"
+)
+
+func isArchive(kind string) bool {
+	return slices.Contains([]string{formatTar, formatTarGzip, formatTarZstd, formatGzip, formatZstd, formatZip}, kind)
+}
+
+// container returns the format of an archive, and "" for what is none.
+func container(in input) string {
+	head := make([]byte, min(512, in.size))
+	if n, _ := in.ReadAt(head, 0); n < len(head) {
+		return ""
+	}
+	switch {
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("PK\x05\x06")):
+		return formatZip
+	case isTar(head):
+		return formatTar
+	case bytes.HasPrefix(head, []byte("\x1f\x8b\x08")):
+		return within(in, formatGzip, formatTarGzip)
+	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
+		return within(in, formatZstd, formatTarZstd)
+	}
+	return ""
+}
+
+// isTar tells whether a block is the header of a member, by its magic
+// (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html).
+func isTar(block []byte) bool {
+	return len(block) == 512 && string(block[257:262]) == "ustar"
+}
+
+// within looks for a tar header in a compressed stream.
+func within(in input, plain, withTar string) string {
+	block := make([]byte, 512)
+	r, err := decompress(in, plain)
+	if err != nil {
+		return plain
+	}
+	defer r.Close()
+	if _, err := io.ReadFull(r, block); err == nil && isTar(block) {
+		return withTar
+	}
+	return plain
+}
+
+// decompress returns the uncompressed stream.
+func decompress(in input, format string) (io.ReadCloser, error) {
+	r := bufio.NewReaderSize(in.section(0, in.size), 64<<10)
+	switch format {
+	case formatGzip, formatTarGzip:
+		return gzip.NewReader(r)
+	case formatZstd, formatTarZstd:
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(32<<20), zstd.WithDecoderMaxMemory(maxUncompressed))
+		if err != nil {
+			return nil, err
+		}
+		return z.IOReadCloser(), nil
+	}
+	return io.NopCloser(r), nil
+}
+
+// parameters returns what the header of a compressed stream says, by name.
+func parameters(in input, format string) map[string]string {
+	head := make([]byte, min(4096, in.size))
+	if n, _ := in.ReadAt(head, 0); n < len(head) {
+		return nil
+	}
+	p := map[string]string{}
+	switch format {
+	case formatGzip, formatTarGzip: // RFC 1952, section 2.3
+		z, err := gzip.NewReader(bytes.NewReader(head))
+		if err != nil || len(head) < 10 {
+			return nil
+		}
+		if n := binary.LittleEndian.Uint32(head[4:]); n != 0 {
+			p["gzip time"] = time.Unix(int64(n), 0).UTC().Format(time.RFC3339)
+		}
+		p["gzip extra flags"] = map[byte]string{0: "0", 2: "2 (slowest)", 4: "4 (fastest)"}[head[8]]
+		p["gzip system"] = strconv.Itoa(int(head[9]))
+		for name, value := range map[string]string{"gzip name": z.Name, "gzip comment": z.Comment, "gzip extra": hex.EncodeToString(z.Extra)} {
+			if value != "" {
+				p[name] = value
+			}
+		}
+	case formatZstd, formatTarZstd: // RFC 8878, section 3.1.1.1
+		var h zstd.Header
+		if h.Decode(head) != nil {
+			return nil
+		}
+		p["zstd window"] = strconv.FormatUint(h.WindowSize, 10)
+		p["zstd single segment"] = strconv.FormatBool(h.SingleSegment)
+		p["zstd checksum"] = strconv.FormatBool(h.HasCheckSum)
+		p["zstd size in header"] = strconv.FormatBool(h.HasFCS)
+	}
+	return p
+}
+
+// attribute is a property of a member.
+type attribute struct{ name, value string }
+
+// member is what is known of a member of an archive.
+type member struct {
+	name    string
+	attrs   []attribute
+	regular bool
+	size    int64
+	sum     [32]byte // of the content
+	raw     [32]byte // of the content as a zip has it: compressed
+	read    bool     // that sum is known
+}
+
+func (m *member) attr(name, value string) {
+	if value != "" {
+		m.attrs = append(m.attrs, attribute{name, value})
+	}
+}
+
+// budget bounds what one archive may take.
+type budget struct {
+	members, names int
+	content        int64
+}
+
+func newBudget() *budget { return &budget{maxMembers, maxMemberNames, maxUncompressed} }
+
+func (b *budget) take(m *member) error {
+	b.members--
+	b.names -= len(m.name)
+	for _, a := range m.attrs {
+		b.names -= len(a.name) + len(a.value)
+	}
+	if b.members < 0 || b.names < 0 {
+		return errMuch
+	}
+	return nil
+}
+
+// reader bounds a stream.
+func (b *budget) reader(r io.Reader) io.Reader { return &budgetReader{b, r} }
+
+type budgetReader struct {
+	b *budget
+	r io.Reader
+}
+
+func (r *budgetReader) Read(p []byte) (int, error) {
+	if r.b.content <= 0 {
+		return 0, errMuch
+	}
+	n, err := r.r.Read(p[:min(int64(len(p)), r.b.content)])
+	r.b.content -= int64(n)
+	return n, err
+}
+
+// visitor is called with each member and with how to open its content, which is
+// valid during the call. The member may be changed.
+type visitor func(i int, m *member, open func() (io.Reader, error)) error
+
+// walk visits the members of an archive in their order, and returns the hash of
+// the uncompressed stream and its size.
+func walk(in input, format string, visit visitor) (sum [32]byte, size int64, err error) {
+	b := newBudget()
+	if format == formatZip {
+		return sum, 0, walkZip(in, b, visit)
+	}
+	plain, err := decompress(in, format)
+	if err != nil {
+		return sum, 0, err
+	}
+	defer plain.Close()
+	h := sha256.New()
+	count := &countWriter{}
+	stream := io.TeeReader(b.reader(plain), io.MultiWriter(h, count))
+	if format == formatGzip || format == formatZstd {
+		m := &member{name: contentName, regular: true}
+		err = visit(0, m, func() (io.Reader, error) { return stream, nil })
+	} else {
+		err = walkTar(stream, b, visit)
+	}
+	if err == nil { // what follows the last member
+		_, err = io.Copy(io.Discard, stream)
+	}
+	return [32]byte(h.Sum(nil)), count.n, err
+}
+
+type countWriter struct{ n int64 }
+
+func (w *countWriter) Write(p []byte) (int, error) {
+	w.n += int64(len(p))
+	return len(p), nil
+}
+
+func walkTar(stream io.Reader, b *budget, visit visitor) error {
+	t := tar.NewReader(stream)
+	for i := 0; ; i++ {
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		m := tarMember(h)
+		if err := b.take(m); err != nil {
+			return err
+		}
+		// A sparse file takes more to read than to store, and counts as what it is.
+		if b.content -= h.Size; b.content < 0 {
+			return errMuch
+		}
+		if err := visit(i, m, func() (io.Reader, error) { return t, nil }); err != nil {
+			return err
+		}
+	}
+}
+
+func tarMember(h *tar.Header) *member {
+	m := &member{name: h.Name, regular: h.Typeflag == tar.TypeReg, size: h.Size}
+	m.attr("type", map[byte]string{tar.TypeReg: "file", tar.TypeDir: "folder", tar.TypeSymlink: "symbolic link", tar.TypeLink: "hard link"}[h.Typeflag])
+	if len(m.attrs) == 0 {
+		m.attr("type", fmt.Sprintf("%q", h.Typeflag))
+	}
+	m.attr("mode", fmt.Sprintf("%#o", h.Mode))
+	m.attr("owner", fmt.Sprintf("%d:%d %s:%s", h.Uid, h.Gid, h.Uname, h.Gname))
+	m.attr("mtime", timeText(h.ModTime))
+	if !h.AccessTime.IsZero() {
+		m.attr("atime", timeText(h.AccessTime))
+	}
+	if !h.ChangeTime.IsZero() {
+		m.attr("ctime", timeText(h.ChangeTime))
+	}
+	m.attr("link", h.Linkname)
+	if h.Devmajor != 0 || h.Devminor != 0 {
+		m.attr("device", fmt.Sprintf("%d:%d", h.Devmajor, h.Devminor))
+	}
+	m.attr("header", h.Format.String())
+	for _, name := range slices.Sorted(maps.Keys(h.PAXRecords)) {
+		switch name {
+		case "path", "linkpath", "size", "mtime", "atime", "ctime", "uid", "gid", "uname", "gname":
+			continue // they are in the attributes above
+		}
+		m.attr("record "+name, h.PAXRecords[name])
+	}
+	return m
+}
+
+func timeText(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// directoryReader fails when a zip's directory is larger than it may be.
+type directoryReader struct {
+	in   input
+	left int64 // -1: any number
+}
+
+func (d *directoryReader) ReadAt(p []byte, offset int64) (int, error) {
+	if d.left >= 0 {
+		if d.left -= int64(len(p)); d.left < 0 {
+			d.left = 0
+			return 0, errMuch
+		}
+	}
+	return d.in.ReadAt(p, offset)
+}
+
+// walkZip reads a zip archive (https://pkware.cachefly.net/webdocs/APPNOTE/APPNOTE-6.3.9.TXT).
+func walkZip(in input, b *budget, visit visitor) error {
+	d := &directoryReader{in, maxDirectory}
+	z, err := zip.NewReader(d, in.size)
+	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
+		return err
+	}
+	d.left = -1
+	for i, f := range z.File {
+		m := zipMember(f)
+		if err := b.take(m); err != nil {
+			return err
+		}
+		raw, err := f.OpenRaw()
+		if err == nil && f.CompressedSize64 > uint64(in.size) {
+			err = errors.New("read archive: a member is longer than the archive")
+		}
+		if err == nil {
+			h := sha256.New()
+			_, err = io.Copy(h, b.reader(raw))
+			m.raw = [32]byte(h.Sum(nil))
+		}
+		if err != nil {
+			return err
+		}
+		var opened io.ReadCloser
+		err = visit(i, m, func() (io.Reader, error) {
+			var err error
+			if opened, err = f.Open(); err != nil {
+				return nil, err
+			}
+			return b.reader(opened), nil
+		})
+		if opened != nil {
+			opened.Close()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func zipMember(f *zip.File) *member {
+	mode := f.Mode()
+	m := &member{name: f.Name, regular: mode.IsRegular(), size: int64(min(f.UncompressedSize64, 1<<62))}
+	switch {
+	case mode.IsRegular():
+		m.attr("type", "file")
+	case mode.IsDir():
+		m.attr("type", "folder")
+	default:
+		m.attr("type", mode.Type().String())
+	}
+	m.attr("mode", fmt.Sprintf("%#o (%#08x)", mode.Perm(), f.ExternalAttrs))
+	m.attr("mtime", timeText(f.Modified)+" "+fmt.Sprintf("%04x%04x", f.ModifiedDate, f.ModifiedTime))
+	m.attr("method", map[uint16]string{zip.Store: "stored", zip.Deflate: "deflated"}[f.Method])
+	if f.Method != zip.Store && f.Method != zip.Deflate {
+		m.attr("method", strconv.Itoa(int(f.Method)))
+	}
+	m.attr("creator", fmt.Sprintf("system %d, version %d", f.CreatorVersion>>8, f.CreatorVersion&0xff))
+	m.attr("reader", fmt.Sprintf("version %d", f.ReaderVersion))
+	m.attr("flags", fmt.Sprintf("%#04x", f.Flags))
+	m.attr("comment", f.Comment)
+	for extra := f.Extra; len(extra) >= 4; {
+		id, n := binary.LittleEndian.Uint16(extra), int(binary.LittleEndian.Uint16(extra[2:]))
+		if 4+n > len(extra) {
+			break
+		}
+		value := extra[4 : 4+n]
+		switch id {
+		case 0x5455, 0x000a, 0x5855: // times: extended, NTFS, Info-ZIP
+			m.attr("mtime record", fmt.Sprintf("%#04x %x", id, value[:min(n, 64)]))
+		case 0x7875: // Info-ZIP's user and group
+			m.attr("owner", fmt.Sprintf("%x", value[:min(n, 64)]))
+		case 1: // ZIP64 has sizes and offsets
+			m.attr("record 0x0001", fmt.Sprintf("%d bytes", n))
+		default:
+			m.attr(fmt.Sprintf("record %#04x", id), fmt.Sprintf("%x", value[:min(n, 64)]))
+		}
+		extra = extra[4+n:]
+	}
+	return m
+}
+
+// list reads all members.
+func list(in input, format string) (members []*member, sum [32]byte, size int64, err error) {
+	buf := make([]byte, 64<<10)
+	sum, size, err = walk(in, format, func(_ int, m *member, open func() (io.Reader, error)) error {
+		members = append(members, m)
+		r, err := open()
+		if err != nil {
+			// An unknown method, for instance: the compressed content stands for it.
+			m.sum, m.read = m.raw, false
+			return nil
+		}
+		h := sha256.New()
+		n, err := io.CopyBuffer(h, struct{ io.Reader }{r}, buf)
+		m.sum, m.read = [32]byte(h.Sum(nil)), err == nil
+		if m.name == contentName || err == nil {
+			m.size = n
+		}
+		if errors.Is(err, zip.ErrChecksum) {
+			return nil
+		}
+		return err
+	})
+	if format == formatZip {
+		for _, m := range members {
+			size += m.size
+		}
+	}
+	return members, sum, size, err
+}

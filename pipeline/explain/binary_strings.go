@@ -1,0 +1,172 @@
+package explain
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/inspect"
+)
+
+// dataSections are those that hold what a program was written to contain.
+var dataSections = map[string]bool{
+	".rodata": true, ".data": true, ".noptrdata": true, ".data.rel.ro": true, ".rdata": true, "(data)": true, ".go.module": true,
+	"__TEXT,__rodata": true, "__DATA,__data": true, "__DATA,__noptrdata": true, "__DATA_CONST,__rodata": true, "__DATA,__go_module": true,
+	"__TEXT,__cstring": true, "__TEXT,__const": true, ".rodata.str1.1": true, ".rodata.str1.8": true,
+}
+
+func dataSpans(in input, b *inspect.Binary) []span {
+	var list []span
+	seen := int64(0)
+	for _, s := range b.Sections {
+		if dataSections[s.Name] && seen+s.Size <= 2*in.size {
+			seen += s.Size
+			list = append(list, span{s.Name, s.Offset, s.Size})
+		}
+	}
+	if len(list) == 0 {
+		return whole(in)
+	}
+	return list
+}
+
+// strings finds paths, times, users, values of -X and other texts that differ.
+func (p *pairOf) strings() {
+	infoA, _ := p.binA.BuildInfo() // without it there is nothing to leave out
+	infoB, _ := p.binB.BuildInfo()
+	p.c.tokens(p.a, dataSpans(p.a, p.binA), p.b, dataSpans(p.b, p.binB), infoA.Lines, infoB.Lines)
+
+	only := func(x, y []inspect.HostPath) []string {
+		var list []string
+		for _, h := range x {
+			if !slices.ContainsFunc(y, func(o inspect.HostPath) bool { return o.Text == h.Text && o.Section == h.Section }) {
+				list = append(list, h.Text)
+			}
+		}
+		return list
+	}
+	for _, pair := range couple(only(p.fa.Paths, p.fb.Paths), only(p.fb.Paths, p.fa.Paths)) {
+		d := StringDifference{Kind: KindPath, A: pair[0], B: pair[1]}
+		for _, h := range slices.Concat(p.fa.Paths, p.fb.Paths) {
+			if h.Text == cmp.Or(pair[0], pair[1]) {
+				d.Section = h.Section
+				break
+			}
+		}
+		p.c.addString(d)
+	}
+	for _, v := range p.variables() {
+		p.c.addString(v)
+	}
+	p.c.dataTexts(p.a, dataSpans(p.a, p.binA), p.b, dataSpans(p.b, p.binB), infoA.Lines, infoB.Lines)
+}
+
+// variables returns the values of -X that differ, where -ldflags are recorded.
+func (p *pairOf) variables() []StringDifference {
+	v, ok := p.line("build -ldflags")
+	if !ok {
+		return nil
+	}
+	_, xa := splitLdflags(v.A)
+	_, xb := splitLdflags(v.B)
+	var list []StringDifference
+	for _, v := range valuesOf(xa, xb) {
+		list = append(list, StringDifference{Kind: KindVariable, Name: v.Name, A: v.A, B: v.B})
+	}
+	return list
+}
+
+// splitLdflags separates the values of -X from the rest of linker flags, as they
+// are recorded: separated by spaces, with quotes around what has spaces. What is
+// quoted as a whole, for its special characters, is unquoted first.
+func splitLdflags(s string) (rest []string, variables map[string]string) {
+	variables = map[string]string{}
+	s = unquote(s)
+	var words []string
+	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {
+		if q := s[0]; q == '"' || q == '\'' {
+			word, after, _ := strings.Cut(s[1:], string(q))
+			words, s = append(words, word), after
+			continue
+		}
+		end := strings.IndexAny(s, " \t\n")
+		if end < 0 {
+			end = len(s)
+		}
+		words, s = append(words, s[:end]), s[end:]
+	}
+	for i := 0; i < len(words); i++ {
+		w := strings.TrimPrefix(words[i], "-")
+		def, ok := strings.CutPrefix(w, "-X=")
+		if !ok {
+			def, ok = strings.CutPrefix(w, "X=")
+		}
+		if (w == "X" || w == "-X") && i+1 < len(words) {
+			i++
+			def, ok = strings.Trim(words[i], `'"`), true
+		}
+		if name, value, isDef := strings.Cut(def, "="); ok && isDef {
+			variables[name] = value
+			continue
+		}
+		rest = append(rest, words[i])
+	}
+	return rest, variables
+}
+
+// textAt returns the printable characters around an offset, and nothing for
+// fewer than four.
+func textAt(in input, offset int64) string {
+	const before, after, least = 80, 160, 4
+	if offset < 0 || offset >= in.size {
+		return ""
+	}
+	start := max(0, offset-before)
+	buf := make([]byte, max(0, min(before+after, in.size-start)))
+	n, _ := in.ReadAt(buf, start) // what can be read is shown
+	at := min(int(offset-start), n)
+	from, to := at, at
+	for from > 0 && printable(buf[from-1]) {
+		from--
+	}
+	for to < n && printable(buf[to]) {
+		to++
+	}
+	if to-from < least {
+		return ""
+	}
+	return string(buf[from:to])
+}
+
+// variableNames returns the names of variables that -X set, from the symbols
+// that the linker makes for their values ("main.version.str").
+func variableNames(in input, b *inspect.Binary) []string {
+	var names []string
+	for _, s := range b.Sections {
+		if s.Name != ".strtab" && s.Name != "(string table)" && s.Name != "name" {
+			continue
+		}
+		const suffix = ".str\x00"
+		buf := make([]byte, min(s.Size, 16<<20))
+		if n, _ := in.ReadAt(buf, s.Offset); n < len(buf) {
+			return nil
+		}
+		for rest, at := buf, 0; len(names) < 64; {
+			i := bytes.Index(rest[at:], []byte(suffix))
+			if i < 0 {
+				break
+			}
+			end := at + i
+			start := bytes.LastIndexByte(rest[:end], 0) + 1
+			if name := string(rest[start:end]); strings.Contains(name, ".") && len(name) < 200 {
+				// The go command sets runtime.modinfo and others in any program.
+				if name = strings.TrimPrefix(name, "_"); !strings.HasPrefix(name, "runtime.") {
+					names = append(names, name)
+				}
+			}
+			at = end + len(suffix)
+		}
+	}
+	return names
+}

@@ -1,0 +1,194 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/inspect"
+)
+
+// unquote undoes the quoting of a line of build information.
+func unquote(s string) string {
+	if u, err := strconv.Unquote(s); err == nil && strings.HasPrefix(s, `"`) {
+		return u
+	}
+	return s
+}
+
+// settings are the lines "build KEY=VALUE".
+func (p *pairOf) settings() {
+	if p.fa.Build == nil || p.fb.Build == nil {
+		// Without settings the headers tell something.
+		if a, b := p.fa.Finding(inspect.PIE), p.fb.Finding(inspect.PIE); a.Is != b.Is && !p.caused(causePlatform) {
+			p.addCause(causePIE, Likely, Cause{A: a.Why, B: b.Why})
+		}
+		return
+	}
+	for _, v := range p.x.BuildInfo {
+		key, ok := strings.CutPrefix(v.Name, "build ")
+		if !ok {
+			continue
+		}
+		v.A, v.B = unquote(v.A), unquote(v.B)
+		shown := func(in bool, value string) string {
+			if in {
+				return key + "=" + value
+			}
+			return "(no " + key + ")"
+		}
+		c := Cause{A: shown(v.InA, v.A), B: shown(v.InB, v.B)}
+		kind, known := settingKind(key)
+		switch {
+		case key == "GOOS" || key == "GOARCH":
+			// The headers say so.
+		case key == "-ldflags" || key == "-trimpath" || key == "vcs" || strings.HasPrefix(key, "vcs."):
+			// They are looked at later.
+		case key == "-buildmode":
+			if only(v.A, v.B, "exe", "pie") {
+				p.addCause(causePIE, Certain, c)
+			} else {
+				p.addCause(causeBuildmode, Certain, c)
+			}
+		case key == "DefaultGODEBUG":
+			p.addCause(causeGODEBUG, Certain, c)
+		case key == "CGO_ENABLED":
+			p.addCause(causeCgo, Certain, c)
+		case strings.HasPrefix(key, "CGO_"):
+			if !p.caused(causeCgo, causeRace, causeMSan, causeASan) && !p.trimpathDiffers() {
+				c.Text = "flags of the C compiler: " + key
+				p.addCause(causeCgoFlags, Certain, c)
+			}
+		case known && strings.HasPrefix(key, "GO") && p.caused(causePlatform):
+			// Each machine has a variable of its own.
+		case known && kind != causeBuildmode:
+			p.addCause(kind, Certain, c)
+		default:
+			c.Text = "a recorded setting that this program does not know: " + key
+			p.addCause(causeSetting, Certain, c)
+		}
+	}
+
+	if a, b, ok := p.otherAnswer(inspect.Cgo); ok && !p.caused(causeRace, causeMSan, causeASan, causePlatform) {
+		p.addCause(causeCgo, Likely, Cause{Text: "C code is in one of them only", A: a.Why, B: b.Why})
+	}
+}
+
+// settingKind returns the kind of cause that has the name of a setting, in lower
+// case and without a dash.
+func settingKind(key string) (causeKind, bool) {
+	if !strings.HasPrefix(key, "GO") && !strings.HasPrefix(key, "-") {
+		return 0, false
+	}
+	return kindOf(strings.ToLower(strings.TrimPrefix(key, "-")))
+}
+
+// only tells whether both values are among some.
+func only(a, b string, of ...string) bool { return slices.Contains(of, a) && slices.Contains(of, b) }
+
+func (p *pairOf) trimpathDiffers() bool {
+	_, ok := p.line("build -trimpath")
+	return ok
+}
+
+// modules are the lines about the package and the modules.
+func (p *pairOf) modules() {
+	a, b := p.fa.Build, p.fb.Build
+	if a == nil || b == nil {
+		return
+	}
+	if a.Path != b.Path {
+		p.addCause(causeMainPackage, Certain, Cause{Text: "the program was named in another way, or is another", A: a.Path, B: b.Path})
+	}
+	inB := map[string]inspect.Module{}
+	for _, m := range b.Deps {
+		inB[m.Path] = m
+	}
+	inA := map[string]bool{}
+	sumsA, sumsB, unsummed := 0, 0, ""
+	for _, m := range a.Deps {
+		inA[m.Path] = true
+		o, ok := inB[m.Path]
+		if !ok {
+			p.addCause(causeModuleVersion, Certain, Cause{Text: "only A has module " + cut(m.Path), A: m.Path + " " + m.Version})
+			continue
+		}
+		used, usedO := replaced(m), replaced(o)
+		show := func(m inspect.Module) string { return strings.TrimSpace(m.Path + " " + m.Version) }
+		switch {
+		case used.Path != usedO.Path || (m.Replace == nil) != (o.Replace == nil):
+			p.addCause(causeModuleReplaced, Certain, Cause{Text: "module " + cut(m.Path) + " is replaced", A: show(used), B: show(usedO)})
+		case used.Version != usedO.Version:
+			p.addCause(causeModuleVersion, Certain, Cause{Text: "another version of module " + cut(m.Path), A: show(used), B: show(usedO)})
+		case used.Sum != "" && usedO.Sum != "" && used.Sum != usedO.Sum:
+			p.addCause(causeModuleSum, Certain, Cause{Text: "module " + cut(show(used)) + " has other content", A: used.Sum, B: usedO.Sum})
+		case used.Sum != "" && usedO.Sum == "":
+			sumsA++
+			unsummed = show(used)
+		case used.Sum == "" && usedO.Sum != "":
+			sumsB++
+			unsummed = show(used)
+		}
+	}
+	for _, m := range b.Deps {
+		if !inA[m.Path] {
+			p.addCause(causeModuleVersion, Certain, Cause{Text: "only B has module " + cut(m.Path), B: m.Path + " " + m.Version})
+		}
+	}
+	if sumsA+sumsB > 0 {
+		p.addCause(causeDependencySumsMissing, Certain, Cause{
+			Text:     "only " + side(sumsA > 0) + " has the sums of its dependencies: the other was built from a vendor folder",
+			Evidence: []string{fmt.Sprintf("%d modules, such as %s", sumsA+sumsB, cut(unsummed))},
+		})
+	}
+}
+
+func replaced(m inspect.Module) inspect.Module {
+	if m.Replace != nil {
+		return *m.Replace
+	}
+	return m
+}
+
+// vcs is about the stamp of the version control system, and the version that Go
+// 1.24 and later make of it.
+func (p *pairOf) vcs() {
+	a, b := p.fa.Build, p.fb.Build
+	if a == nil || b == nil {
+		return
+	}
+	get := func(b *inspect.Build, key string) string {
+		v, _ := b.Setting(key)
+		return v
+	}
+	hasA, hasB := get(a, "vcs.revision") != "", get(b, "vcs.revision") != ""
+	switch {
+	case hasA != hasB:
+		p.addCause(causeVCSMissing, Certain, Cause{Text: "only " + side(hasA) + " is stamped by the version control system", A: get(a, "vcs.revision"), B: get(b, "vcs.revision")})
+	case hasA:
+		if ra, rb := get(a, "vcs.revision"), get(b, "vcs.revision"); ra != rb {
+			p.addCause(causeVCSStamp, Certain, Cause{Text: "another commit", A: ra + " " + get(a, "vcs.time"), B: rb + " " + get(b, "vcs.time")})
+		} else if ta, tb := get(a, "vcs.time"), get(b, "vcs.time"); ta != tb {
+			p.addCause(causeVCSStamp, Certain, Cause{Text: "another time of the same commit", A: ta, B: tb})
+		}
+		if ma, mb := get(a, "vcs.modified"), get(b, "vcs.modified"); ma != mb {
+			p.addCause(causeVCSModified, Certain, Cause{Text: "only " + side(ma == "true") + " was built from a working tree with changes", A: "vcs.modified=" + ma, B: "vcs.modified=" + mb})
+		}
+	}
+	if a.Main == nil || b.Main == nil {
+		return
+	}
+	if a.Main.Path != b.Main.Path {
+		p.addCause(causeMainPackage, Certain, Cause{Text: "another main module", A: a.Main.Path, B: b.Main.Path})
+		return
+	}
+	switch sumA, sumB := a.Main.Sum, b.Main.Sum; {
+	case (sumA == "") != (sumB == ""):
+		p.addCause(causeModuleSource, Certain, Cause{Text: "only " + side(sumA != "") + " was built as module@version of the module proxy", A: a.Main.Version, B: b.Main.Version})
+	case sumA != sumB && a.Main.Version == b.Main.Version:
+		p.addCause(causeModuleSum, Certain, Cause{Text: "the main module has other content", A: sumA, B: sumB})
+	case a.Main.Version != b.Main.Version && !p.caused(causeVCSStamp, causeVCSModified, causeVCSMissing):
+		p.addCause(causeMainVersion, Certain, Cause{A: a.Main.Version, B: b.Main.Version})
+	}
+}

@@ -1,0 +1,261 @@
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/twicebuild/twice/pipeline/inspect"
+)
+
+// later is about what was done after linking.
+func (p *pairOf) later() {
+	if p.caused(causePlatform) {
+		return
+	}
+	state := func(f *inspect.Facts) inspect.Content {
+		if f.Content == nil {
+			return inspect.ContentUnknown
+		}
+		return f.Content.State
+	}
+	sa, sb := state(p.fa), state(p.fb)
+	sameID := p.fa.BuildID != nil && p.fb.BuildID != nil && p.fa.BuildID.ID == p.fb.BuildID.ID
+	signed := p.fa.Signature != nil || p.fb.Signature != nil
+	ids, signature := inspect.WithoutBuildID, inspect.WithoutSignature
+	switch {
+	case p.same(): // there is nothing to explain
+	case sameID && p.same(ids):
+		p.addCause(causeBuildIDOnly, Certain, Cause{
+			Text: "nothing but the identifier for other tools (GNU build ID, LC_UUID)", A: hostText(p.fa), B: hostText(p.fb),
+			Evidence: []string{"outside of the build IDs, the files are equal"},
+		})
+	case p.same(ids):
+		p.addCause(causeBuildIDOnly, Certain, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"outside of the build IDs, the files are equal"}})
+	case p.same(signature):
+		p.addCause(causeSignatureOnly, Certain, Cause{
+			Text: "nothing but the code signature", A: signatureText(p.fa), B: signatureText(p.fb),
+			Evidence: []string{"outside of the signature and the fields that say where it is, the files are equal"},
+		})
+	case p.same(ids, signature):
+		p.addCause(causeBuildIDOnly, Certain, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"outside of the build IDs and the code signature, the files are equal"}})
+	case p.onlyIn(signatureParts) && signed:
+		p.addCause(causeSignatureOnly, Likely, Cause{Text: "nothing but the code signature", A: signatureText(p.fa), B: signatureText(p.fb)})
+	case !sameID && p.onlyIn(idParts):
+		p.addCause(causeBuildIDOnly, Likely, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"all other sections are equal"}})
+	}
+	p.stripped(sa, sb)
+	if p.caused(causeSignatureOnly) {
+		return
+	}
+	if (sa == inspect.ContentChanged) != (sb == inspect.ContentChanged) || sa == inspect.ContentChanged && sameID {
+		text := "only " + side(sa == inspect.ContentChanged) + " was changed after it was linked"
+		if sa == sb {
+			text = "both were changed after they were linked"
+		}
+		var evidence []string
+		for _, s := range p.x.Sections {
+			if s.State == "changed" && len(evidence) < 4 {
+				evidence = append(evidence, fmt.Sprintf("%d bytes of section %s differ", s.Differing, cut(s.Name)))
+			}
+		}
+		sure := Certain
+		if !sameID {
+			sure = Likely // another build of the same that was changed, or another build altogether
+		}
+		p.addCause(causeChangedAfterLinking, sure, Cause{Text: text, A: "content " + string(sa), B: "content " + string(sb), Evidence: evidence})
+	}
+	for _, v := range p.x.Headers {
+		if (v.Name == "time stamp" || v.Name == "check sum") && p.binA.Format == inspect.PE {
+			p.addCause(causePEHeader, Certain, Cause{Text: "the " + v.Name + " in the PE header", A: v.A, B: v.B})
+		}
+	}
+}
+
+func signatureText(f *inspect.Facts) string {
+	if f.Signature == nil {
+		return "none"
+	}
+	return strings.Join(strings.Fields(f.Signature.Kind+" "+f.Signature.Identifier+" "+f.Signature.Team), " ")
+}
+
+func idText(f *inspect.Facts) string {
+	var parts []string
+	if f.BuildID != nil {
+		parts = append(parts, f.BuildID.ID)
+	}
+	if h := hostText(f); h != "" {
+		parts = append(parts, h)
+	}
+	return cmp.Or(strings.Join(parts, ", "), "none")
+}
+
+func hostText(f *inspect.Facts) string {
+	if f.HostID == nil {
+		return ""
+	}
+	return f.HostID.Kind + " " + f.HostID.Value
+}
+
+// Sections that may differ because of a signature, and of a build ID.
+var (
+	signatureParts = []string{"(code signature)", "(certificates)", "(check sum)", "(PE headers)", "(Mach-O header)", "__LINKEDIT"}
+	idParts        = []string{".note.go.buildid", ".note.gnu.build-id", "(LC_UUID)", "(ELF header)", "(program headers)", "(section headers)", ".shstrtab", "(Mach-O header)", "(code signature)", "__LINKEDIT"}
+)
+
+// onlyIn tells whether something differs, and no section but those named does.
+func (p *pairOf) onlyIn(names []string) bool {
+	any := false
+	for _, s := range p.x.Sections {
+		if s.State == "equal" || s.State == "moved" {
+			continue
+		}
+		if !slices.Contains(names, s.Name) {
+			return false
+		}
+		any = true
+	}
+	return any && p.a.size > 0
+}
+
+// same reports whether the files are equal but for what normalizations leave out.
+func (p *pairOf) same(list ...inspect.Normalization) bool {
+	c, err := inspect.Compare(p.binA, p.binB, list...)
+	return err == nil && c.Same
+}
+
+// stripped is about the symbol table and DWARF.
+func (p *pairOf) stripped(sa, sb inspect.Content) {
+	if p.caused(causePlatform) {
+		return
+	}
+
+	for _, q := range []struct {
+		name inspect.Question
+		text string
+	}{{inspect.NoSymbols, "symbol table"}, {inspect.NoDWARF, "debug information"}} {
+		a, b, ok := p.otherAnswer(q.name)
+		if !ok {
+			continue
+		}
+		without := a.Is == inspect.Yes
+		how := "linked with " + string(q.name) + ", or stripped later"
+		switch state := map[bool]inspect.Content{true: sa, false: sb}[without]; state {
+		case inspect.ContentIntact, inspect.ContentSigned:
+			how = "linked with " + string(q.name)
+		case inspect.ContentChanged:
+			how = "stripped after it was linked"
+		}
+		p.addCause(causeStripped, Certain, Cause{Text: "only " + side(!without) + " has the " + q.text + ": the other was " + how, A: a.Why, B: b.Why})
+	}
+
+	if a, b, ok := p.otherAnswer(inspect.CompressedDWARF); ok {
+		p.addCause(causeDebugCompression, Certain, Cause{A: a.Why, B: b.Why})
+	}
+}
+
+// otherAnswer returns the answers to a question, and whether both are known and
+// differ.
+func (p *pairOf) otherAnswer(q inspect.Question) (a, b inspect.Finding, ok bool) {
+	a, b = p.fa.Finding(q), p.fb.Finding(q)
+	return a, b, a.Is != b.Is && a.Is != inspect.Unknown && b.Is != inspect.Unknown
+}
+
+// linked is about flags of the linker and what they put into the file.
+func (p *pairOf) linked() {
+	names := map[string]bool{}
+	for _, v := range p.c.Strings {
+		if v.Kind != KindVariable {
+			continue
+		}
+		names[v.Name] = true
+		text := "the value that -X gives to " + cut(v.Name)
+		if isTime(v.A) && (isTime(v.B) || v.B == "") || v.A == "" && isTime(v.B) {
+			p.addCause(causeTimeStamp, Certain, Cause{Text: "a time in " + cut(v.Name) + ", set by -X", A: v.A, B: v.B})
+			continue
+		}
+		p.addCause(causeLdflagsX, Certain, Cause{Text: text, A: v.A, B: v.B})
+	}
+	if len(names) > 0 {
+		p.c.Strings = slices.DeleteFunc(p.c.Strings, func(d StringDifference) bool {
+			return d.Kind == KindTime && p.c.hasCause(func(x Cause) bool {
+				return x.is(causeTimeStamp) && strings.Contains(x.A, d.A) && strings.Contains(x.B, d.B)
+			})
+		})
+	}
+	if v, ok := p.line("build -ldflags"); ok && !p.trimpathDiffers() {
+		ra, _ := splitLdflags(v.A)
+		rb, _ := splitLdflags(v.B)
+		if !slices.Equal(ra, rb) && !p.caused(causeStripped, causeBuildIDOnly, causeDebugCompression) || len(names) == 0 && slices.Equal(ra, rb) {
+			p.addCause(causeLdflags, Certain, Cause{A: "-ldflags=" + unquote(v.A), B: "-ldflags=" + unquote(v.B)})
+		}
+		return
+	}
+	p.hidden()
+}
+
+// hidden is about flags of the linker that are not recorded, as -trimpath leaves
+// them out: nothing that was compiled differs, and yet the link did.
+func (p *pairOf) hidden() {
+	link, known := p.idPart("link action")
+	main, _ := p.idPart("main action")
+	if known && (link || !main) {
+		return
+	}
+	if p.code || p.caused(causeStripped, causeBuildIDOnly, causeSignatureOnly, causeChangedAfterLinking, causeDebugCompression, causeEmbeddedFile, causeTrimpath, causePathOfBuildFolder, causePathOfGOROOT, causePathOfModuleCache) {
+		return
+	}
+	f := p.x.Functions
+	if f == nil || f.Changed+f.Resized+f.Added+f.Removed > 0 || len(p.x.BuildInfo) > 0 {
+		return
+	}
+	namesA, namesB := variableNames(p.a, p.binA), variableNames(p.b, p.binB)
+	var evidence []string
+	if known {
+		evidence = append(evidence, "the same was compiled (main action), and linked in another way (link action)")
+	}
+	for _, n := range namesA {
+		if slices.Contains(namesB, n) {
+			evidence = append(evidence, "-X sets "+cut(n))
+		}
+	}
+	name := onlyOne(namesA, namesB)
+	for _, s := range p.c.Strings {
+		if s.Kind == KindTime && s.A != "" && shape(s.A) == shape(s.B) {
+			if !known && name == "" {
+				return // it may be a constant of the source
+			}
+			text := "a time, set by -X"
+			if name != "" {
+				text = "a time in " + cut(name) + ", set by -X"
+			}
+			p.addCause(causeTimeStamp, Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: evidence})
+			return
+		}
+	}
+	if s, ok := p.c.bestText(); ok {
+		text := "the value that -X gives to a variable"
+		switch {
+		case name != "":
+			p.addCause(causeLdflagsX, Likely, Cause{Text: "the value that -X gives to " + cut(name), A: s.A, B: s.B, Evidence: evidence})
+		case known || len(namesA)+len(namesB) > 0:
+			p.addCause(causeLdflagsX, Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: evidence})
+		case !p.c.caused(stamps...): // which say it better
+			p.addCause(causeLdflagsX, Possible, Cause{Text: text + ", or a constant of the source", A: s.A, B: s.B, Evidence: evidence})
+		}
+		return
+	}
+	if known {
+		p.addCause(causeLdflags, Likely, Cause{Text: "flags of the linker, which are not recorded with -trimpath", Evidence: evidence})
+	}
+}
+
+// onlyOne returns the name that is the only one in two lists.
+func onlyOne(a, b []string) string {
+	all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
+	if len(all) != 1 {
+		return ""
+	}
+	return all[0]
+}
