@@ -18,7 +18,7 @@ type Archive struct {
 	B ArchiveFacts `json:"b"`
 	// Parameters are what differs in the headers of the compressed stream.
 	Parameters []Value `json:"parameters,omitempty"`
-	// SameContent tells that what was compressed is equal in both, byte by byte.
+	// SameContent reports whether what was compressed is equal in both, byte by byte.
 	SameContent bool `json:"sameContent"`
 	// Order is the first place where members that both have follow in another
 	// order: the names at that place.
@@ -61,8 +61,8 @@ const (
 	contentName     = "(content)"
 )
 
-// valuesOf lists what differs between two maps, by name.
-func valuesOf(a, b map[string]string) []Value {
+// differingValues lists what differs between two maps, by name.
+func differingValues(a, b map[string]string) []Value {
 	names := maps.Clone(a)
 	if names == nil {
 		names = map[string]string{}
@@ -79,12 +79,12 @@ func valuesOf(a, b map[string]string) []Value {
 	return list
 }
 
-// archives explains two archives.
-func (e *explainer) archives(c *Comparison, a, b input) {
+// explainArchives explains two archives.
+func (e *explainer) explainArchives(c *Comparison, a, b input) {
 	x := &Archive{}
 	c.Archive = x
-	inA, sumA, sizeA, errA := list(a, c.A.Kind)
-	inB, sumB, sizeB, errB := list(b, c.B.Kind)
+	inA, sumA, sizeA, errA := listMembers(a, c.A.Kind)
+	inB, sumB, sizeB, errB := listMembers(b, c.B.Kind)
 	x.A, x.B = ArchiveFacts{len(inA), sizeA}, ArchiveFacts{len(inB), sizeB}
 	onlyA, onlyB := "only in A", "only in B"
 	if errA != nil {
@@ -98,12 +98,12 @@ func (e *explainer) archives(c *Comparison, a, b input) {
 	if c.A.Kind != c.B.Kind {
 		c.addCause(causeArchiveFormat, Certain, Cause{A: c.A.Kind, B: c.B.Kind})
 	} else {
-		x.Parameters = valuesOf(parameters(a, c.A.Kind), parameters(b, c.B.Kind))
+		x.Parameters = differingValues(parameters(a, c.A.Kind), parameters(b, c.B.Kind))
 	}
 	tarred := strings.HasPrefix(c.A.Kind, formatTar) && strings.HasPrefix(c.B.Kind, formatTar)
 	x.SameContent = errA == nil && errB == nil && sumA == sumB && (tarred || c.A.Kind == c.B.Kind && c.A.Kind != formatZip)
 
-	pairs := pair(inA, inB)
+	pairs := pairMembers(inA, inB)
 	explain := map[[2]int]int{} // pairs of members to explain, and their place in x.Members
 	spooled := int64(0)
 	recompressed := ""
@@ -135,7 +135,7 @@ func (e *explainer) archives(c *Comparison, a, b input) {
 		}
 		ma, mb := inA[p[0]], inB[p[1]]
 		m := Member{Name: ma.name, State: "attributes", Attributes: attributes(ma, mb, c.A.Kind == c.B.Kind || tarred)}
-		changed := ma.sum != mb.sum && (ma.read || mb.read || ma.raw != mb.raw)
+		changed := ma.sum != mb.sum && (ma.sumKnown || mb.sumKnown || ma.raw != mb.raw)
 		if changed {
 			m.State = "changed"
 		} else if ma.raw != mb.raw {
@@ -152,7 +152,7 @@ func (e *explainer) archives(c *Comparison, a, b input) {
 		if e.options.TempDir != "" {
 			limit = maxSpooled
 		}
-		if changed && ma.regular && mb.regular && ma.read && mb.read {
+		if changed && ma.regular && mb.regular && ma.sumKnown && mb.sumKnown {
 			if size := ma.size + mb.size; len(explain) < maxExplained && max(ma.size, mb.size) <= limit && spooled+size <= 2*limit {
 				spooled += size
 				explain[p] = len(x.Members) - 1
@@ -161,18 +161,18 @@ func (e *explainer) archives(c *Comparison, a, b input) {
 			c.noteText("not all members that differ are explained")
 		}
 		switch {
-		case changed && ma.regular && mb.regular && !(ma.read && mb.read):
+		case changed && ma.regular && mb.regular && !(ma.sumKnown && mb.sumKnown):
 			c.addCause(causeContent, Possible, Cause{Text: "the content, as far as it can be read: in one of them it is damaged or cut off", Where: ma.name})
 		case changed:
 			c.addCause(causeContent, Certain, Cause{Where: ma.name})
 		}
 	}
-	x.Order = order(inA, inB, pairs)
+	x.Order = firstReordered(inA, inB, pairs)
 	if x.Order != nil && !partial {
 		same = false
 		c.addCause(causeArchiveOrder, Certain, Cause{Text: "the members are in another order", A: x.Order.A, B: x.Order.B})
 	}
-	if err := e.members(c, a, b, explain); err != nil {
+	if err := e.explainMembers(c, a, b, explain); err != nil {
 		c.note(err)
 		for _, i := range explain {
 			c.addCause(causeContent, Certain, Cause{Where: x.Members[i].Name})
@@ -241,12 +241,12 @@ func attributes(a, b *member, all bool) []Value {
 		}
 		return v
 	}
-	return valuesOf(byName(a), byName(b))
+	return differingValues(byName(a), byName(b))
 }
 
-// pair returns the indexes of members of the same name, the nth of a name with
+// pairMembers returns the indexes of members of the same name, the nth of a name with
 // the nth, in A's order; -1 stands for what the other does not have.
-func pair(a, b []*member) [][2]int {
+func pairMembers(a, b []*member) [][2]int {
 	places := map[string][]int{}
 	for i, m := range b {
 		places[m.name] = append(places[m.name], i)
@@ -270,8 +270,8 @@ func pair(a, b []*member) [][2]int {
 	return pairs
 }
 
-// order finds where members that both archives have follow in another order.
-func order(a, b []*member, pairs [][2]int) *Value {
+// firstReordered finds where members that both archives have follow in another order.
+func firstReordered(a, b []*member, pairs [][2]int) *Value {
 	var inB []int
 	var names []string
 	for _, p := range pairs {
@@ -306,8 +306,8 @@ func (m *inMemory) ReadAt(p []byte, offset int64) (int, error) {
 	return bytes.NewReader(m.b).ReadAt(p, offset)
 }
 
-// members explains members of both archives.
-func (e *explainer) members(c *Comparison, a, b input, pairs map[[2]int]int) (err error) {
+// explainMembers explains members of both archives.
+func (e *explainer) explainMembers(c *Comparison, a, b input, pairs map[[2]int]int) (err error) {
 	if len(pairs) == 0 {
 		return nil
 	}
@@ -326,7 +326,7 @@ func (e *explainer) members(c *Comparison, a, b input, pairs map[[2]int]int) (er
 		}
 		format := []string{c.A.Kind, c.B.Kind}[side]
 		done := errors.New("done")
-		_, _, err := walk(in, format, func(i int, _ *member, open func() (io.Reader, error)) error {
+		_, _, err := walkMembers(in, format, func(i int, _ *member, open func() (io.Reader, error)) error {
 			if !want[i] {
 				return nil
 			}

@@ -20,7 +20,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-var errMuch = fmt.Errorf("read archive: more than %d members, %d bytes of names or %d bytes of content", maxMembers, maxMemberNames, int64(maxUncompressed))
+var errArchiveTooLarge = fmt.Errorf("read archive: more than %d members, %d bytes of names or %d bytes of content", maxMembers, maxMemberNames, int64(maxUncompressed))
 
 // Formats of archives.
 const (
@@ -36,8 +36,8 @@ func isArchive(kind string) bool {
 	return slices.Contains([]string{formatTar, formatTarGzip, formatTarZstd, formatGzip, formatZstd, formatZip}, kind)
 }
 
-// container returns the format of an archive, and "" for what is none.
-func container(in input) string {
+// archiveFormat returns the format of an archive, and "" for what is none.
+func archiveFormat(in input) string {
 	head := make([]byte, min(512, in.size))
 	if n, _ := in.ReadAt(head, 0); n < len(head) {
 		return ""
@@ -45,31 +45,31 @@ func container(in input) string {
 	switch {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("PK\x05\x06")):
 		return formatZip
-	case isTar(head):
+	case isTarHeader(head):
 		return formatTar
 	case bytes.HasPrefix(head, []byte("\x1f\x8b\x08")):
-		return within(in, formatGzip, formatTarGzip)
+		return compressedFormat(in, formatGzip, formatTarGzip)
 	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
-		return within(in, formatZstd, formatTarZstd)
+		return compressedFormat(in, formatZstd, formatTarZstd)
 	}
 	return ""
 }
 
-// isTar tells whether a block is the header of a member, by its magic
+// isTarHeader reports whether a block is the header of a member, by its magic
 // (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html).
-func isTar(block []byte) bool {
+func isTarHeader(block []byte) bool {
 	return len(block) == 512 && string(block[257:262]) == "ustar"
 }
 
-// within looks for a tar header in a compressed stream.
-func within(in input, plain, withTar string) string {
+// compressedFormat looks for a tar header in a compressed stream.
+func compressedFormat(in input, plain, withTar string) string {
 	block := make([]byte, 512)
 	r, err := decompress(in, plain)
 	if err != nil {
 		return plain
 	}
 	defer r.Close()
-	if _, err := io.ReadFull(r, block); err == nil && isTar(block) {
+	if _, err := io.ReadFull(r, block); err == nil && isTarHeader(block) {
 		return withTar
 	}
 	return plain
@@ -138,10 +138,11 @@ type member struct {
 	size    int64
 	sum     [32]byte // of the content
 	raw     [32]byte // of the content as a zip has it: compressed
-	read    bool     // that sum is known
+	// sumKnown reports whether the content could be read to its end.
+	sumKnown bool
 }
 
-func (m *member) attr(name, value string) {
+func (m *member) addAttribute(name, value string) {
 	if value != "" {
 		m.attrs = append(m.attrs, attribute{name, value})
 	}
@@ -155,14 +156,14 @@ type budget struct {
 
 func newBudget() *budget { return &budget{maxMembers, maxMemberNames, maxUncompressed} }
 
-func (b *budget) take(m *member) error {
+func (b *budget) charge(m *member) error {
 	b.members--
 	b.names -= len(m.name)
 	for _, a := range m.attrs {
 		b.names -= len(a.name) + len(a.value)
 	}
 	if b.members < 0 || b.names < 0 {
-		return errMuch
+		return errArchiveTooLarge
 	}
 	return nil
 }
@@ -177,7 +178,7 @@ type budgetReader struct {
 
 func (r *budgetReader) Read(p []byte) (int, error) {
 	if r.b.content <= 0 {
-		return 0, errMuch
+		return 0, errArchiveTooLarge
 	}
 	n, err := r.r.Read(p[:min(int64(len(p)), r.b.content)])
 	r.b.content -= int64(n)
@@ -188,9 +189,9 @@ func (r *budgetReader) Read(p []byte) (int, error) {
 // valid during the call. The member may be changed.
 type visitor func(i int, m *member, open func() (io.Reader, error)) error
 
-// walk visits the members of an archive in their order, and returns the hash of
+// walkMembers visits the members of an archive in their order, and returns the hash of
 // the uncompressed stream and its size.
-func walk(in input, format string, visit visitor) (sum [32]byte, size int64, err error) {
+func walkMembers(in input, format string, visit visitor) (sum [32]byte, size int64, err error) {
 	b := newBudget()
 	if format == formatZip {
 		return sum, 0, walkZip(in, b, visit)
@@ -233,12 +234,12 @@ func walkTar(stream io.Reader, b *budget, visit visitor) error {
 			return err
 		}
 		m := tarMember(h)
-		if err := b.take(m); err != nil {
+		if err := b.charge(m); err != nil {
 			return err
 		}
 		// A sparse file takes more to read than to store, and counts as what it is.
 		if b.content -= h.Size; b.content < 0 {
-			return errMuch
+			return errArchiveTooLarge
 		}
 		if err := visit(i, m, func() (io.Reader, error) { return t, nil }); err != nil {
 			return err
@@ -248,30 +249,30 @@ func walkTar(stream io.Reader, b *budget, visit visitor) error {
 
 func tarMember(h *tar.Header) *member {
 	m := &member{name: h.Name, regular: h.Typeflag == tar.TypeReg, size: h.Size}
-	m.attr("type", map[byte]string{tar.TypeReg: "file", tar.TypeDir: "folder", tar.TypeSymlink: "symbolic link", tar.TypeLink: "hard link"}[h.Typeflag])
+	m.addAttribute("type", map[byte]string{tar.TypeReg: "file", tar.TypeDir: "folder", tar.TypeSymlink: "symbolic link", tar.TypeLink: "hard link"}[h.Typeflag])
 	if len(m.attrs) == 0 {
-		m.attr("type", fmt.Sprintf("%q", h.Typeflag))
+		m.addAttribute("type", fmt.Sprintf("%q", h.Typeflag))
 	}
-	m.attr("mode", fmt.Sprintf("%#o", h.Mode))
-	m.attr("owner", fmt.Sprintf("%d:%d %s:%s", h.Uid, h.Gid, h.Uname, h.Gname))
-	m.attr("mtime", timeText(h.ModTime))
+	m.addAttribute("mode", fmt.Sprintf("%#o", h.Mode))
+	m.addAttribute("owner", fmt.Sprintf("%d:%d %s:%s", h.Uid, h.Gid, h.Uname, h.Gname))
+	m.addAttribute("mtime", timeText(h.ModTime))
 	if !h.AccessTime.IsZero() {
-		m.attr("atime", timeText(h.AccessTime))
+		m.addAttribute("atime", timeText(h.AccessTime))
 	}
 	if !h.ChangeTime.IsZero() {
-		m.attr("ctime", timeText(h.ChangeTime))
+		m.addAttribute("ctime", timeText(h.ChangeTime))
 	}
-	m.attr("link", h.Linkname)
+	m.addAttribute("link", h.Linkname)
 	if h.Devmajor != 0 || h.Devminor != 0 {
-		m.attr("device", fmt.Sprintf("%d:%d", h.Devmajor, h.Devminor))
+		m.addAttribute("device", fmt.Sprintf("%d:%d", h.Devmajor, h.Devminor))
 	}
-	m.attr("header", h.Format.String())
+	m.addAttribute("header", h.Format.String())
 	for _, name := range slices.Sorted(maps.Keys(h.PAXRecords)) {
 		switch name {
 		case "path", "linkpath", "size", "mtime", "atime", "ctime", "uid", "gid", "uname", "gname":
 			continue // they are in the attributes above
 		}
-		m.attr("record "+name, h.PAXRecords[name])
+		m.addAttribute("record "+name, h.PAXRecords[name])
 	}
 	return m
 }
@@ -288,7 +289,7 @@ func (d *directoryReader) ReadAt(p []byte, offset int64) (int, error) {
 	if d.left >= 0 {
 		if d.left -= int64(len(p)); d.left < 0 {
 			d.left = 0
-			return 0, errMuch
+			return 0, errArchiveTooLarge
 		}
 	}
 	return d.in.ReadAt(p, offset)
@@ -304,7 +305,7 @@ func walkZip(in input, b *budget, visit visitor) error {
 	d.left = -1
 	for i, f := range z.File {
 		m := zipMember(f)
-		if err := b.take(m); err != nil {
+		if err := b.charge(m); err != nil {
 			return err
 		}
 		raw, err := f.OpenRaw()
@@ -342,22 +343,22 @@ func zipMember(f *zip.File) *member {
 	m := &member{name: f.Name, regular: mode.IsRegular(), size: int64(min(f.UncompressedSize64, 1<<62))}
 	switch {
 	case mode.IsRegular():
-		m.attr("type", "file")
+		m.addAttribute("type", "file")
 	case mode.IsDir():
-		m.attr("type", "folder")
+		m.addAttribute("type", "folder")
 	default:
-		m.attr("type", mode.Type().String())
+		m.addAttribute("type", mode.Type().String())
 	}
-	m.attr("mode", fmt.Sprintf("%#o (%#08x)", mode.Perm(), f.ExternalAttrs))
-	m.attr("mtime", timeText(f.Modified)+" "+fmt.Sprintf("%04x%04x", f.ModifiedDate, f.ModifiedTime))
-	m.attr("method", map[uint16]string{zip.Store: "stored", zip.Deflate: "deflated"}[f.Method])
+	m.addAttribute("mode", fmt.Sprintf("%#o (%#08x)", mode.Perm(), f.ExternalAttrs))
+	m.addAttribute("mtime", timeText(f.Modified)+" "+fmt.Sprintf("%04x%04x", f.ModifiedDate, f.ModifiedTime))
+	m.addAttribute("method", map[uint16]string{zip.Store: "stored", zip.Deflate: "deflated"}[f.Method])
 	if f.Method != zip.Store && f.Method != zip.Deflate {
-		m.attr("method", strconv.Itoa(int(f.Method)))
+		m.addAttribute("method", strconv.Itoa(int(f.Method)))
 	}
-	m.attr("creator", fmt.Sprintf("system %d, version %d", f.CreatorVersion>>8, f.CreatorVersion&0xff))
-	m.attr("reader", fmt.Sprintf("version %d", f.ReaderVersion))
-	m.attr("flags", fmt.Sprintf("%#04x", f.Flags))
-	m.attr("comment", f.Comment)
+	m.addAttribute("creator", fmt.Sprintf("system %d, version %d", f.CreatorVersion>>8, f.CreatorVersion&0xff))
+	m.addAttribute("reader", fmt.Sprintf("version %d", f.ReaderVersion))
+	m.addAttribute("flags", fmt.Sprintf("%#04x", f.Flags))
+	m.addAttribute("comment", f.Comment)
 	for extra := f.Extra; len(extra) >= 4; {
 		id, n := binary.LittleEndian.Uint16(extra), int(binary.LittleEndian.Uint16(extra[2:]))
 		if 4+n > len(extra) {
@@ -366,33 +367,33 @@ func zipMember(f *zip.File) *member {
 		value := extra[4 : 4+n]
 		switch id {
 		case 0x5455, 0x000a, 0x5855: // times: extended, NTFS, Info-ZIP
-			m.attr("mtime record", fmt.Sprintf("%#04x %x", id, value[:min(n, 64)]))
+			m.addAttribute("mtime record", fmt.Sprintf("%#04x %x", id, value[:min(n, 64)]))
 		case 0x7875: // Info-ZIP's user and group
-			m.attr("owner", fmt.Sprintf("%x", value[:min(n, 64)]))
+			m.addAttribute("owner", fmt.Sprintf("%x", value[:min(n, 64)]))
 		case 1: // ZIP64 has sizes and offsets
-			m.attr("record 0x0001", fmt.Sprintf("%d bytes", n))
+			m.addAttribute("record 0x0001", fmt.Sprintf("%d bytes", n))
 		default:
-			m.attr(fmt.Sprintf("record %#04x", id), fmt.Sprintf("%x", value[:min(n, 64)]))
+			m.addAttribute(fmt.Sprintf("record %#04x", id), fmt.Sprintf("%x", value[:min(n, 64)]))
 		}
 		extra = extra[4+n:]
 	}
 	return m
 }
 
-// list reads all members.
-func list(in input, format string) (members []*member, sum [32]byte, size int64, err error) {
+// listMembers reads all members.
+func listMembers(in input, format string) (members []*member, sum [32]byte, size int64, err error) {
 	buf := make([]byte, 64<<10)
-	sum, size, err = walk(in, format, func(_ int, m *member, open func() (io.Reader, error)) error {
+	sum, size, err = walkMembers(in, format, func(_ int, m *member, open func() (io.Reader, error)) error {
 		members = append(members, m)
 		r, err := open()
 		if err != nil {
 			// An unknown method, for instance: the compressed content stands for it.
-			m.sum, m.read = m.raw, false
+			m.sum, m.sumKnown = m.raw, false
 			return nil
 		}
 		h := sha256.New()
 		n, err := io.CopyBuffer(h, struct{ io.Reader }{r}, buf)
-		m.sum, m.read = [32]byte(h.Sum(nil)), err == nil
+		m.sum, m.sumKnown = [32]byte(h.Sum(nil)), err == nil
 		if m.name == contentName || err == nil {
 			m.size = n
 		}

@@ -66,22 +66,24 @@ type IDPart struct {
 	Meaning string `json:"meaning"`
 }
 
-// pairOf is what is known of two executables while they are explained.
-type pairOf struct {
-	c          *Comparison
-	a, b       input
-	binA, binB *inspect.Binary
-	fa, fb     *inspect.Facts
-	x          *Binary
-	where      string
-	code       bool // this pair has a cause that explains other functions
-	first      int  // the index of its first cause
+// binaryPair is what is known of two executables while they are explained.
+type binaryPair struct {
+	c              *Comparison
+	a, b           input
+	binA, binB     *inspect.Binary
+	factsA, factsB *inspect.Facts
+	diff           *Binary // what was found
+	where          string
+	// codeExplained reports whether this pair has a cause that explains why its
+	// functions differ.
+	codeExplained bool
+	first         int // the index of its first cause
 }
 
-// binaries explains two executables.
-func (e *explainer) binaries(c *Comparison, a, b input, binA, binB *inspect.Binary) {
+// explainBinaries explains two executables.
+func (e *explainer) explainBinaries(c *Comparison, a, b input, binA, binB *inspect.Binary) {
 	if binA.Format != inspect.Universal && binB.Format != inspect.Universal {
-		e.binary(c, a, b, binA, binB, "")
+		e.explainBinary(c, a, b, binA, binB, "")
 		return
 	}
 	type slice struct {
@@ -124,53 +126,53 @@ func (e *explainer) binaries(c *Comparison, a, b input, binA, binB *inspect.Bina
 	}
 	for _, name := range namesA {
 		if other, ok := inB[name]; ok {
-			e.binary(c, inA[name].in, other.in, inA[name].bin, other.bin, name)
+			e.explainBinary(c, inA[name].in, other.in, inA[name].bin, other.bin, name)
 		}
 	}
 }
 
-// binary explains two executables that are no universal files.
-func (e *explainer) binary(c *Comparison, a, b input, binA, binB *inspect.Binary, slice string) {
+// explainBinary explains two executables that are no universal files.
+func (e *explainer) explainBinary(c *Comparison, a, b input, binA, binB *inspect.Binary, slice string) {
 	fa, fb := binA.Facts(), binB.Facts()
-	p := &pairOf{c: c, a: a, b: b, binA: binA, binB: binB, fa: &fa, fb: &fb, x: &Binary{Slice: slice}, where: slice, first: len(c.Causes)}
+	p := &binaryPair{c: c, a: a, b: b, binA: binA, binB: binB, factsA: &fa, factsB: &fb, diff: &Binary{Slice: slice}, where: slice, first: len(c.Causes)}
 	for _, n := range slices.Concat(fa.Notes, fb.Notes) {
 		if n == inspect.ErrNoBuildID.Error() && fa.BuildID == nil && fb.BuildID == nil {
 			continue // both were linked so
 		}
 		c.noteText(cut(n))
 	}
-	p.x.Facts = facts(&fa, &fb)
-	p.x.Headers = valuesOfHeaders(headers(a, binA.Format), headers(b, binB.Format))
-	p.sections()
-	if slice != "" && !slices.ContainsFunc(p.x.Sections, func(s Section) bool { return s.State != "equal" && s.State != "moved" }) && len(p.x.Headers) == 0 {
-		c.Binaries = append(c.Binaries, *p.x)
+	p.diff.Facts = differingFacts(&fa, &fb)
+	p.diff.Headers = differingHeaders(headers(a, binA.Format), headers(b, binB.Format))
+	p.compareSections()
+	if slice != "" && !slices.ContainsFunc(p.diff.Sections, func(s Section) bool { return s.State != "equal" && s.State != "moved" }) && len(p.diff.Headers) == 0 {
+		c.Binaries = append(c.Binaries, *p.diff)
 		return // the same slice elsewhere
 	}
-	p.buildInfo()
-	p.buildID()
-	p.sources()
-	p.embedded()
-	p.strings()
-	imageA, errA := newImage(a, binA, &fa)
-	imageB, errB := newImage(b, binB, &fb)
+	p.compareBuildInfo()
+	p.compareBuildID()
+	p.compareSources()
+	p.compareEmbedded()
+	p.compareStrings()
+	programA, errA := newProgram(a, binA, &fa)
+	programB, errB := newProgram(b, binB, &fb)
 	switch err := cmp.Or(errA, errB); {
 	case errors.Is(err, inspect.ErrNoFunctions):
 	case err != nil:
 		c.note(err)
 	default:
-		p.x.Functions = c.compareFunctions(imageA, imageB, &fa, &fb)
-		p.shifted(imageA, imageB)
+		p.diff.Functions = c.compareFunctions(programA, programB, &fa, &fb)
+		p.markShifted(programA, programB)
 	}
-	if p.x.Functions == nil {
-		imageA, imageB = nil, nil
+	if p.diff.Functions == nil {
+		programA, programB = nil, nil
 	}
-	p.x.drawn = p.fileMap(imageA, imageB)
+	p.diff.drawn = p.fileMap(programA, programB)
 	p.judge()
-	c.Binaries = append(c.Binaries, *p.x)
+	c.Binaries = append(c.Binaries, *p.diff)
 }
 
-// facts lists single facts.
-func facts(a, b *inspect.Facts) []Value {
+// differingFacts lists the single facts that differ.
+func differingFacts(a, b *inspect.Facts) []Value {
 	list := func(f *inspect.Facts) []header {
 		rows := []header{
 			{"format", string(f.Format)}, {"platform", f.GOOS + "/" + f.GOARCH}, {"kind", f.Kind}, {"go", f.GoVersion},
@@ -196,11 +198,11 @@ func facts(a, b *inspect.Facts) []Value {
 		}
 		return rows
 	}
-	return valuesOfHeaders(list(a), list(b))
+	return differingHeaders(list(a), list(b))
 }
 
-// sections compares the sections: the nth of a name with the nth.
-func (p *pairOf) sections() {
+// compareSections compares the sections: the nth of a name with the nth.
+func (p *binaryPair) compareSections() {
 	inB := map[string][]inspect.Section{}
 	for _, s := range p.binB.Sections {
 		inB[s.Name] = append(inB[s.Name], s)
@@ -212,7 +214,7 @@ func (p *pairOf) sections() {
 		n := rest[sa.Name]
 		list := inB[sa.Name]
 		if n >= len(list) {
-			p.x.Sections = append(p.x.Sections, Section{Name: cut(sa.Name), State: "only in A", OffsetA: sa.Offset, OffsetB: -1, SizeA: sa.Size, SizeB: -1})
+			p.diff.Sections = append(p.diff.Sections, Section{Name: cut(sa.Name), State: "only in A", OffsetA: sa.Offset, OffsetB: -1, SizeA: sa.Size, SizeB: -1})
 			continue
 		}
 		sb := list[n]
@@ -222,7 +224,7 @@ func (p *pairOf) sections() {
 			p.c.noteText("sections overlap too often, some were not compared")
 			break
 		}
-		first, n64, where, err := differing(p.a, p.b, sa, sb)
+		first, n64, where, err := compareSection(p.a, p.b, sa, sb)
 		switch {
 		case err != nil:
 			p.c.note(err)
@@ -232,20 +234,20 @@ func (p *pairOf) sections() {
 		case sa.Offset != sb.Offset || sa.Address != sb.Address:
 			s.State = "moved"
 		}
-		p.x.Sections = append(p.x.Sections, s)
+		p.diff.Sections = append(p.diff.Sections, s)
 	}
 	seen := map[string]int{}
 	for _, sb := range p.binB.Sections {
 		seen[sb.Name]++
 		if seen[sb.Name] > rest[sb.Name] {
-			p.x.Sections = append(p.x.Sections, Section{Name: cut(sb.Name), State: "only in B", OffsetA: -1, OffsetB: sb.Offset, SizeA: -1, SizeB: sb.Size})
+			p.diff.Sections = append(p.diff.Sections, Section{Name: cut(sb.Name), State: "only in B", OffsetA: -1, OffsetB: sb.Offset, SizeA: -1, SizeB: sb.Size})
 		}
 	}
 }
 
-// differing returns the first difference of two sections, the number of bytes
+// compareSection returns the first difference of two sections, the number of bytes
 // that differ, and in which slots they are.
-func differing(a, b input, sa, sb inspect.Section) (first, n int64, where []bool, err error) {
+func compareSection(a, b input, sa, sb inspect.Section) (first, n int64, where []bool, err error) {
 	size := max(sa.Size, sb.Size)
 	bufA, bufB := make([]byte, min(bufferSize, sa.Size)), make([]byte, min(bufferSize, sb.Size))
 	first = -1
@@ -261,7 +263,7 @@ func differing(a, b input, sa, sb inspect.Section) (first, n int64, where []bool
 		if k, err := b.ReadAt(pb, sb.Offset+at); k < len(pb) {
 			return fail(err)
 		}
-		f, k := differ(pa, pb)
+		f, k := compareBytes(pa, pb)
 		if k == 0 {
 			continue
 		}
@@ -275,8 +277,8 @@ func differing(a, b input, sa, sb inspect.Section) (first, n int64, where []bool
 	return max(first, 0), n, where, nil
 }
 
-// buildInfo compares the build information line by line.
-func (p *pairOf) buildInfo() {
+// compareBuildInfo compares the build information line by line.
+func (p *binaryPair) compareBuildInfo() {
 	rows := func(b *inspect.Binary) []header {
 		info, err := b.BuildInfo()
 		if err != nil {
@@ -303,22 +305,22 @@ func (p *pairOf) buildInfo() {
 		}
 		return rows
 	}
-	p.x.BuildInfo = valuesOfHeaders(rows(p.binA), rows(p.binB))
+	p.diff.BuildInfo = differingHeaders(rows(p.binA), rows(p.binB))
 }
 
-// line returns what differs of a line of build information.
-func (p *pairOf) line(name string) (Value, bool) {
-	i := slices.IndexFunc(p.x.BuildInfo, func(v Value) bool { return v.Name == name })
+// buildInfoLine returns what differs of a line of build information.
+func (p *binaryPair) buildInfoLine(name string) (Value, bool) {
+	i := slices.IndexFunc(p.diff.BuildInfo, func(v Value) bool { return v.Name == name })
 	if i < 0 {
 		return Value{}, false
 	}
-	return p.x.BuildInfo[i], true
+	return p.diff.BuildInfo[i], true
 }
 
-// buildID explains the parts of the build ID (cmd/go/internal/work/buildid.go of
+// compareBuildID explains the parts of the build ID (cmd/go/internal/work/buildid.go of
 // the Go tree).
-func (p *pairOf) buildID() {
-	a, b := p.fa.BuildID, p.fb.BuildID
+func (p *binaryPair) compareBuildID() {
+	a, b := p.factsA.BuildID, p.factsB.BuildID
 	if a == nil || b == nil || a.FileContent == "" || b.FileContent == "" {
 		return
 	}
@@ -327,7 +329,7 @@ func (p *pairOf) buildID() {
 		if part.Same {
 			part.Meaning = same
 		}
-		p.x.BuildID = append(p.x.BuildID, part)
+		p.diff.BuildID = append(p.diff.BuildID, part)
 	}
 	add("link action", a.LinkAction, b.LinkAction,
 		"all that was linked is the same: packages, flags, the linker",
@@ -343,9 +345,9 @@ func (p *pairOf) buildID() {
 		"the linker wrote another file")
 }
 
-// idPart tells whether a part of the build ID is known, and the same.
-func (p *pairOf) idPart(name string) (same, known bool) {
-	for _, part := range p.x.BuildID {
+// idPart reports whether a part of the build ID is known, and the same.
+func (p *binaryPair) idPart(name string) (same, known bool) {
+	for _, part := range p.diff.BuildID {
 		if part.Name == name {
 			return part.Same, true
 		}
@@ -353,8 +355,8 @@ func (p *pairOf) idPart(name string) (same, known bool) {
 	return false, false
 }
 
-// embedded compares the embedded files: the nth of a name with the nth.
-func (p *pairOf) embedded() {
+// compareEmbedded compares the embedded files: the nth of a name with the nth.
+func (p *binaryPair) compareEmbedded() {
 	rows := func(f *inspect.Facts) []header {
 		var list []header
 		for _, e := range f.Embedded {
@@ -362,5 +364,5 @@ func (p *pairOf) embedded() {
 		}
 		return list
 	}
-	p.x.Embedded = valuesOfHeaders(rows(p.fa), rows(p.fb))
+	p.diff.Embedded = differingHeaders(rows(p.factsA), rows(p.factsB))
 }

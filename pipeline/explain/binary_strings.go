@@ -31,11 +31,11 @@ func dataSpans(in input, b *inspect.Binary) []span {
 	return list
 }
 
-// strings finds paths, times, users, values of -X and other texts that differ.
-func (p *pairOf) strings() {
+// compareStrings finds paths, times, users, values of -X and other texts that differ.
+func (p *binaryPair) compareStrings() {
 	infoA, _ := p.binA.BuildInfo() // without it there is nothing to leave out
 	infoB, _ := p.binB.BuildInfo()
-	p.c.tokens(p.a, dataSpans(p.a, p.binA), p.b, dataSpans(p.b, p.binB), infoA.Lines, infoB.Lines)
+	p.c.compareTokens(p.a, dataSpans(p.a, p.binA), p.b, dataSpans(p.b, p.binB), infoA.Lines, infoB.Lines)
 
 	only := func(x, y []inspect.HostPath) []string {
 		var list []string
@@ -46,9 +46,9 @@ func (p *pairOf) strings() {
 		}
 		return list
 	}
-	for _, pair := range couple(only(p.fa.Paths, p.fb.Paths), only(p.fb.Paths, p.fa.Paths)) {
+	for _, pair := range pairTexts(only(p.factsA.Paths, p.factsB.Paths), only(p.factsB.Paths, p.factsA.Paths)) {
 		d := StringDifference{Kind: KindPath, A: pair[0], B: pair[1]}
-		for _, h := range slices.Concat(p.fa.Paths, p.fb.Paths) {
+		for _, h := range slices.Concat(p.factsA.Paths, p.factsB.Paths) {
 			if h.Text == cmp.Or(pair[0], pair[1]) {
 				d.Section = h.Section
 				break
@@ -59,19 +59,19 @@ func (p *pairOf) strings() {
 	for _, v := range p.variables() {
 		p.c.addString(v)
 	}
-	p.c.dataTexts(p.a, dataSpans(p.a, p.binA), p.b, dataSpans(p.b, p.binB), infoA.Lines, infoB.Lines)
+	p.c.compareDataTexts(p.a, dataSpans(p.a, p.binA), p.b, dataSpans(p.b, p.binB), infoA.Lines, infoB.Lines)
 }
 
 // variables returns the values of -X that differ, where -ldflags are recorded.
-func (p *pairOf) variables() []StringDifference {
-	v, ok := p.line("build -ldflags")
+func (p *binaryPair) variables() []StringDifference {
+	v, ok := p.buildInfoLine("build -ldflags")
 	if !ok {
 		return nil
 	}
 	_, xa := splitLdflags(v.A)
 	_, xb := splitLdflags(v.B)
 	var list []StringDifference
-	for _, v := range valuesOf(xa, xb) {
+	for _, v := range differingValues(xa, xb) {
 		list = append(list, StringDifference{Kind: KindVariable, Name: v.Name, A: v.A, B: v.B})
 	}
 	return list
@@ -118,7 +118,7 @@ func splitLdflags(s string) (rest []string, variables map[string]string) {
 // textAt returns the printable characters around an offset, and nothing for
 // fewer than four.
 func textAt(in input, offset int64) string {
-	const before, after, least = 80, 160, 4
+	const before, after, minText = 80, 160, 4
 	if offset < 0 || offset >= in.size {
 		return ""
 	}
@@ -133,7 +133,7 @@ func textAt(in input, offset int64) string {
 	for to < n && printable(buf[to]) {
 		to++
 	}
-	if to-from < least {
+	if to-from < minText {
 		return ""
 	}
 	return string(buf[from:to])

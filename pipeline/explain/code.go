@@ -7,7 +7,7 @@ import (
 
 // codePair compares the instructions of functions of two programs.
 type codePair struct {
-	a, b *image
+	a, b *loadedProgram
 	// anyData has all references to data be the same: which section a variable of
 	// another package is in depends on how that initializes it.
 	anyData bool
@@ -45,7 +45,7 @@ func (p *codePair) compare(a, b []byte, fa, fb *function) state {
 	return stateChanged
 }
 
-// sameTarget tells whether two addresses lead to the same thing.
+// sameTarget reports whether two addresses lead to the same thing.
 func (p *codePair) sameTarget(a, b uint64) bool {
 	ta, okA := p.a.resolve(a)
 	tb, okB := p.b.resolve(b)
@@ -75,7 +75,7 @@ func (p *codePair) x86(a, b []byte, startA, startB uint64) bool {
 	return true
 }
 
-// operand tells whether the four bytes at an index are an operand that leads to
+// operand reports whether the four bytes at an index are an operand that leads to
 // the same thing in both.
 func (p *codePair) operand(a, b []byte, at int, startA, startB uint64) bool {
 	va, vb := binary.LittleEndian.Uint32(a[at:]), binary.LittleEndian.Uint32(b[at:])
@@ -168,7 +168,7 @@ func length(arch string, p []byte) int {
 	return 4
 }
 
-// s390x tells whether two instructions of six bytes with a relative operand
+// s390x reports whether two instructions of six bytes with a relative operand
 // (LARL, BRASL, BRCL; loads, stores and compares) refer to the same thing.
 func (p *codePair) s390x(a, b []byte, addrA, addrB uint64) bool {
 	switch op, sub := a[0], a[1]&15; {
@@ -183,7 +183,7 @@ func (p *codePair) s390x(a, b []byte, addrA, addrB uint64) bool {
 	return p.sameTarget(to(a, addrA), to(b, addrB))
 }
 
-// arm64 tells whether two instructions refer to the same thing.
+// arm64 reports whether two instructions refer to the same thing.
 func (p *codePair) arm64(wa, wb uint32, addrA, addrB uint64, at int, pages *[32]int) bool {
 	const near = 16 * 4 // bytes from an ADRP to the instruction that completes the address
 	switch {

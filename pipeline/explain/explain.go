@@ -165,7 +165,7 @@ const (
 // no explanation: the bytes could not be read, or the context ended. That files
 // are damaged, or are no archives or executables, is none.
 func Files(ctx context.Context, a, b File, o Options) (*Report, error) {
-	e := &explainer{ctx: ctx, options: o.checked()}
+	e := &explainer{ctx: ctx, options: o.withUsableHints()}
 	c, err := e.compare(e.input(a), e.input(b), true)
 	if err == nil {
 		err = context.Cause(ctx)
@@ -176,8 +176,8 @@ func Files(ctx context.Context, a, b File, o Options) (*Report, error) {
 	return &Report{SchemaName, *c}, nil
 }
 
-// checked returns the options with those hints that are looked for.
-func (o Options) checked() Options {
+// withUsableHints returns the options with those hints that are looked for.
+func (o Options) withUsableHints() Options {
 	o.Hints = slices.DeleteFunc(slices.Clone(o.Hints), func(h Hint) bool {
 		return h.A == h.B || min(len(h.A), len(h.B)) < 3 || max(len(h.A), len(h.B)) > maxHint
 	})
@@ -224,7 +224,7 @@ func (e *explainer) compare(a, b input, top bool) (*Comparison, error) {
 	}
 	binA, errA := inspect.Open(a, a.size)
 	binB, errB := inspect.Open(b, b.size)
-	c.A.Kind, c.B.Kind = kind(a, binA), kind(b, binB)
+	c.A.Kind, c.B.Kind = fileKind(a, binA), fileKind(b, binB)
 	if c.Equal {
 		return c, nil
 	}
@@ -233,7 +233,7 @@ func (e *explainer) compare(a, b input, top bool) (*Comparison, error) {
 			c.note(err)
 		}
 	}
-	c.prefix()
+	c.addAppendedCause()
 	c.Section = sectionAt(binA, c.Offset)
 	if c.Offset >= a.size {
 		c.Section = sectionAt(binB, c.Offset)
@@ -244,17 +244,17 @@ func (e *explainer) compare(a, b input, top bool) (*Comparison, error) {
 	}
 	switch {
 	case top && isArchive(c.A.Kind) && isArchive(c.B.Kind):
-		e.archives(c, a, b)
+		e.explainArchives(c, a, b)
 	case binA != nil && binB != nil:
-		e.binaries(c, a, b, binA, binB)
+		e.explainBinaries(c, a, b, binA, binB)
 	case c.A.Kind == "text" && c.B.Kind == "text":
-		c.texts(a, b)
+		c.explainTexts(a, b)
 	case c.A.Kind != c.B.Kind:
 		c.addCause(causeFileType, Certain, Cause{Text: "the files are of different kinds", A: c.A.Kind, B: c.B.Kind})
 	case isArchive(c.A.Kind):
 		c.addCause(causeContent, Certain, Cause{Text: "the content of an archive within an archive, which is not opened"})
 	default:
-		c.tokens(a, whole(a), b, whole(b), nil, nil)
+		c.compareTokens(a, whole(a), b, whole(b), nil, nil)
 		// Bytes that mean nothing look like user@host now and then.
 		c.Strings = slices.DeleteFunc(c.Strings, func(s StringDifference) bool { return s.Kind == KindUser })
 		c.stampCauses(false)
@@ -280,8 +280,8 @@ func (c *Comparison) noteText(text string) {
 	}
 }
 
-// prefix finds that one file is the other and more.
-func (c *Comparison) prefix() {
+// addAppendedCause finds that one file is the other and more.
+func (c *Comparison) addAppendedCause() {
 	switch c.Offset {
 	case c.A.Size:
 		c.addCause(causeAppended, Certain, Cause{Text: fmt.Sprintf("B is A and %d bytes more: A was cut off, or something was added to B", c.B.Size-c.A.Size)})
@@ -290,15 +290,15 @@ func (c *Comparison) prefix() {
 	}
 }
 
-// kind tells what a file is. bin is nil for one that is no executable.
-func kind(in input, bin *inspect.Binary) string {
+// fileKind returns the kind of a file, see [Side.Kind]. bin is nil for one that is no executable.
+func fileKind(in input, bin *inspect.Binary) string {
 	if in.size == 0 {
 		return "empty"
 	}
 	if bin != nil {
 		return string(bin.Format)
 	}
-	if k := container(in); k != "" {
+	if k := archiveFormat(in); k != "" {
 		return k
 	}
 	head := make([]byte, min(64<<10, in.size))
@@ -329,7 +329,7 @@ func (e *explainer) scan(c *Comparison, a, b input) ([]Hint, error) {
 		s := &sides[i]
 		s.hash, s.count, s.buf = sha256.New(), newCounter(words), make([]byte, bufferSize)
 	}
-	size, where := newMap(a.size, b.size).size, make([]bool, cells)
+	size, where := newMap(a.size, b.size).size, make([]bool, mapParts)
 	for at := int64(0); at < max(a.size, b.size); at += bufferSize {
 		for i := range sides {
 			s := &sides[i]
@@ -340,7 +340,7 @@ func (e *explainer) scan(c *Comparison, a, b input) ([]Hint, error) {
 			s.hash.Write(s.p)
 			s.count.Write(s.p)
 		}
-		if first, n := differ(sides[0].p, sides[1].p); n > 0 {
+		if first, n := compareBytes(sides[0].p, sides[1].p); n > 0 {
 			if c.Offset < 0 {
 				c.Offset = at + int64(first)
 			}
@@ -369,9 +369,9 @@ func (e *explainer) scan(c *Comparison, a, b input) ([]Hint, error) {
 	}), nil
 }
 
-// differ returns the index of the first difference and the number of bytes that
+// compareBytes returns the index of the first difference and the number of bytes that
 // differ; what only the longer slice has differs.
-func differ(a, b []byte) (first, n int) {
+func compareBytes(a, b []byte) (first, n int) {
 	short := min(len(a), len(b))
 	n, first = max(len(a), len(b))-short, short
 	if bytes.Equal(a[:short], b[:short]) {

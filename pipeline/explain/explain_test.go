@@ -104,7 +104,7 @@ func other(n int) int { return n + 1 }
 // A jump backwards ends in 0xff, and is compared as any other.
 func TestPadding(t *testing.T) {
 	const code = "\x48\xe9\x10\xae\xff\xff"
-	m := &image{arch: "amd64", in: input{ctx: t.Context(), r: strings.NewReader(code + "\xcc\xcc"), size: 8}}
+	m := &loadedProgram{arch: "amd64", in: input{ctx: t.Context(), r: strings.NewReader(code + "\xcc\xcc"), size: 8}}
 	if got, err := m.code(nil, &function{size: 8}); err != nil || string(got) != code {
 		t.Errorf("%x, %v, want %x", got, err, code)
 	}

@@ -39,7 +39,7 @@ type Functions struct {
 	// OwnLines is how many functions that are declared in packages of modules start at
 	// another line of their source, whatever their instructions.
 	OwnLines int `json:"ownLines"`
-	// Partial tells that some were not compared.
+	// Partial reports whether some were not compared.
 	Partial bool `json:"partial,omitempty"`
 	// List are those that are neither the same nor moved, in A's order and then
 	// those that only B has; More is how many more there are.
@@ -93,7 +93,7 @@ type function struct {
 	// declared tells that the source declares it by this name, and inlines that code
 	// of other functions may be in it.
 	declared, inlines bool
-	// other tells that its instructions are others even if all data are the same.
+	// other reports whether its instructions are others even if all data are the same.
 	other bool
 }
 
@@ -107,8 +107,8 @@ const (
 	stateResized
 )
 
-// image is a program as it is loaded.
-type image struct {
+// loadedProgram is a program as it is in memory.
+type loadedProgram struct {
 	in       input
 	bin      *inspect.Binary
 	arch     string
@@ -133,9 +133,9 @@ func nameKey(name string) uint64 {
 	return h.Sum64()
 }
 
-// newImage reads the functions of a program.
-func newImage(in input, bin *inspect.Binary, facts *inspect.Facts) (*image, error) {
-	m := &image{in: in, bin: bin, arch: facts.GOARCH, order: binary.LittleEndian}
+// newProgram reads the functions of a program.
+func newProgram(in input, bin *inspect.Binary, facts *inspect.Facts) (*loadedProgram, error) {
+	m := &loadedProgram{in: in, bin: bin, arch: facts.GOARCH, order: binary.LittleEndian}
 	if facts.ByteOrder == "big" {
 		m.order = binary.BigEndian
 	}
@@ -171,7 +171,7 @@ type target struct {
 }
 
 // resolve says what is at an address.
-func (m *image) resolve(address uint64) (target, bool) {
+func (m *loadedProgram) resolve(address uint64) (target, bool) {
 	if rel := address - m.text; m.located && address >= m.text {
 		i := sort.Search(len(m.list), func(i int) bool { return m.list[i].start > rel }) - 1
 		if i >= 0 && rel-m.list[i].start < uint64(m.list[i].size) {
@@ -185,18 +185,18 @@ func (m *image) resolve(address uint64) (target, bool) {
 	s := m.sections[i]
 	// An address may be that of the end. What follows the last section is
 	// memory that has no bytes in the file.
-	const most = 1 << 30
+	const maxZeros = 1 << 30
 	switch past := address - s.Address; {
 	case past <= uint64(s.Size):
 		return target{name: nameKey(s.Name)}, true
-	case past < uint64(s.Size)+most:
+	case past < uint64(s.Size)+maxZeros:
 		return target{name: 1}, true
 	}
 	return target{}, false
 }
 
 // compareFunctions compares the functions of two programs.
-func (c *Comparison) compareFunctions(a, b *image, factsA, factsB *inspect.Facts) *Functions {
+func (c *Comparison) compareFunctions(a, b *loadedProgram, factsA, factsB *inspect.Facts) *Functions {
 	x := &Functions{A: len(a.list), B: len(b.list)}
 	ofB := matchFunctions(a.list, b.list)
 	budget := 2 * (a.in.size + b.in.size) // functions do not overlap
@@ -245,7 +245,7 @@ func (c *Comparison) compareFunctions(a, b *image, factsA, factsB *inspect.Facts
 var errNoCode = errors.New("no code")
 
 // code reads a function's instructions, without padding at its end.
-func (m *image) code(buf []byte, f *function) ([]byte, error) {
+func (m *loadedProgram) code(buf []byte, f *function) ([]byte, error) {
 	if f.offset < 0 || f.offset > m.in.size || int64(f.size) > m.in.size-f.offset || f.size > maxCode {
 		return buf, errNoCode
 	}
@@ -299,7 +299,7 @@ func matchFunctions(a, b []function) []int32 {
 }
 
 // listFunctions counts, and reads the names of those that differ.
-func (c *Comparison) listFunctions(x *Functions, a, b *image, ofB []int32, factsA, factsB *inspect.Facts) {
+func (c *Comparison) listFunctions(x *Functions, a, b *loadedProgram, ofB []int32, factsA, factsB *inspect.Facts) {
 	modules, main := map[string]string{}, ""
 	for _, facts := range []*inspect.Facts{factsB, factsA} {
 		if facts.Code != nil {
@@ -412,7 +412,7 @@ func (c *Comparison) listFunctions(x *Functions, a, b *image, ofB []int32, facts
 
 // names iterates over the functions again, for their names. It ends early where
 // the file is not what it was.
-func (m *image) names() func(yield func(int, string) bool) {
+func (m *loadedProgram) names() func(yield func(int, string) bool) {
 	return func(yield func(int, string) bool) {
 		i := 0
 		for f, err := range m.bin.Functions() {
@@ -430,22 +430,22 @@ func (m *image) names() func(yield func(int, string) bool) {
 	}
 }
 
-// shifted finds sections that are the same but for references: the code if all
+// markShifted finds sections that are the same but for references: the code if all
 // functions are, and data of the same size if all words that differ are
 // addresses of the same thing, or such distances from the start of the code.
-func (p *pairOf) shifted(a, b *image) {
-	f := p.x.Functions
+func (p *binaryPair) markShifted(a, b *loadedProgram) {
+	f := p.diff.Functions
 	code := f.Changed+f.Resized+f.Added+f.Removed == 0
 	budget := 2 * (p.a.size + p.b.size) // sections may overlap
-	for i := range p.x.Sections {
-		s := &p.x.Sections[i]
+	for i := range p.diff.Sections {
+		s := &p.diff.Sections[i]
 		if s.State != "changed" || s.SizeA != s.SizeB {
 			continue
 		}
 		switch s.Name {
 		case ".text", "__TEXT,__text", "(code)":
 			// The Go build ID of some formats is at the start of the code.
-			if code && (a.bin.Format == inspect.ELF || p.idIsSame()) {
+			if code && (a.bin.Format == inspect.ELF || p.sameBuildID()) {
 				s.State = "shifted"
 			}
 			continue
@@ -459,16 +459,16 @@ func (p *pairOf) shifted(a, b *image) {
 	}
 }
 
-func (p *pairOf) idIsSame() bool {
-	return p.fa.BuildID != nil && p.fb.BuildID != nil && p.fa.BuildID.ID == p.fb.BuildID.ID || p.fa.BuildID == nil && p.fb.BuildID == nil
+func (p *binaryPair) sameBuildID() bool {
+	return p.factsA.BuildID != nil && p.factsB.BuildID != nil && p.factsA.BuildID.ID == p.factsB.BuildID.ID || p.factsA.BuildID == nil && p.factsB.BuildID == nil
 }
 
-// sameWords tells whether all words of two sections that differ refer to the
+// sameWords reports whether all words of two sections that differ refer to the
 // same thing.
-func (p *pairOf) sameWords(a, b *image, s *Section) bool {
+func (p *binaryPair) sameWords(a, b *loadedProgram, s *Section) bool {
 	code := &codePair{a: a, b: b}
-	pointer := p.fa.Bits / 8
-	if pointer != p.fb.Bits/8 || pointer != 4 && pointer != 8 || a.order != b.order {
+	pointer := p.factsA.Bits / 8
+	if pointer != p.factsB.Bits/8 || pointer != 4 && pointer != 8 || a.order != b.order {
 		return false
 	}
 	bufA, bufB := make([]byte, min(bufferSize, s.SizeA)), make([]byte, min(bufferSize, s.SizeA))
@@ -491,7 +491,7 @@ func (p *pairOf) sameWords(a, b *image, s *Section) bool {
 	return true
 }
 
-// sameWord tells whether two words of a pointer's size refer to the same thing.
+// sameWord reports whether two words of a pointer's size refer to the same thing.
 func (p *codePair) sameWord(a, b []byte) bool {
 	oa, ob := p.a.order, p.b.order
 	if len(a) == 8 && p.sameTarget(oa.Uint64(a), ob.Uint64(b)) {

@@ -183,8 +183,8 @@ func (h *headerReader) pe() {
 	}
 }
 
-// valuesOfHeaders lists what differs, the nth of a name against the nth.
-func valuesOfHeaders(a, b []header) []Value {
+// differingHeaders lists what differs, the nth of a name against the nth.
+func differingHeaders(a, b []header) []Value {
 	places := map[string][]string{}
 	for _, h := range b {
 		places[h.name] = append(places[h.name], h.value)

@@ -108,7 +108,7 @@ func (p *htmlPage) text(s string) string {
 	return s
 }
 
-// row tells whether row i of a table still has a place.
+// row reports whether row i of a table still has a place.
 func (p *htmlPage) row(i int) bool {
 	if p.left < 0 {
 		p.full = true
@@ -121,7 +121,7 @@ func (p *htmlPage) row(i int) bool {
 	return true
 }
 
-// part tells whether another executable or member still has a place.
+// part reports whether another executable or member still has a place.
 func (p *htmlPage) part() bool {
 	p.full = p.full || p.left < 0
 	p.left -= 20 * rowSize
@@ -265,7 +265,7 @@ func (c *htmlComparison) Links() []htmlHead {
 	return list
 }
 
-// Plain tells that the files have a map that knows of no sections.
+// Plain reports whether the files have a map that knows of no sections.
 func (c *htmlComparison) Plain() bool {
 	return !c.C.Equal && c.C.drawn != nil && c.C.Archive == nil && len(c.C.Binaries) == 0 && max(c.C.A.Size, c.C.B.Size) > 0
 }
@@ -353,7 +353,7 @@ func (b *htmlBinary) ByPackage(list []Function) []Function {
 // htmlMap is a map on a page.
 type htmlMap struct {
 	Sections    bool
-	Cell        int64
+	PartSize    int64
 	Top, Height int // pixels
 	Sides       []htmlStrip
 }
@@ -377,7 +377,7 @@ func (p *htmlPage) draw(m *fileMap, sections bool) *htmlMap {
 		p.full = true
 		return nil
 	}
-	out := &htmlMap{Sections: sections, Cell: m.size, Height: mapHeight}
+	out := &htmlMap{Sections: sections, PartSize: m.size, Height: mapHeight}
 	if sections {
 		out.Top, out.Height = 26, 26+mapHeight
 	}

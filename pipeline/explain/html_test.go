@@ -181,7 +181,7 @@ func drawn(c *Comparison) {
 	m.names = append(m.names, evil)
 	for side := range m.sides {
 		for i := range m.sides[side] {
-			m.sides[side][i] = cell{level(i % len(levelNames)), i / 10 % 2}
+			m.sides[side][i] = mapPart{level(i % len(levelNames)), i / 10 % 2}
 		}
 	}
 	c.drawn = m

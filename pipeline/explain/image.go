@@ -166,7 +166,7 @@ func indented(data []byte) Content {
 	return bytesContent{bytes.NewReader(b.Bytes())}
 }
 
-// isLayout tells whether a folder is an OCI image layout
+// isLayout reports whether a folder is an OCI image layout
 // (https://github.com/opencontainers/image-spec/blob/main/image-layout.md).
 func isLayout(fsys fs.FS, dir string) bool {
 	for _, name := range []string{"oci-layout", "index.json"} {

@@ -17,16 +17,16 @@ func unquote(s string) string {
 	return s
 }
 
-// settings are the lines "build KEY=VALUE".
-func (p *pairOf) settings() {
-	if p.fa.Build == nil || p.fb.Build == nil {
+// settingCauses are the lines "build KEY=VALUE".
+func (p *binaryPair) settingCauses() {
+	if p.factsA.Build == nil || p.factsB.Build == nil {
 		// Without settings the headers tell something.
-		if a, b := p.fa.Finding(inspect.PIE), p.fb.Finding(inspect.PIE); a.Is != b.Is && !p.caused(causePlatform) {
+		if a, b := p.factsA.Finding(inspect.PIE), p.factsB.Finding(inspect.PIE); a.Is != b.Is && !p.caused(causePlatform) {
 			p.addCause(causePIE, Likely, Cause{A: a.Why, B: b.Why})
 		}
 		return
 	}
-	for _, v := range p.x.BuildInfo {
+	for _, v := range p.diff.BuildInfo {
 		key, ok := strings.CutPrefix(v.Name, "build ")
 		if !ok {
 			continue
@@ -46,7 +46,7 @@ func (p *pairOf) settings() {
 		case key == "-ldflags" || key == "-trimpath" || key == "vcs" || strings.HasPrefix(key, "vcs."):
 			// They are looked at later.
 		case key == "-buildmode":
-			if only(v.A, v.B, "exe", "pie") {
+			if bothAmong(v.A, v.B, "exe", "pie") {
 				p.addCause(causePIE, Certain, c)
 			} else {
 				p.addCause(causeBuildmode, Certain, c)
@@ -84,17 +84,19 @@ func settingKind(key string) (causeKind, bool) {
 	return kindOf(strings.ToLower(strings.TrimPrefix(key, "-")))
 }
 
-// only tells whether both values are among some.
-func only(a, b string, of ...string) bool { return slices.Contains(of, a) && slices.Contains(of, b) }
+// bothAmong reports whether both values are among some.
+func bothAmong(a, b string, of ...string) bool {
+	return slices.Contains(of, a) && slices.Contains(of, b)
+}
 
-func (p *pairOf) trimpathDiffers() bool {
-	_, ok := p.line("build -trimpath")
+func (p *binaryPair) trimpathDiffers() bool {
+	_, ok := p.buildInfoLine("build -trimpath")
 	return ok
 }
 
-// modules are the lines about the package and the modules.
-func (p *pairOf) modules() {
-	a, b := p.fa.Build, p.fb.Build
+// moduleCauses are the lines about the package and the modules.
+func (p *binaryPair) moduleCauses() {
+	a, b := p.factsA.Build, p.factsB.Build
 	if a == nil || b == nil {
 		return
 	}
@@ -138,7 +140,7 @@ func (p *pairOf) modules() {
 	}
 	if sumsA+sumsB > 0 {
 		p.addCause(causeDependencySumsMissing, Certain, Cause{
-			Text:     "only " + side(sumsA > 0) + " has the sums of its dependencies: the other was built from a vendor folder",
+			Text:     "only " + sideName(sumsA > 0) + " has the sums of its dependencies: the other was built from a vendor folder",
 			Evidence: []string{fmt.Sprintf("%d modules, such as %s", sumsA+sumsB, cut(unsummed))},
 		})
 	}
@@ -151,10 +153,10 @@ func replaced(m inspect.Module) inspect.Module {
 	return m
 }
 
-// vcs is about the stamp of the version control system, and the version that Go
+// vcsCauses is about the stamp of the version control system, and the version that Go
 // 1.24 and later make of it.
-func (p *pairOf) vcs() {
-	a, b := p.fa.Build, p.fb.Build
+func (p *binaryPair) vcsCauses() {
+	a, b := p.factsA.Build, p.factsB.Build
 	if a == nil || b == nil {
 		return
 	}
@@ -165,7 +167,7 @@ func (p *pairOf) vcs() {
 	hasA, hasB := get(a, "vcs.revision") != "", get(b, "vcs.revision") != ""
 	switch {
 	case hasA != hasB:
-		p.addCause(causeVCSMissing, Certain, Cause{Text: "only " + side(hasA) + " is stamped by the version control system", A: get(a, "vcs.revision"), B: get(b, "vcs.revision")})
+		p.addCause(causeVCSMissing, Certain, Cause{Text: "only " + sideName(hasA) + " is stamped by the version control system", A: get(a, "vcs.revision"), B: get(b, "vcs.revision")})
 	case hasA:
 		if ra, rb := get(a, "vcs.revision"), get(b, "vcs.revision"); ra != rb {
 			p.addCause(causeVCSStamp, Certain, Cause{Text: "another commit", A: ra + " " + get(a, "vcs.time"), B: rb + " " + get(b, "vcs.time")})
@@ -173,7 +175,7 @@ func (p *pairOf) vcs() {
 			p.addCause(causeVCSStamp, Certain, Cause{Text: "another time of the same commit", A: ta, B: tb})
 		}
 		if ma, mb := get(a, "vcs.modified"), get(b, "vcs.modified"); ma != mb {
-			p.addCause(causeVCSModified, Certain, Cause{Text: "only " + side(ma == "true") + " was built from a working tree with changes", A: "vcs.modified=" + ma, B: "vcs.modified=" + mb})
+			p.addCause(causeVCSModified, Certain, Cause{Text: "only " + sideName(ma == "true") + " was built from a working tree with changes", A: "vcs.modified=" + ma, B: "vcs.modified=" + mb})
 		}
 	}
 	if a.Main == nil || b.Main == nil {
@@ -185,7 +187,7 @@ func (p *pairOf) vcs() {
 	}
 	switch sumA, sumB := a.Main.Sum, b.Main.Sum; {
 	case (sumA == "") != (sumB == ""):
-		p.addCause(causeModuleSource, Certain, Cause{Text: "only " + side(sumA != "") + " was built as module@version of the module proxy", A: a.Main.Version, B: b.Main.Version})
+		p.addCause(causeModuleSource, Certain, Cause{Text: "only " + sideName(sumA != "") + " was built as module@version of the module proxy", A: a.Main.Version, B: b.Main.Version})
 	case sumA != sumB && a.Main.Version == b.Main.Version:
 		p.addCause(causeModuleSum, Certain, Cause{Text: "the main module has other content", A: sumA, B: sumB})
 	case a.Main.Version != b.Main.Version && !p.caused(causeVCSStamp, causeVCSModified, causeVCSMissing):

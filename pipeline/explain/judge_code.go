@@ -4,13 +4,13 @@ import (
 	"strings"
 )
 
-// compiled is about functions and data that differ without a recorded reason.
-func (p *pairOf) compiled() {
+// codeCauses is about functions and data that differ without a recorded reason.
+func (p *binaryPair) codeCauses() {
 	if comment := p.section(".comment"); comment != nil && comment.State == "changed" {
 		p.addCause(causeCCompiler, Likely, Cause{Text: "the C compiler's or linker's own mark (.comment) differs",
 			A: textAt(p.a, comment.OffsetA+comment.First), B: textAt(p.b, comment.OffsetB+comment.First)})
 	}
-	f := p.x.Functions
+	f := p.diff.Functions
 	main, known := p.idPart("main action")
 	content, _ := p.idPart("main content")
 	if p.hasCertain(causeChangedAfterLinking) || known && main && content && p.caused(causeChangedAfterLinking) {
@@ -24,7 +24,7 @@ func (p *pairOf) compiled() {
 	if known && link && !file && !p.caused(causeCompilerOutput, causeChangedAfterLinking, causeStripped) {
 		p.addCause(causeLinkerOutput, Likely, Cause{Text: "the same was linked to another file"})
 	}
-	if f == nil || p.code {
+	if f == nil || p.codeExplained {
 		return
 	}
 	var standard, own []string
@@ -51,7 +51,7 @@ func (p *pairOf) compiled() {
 		}
 		p.addCause(causeOtherToolchainSameVersion, sure, Cause{
 			Text: "the standard library was compiled to something else: another toolchain that says it is the same version, or a changed standard library (-overlay)",
-			A:    p.fa.GoVersion, B: p.fb.GoVersion, Evidence: evidence(standard),
+			A:    p.factsA.GoVersion, B: p.factsB.GoVersion, Evidence: evidence(standard),
 		})
 	}
 	if len(own) > 0 {
@@ -68,15 +68,15 @@ func (p *pairOf) compiled() {
 		}
 		return
 	}
-	p.constants(known && !main)
+	p.constantCauses(known && !main)
 }
 
-// constants is about data that differs while all functions are the same.
-func (p *pairOf) constants(mainDiffers bool) {
+// constantCauses is about data that differs while all functions are the same.
+func (p *binaryPair) constantCauses(mainDiffers bool) {
 	if p.c.caused(stamps...) {
 		return // which say it better
 	}
-	if len(p.x.BuildInfo) > 0 || p.caused(causeEmbeddedFile, causeLdflagsX, causeLdflags, causeStripped, causeBuildIDOnly, causeSignatureOnly, causeChangedAfterLinking, causeTrimpath,
+	if len(p.diff.BuildInfo) > 0 || p.caused(causeEmbeddedFile, causeLdflagsX, causeLdflags, causeStripped, causeBuildIDOnly, causeSignatureOnly, causeChangedAfterLinking, causeTrimpath,
 		causePathOfBuildFolder, causePathOfGOROOT, causePathOfModuleCache, causeCompilerOutput, causeLinkerOutput) {
 		return
 	}
@@ -92,7 +92,7 @@ func (p *pairOf) constants(mainDiffers bool) {
 		p.addCause(causeSource, Possible, Cause{Text: "the source differs, but no function does"})
 		return
 	}
-	if a, b := idText(p.fa), idText(p.fb); a != b && len(p.c.Causes) == p.first {
+	if a, b := idText(p.factsA), idText(p.factsB); a != b && len(p.c.Causes) == p.first {
 		p.addCause(causeBuildIDOnly, Likely, Cause{Text: "the build ID, and nothing else that was compared", A: a, B: b})
 	}
 }

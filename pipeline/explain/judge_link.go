@@ -9,8 +9,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/inspect"
 )
 
-// later is about what was done after linking.
-func (p *pairOf) later() {
+// changedLaterCauses is about what was done after linking.
+func (p *binaryPair) changedLaterCauses() {
 	if p.caused(causePlatform) {
 		return
 	}
@@ -20,42 +20,42 @@ func (p *pairOf) later() {
 		}
 		return f.Content.State
 	}
-	sa, sb := state(p.fa), state(p.fb)
-	sameID := p.fa.BuildID != nil && p.fb.BuildID != nil && p.fa.BuildID.ID == p.fb.BuildID.ID
-	signed := p.fa.Signature != nil || p.fb.Signature != nil
+	sa, sb := state(p.factsA), state(p.factsB)
+	sameID := p.factsA.BuildID != nil && p.factsB.BuildID != nil && p.factsA.BuildID.ID == p.factsB.BuildID.ID
+	signed := p.factsA.Signature != nil || p.factsB.Signature != nil
 	ids, signature := inspect.WithoutBuildID, inspect.WithoutSignature
 	switch {
-	case p.same(): // there is nothing to explain
-	case sameID && p.same(ids):
+	case p.equalWithout(): // there is nothing to explain
+	case sameID && p.equalWithout(ids):
 		p.addCause(causeBuildIDOnly, Certain, Cause{
-			Text: "nothing but the identifier for other tools (GNU build ID, LC_UUID)", A: hostText(p.fa), B: hostText(p.fb),
+			Text: "nothing but the identifier for other tools (GNU build ID, LC_UUID)", A: hostText(p.factsA), B: hostText(p.factsB),
 			Evidence: []string{"outside of the build IDs, the files are equal"},
 		})
-	case p.same(ids):
-		p.addCause(causeBuildIDOnly, Certain, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"outside of the build IDs, the files are equal"}})
-	case p.same(signature):
+	case p.equalWithout(ids):
+		p.addCause(causeBuildIDOnly, Certain, Cause{A: idText(p.factsA), B: idText(p.factsB), Evidence: []string{"outside of the build IDs, the files are equal"}})
+	case p.equalWithout(signature):
 		p.addCause(causeSignatureOnly, Certain, Cause{
-			Text: "nothing but the code signature", A: signatureText(p.fa), B: signatureText(p.fb),
+			Text: "nothing but the code signature", A: signatureText(p.factsA), B: signatureText(p.factsB),
 			Evidence: []string{"outside of the signature and the fields that say where it is, the files are equal"},
 		})
-	case p.same(ids, signature):
-		p.addCause(causeBuildIDOnly, Certain, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"outside of the build IDs and the code signature, the files are equal"}})
-	case p.onlyIn(signatureParts) && signed:
-		p.addCause(causeSignatureOnly, Likely, Cause{Text: "nothing but the code signature", A: signatureText(p.fa), B: signatureText(p.fb)})
-	case !sameID && p.onlyIn(idParts):
-		p.addCause(causeBuildIDOnly, Likely, Cause{A: idText(p.fa), B: idText(p.fb), Evidence: []string{"all other sections are equal"}})
+	case p.equalWithout(ids, signature):
+		p.addCause(causeBuildIDOnly, Certain, Cause{A: idText(p.factsA), B: idText(p.factsB), Evidence: []string{"outside of the build IDs and the code signature, the files are equal"}})
+	case p.differsOnlyIn(signatureParts) && signed:
+		p.addCause(causeSignatureOnly, Likely, Cause{Text: "nothing but the code signature", A: signatureText(p.factsA), B: signatureText(p.factsB)})
+	case !sameID && p.differsOnlyIn(idParts):
+		p.addCause(causeBuildIDOnly, Likely, Cause{A: idText(p.factsA), B: idText(p.factsB), Evidence: []string{"all other sections are equal"}})
 	}
-	p.stripped(sa, sb)
+	p.strippedCauses(sa, sb)
 	if p.caused(causeSignatureOnly) {
 		return
 	}
 	if (sa == inspect.ContentChanged) != (sb == inspect.ContentChanged) || sa == inspect.ContentChanged && sameID {
-		text := "only " + side(sa == inspect.ContentChanged) + " was changed after it was linked"
+		text := "only " + sideName(sa == inspect.ContentChanged) + " was changed after it was linked"
 		if sa == sb {
 			text = "both were changed after they were linked"
 		}
 		var evidence []string
-		for _, s := range p.x.Sections {
+		for _, s := range p.diff.Sections {
 			if s.State == "changed" && len(evidence) < 4 {
 				evidence = append(evidence, fmt.Sprintf("%d bytes of section %s differ", s.Differing, cut(s.Name)))
 			}
@@ -66,7 +66,7 @@ func (p *pairOf) later() {
 		}
 		p.addCause(causeChangedAfterLinking, sure, Cause{Text: text, A: "content " + string(sa), B: "content " + string(sb), Evidence: evidence})
 	}
-	for _, v := range p.x.Headers {
+	for _, v := range p.diff.Headers {
 		if (v.Name == "time stamp" || v.Name == "check sum") && p.binA.Format == inspect.PE {
 			p.addCause(causePEHeader, Certain, Cause{Text: "the " + v.Name + " in the PE header", A: v.A, B: v.B})
 		}
@@ -104,10 +104,10 @@ var (
 	idParts        = []string{".note.go.buildid", ".note.gnu.build-id", "(LC_UUID)", "(ELF header)", "(program headers)", "(section headers)", ".shstrtab", "(Mach-O header)", "(code signature)", "__LINKEDIT"}
 )
 
-// onlyIn tells whether something differs, and no section but those named does.
-func (p *pairOf) onlyIn(names []string) bool {
+// differsOnlyIn reports whether something differs, and no section but those named does.
+func (p *binaryPair) differsOnlyIn(names []string) bool {
 	any := false
-	for _, s := range p.x.Sections {
+	for _, s := range p.diff.Sections {
 		if s.State == "equal" || s.State == "moved" {
 			continue
 		}
@@ -119,14 +119,14 @@ func (p *pairOf) onlyIn(names []string) bool {
 	return any && p.a.size > 0
 }
 
-// same reports whether the files are equal but for what normalizations leave out.
-func (p *pairOf) same(list ...inspect.Normalization) bool {
+// equalWithout reports whether the files are equal but for what normalizations leave out.
+func (p *binaryPair) equalWithout(list ...inspect.Normalization) bool {
 	c, err := inspect.Compare(p.binA, p.binB, list...)
 	return err == nil && c.Same
 }
 
-// stripped is about the symbol table and DWARF.
-func (p *pairOf) stripped(sa, sb inspect.Content) {
+// strippedCauses is about the symbol table and DWARF.
+func (p *binaryPair) strippedCauses(sa, sb inspect.Content) {
 	if p.caused(causePlatform) {
 		return
 	}
@@ -147,7 +147,7 @@ func (p *pairOf) stripped(sa, sb inspect.Content) {
 		case inspect.ContentChanged:
 			how = "stripped after it was linked"
 		}
-		p.addCause(causeStripped, Certain, Cause{Text: "only " + side(!without) + " has the " + q.text + ": the other was " + how, A: a.Why, B: b.Why})
+		p.addCause(causeStripped, Certain, Cause{Text: "only " + sideName(!without) + " has the " + q.text + ": the other was " + how, A: a.Why, B: b.Why})
 	}
 
 	if a, b, ok := p.otherAnswer(inspect.CompressedDWARF); ok {
@@ -157,13 +157,13 @@ func (p *pairOf) stripped(sa, sb inspect.Content) {
 
 // otherAnswer returns the answers to a question, and whether both are known and
 // differ.
-func (p *pairOf) otherAnswer(q inspect.Question) (a, b inspect.Finding, ok bool) {
-	a, b = p.fa.Finding(q), p.fb.Finding(q)
+func (p *binaryPair) otherAnswer(q inspect.Question) (a, b inspect.Finding, ok bool) {
+	a, b = p.factsA.Finding(q), p.factsB.Finding(q)
 	return a, b, a.Is != b.Is && a.Is != inspect.Unknown && b.Is != inspect.Unknown
 }
 
-// linked is about flags of the linker and what they put into the file.
-func (p *pairOf) linked() {
+// linkerFlagCauses is about flags of the linker and what they put into the file.
+func (p *binaryPair) linkerFlagCauses() {
 	names := map[string]bool{}
 	for _, v := range p.c.Strings {
 		if v.Kind != KindVariable {
@@ -184,7 +184,7 @@ func (p *pairOf) linked() {
 			})
 		})
 	}
-	if v, ok := p.line("build -ldflags"); ok && !p.trimpathDiffers() {
+	if v, ok := p.buildInfoLine("build -ldflags"); ok && !p.trimpathDiffers() {
 		ra, _ := splitLdflags(v.A)
 		rb, _ := splitLdflags(v.B)
 		if !slices.Equal(ra, rb) && !p.caused(causeStripped, causeBuildIDOnly, causeDebugCompression) || len(names) == 0 && slices.Equal(ra, rb) {
@@ -192,22 +192,22 @@ func (p *pairOf) linked() {
 		}
 		return
 	}
-	p.hidden()
+	p.unrecordedFlagCauses()
 }
 
-// hidden is about flags of the linker that are not recorded, as -trimpath leaves
+// unrecordedFlagCauses is about flags of the linker that are not recorded, as -trimpath leaves
 // them out: nothing that was compiled differs, and yet the link did.
-func (p *pairOf) hidden() {
+func (p *binaryPair) unrecordedFlagCauses() {
 	link, known := p.idPart("link action")
 	main, _ := p.idPart("main action")
 	if known && (link || !main) {
 		return
 	}
-	if p.code || p.caused(causeStripped, causeBuildIDOnly, causeSignatureOnly, causeChangedAfterLinking, causeDebugCompression, causeEmbeddedFile, causeTrimpath, causePathOfBuildFolder, causePathOfGOROOT, causePathOfModuleCache) {
+	if p.codeExplained || p.caused(causeStripped, causeBuildIDOnly, causeSignatureOnly, causeChangedAfterLinking, causeDebugCompression, causeEmbeddedFile, causeTrimpath, causePathOfBuildFolder, causePathOfGOROOT, causePathOfModuleCache) {
 		return
 	}
-	f := p.x.Functions
-	if f == nil || f.Changed+f.Resized+f.Added+f.Removed > 0 || len(p.x.BuildInfo) > 0 {
+	f := p.diff.Functions
+	if f == nil || f.Changed+f.Resized+f.Added+f.Removed > 0 || len(p.diff.BuildInfo) > 0 {
 		return
 	}
 	namesA, namesB := variableNames(p.a, p.binA), variableNames(p.b, p.binB)
@@ -220,7 +220,7 @@ func (p *pairOf) hidden() {
 			evidence = append(evidence, "-X sets "+cut(n))
 		}
 	}
-	name := onlyOne(namesA, namesB)
+	name := singleName(namesA, namesB)
 	for _, s := range p.c.Strings {
 		if s.Kind == KindTime && s.A != "" && shape(s.A) == shape(s.B) {
 			if !known && name == "" {
@@ -251,8 +251,8 @@ func (p *pairOf) hidden() {
 	}
 }
 
-// onlyOne returns the name that is the only one in two lists.
-func onlyOne(a, b []string) string {
+// singleName returns the name that is the only one in two lists.
+func singleName(a, b []string) string {
 	all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
 	if len(all) != 1 {
 		return ""

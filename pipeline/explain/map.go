@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// cells is the number of parts that the longer of two files is cut into for a
+// mapParts is the number of parts that the longer of two files is cut into for a
 // map. What differs in a part is shown as if all of it did, so that a single byte
 // can be seen.
-const cells = 512
+const mapParts = 512
 
 // level says how much a part of a file differs. The higher one counts where
 // several meet.
@@ -27,35 +27,35 @@ const (
 // levelNames are also the classes of the style sheet.
 var levelNames = [...]string{levelNone: "gap", levelEqual: "equal", levelMoved: "moved", levelShifted: "shifted", levelChanged: "changed", levelOnly: "only"}
 
-// cell is a part of a file in a map.
-type cell struct {
+// mapPart is a part of a file in a map.
+type mapPart struct {
 	level level
 	// section is the index in the section names of the map, that of the section
-	// that has most of the cell or lies in the one that has.
+	// that has most of the part or lies in the one that has.
 	section int
 }
 
 // fileMap shows where two files differ, by offset: both sides in parts of the
 // same size.
 type fileMap struct {
-	size  int64 // bytes of a cell
+	size  int64 // bytes of a part
 	ends  [2]int64
 	names []string // of sections, "" for what is in none
-	sides [2][]cell
+	sides [2][]mapPart
 }
 
 // newMap returns a map with nothing on it.
 func newMap(sizeA, sizeB int64) *fileMap {
-	m := &fileMap{size: max(1, (max(sizeA, sizeB)+cells-1)/cells), ends: [2]int64{sizeA, sizeB}, names: []string{""}}
+	m := &fileMap{size: max(1, (max(sizeA, sizeB)+mapParts-1)/mapParts), ends: [2]int64{sizeA, sizeB}, names: []string{""}}
 	for side, n := range m.ends {
-		m.sides[side] = make([]cell, (n+m.size-1)/m.size)
+		m.sides[side] = make([]mapPart, (n+m.size-1)/m.size)
 	}
 	return m
 }
 
-// each calls f for the cells that a range lies in, with the range that they
+// eachPart calls f for the parts that a range lies in, with the range that they
 // share.
-func (m *fileMap) each(side int, from, to int64, f func(c *cell, from, to int64)) {
+func (m *fileMap) eachPart(side int, from, to int64, f func(c *mapPart, from, to int64)) {
 	to = min(to, m.ends[side])
 	for at := max(0, from); at < to; {
 		i := at / m.size
@@ -67,18 +67,18 @@ func (m *fileMap) each(side int, from, to int64, f func(c *cell, from, to int64)
 
 // raise says that a range differs so much, at least.
 func (m *fileMap) raise(side int, from, to int64, l level) {
-	m.each(side, from, to, func(c *cell, _, _ int64) { c.level = max(c.level, l) })
+	m.eachPart(side, from, to, func(c *mapPart, _, _ int64) { c.level = max(c.level, l) })
 }
 
 // plainMap is the map of files without sections, whose bytes are compared at the
-// same offsets: differ tells in which of the cells they do, as far as both go.
-func plainMap(sizeA, sizeB int64, differ []bool) *fileMap {
+// same offsets: differs tells in which of the parts they do, as far as both go.
+func plainMap(sizeA, sizeB int64, differs []bool) *fileMap {
 	m := newMap(sizeA, sizeB)
 	both := min(sizeA, sizeB)
 	for side, n := range m.ends {
 		m.raise(side, 0, both, levelEqual)
 		m.raise(side, both, n, levelOnly)
-		for i, d := range differ {
+		for i, d := range differs {
 			if from := int64(i) * m.size; d {
 				m.raise(side, from, min(from+m.size, both), levelChanged)
 			}
@@ -163,22 +163,22 @@ func pieces(size int64, sections []span) []piece {
 
 // fileMap draws the map of two executables. The images are nil unless their
 // functions were compared.
-func (p *pairOf) fileMap(imageA, imageB *image) *fileMap {
+func (p *binaryPair) fileMap(programA, programB *loadedProgram) *fileMap {
 	m := newMap(p.a.size, p.b.size)
-	for _, s := range p.x.Sections {
+	for _, s := range p.diff.Sections {
 		m.names = append(m.names, s.Name)
 	}
 	var gaps [2]map[gap]piece
-	for side, img := range []*image{imageA, imageB} {
+	for side, prog := range []*loadedProgram{programA, programB} {
 		// The sections of this side, under their index in the list of both.
-		list := make([]span, len(p.x.Sections))
-		for i, s := range p.x.Sections {
+		list := make([]span, len(p.diff.Sections))
+		for i, s := range p.diff.Sections {
 			offset, size := s.at(side)
 			list[i] = span{s.Name, offset, max(0, size)}
 		}
 		parts := pieces(m.ends[side], list)
-		code := img.section(parts)
-		covered := m.functions(side, img)
+		code := prog.codeSection(parts)
+		covered := m.drawFunctions(side, prog)
 		gaps[side] = map[gap]piece{}
 		before := gap{}
 		for _, q := range parts {
@@ -194,10 +194,10 @@ func (p *pairOf) fileMap(imageA, imageB *image) *fileMap {
 			if q.section != code {
 				known = nil
 			}
-			m.section(side, q, &p.x.Sections[q.section], known)
+			m.drawSection(side, q, &p.diff.Sections[q.section], known)
 		}
 	}
-	p.gaps(m, gaps)
+	p.drawGaps(m, gaps)
 	return m
 }
 
@@ -215,12 +215,12 @@ func (s *Section) at(side int) (offset, size int64) {
 	return s.OffsetB, s.SizeB
 }
 
-// section draws a piece of a section. Where at least half of a cell are
+// drawSection draws a piece of a section. Where at least half of a part are
 // functions, these say what differs; covered is nil where there are none.
-func (m *fileMap) section(side int, q piece, s *Section, covered []int64) {
+func (m *fileMap) drawSection(side int, q piece, s *Section, covered []int64) {
 	offset, _ := s.at(side)
 	size := slotSize(max(s.SizeA, s.SizeB))
-	m.each(side, q.from, q.to, func(c *cell, from, to int64) {
+	m.eachPart(side, q.from, q.to, func(c *mapPart, from, to int64) {
 		if c.section == 0 || to-from > m.size/2 {
 			c.section = q.section + 1
 		}
@@ -243,8 +243,8 @@ func (m *fileMap) section(side int, q piece, s *Section, covered []int64) {
 	})
 }
 
-// section returns the section that has the code, -1 if that is not known.
-func (m *image) section(parts []piece) int {
+// codeSection returns the section that has the code, -1 if that is not known.
+func (m *loadedProgram) codeSection(parts []piece) int {
 	if m == nil {
 		return -1
 	}
@@ -256,17 +256,17 @@ func (m *image) section(parts []piece) int {
 	return parts[i].section
 }
 
-// functions draws the functions, which differ less than the bytes of their
+// drawFunctions draws the functions, which differ less than the bytes of their
 // section do where something before them moved them. It returns how many bytes
-// of each cell are functions.
-func (m *fileMap) functions(side int, img *image) []int64 {
-	if img == nil {
+// of each part are functions.
+func (m *fileMap) drawFunctions(side int, prog *loadedProgram) []int64 {
+	if prog == nil {
 		return nil
 	}
 	covered := make([]int64, len(m.sides[side]))
 	budget := 2 * m.ends[side] // functions do not overlap
-	for i := range img.list {
-		f := &img.list[i]
+	for i := range prog.list {
+		f := &prog.list[i]
 		if budget -= int64(f.size); budget < 0 {
 			break
 		}
@@ -280,7 +280,7 @@ func (m *fileMap) functions(side int, img *image) []int64 {
 			l = levelOnly
 		}
 		if f.offset >= 0 {
-			m.each(side, f.offset, f.offset+int64(f.size), func(c *cell, from, to int64) {
+			m.eachPart(side, f.offset, f.offset+int64(f.size), func(c *mapPart, from, to int64) {
 				c.level = max(c.level, l)
 				covered[from/m.size] += to - from
 			})
@@ -289,9 +289,9 @@ func (m *fileMap) functions(side int, img *image) []int64 {
 	return covered
 }
 
-// gaps draws what is in no section: bytes between sections, or behind the last.
+// drawGaps draws what is in no section: bytes between sections, or behind the last.
 // Those that follow the same place of the same section belong together.
-func (p *pairOf) gaps(m *fileMap, of [2]map[gap]piece) {
+func (p *binaryPair) drawGaps(m *fileMap, of [2]map[gap]piece) {
 	bufA, bufB := make([]byte, 64<<10), make([]byte, 64<<10)
 	for key, a := range of[0] {
 		b, ok := of[1][key]
@@ -308,24 +308,24 @@ func (p *pairOf) gaps(m *fileMap, of [2]map[gap]piece) {
 			l := same
 			readA, _ := p.a.ReadAt(bufA[:n], a.from+at) // what cannot be read differs
 			readB, _ := p.b.ReadAt(bufB[:n], b.from+at)
-			if _, k := differ(bufA[:readA], bufB[:readB]); k > 0 || int64(readA) < n {
+			if _, k := compareBytes(bufA[:readA], bufB[:readB]); k > 0 || int64(readA) < n {
 				l = levelChanged
 			}
 			m.raise(0, a.from+at, a.from+at+n, l)
 			m.raise(1, b.from+at, b.from+at+n, l)
 		}
-		p.rest(m, 0, a.from+both, a.to, same)
-		p.rest(m, 1, b.from+both, b.to, same)
+		p.drawRest(m, 0, a.from+both, a.to, same)
+		p.drawRest(m, 1, b.from+both, b.to, same)
 	}
 	for key, b := range of[1] {
 		if _, ok := of[0][key]; !ok {
-			p.rest(m, 1, b.from, b.to, levelEqual)
+			p.drawRest(m, 1, b.from, b.to, levelEqual)
 		}
 	}
 }
 
-// rest draws what only one file has in no section. Zeros there are padding.
-func (p *pairOf) rest(m *fileMap, side int, from, to int64, padding level) {
+// drawRest draws what only one file has in no section. Zeros there are padding.
+func (p *binaryPair) drawRest(m *fileMap, side int, from, to int64, padding level) {
 	in := [2]input{p.a, p.b}[side]
 	buf := make([]byte, min(64<<10, to-from))
 	for at := from; at < to; at += int64(len(buf)) {
@@ -338,14 +338,14 @@ func (p *pairOf) rest(m *fileMap, side int, from, to int64, padding level) {
 	}
 }
 
-// stretch is a row of cells that look alike.
+// stretch is a row of parts that look alike.
 type stretch struct {
 	from, to int64 // offsets
 	level    level
 	section  string
 }
 
-// stretches joins the cells of one side that have the same level, or that the
+// stretches joins the parts of one side that have the same level, or that the
 // same section has.
 func (m *fileMap) stretches(side int, bySection bool) []stretch {
 	var list []stretch

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// levelAt is the level of the cell that an offset is in.
+// levelAt is the level of the part that an offset is in.
 func levelAt(m *fileMap, side int, offset int64) string {
 	return levelNames[m.sides[side][offset/m.size].level]
 }
@@ -16,8 +16,8 @@ func levelAt(m *fileMap, side int, offset int64) string {
 func checkMap(t testing.TB, m *fileMap) {
 	t.Helper()
 	for side, size := range m.ends {
-		if len(m.sides[side]) > cells {
-			t.Errorf("%d cells", len(m.sides[side]))
+		if len(m.sides[side]) > mapParts {
+			t.Errorf("%d parts", len(m.sides[side]))
 		}
 		for _, bySection := range []bool{false, true} {
 			at := int64(0)
@@ -95,7 +95,7 @@ func TestMap(t *testing.T) {
 			checkMap(t, m)
 			return m
 		}
-		changedCells := func(m *fileMap, side int) (n int) {
+		changedParts := func(m *fileMap, side int) (n int) {
 			for _, c := range m.sides[side] {
 				if c.level >= levelChanged {
 					n++
@@ -107,20 +107,20 @@ func TestMap(t *testing.T) {
 		b := slices.Clone(a)
 		at := int64(bytes.Index(b, []byte("none")))
 		b[at] ^= 1
-		if got := m(b); levelAt(got, 0, at) != "changed" || levelAt(got, 1, at) != "changed" || changedCells(got, 0) > 3 {
-			t.Errorf("%v: a byte of data: %s, %d cells", env, levelAt(got, 0, at), changedCells(got, 0))
+		if got := m(b); levelAt(got, 0, at) != "changed" || levelAt(got, 1, at) != "changed" || changedParts(got, 0) > 3 {
+			t.Errorf("%v: a byte of data: %s, %d parts", env, levelAt(got, 0, at), changedParts(got, 0))
 		}
 		// One byte of code.
 		b = slices.Clone(a)
 		at = functionAt(t, b, "main.work").Offset + 4
 		b[at] ^= 1
-		if got := m(b); levelAt(got, 0, at) != "changed" || changedCells(got, 0) > 3 {
-			t.Errorf("%v: a byte of code: %s, %d cells", env, levelAt(got, 0, at), changedCells(got, 0))
+		if got := m(b); levelAt(got, 0, at) != "changed" || changedParts(got, 0) > 3 {
+			t.Errorf("%v: a byte of code: %s, %d parts", env, levelAt(got, 0, at), changedParts(got, 0))
 		}
 		// Something behind the end.
 		b = append(slices.Clone(a), bytes.Repeat([]byte("payload"), 20_000)...)
-		if got := m(b); levelAt(got, 1, int64(len(b)-1)) != "only" || changedCells(got, 0) > 2 {
-			t.Errorf("%v: behind the end: %s, %d cells", env, levelAt(got, 1, int64(len(b)-1)), changedCells(got, 0))
+		if got := m(b); levelAt(got, 1, int64(len(b)-1)) != "only" || changedParts(got, 0) > 2 {
+			t.Errorf("%v: behind the end: %s, %d parts", env, levelAt(got, 1, int64(len(b)-1)), changedParts(got, 0))
 		}
 	}
 }
@@ -146,6 +146,6 @@ func TestMapShift(t *testing.T) {
 	}
 	at := functionAt(t, b, "main.main").Offset + 100
 	if levelAt(m, 1, at) != "changed" || changed*3 > total || changed == 0 {
-		t.Errorf("main.main is %s; %d of %d cells of .text changed", levelAt(m, 1, at), changed, total)
+		t.Errorf("main.main is %s; %d of %d parts of .text changed", levelAt(m, 1, at), changed, total)
 	}
 }

@@ -17,9 +17,9 @@ const (
 // escape makes s safe to show, whatever it contains, and cuts it.
 func escape(s string) string { return escapeTo(s, maxShown) }
 
-func escapeTo(s string, most int) string {
-	if len(s) > most {
-		s = s[:most] + "..."
+func escapeTo(s string, limit int) string {
+	if len(s) > limit {
+		s = s[:limit] + "..."
 	}
 	q := strconv.QuoteToASCII(s)
 	q = q[1 : len(q)-1]

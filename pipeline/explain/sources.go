@@ -20,12 +20,12 @@ type SourceRoot struct {
 
 const (
 	maxSources = 65536
-	// aScheduler is a file that every Go program has, below GOROOT.
-	aScheduler = "/src/runtime/proc.go"
+	// runtimeFile is a file that every Go program has, below GOROOT.
+	runtimeFile = "/src/runtime/proc.go"
 )
 
-// sources finds folders of source files that differ.
-func (p *pairOf) sources() {
+// compareSources finds folders of source files that differ.
+func (p *binaryPair) compareSources() {
 	type set map[string]bool
 	read := func(b *inspect.Binary) (set, bool) {
 		s := set{}
@@ -80,12 +80,12 @@ func (p *pairOf) sources() {
 		switch {
 		case strings.Contains(best, "@v") || strings.Contains(rootA, "@v"):
 			kind = rootModuleCache
-		case src >= 0 && inA[path[:len(rootA)+src]+aScheduler] && inB[other[:len(rootB)+src]+aScheduler]:
+		case src >= 0 && inA[path[:len(rootA)+src]+runtimeFile] && inB[other[:len(rootB)+src]+runtimeFile]:
 			kind, rootA, rootB = rootGo, path[:len(rootA)+src], other[:len(rootB)+src]
 		}
 		root := SourceRoot{Kind: kind, A: cut(rootA), B: cut(rootB), Example: cut(path)}
-		if !slices.ContainsFunc(p.x.Sources, func(o SourceRoot) bool { return o.A == root.A && o.B == root.B && o.Kind == root.Kind }) && len(p.x.Sources) < 16 {
-			p.x.Sources = append(p.x.Sources, root)
+		if !slices.ContainsFunc(p.diff.Sources, func(o SourceRoot) bool { return o.A == root.A && o.B == root.B && o.Kind == root.Kind }) && len(p.diff.Sources) < 16 {
+			p.diff.Sources = append(p.diff.Sources, root)
 		}
 	}
 }

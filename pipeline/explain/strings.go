@@ -79,7 +79,7 @@ var userPattern = regexp.MustCompile(`[A-Za-z_][\w.-]{1,31}@[A-Za-z][\w-]{2,}(?:
 
 var versionPattern = regexp.MustCompile(`@v\d`)
 
-// isTime tells whether s as a whole looks like a time.
+// isTime reports whether s as a whole looks like a time.
 func isTime(s string) bool {
 	at := timePattern.FindStringIndex(s)
 	return at != nil && at[0] == 0 && at[1] == len(s)
@@ -111,10 +111,10 @@ type tokenSet struct {
 	full bool
 }
 
-// runs calls f with the texts of the spans: printable ASCII characters, at least
-// six in a row, at most maxRun of which are given at once. It tells whether it
+// textRuns calls f with the texts of the spans: printable ASCII characters, at least
+// six in a row, at most maxRun of which are given at once. It reports whether it
 // saw all.
-func runs(in input, spans []span, f func(run []byte, section string)) (all bool, err error) {
+func textRuns(in input, spans []span, f func(run []byte, section string)) (all bool, err error) {
 	left := int64(maxScanned)
 	all = true
 	buf := make([]byte, 64<<10)
@@ -199,13 +199,13 @@ func (s *tokenSet) minus(o *tokenSet, kind string) []string {
 	return list
 }
 
-// tokens lists the times and users that one of the files has more often. Those
+// compareTokens lists the times and users that one of the files has more often. Those
 // that are part of the texts known (the build information, which is explained
 // line by line) are left out.
-func (c *Comparison) tokens(a input, spansA []span, b input, spansB []span, knownA, knownB []string) {
+func (c *Comparison) compareTokens(a input, spansA []span, b input, spansB []span, explainedA, explainedB []string) {
 	sa, sb := &tokenSet{all: map[token]*found{}}, &tokenSet{all: map[token]*found{}}
-	allA, errA := runs(a, spansA, sa.text)
-	allB, errB := runs(b, spansB, sb.text)
+	allA, errA := textRuns(a, spansA, sa.text)
+	allB, errB := textRuns(b, spansB, sb.text)
 	if err := cmp.Or(errA, errB); err != nil {
 		c.note(err)
 		return
@@ -214,8 +214,8 @@ func (c *Comparison) tokens(a input, spansA []span, b input, spansB []span, know
 		c.noteText("not all strings were looked at")
 	}
 	for _, kind := range []string{KindTime, KindUser} {
-		onlyA, onlyB := slices.DeleteFunc(sa.minus(sb, kind), known(knownA)), slices.DeleteFunc(sb.minus(sa, kind), known(knownB))
-		for _, p := range couple(onlyA, onlyB) {
+		onlyA, onlyB := slices.DeleteFunc(sa.minus(sb, kind), containedIn(explainedA)), slices.DeleteFunc(sb.minus(sa, kind), containedIn(explainedB))
+		for _, p := range pairTexts(onlyA, onlyB) {
 			d := StringDifference{Kind: kind, A: p[0], B: p[1]}
 			if f := sa.all[token{kind, p[0]}]; f != nil {
 				d.Section = f.section
@@ -227,8 +227,9 @@ func (c *Comparison) tokens(a input, spansA []span, b input, spansB []span, know
 	}
 }
 
-// known tells which texts are part of one of a list.
-func known(list []string) func(string) bool {
+// containedIn returns a function that reports whether a text is part of one of a
+// list.
+func containedIn(list []string) func(string) bool {
 	return func(s string) bool {
 		return slices.ContainsFunc(list, func(k string) bool { return strings.Contains(k, s) })
 	}
@@ -258,7 +259,7 @@ const maxChunks = 2 << 20
 // chunkSet returns the hashes of the chunks of all texts, sorted.
 func chunkSet(in input, spans []span) ([]uint64, error) {
 	var set []uint64
-	_, err := runs(in, spans, func(run []byte, _ string) {
+	_, err := textRuns(in, spans, func(run []byte, _ string) {
 		chunks(run, func(p []byte) {
 			if len(set) < maxChunks {
 				set = append(set, chunkHash(p))
@@ -270,12 +271,12 @@ func chunkSet(in input, spans []span) ([]uint64, error) {
 }
 
 // onlyTexts returns the texts that have no chunk of the set, with their section.
-func onlyTexts(in input, spans []span, set []uint64, known func(string) bool) (texts []string, sections map[string]string) {
+func onlyTexts(in input, spans []span, set []uint64, explained func(string) bool) (texts []string, sections map[string]string) {
 	sections = map[string]string{}
-	_, _ = runs(in, spans, func(run []byte, section string) { // it was read before
+	_, _ = textRuns(in, spans, func(run []byte, section string) { // it was read before
 		var text, before []byte // before is the chunk before text, which both have
 		flush := func(after []byte) {
-			if s := string(text); len(text) > 0 && !known(s) {
+			if s := string(text); len(text) > 0 && !explained(s) {
 				s = string(before[wordStart(before):]) + s + string(after[:wordEnd(after)])
 				if _, seen := sections[s]; !seen && len(s) >= minRun && len(texts) < 64 {
 					texts = append(texts, s)
@@ -318,17 +319,17 @@ func isWord(c byte) bool {
 	return 'a' <= c|0x20 && c|0x20 <= 'z' || isDigit(c) || c == '_' || c == '-' || c == '.'
 }
 
-// dataTexts lists the texts of data that only one of the files has.
-func (c *Comparison) dataTexts(a input, spansA []span, b input, spansB []span, knownA, knownB []string) {
+// compareDataTexts lists the texts of data that only one of the files has.
+func (c *Comparison) compareDataTexts(a input, spansA []span, b input, spansB []span, explainedA, explainedB []string) {
 	setA, errA := chunkSet(a, spansA)
 	setB, errB := chunkSet(b, spansB)
 	if err := cmp.Or(errA, errB); err != nil {
 		c.note(err)
 		return
 	}
-	onlyA, inA := onlyTexts(a, spansA, setB, known(knownA))
-	onlyB, inB := onlyTexts(b, spansB, setA, known(knownB))
-	for _, p := range couple(onlyA, onlyB) {
+	onlyA, inA := onlyTexts(a, spansA, setB, containedIn(explainedA))
+	onlyB, inB := onlyTexts(b, spansB, setA, containedIn(explainedB))
+	for _, p := range pairTexts(onlyA, onlyB) {
 		c.addString(StringDifference{Kind: KindText, A: p[0], B: p[1], Section: cmp.Or(inA[p[0]], inB[p[1]])})
 	}
 }
@@ -340,9 +341,9 @@ func (c *Comparison) addString(d StringDifference) {
 	}
 }
 
-// couple puts texts of the same shape together, then any, then what is left
+// pairTexts puts texts of the same shape together, then any, then what is left
 // alone.
-func couple(a, b []string) [][2]string {
+func pairTexts(a, b []string) [][2]string {
 	a, b = a[:min(len(a), maxListed)], slices.Clone(b[:min(len(b), maxListed)])
 	var pairs [][2]string
 	var rest []string

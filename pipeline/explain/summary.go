@@ -61,7 +61,7 @@ func (c *Comparison) Summary() *Summary {
 	}
 }
 
-// Shows tells whether a hint with these values was found, in whatever cause. A
+// Shows reports whether a hint with these values was found, in whatever cause. A
 // nil summary shows nothing.
 func (s *Summary) Shows(a, b string) bool {
 	return s != nil && slices.ContainsFunc(s.Causes, func(c Cause) bool { return c.A == a && c.B == b })

@@ -21,7 +21,7 @@ type Text struct {
 	Line int    `json:"line"`
 	A    string `json:"a"`
 	B    string `json:"b"`
-	// LineEndings tells that nothing but carriage returns differ, and LineOrder
+	// LineEndings reports whether nothing but carriage returns differ, and LineOrder
 	// that the same lines are in another order.
 	LineEndings bool `json:"lineEndings,omitempty"`
 	LineOrder   bool `json:"lineOrder,omitempty"`
@@ -32,7 +32,7 @@ const (
 	maxLines = 1 << 20
 )
 
-// isText tells whether p is UTF-8 without control characters but those of
+// isText reports whether p is UTF-8 without control characters but those of
 // texts. The last character may be cut off unless p is all there is.
 func isText(p []byte, all bool) bool {
 	if !all {
@@ -97,8 +97,8 @@ func readLines(in input) (lines, error) {
 	}
 }
 
-// texts explains two text files.
-func (c *Comparison) texts(a, b input) {
+// explainTexts explains two text files.
+func (c *Comparison) explainTexts(a, b input) {
 	c.Text = &Text{}
 	c.Text.Line, c.Text.A, c.Text.B = firstLine(a, b, c.Offset)
 	la, errA := readLines(a)
@@ -123,7 +123,7 @@ func (c *Comparison) texts(a, b input) {
 			return
 		}
 	}
-	c.tokens(a, whole(a), b, whole(b), nil, nil)
+	c.compareTokens(a, whole(a), b, whole(b), nil, nil)
 	c.stampCauses(false)
 	pa, pb := pathsOf(c.Text.A), pathsOf(c.Text.B)
 	if pa != pb && pa != "" && pb != "" {

@@ -41,7 +41,7 @@ type TreeMember struct {
 	// Type is "file", "symbolic link" or another type of file, and Link where a
 	// link leads.
 	Type, Link string
-	// Executable tells whether its owner may execute it. The other modes of a
+	// Executable reports whether its owner may execute it. The other modes of a
 	// folder's files are those of whoever unpacked it.
 	Executable bool
 	Size       int64
@@ -65,9 +65,9 @@ type Content interface {
 // with the members of those that are archives. Of 64 members at most the content
 // is explained. An error means what it means for Files.
 func Trees(ctx context.Context, a, b Tree, o Options) (*Report, error) {
-	e := &explainer{ctx: ctx, options: o.checked()}
+	e := &explainer{ctx: ctx, options: o.withUsableHints()}
 	c := &Comparison{A: a.side(), B: b.side(), Offset: -1, Causes: []Cause{}}
-	if err := e.trees(c, a, b); err != nil {
+	if err := e.explainTrees(c, a, b); err != nil {
 		return nil, fmt.Errorf("explain %q and %q: %w", a.Name, b.Name, cmp.Or(context.Cause(ctx), err))
 	}
 	return &Report{SchemaName, *c}, nil
@@ -83,7 +83,7 @@ func (t Tree) side() Side {
 
 const maxTreeExplained = 64
 
-func (e *explainer) trees(c *Comparison, a, b Tree) error {
+func (e *explainer) explainTrees(c *Comparison, a, b Tree) error {
 	x := &Archive{A: ArchiveFacts{len(a.Members), c.A.Size}, B: ArchiveFacts{len(b.Members), c.B.Size}}
 	c.Archive = x
 	for _, n := range slices.Concat(a.Notes, b.Notes) {
@@ -116,7 +116,7 @@ func (e *explainer) trees(c *Comparison, a, b Tree) error {
 		if err != nil {
 			return err
 		}
-		attributes := valuesOf(ma.attributes(), mb.attributes())
+		attributes := differingValues(ma.attributes(), mb.attributes())
 		if same && len(attributes) == 0 {
 			continue
 		}
@@ -131,7 +131,7 @@ func (e *explainer) trees(c *Comparison, a, b Tree) error {
 			c.addCause(causeContent, Certain, Cause{Where: cut(ma.Name)})
 			continue
 		}
-		if err := e.treeMember(c, m, ma, mb); err != nil {
+		if err := e.explainTreeMember(c, m, ma, mb); err != nil {
 			return err
 		}
 	}
@@ -164,7 +164,7 @@ func (m TreeMember) attributes() map[string]string {
 	return v
 }
 
-// sameContent tells whether two members hold the same bytes.
+// sameContent reports whether two members hold the same bytes.
 func (e *explainer) sameContent(a, b TreeMember) (bool, error) {
 	if a.Open == nil || b.Open == nil {
 		return (a.Open == nil) == (b.Open == nil), nil // else the type differs
@@ -199,8 +199,8 @@ func (e *explainer) digest(m TreeMember) (artifact.Digest, error) {
 	return artifact.Digest("sha256:" + hex.EncodeToString(h.Sum(nil))), nil
 }
 
-// treeMember explains one member that differs.
-func (e *explainer) treeMember(c *Comparison, m *Member, a, b TreeMember) error {
+// explainTreeMember explains one member that differs.
+func (e *explainer) explainTreeMember(c *Comparison, m *Member, a, b TreeMember) error {
 	if a.Open == nil || b.Open == nil {
 		return nil
 	}
@@ -246,7 +246,7 @@ func Folder(ctx context.Context, name string, fsys fs.FS) (Tree, error) {
 			t.note(p, err)
 			return nil
 		case len(t.Members) >= maxMembers:
-			return errMuch
+			return errArchiveTooLarge
 		case d.IsDir() && isLayout(fsys, p):
 			images, digest, err := layoutMembers(ctx, fsys, p)
 			if err != nil {

@@ -357,7 +357,7 @@ func sparse(size int64) []byte {
 // TestSparse: a sparse member counts as what it is when it is unpacked, read or not.
 func TestSparse(t *testing.T) {
 	unread := func(int, *member, func() (io.Reader, error)) error { return nil }
-	for size, want := range map[int64]error{1 << 20: nil, maxUncompressed / 2: errMuch} {
+	for size, want := range map[int64]error{1 << 20: nil, maxUncompressed / 2: errArchiveTooLarge} {
 		tar := append(bytes.Repeat(sparse(size), 3), make([]byte, 1024)...)
 		if err := walkTar(bytes.NewReader(tar), newBudget(), unread); !errors.Is(err, want) {
 			t.Errorf("three of %d bytes: %v", size, err)
