@@ -117,6 +117,7 @@ func (e *explainer) explainArchives(c *Comparison, a, b input) {
 		x.Members = append(x.Members, m)
 		return true
 	}
+
 	partial := errA != nil || errB != nil // what is missing may just not have been read
 	for _, p := range pairs {
 		switch {
@@ -167,6 +168,7 @@ func (e *explainer) explainArchives(c *Comparison, a, b input) {
 			c.addCause(causeContent, Certain, Cause{Where: ma.name})
 		}
 	}
+
 	x.Order = firstReordered(inA, inB, pairs)
 	if x.Order != nil && !partial {
 		same = false
@@ -178,6 +180,7 @@ func (e *explainer) explainArchives(c *Comparison, a, b input) {
 			c.addCause(causeContent, Certain, Cause{Where: x.Members[i].Name})
 		}
 	}
+
 	c.streamCauses(same && !partial, recompressed)
 }
 
@@ -192,6 +195,7 @@ func (c *Comparison) streamCauses(same bool, recompressed string) {
 		}
 		c.addCause(kind, Certain, Cause{Text: "the header of the compressed stream: " + v.Name, A: v.A, B: v.B})
 	}
+
 	switch {
 	case c.A.Kind != c.B.Kind:
 	case x.SameContent && len(x.Parameters) == 0:
@@ -262,6 +266,7 @@ func pairMembers(a, b []*member) [][2]int {
 		}
 		pairs = append(pairs, p)
 	}
+
 	for i := range b {
 		if !taken[i] {
 			pairs = append(pairs, [2]int{-1, i})
@@ -354,6 +359,7 @@ func (e *explainer) explainMembers(c *Comparison, a, b input, pairs map[[2]int]i
 			return fmt.Errorf("read archive: %w", err)
 		}
 	}
+
 	for _, p := range slices.SortedFunc(maps.Keys(pairs), func(x, y [2]int) int { return x[0] - y[0] }) {
 		m := &c.Archive.Members[pairs[p]]
 		file := func(side int) input {

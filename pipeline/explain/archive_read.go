@@ -210,6 +210,7 @@ func walkMembers(in input, format string, visit visitor) (sum [32]byte, size int
 	} else {
 		err = walkTar(stream, b, visit)
 	}
+
 	if err == nil { // what follows the last member
 		_, err = io.Copy(io.Discard, stream)
 	}
@@ -402,6 +403,7 @@ func listMembers(in input, format string) (members []*member, sum [32]byte, size
 		}
 		return err
 	})
+
 	if format == formatZip {
 		for _, m := range members {
 			size += m.size

@@ -119,6 +119,7 @@ func (e *explainer) explainBinaries(c *Comparison, a, b input, binA, binB *inspe
 		}
 		return names, m
 	}
+
 	namesA, inA := slicesOf(a, binA)
 	namesB, inB := slicesOf(b, binB)
 	if binA.Format != binB.Format || !slices.Equal(namesA, namesB) {
@@ -141,6 +142,7 @@ func (e *explainer) explainBinary(c *Comparison, a, b input, binA, binB *inspect
 		}
 		c.noteText(cut(n))
 	}
+
 	p.diff.Facts = differingFacts(&fa, &fb)
 	p.diff.Headers = differingHeaders(headers(a, binA.Format), headers(b, binB.Format))
 	p.compareSections()
@@ -207,6 +209,7 @@ func (p *binaryPair) compareSections() {
 	for _, s := range p.binB.Sections {
 		inB[s.Name] = append(inB[s.Name], s)
 	}
+
 	// An honest file's sections overlap by a factor of two.
 	budget := 4 * (p.a.size + p.b.size)
 	rest := map[string]int{} // sections of B that A has as well
@@ -236,6 +239,7 @@ func (p *binaryPair) compareSections() {
 		}
 		p.diff.Sections = append(p.diff.Sections, s)
 	}
+
 	seen := map[string]int{}
 	for _, sb := range p.binB.Sections {
 		seen[sb.Name]++
@@ -305,6 +309,7 @@ func (p *binaryPair) compareBuildInfo() {
 		}
 		return rows
 	}
+
 	p.diff.BuildInfo = differingHeaders(rows(p.binA), rows(p.binB))
 }
 
@@ -331,6 +336,7 @@ func (p *binaryPair) compareBuildID() {
 		}
 		p.diff.BuildID = append(p.diff.BuildID, part)
 	}
+
 	add("link action", a.LinkAction, b.LinkAction,
 		"all that was linked is the same: packages, flags, the linker",
 		"something that was linked differs: a package, -ldflags, or the linker")

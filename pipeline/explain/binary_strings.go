@@ -46,6 +46,7 @@ func (p *binaryPair) compareStrings() {
 		}
 		return list
 	}
+
 	for _, pair := range pairTexts(only(p.factsA.Paths, p.factsB.Paths), only(p.factsB.Paths, p.factsA.Paths)) {
 		d := StringDifference{Kind: KindPath, A: pair[0], B: pair[1]}
 		for _, h := range slices.Concat(p.factsA.Paths, p.factsB.Paths) {
@@ -56,6 +57,7 @@ func (p *binaryPair) compareStrings() {
 		}
 		p.c.addString(d)
 	}
+
 	for _, v := range p.variables() {
 		p.c.addString(v)
 	}
@@ -96,6 +98,7 @@ func splitLdflags(s string) (rest []string, variables map[string]string) {
 		}
 		words, s = append(words, s[:end]), s[end:]
 	}
+
 	for i := 0; i < len(words); i++ {
 		w := strings.TrimPrefix(words[i], "-")
 		def, ok := strings.CutPrefix(w, "-X=")

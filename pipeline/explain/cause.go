@@ -95,6 +95,7 @@ func (c *Comparison) rankCauses() {
 		}
 		return n
 	}
+
 	slices.SortStableFunc(c.Causes, func(x, y Cause) int { return rank(x) - rank(y) })
 }
 

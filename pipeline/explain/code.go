@@ -25,6 +25,7 @@ func (p *codePair) compare(a, b []byte, fa, fb *function) state {
 			return stateSame
 		}
 	}
+
 	if len(a) != len(b) {
 		return stateResized
 	}
@@ -296,6 +297,7 @@ func wasmCode(body []byte) []byte {
 			return body
 		}
 	}
+
 	out = append(out, body[:d.at]...)
 	for d.at < len(d.p) && !d.bad {
 		start := d.at

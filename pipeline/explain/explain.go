@@ -259,6 +259,7 @@ func (e *explainer) compare(a, b input, top bool) (*Comparison, error) {
 		c.Strings = slices.DeleteFunc(c.Strings, func(s StringDifference) bool { return s.Kind == KindUser })
 		c.stampCauses(false)
 	}
+
 	c.rankCauses()
 	return c, nil
 }
@@ -325,6 +326,7 @@ func (e *explainer) scan(c *Comparison, a, b input) ([]Hint, error) {
 		buf   []byte
 		p     []byte
 	}{{in: a}, {in: b}}
+
 	for i := range sides {
 		s := &sides[i]
 		s.hash, s.count, s.buf = sha256.New(), newCounter(words), make([]byte, bufferSize)
@@ -349,6 +351,7 @@ func (e *explainer) scan(c *Comparison, a, b input) ([]Hint, error) {
 			mark(where, size, at, sides[0].p[:both], sides[1].p[:both])
 		}
 	}
+
 	c.drawn = plainMap(a.size, b.size, where)
 	c.A.SHA256, c.B.SHA256 = hex.EncodeToString(sides[0].hash.Sum(nil)), hex.EncodeToString(sides[1].hash.Sum(nil))
 	c.Equal = c.Offset < 0
@@ -361,6 +364,7 @@ func (e *explainer) scan(c *Comparison, a, b input) ([]Hint, error) {
 			found = append(found, h)
 		}
 	}
+
 	// The home folder /w/1 is in the source path /w/1/src.
 	return slices.DeleteFunc(slices.Clone(found), func(h Hint) bool {
 		return slices.ContainsFunc(found, func(o Hint) bool {

@@ -178,11 +178,13 @@ func (m *loadedProgram) resolve(address uint64) (target, bool) {
 			return target{true, m.list[i].key, rel - m.list[i].start}, true
 		}
 	}
+
 	i := sort.Search(len(m.sections), func(i int) bool { return m.sections[i].Address > address }) - 1
 	if i < 0 {
 		return target{}, false
 	}
 	s := m.sections[i]
+
 	// An address may be that of the end. What follows the last section is
 	// memory that has no bytes in the file.
 	const maxZeros = 1 << 30
@@ -238,6 +240,7 @@ func (c *Comparison) compareFunctions(a, b *loadedProgram, factsA, factsB *inspe
 		}
 		fb.state = fa.state
 	}
+
 	c.listFunctions(x, a, b, ofB, factsA, factsB)
 	return x
 }
@@ -282,6 +285,7 @@ func matchFunctions(a, b []function) []int32 {
 		})
 		return order
 	}
+
 	pairs := make([]int32, len(a))
 	orderA, orderB := byKey(a), byKey(b)
 	j := 0
@@ -308,6 +312,7 @@ func (c *Comparison) listFunctions(x *Functions, a, b *loadedProgram, ofB []int3
 			}
 		}
 	}
+
 	if factsA.Build != nil {
 		main = factsA.Build.Path
 	}
@@ -318,6 +323,7 @@ func (c *Comparison) listFunctions(x *Functions, a, b *loadedProgram, ofB []int3
 		}
 		return path
 	}
+
 	packages := map[string]*Package{}
 	add := func(name, state string, sizeA, sizeB int64) {
 		path := pathOf(name)
@@ -363,6 +369,7 @@ func (c *Comparison) listFunctions(x *Functions, a, b *loadedProgram, ofB []int3
 		}
 		x.List = append(x.List, Function{cut(name), cut(path), state, sizeA, sizeB})
 	}
+
 	for i, name := range a.names() {
 		f := a.list[i]
 		if j := ofB[i]; j >= 0 && f.declared {
@@ -389,6 +396,7 @@ func (c *Comparison) listFunctions(x *Functions, a, b *loadedProgram, ofB []int3
 			}
 		}
 	}
+
 	taken := make([]bool, len(b.list))
 	for _, j := range ofB {
 		if j >= 0 {

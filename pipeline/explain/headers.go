@@ -168,6 +168,7 @@ func (h *headerReader) pe() {
 	} else {
 		h.add("image base", "%#x", h.u32(optional+28))
 	}
+
 	h.add("system version", "%d.%d", h.u16(optional+40), h.u16(optional+42))
 	h.add("image size", "%#x", h.u32(optional+56))
 	h.add("headers size", "%#x", h.u32(optional+60))
@@ -196,6 +197,7 @@ func differingHeaders(a, b []header) []Value {
 			list = append(list, v)
 		}
 	}
+
 	for _, h := range a {
 		values := places[h.name]
 		if len(values) == 0 {
@@ -207,6 +209,7 @@ func differingHeaders(a, b []header) []Value {
 		}
 		places[h.name] = values[1:]
 	}
+
 	// What is left of each name stands at its end.
 	seen := map[string]int{}
 	count := map[string]int{}

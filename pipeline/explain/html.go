@@ -253,6 +253,7 @@ func (c *htmlComparison) Links() []htmlHead {
 		add(len(b.B.Headers) > 0, "headers", "Headers")
 		add(true, "sections", "Sections")
 	}
+
 	add(len(c.C.Strings) > 0, "strings", "Strings")
 	add(c.C.Archive != nil, "archive", "Members")
 	if c.C.Archive != nil {
@@ -261,6 +262,7 @@ func (c *htmlComparison) Links() []htmlHead {
 			add(true, h.ID, c.p.text(h.Title))
 		}
 	}
+
 	add(len(c.C.Notes) > 0, "notes", "Notes")
 	return list
 }

@@ -105,6 +105,7 @@ func (r *imageReader) image(prefix string, root artifact.Digest, index bool) err
 		}
 		return nil
 	}
+
 	r.document(prefix+"manifest", raw)
 	if d := doc.Config; d != nil {
 		r.blob(prefix+"config", *d, func(ctx context.Context) (Content, error) {
@@ -117,6 +118,7 @@ func (r *imageReader) image(prefix string, root artifact.Digest, index bool) err
 			return indented(data), err
 		})
 	}
+
 	for i, d := range doc.Layers {
 		r.blob(prefix+"layer "+strconv.Itoa(i+1), d, func(ctx context.Context) (Content, error) { return r.parts.Blob(ctx, d) })
 	}

@@ -123,6 +123,7 @@ func (p *binaryPair) sourcePathCauses() {
 		p.addCause(causeTrimpath, sure, Cause{Text: "only " + sideName(ta.Is == inspect.Yes) + " was built with -trimpath", A: ta.Why, B: tb.Why})
 		return
 	}
+
 	for _, s := range p.diff.Sources {
 		kind := map[string]causeKind{
 			rootBuild:       causePathOfBuildFolder,
@@ -135,9 +136,11 @@ func (p *binaryPair) sourcePathCauses() {
 		}
 		p.addCause(kind, Certain, Cause{Text: text, A: s.A, B: s.B, Evidence: []string{"source " + s.Example}})
 	}
+
 	if len(p.diff.Sources) == 0 {
 		return
 	}
+
 	// What else has these paths is no cause of its own.
 	p.c.Strings = slices.DeleteFunc(p.c.Strings, func(d StringDifference) bool {
 		if d.Kind != KindPath {

@@ -26,6 +26,7 @@ func (p *binaryPair) settingCauses() {
 		}
 		return
 	}
+
 	for _, v := range p.diff.BuildInfo {
 		key, ok := strings.CutPrefix(v.Name, "build ")
 		if !ok {
@@ -133,6 +134,7 @@ func (p *binaryPair) moduleCauses() {
 			unsummed = show(used)
 		}
 	}
+
 	for _, m := range b.Deps {
 		if !inA[m.Path] {
 			p.addCause(causeModuleVersion, Certain, Cause{Text: "only B has module " + cut(m.Path), B: m.Path + " " + m.Version})
@@ -178,6 +180,7 @@ func (p *binaryPair) vcsCauses() {
 			p.addCause(causeVCSModified, Certain, Cause{Text: "only " + sideName(ma == "true") + " was built from a working tree with changes", A: "vcs.modified=" + ma, B: "vcs.modified=" + mb})
 		}
 	}
+
 	if a.Main == nil || b.Main == nil {
 		return
 	}

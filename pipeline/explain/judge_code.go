@@ -37,6 +37,7 @@ func (p *binaryPair) codeCauses() {
 			own = append(own, k.Path)
 		}
 	}
+
 	evidence := func(list []string) []string {
 		var e []string
 		for _, path := range list[:min(len(list), 4)] {
@@ -44,6 +45,7 @@ func (p *binaryPair) codeCauses() {
 		}
 		return e
 	}
+
 	if len(standard) > 0 {
 		sure := Likely
 		if p.caused(causeEmbeddedFile, causeTrimpath, causeStripped, causeChangedAfterLinking) || known && main {
@@ -54,6 +56,7 @@ func (p *binaryPair) codeCauses() {
 			A:    p.factsA.GoVersion, B: p.factsB.GoVersion, Evidence: evidence(standard),
 		})
 	}
+
 	if len(own) > 0 {
 		sure := Likely
 		if len(standard) > 0 && !p.caused(causeOtherToolchainSameVersion) {
@@ -62,12 +65,14 @@ func (p *binaryPair) codeCauses() {
 		p.addCause(causeSource, sure, Cause{Text: "the source of " + cut(strings.Join(own[:min(len(own), 3)], ", ")) + " differs", Evidence: evidence(own)})
 		return
 	}
+
 	if len(standard) > 0 || f.Changed+f.Resized+f.Added+f.Removed > 0 {
 		if len(standard) == 0 {
 			p.addCause(causeSource, Possible, Cause{Text: "the source: other functions of the standard library are used"})
 		}
 		return
 	}
+
 	p.constantCauses(known && !main)
 }
 
@@ -88,6 +93,7 @@ func (p *binaryPair) constantCauses(mainDiffers bool) {
 		p.addCause(causeSource, sure, Cause{Text: "a constant or variable of the source differs", A: s.A, B: s.B, Evidence: []string{"in section " + cut(s.Section)}})
 		return
 	}
+
 	if mainDiffers {
 		p.addCause(causeSource, Possible, Cause{Text: "the source differs, but no function does"})
 		return

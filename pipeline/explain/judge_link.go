@@ -20,6 +20,7 @@ func (p *binaryPair) changedLaterCauses() {
 		}
 		return f.Content.State
 	}
+
 	sa, sb := state(p.factsA), state(p.factsB)
 	sameID := p.factsA.BuildID != nil && p.factsB.BuildID != nil && p.factsA.BuildID.ID == p.factsB.BuildID.ID
 	signed := p.factsA.Signature != nil || p.factsB.Signature != nil
@@ -66,6 +67,7 @@ func (p *binaryPair) changedLaterCauses() {
 		}
 		p.addCause(causeChangedAfterLinking, sure, Cause{Text: text, A: "content " + string(sa), B: "content " + string(sb), Evidence: evidence})
 	}
+
 	for _, v := range p.diff.Headers {
 		if (v.Name == "time stamp" || v.Name == "check sum") && p.binA.Format == inspect.PE {
 			p.addCause(causePEHeader, Certain, Cause{Text: "the " + v.Name + " in the PE header", A: v.A, B: v.B})
@@ -177,6 +179,7 @@ func (p *binaryPair) linkerFlagCauses() {
 		}
 		p.addCause(causeLdflagsX, Certain, Cause{Text: text, A: v.A, B: v.B})
 	}
+
 	if len(names) > 0 {
 		p.c.Strings = slices.DeleteFunc(p.c.Strings, func(d StringDifference) bool {
 			return d.Kind == KindTime && p.c.hasCause(func(x Cause) bool {
@@ -184,6 +187,7 @@ func (p *binaryPair) linkerFlagCauses() {
 			})
 		})
 	}
+
 	if v, ok := p.buildInfoLine("build -ldflags"); ok && !p.trimpathDiffers() {
 		ra, _ := splitLdflags(v.A)
 		rb, _ := splitLdflags(v.B)
@@ -192,6 +196,7 @@ func (p *binaryPair) linkerFlagCauses() {
 		}
 		return
 	}
+
 	p.unrecordedFlagCauses()
 }
 
@@ -234,6 +239,7 @@ func (p *binaryPair) unrecordedFlagCauses() {
 			return
 		}
 	}
+
 	if s, ok := p.c.bestText(); ok {
 		text := "the value that -X gives to a variable"
 		switch {
@@ -246,6 +252,7 @@ func (p *binaryPair) unrecordedFlagCauses() {
 		}
 		return
 	}
+
 	if known {
 		p.addCause(causeLdflags, Likely, Cause{Text: "flags of the linker, which are not recorded with -trimpath", Evidence: evidence})
 	}

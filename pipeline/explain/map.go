@@ -131,6 +131,7 @@ func pieces(size int64, sections []span) []piece {
 			owner[i] = -1
 		}
 	}
+
 	free := func(i int) int {
 		for next[i] != i {
 			next[i] = next[next[i]]
@@ -138,6 +139,7 @@ func pieces(size int64, sections []span) []piece {
 		}
 		return i
 	}
+
 	order := make([]int, len(sections))
 	for i := range order {
 		order[i] = i
@@ -150,6 +152,7 @@ func pieces(size int64, sections []span) []piece {
 			owner[i], next[i] = k, i+1
 		}
 	}
+
 	var list []piece
 	for i, k := range owner {
 		if n := len(list); n > 0 && list[n-1].section == k {
@@ -197,6 +200,7 @@ func (p *binaryPair) fileMap(programA, programB *loadedProgram) *fileMap {
 			m.drawSection(side, q, &p.diff.Sections[q.section], known)
 		}
 	}
+
 	p.drawGaps(m, gaps)
 	return m
 }
@@ -317,6 +321,7 @@ func (p *binaryPair) drawGaps(m *fileMap, of [2]map[gap]piece) {
 		p.drawRest(m, 0, a.from+both, a.to, same)
 		p.drawRest(m, 1, b.from+both, b.to, same)
 	}
+
 	for key, b := range of[1] {
 		if _, ok := of[0][key]; !ok {
 			p.drawRest(m, 1, b.from, b.to, levelEqual)

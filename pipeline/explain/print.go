@@ -97,6 +97,7 @@ func (p page) comparison(c *Comparison, member string) {
 	} else {
 		p.line("%d bytes differ, the first at offset %d (A %d bytes, B %d bytes)", c.Differing, c.Offset, c.A.Size, c.B.Size)
 	}
+
 	if c.Archive != nil {
 		p.archive(c.A.Kind, c.Archive)
 	}
@@ -117,6 +118,7 @@ func (p page) comparison(c *Comparison, member string) {
 			p.in().in().ab(s.A, s.B)
 		})
 	}
+
 	if len(c.Notes) > 0 {
 		p.line("")
 		p.rows(len(c.Notes), 0, func(i int) { p.line("note: %s", c.Notes[i]) })
@@ -229,6 +231,7 @@ func (p page) binary(b Binary) {
 			p.in().line("%-13s %-8s %s", part.Name, state, part.Meaning)
 		}
 	}
+
 	p.values("headers", b.Headers)
 	p.sections(b.Sections)
 	if len(b.Sources) > 0 {
@@ -240,6 +243,7 @@ func (p page) binary(b Binary) {
 			p.in().in().ab(s.A, s.B)
 		})
 	}
+
 	if b.Functions != nil {
 		p.functions(b.Functions)
 	}
@@ -255,6 +259,7 @@ func (p page) sections(list []Section) {
 			shown = append(shown, s)
 		}
 	}
+
 	p.line("")
 	p.line("sections: %d equal, %d moved, %d the same but for references, %d changed, %d only in A, %d only in B", count["equal"], count["moved"], count["shifted"], count["changed"], count["only in A"], count["only in B"])
 	q := p.in()

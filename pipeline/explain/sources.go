@@ -39,6 +39,7 @@ func (p *binaryPair) compareSources() {
 		}
 		return s, false
 	}
+
 	inA, cutA := read(p.binA)
 	inB, cutB := read(p.binB)
 	if cutA || cutB {
@@ -54,7 +55,9 @@ func (p *binaryPair) compareSources() {
 		slices.Sort(list)
 		return list
 	}
+
 	onlyA, onlyB := only(inA, inB), only(inB, inA)
+
 	// Files are put together by the elements of their paths from the end.
 	byBase := map[string][]string{}
 	for _, path := range onlyB {

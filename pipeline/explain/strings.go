@@ -163,6 +163,7 @@ func (s *tokenSet) text(run []byte, section string) {
 			s.add(token{KindTime, string(run[from:to])}, section)
 		}
 	}
+
 	if bytes.IndexByte(run, '@') >= 0 {
 		for _, m := range userPattern.FindAll(run, -1) {
 			if !versionPattern.Match(m) {
@@ -356,6 +357,7 @@ func pairTexts(a, b []string) [][2]string {
 		pairs = append(pairs, [2]string{s, b[i]})
 		b = slices.Delete(b, i, i+1)
 	}
+
 	for i := range max(len(rest), len(b)) {
 		var p [2]string
 		if i < len(rest) {

@@ -120,6 +120,7 @@ func stored(ctx context.Context, store *artifact.Store, a, b artifact.Artifact, 
 		}
 		files[i] = File{Name: art.Name, Content: f, Size: art.Size}
 	}
+
 	report, err := Files(ctx, files[0], files[1], o)
 	if err != nil {
 		return nil, err

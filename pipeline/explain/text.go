@@ -123,6 +123,7 @@ func (c *Comparison) explainTexts(a, b input) {
 			return
 		}
 	}
+
 	c.compareTokens(a, whole(a), b, whole(b), nil, nil)
 	c.stampCauses(false)
 	pa, pb := pathsOf(c.Text.A), pathsOf(c.Text.B)
@@ -154,6 +155,7 @@ func firstLine(a, b input, offset int64) (number int, lineA, lineB string) {
 		}
 		at += int64(len(p))
 	}
+
 	const before, after = 120, 400
 	start = max(start, offset-before)
 	line := func(in input) string {

@@ -103,6 +103,7 @@ func (e *explainer) explainTrees(c *Comparison, a, b Tree) error {
 		x.Members = append(x.Members, m)
 		return &x.Members[len(x.Members)-1]
 	}
+
 	left := maxTreeExplained
 	for _, ma := range a.Members {
 		mb, ok := inB[ma.Name]
@@ -135,12 +136,14 @@ func (e *explainer) explainTrees(c *Comparison, a, b Tree) error {
 			return err
 		}
 	}
+
 	for _, mb := range b.Members {
 		if _, ok := inB[mb.Name]; ok {
 			add(Member{Name: mb.Name, State: "only in B"})
 			c.addCause(causeArchiveMembers, Certain, Cause{Text: "only B has " + cut(mb.Name), B: mb.Name})
 		}
 	}
+
 	switch {
 	case !c.Equal:
 		c.rankCauses()

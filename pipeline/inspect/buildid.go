@@ -225,6 +225,7 @@ func (b *Binary) CheckContent() (ContentCheck, error) {
 		size  int64
 		why   string
 	}
+
 	attempts := []attempt{{ContentIntact, append(standard[:len(standard):len(standard)], host...), b.size, "the build ID's hash of the file is right"}}
 	if len(host) > 0 { // Go 1.23 and earlier with -B
 		attempts = append(attempts, attempt{ContentIntact, standard, b.size, "the build ID's hash of the file, host build ID included, is right"})
@@ -350,6 +351,7 @@ func (r *editedReader) Read(p []byte) (int, error) {
 			copy(p[from-r.at:to-r.at], e.with[from-e.offset:])
 		}
 	}
+
 	r.at += int64(len(p))
 	return len(p), nil
 }

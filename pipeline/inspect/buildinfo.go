@@ -193,6 +193,7 @@ func (i BuildInfo) Parse() (Build, error) {
 	if err != nil {
 		return Build{}, fmt.Errorf("parse build information: %w", err)
 	}
+
 	// The parser passes over what it does not know. Empty lines follow a
 	// replacement.
 	if compact(info.String()) != compact(text) {

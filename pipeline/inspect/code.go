@@ -43,6 +43,7 @@ func (b *Binary) code(build *Build) (*Code, error) {
 		c.Text += f.Size
 		return true
 	})
+
 	err = cmp.Or(err, full)
 	modules := map[string]*ModuleSize{}
 	for _, p := range packages {
@@ -57,6 +58,7 @@ func (b *Binary) code(build *Build) (*Code, error) {
 		m.Text += p.Text
 		m.Table += p.Table
 	}
+
 	for _, m := range modules {
 		c.Modules = append(c.Modules, *m)
 	}
@@ -72,6 +74,7 @@ func (b *Binary) code(build *Build) (*Code, error) {
 		{"lines and stack", t.funcs - t.pcs},
 		{"functions", t.end - t.funcs},
 	}
+
 	if t.owned {
 		c.Tables = append(c.Tables, Size{"stack maps and rest", t.size - t.end})
 	}

@@ -124,6 +124,7 @@ func (b *Binary) sectionHeaders(offset, count, entSize, strIndex uint64) error {
 		word := func(i int) uint64 { return uint64(o.Uint32(h[i:])) }
 		return header{o.Uint32(h), o.Uint32(h[4:]), word(8), word(12), word(16), word(20)}
 	}
+
 	names := section(strIndex)
 	for i := range count {
 		const null, nobits, compressed = 0, 8, 0x800
@@ -165,6 +166,7 @@ func (b *Binary) note(name string, kind uint32) (desc []byte, offset int64) {
 			ranges = append(ranges, [2]uint64{p.offset, p.size})
 		}
 	}
+
 	// The segment may end before the last note: Go's linker does not count its
 	// GNU build ID into it.
 	for _, s := range b.Sections {
@@ -235,6 +237,7 @@ func (b *Binary) dynamic() (s dynamicSection) {
 			s.pie = value&0x8000000 != 0
 		}
 	}
+
 	for _, n := range names[:min(len(names), maxNeeded)] {
 		if name := b.stringAt(strtab + n); name != "" {
 			s.needed = append(s.needed, name)

@@ -59,6 +59,7 @@ func (b *Binary) Embedded() ([]EmbeddedFile, error) {
 			return e.files, err
 		}
 	}
+
 	if len(e.files) == 0 && b.relocated() {
 		return nil, ErrNoEmbedded
 	}
@@ -178,6 +179,7 @@ func (e *embedded) file(entry []byte, at uint64) (f EmbeddedFile, folder bool, e
 	if e.budget -= f.Size; e.budget < 0 {
 		return f, false, errEmbedded
 	}
+
 	// Content of up to 1 KiB and longer content are hashed differently.
 	plain, marked := sha256.New(), sha256.New()
 	marked.Write([]byte{1})
@@ -190,6 +192,7 @@ func (e *embedded) file(entry []byte, at uint64) (f EmbeddedFile, folder bool, e
 		_, _ = io.MultiWriter(plain, marked).Write(buf[:n]) // hashes do not fail
 		left, from = left-n, from+uint64(n)
 	}
+
 	sum := [32]byte(plain.Sum(nil))
 	f.SHA256, f.Intact = hex.EncodeToString(sum[:]), No
 	for _, h := range append(hashes(sum), [32]byte(marked.Sum(nil))) {

@@ -325,12 +325,14 @@ func (f *Facts) platform(b *Binary) {
 		}
 		return cmp.Or(header, value)
 	}
+
 	if f.Build != nil {
 		// These share their formats and headers with others.
 		if v, _ := f.Build.Setting("GOOS"); v == "android" && goos == "linux" || v == "illumos" && goos == "solaris" {
 			goos = v
 		}
 	}
+
 	f.GOOS, f.GOARCH = stated("GOOS", goos), stated("GOARCH", goarch)
 }
 

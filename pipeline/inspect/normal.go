@@ -79,6 +79,7 @@ func Compare(a, b *Binary, list ...Normalization) (Comparison, error) {
 		}
 		c.A, c.B = append(c.A, x...), append(c.B, y...)
 	}
+
 	if err := errors.Join(tidy(c.A, a.size), tidy(c.B, b.size)); err != nil {
 		return Comparison{}, err
 	}

@@ -69,6 +69,7 @@ func (b *Binary) Paths() (list []HostPath, more int, err error) {
 		}
 		at += n - 2*overlap
 	}
+
 	slices.SortStableFunc(s.list, func(a, b HostPath) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Offset, b.Offset))
 	})
@@ -120,6 +121,7 @@ func (s *pathSearch) free(p []byte, i int, loose bool) bool {
 	if loose {
 		return false
 	}
+
 	// Go stores strings without gaps: another one may end here. But this is not
 	// a path if it has a host before it, and it was found already if it has a
 	// root before it.
@@ -130,6 +132,7 @@ func (s *pathSearch) free(p []byte, i int, loose bool) bool {
 			break
 		}
 	}
+
 	if bytes.Contains(before, []byte("://")) || bytes.HasSuffix(before, []byte("/")) || bytes.HasSuffix(before, []byte("}")) {
 		return false
 	}
@@ -144,6 +147,7 @@ func (s *pathSearch) free(p []byte, i int, loose bool) bool {
 
 func (s *pathSearch) add(text string, offset int64) {
 	section, _ := s.b.SectionAt(offset)
+
 	// Three elements tell a user and a project.
 	key, n := text, 0
 	for i := 1; i < len(text); i++ {
@@ -154,6 +158,7 @@ func (s *pathSearch) add(text string, offset int64) {
 			}
 		}
 	}
+
 	key = section.Name + "\x00" + key
 	if i, ok := s.seen[key]; ok {
 		s.list[i].Count++

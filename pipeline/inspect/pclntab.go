@@ -72,6 +72,7 @@ func (b *Binary) pclntab() (*pclntab, error) {
 		t.owned, t.address = true, s.Address
 		return t, nil
 	}
+
 	// It has no section of its own in PE and WebAssembly files. Its first word
 	// is looked for in what is loaded.
 	var found *pclntab
@@ -110,6 +111,7 @@ func (b *Binary) pclntab() (*pclntab, error) {
 			return nil, fmt.Errorf("find function table: %w", err)
 		}
 	}
+
 	if found == nil {
 		return nil, ErrNoFunctions
 	}
@@ -132,6 +134,7 @@ func newPclntab(r io.ReaderAt, size int64, b *Binary) (*pclntab, bool) {
 	for i := range words {
 		words[i] = b.word(head[8+i*pointer:])
 	}
+
 	// The order of the parts is that of the header.
 	last := uint64(len(head))
 	for _, w := range words[3:] {
@@ -140,6 +143,7 @@ func newPclntab(r io.ReaderAt, size int64, b *Binary) (*pclntab, bool) {
 		}
 		last = w
 	}
+
 	if n := words[0]; n == 0 || n > uint64(size)/8 || int64(n)*8+4 > size-int64(last) {
 		return nil, false
 	}
@@ -196,6 +200,7 @@ func (b *Binary) Functions() iter.Seq2[Function, error] {
 // functions calls yield with the functions of b until it returns false.
 func (t *pclntab) functions(b *Binary, yield func(Function, error) bool) error {
 	table, records, names := &window{r: t.r, size: t.size}, &window{r: t.r, size: t.size}, &window{r: t.r, size: t.size}
+
 	// An entry is a function's start and the offset of its record. Behind the
 	// last is the end of the last function alone.
 	p, err := table.at(t.funcs+8*t.count, 4)
@@ -207,6 +212,7 @@ func (t *pclntab) functions(b *Binary, yield func(Function, error) bool) error {
 		return err
 	}
 	first := t.order.Uint32(p)
+
 	// On WebAssembly the starts are numbers of functions, in earlier releases
 	// shifted.
 	shift := 0

@@ -85,6 +85,7 @@ func (b *Binary) readPE(head []byte) error {
 			end = symbols + symbolsSize + uint64(o.Uint32(length[:]))
 		}
 	}
+
 	for h := table; len(h) > 0; h = h[peSectionEntry:] {
 		name := cstring(h[:8])
 		// A long name is a slash and a decimal offset in the string table, which
@@ -98,6 +99,7 @@ func (b *Binary) readPE(head []byte) error {
 		b.mapped(address, offset, min(size, virtualSize))
 		end = max(end, offset+size)
 	}
+
 	f.end = int64(min(end, uint64(b.size)))
 	b.pe = f
 	return nil

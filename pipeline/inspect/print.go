@@ -110,6 +110,7 @@ func (p page) facts(f Facts) {
 		}
 		p.row("signature", text+fmt.Sprintf(", %s; not verified", bytesText(s.Size)))
 	}
+
 	p.row("loader", f.Interpreter)
 	p.rows("libraries", f.Libraries)
 	p.line("")
@@ -119,6 +120,7 @@ func (p page) facts(f Facts) {
 		}
 		p.line("  %-12s %-8s %s", q.Name, q.Is, escape(q.Why, maxShown))
 	}
+
 	p.sections(f.Sections, f.Size)
 	if f.Code != nil {
 		p.code(*f.Code, f)
@@ -181,6 +183,7 @@ func (p page) buildID(f Facts) {
 		p.row("build ID", "link "+id.LinkAction+"  main "+id.MainAction+" -> "+id.MainContent)
 		p.row("", "file "+id.FileContent)
 	}
+
 	if c := f.Content; c != nil {
 		text := string(c.State) + ": " + c.Why
 		if c.State == ContentChanged {
@@ -231,6 +234,7 @@ func (p page) code(c Code, f Facts) {
 		}
 		p.line("  %10d %6s %6d  %s", m.Text, share(m.Text, c.Text), m.Functions, escape(strings.TrimSpace(cmp.Or(m.Path, noPackage)+" "+m.Version), maxShown))
 	}
+
 	p.line("\n  %10s %6s %6s  package", "text", "share", "funcs")
 	for i, k := range c.Packages {
 		if i == maxRows {
@@ -239,6 +243,7 @@ func (p page) code(c Code, f Facts) {
 		}
 		p.line("  %10d %6s %6d  %s", k.Text, share(k.Text, c.Text), k.Functions, escape(cmp.Or(k.Path, noPackage), maxShown))
 	}
+
 	var parts []string
 	total := int64(0)
 	for _, t := range c.Tables {

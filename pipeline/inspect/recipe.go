@@ -65,6 +65,7 @@ func (f *Facts) recipe() *Recipe {
 			unknown("what setting %s means: no release of Go up to 1.26 has it", s.Key)
 		}
 	}
+
 	if f.Finding(Trimpath).Is == Yes && !slices.Contains(flags, "-trimpath") {
 		flags = append(flags, "-trimpath")
 		r.Inferred = append(r.Inferred, "-trimpath: no source path is absolute")
@@ -145,6 +146,7 @@ func (f *Facts) source(r *Recipe, vcs map[string]string, install bool) {
 			summed++
 		}
 	}
+
 	switch {
 	case unsummed > 0 && summed == 0:
 		r.Inferred = append(r.Inferred, fmt.Sprintf("-mod=vendor: none of %d dependencies has a sum", unsummed))

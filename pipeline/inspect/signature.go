@@ -70,6 +70,7 @@ func (b *Binary) codeSignature(s Section) (Signature, error) {
 		adhoc, byLinker = 0x2, 0x20000
 		teamVersion     = 0x20200
 	)
+
 	o := binary.BigEndian
 	read := func(at uint32, n int) ([]byte, bool) {
 		if int64(at)+int64(n) > s.Size {
@@ -78,6 +79,7 @@ func (b *Binary) codeSignature(s Section) (Signature, error) {
 		p := make([]byte, n)
 		return p, b.read(p, s.Offset+int64(at)) == nil
 	}
+
 	head, ok := read(0, 12)
 	if !ok || o.Uint32(head) != magic || o.Uint32(head[8:]) > maxBlobs {
 		return sig, errSignature
@@ -116,6 +118,7 @@ func (b *Binary) codeSignature(s Section) (Signature, error) {
 			}
 		}
 	}
+
 	if sig.Kind == "" {
 		return sig, errSignature
 	}

@@ -39,6 +39,7 @@ func (b *Binary) machoSigned() (s signedMachO, ok bool, err error) {
 		}
 		s.command, s.at = c, int64(c.word(8))
 	}
+
 	if s.command.data == nil {
 		return s, false, nil
 	}
@@ -71,6 +72,7 @@ func (b *Binary) linkedit() (link command, err error) {
 			link = c
 		}
 	}
+
 	if link.data == nil {
 		return bad("none")
 	}
@@ -220,6 +222,7 @@ func signatureRanges(a, b *Binary) (x, y []Range, err error) {
 			return nil, nil, err
 		}
 	}
+
 	switch a.Format {
 	case MachO:
 		return machoRanges(a, b)

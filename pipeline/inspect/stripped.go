@@ -82,6 +82,7 @@ func (a *Binary) within(b *Binary) bool {
 		}
 		end = max(end, s.Offset+s.Size)
 	}
+
 	for _, m := range a.maps {
 		end = max(end, m.offset+m.size)
 	}

@@ -25,6 +25,7 @@ func (d Document) FprintTable(w io.Writer) error {
 			rows = append(rows, append([]string{escape(f.Name, maxShown)}, row...))
 		}
 	}
+
 	const number = 4 // the column that stands to the right
 	var width [5]int
 	for _, row := range rows {
@@ -58,6 +59,7 @@ func (f *Facts) row() []string {
 			}
 		}
 	}
+
 	var flags []string
 	for _, q := range f.Findings {
 		if q.Is == Yes && q.Name.isFlag() {

@@ -226,6 +226,7 @@ func (d *decoder) limits() {
 
 func (d *decoder) bodies() []body {
 	count := d.number()
+
 	// A module is far smaller than 4 GiB: its addresses have 32 bits.
 	if d.end > 1<<32-1 || count > maxBodies || count > uint64(d.end-d.at) {
 		d.err = cmp.Or(d.err, errors.New("too many functions"))
@@ -261,6 +262,7 @@ func (d *decoder) producer() string {
 			}
 		}
 	}
+
 	if d.err != nil {
 		// It is for information only: the module is none the worse for it.
 		d.err = nil
