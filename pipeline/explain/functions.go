@@ -90,7 +90,7 @@ type function struct {
 	size   uint32
 	line   int32
 	state  state
-	// declared tells that the source declares it by this name, and inlines that code
+	// declared reports whether the source declares it by this name, and inlines that code
 	// of other functions may be in it.
 	declared, inlines bool
 	// other reports whether its instructions are others even if all data are the same.

@@ -110,14 +110,14 @@ type HostID struct {
 	Kind string `json:"kind"`
 	// Value is the identifier in hexadecimal.
 	Value string `json:"value"`
-	// FromBuildID tells whether it is what Go's linker makes of the Go build ID
+	// FromBuildID reports whether it is what Go's linker makes of the Go build ID
 	// by itself (Go 1.24 and later; "-B gobuildid"): then it says nothing new.
 	FromBuildID Answer `json:"fromBuildID"`
 
 	offset, size int64
 }
 
-// HostID returns the GNU build ID or LC_UUID, and false if there is none.
+// HostID returns the GNU build ID or the LC_UUID, and whether there is one.
 func (b *Binary) HostID() (HostID, bool) {
 	id, _ := b.BuildID() // an error leaves no parts to derive from
 	switch b.Format {
@@ -138,7 +138,7 @@ func (b *Binary) HostID() (HostID, bool) {
 	return HostID{}, false
 }
 
-// derived tells whether value is made of the build ID. While it links, the
+// derived reports whether value is made of the build ID. While it links, the
 // linker knows the ID with the link's action in the place of the content.
 func derived(id BuildID, value []byte, uuid bool) Answer {
 	if id.LinkAction == "" {

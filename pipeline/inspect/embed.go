@@ -20,7 +20,7 @@ type EmbeddedFile struct {
 	Size int64 `json:"size"`
 	// SHA256 is the sum of the content in hexadecimal.
 	SHA256 string `json:"sha256"`
-	// Intact tells whether the content fits the hash that the compiler stored
+	// Intact reports whether the content fits the hash that the compiler stored
 	// beside it: No for one that was changed later.
 	Intact Answer `json:"intact"`
 }
@@ -66,7 +66,7 @@ func (b *Binary) Embedded() ([]EmbeddedFile, error) {
 	return e.files, nil
 }
 
-// relocated tells whether pointers may not be in their places. If not even the
+// relocated reports whether pointers may not be in their places. If not even the
 // runtime's own are, then nothing can be said.
 func (b *Binary) relocated() bool {
 	if b.Format != ELF || b.elf.kind != etDyn {

@@ -17,7 +17,7 @@ import (
 // SchemaName is the value of Document.Schema.
 const SchemaName = "twice.inspect/v1"
 
-// Document is what is known of some files. Its JSON has ASCII characters alone,
+// Document holds the facts of some files. Its JSON has ASCII characters alone,
 // the others escaped, so that it can be shown on a terminal. Within a schema
 // version members may be added and are never removed or given another meaning.
 type Document struct {
@@ -36,7 +36,7 @@ func (d Document) MarshalJSON() ([]byte, error) {
 	return ascii.JSON(plain(d))
 }
 
-// File is what is known of a file.
+// File holds the facts of a file.
 type File struct {
 	// Name is what the caller calls it.
 	Name string `json:"name"`
@@ -48,8 +48,8 @@ type File struct {
 	Binaries []Facts `json:"binaries"`
 }
 
-// Facts is what is known of a binary. A fact that is not there is a null or an
-// empty list, and Notes say why if that is not evident.
+// Facts holds the facts of a binary. A fact that is missing is null or an empty list,
+// and Notes say why if that is not evident.
 type Facts struct {
 	Format Format `json:"format"`
 	// Offset and Size are the range in the file, all of it unless it is a slice.
@@ -61,7 +61,7 @@ type Facts struct {
 	// Bits is 32 or 64, ByteOrder "little" or "big".
 	Bits      int    `json:"bits"`
 	ByteOrder string `json:"byteOrder"`
-	// Kind says what the headers make of it: "executable", "position-independent
+	// Kind is the kind of file that the headers state: "executable", "position-independent
 	// executable", "shared library", "object file", "module", "unknown".
 	Kind string `json:"kind"`
 
@@ -79,8 +79,8 @@ type Facts struct {
 	// Findings answer questions about how it was made. The list is the same for
 	// all binaries, see [Facts.Finding].
 	Findings []Finding `json:"findings"`
-	// Interpreter is the program that loads it, and Libraries what it asks that
-	// for, or the modules that WebAssembly imports from. At most 256 are listed.
+	// Interpreter is the program that loads it. Libraries are those that it asks the
+	// interpreter for, or the modules that WebAssembly imports from. At most 256 are listed.
 	Interpreter string     `json:"interpreter,omitempty"`
 	Libraries   []string   `json:"libraries,omitempty"`
 	Signature   *Signature `json:"signature,omitempty"`
@@ -94,7 +94,7 @@ type Facts struct {
 	MorePaths int            `json:"morePaths,omitempty"`
 	Embedded  []EmbeddedFile `json:"embedded,omitempty"`
 	Recipe    *Recipe        `json:"recipe,omitempty"`
-	// Notes say what could not be read, and what contradicts itself.
+	// Notes say what could not be read and what is contradictory.
 	Notes []string `json:"notes,omitempty"`
 }
 
@@ -135,8 +135,8 @@ func (f Facts) Finding(name Question) Finding {
 	return Finding{name, Unknown, "not asked"}
 }
 
-// Code is what the functions of a program take. What -s and -w saved cannot be
-// read from a program that lacks it.
+// Code holds the sizes of a program's functions. A program without symbols or DWARF does
+// not tell how much -s and -w saved.
 type Code struct {
 	// Functions is their number, Text the bytes of their instructions, padding
 	// included.
@@ -181,10 +181,10 @@ type ModuleSize struct {
 	Table     int64  `json:"table"`
 }
 
-// Read reads all facts of the file of size bytes in r. It returns an error that
-// wraps [ErrFormat] for one that is no executable, the headers' error for one
-// whose headers cannot be read, an error of reading, or the context's. Less than
-// that is a note: a truncated or hostile binary has fewer facts.
+// Read reads all facts of the file of size bytes in r. The error wraps [ErrFormat] if
+// the file is no executable. Otherwise it is about the headers or about reading, or it
+// is the context's. Any other problem is a note: a truncated or hostile binary has fewer
+// facts.
 func Read(ctx context.Context, name string, r io.ReaderAt, size int64) (File, error) {
 	f := File{Name: name, Size: size}
 	r = &cancelReader{ctx: ctx, r: r}

@@ -37,8 +37,7 @@ import (
 	"strings"
 )
 
-// ErrFormat is what [Open] returns for a file that is neither ELF nor Mach-O nor PE
-// nor WebAssembly.
+// ErrFormat means that a file is neither ELF nor Mach-O nor PE nor WebAssembly.
 var ErrFormat = errors.New("not an ELF, Mach-O, PE or WebAssembly file")
 
 // Format names a format of executables.
@@ -69,7 +68,7 @@ type Section struct {
 	// Address is where the section is loaded, before relocation; 0 if it is not,
 	// and in WebAssembly.
 	Address uint64 `json:"address,omitempty"`
-	// Compressed tells that the content is compressed (SHF_COMPRESSED, .zdebug).
+	// Compressed reports whether the content is compressed (SHF_COMPRESSED, .zdebug).
 	Compressed bool `json:"compressed,omitempty"`
 }
 

@@ -20,9 +20,9 @@ const (
 	// WithoutBuildID leaves out the Go build ID where the linker puts it, and the
 	// GNU build ID or LC_UUID, which Go's linker makes from it.
 	WithoutBuildID Normalization = "build ID copied"
-	// MembersAlone is one of a zip, and nothing that Compare does: its members are
-	// compared by name and content, as the hashes of the checksum database name
-	// them, and neither their compression nor what the zip says about them.
+	// MembersAlone compares the members of a zip by name and content, as the hashes of
+	// the checksum database do. It leaves out their compression and their headers.
+	// Compare does not know it.
 	MembersAlone Normalization = "members of the zip, by content"
 )
 
@@ -40,12 +40,13 @@ func (r Range) end() int64 { return r.Offset + r.Size }
 type Comparison struct {
 	// Same reports whether the files have the same bytes outside of the ranges.
 	Same bool
-	// A and B are what is left out of either file, in order and disjoint. Ranges at
-	// the same place have the same size, but for one that is the end of its file.
+	// A and B are the ranges that are left out of each file. They are in order and
+	// disjoint. The last range of a file may have another size than its counterpart,
+	// if it ends with the file.
 	A, B []Range
 }
 
-// LeftOut is the number of bytes of the first file that nothing is said about.
+// LeftOut returns how many bytes of the first file the comparison leaves out.
 func (c Comparison) LeftOut() int64 {
 	n := int64(0)
 	for _, r := range c.A {
@@ -56,20 +57,20 @@ func (c Comparison) LeftOut() int64 {
 
 // Compare compares two files without the parts that some normalizations name.
 //
-// Where a part is, the structure of both files says, in the same words: neither the
-// content of a part nor what is like it elsewhere has an influence. So a file that
-// a stranger made can leave no more out than one that Go's linker made has for such
-// a part. Where a normalization has nothing to do, it leaves nothing out.
+// The structure of both files says where a part is, and both have to say the same. The
+// content of a part has no influence, nor have similar bytes elsewhere. So a stranger's
+// file can leave out no more than a file of Go's linker has for that part. A
+// normalization that finds no such part leaves nothing out.
 //
-// An error is one of reading, or a signature that does not lie as a signer puts it:
-// something may hide in it.
+// An error means that a file could not be read, or that a signature is not where a
+// signer puts it: something may hide in it.
 func Compare(a, b *Binary, list ...Normalization) (Comparison, error) {
 	if a.Format != b.Format {
 		return Comparison{}, nil
 	}
 	var c Comparison
 	for _, what := range list {
-		find, ok := leaving[what]
+		find, ok := normalizers[what]
 		if !ok {
 			return Comparison{}, fmt.Errorf("unknown normalization %q", what)
 		}
@@ -88,9 +89,9 @@ func Compare(a, b *Binary, list ...Normalization) (Comparison, error) {
 	return c, err
 }
 
-// leaving are the normalizations that Compare does. Each returns what to leave out
-// of either file.
-var leaving = map[Normalization]func(a, b *Binary) (x, y []Range, err error){
+// normalizers holds the normalizations that Compare knows. Each returns the ranges to
+// leave out of each file.
+var normalizers = map[Normalization]func(a, b *Binary) (x, y []Range, err error){
 	WithoutSignature: signatureRanges,
 	WithoutBuildID:   idRanges,
 }
@@ -108,7 +109,7 @@ func tidy(list []Range, size int64) error {
 	return nil
 }
 
-// sameOutside reports whether a and b are equal but for the ranges.
+// sameOutside reports whether a and b are equal outside of the ranges.
 func sameOutside(a, b *Binary, x, y []Range) (bool, error) {
 	ra, rb := outside(a, x), outside(b, y)
 	p, q := make([]byte, 64<<10), make([]byte, 64<<10)

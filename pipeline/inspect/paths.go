@@ -29,8 +29,8 @@ const (
 	maxPathText = 200
 )
 
-// hostRoots are how paths of build machines begin. Programs mention the loose
-// ones for other reasons too, so these must stand free.
+// hostRoots are the beginnings of paths of build machines. Programs mention the loose
+// ones for other reasons, too, so no path may precede these.
 var hostRoots = []struct {
 	text  string
 	loose bool
@@ -42,8 +42,8 @@ var hostRoots = []struct {
 }
 
 // Paths returns texts that look like host paths, the most frequent ones first,
-// and how many more there are. The whole file is searched, what is compressed in
-// it excepted. That a path looks like one is no proof: a program may have it for
+// and how many more there are. The whole file is searched, except its compressed
+// parts. A path that looks like one of the host is no proof: a program may have it for
 // its own purposes.
 func (b *Binary) Paths() (list []HostPath, more int, err error) {
 	s := pathSearch{b: b, seen: map[string]int{}}
@@ -112,7 +112,7 @@ func (s *pathSearch) chunk(p []byte, at int64, from, to int) {
 	}
 }
 
-// free tells whether the text at i can be the start of a path, rather than a
+// free reports whether the text at i can be the start of a path, rather than a
 // part of a URL, an import path or a longer path.
 func (s *pathSearch) free(p []byte, i int, loose bool) bool {
 	if i == 0 || !isPathByte(p[i-1]) {

@@ -28,7 +28,7 @@ type Function struct {
 	Table int64
 	// Line is where it starts in its source file, 0 if the table does not say it.
 	Line int
-	// Inlines tells that code of other functions may be among its instructions.
+	// Inlines reports whether code of other functions may be among its instructions.
 	Inlines bool
 }
 
@@ -118,7 +118,7 @@ func (b *Binary) pclntab() (*pclntab, error) {
 	return found, nil
 }
 
-// newPclntab reads the header of the table and tells whether there is one.
+// newPclntab reads the header of the table and reports whether there is one.
 func newPclntab(r io.ReaderAt, size int64, b *Binary) (*pclntab, bool) {
 	head := make([]byte, 8+8*b.pointer)
 	if _, err := r.ReadAt(head, 0); err != nil || size < int64(len(head)) {

@@ -9,18 +9,18 @@ import (
 	"github.com/twicebuild/twice/pipeline/shell"
 )
 
-// Recipe is the command that likely made a binary, after what the binary says.
+// Recipe is the command that likely made a binary, derived from the binary's own words.
 // It is a stranger's claim and must not be run as it stands: flags can write
 // files and start programs.
 type Recipe struct {
-	// Source is where to take the source from: "path@version" of a module, or a
-	// revision; empty if it does not say.
+	// Source is the place of the source: "path@version" of a module, or a revision. It
+	// is empty if the binary does not name one.
 	Source string `json:"source,omitempty"`
 	// Env are the variables that matter, as KEY=VALUE.
 	Env []string `json:"env"`
 	// Args are the command and its arguments. They start with "go".
 	Args []string `json:"args"`
-	// Inferred says which of them are not recorded, and what they rest on.
+	// Inferred says which of them are not recorded, and why they are assumed.
 	Inferred []string `json:"inferred,omitempty"`
 	// Unknown lists what the binary does not say.
 	Unknown []string `json:"unknown"`
@@ -87,8 +87,8 @@ func (f *Facts) recipe() *Recipe {
 	return r
 }
 
-// ldflags returns what the file shows of the linker flags, which are recorded
-// only if paths are not trimmed.
+// ldflags returns the linker flags that the file shows. They are recorded only if
+// paths are not trimmed.
 func (f *Facts) ldflags(r *Recipe, trimmed bool) []string {
 	var flags []string
 	infer := func(flag, why string) {
@@ -177,8 +177,8 @@ func (r *Recipe) String() string {
 	return strings.Join(words, " ")
 }
 
-// shellWord quotes a word for a POSIX shell. One with characters that cannot be
-// shown is quoted as in Go, which a shell does not take for the same.
+// shellWord quotes a word for a POSIX shell. A word with characters that cannot be
+// shown is quoted as in Go, and a shell reads another word then.
 func shellWord(s string) string {
 	quoted := shell.Quote(s)
 	if quoted == s {

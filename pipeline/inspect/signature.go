@@ -11,7 +11,7 @@ type Signature struct {
 	// Kind is "ad hoc" for a Mach-O signature without a signer, which Go's linker
 	// makes for darwin/arm64, "CMS" for one with, and "Authenticode" in PE files.
 	Kind string `json:"kind"`
-	// Linker tells that the signature says it was made by a linker.
+	// Linker reports whether the signature says it was made by a linker.
 	Linker bool `json:"linker,omitempty"`
 	// Identifier and Team are what a Mach-O signature says of them.
 	Identifier string `json:"identifier,omitempty"`
@@ -25,8 +25,8 @@ type Signature struct {
 
 const maxBlobs = 64
 
-// Signature returns the signature, and false if there is none. An error means
-// that there is one that cannot be read.
+// Signature returns the signature, and whether there is one. An error means that it
+// cannot be read.
 func (b *Binary) Signature() (Signature, bool, error) {
 	switch b.Format {
 	case MachO:

@@ -24,8 +24,8 @@ type signedMachO struct {
 	at      int64   // of the signature, which ends with the file
 }
 
-// machoSigned returns false for a file without a code signature, and an error if it
-// does not lie as signers put it: announced by the last load command, at the end of
+// machoSigned returns where the code signature is, and false for a file without one.
+// It returns an error if the signature is not where signers put it: announced by the last load command, at the end of
 // the file and of __LINKEDIT, from which nothing is executed, and in no other
 // segment.
 func (b *Binary) machoSigned() (s signedMachO, ok bool, err error) {
@@ -100,9 +100,9 @@ func (b *Binary) linkedit() (link command, err error) {
 	return link, nil
 }
 
-// peSigned returns where the certificates of a PE file are, which end with the
-// file, false for a file without, and an error if they do not lie as signers put
-// them: behind all that is loaded.
+// peSigned returns where the certificates of a PE file start. They end with the file.
+// It returns false for a file without certificates, and an error if they are not where
+// signers put them: behind everything that is loaded.
 func (b *Binary) peSigned() (at int64, ok bool, err error) {
 	if b.Format != PE || b.pe.securityAt == 0 {
 		return 0, false, nil
@@ -126,10 +126,10 @@ func (b *Binary) peSigned() (at int64, ok bool, err error) {
 // has some ten thousand.
 const maxCertificate = 1 << 20
 
-// certificateTable fails if there is anything in the table, which starts at at and is
-// the end of the file, but signatures in PKCS #7 and the zeros that fill them up to
-// multiples of 8: a loader does not look at more, so more could be anything. What a
-// signature holds that is not signed is not looked at.
+// certificateTable checks the table that starts at at and ends with the file. The table
+// may hold signatures in PKCS #7, and zeros that fill them up to multiples of 8. Anything
+// else is an error: a loader ignores it, so it could be anything. The parts of a
+// signature that are not signed themselves are not checked.
 func (b *Binary) certificateTable(at int64) error {
 	bad := func(what string) error { return fmt.Errorf("read certificates: %s", what) }
 	const head, pkcs7 = 8, 2
@@ -243,16 +243,15 @@ func machoRanges(a, b *Binary) (x, y []Range, err error) {
 	case signedA && signedB:
 		return sa.ranges(a.size, true), sb.ranges(b.size, true), nil
 	case signedA:
-		x, y, err = oneSigned(a, b, sa)
+		x, y, err = oneSignedRanges(a, b, sa)
 		return x, y, err
 	}
-	y, x, err = oneSigned(b, a, sb)
+	y, x, err = oneSignedRanges(b, a, sb)
 	return x, y, err
 }
 
-// ranges returns what belongs to the signature of a file of size bytes. With
-// both, the other file has a signature, too, and the load command but for the size
-// in it is the same.
+// ranges returns the parts of a file of size bytes that belong to its signature. With
+// both, the other file is signed, too, and its load command differs in the size alone.
 func (s signedMachO) ranges(size int64, both bool) []Range {
 	list := []Range{
 		{"size of __LINKEDIT in memory", s.link.offset + 32, 8},
@@ -268,10 +267,10 @@ func (s signedMachO) ranges(size int64, both bool) []Range {
 	return append(list, Range{"code signature", s.at, size - s.at})
 }
 
-// oneSigned is about a signed file and one that is the same without its signature:
-// it ends where the signature began, and has zeros in the place of the load
-// command, which was the last.
-func oneSigned(signed, plain *Binary, s signedMachO) (x, y []Range, err error) {
+// oneSignedRanges returns the ranges for a signed file and the same file without its
+// signature. The latter ends where the signature began, and has zeros in the place of
+// the load command, which was the last.
+func oneSignedRanges(signed, plain *Binary, s signedMachO) (x, y []Range, err error) {
 	link, err := plain.linkedit()
 	if err != nil {
 		return nil, nil, err
@@ -328,9 +327,9 @@ func peRanges(a, b *Binary) (x, y []Range, err error) {
 	return x, y, errors.Join(errA, errB)
 }
 
-// certificates adds those of b, which start at at, to list, with the zeros between
-// end, where b ends without them, and there: a signer has them start at a multiple
-// of 8.
+// certificates adds the certificates of b to list. They start at at, and b ends at end
+// without them. The zeros in between belong to them, as a signer starts them at a
+// multiple of 8.
 func (b *Binary) certificates(list []Range, at, end int64) ([]Range, error) {
 	if zero, err := b.zeros(end, at); err != nil || !zero || at-end >= 8 {
 		return nil, cmp.Or(err, errors.New("without the certificates the files end at different places"))

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Stripped reports whether a is b after a tool such as strip has worked on it: a loads
-// the code and the data of b at the same addresses, and has no more than b but headers,
-// tables and symbols that such tools write anew. What these say is not compared, so
-// this is no reason to call a and b the same: it is one not to call a another program.
+// Stripped reports whether a may be what a tool such as strip made of b: a loads the
+// code and the data of b at the same addresses, and has nothing else except headers,
+// tables and symbols, which such tools write anew. Those are not compared. So the
+// answer is no reason to call a and b the same, but one not to call a another program.
 //
-// An error is one of reading b.
+// An error means that b could not be read.
 func Stripped(a, b *Binary) (bool, error) {
-	if a.Format != b.Format || !a.sameStart(b) || !a.within(b) {
+	if a.Format != b.Format || !a.sameStart(b) || !a.addsNothing(b) {
 		return false, nil
 	}
 	loaded := false
@@ -29,7 +29,7 @@ func Stripped(a, b *Binary) (bool, error) {
 	return loaded, nil
 }
 
-// holds reports whether a has at the address of a section of b what b has there.
+// holds reports whether a has the content of a section of b at the same address.
 func (a *Binary) holds(b *Binary, s Section) (bool, error) {
 	size := s.Size
 	if i := b.mappingAt(s.Address); i >= 0 { // of PE files the last bytes are none of the program
@@ -49,8 +49,8 @@ func (a *Binary) holds(b *Binary, s Section) (bool, error) {
 	return true, nil
 }
 
-// sameStart reports whether ELF files are loaded and started in the same way: their
-// sections, which may be gone, do not tell.
+// sameStart reports whether ELF files are loaded and started in the same way. It looks
+// at the segments, as the sections may have been removed.
 func (a *Binary) sameStart(b *Binary) bool {
 	if a.Format != ELF {
 		return true
@@ -68,9 +68,9 @@ func (a *Binary) sameStart(b *Binary) bool {
 	return x.kind == y.kind && x.machine == y.machine && x.entry == y.entry && a.pointer == b.pointer && slices.Equal(loads(a), loads(b))
 }
 
-// within reports whether a has no sections that b does not have, but those that tools
-// add, and nothing behind what its headers name.
-func (a *Binary) within(b *Binary) bool {
+// addsNothing reports whether a has no sections that b lacks, except those that tools
+// add, and no bytes behind the ranges that its headers name.
+func (a *Binary) addsNothing(b *Binary) bool {
 	names := map[string]bool{}
 	for _, s := range b.Sections {
 		names[s.Name] = true
@@ -97,8 +97,8 @@ func (a *Binary) within(b *Binary) bool {
 // peAlignment is what the size of a PE file is made a multiple of.
 const peAlignment = 512
 
-// unloaded reports whether a section has this name that holds symbols, debug
-// information or what only names these.
+// unloaded reports whether a section of this name holds symbols, debug information, or
+// names of these.
 func unloaded(name string) bool {
 	switch name {
 	case ".symtab", ".strtab", ".shstrtab", ".gnu_debuglink", "(section headers)", "(symbol table)", "(string table)", "(code signature)":

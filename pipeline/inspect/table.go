@@ -9,11 +9,11 @@ import (
 )
 
 // FprintTable writes a line for each file, or for each slice of a universal one,
-// below a line of titles: the name, the version of Go, the main module or, without
-// one, the package, the target, the size in bytes, and what flags it was built
-// with as far as that can be seen ("changed" is none: the file is not what the
-// linker wrote; nor is "signed"). A dash stands for what is unknown. It returns the
-// writer's error.
+// below a line of titles: the name, the version of Go, the main module (or the package,
+// if there is none), the target, the size in bytes, and the flags that can be recognized.
+// Among the flags, "changed" means that the file is not what the linker wrote, and
+// "signed" that it has a signature. A dash stands for an unknown value. The error is the
+// writer's.
 func (d Document) FprintTable(w io.Writer) error {
 	rows := [][]string{{"file", "go", "module", "target", "bytes", "flags"}}
 	for _, f := range d.Files {
@@ -47,7 +47,7 @@ func (d Document) FprintTable(w io.Writer) error {
 	return out.Flush()
 }
 
-// row is what a table says of a binary, without the name.
+// row returns the row of a binary, without the name.
 func (f *Facts) row() []string {
 	module := ""
 	if b := f.Build; b != nil {
