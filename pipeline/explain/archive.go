@@ -16,23 +16,23 @@ import (
 type Archive struct {
 	A ArchiveFacts `json:"a"`
 	B ArchiveFacts `json:"b"`
-	// Parameters are what differs in the headers of the compressed stream.
+	// Parameters are the differences in the headers of the compressed stream.
 	Parameters []Value `json:"parameters,omitempty"`
 	// SameContent reports whether what was compressed is equal in both, byte by byte.
 	SameContent bool `json:"sameContent"`
 	// Order is the first place where members that both have follow in another
 	// order: the names at that place.
 	Order *Value `json:"order,omitempty"`
-	// Members are those that differ, in A's order and then those that only B has.
-	// MoreMembers is how many more there are than are listed.
+	// Members are the members that differ, in A's order, and then those that only B has.
+	// MoreMembers is the number of those that are not listed.
 	Members     []Member `json:"members,omitempty"`
 	MoreMembers int      `json:"moreMembers,omitempty"`
 }
 
-// ArchiveFacts are what is known of one of the archives.
+// ArchiveFacts holds the facts of one of the archives.
 type ArchiveFacts struct {
-	// Members is their number, Size what they and their headers take
-	// uncompressed (of a zip, the members alone).
+	// Members is the number of members. Size is the uncompressed size of the members
+	// and their headers; of a zip, that of the members alone.
 	Members int   `json:"members"`
 	Size    int64 `json:"size"`
 }
@@ -40,13 +40,13 @@ type ArchiveFacts struct {
 // Member is a member that differs.
 type Member struct {
 	Name string `json:"name"`
-	// State is "changed", "only in A", "only in B" or, if nothing but attributes
-	// differ, "attributes". It is "not read in A" or "not read in B" of one that may be
-	// there behind the place up to which that archive can be read.
+	// State is "changed", "only in A", "only in B" or, if only attributes differ,
+	// "attributes". It is "not read in A" or "not read in B" if that archive cannot be
+	// read to its end, so that the member may follow there.
 	State string `json:"state"`
 	// Attributes are those that differ: "mtime", "mode".
 	Attributes []Value `json:"attributes,omitempty"`
-	// Content is nil if the content is equal or was not looked at.
+	// Content is nil if the content is equal or was not compared.
 	Content *Comparison `json:"content,omitempty"`
 }
 
@@ -103,6 +103,8 @@ func (e *explainer) explainArchives(c *Comparison, a, b input) {
 	tarred := strings.HasPrefix(c.A.Kind, formatTar) && strings.HasPrefix(c.B.Kind, formatTar)
 	x.SameContent = errA == nil && errB == nil && sumA == sumB && (tarred || c.A.Kind == c.B.Kind && c.A.Kind != formatZip)
 
+	// Each member is compared with the one of the same name; the content of some is
+	// explained afterwards, in one more walk through each archive.
 	pairs := pairMembers(inA, inB)
 	explain := map[[2]int]int{} // pairs of members to explain, and their place in x.Members
 	spooled := int64(0)
@@ -169,6 +171,7 @@ func (e *explainer) explainArchives(c *Comparison, a, b input) {
 		}
 	}
 
+	// Where an archive ends early, the order of the rest is not known.
 	x.Order = firstReordered(inA, inB, pairs)
 	if x.Order != nil && !partial {
 		same = false
@@ -184,7 +187,7 @@ func (e *explainer) explainArchives(c *Comparison, a, b input) {
 	c.streamCauses(same && !partial, recompressed)
 }
 
-// streamCauses are about what surrounds the members.
+// streamCauses adds the causes around the members: compression and padding.
 func (c *Comparison) streamCauses(same bool, recompressed string) {
 	x := c.Archive
 	for _, v := range x.Parameters {
@@ -233,8 +236,8 @@ func (c *Comparison) attributeCauses(m Member) {
 	}
 }
 
-// attributes lists those that differ. Two formats of archives have other names
-// for them, so that only those that both know are compared then.
+// attributes lists the attributes that differ. Archives of two formats have other names
+// for them, so only the type is compared then.
 func attributes(a, b *member, all bool) []Value {
 	byName := func(m *member) map[string]string {
 		v := map[string]string{}
@@ -311,7 +314,8 @@ func (m *inMemory) ReadAt(p []byte, offset int64) (int, error) {
 	return bytes.NewReader(m.b).ReadAt(p, offset)
 }
 
-// explainMembers explains members of both archives.
+// explainMembers explains some pairs of members; the values of pairs are their indexes
+// in the list of members.
 func (e *explainer) explainMembers(c *Comparison, a, b input, pairs map[[2]int]int) (err error) {
 	if len(pairs) == 0 {
 		return nil
@@ -324,6 +328,7 @@ func (e *explainer) explainMembers(c *Comparison, a, b input, pairs map[[2]int]i
 			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 		}
 	}()
+	// The wanted members of each archive are stored in one walk.
 	for side, in := range []input{a, b} {
 		want := map[int]bool{}
 		for p := range pairs {

@@ -32,11 +32,12 @@ const (
 	formatZip     = "zip"
 )
 
+// isArchive reports whether a kind of file is a format of archives.
 func isArchive(kind string) bool {
 	return slices.Contains([]string{formatTar, formatTarGzip, formatTarZstd, formatGzip, formatZstd, formatZip}, kind)
 }
 
-// archiveFormat returns the format of an archive, and "" for what is none.
+// archiveFormat returns the format of an archive, or "" if the file is none.
 func archiveFormat(in input) string {
 	head := make([]byte, min(512, in.size))
 	if n, _ := in.ReadAt(head, 0); n < len(head) {
@@ -61,7 +62,8 @@ func isTarHeader(block []byte) bool {
 	return len(block) == 512 && string(block[257:262]) == "ustar"
 }
 
-// compressedFormat looks for a tar header in a compressed stream.
+// compressedFormat returns withTar if the compressed stream begins with the header of
+// a tar member, and plain otherwise.
 func compressedFormat(in input, plain, withTar string) string {
 	block := make([]byte, 512)
 	r, err := decompress(in, plain)
@@ -91,7 +93,7 @@ func decompress(in input, format string) (io.ReadCloser, error) {
 	return io.NopCloser(r), nil
 }
 
-// parameters returns what the header of a compressed stream says, by name.
+// parameters returns the fields of the header of a compressed stream, by name.
 func parameters(in input, format string) map[string]string {
 	head := make([]byte, min(4096, in.size))
 	if n, _ := in.ReadAt(head, 0); n < len(head) {
@@ -130,7 +132,7 @@ func parameters(in input, format string) map[string]string {
 // attribute is a property of a member.
 type attribute struct{ name, value string }
 
-// member is what is known of a member of an archive.
+// member holds the facts of a member of an archive.
 type member struct {
 	name    string
 	attrs   []attribute
@@ -148,7 +150,7 @@ func (m *member) addAttribute(name, value string) {
 	}
 }
 
-// budget bounds what one archive may take.
+// budget is how much of one archive may still be read.
 type budget struct {
 	members, names int
 	content        int64
@@ -156,6 +158,7 @@ type budget struct {
 
 func newBudget() *budget { return &budget{maxMembers, maxMemberNames, maxUncompressed} }
 
+// charge takes a member and its names off the budget.
 func (b *budget) charge(m *member) error {
 	b.members--
 	b.names -= len(m.name)
@@ -168,7 +171,7 @@ func (b *budget) charge(m *member) error {
 	return nil
 }
 
-// reader bounds a stream.
+// reader returns r, bounded by the budget for content.
 func (b *budget) reader(r io.Reader) io.Reader { return &budgetReader{b, r} }
 
 type budgetReader struct {
@@ -185,8 +188,8 @@ func (r *budgetReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// visitor is called with each member and with how to open its content, which is
-// valid during the call. The member may be changed.
+// visitor is called with each member and a function that opens its content, which may be
+// used during the call. The visitor may change the member.
 type visitor func(i int, m *member, open func() (io.Reader, error)) error
 
 // walkMembers visits the members of an archive in their order, and returns the hash of
@@ -280,7 +283,7 @@ func tarMember(h *tar.Header) *member {
 
 func timeText(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// directoryReader fails when a zip's directory is larger than it may be.
+// directoryReader fails if a zip's directory is larger than its bound.
 type directoryReader struct {
 	in   input
 	left int64 // -1: any number

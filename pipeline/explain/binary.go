@@ -10,22 +10,22 @@ import (
 	"github.com/twicebuild/twice/pipeline/inspect"
 )
 
-// Binary is what differs between two executables, or slices of universal files.
+// Binary holds the differences of two executables, or of two slices of universal files.
 type Binary struct {
-	// Slice is the GOARCH of a slice, empty if the file is no universal one.
+	// Slice is the GOARCH of a slice. It is empty if the file is not universal.
 	Slice string `json:"slice,omitempty"`
-	// Facts are single facts that differ: the platform, the kind, the Go version,
-	// answers as package inspect gives them, libraries.
+	// Facts are the single facts that differ: the platform, the kind, the Go version,
+	// the findings of package inspect, libraries.
 	Facts []Value `json:"facts,omitempty"`
-	// Headers are fields of headers and load commands that differ.
+	// Headers are the fields of headers and the load commands that differ.
 	Headers []Value `json:"headers,omitempty"`
 	// Sections are all sections of A, and then those that only B has.
 	Sections []Section `json:"sections"`
-	// BuildInfo are the lines of build information that differ, named by what
-	// comes before the value: "build GOAMD64", "dep golang.org/x/sys".
+	// BuildInfo are the lines of build information that differ. Each is named by the
+	// text before its value: "build GOAMD64", "dep golang.org/x/sys".
 	BuildInfo []Value `json:"buildInfo,omitempty"`
-	// BuildID are the parts of the build ID, nil unless both files have one of
-	// four parts.
+	// BuildID are the parts of the build ID. It is nil unless the build IDs of both
+	// files have four parts.
 	BuildID []IDPart `json:"buildID,omitempty"`
 	// Sources are folders of source files that differ.
 	Sources []SourceRoot `json:"sources,omitempty"`
@@ -66,7 +66,7 @@ type IDPart struct {
 	Meaning string `json:"meaning"`
 }
 
-// binaryPair is what is known of two executables while they are explained.
+// binaryPair is a pair of executables while it is explained.
 type binaryPair struct {
 	c              *Comparison
 	a, b           input
@@ -168,6 +168,8 @@ func (e *explainer) explainBinary(c *Comparison, a, b input, binA, binB *inspect
 	if p.diff.Functions == nil {
 		programA, programB = nil, nil
 	}
+
+	// The causes come last, as they rest on all differences.
 	p.diff.drawn = p.fileMap(programA, programB)
 	p.judge()
 	c.Binaries = append(c.Binaries, *p.diff)
@@ -313,7 +315,7 @@ func (p *binaryPair) compareBuildInfo() {
 	p.diff.BuildInfo = differingHeaders(rows(p.binA), rows(p.binB))
 }
 
-// buildInfoLine returns what differs of a line of build information.
+// buildInfoLine returns the difference in a line of build information, if it differs.
 func (p *binaryPair) buildInfoLine(name string) (Value, bool) {
 	i := slices.IndexFunc(p.diff.BuildInfo, func(v Value) bool { return v.Name == name })
 	if i < 0 {

@@ -9,13 +9,14 @@ import (
 	"github.com/twicebuild/twice/pipeline/inspect"
 )
 
-// dataSections are those that hold what a program was written to contain.
+// dataSections are the sections that hold a program's constants and variables.
 var dataSections = map[string]bool{
 	".rodata": true, ".data": true, ".noptrdata": true, ".data.rel.ro": true, ".rdata": true, "(data)": true, ".go.module": true,
 	"__TEXT,__rodata": true, "__DATA,__data": true, "__DATA,__noptrdata": true, "__DATA_CONST,__rodata": true, "__DATA,__go_module": true,
 	"__TEXT,__cstring": true, "__TEXT,__const": true, ".rodata.str1.1": true, ".rodata.str1.8": true,
 }
 
+// dataSpans returns the ranges of the data sections, or the whole file if it has none.
 func dataSpans(in input, b *inspect.Binary) []span {
 	var list []span
 	seen := int64(0)
@@ -79,9 +80,9 @@ func (p *binaryPair) variables() []StringDifference {
 	return list
 }
 
-// splitLdflags separates the values of -X from the rest of linker flags, as they
-// are recorded: separated by spaces, with quotes around what has spaces. What is
-// quoted as a whole, for its special characters, is unquoted first.
+// splitLdflags separates the values of -X from the other linker flags. They are recorded
+// with spaces in between, and with quotes around words that have spaces. A value that is
+// quoted as a whole, because of special characters, is unquoted first.
 func splitLdflags(s string) (rest []string, variables map[string]string) {
 	variables = map[string]string{}
 	s = unquote(s)
@@ -118,7 +119,7 @@ func splitLdflags(s string) (rest []string, variables map[string]string) {
 	return rest, variables
 }
 
-// textAt returns the printable characters around an offset, and nothing for
+// textAt returns the printable characters around an offset, or nothing if there are
 // fewer than four.
 func textAt(in input, offset int64) string {
 	const before, after, minText = 80, 160, 4

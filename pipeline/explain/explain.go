@@ -5,16 +5,15 @@
 // own, one level deep; then, for executables (ELF, Mach-O and its slices, PE,
 // WebAssembly), headers, sections, build information, the build ID, functions,
 // packages, embedded files, and texts that look like paths, times or users. It
-// ends with causes in the order in which they are worth looking at; [Kinds]
-// lists what it can name. The cause is what was found in the files, and how sure
-// that is stands beside it; nothing of it is a verdict on whether two files are
-// the same, which is for their bytes alone to say.
+// ends with causes, the most useful one first; [Kinds] lists all of them. A cause is
+// derived from the content of the files, and has a confidence. It is no verdict on
+// whether two files are the same: only their bytes decide that.
 //
 // # Functions
 //
-// A program that gains one byte moves nearly all others, and every reference to
-// what moved changes with it. So a function is taken for the same where its
-// instructions are equal but for references to the same thing. On amd64, 386,
+// One byte more in a program moves nearly all others, and every reference to them
+// changes. So two functions count as the same if their instructions differ only in
+// references that lead to the same thing. On amd64, 386,
 // arm64 and arm a reference is resolved in both files: it must lead to the same
 // place in the function of the same name, or into the section of the same name.
 // On other machines the operands of calls and of the instructions that build
@@ -29,7 +28,7 @@
 // Both files are read as hostile input, through io.ReaderAt, in bounded memory
 // (about 200 MB at worst; a tenth of that for ordinary files) and in time that
 // is bounded by their sizes and by 4 GiB of uncompressed archive content.
-// Nothing is executed. What cannot be read is a note.
+// Nothing is executed. A part that cannot be read is a note.
 //
 // Texts in a [Report] are as they are in the files. [Report.Fprint] and its JSON
 // escape them, so that they can be shown on a terminal, and so does the page of
@@ -104,11 +103,11 @@ type Comparison struct {
 	// Section is the section of the executable that Offset lies in, in A's layout
 	// or, behind A's end, in B's; empty if in none.
 	Section string `json:"section,omitempty"`
-	// Differing is the number of offsets at which they differ, of which those that
-	// only the longer file has are a part.
+	// Differing is the number of offsets at which they differ. It includes those that
+	// only the longer file has.
 	Differing int64 `json:"differing"`
-	// Causes are why, the first one first. There is at least one unless the files
-	// are equal.
+	// Causes say why they differ, in the order of their rank. There is at least one
+	// unless the files are equal.
 	Causes []Cause `json:"causes"`
 
 	// Archive is there if both are archives, folders or images, Binaries if both are
@@ -119,7 +118,7 @@ type Comparison struct {
 	// Strings are texts that look like paths, times, or users, and hints, that are
 	// in one file more often than in the other.
 	Strings []StringDifference `json:"strings,omitempty"`
-	// Notes say what could not be looked at, and why.
+	// Notes say what could not be compared, and why.
 	Notes []string `json:"notes,omitempty"`
 
 	drawn *fileMap // of files without sections
@@ -162,8 +161,8 @@ const (
 )
 
 // Files explains the difference between a and b. An error means that there is
-// no explanation: the bytes could not be read, or the context ended. That files
-// are damaged, or are no archives or executables, is none.
+// no explanation: the bytes could not be read, or the context ended. Damaged files, and
+// files that are neither archives nor executables, are explained without an error.
 func Files(ctx context.Context, a, b File, o Options) (*Report, error) {
 	e := &explainer{ctx: ctx, options: o.withUsableHints()}
 	c, err := e.compare(e.input(a), e.input(b), true)
@@ -185,13 +184,13 @@ func (o Options) withUsableHints() Options {
 	return o
 }
 
-// explainer is one call of Files.
+// explainer holds what one call of [Files] or [Trees] needs.
 type explainer struct {
 	ctx     context.Context
 	options Options
 }
 
-// input is a file that ends with the context.
+// input is a file whose reads fail when the context ends.
 type input struct {
 	ctx  context.Context
 	r    io.ReaderAt
@@ -281,7 +280,7 @@ func (c *Comparison) noteText(text string) {
 	}
 }
 
-// addAppendedCause finds that one file is the other and more.
+// addAppendedCause adds a cause if one file begins with all of the other.
 func (c *Comparison) addAppendedCause() {
 	switch c.Offset {
 	case c.A.Size:
@@ -291,7 +290,8 @@ func (c *Comparison) addAppendedCause() {
 	}
 }
 
-// fileKind returns the kind of a file, see [Side.Kind]. bin is nil for one that is no executable.
+// fileKind returns the kind of a file, see [Side.Kind]. bin is nil if the file is no
+// executable.
 func fileKind(in input, bin *inspect.Binary) string {
 	if in.size == 0 {
 		return "empty"

@@ -14,13 +14,14 @@ import (
 	"github.com/twicebuild/twice/pipeline/inspect"
 )
 
-// Functions is what differs between the functions of two programs.
+// Functions counts and lists the differences between the functions of two programs.
 type Functions struct {
-	// A and B are their numbers.
+	// A and B are the numbers of functions.
 	A int `json:"a"`
 	B int `json:"b"`
-	// Same have the same instructions at the same place, Moved the same elsewhere,
-	// Changed others of the same size, Resized others of another size.
+	// Same is the number of functions with the same instructions at the same address.
+	// Moved ones have the same instructions at another address, Changed ones others of
+	// the same size, and Resized ones others of another size.
 	Same    int `json:"same"`
 	Moved   int `json:"moved"`
 	Changed int `json:"changed"`
@@ -28,9 +29,9 @@ type Functions struct {
 	// Added are in B alone, Removed in A alone.
 	Added   int `json:"added"`
 	Removed int `json:"removed"`
-	// Standard is how many of Changed and Resized are of the standard library, but for
-	// the changed ones that initialize a package, which the linker adapts to the program.
-	// StandardAlone is how many of Added and Removed are.
+	// Standard is how many of Changed and Resized belong to the standard library. It
+	// leaves out changed functions that initialize a package, as the linker adapts them to
+	// the program. StandardAlone is how many of Added and Removed belong to it.
 	Standard      int `json:"standard"`
 	StandardAlone int `json:"standardAlone"`
 	// Own is how many of Changed and Resized are declared in packages of modules, have
@@ -82,7 +83,7 @@ const (
 	stdModule    = "std"
 )
 
-// function is what is kept of a function: no name, so that memory is bounded.
+// function holds the facts of a function. It has no name, so that memory is bounded.
 type function struct {
 	key    uint64 // a hash of the name
 	start  uint64
@@ -170,7 +171,7 @@ type target struct {
 	offset   uint64 // in a function
 }
 
-// resolve says what is at an address.
+// resolve returns the function or section that an address is in.
 func (m *loadedProgram) resolve(address uint64) (target, bool) {
 	if rel := address - m.text; m.located && address >= m.text {
 		i := sort.Search(len(m.list), func(i int) bool { return m.list[i].start > rel }) - 1
@@ -273,7 +274,7 @@ func (m *loadedProgram) code(buf []byte, f *function) ([]byte, error) {
 }
 
 // matchFunctions returns for each function of a the index of the one of the same
-// name in b, the nth with the nth, -1 if there is none.
+// name in b, the nth with the nth, or -1.
 func matchFunctions(a, b []function) []int32 {
 	byKey := func(list []function) []int32 {
 		order := make([]int32, len(list))
@@ -438,9 +439,10 @@ func (m *loadedProgram) names() func(yield func(int, string) bool) {
 	}
 }
 
-// markShifted finds sections that are the same but for references: the code if all
-// functions are, and data of the same size if all words that differ are
-// addresses of the same thing, or such distances from the start of the code.
+// markShifted marks the sections that differ only in references to what moved. That is
+// true of the code if it is true of all functions, and of data of the same size if all
+// words that differ are addresses of the same thing, or such distances from the start of
+// the code.
 func (p *binaryPair) markShifted(a, b *loadedProgram) {
 	f := p.diff.Functions
 	code := f.Changed+f.Resized+f.Added+f.Removed == 0

@@ -157,8 +157,8 @@ type bytesContent struct{ *bytes.Reader }
 
 func (bytesContent) Close() error { return nil }
 
-// indented returns a JSON document with a line for each value, and what is none
-// as it is.
+// indented returns a JSON document with a line for each value. Other content stays as it
+// is.
 func indented(data []byte) Content {
 	var b bytes.Buffer
 	if json.Indent(&b, data, "", "  ") != nil {
@@ -208,8 +208,8 @@ func readDocument(c Content) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(c, 0, c.Size()))
 }
 
-// Blob returns what is in the file, whose bytes are compared: here they are, and
-// not what the name says.
+// Blob returns the content of the file. Its bytes are compared, so they need not be those
+// that the digest names.
 func (l layout) Blob(_ context.Context, d Descriptor) (Content, error) { return l.open(d.Digest) }
 
 // layoutMembers returns the parts of the images of a layout, below its path. A

@@ -32,7 +32,8 @@ func (p *binaryPair) hasCertain(k causeKind) bool {
 	})
 }
 
-// judge finds the causes, those that explain others first.
+// judge adds the causes. Those that explain others come first, as later ones are left
+// out then.
 func (p *binaryPair) judge() {
 	p.packerCauses()
 	p.platformCauses()
@@ -48,10 +49,10 @@ func (p *binaryPair) judge() {
 	p.codeCauses()
 }
 
-// stamps are the causes that are seen in texts.
+// stamps are the causes that texts in the files show.
 var stamps = []causeKind{causeTimeStamp, causeVaried, causeUserOrHost, causeHostPath}
 
-// packerCauses finds executable packers: UPX names its sections so, or leaves its
+// packerCauses adds executable packers: UPX names its sections so, or leaves its
 // mark (https://upx.github.io).
 func (p *binaryPair) packerCauses() {
 	is := func(in input, b *inspect.Binary) bool {
@@ -70,7 +71,7 @@ func (p *binaryPair) packerCauses() {
 	}
 }
 
-// sideName names the file that something is true of.
+// sideName returns "A" or "B".
 func sideName(a bool) string {
 	if a {
 		return "A"
@@ -78,6 +79,7 @@ func sideName(a bool) string {
 	return "B"
 }
 
+// platformCauses adds another platform or format.
 func (p *binaryPair) platformCauses() {
 	a, b := p.factsA.GOOS+"/"+p.factsA.GOARCH, p.factsB.GOOS+"/"+p.factsB.GOARCH
 	other := func(a, b string) bool { return a != b && a != "" && b != "" } // or it is not known
@@ -86,7 +88,7 @@ func (p *binaryPair) platformCauses() {
 	}
 }
 
-// toolchainCauses is about the toolchain.
+// toolchainCauses adds other toolchains, and files that do not name theirs.
 func (p *binaryPair) toolchainCauses() {
 	a, b := p.factsA, p.factsB
 	if (a.Build == nil) != (b.Build == nil) {
@@ -105,14 +107,14 @@ func (p *binaryPair) toolchainCauses() {
 	}
 }
 
-// withoutExperiments is a version without the list of experiments.
+// withoutExperiments returns a version without its list of experiments.
 func withoutExperiments(version string) string {
 	version, _, _ = strings.Cut(version, " X:")
 	version, _, _ = strings.Cut(version, "-X:")
 	return version
 }
 
-// sourcePathCauses is about where the source was.
+// sourcePathCauses adds the folders that the sources were in, and -trimpath.
 func (p *binaryPair) sourcePathCauses() {
 	ta, tb, ok := p.otherAnswer(inspect.Trimpath)
 	if ok {
@@ -141,7 +143,7 @@ func (p *binaryPair) sourcePathCauses() {
 		return
 	}
 
-	// What else has these paths is no cause of its own.
+	// Other texts with these paths are no causes of their own.
 	p.c.Strings = slices.DeleteFunc(p.c.Strings, func(d StringDifference) bool {
 		if d.Kind != KindPath {
 			return false
@@ -152,6 +154,7 @@ func (p *binaryPair) sourcePathCauses() {
 	})
 }
 
+// embeddedCauses adds the embedded files that differ.
 func (p *binaryPair) embeddedCauses() {
 	for _, v := range p.diff.Embedded[:min(len(p.diff.Embedded), 16)] {
 		text := "embedded file " + cut(v.Name) + " differs"

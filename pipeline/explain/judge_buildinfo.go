@@ -17,7 +17,7 @@ func unquote(s string) string {
 	return s
 }
 
-// settingCauses are the lines "build KEY=VALUE".
+// settingCauses adds the lines "build KEY=VALUE" that differ.
 func (p *binaryPair) settingCauses() {
 	if p.factsA.Build == nil || p.factsB.Build == nil {
 		// Without settings the headers tell something.
@@ -85,17 +85,18 @@ func settingKind(key string) (causeKind, bool) {
 	return kindOf(strings.ToLower(strings.TrimPrefix(key, "-")))
 }
 
-// bothAmong reports whether both values are among some.
+// bothAmong reports whether both values are in a list.
 func bothAmong(a, b string, of ...string) bool {
 	return slices.Contains(of, a) && slices.Contains(of, b)
 }
 
+// trimpathDiffers reports whether the recorded setting -trimpath differs.
 func (p *binaryPair) trimpathDiffers() bool {
 	_, ok := p.buildInfoLine("build -trimpath")
 	return ok
 }
 
-// moduleCauses are the lines about the package and the modules.
+// moduleCauses adds the lines about the package and the modules that differ.
 func (p *binaryPair) moduleCauses() {
 	a, b := p.factsA.Build, p.factsB.Build
 	if a == nil || b == nil {
@@ -148,6 +149,7 @@ func (p *binaryPair) moduleCauses() {
 	}
 }
 
+// replaced returns the module that is used in place of m, or m.
 func replaced(m inspect.Module) inspect.Module {
 	if m.Replace != nil {
 		return *m.Replace
@@ -155,8 +157,8 @@ func replaced(m inspect.Module) inspect.Module {
 	return m
 }
 
-// vcsCauses is about the stamp of the version control system, and the version that Go
-// 1.24 and later make of it.
+// vcsCauses adds the stamp of the version control system, and the version of the main
+// module that Go 1.24 and later derive from it.
 func (p *binaryPair) vcsCauses() {
 	a, b := p.factsA.Build, p.factsB.Build
 	if a == nil || b == nil {

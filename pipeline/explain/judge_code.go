@@ -4,7 +4,8 @@ import (
 	"strings"
 )
 
-// codeCauses is about functions and data that differ without a recorded reason.
+// codeCauses adds what explains functions and data that differ without a recorded
+// reason: the compiler, the standard library, the source.
 func (p *binaryPair) codeCauses() {
 	if comment := p.section(".comment"); comment != nil && comment.State == "changed" {
 		p.addCause(causeCCompiler, Likely, Cause{Text: "the C compiler's or linker's own mark (.comment) differs",
@@ -76,10 +77,11 @@ func (p *binaryPair) codeCauses() {
 	p.constantCauses(known && !main)
 }
 
-// constantCauses is about data that differs while all functions are the same.
+// constantCauses adds the source or the build ID where data differs and all functions
+// are the same.
 func (p *binaryPair) constantCauses(mainDiffers bool) {
 	if p.c.caused(stamps...) {
-		return // which say it better
+		return // which are more specific
 	}
 	if len(p.diff.BuildInfo) > 0 || p.caused(causeEmbeddedFile, causeLdflagsX, causeLdflags, causeStripped, causeBuildIDOnly, causeSignatureOnly, causeChangedAfterLinking, causeTrimpath,
 		causePathOfBuildFolder, causePathOfGOROOT, causePathOfModuleCache, causeCompilerOutput, causeLinkerOutput) {

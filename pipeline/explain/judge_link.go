@@ -9,7 +9,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/inspect"
 )
 
-// changedLaterCauses is about what was done after linking.
+// changedLaterCauses adds what was done after linking: signing, stripping, other changes.
 func (p *binaryPair) changedLaterCauses() {
 	if p.caused(causePlatform) {
 		return
@@ -100,13 +100,13 @@ func hostText(f *inspect.Facts) string {
 	return f.HostID.Kind + " " + f.HostID.Value
 }
 
-// Sections that may differ because of a signature, and of a build ID.
+// The sections that may differ because of a signature, or of a build ID.
 var (
 	signatureParts = []string{"(code signature)", "(certificates)", "(check sum)", "(PE headers)", "(Mach-O header)", "__LINKEDIT"}
 	idParts        = []string{".note.go.buildid", ".note.gnu.build-id", "(LC_UUID)", "(ELF header)", "(program headers)", "(section headers)", ".shstrtab", "(Mach-O header)", "(code signature)", "__LINKEDIT"}
 )
 
-// differsOnlyIn reports whether something differs, and no section but those named does.
+// differsOnlyIn reports whether something differs, and only in the sections named.
 func (p *binaryPair) differsOnlyIn(names []string) bool {
 	any := false
 	for _, s := range p.diff.Sections {
@@ -121,13 +121,14 @@ func (p *binaryPair) differsOnlyIn(names []string) bool {
 	return any && p.a.size > 0
 }
 
-// equalWithout reports whether the files are equal but for what normalizations leave out.
+// equalWithout reports whether the files are equal without the parts that the
+// normalizations leave out.
 func (p *binaryPair) equalWithout(list ...inspect.Normalization) bool {
 	c, err := inspect.Compare(p.binA, p.binB, list...)
 	return err == nil && c.Same
 }
 
-// strippedCauses is about the symbol table and DWARF.
+// strippedCauses adds a missing symbol table, missing DWARF, and its compression.
 func (p *binaryPair) strippedCauses(sa, sb inspect.Content) {
 	if p.caused(causePlatform) {
 		return
@@ -164,7 +165,7 @@ func (p *binaryPair) otherAnswer(q inspect.Question) (a, b inspect.Finding, ok b
 	return a, b, a.Is != b.Is && a.Is != inspect.Unknown && b.Is != inspect.Unknown
 }
 
-// linkerFlagCauses is about flags of the linker and what they put into the file.
+// linkerFlagCauses adds flags of the linker, and the values that they put into the file.
 func (p *binaryPair) linkerFlagCauses() {
 	names := map[string]bool{}
 	for _, v := range p.c.Strings {
@@ -200,8 +201,8 @@ func (p *binaryPair) linkerFlagCauses() {
 	p.unrecordedFlagCauses()
 }
 
-// unrecordedFlagCauses is about flags of the linker that are not recorded, as -trimpath leaves
-// them out: nothing that was compiled differs, and yet the link did.
+// unrecordedFlagCauses adds flags of the linker that -trimpath keeps out of the build
+// information. They are likely where the same was compiled, and linked in another way.
 func (p *binaryPair) unrecordedFlagCauses() {
 	link, known := p.idPart("link action")
 	main, _ := p.idPart("main action")
@@ -258,7 +259,7 @@ func (p *binaryPair) unrecordedFlagCauses() {
 	}
 }
 
-// singleName returns the name that is the only one in two lists.
+// singleName returns the name in two lists if they have one name only.
 func singleName(a, b []string) string {
 	all := slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
 	if len(all) != 1 {

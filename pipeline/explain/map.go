@@ -205,7 +205,7 @@ func (p *binaryPair) fileMap(programA, programB *loadedProgram) *fileMap {
 	return m
 }
 
-// gap names a range without a section by what is before it.
+// gap names a range without a section by the section before it.
 type gap struct {
 	section int   // an index, from 1; 0 is the start of the file
 	offset  int64 // in the section, 0 for its end
@@ -293,7 +293,7 @@ func (m *fileMap) drawFunctions(side int, prog *loadedProgram) []int64 {
 	return covered
 }
 
-// drawGaps draws what is in no section: bytes between sections, or behind the last.
+// drawGaps draws the bytes in no section: between sections, or behind the last.
 // Those that follow the same place of the same section belong together.
 func (p *binaryPair) drawGaps(m *fileMap, of [2]map[gap]piece) {
 	bufA, bufB := make([]byte, 64<<10), make([]byte, 64<<10)
@@ -329,7 +329,7 @@ func (p *binaryPair) drawGaps(m *fileMap, of [2]map[gap]piece) {
 	}
 }
 
-// drawRest draws what only one file has in no section. Zeros there are padding.
+// drawRest draws the bytes in no section that only one file has. Zeros there are padding.
 func (p *binaryPair) drawRest(m *fileMap, side int, from, to int64, padding level) {
 	in := [2]input{p.a, p.b}[side]
 	buf := make([]byte, min(64<<10, to-from))

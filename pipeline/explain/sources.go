@@ -7,8 +7,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/inspect"
 )
 
-// SourceRoot is a folder in whose place the sources of the other file have
-// another.
+// SourceRoot is a folder of sources that has another path in the other file.
 type SourceRoot struct {
 	// Kind is "build folder", "GOROOT" or "module cache".
 	Kind string `json:"kind"`
@@ -58,7 +57,8 @@ func (p *binaryPair) compareSources() {
 
 	onlyA, onlyB := only(inA, inB), only(inB, inA)
 
-	// Files are put together by the elements of their paths from the end.
+	// Two files belong together if their paths end with the same elements; the longest
+	// such end wins.
 	byBase := map[string][]string{}
 	for _, path := range onlyB {
 		base := path[strings.LastIndexAny(path, `/\`)+1:]
@@ -113,6 +113,7 @@ func commonEnd(a, b string) string {
 	return a[len(a)-slash:]
 }
 
+// isAbsolute reports whether s is an absolute path of Unix or Windows.
 func isAbsolute(s string) bool {
 	return strings.HasPrefix(s, "/") || len(s) > 2 && s[1] == ':' && (s[2] == '\\' || s[2] == '/')
 }

@@ -156,7 +156,7 @@ func (s *tokenSet) text(run []byte, section string) {
 	if bytes.ContainsAny(run, "0123456789") {
 		for _, at := range times(run) {
 			from, to := at[0], at[1]
-			// A part of a longer number is none.
+			// A part of a longer number is no time.
 			if from > 0 && isDigit(run[from-1]) && isDigit(run[from]) || to < len(run) && isDigit(run[to]) {
 				continue
 			}
@@ -200,9 +200,9 @@ func (s *tokenSet) minus(o *tokenSet, kind string) []string {
 	return list
 }
 
-// compareTokens lists the times and users that one of the files has more often. Those
-// that are part of the texts known (the build information, which is explained
-// line by line) are left out.
+// compareTokens lists the times and users that one of the files has more often. It
+// leaves out those in the explained texts: the build information is compared line by
+// line.
 func (c *Comparison) compareTokens(a input, spansA []span, b input, spansB []span, explainedA, explainedB []string) {
 	sa, sb := &tokenSet{all: map[token]*found{}}, &tokenSet{all: map[token]*found{}}
 	allA, errA := textRuns(a, spansA, sa.text)
@@ -274,7 +274,7 @@ func chunkSet(in input, spans []span) ([]uint64, error) {
 // onlyTexts returns the texts that have no chunk of the set, with their section.
 func onlyTexts(in input, spans []span, set []uint64, explained func(string) bool) (texts []string, sections map[string]string) {
 	sections = map[string]string{}
-	_, _ = textRuns(in, spans, func(run []byte, section string) { // it was read before
+	_, _ = textRuns(in, spans, func(run []byte, section string) { // an error was reported by chunkSet
 		var text, before []byte // before is the chunk before text, which both have
 		flush := func(after []byte) {
 			if s := string(text); len(text) > 0 && !explained(s) {
@@ -342,8 +342,8 @@ func (c *Comparison) addString(d StringDifference) {
 	}
 }
 
-// pairTexts puts texts of the same shape together, then any, then what is left
-// alone.
+// pairTexts pairs texts of the same shape, then the others as they come. A text that is
+// left over stands alone.
 func pairTexts(a, b []string) [][2]string {
 	a, b = a[:min(len(a), maxListed)], slices.Clone(b[:min(len(b), maxListed)])
 	var pairs [][2]string
@@ -371,7 +371,7 @@ func pairTexts(a, b []string) [][2]string {
 	return pairs
 }
 
-// shape is a text with all digits alike.
+// shape returns a text with every digit replaced by 0.
 func shape(s string) string {
 	return strings.Map(func(r rune) rune {
 		if '0' <= r && r <= '9' {
@@ -381,8 +381,8 @@ func shape(s string) string {
 	}, s)
 }
 
-// bestText returns the text that tells most: a long one of words. A name of a
-// type, which an address follows, is another text whenever that moves.
+// bestText returns the most telling text: a long one made of words. The name of a type
+// says little, since it is followed by an address, and so differs whenever that moves.
 func (c *Comparison) bestText() (best StringDifference, ok bool) {
 	most := -1
 	for _, d := range c.Strings {
@@ -400,8 +400,8 @@ func (c *Comparison) bestText() (best StringDifference, ok bool) {
 	return best, ok
 }
 
-// stampCauses adds causes for the strings that were found, which are no more
-// than possible where something else makes nearly all strings differ.
+// stampCauses adds causes for the strings that were found. They are only possible where
+// something else makes nearly all strings differ.
 func (c *Comparison) stampCauses(others bool) {
 	for _, s := range c.Strings {
 		var evidence []string

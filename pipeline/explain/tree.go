@@ -22,7 +22,7 @@ const (
 	KindImage  = "image" // an OCI image, or a layout with some
 )
 
-// Tree is a folder, or what an image is made of as one.
+// Tree is a folder, or the parts of an image in the form of a folder.
 type Tree struct {
 	// Name is what the caller calls it, and Kind one of the kinds of trees.
 	Name, Kind string
@@ -41,14 +41,14 @@ type TreeMember struct {
 	// Type is "file", "symbolic link" or another type of file, and Link where a
 	// link leads.
 	Type, Link string
-	// Executable reports whether its owner may execute it. The other modes of a
-	// folder's files are those of whoever unpacked it.
+	// Executable reports whether its owner may execute it. The other modes are left out,
+	// as they depend on who unpacked the folder.
 	Executable bool
 	Size       int64
-	// Digest is that of the content where it is known without reading it. Content
-	// of one digest is not read.
+	// Digest is the digest of the content, if it is known without reading. Members with
+	// the same digest are not read.
 	Digest artifact.Digest
-	// Open returns the content of a file. Nil is for all that has none.
+	// Open returns the content of a file. It is nil for members without content.
 	Open func(context.Context) (Content, error)
 }
 
@@ -63,7 +63,7 @@ type Content interface {
 // Trees explains the difference between two folders or images: the members that
 // one of them alone has, and then each member that differs as [Files] does it,
 // with the members of those that are archives. Of 64 members at most the content
-// is explained. An error means what it means for Files.
+// is explained. Errors are as those of Files.
 func Trees(ctx context.Context, a, b Tree, o Options) (*Report, error) {
 	e := &explainer{ctx: ctx, options: o.withUsableHints()}
 	c := &Comparison{A: a.side(), B: b.side(), Offset: -1, Causes: []Cause{}}
