@@ -40,15 +40,17 @@ var depsRules = map[string]string{
 	"pipeline/ascii":     "",
 	"pipeline/disk":      "",
 	"pipeline/shell":     "",
-	"pipeline/inspect":   "pipeline/ascii pipeline/shell",
-	"pipeline/explain":   "pipeline/artifact pipeline/ascii pipeline/inspect",
+	"pipeline/inspect":   "pipeline/ascii pipeline/safetext pipeline/shell",
+	"pipeline/explain":   `pipeline/artifact pipeline/ascii pipeline/inspect pipeline/safetext`,
+	"pipeline/safetext":  "",
+	"pipeline/fsx":       "",
 
 	// Stages.
 	"pipeline/source":    "pipeline/artifact pipeline/gocmd pipeline/fault pipeline/process pipeline/recipe",
-	"pipeline/toolchain": "pipeline/artifact pipeline/disk pipeline/gocmd pipeline/fault",
+	"pipeline/toolchain": "pipeline/artifact pipeline/fsx pipeline/gocmd pipeline/fault",
 	"pipeline/modules":   "pipeline/artifact pipeline/gocmd pipeline/fault pipeline/recipe",
 	"pipeline/pass":      "pipeline/artifact pipeline/fault pipeline/process pipeline/recipe",
-	"pipeline/workspace": "pipeline/pass pipeline/disk",
+	"pipeline/workspace": "pipeline/pass pipeline/fsx",
 	"pipeline/output":    "pipeline/artifact pipeline/pass pipeline/fault",
 	"pipeline/compare":   "pipeline/artifact",
 	"pipeline/archive":   "pipeline/artifact",
@@ -75,12 +77,12 @@ var depsRules = map[string]string{
 	"attest/attesttest": "",
 
 	// What is kept from run to run.
-	"pipeline/cache": "pipeline/disk pipeline/toolchain pipeline/workspace",
+	"pipeline/cache": "pipeline/fsx pipeline/toolchain pipeline/workspace",
 
 	// The forward flow.
 	"pipeline":                          `attest/intoto attest/slsa matrix matrix/platform matrix/reference pipeline/archive pipeline/artifact pipeline/compare pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/image pipeline/image/oci pipeline/lint pipeline/modules pipeline/output pipeline/pass pipeline/recipe pipeline/record pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
-	"pipeline/rebuild":                  `matrix pipeline/artifact pipeline/ascii pipeline/compare pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/inspect pipeline/modules pipeline/pass pipeline/rebuild/gotree pipeline/rebuild/internal/sandbox pipeline/rebuild/verdict pipeline/recipe pipeline/shell pipeline/source pipeline/toolchain pipeline/workspace`,
-	"cmd/twice":                         `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa attest/verify matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/httpguard pipeline/image/oci pipeline/inspect pipeline/lint pipeline/pass pipeline/purl pipeline/rebuild pipeline/rebuild/gotree pipeline/rebuild/verdict pipeline/recipe pipeline/record pipeline/registry pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
+	"pipeline/rebuild":                  `matrix pipeline/artifact pipeline/ascii pipeline/compare pipeline/explain pipeline/fault pipeline/gocmd pipeline/host pipeline/inspect pipeline/modules pipeline/pass pipeline/rebuild/gotree pipeline/rebuild/internal/sandbox pipeline/rebuild/verdict pipeline/recipe pipeline/safetext pipeline/shell pipeline/source pipeline/toolchain pipeline/workspace`,
+	"cmd/twice":                         `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa attest/verify matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/fsx pipeline/gocmd pipeline/host pipeline/httpguard pipeline/image/oci pipeline/inspect pipeline/lint pipeline/pass pipeline/purl pipeline/rebuild pipeline/rebuild/gotree pipeline/rebuild/verdict pipeline/recipe pipeline/record pipeline/registry pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
 	"attest/verify":                     `attest attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix/reference pipeline pipeline/artifact pipeline/fault pipeline/recipe pipeline/record pipeline/registry`,
 	"pipeline/rebuild/verdict":          `pipeline/artifact pipeline/ascii pipeline/compare pipeline/explain pipeline/inspect pipeline/recipe`,
 	"pipeline/rebuild/gotree":           `matrix pipeline/artifact pipeline/compare pipeline/explain pipeline/fault pipeline/gocmd pipeline/inspect pipeline/pass pipeline/rebuild/internal/sandbox pipeline/rebuild/verdict pipeline/recipe pipeline/shell pipeline/toolchain`,

@@ -22,7 +22,7 @@ var opens = map[string]string{
 	"e2e/conformance/main.go":          "files of a test suite",
 	"pipeline/pass/execute_linux.go":   "/proc",
 	"pipeline/pass/processes_linux.go": "/proc",
-	"pipeline/disk/holder_linux.go":    "/proc",
+	"pipeline/fsx/holder_linux.go":     "/proc",
 	"pipeline/output/output.go":        "folders, and what is written in staging",
 }
 

@@ -25,7 +25,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/twicebuild/twice/pipeline/disk"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/toolchain"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
@@ -165,7 +165,7 @@ func addSized(dir, name string, kind Kind, inUse bool, add func(Entry) error) er
 	if err != nil {
 		return err
 	}
-	n, err := disk.Size(path)
+	n, err := fsx.Size(path)
 	if err != nil {
 		return fmt.Errorf("size of %s: %w", path, err)
 	}
@@ -215,7 +215,7 @@ func listLocks(dir string, add func(Entry) error) error {
 		if !e.Type().IsRegular() || !lockPattern.MatchString(e.Name()) {
 			continue
 		}
-		l := disk.NewLock(filepath.Join(dir, locks, e.Name()))
+		l := fsx.NewLock(filepath.Join(dir, locks, e.Name()))
 		free, err := l.TryLock()
 		if err != nil {
 			return err

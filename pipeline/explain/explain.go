@@ -47,8 +47,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/twicebuild/twice/pipeline/ascii"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // SchemaName is the value of Report.Schema.
@@ -150,7 +150,7 @@ type Value struct {
 // MarshalJSON implements [json.Marshaler].
 func (r Report) MarshalJSON() ([]byte, error) {
 	type plain Report
-	return ascii.JSON(plain(r))
+	return safetext.JSON(plain(r))
 }
 
 const (

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/ascii"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // Summary is the part of a [Report] that goes into the record of a build: where
@@ -45,7 +45,7 @@ const maxSummary = 16 // causes, and notes
 // MarshalJSON implements [json.Marshaler].
 func (s Summary) MarshalJSON() ([]byte, error) {
 	type plain Summary
-	return ascii.JSON(plain(s))
+	return safetext.JSON(plain(s))
 }
 
 // Summary returns the part of c that goes into a record.

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/twicebuild/twice/pipeline/ascii"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // SchemaName is the value of Document.Schema.
@@ -33,7 +33,7 @@ func NewDocument(files ...File) Document {
 // MarshalJSON implements [json.Marshaler].
 func (d Document) MarshalJSON() ([]byte, error) {
 	type plain Document
-	return ascii.JSON(plain(d))
+	return safetext.JSON(plain(d))
 }
 
 // File holds the facts of a file.

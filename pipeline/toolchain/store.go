@@ -15,7 +15,7 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"github.com/twicebuild/twice/pipeline/disk"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // Kept is a toolchain in the cache folder, or what a download left there that did
@@ -62,7 +62,7 @@ func List(ctx context.Context, cacheDir string) ([]Kept, error) {
 		}
 		k := Kept{Name: name, Partial: unfinished}
 		s := store{cacheDir, name}
-		if k.Bytes, err = disk.Size(filepath.Join(cacheDir, e.Name())); err != nil {
+		if k.Bytes, err = fsx.Size(filepath.Join(cacheDir, e.Name())); err != nil {
 			return nil, err
 		}
 		if k.Used, err = s.used(e); errors.Is(err, fs.ErrNotExist) {
@@ -178,7 +178,7 @@ func (s store) used(e fs.DirEntry) (time.Time, error) {
 // use keeps the toolchain from being removed until the lock is closed, which it is
 // with the process, too. It notes the time unless that is zero.
 func (s store) use(ctx context.Context, now time.Time) (*flock.Flock, error) {
-	lock := disk.NewLock(s.path(".use"))
+	lock := fsx.NewLock(s.path(".use"))
 	// Who removes it holds the lock for a moment only.
 	if _, err := lock.TryRLockContext(ctx, 20*time.Millisecond); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", lock.Path(), err)
@@ -207,7 +207,7 @@ func (s store) lock(whole bool) (free bool, release func() error, err error) {
 		names = append(names, ".use")
 	}
 	for _, suffix := range names {
-		l := disk.NewLock(s.path(suffix))
+		l := fsx.NewLock(s.path(suffix))
 		ok, err := l.TryLock()
 		if err != nil || !ok {
 			return false, nil, errors.Join(err, release())

@@ -55,8 +55,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/disk"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
@@ -515,7 +515,7 @@ func (f *finder) download(ctx context.Context) error {
 // exclusively runs do while no other process does the same, with an empty folder
 // f.path(".partial") that it removes afterwards.
 func (f *finder) exclusively(ctx context.Context, do func() error) (err error) {
-	lock, err := disk.Lock(ctx, f.path(".lock"), f.Waits)
+	lock, err := fsx.Lock(ctx, f.path(".lock"), f.Waits)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"github.com/twicebuild/twice/pipeline/disk"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/pass"
 )
 
@@ -53,7 +53,7 @@ func New(ctx context.Context, base string) (w *Workspace, err error) {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return err
 		}
-		w = &Workspace{Dir: dir, lock: disk.NewLock(filepath.Join(dir, "lock"))}
+		w = &Workspace{Dir: dir, lock: fsx.NewLock(filepath.Join(dir, "lock"))}
 		if _, err := w.lock.TryLock(); err != nil {
 			return fmt.Errorf("lock %s: %w", dir, err)
 		}
@@ -93,7 +93,7 @@ func Visit(ctx context.Context, base string, gone, lives func(dir string) error)
 // alone calls do while no other process makes or removes a workspace below base:
 // between its creation and its lock a workspace looks abandoned.
 func alone(ctx context.Context, base string, do func() error) (err error) {
-	gate, err := disk.Lock(ctx, filepath.Join(base, "lock"), nil)
+	gate, err := fsx.Lock(ctx, filepath.Join(base, "lock"), nil)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func each(base string, gone, lives func(dir string) error) error {
 			continue
 		}
 		dir := filepath.Join(base, e.Name())
-		l := disk.NewLock(filepath.Join(dir, "lock"))
+		l := fsx.NewLock(filepath.Join(dir, "lock"))
 		free, err := l.TryLock()
 		if err == nil && free {
 			err = l.Close()

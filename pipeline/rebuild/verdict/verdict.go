@@ -11,11 +11,11 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/ascii"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/recipe"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // SchemaName is the value of Document.Schema.
@@ -58,7 +58,7 @@ var worse = []compare.Verdict{compare.Reproduced, compare.Equivalent, compare.Un
 // MarshalJSON implements [json.Marshaler].
 func (d Document) MarshalJSON() ([]byte, error) {
 	type plain Document
-	return ascii.JSON(plain(d))
+	return safetext.JSON(plain(d))
 }
 
 // Result is what was found about a file.

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package disk
+package fsx
 
 // holder returns zero: no such thing is known here.
 func holder(string) int { return 0 }

@@ -1,5 +1,5 @@
-// Package disk counts bytes on disk, and reads and writes their number as people do.
-package disk
+// Package fsx counts bytes on disk, and reads and writes their number as people do.
+package fsx
 
 import (
 	"errors"

@@ -1,6 +1,6 @@
-// Package ascii writes documents that a terminal only shows: what a stranger's
+// Package safetext writes documents that a terminal only shows: what a stranger's
 // file says stays text, whatever characters are in it.
-package ascii
+package safetext
 
 import (
 	"encoding/json"
