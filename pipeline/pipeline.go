@@ -21,6 +21,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/image/oci"
+	"github.com/twicebuild/twice/pipeline/progress"
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
@@ -66,7 +67,7 @@ type Config struct {
 	// that is trusted. The key's path is absolute.
 	CheckBase func(ctx context.Context, trust matrix.BaseTrust, reference string) error
 	Tool      record.Tool
-	Progress  *record.Progress
+	Progress  *progress.Printer
 	// HookLog gets what hooks print.
 	HookLog io.Writer
 }

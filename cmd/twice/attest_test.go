@@ -17,6 +17,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/progress"
 	"github.com/twicebuild/twice/pipeline/rebuild"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/record"
@@ -44,7 +45,7 @@ func (*notary) SignFile(context.Context, string, []byte) ([]byte, error) {
 func newAttester(t *testing.T, n *notary) *attester {
 	t.Helper()
 	return &attester{
-		app:    &app{now: func() time.Time { return time.Unix(0, 0) }, progress: &record.Progress{W: io.Discard, Now: time.Now}},
+		app:    &app{now: func() time.Time { return time.Unix(0, 0) }, progress: &progress.Printer{W: io.Discard, Now: time.Now}},
 		signer: n, dir: t.TempDir(), tool: record.Tool{Version: "1", Go: "go1.26.8"},
 	}
 }

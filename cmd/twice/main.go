@@ -28,6 +28,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/progress"
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
@@ -121,7 +122,7 @@ type app struct {
 	width          int
 	// ask reads a line from the terminal without showing it; nil without one.
 	ask      func(ctx context.Context, prompt string) ([]byte, error)
-	progress *record.Progress
+	progress *progress.Printer
 
 	dir, config, out, cache, module string
 	timeout                         time.Duration
@@ -251,7 +252,7 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
 	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.publishCmd(), a.verifyCmd(), a.rebuildCmd(), a.inspectCmd(), a.explainCmd(), a.keygenCmd(), a.lockCmd(), a.cacheCmd(), a.schemaCmd(), a.versionCmd())
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
-		a.progress = &record.Progress{W: a.stderr, Now: a.now}
+		a.progress = &progress.Printer{W: a.stderr, Now: a.now}
 		if !a.plain {
 			a.progress.Width = a.width
 		}

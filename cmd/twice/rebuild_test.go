@@ -14,8 +14,8 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/progress"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
-	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
 
@@ -60,7 +60,7 @@ func TestBeside(t *testing.T) {
 			}
 		}
 	}
-	a := &app{dir: t.TempDir(), progress: &record.Progress{W: io.Discard, Now: time.Now}}
+	a := &app{dir: t.TempDir(), progress: &progress.Printer{W: io.Discard, Now: time.Now}}
 	for _, c := range []struct {
 		what  string
 		args  []string

@@ -1,5 +1,4 @@
-// Package record writes down what a run did: the release record for programs
-// and the narration for people.
+// Package record writes down what a run did, for programs: the release record.
 //
 // # release.json
 //

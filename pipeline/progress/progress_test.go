@@ -1,4 +1,4 @@
-package record
+package progress
 
 import (
 	"context"
@@ -33,7 +33,7 @@ func (s *screen) text() string {
 func TestProgressPlain(t *testing.T) {
 	var s screen
 	now := time.Unix(0, 0)
-	p := &Progress{W: &s, Now: func() time.Time { return now }}
+	p := &Printer{W: &s, Now: func() time.Time { return now }}
 	p.Stage("source")
 	p.Line("source  %s", "here")
 	p.Begin(3)
@@ -56,7 +56,7 @@ func TestProgressTerminal(t *testing.T) {
 	var s screen
 	var mu sync.Mutex
 	now := time.Unix(0, 0)
-	p := &Progress{W: &s, Width: 40, Now: func() time.Time { mu.Lock(); defer mu.Unlock(); return now }}
+	p := &Printer{W: &s, Width: 40, Now: func() time.Time { mu.Lock(); defer mu.Unlock(); return now }}
 	p.Stage("modules")
 	p.Begin(2)
 	done := p.Job("A", "linux/amd64")
@@ -82,7 +82,7 @@ func TestProgressTerminal(t *testing.T) {
 			t.Errorf("%d columns: %q", len(line), line)
 		}
 	}
-	var none *Progress
+	var none *Printer
 	none.Stage("x")
 	none.Begin(1)
 	none.Job("A", "x")(nil)

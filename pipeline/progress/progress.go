@@ -1,4 +1,5 @@
-package record
+// Package progress tells a person what a run does, while it does it.
+package progress
 
 import (
 	"context"
@@ -10,14 +11,14 @@ import (
 	"time"
 )
 
-// Progress narrates a run to a person: a line for each thing that is done and,
-// on a terminal, one last line that says what is going on now. Its methods may
-// be called from many goroutines. A nil Progress says nothing.
-type Progress struct {
-	// W is where it goes.
+// Printer prints a line for each thing that is done and, on a terminal, one last line
+// that says what is going on now. Its methods may be called from many goroutines. A nil
+// Printer prints nothing.
+type Printer struct {
+	// W takes what is printed.
 	W io.Writer
-	// Width is that of the terminal in columns; 0 means that W is none, and
-	// then only finished things are told.
+	// Width is the width of the terminal in columns. If it is 0, W is no terminal, and
+	// there is no last line.
 	Width int
 	// Now is the clock.
 	Now func() time.Time
@@ -32,7 +33,7 @@ type Progress struct {
 }
 
 // Stage says what begins now.
-func (p *Progress) Stage(name string) {
+func (p *Printer) Stage(name string) {
 	if p == nil {
 		return
 	}
@@ -43,7 +44,7 @@ func (p *Progress) Stage(name string) {
 }
 
 // Line tells something, on lines of its own.
-func (p *Progress) Line(format string, args ...any) {
+func (p *Printer) Line(format string, args ...any) {
 	if p == nil {
 		return
 	}
@@ -55,7 +56,7 @@ func (p *Progress) Line(format string, args ...any) {
 }
 
 // Begin says how many jobs there are.
-func (p *Progress) Begin(jobs int) {
+func (p *Printer) Begin(jobs int) {
 	if p == nil {
 		return
 	}
@@ -69,7 +70,7 @@ func (p *Progress) Begin(jobs int) {
 }
 
 // tick shows every second that the run lives: a job may take minutes.
-func (p *Progress) tick(stop <-chan struct{}) {
+func (p *Printer) tick(stop <-chan struct{}) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	for {
@@ -88,7 +89,7 @@ func (p *Progress) tick(stop <-chan struct{}) {
 
 // Job says that a pass began to build a target. The returned function says
 // that it ended: well, with an error, or stopped by its context.
-func (p *Progress) Job(pass, target string) (done func(error)) {
+func (p *Printer) Job(pass, target string) (done func(error)) {
 	if p == nil {
 		return func(error) {}
 	}
@@ -122,7 +123,7 @@ func (p *Progress) Job(pass, target string) (done func(error)) {
 }
 
 // End says that all jobs are done.
-func (p *Progress) End() {
+func (p *Printer) End() {
 	if p == nil {
 		return
 	}
@@ -133,7 +134,7 @@ func (p *Progress) End() {
 	p.endTicking()
 }
 
-func (p *Progress) endTicking() {
+func (p *Printer) endTicking() {
 	if p.stop != nil {
 		close(p.stop)
 		p.stop = nil
@@ -141,7 +142,7 @@ func (p *Progress) endTicking() {
 }
 
 // Hide removes the last line until something is said.
-func (p *Progress) Hide() {
+func (p *Printer) Hide() {
 	if p == nil {
 		return
 	}
@@ -151,7 +152,7 @@ func (p *Progress) Hide() {
 }
 
 // Close removes the last line.
-func (p *Progress) Close() {
+func (p *Printer) Close() {
 	if p == nil {
 		return
 	}
@@ -163,7 +164,7 @@ func (p *Progress) Close() {
 }
 
 // draw writes the last line anew.
-func (p *Progress) draw() {
+func (p *Printer) draw() {
 	if p.Width == 0 {
 		return
 	}
@@ -181,7 +182,7 @@ func (p *Progress) draw() {
 	fmt.Fprintf(p.W, "  %s", text)
 }
 
-func (p *Progress) erase() {
+func (p *Printer) erase() {
 	if p.Width > 0 {
 		fmt.Fprint(p.W, "\r\x1b[K")
 	}
