@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/matrix"
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/image/oci"
 	"github.com/twicebuild/twice/pipeline/lint"
@@ -156,7 +156,7 @@ func userSettings(cfg Config, user gocmd.Settings, dir string) (lint.Machine, er
 		info, err := os.Stat(user.File)
 		if err == nil && info.Mode().IsRegular() && info.Size() <= maxSettings {
 			m.GoEnvFile = user.File
-			if m.GoEnv, err = artifact.ReadNamed(user.File, maxSettings); err != nil {
+			if m.GoEnv, err = fsx.ReadNamed(user.File, maxSettings); err != nil {
 				return m, err
 			}
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {

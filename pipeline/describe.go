@@ -17,6 +17,7 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/modules"
@@ -93,7 +94,7 @@ func compiler(ctx context.Context, h host.Host, pinned gocmd.Go, b matrix.Build,
 	if err != nil {
 		return "", fault.Usage(fmt.Errorf("cgo: %w", err), "install the C compiler, or name one with env = { CC = \"...\" }")
 	}
-	f, _, err := artifact.OpenNamed(program)
+	f, _, err := fsx.OpenNamed(program)
 	if err != nil {
 		return "", err
 	}

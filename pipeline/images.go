@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/image/oci"
 	"github.com/twicebuild/twice/pipeline/pass"
@@ -89,7 +90,7 @@ func (o *Outcome) imageInput() (oci.Input, error) {
 	}
 	if zones {
 		var err error
-		if in.Zoneinfo, err = artifact.ReadNamed(filepath.Join(run.Inputs.Toolchain.Dir, "lib", "time", "zoneinfo.zip"), maxZoneinfo); err != nil {
+		if in.Zoneinfo, err = fsx.ReadNamed(filepath.Join(run.Inputs.Toolchain.Dir, "lib", "time", "zoneinfo.zip"), maxZoneinfo); err != nil {
 			return in, err
 		}
 	}

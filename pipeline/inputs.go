@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/twicebuild/twice/matrix/platform"
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/image/oci"
 	"github.com/twicebuild/twice/pipeline/modules"
@@ -140,7 +140,7 @@ func (s SourceTree) goVersion() (string, error) {
 	if s.Release.Toolchain.Version != "go.mod" {
 		return s.Release.Toolchain.Version, nil
 	}
-	data, err := artifact.ReadNamed(filepath.Join(s.moduleDir(s.Tree), "go.mod"), maxGoMod)
+	data, err := fsx.ReadNamed(filepath.Join(s.moduleDir(s.Tree), "go.mod"), maxGoMod)
 	if err != nil {
 		return "", err
 	}

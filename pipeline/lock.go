@@ -7,15 +7,15 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/image/oci"
 )
 
 // readLock reads the lock file in dir, the folder of the release file. The lock is
 // nil if there is none.
 func readLock(dir string) (*oci.Lock, error) {
-	data, err := artifact.ReadNamed(filepath.Join(dir, oci.LockName), oci.MaxLock)
+	data, err := fsx.ReadNamed(filepath.Join(dir, oci.LockName), oci.MaxLock)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

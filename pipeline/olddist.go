@@ -18,6 +18,7 @@ import (
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
@@ -114,7 +115,7 @@ type oldDist struct {
 // openOldDist reads the record. Twice encodes a record in one way only, so an edited one
 // shows by its form, by its bundle, or by the files about which it says something else.
 func openOldDist(dir string, root *os.Root) (*oldDist, error) {
-	data, err := artifact.ReadRegular(root, RecordName, record.MaxSize)
+	data, err := fsx.ReadRegular(root, RecordName, record.MaxSize)
 	if err != nil {
 		return nil, errNotOurs("%s was not written by twice: it has no %s", dir, RecordName)
 	}
@@ -175,7 +176,7 @@ func (d *oldDist) checkFile(ctx context.Context, name string, want artifact.Dige
 // checkBundle returns an error unless a bundle is about what its name says, and names the
 // key of the other bundles. It does not verify the signature.
 func (d *oldDist) checkBundle(name string, want BundleOf) error {
-	data, err := artifact.ReadRegular(d.root, name, maxBundle)
+	data, err := fsx.ReadRegular(d.root, name, maxBundle)
 	if err != nil {
 		return err
 	}
@@ -227,7 +228,7 @@ func (d *oldDist) checkSignedDigest(name string, digest []byte) error {
 		if artifact.Digest(fmt.Sprintf("sha256:%x", digest)) == d.contents.Files[name] {
 			return nil
 		}
-	} else if data, err := artifact.ReadRegular(d.root, name, max(d.contents.Largest, maxBundle)); err == nil {
+	} else if data, err := fsx.ReadRegular(d.root, name, max(d.contents.Largest, maxBundle)); err == nil {
 		sha384, sha512 := sha512.Sum384(data), sha512.Sum512(data)
 		if artifact.Of(data) == d.contents.Files[name] && (string(digest) == string(sha384[:]) || string(digest) == string(sha512[:])) {
 			return nil

@@ -14,7 +14,7 @@ import (
 
 // opens are the files that may open others by package os, which waits for ever where
 // the other is a pipe that nobody writes to, and why. All else is opened by
-// [artifact.OpenNamed] or [artifact.OpenRegular].
+// [fsx.OpenNamed] or [fsx.OpenRegular].
 var opens = map[string]string{
 	"attest/verify/bundles.go":         "a folder, for its names",
 	"cmd/twice/memory_linux.go":        "/proc and /sys",
@@ -50,7 +50,7 @@ func TestOpen(t *testing.T) {
 	}
 	for name := range found {
 		if opens[name] == "" {
-			t.Errorf("%s calls os.Open or os.ReadFile: want artifact.OpenNamed or artifact.ReadNamed", name)
+			t.Errorf("%s calls os.Open or os.ReadFile: want fsx.OpenNamed or fsx.ReadNamed", name)
 		}
 	}
 	for name := range opens {

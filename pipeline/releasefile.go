@@ -11,6 +11,7 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // ReleaseFile is a release file and where it comes from.
@@ -29,7 +30,7 @@ type ReleaseFile struct {
 // readReleaseFile reads and parses the release file of that name. Its Path is the
 // base of the name.
 func readReleaseFile(name string) (ReleaseFile, error) {
-	data, err := artifact.ReadNamed(name, matrix.MaxSize)
+	data, err := fsx.ReadNamed(name, matrix.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
 		return ReleaseFile{}, fault.Usage(err, "run twice in the folder of release.toml, or `twice init` in the root folder of a module without one")
 	}

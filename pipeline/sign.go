@@ -15,6 +15,7 @@ import (
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/record"
 )
@@ -50,7 +51,7 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 	files := map[string][]byte{RecordName: encoded}
 	for _, a := range rec.Artifacts {
 		if a.Kind == artifact.Checksums {
-			if files[a.Name], err = artifact.ReadNamed(filepath.Join(dir, a.Name), a.Size); err != nil {
+			if files[a.Name], err = fsx.ReadNamed(filepath.Join(dir, a.Name), a.Size); err != nil {
 				return err
 			}
 		}
@@ -103,7 +104,7 @@ func (o *Outcome) statements(dir string, rec *record.Record, run slsa.Run) (map[
 			if i < 0 {
 				continue // reported when the lists were written
 			}
-			doc, err := artifact.ReadNamed(filepath.Join(dir, filepath.FromSlash(name)), rec.Artifacts[i].Size)
+			doc, err := fsx.ReadNamed(filepath.Join(dir, filepath.FromSlash(name)), rec.Artifacts[i].Size)
 			if err != nil {
 				return nil, err
 			}

@@ -16,8 +16,8 @@ import (
 
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // MaxFile bounds key files, in bytes.
@@ -39,11 +39,11 @@ const (
 
 // readFile returns the content of a regular file and what is known about it.
 func readFile(path string) ([]byte, fs.FileInfo, error) {
-	f, info, err := artifact.OpenNamed(path)
+	f, info, err := fsx.OpenNamed(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fault.Usage(cause(err), "twice keygen makes a key")
 	}
-	if errors.Is(err, artifact.ErrNotRegular) {
+	if errors.Is(err, fsx.ErrNotRegular) {
 		return nil, nil, fault.Usage(errors.New("not a regular file"))
 	}
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // Limits of the bundles that a Verifier reads, all folders together.
@@ -64,7 +65,7 @@ func describeBundle(name string, data []byte) bundleFile {
 // isNoBundle reports whether it is known to be no bundle.
 func (b bundleFile) isNoBundle() bool {
 	bad := (*attest.Error)(nil)
-	return errors.As(b.unfit, &bad) || errors.Is(b.unfit, artifact.ErrNotRegular) || errors.Is(b.unfit, fs.ErrNotExist)
+	return errors.As(b.unfit, &bad) || errors.Is(b.unfit, fsx.ErrNotRegular) || errors.Is(b.unfit, fs.ErrNotExist)
 }
 
 // rawDigest is a digest in its shortest form.
@@ -92,7 +93,7 @@ func (b bundleFile) load() (LoadedBundle, error) {
 	data := b.data
 	if data == nil {
 		var err error
-		if data, err = artifact.ReadNamed(b.name, attest.MaxSize); err != nil {
+		if data, err = fsx.ReadNamed(b.name, attest.MaxSize); err != nil {
 			return LoadedBundle{}, err
 		}
 		if artifact.Of(data) != b.digest {
@@ -174,7 +175,7 @@ func (x *bundleIndex) read(name string) (bundleFile, error) {
 	}
 	unfit := func(err error) (bundleFile, error) { return bundleFile{name: name, unfit: err}, nil }
 	tooLarge := fmt.Errorf("%s: more than %d MiB, which no bundle has", name, attest.MaxSize>>20)
-	f, info, err := artifact.OpenNamed(name)
+	f, info, err := fsx.OpenNamed(name)
 	if err != nil {
 		return unfit(err)
 	}

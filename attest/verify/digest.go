@@ -7,6 +7,7 @@ import (
 
 	"github.com/twicebuild/twice/attest"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // maxContent is the size in bytes up to which a file's content is kept. Some signatures need
@@ -15,7 +16,7 @@ const maxContent = 1 << 20
 
 // digestFile hashes a regular file of at most limit bytes, until the context ends.
 func digestFile(ctx context.Context, name string, limit int64) (attest.Artifact, error) {
-	f, info, err := artifact.OpenNamed(name)
+	f, info, err := fsx.OpenNamed(name)
 	if err != nil {
 		return attest.Artifact{}, err
 	}
@@ -26,7 +27,7 @@ func digestFile(ctx context.Context, name string, limit int64) (attest.Artifact,
 	}
 	var content limitedBuffer
 	h := artifact.NewHasher(&content)
-	if _, err := io.Copy(h, artifact.Until(ctx, io.LimitReader(f, limit+1))); err != nil {
+	if _, err := io.Copy(h, fsx.Until(ctx, io.LimitReader(f, limit+1))); err != nil {
 		return attest.Artifact{}, fmt.Errorf("%s: %w", name, err)
 	}
 	if h.Size() > limit {

@@ -16,6 +16,7 @@ import (
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
@@ -92,7 +93,7 @@ func (r *ProvenanceReader) in(dir string) []LoadedBundle {
 			break
 		}
 		name := filepath.Join(dir, e.Name())
-		data, err := artifact.ReadNamed(name, maxProvenance)
+		data, err := fsx.ReadNamed(name, maxProvenance)
 		if err != nil {
 			r.log("passed over: " + err.Error())
 			continue
@@ -186,7 +187,7 @@ func (r *ProvenanceReader) SubjectsOf(ctx context.Context, name string) (files [
 	if _, err := os.Stat(name); err != nil {
 		return nil, false, nil
 	}
-	data, err := artifact.ReadNamed(name, maxProvenance)
+	data, err := fsx.ReadNamed(name, maxProvenance)
 	if err != nil {
 		return nil, true, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
@@ -168,7 +169,7 @@ func (d *releaseFolder) openRecord() File {
 	if bad, ok := d.regular(name); !ok {
 		return bad
 	}
-	data, err := artifact.ReadNamed(d.path(name), record.MaxSize)
+	data, err := fsx.ReadNamed(d.path(name), record.MaxSize)
 	if err != nil {
 		return unreadable(d.shown(name), err)
 	}

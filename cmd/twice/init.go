@@ -15,8 +15,8 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/twicebuild/twice/matrix"
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 )
 
@@ -29,7 +29,7 @@ func (a *app) initCmd() *cobra.Command {
 		Short: "Write a release.toml for this module",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			gomod, err := artifact.ReadNamed(filepath.Join(a.dir, "go.mod"), maxGoMod)
+			gomod, err := fsx.ReadNamed(filepath.Join(a.dir, "go.mod"), maxGoMod)
 			if err != nil {
 				return fault.Usage(fmt.Errorf("there is no go.mod in this folder: %w (a release file stands in the module's root folder)", err))
 			}

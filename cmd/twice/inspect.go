@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/twicebuild/twice/matrix/platform"
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
@@ -240,7 +240,7 @@ func inspectExecutable(ctx context.Context, e *subject.Executable) (inspect.File
 }
 
 func inspectFile(ctx context.Context, name string) (inspect.File, error) {
-	f, info, err := artifact.OpenNamed(name)
+	f, info, err := fsx.OpenNamed(name)
 	if err != nil {
 		return inspect.File{}, err
 	}

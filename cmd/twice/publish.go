@@ -21,6 +21,7 @@ import (
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/httpguard"
 	"github.com/twicebuild/twice/pipeline/image/oci"
 	"github.com/twicebuild/twice/pipeline/record"
@@ -102,7 +103,7 @@ func (a *app) publish(ctx context.Context, dist string, opt registry.Options, tr
 	if err := isDist(dist); err != nil {
 		return err
 	}
-	data, err := artifact.ReadNamed(filepath.Join(dist, pipeline.RecordName), record.MaxSize)
+	data, err := fsx.ReadNamed(filepath.Join(dist, pipeline.RecordName), record.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
 		return fault.Usage(err, "make a release first: twice release")
 	}
@@ -192,7 +193,7 @@ func attached(dist string, rec *record.Record) ([]registry.Image, error) {
 		if err != nil || e.IsDir() || !strings.HasSuffix(name, pipeline.BundleSuffix) {
 			return err
 		}
-		data, err := artifact.ReadNamed(name, registry.MaxBundle)
+		data, err := fsx.ReadNamed(name, registry.MaxBundle)
 		if err != nil {
 			return err
 		}

@@ -17,9 +17,9 @@ import (
 	"github.com/twicebuild/twice/attest/verify"
 	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline"
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/rebuild"
 	"github.com/twicebuild/twice/pipeline/rebuild/gotree"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
@@ -297,7 +297,7 @@ func (f *found) unreadable(arg string, open func() (io.ReadCloser, error)) {
 // notOpened adds what is no subject. A file that is damaged, or that exceeds a limit,
 // has that for a reason, and one that is of no kind that is known says itself why.
 func (a *app) notOpened(f *found, arg string, err error) {
-	file, _, ferr := artifact.OpenNamed(a.at(arg))
+	file, _, ferr := fsx.OpenNamed(a.at(arg))
 	switch {
 	case ferr != nil:
 		f.unreadable(arg, func() (io.ReadCloser, error) { return nil, err })

@@ -18,8 +18,8 @@ import (
 	"github.com/twicebuild/twice/attest/identity"
 	"github.com/twicebuild/twice/attest/key"
 	"github.com/twicebuild/twice/matrix"
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // signFlags are those that say who signs. They win over [sign] in the release
@@ -165,10 +165,10 @@ func (a *app) services(ctx context.Context, f signFlags) (*attest.Services, erro
 	var config, trusted []byte
 	var err error
 	if f.SigningConfig != "" {
-		if config, err = artifact.ReadNamed(a.at(f.SigningConfig), maxTrust); err != nil {
+		if config, err = fsx.ReadNamed(a.at(f.SigningConfig), maxTrust); err != nil {
 			return nil, fault.Usage(fmt.Errorf("signing configuration: %w", err))
 		}
-		if trusted, err = artifact.ReadNamed(a.at(f.TrustedRoot), maxTrust); err != nil {
+		if trusted, err = fsx.ReadNamed(a.at(f.TrustedRoot), maxTrust); err != nil {
 			return nil, fault.Usage(fmt.Errorf("trusted root: %w", err))
 		}
 	} else {

@@ -8,9 +8,9 @@ import (
 	"os"
 
 	"github.com/twicebuild/twice/matrix/reference"
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/registry"
 )
 
@@ -67,7 +67,7 @@ func (a *app) named(ctx context.Context, arg, temp string, opt registry.Options)
 		}
 		return explained{tree: tree, close: root.Close}, nil
 	}
-	f, info, err := artifact.OpenNamed(name)
+	f, info, err := fsx.OpenNamed(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return explained{}, fault.Usage(err)
 	}

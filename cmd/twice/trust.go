@@ -11,8 +11,8 @@ import (
 	"github.com/twicebuild/twice/attest"
 	"github.com/twicebuild/twice/attest/key"
 	"github.com/twicebuild/twice/attest/policy"
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // maxTrust is the size in bytes of the largest file that says whom to trust.
@@ -65,7 +65,7 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 	}
 	var root *attest.Root
 	if f.trustedRoot != "" {
-		data, err := artifact.ReadNamed(a.at(f.trustedRoot), maxTrust)
+		data, err := fsx.ReadNamed(a.at(f.trustedRoot), maxTrust)
 		if err != nil {
 			return attest.Trust{}, fault.Usage(fmt.Errorf("trusted root: %w", err))
 		}

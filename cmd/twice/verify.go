@@ -14,6 +14,7 @@ import (
 	"github.com/twicebuild/twice/attest/verify"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // errRefused is returned when something was verified and found wanting.
@@ -54,7 +55,7 @@ not be determined.`,
 			}
 			opt := a.verifyOptions(c.Context(), insecure)
 			if policyFile != "" {
-				data, err := artifact.ReadNamed(a.at(policyFile), policy.MaxSize+1)
+				data, err := fsx.ReadNamed(a.at(policyFile), policy.MaxSize+1)
 				if err == nil {
 					opt.Policy, err = policy.Parse(policyFile, data)
 				}

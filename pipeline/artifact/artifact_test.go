@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // helloDigest is what sha256sum says of "hello\n".
@@ -199,7 +201,7 @@ func TestTake(t *testing.T) {
 		if d, _, _, err := s.Take(root, name, 1<<20); err == nil || d != "" || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %q, %v", name, d, err)
 		}
-		if data, err := ReadRegular(root, name, 1<<20); err == nil || data != nil {
+		if data, err := fsx.ReadRegular(root, name, 1<<20); err == nil || data != nil {
 			t.Errorf("%q: read %q, %v", name, data, err)
 		}
 	}
@@ -211,10 +213,10 @@ func TestTake(t *testing.T) {
 	if err := os.Truncate(file, 1<<40); err != nil {
 		t.Skip(err)
 	}
-	if _, err := ReadRegular(root, "sub/tool", 1<<30); err == nil || !strings.Contains(err.Error(), "more than") {
+	if _, err := fsx.ReadRegular(root, "sub/tool", 1<<30); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("%v", err)
 	}
-	if _, err := io.Copy(io.Discard, &atMost{strings.NewReader("123456"), "x", 5}); err == nil || !strings.Contains(err.Error(), "grew") {
+	if _, err := io.Copy(io.Discard, fsx.AtMost(strings.NewReader("123456"), "x", 5)); err == nil || !strings.Contains(err.Error(), "grew") {
 		t.Errorf("%v", err)
 	}
 	leftovers(t, s)

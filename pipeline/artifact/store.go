@@ -1,10 +1,13 @@
 package artifact
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // Store keeps bytes in a folder, each file named by the hexadecimal part of
@@ -21,7 +24,7 @@ func (s *Store) path(d Digest) string { return filepath.Join(s.dir, d.Hex()) }
 // Open returns the bytes of d for reading. If they are not in the store the error
 // is [fs.ErrNotExist].
 func (s *Store) Open(d Digest) (*os.File, error) {
-	f, _, err := OpenNamed(s.path(d))
+	f, _, err := fsx.OpenNamed(s.path(d))
 	return f, err
 }
 
@@ -51,18 +54,32 @@ func (s *Store) Put(r io.Reader) (d Digest, size int64, err error) {
 }
 
 // Take copies the regular file name below root, which something else has written,
-// into the store; name has slashes. It is opened as [OpenRegular] does, and hashed
+// into the store; name has slashes. It is opened as [fsx.OpenRegular] does, and hashed
 // while it is copied: what else has a name for the file, or has it open, has no
 // influence on what is stored. executable tells whether its owner may execute it. A
 // file of more than limit bytes is an error.
 func (s *Store) Take(root *os.Root, name string, limit int64) (d Digest, size int64, executable bool, err error) {
-	f, info, err := OpenRegular(root, name, limit)
+	f, info, err := fsx.OpenRegular(root, name, limit)
 	if err != nil {
 		return "", 0, false, err
 	}
 	defer f.Close()
-	if d, size, err = s.Put(&atMost{f, name, limit}); err != nil {
+	if d, size, err = s.Put(fsx.AtMost(f, name, limit)); err != nil {
 		return "", 0, false, err
 	}
 	return d, size, info.Mode()&0o100 != 0, nil
+}
+
+// DigestRegular returns the digest of a file that [fsx.OpenRegular] opens.
+func DigestRegular(ctx context.Context, root *os.Root, name string, limit int64) (Digest, error) {
+	f, _, err := fsx.OpenRegular(root, name, limit)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := NewHasher(io.Discard)
+	if _, err := io.Copy(h, fsx.Until(ctx, fsx.AtMost(f, name, limit))); err != nil {
+		return "", fmt.Errorf("hash %s: %w", name, err)
+	}
+	return h.Digest(), nil
 }

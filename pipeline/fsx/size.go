@@ -1,4 +1,3 @@
-// Package fsx counts bytes on disk, and reads and writes their number as people do.
 package fsx
 
 import (

@@ -12,11 +12,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/twicebuild/twice/pipeline/artifact"
+	"golang.org/x/mod/module"
+
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/recipe"
-	"golang.org/x/mod/module"
 )
 
 // Query asks what main packages are made of, for one target.
@@ -313,7 +314,7 @@ func isBelow(dir, path string) bool {
 // files: https://go.dev/ref/mod#go-sum-files. A missing file has none. Of a
 // module with more than one, none counts.
 func readSums(name string) (map[module.Version]string, error) {
-	data, err := artifact.ReadNamed(name, maxGoSum)
+	data, err := fsx.ReadNamed(name, maxGoSum)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

@@ -31,10 +31,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twicebuild/twice/pipeline/artifact"
-	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/gocmd"
 	"golang.org/x/mod/modfile"
+
+	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
+	"github.com/twicebuild/twice/pipeline/gocmd"
 )
 
 // Config says what to fill a module cache with, and from where.
@@ -117,7 +118,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 		return nil, fmt.Errorf("%s: not empty", cfg.Dir)
 	}
 
-	gomod, err := artifact.ReadNamed(filepath.Join(cfg.SourceDir, "go.mod"), maxGoMod)
+	gomod, err := fsx.ReadNamed(filepath.Join(cfg.SourceDir, "go.mod"), maxGoMod)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.Usage(errors.New("no go.mod: only Go modules can be built"), "run go mod init")
 	} else if err != nil {
@@ -136,7 +137,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 	if vendored {
 		return &Cache{Dir: cfg.Dir, Vendored: true, Env: offlineEnv(cfg.Dir)}, nil
 	}
-	gosum, err := artifact.ReadNamed(filepath.Join(cfg.SourceDir, "go.sum"), maxGoSum)
+	gosum, err := fsx.ReadNamed(filepath.Join(cfg.SourceDir, "go.sum"), maxGoSum)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -153,7 +154,7 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	for name, before := range map[string][]byte{"go.mod": gomod, "go.sum": gosum} {
-		after, err := artifact.ReadNamed(filepath.Join(cfg.SourceDir, name), maxGoSum)
+		after, err := fsx.ReadNamed(filepath.Join(cfg.SourceDir, name), maxGoSum)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}

@@ -11,8 +11,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // maxGoFile bounds a Go file that is read for its declarations.
@@ -211,7 +211,7 @@ func (c *checker) load(path string) (*declarations, error) {
 	d := &declarations{info: &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}}
 	for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {
 		name = filepath.Join(p.Dir, name)
-		src, err := artifact.ReadNamed(name, maxGoFile)
+		src, err := fsx.ReadNamed(name, maxGoFile)
 		if err != nil {
 			return nil, err
 		}

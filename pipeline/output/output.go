@@ -33,9 +33,8 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
-	"github.com/twicebuild/twice/pipeline/pass"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // Output is a folder that this process alone may write, until it is closed.
@@ -212,7 +211,7 @@ func (o *Output) acquire() error {
 func (o *Output) busy() error {
 	who := ""
 	if info, err := os.Lstat(o.path(process)); err == nil && info.Mode().IsRegular() && info.Size() < 20 {
-		data, _ := artifact.ReadNamed(o.path(process), 20)
+		data, _ := fsx.ReadNamed(o.path(process), 20)
 		if pid, err := strconv.Atoi(string(data)); err == nil {
 			who = fmt.Sprintf(" (process %d)", pid)
 		}
@@ -267,7 +266,7 @@ func (o *Output) mark() error {
 		if !info.Mode().IsRegular() || info.Size() > maxMarker {
 			return o.foreign("its marker is not the one for this folder")
 		}
-		have, err := artifact.ReadNamed(o.path(marker), maxMarker)
+		have, err := fsx.ReadNamed(o.path(marker), maxMarker)
 		if err != nil || string(have) == want {
 			return err
 		}
@@ -344,14 +343,14 @@ func (o *Output) mend(ctx context.Context) error {
 		}
 	}
 	step("remove what is unfinished")
-	return pass.RemoveAll(o.Staging)
+	return fsx.RemoveAll(o.Staging)
 }
 
 // remove removes what waits to be removed, from a place where nobody takes half of it
 // for the whole, if the process ends in between.
 func (o *Output) remove(old string) error {
 	step("remove what is unfinished")
-	if err := pass.RemoveAll(o.Staging); err != nil {
+	if err := fsx.RemoveAll(o.Staging); err != nil {
 		return err
 	}
 	step("move away")
@@ -359,7 +358,7 @@ func (o *Output) remove(old string) error {
 		return err
 	}
 	step("remove the old one")
-	return pass.RemoveAll(o.Staging)
+	return fsx.RemoveAll(o.Staging)
 }
 
 // Replace puts what is in Staging in the place of dest, which is the output
@@ -548,7 +547,7 @@ func syncFolder(dir string) error {
 }
 
 // exchange swaps two folders in one step, where the system can. Tests have it fail.
-var exchange = exchangeFolders
+var exchange = fsx.ExchangeFolders
 
 // flush writes a file to the disk. Tests, which take no power away, leave it out.
 var flush = (*os.File).Sync

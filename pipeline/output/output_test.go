@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // TestMain is also a run that ends at a step: see kill.
@@ -372,7 +373,7 @@ func TestForeignLast(t *testing.T) {
 			return errors.Join(os.Rename(dir, dir+".mine"), os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "precious"), nil, 0o644))
 		},
 	}
-	defer func() { step, exchange = func(string) {}, exchangeFolders }()
+	defer func() { step, exchange = func(string) {}, fsx.ExchangeFolders }()
 	for name, change := range changes {
 		for _, c := range []struct{ exchange, at string }{
 			{"yes", "sync"}, {"yes", "set aside"}, {"yes", "exchange"},
@@ -385,7 +386,7 @@ func TestForeignLast(t *testing.T) {
 				if c.exchange == "remove" {
 					dest = Rejected(dir)
 				}
-				if exchange = exchangeFolders; c.exchange == "no" {
+				if exchange = fsx.ExchangeFolders; c.exchange == "no" {
 					exchange = func(a, b string) error { return errors.ErrUnsupported }
 				}
 				if err := fill(dest, text); err != nil {

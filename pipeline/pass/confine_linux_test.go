@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // tiers are the kinds of confinement that this host offers, the strict one
@@ -361,7 +363,7 @@ func TestAsUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { RemoveAll(dir) })
+	t.Cleanup(func() { fsx.RemoveAll(dir) })
 	program := filepath.Join(dir, "build.test")
 	if err := copyProgram(program); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
@@ -327,7 +328,7 @@ func TestSettle(t *testing.T) {
 				delete(want, "sub/.git/HEAD")
 			}
 			for file, text := range want {
-				if data, err := artifact.ReadRegular(root, file, 1<<20); err != nil || string(data) != text {
+				if data, err := fsx.ReadRegular(root, file, 1<<20); err != nil || string(data) != text {
 					t.Errorf("%s: %q, %v", file, data, err)
 				}
 			}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
@@ -192,7 +193,7 @@ func (s *local) hooks(ctx context.Context) (err error) {
 		}
 	}
 	for _, dir := range []string{s.host.cache, s.host.home, s.host.temp, s.host.out} {
-		if err := RemoveAll(dir); err != nil {
+		if err := fsx.RemoveAll(dir); err != nil {
 			return err
 		}
 	}
@@ -219,7 +220,7 @@ func (s *local) prepare(job string) (drop func() error, err error) {
 	drop = func() error {
 		var errs []error
 		for _, dir := range own {
-			errs = append(errs, RemoveAll(dir))
+			errs = append(errs, fsx.RemoveAll(dir))
 		}
 		return errors.Join(errs...)
 	}
@@ -351,23 +352,9 @@ func (s *local) Witness() Witness {
 func (s *local) Close() error {
 	var errs []error
 	for _, dir := range s.dirs {
-		errs = append(errs, RemoveAll(dir))
+		errs = append(errs, fsx.RemoveAll(dir))
 	}
 	return errors.Join(errs...)
-}
-
-// RemoveAll removes dir and all below it, read-only folders included.
-func RemoveAll(dir string) error {
-	if os.RemoveAll(dir) == nil {
-		return nil
-	}
-	filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			os.Chmod(p, 0o755)
-		}
-		return nil
-	})
-	return os.RemoveAll(dir)
 }
 
 // Bounds of what a build leaves, in bytes.
@@ -467,7 +454,7 @@ func (s *local) collect(out string, binaries []Binary, files [][]string) (graph 
 		return nil, nil, err
 	}
 	defer root.Close()
-	if graph, err = artifact.ReadRegular(root, outGraph, maxGraph); err != nil {
+	if graph, err = fsx.ReadRegular(root, outGraph, maxGraph); err != nil {
 		return nil, nil, fmt.Errorf("action graph: %w", err)
 	}
 	for k, b := range binaries {

@@ -14,8 +14,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // Bounds of a source tree in which hooks ran.
@@ -144,7 +144,7 @@ func (l *laidOut) settle() error {
 			return err
 		}
 	}
-	return RemoveAll(l.kept)
+	return fsx.RemoveAll(l.kept)
 }
 
 // realFolder reports whether each element of the path of dir is a folder.
@@ -276,7 +276,7 @@ func packable(root *os.Root, dir, name string) (int64, error) {
 			return 0, fmt.Errorf("%s: belongs to version control, and is no part of the source", name)
 		}
 	}
-	f, info, err := artifact.OpenRegular(root, name, math.MaxInt64)
+	f, info, err := fsx.OpenRegular(root, name, math.MaxInt64)
 	if err != nil {
 		return 0, err
 	}

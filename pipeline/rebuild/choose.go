@@ -11,9 +11,9 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/modules"
-	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
@@ -169,7 +169,7 @@ func (j *job) tryEach(ctx context.Context, choices []choice) error {
 			return err
 		}
 		wrong = append(wrong, j.summary(a.relative(fmt.Sprintf("%s (after %s): %s", ch.version, ch.guess, why))))
-		if err := pass.RemoveAll(a.dir); err != nil {
+		if err := fsx.RemoveAll(a.dir); err != nil {
 			return err
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // plan is everything of one image that has to be in its repository.
@@ -117,7 +118,7 @@ func openLayout(dir string) (*imageLayout, error) {
 		return nil, fmt.Errorf("image layout: %w", err)
 	}
 	defer root.Close()
-	raw, err := artifact.ReadRegular(root, "oci-layout", maxManifest)
+	raw, err := fsx.ReadRegular(root, "oci-layout", maxManifest)
 	if err != nil {
 		return nil, fmt.Errorf("image layout: %w", err)
 	}
@@ -130,7 +131,7 @@ func openLayout(dir string) (*imageLayout, error) {
 	if marker.Version != "1.0.0" {
 		return nil, fmt.Errorf("image layout: %s: oci-layout: version %q: want 1.0.0", dir, marker.Version)
 	}
-	if raw, err = artifact.ReadRegular(root, "index.json", maxManifest); err != nil {
+	if raw, err = fsx.ReadRegular(root, "index.json", maxManifest); err != nil {
 		return nil, fmt.Errorf("image layout: %w", err)
 	}
 	m, err := parseManifest(raw, types.OCIImageIndex)
@@ -320,7 +321,7 @@ func (l *imageLayout) blob(desc v1.Descriptor) (io.ReadCloser, error) {
 		return nil, err
 	}
 	defer root.Close()
-	f, info, err := artifact.OpenRegular(root, path.Join("blobs", "sha256", desc.Digest.Hex), MaxBlob)
+	f, info, err := fsx.OpenRegular(root, path.Join("blobs", "sha256", desc.Digest.Hex), MaxBlob)
 	if err != nil {
 		return nil, err
 	}
@@ -346,7 +347,7 @@ func (l *imageLayout) verifyBlob(ctx context.Context, d v1.Descriptor) error {
 		}
 		defer f.Close()
 		h := artifact.NewHasher(io.Discard)
-		if _, err := io.Copy(h, artifact.Until(ctx, io.LimitReader(f, d.Size+1))); err != nil {
+		if _, err := io.Copy(h, fsx.Until(ctx, io.LimitReader(f, d.Size+1))); err != nil {
 			return fmt.Errorf("blob %s: %w", d.Digest, err)
 		}
 		if got := h.Digest(); string(got) != d.Digest.String() {

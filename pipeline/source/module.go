@@ -17,8 +17,8 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 	modzip "golang.org/x/mod/zip"
 
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
@@ -124,7 +124,7 @@ func download(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (gocmd.D
 
 // readInfo returns the time in an .info file (go.dev/ref/mod#goproxy-protocol).
 func readInfo(name, version string) (time.Time, error) {
-	data, err := artifact.ReadNamed(name, 1<<20)
+	data, err := fsx.ReadNamed(name, 1<<20)
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -15,7 +15,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // userKeys are the settings that decide what git calls modified or ignored in
@@ -490,7 +490,7 @@ func smudgedFrom(name string, pointer []byte) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	f, _, err := artifact.OpenNamed(name)
+	f, _, err := fsx.OpenNamed(name)
 	if err != nil {
 		return false, err
 	}
@@ -511,7 +511,7 @@ var quoter = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`, ` `
 
 // copyFile copies bytes, not attributes.
 func copyFile(from, to string) error {
-	in, _, err := artifact.OpenNamed(from)
+	in, _, err := fsx.OpenNamed(from)
 	if err != nil {
 		return err
 	}

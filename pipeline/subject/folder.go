@@ -10,6 +10,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
@@ -96,7 +97,7 @@ func reason(err error) string {
 
 // openIn opens a regular file of at most limit bytes in root, where no link leads out.
 func openIn(root *os.Root, name string, limit int64) (*os.File, error) {
-	f, _, err := artifact.OpenRegular(root, name, limit)
+	f, _, err := fsx.OpenRegular(root, name, limit)
 	return f, err
 }
 

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/record"
 )
@@ -54,7 +55,7 @@ type blob struct {
 }
 
 // reader returns r, until the context ends.
-func (o *opening) reader(r io.Reader) io.Reader { return artifact.Until(o.ctx, r) }
+func (o *opening) reader(r io.Reader) io.Reader { return fsx.Until(o.ctx, r) }
 
 // spool stores r, of at most limit bytes.
 func (o *opening) spool(r io.Reader, limit int64) (blob, error) {

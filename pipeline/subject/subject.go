@@ -66,6 +66,7 @@ import (
 	"github.com/twicebuild/twice/matrix/reference"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/registry"
 )
@@ -400,7 +401,7 @@ func withoutSecrets(ref string) string {
 
 // localFile opens a file on this machine.
 func (o *opening) localFile(ref, file string) error {
-	f, _, err := artifact.OpenNamed(file)
+	f, _, err := fsx.OpenNamed(file)
 	if err != nil {
 		return err
 	}

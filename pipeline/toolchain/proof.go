@@ -17,8 +17,8 @@ import (
 	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/note"
 
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // publicKey is the key of the public checksum database, without the name that
@@ -105,7 +105,7 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 	}
 
 	sum, files, err := verify(names[0], key, mod, func(name string) ([]byte, error) {
-		return artifact.ReadNamed(filepath.Join(dir, names[0], filepath.FromSlash(name)), maxProofFile)
+		return fsx.ReadNamed(filepath.Join(dir, names[0], filepath.FromSlash(name)), maxProofFile)
 	})
 	if err != nil {
 		return proof{}, "", err

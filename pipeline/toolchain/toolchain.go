@@ -54,12 +54,12 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/twicebuild/twice/pipeline/artifact"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/dirhash"
+
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/gocmd"
-	"golang.org/x/mod/module"
-	"golang.org/x/mod/sumdb/dirhash"
 )
 
 // Toolchain is a Go distribution on this host.
@@ -244,7 +244,7 @@ func (f *finder) publishedSum(ctx context.Context) (string, error) {
 }
 
 func (f *finder) cachedProof() (string, error) {
-	data, err := artifact.ReadNamed(f.path(".proof.json"), maxProof)
+	data, err := fsx.ReadNamed(f.path(".proof.json"), maxProof)
 	if err != nil {
 		return "", err
 	}
@@ -351,7 +351,7 @@ func (f *finder) refuse(dir string, err error) {
 
 // checkVersion compares the first line of dir's VERSION file.
 func (f *finder) checkVersion(dir string) error {
-	data, err := artifact.ReadNamed(filepath.Join(dir, "VERSION"), 4<<10)
+	data, err := fsx.ReadNamed(filepath.Join(dir, "VERSION"), 4<<10)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // tree is the files of a GOROOT that the published zip has too, by the names
@@ -139,7 +139,7 @@ func listTree(ctx context.Context, dir string, follow bool) ([]string, error) {
 }
 
 func hashFile(name string, buf []byte) (sum [sha256.Size]byte, err error) {
-	f, _, err := artifact.OpenNamed(name)
+	f, _, err := fsx.OpenNamed(name)
 	if err != nil {
 		return sum, err
 	}
@@ -179,7 +179,7 @@ var errGoEnv = errors.New("not a go.env with another GOTOOLCHAIN")
 // that no toolchain is downloaded behind their backs; it has no influence on a
 // build, which sets GOTOOLCHAIN.
 func (t tree) withPublishedGoEnv(dir string) (tree, string, error) {
-	data, err := artifact.ReadNamed(dir+"/go.env", 64<<10)
+	data, err := fsx.ReadNamed(dir+"/go.env", 64<<10)
 	if err != nil {
 		return nil, "", err
 	}

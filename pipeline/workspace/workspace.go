@@ -15,7 +15,6 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/twicebuild/twice/pipeline/fsx"
-	"github.com/twicebuild/twice/pipeline/pass"
 )
 
 // Workspace is the folder that one run works in. It is locked for as long as
@@ -136,7 +135,7 @@ func each(base string, gone, lives func(dir string) error) error {
 }
 
 // Remove removes a workspace whose run is gone, as [Visit] tells.
-func Remove(dir string) error { return pass.RemoveAll(dir) }
+func Remove(dir string) error { return fsx.RemoveAll(dir) }
 
 // Sub makes a folder in the workspace and returns its path.
 func (w *Workspace) Sub(name string) (string, error) {
@@ -146,5 +145,5 @@ func (w *Workspace) Sub(name string) (string, error) {
 
 // Close removes the workspace.
 func (w *Workspace) Close() error {
-	return errors.Join(w.lock.Close(), pass.RemoveAll(w.Dir))
+	return errors.Join(w.lock.Close(), fsx.RemoveAll(w.Dir))
 }

@@ -27,6 +27,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/pass"
@@ -192,7 +193,7 @@ func (w *distribution) download(ctx context.Context, client gocmd.Go, d Toolchai
 		return "", verdict.Because(verdict.NotPublic, "%s cannot be had: %s", distributionPath+"@"+d.module(), err).WithRemedy("is there a network, and is this a release of Go, published since " + oldestToolchain + "?")
 	}
 	// It unpacks the zip, too, which is of no use here.
-	return answer.Zip, pass.RemoveAll(answer.Dir)
+	return answer.Zip, fsx.RemoveAll(answer.Dir)
 }
 
 // step builds a release by the toolchain at builder, judges its zip, and returns
@@ -231,7 +232,7 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 	}
 
 	for _, scratch := range []string{"pkg/distpack", "pkg/obj", "pkg/bootstrap"} {
-		if err := pass.RemoveAll(filepath.Join(session.Tree(), filepath.FromSlash(scratch))); err != nil {
+		if err := fsx.RemoveAll(filepath.Join(session.Tree(), filepath.FromSlash(scratch))); err != nil {
 			return "", err
 		}
 	}
@@ -325,7 +326,7 @@ func copySource(ctx context.Context, published, dest string) error {
 }
 
 func readHead(name string) ([]byte, error) {
-	f, _, err := artifact.OpenNamed(name)
+	f, _, err := fsx.OpenNamed(name)
 	if err != nil {
 		return nil, err
 	}
@@ -475,7 +476,7 @@ func (w *distribution) compareZips(ctx context.Context, s *step, tree, built str
 			return err
 		}
 		defer root.Close()
-		f, info, err := artifact.OpenRegular(root, file.name, maxZip)
+		f, info, err := fsx.OpenRegular(root, file.name, maxZip)
 		if err != nil {
 			return err
 		}

@@ -30,6 +30,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
@@ -308,7 +309,7 @@ func (w *distribution) setSeconds(res *verdict.Result) {
 
 // addResult makes the result of a tool and puts its bytes into the store.
 func (w *distribution) addResult(name string) error {
-	f, _, err := artifact.OpenNamed(filepath.Join(w.published.Dir, filepath.FromSlash(name)))
+	f, _, err := fsx.OpenNamed(filepath.Join(w.published.Dir, filepath.FromSlash(name)))
 	if err != nil {
 		return err
 	}
@@ -529,7 +530,7 @@ func copyTree(ctx context.Context, src, dest string, keep func(name string) bool
 }
 
 func copyFile(src, dest string) error {
-	in, _, err := artifact.OpenNamed(src)
+	in, _, err := fsx.OpenNamed(src)
 	if err != nil {
 		return err
 	}
@@ -657,7 +658,7 @@ func survey(ctx context.Context, goroot string) (surveyed, error) {
 			s.tools = append(s.tools, name)
 			return nil
 		}
-		f, _, err := artifact.OpenNamed(p)
+		f, _, err := fsx.OpenNamed(p)
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/pass"
@@ -160,7 +161,7 @@ func (s *Sandbox) Run(ctx context.Context, dir string, work func(context.Context
 	cancel(nil)
 	watched.Wait()
 
-	removed := pass.RemoveAll(dir)
+	removed := fsx.RemoveAll(dir)
 	if ctx.Err() != nil {
 		return nil, nil, errors.Join(context.Cause(ctx), removed)
 	}

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package artifact
+package fsx
 
 // nonblock is not needed where pipes are no files.
 const nonblock = 0

@@ -1,8 +1,9 @@
 //go:build unix
 
-package artifact
+package fsx
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -16,7 +17,11 @@ func TestNoWaiting(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	root := openRoot(t, dir)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
 	done := make(chan error, 2)
 	go func() {
 		_, _, err := OpenRegular(root, "pipe", 1<<20)

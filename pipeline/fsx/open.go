@@ -1,4 +1,4 @@
-package artifact
+package fsx
 
 import (
 	"context"
@@ -31,7 +31,7 @@ func ReadNamed(name string, limit int64) ([]byte, error) {
 	if info.Size() > limit {
 		return nil, tooLarge(name, limit)
 	}
-	return io.ReadAll(&atMost{f, name, limit})
+	return io.ReadAll(AtMost(f, name, limit))
 }
 
 // openRegular opens what look describes, if it is a regular file, and insists on
@@ -97,24 +97,13 @@ func ReadRegular(root *os.Root, name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(&atMost{f, name, limit})
+	return io.ReadAll(AtMost(f, name, limit))
 }
 
-// DigestRegular returns the digest of a file that [OpenRegular] opens.
-func DigestRegular(ctx context.Context, root *os.Root, name string, limit int64) (Digest, error) {
-	f, _, err := OpenRegular(root, name, limit)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := NewHasher(io.Discard)
-	if _, err := io.Copy(h, Until(ctx, &atMost{f, name, limit})); err != nil {
-		return "", fmt.Errorf("hash %s: %w", name, err)
-	}
-	return h.Digest(), nil
-}
+// AtMost returns a reader of r, the file called name, that fails when there are more than
+// limit bytes to read.
+func AtMost(r io.Reader, name string, limit int64) io.Reader { return &atMost{r, name, limit} }
 
-// atMost fails when there is more to read than left bytes.
 type atMost struct {
 	r    io.Reader
 	name string
