@@ -26,7 +26,7 @@ var depsRules = map[string]string{
 	"matrix":                   "matrix/internal/spelling matrix/lintid matrix/platform matrix/reference matrix/tomlfile",
 	"pipeline/artifact":        "pipeline/fsx",
 	"pipeline/recipe":          "matrix pipeline/artifact",
-	"attest/intoto":            "pipeline/artifact",
+	"attest/intoto":            "pipeline/artifact pipeline/safetext",
 
 	// Tools of the stages, which know nothing of a release.
 	"pipeline/fault":     "",
@@ -57,24 +57,24 @@ var depsRules = map[string]string{
 	"pipeline/archive":   "pipeline/artifact",
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
 	"pipeline/image/oci": `matrix matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/image pipeline/layertree`,
-	"pipeline/registry":  `pipeline/artifact pipeline/fault pipeline/fsx pipeline/httpguard`,
-	"pipeline/lint":      "matrix matrix/lintid matrix/reference pipeline/recipe",
+	"pipeline/registry":  `pipeline/artifact pipeline/fault pipeline/fsx pipeline/httpguard pipeline/safetext`,
+	"pipeline/lint":      `matrix matrix/lintid matrix/reference pipeline/recipe pipeline/safetext`,
 
 	// The record holds what the stages found, as they say it.
-	"pipeline/record": "matrix pipeline/artifact pipeline/pass pipeline/compare pipeline/explain pipeline/image pipeline/recipe",
+	"pipeline/record": "matrix pipeline/artifact pipeline/pass pipeline/compare pipeline/explain pipeline/image pipeline/recipe pipeline/safetext",
 
 	// The reverse flow begins with what somebody names.
-	"pipeline/subject": `matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/fsx pipeline/httpguard pipeline/inspect pipeline/layertree pipeline/process pipeline/record pipeline/registry`,
+	"pipeline/subject": `matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/fsx pipeline/httpguard pipeline/inspect pipeline/layertree pipeline/process pipeline/record pipeline/registry pipeline/safetext`,
 
 	// What is said of a release, and who says it.
 	"attest/slsa":    "attest/intoto matrix pipeline/artifact pipeline/pass pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/record",
 	"attest/rebuilt": "attest/intoto matrix pipeline/artifact pipeline/compare pipeline/inspect pipeline/purl pipeline/recipe",
-	"attest/policy":  "attest/intoto attest/rebuilt attest/slsa matrix matrix/tomlfile pipeline/artifact pipeline/compare pipeline/recipe",
-	"attest/key":     "pipeline/artifact pipeline/fault pipeline/fsx pipeline/process",
+	"attest/policy":  "attest/intoto attest/rebuilt attest/slsa matrix matrix/tomlfile pipeline/artifact pipeline/compare pipeline/recipe pipeline/safetext",
+	"attest/key":     "pipeline/artifact pipeline/fault pipeline/fsx pipeline/process pipeline/safetext",
 	"attest":         "attest/intoto pipeline/artifact pipeline/fault",
 
 	// Where the tokens come from, and a stand-in for the servers in tests.
-	"attest/identity":   "pipeline/fault",
+	"attest/identity":   "pipeline/fault pipeline/safetext",
 	"attest/attesttest": "",
 
 	// What is kept from run to run.
@@ -83,7 +83,7 @@ var depsRules = map[string]string{
 	// The forward flow.
 	"pipeline":                          `attest/intoto attest/slsa matrix matrix/platform matrix/reference pipeline/archive pipeline/artifact pipeline/compare pipeline/explain pipeline/fault pipeline/fsx pipeline/gocmd pipeline/host pipeline/image pipeline/image/oci pipeline/lint pipeline/modules pipeline/output pipeline/pass pipeline/progress pipeline/recipe pipeline/record pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
 	"pipeline/rebuild":                  `matrix pipeline/artifact pipeline/ascii pipeline/compare pipeline/explain pipeline/fault pipeline/fsx pipeline/gocmd pipeline/host pipeline/inspect pipeline/modules pipeline/pass pipeline/rebuild/gotree pipeline/rebuild/internal/sandbox pipeline/rebuild/verdict pipeline/recipe pipeline/safetext pipeline/shell pipeline/source pipeline/toolchain pipeline/workspace`,
-	"cmd/twice":                         `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa attest/verify matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/fsx pipeline/gocmd pipeline/host pipeline/httpguard pipeline/image/oci pipeline/inspect pipeline/lint pipeline/pass pipeline/progress pipeline/purl pipeline/rebuild pipeline/rebuild/gotree pipeline/rebuild/verdict pipeline/recipe pipeline/record pipeline/registry pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
+	"cmd/twice":                         `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa attest/verify matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/fsx pipeline/gocmd pipeline/host pipeline/httpguard pipeline/image/oci pipeline/inspect pipeline/lint pipeline/pass pipeline/progress pipeline/purl pipeline/rebuild pipeline/rebuild/gotree pipeline/rebuild/verdict pipeline/recipe pipeline/record pipeline/registry pipeline/safetext pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
 	"attest/verify":                     `attest attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix/reference pipeline pipeline/artifact pipeline/fault pipeline/recipe pipeline/record pipeline/registry`,
 	"pipeline/rebuild/verdict":          `pipeline/artifact pipeline/ascii pipeline/compare pipeline/explain pipeline/inspect pipeline/recipe`,
 	"pipeline/rebuild/gotree":           `matrix pipeline/artifact pipeline/compare pipeline/explain pipeline/fault pipeline/gocmd pipeline/inspect pipeline/pass pipeline/rebuild/internal/sandbox pipeline/rebuild/verdict pipeline/recipe pipeline/shell pipeline/toolchain`,

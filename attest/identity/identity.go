@@ -24,12 +24,12 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // Audience is whom tokens are for.
@@ -77,16 +77,7 @@ type quoting struct{ err error }
 const maxText = 600
 
 func (f quoting) Error() string {
-	text := f.err.Error()
-	if len(text) > maxText {
-		text = text[:maxText] + " ..."
-	}
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return '?'
-		}
-		return r
-	}, text)
+	return safetext.Replace(safetext.Cut(f.err.Error(), maxText, " ..."), '?')
 }
 
 func (f quoting) Unwrap() error { return f.err }

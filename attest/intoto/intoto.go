@@ -40,6 +40,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // Type is the value of a Statement's _type member.
@@ -228,7 +229,7 @@ func checkText(s string) error {
 		return fmt.Errorf("longer than %d bytes", maxText)
 	case !utf8.ValidString(s):
 		return fmt.Errorf("%q: not UTF-8", s)
-	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
+	case !safetext.Printable(s):
 		return fmt.Errorf("%q: a character that cannot be printed", s)
 	}
 	return nil

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/kms/cliplugin/common"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/process"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // The protocol's types and encodings are Sigstore's, but not its client
@@ -215,15 +215,7 @@ func parseAnswer(data []byte) (*common.PluginResp, error) {
 
 // printable makes a text of another program fit for a terminal.
 func printable(s string) string {
-	if len(s) > maxMessage {
-		s = s[:maxMessage] + "..."
-	}
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, s))
+	return strings.TrimSpace(safetext.Replace(safetext.Cut(s, maxMessage, "..."), ' '))
 }
 
 // bounded keeps what is written, and ends the writer with an error if that is

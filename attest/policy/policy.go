@@ -52,14 +52,13 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 	"golang.org/x/mod/module"
 
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/matrix/tomlfile"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // Policy is what is expected. A field with its zero value expects nothing.
@@ -340,7 +339,7 @@ func rebuilder(t map[string]any) (Rebuilder, error) {
 // printable refuses what a terminal does not show as it is.
 func printable(s string) error {
 	const limit = 1000
-	if len(s) > limit || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if len(s) > limit || !safetext.Printable(s) {
 		return fmt.Errorf("%.100q: longer than %d bytes, or a character that cannot be printed", s, limit)
 	}
 	return nil

@@ -24,6 +24,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/purl"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/record"
+	"github.com/twicebuild/twice/pipeline/safetext"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
 
@@ -230,14 +231,8 @@ func (at *attester) attest(ctx context.Context, results []result) error {
 
 // result is res as a statement has it.
 func (at *attester) result(o origin, res *verdict.Result) (rebuilt.Result, error) {
-	name := strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return '_'
-		}
-		return r
-	}, o.name)
 	said := rebuilt.Result{
-		Name: name, Digest: res.Digest, Resource: o.resource, Inputs: o.inputs,
+		Name: safetext.Replace(o.name, '_'), Digest: res.Digest, Resource: o.resource, Inputs: o.inputs,
 		Verifier: at.by, Version: map[string]string{"twice": at.tool.Version, "go": at.tool.Go}, Time: at.app.now(),
 		Evidence: rebuilt.Evidence{
 			Claimed: claims(res.Claimed), Recovered: grounds(res.Recovered), RestsOn: grounds(res.RestsOn),

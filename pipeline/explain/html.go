@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 //go:embed page.html
@@ -103,7 +105,7 @@ func (p *htmlPage) text(s string) string {
 	if s == "" {
 		return ""
 	}
-	s = escapeTo(s, maxPageText)
+	s = safetext.Escape(s, maxPageText)
 	p.left -= len(s)
 	return s
 }
@@ -329,7 +331,7 @@ type htmlBinary struct {
 
 // Title returns the heading of a slice.
 func (b *htmlBinary) Title() htmlHead {
-	return htmlHead{b.level - 1, b.ID + "slice", "Slice " + escapeTo(b.B.Slice, maxPageText)}
+	return htmlHead{b.level - 1, b.ID + "slice", "Slice " + safetext.Escape(b.B.Slice, maxPageText)}
 }
 
 // Map returns the map.

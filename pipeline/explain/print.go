@@ -5,8 +5,9 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
+
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 const (
@@ -14,21 +15,8 @@ const (
 	maxOfTable = 12  // rows that are shown of a list
 )
 
-// escape makes s safe to show, whatever it contains, and cuts it.
-func escape(s string) string { return escapeTo(s, maxShown) }
-
-func escapeTo(s string, limit int) string {
-	if len(s) > limit {
-		s = s[:limit] + "..."
-	}
-	q := strconv.QuoteToASCII(s)
-	q = q[1 : len(q)-1]
-	// Quotes and backslashes do no harm, but then they must not mean two things.
-	if strings.ReplaceAll(q, `\"`, `"`) == s {
-		return s
-	}
-	return q
-}
+// escape makes s safe to show on a page, and cuts it.
+func escape(s string) string { return safetext.Escape(s, maxShown) }
 
 // Fprint writes the report for people: the causes first, and then what differs,
 // at most 12 rows of each list. It returns the writer's error.

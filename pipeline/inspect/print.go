@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 const (
@@ -16,21 +17,6 @@ const (
 
 	noPackage = "(generated, or of no package)"
 )
-
-// escape makes s safe to show, whatever it contains, and cuts it after limit
-// bytes.
-func escape(s string, limit int) string {
-	if len(s) > limit {
-		s = s[:limit] + "..."
-	}
-	// Quotes and backslashes do no harm, but then they must not mean two things.
-	q := strconv.QuoteToASCII(s)
-	q = q[1 : len(q)-1]
-	if plain := strings.ReplaceAll(q, `\"`, `"`); plain == s {
-		return s
-	}
-	return q
-}
 
 // Fprint writes a page about each file, for people: at most 12 rows of each
 // table. It returns the writer's error.
@@ -53,7 +39,7 @@ func (p page) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", a
 // row writes a label and a text, which is escaped.
 func (p page) row(label, text string) {
 	if text != "" {
-		p.line("  %-12s %s", label, escape(text, maxShown))
+		p.line("  %-12s %s", label, safetext.Escape(text, maxShown))
 	}
 }
 
@@ -69,7 +55,7 @@ func (p page) rows(label string, texts []string) {
 }
 
 func (p page) file(f File) {
-	p.line("%s", escape(f.Name, maxShown))
+	p.line("%s", safetext.Escape(f.Name, maxShown))
 	p.row("file", fmt.Sprintf("%s, %s", f.Format, bytesText(f.Size)))
 	p.row("sha256", f.SHA256)
 	for _, b := range f.Binaries {
@@ -118,7 +104,7 @@ func (p page) facts(f Facts) {
 		if q.Is == Unknown && q.Why == notApplicable {
 			continue
 		}
-		p.line("  %-12s %-8s %s", q.Name, q.Is, escape(q.Why, maxShown))
+		p.line("  %-12s %-8s %s", q.Name, q.Is, safetext.Escape(q.Why, maxShown))
 	}
 
 	p.sections(f.Sections, f.Size)
@@ -214,7 +200,7 @@ func (p page) sections(list []Section, size int64) {
 		if s.Compressed {
 			compressed = " (compressed)"
 		}
-		p.line("  %10d %6s  %s%s", s.Size, share(s.Size, size), escape(s.Name, maxShown), compressed)
+		p.line("  %10d %6s  %s%s", s.Size, share(s.Size, size), safetext.Escape(s.Name, maxShown), compressed)
 	}
 }
 
@@ -232,7 +218,7 @@ func (p page) code(c Code, f Facts) {
 			p.line("  %25s and %d more", "", len(c.Modules)-i)
 			break
 		}
-		p.line("  %10d %6s %6d  %s", m.Text, share(m.Text, c.Text), m.Functions, escape(strings.TrimSpace(cmp.Or(m.Path, noPackage)+" "+m.Version), maxShown))
+		p.line("  %10d %6s %6d  %s", m.Text, share(m.Text, c.Text), m.Functions, safetext.Escape(strings.TrimSpace(cmp.Or(m.Path, noPackage)+" "+m.Version), maxShown))
 	}
 
 	p.line("\n  %10s %6s %6s  package", "text", "share", "funcs")
@@ -241,7 +227,7 @@ func (p page) code(c Code, f Facts) {
 			p.line("  %25s and %d more", "", len(c.Packages)-i)
 			break
 		}
-		p.line("  %10d %6s %6d  %s", k.Text, share(k.Text, c.Text), k.Functions, escape(cmp.Or(k.Path, noPackage), maxShown))
+		p.line("  %10d %6s %6d  %s", k.Text, share(k.Text, c.Text), k.Functions, safetext.Escape(cmp.Or(k.Path, noPackage), maxShown))
 	}
 
 	var parts []string
@@ -271,7 +257,7 @@ func (p page) embedded(list []EmbeddedFile) {
 		if f.Intact != Yes {
 			changed = " (does not fit the hash that the compiler stored)"
 		}
-		p.line("  %10d  %s%s", f.Size, escape(f.Name, maxShown), changed)
+		p.line("  %10d  %s%s", f.Size, safetext.Escape(f.Name, maxShown), changed)
 	}
 }
 
@@ -284,7 +270,7 @@ func (p page) paths(f Facts) {
 		if i == maxRows {
 			break
 		}
-		p.line("  %10d  %-16s %s", h.Count, escape(h.Section, maxShown), escape(h.Text, 80))
+		p.line("  %10d  %-16s %s", h.Count, safetext.Escape(h.Section, maxShown), safetext.Escape(h.Text, 80))
 	}
 	if n := len(f.Paths) - maxRows + f.MorePaths; n > 0 {
 		p.line("  %10s  and %d more", "", n)

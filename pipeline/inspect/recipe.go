@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twicebuild/twice/pipeline/safetext"
 	"github.com/twicebuild/twice/pipeline/shell"
 )
 
@@ -184,7 +185,7 @@ func shellWord(s string) string {
 	if quoted == s {
 		return s
 	}
-	if q := escape(s, maxCommands); q != s {
+	if q := safetext.Escape(s, maxCommands); q != s {
 		return `"` + q + `"`
 	}
 	return quoted

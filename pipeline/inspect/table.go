@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // FprintTable writes a line for each file, or for each slice of a universal one,
@@ -20,9 +22,9 @@ func (d Document) FprintTable(w io.Writer) error {
 		for _, b := range f.Binaries {
 			row := b.row()
 			for i, text := range row {
-				row[i] = escape(text, maxShown)
+				row[i] = safetext.Escape(text, maxShown)
 			}
-			rows = append(rows, append([]string{escape(f.Name, maxShown)}, row...))
+			rows = append(rows, append([]string{safetext.Escape(f.Name, maxShown)}, row...))
 		}
 	}
 

@@ -23,15 +23,13 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/mod/modfile"
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/matrix/lintid"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // Severity says what a finding means for a release.
@@ -197,7 +195,7 @@ func Run(in Input) (found, silenced []Finding, err error) {
 			finding.Remedy = cmp.Or(finding.Remedy, l.Remedy)
 
 			// A stranger chose the names of files, tags and variables.
-			finding.File, finding.Message = escapeUnprintable(finding.File), escapeUnprintable(finding.Message)
+			finding.File, finding.Message = safetext.EscapeUnprintable(finding.File), safetext.EscapeUnprintable(finding.Message)
 			if finding.Key != "" {
 				finding.File, finding.Line = in.File.Name(), in.File.Line(finding.Key)
 			}
@@ -213,24 +211,6 @@ func Run(in Input) (found, silenced []Finding, err error) {
 		return nil, nil, fmt.Errorf("lint: %w", errors.Join(f.errs...))
 	}
 	return sortFindings(found, in.File.Name()), sortFindings(silenced, in.File.Name()), nil
-}
-
-// escapeUnprintable returns s with Go's escapes for what a terminal does more with
-// than show it.
-func escapeUnprintable(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) && utf8.ValidString(s) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			q := strconv.QuoteRune(r)
-			b.WriteString(q[1 : len(q)-1])
-		}
-	}
-	return b.String()
 }
 
 // sortFindings sorts a list: findings about no file first, then those about the

@@ -22,7 +22,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -31,6 +30,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // SchemaName is the value of Record.Schema that this package writes.
@@ -466,7 +466,7 @@ func checkArtifact(a artifact.Artifact) error {
 	if !fs.ValidPath(a.Name) || a.Name == "." || strings.ContainsAny(a.Name, `\:`) {
 		return fmt.Errorf("name %q: not a path below dist", a.Name)
 	}
-	if strings.ContainsFunc(a.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if !safetext.Printable(a.Name) {
 		return fmt.Errorf("name %q: a character that cannot be printed", a.Name)
 	}
 	if !slices.Contains([]artifact.Kind{artifact.Binary, artifact.Archive, artifact.SBOM, artifact.Checksums, artifact.File}, a.Kind) {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fsx"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // plan is everything of one image that has to be in its repository.
@@ -383,7 +384,7 @@ func (im *plan) attach(a Attachment) error {
 		return fmt.Errorf("subject %q is neither the index %s nor a manifest in it", a.Subject, im.Digest)
 	case !typePattern.MatchString(a.ArtifactType):
 		return fmt.Errorf("artifact type %q: not a media type", a.ArtifactType)
-	case a.PredicateType == "" || len(a.PredicateType) > 1024 || strings.ContainsFunc(a.PredicateType, isControl):
+	case a.PredicateType == "" || len(a.PredicateType) > 1024 || !safetext.Printable(a.PredicateType):
 		return fmt.Errorf("predicate type %q: not a URI", a.PredicateType)
 	case a.Created.IsZero():
 		return errors.New("no time of creation")

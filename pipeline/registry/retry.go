@@ -10,12 +10,12 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/httpguard"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // attempts bounds how often something is tried.
@@ -134,17 +134,4 @@ func cause(err error) string {
 const maxText = 400
 
 // printable returns s fit for a terminal: without control characters, and not long.
-func printable(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText] + " ..."
-	}
-	return strings.Map(func(r rune) rune {
-		if isControl(r) || r == unicode.ReplacementChar {
-			return '?'
-		}
-		return r
-	}, s)
-}
-
-// isControl tells characters that a terminal does not print.
-func isControl(r rune) bool { return !unicode.IsPrint(r) }
+func printable(s string) string { return safetext.Replace(safetext.Cut(s, maxText, " ..."), '?') }

@@ -1,5 +1,3 @@
-// Package safetext writes documents that a terminal only shows: what a stranger's
-// file says stays text, whatever characters are in it.
 package safetext
 
 import (

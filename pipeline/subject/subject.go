@@ -56,11 +56,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/matrix/reference"
@@ -69,6 +66,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/registry"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // ErrLimit is wrapped by the error about a subject that exceeds [Limits].
@@ -253,14 +251,13 @@ func line(containers []Container, platform, name string, nth int) string {
 	return strings.Join(parts, "  ")
 }
 
-// printable returns s as it is if a terminal shows it so, and else quoted as Go
-// does. As a word it is quoted also if it is empty or has a space or a quote.
+// printable returns s as it is if a terminal shows it so, and else quoted, as a word
+// of a sentence or as a text of its own.
 func printable(s string, word bool) string {
-	odd := func(r rune) bool { return !unicode.IsPrint(r) || word && (r == ' ' || r == '"') }
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, odd) || word && s == "" {
-		return strconv.Quote(s)
+	if word {
+		return safetext.QuoteWord(s)
 	}
-	return s
+	return safetext.QuoteUnprintable(s)
 }
 
 // Subject is what a reference named when it was opened.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -228,16 +227,7 @@ func (r *Reason) WithRemedy(remedy string) *Reason {
 func (r *Reason) Error() string { return r.Text }
 
 // Quote quotes a stranger's words where they are not plain ASCII, and cuts them.
-func Quote(s string) string {
-	const limit = 300
-	if len(s) > limit {
-		s = s[:limit] + "..."
-	}
-	if q := strconv.QuoteToASCII(s); q[1:len(q)-1] != s || s == "" || strings.TrimSpace(s) != s {
-		return q
-	}
-	return s
-}
+func Quote(s string) string { return safetext.Quote(s, 300) }
 
 // Fprint writes the results for people: a paragraph each and, of several, a table
 // at the end. It returns the writer's error.
@@ -258,7 +248,7 @@ func (d Document) Fprint(w io.Writer) error {
 		}
 	}
 	for _, n := range d.Notes {
-		fmt.Fprintf(b, "note: %s\n", printable(n))
+		fmt.Fprintf(b, "note: %s\n", safetext.QuoteLines(n))
 	}
 	return b.Flush()
 }
@@ -348,7 +338,7 @@ func (r Result) print(w io.Writer, verbose bool) {
 		row("", "and %d more of -X", stamps-MaxRows)
 	}
 	if r.Command != "" {
-		row("by hand", "%s", strings.ReplaceAll(printable(r.Command), "\n", "\n"+strings.Repeat(" ", 15)))
+		row("by hand", "%s", strings.ReplaceAll(safetext.QuoteLines(r.Command), "\n", "\n"+strings.Repeat(" ", 15)))
 	}
 	for _, n := range r.Notes {
 		row("note", "%s", Quote(n))
@@ -359,19 +349,6 @@ func (r Result) print(w io.Writer, verbose bool) {
 	if r.Explanation != nil {
 		fmt.Fprintf(w, "  A is the file, B what was built from the source:\n    %s\n", strings.ReplaceAll(r.Explanation.String(), "\n", "\n    "))
 	}
-}
-
-// printable escapes what is not ASCII text of some lines.
-func printable(s string) string {
-	lines := strings.Split(s, "\n")
-	for i, l := range lines {
-		q := strconv.QuoteToASCII(l)
-		if plain := strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(q[1 : len(q)-1]); plain == l {
-			continue
-		}
-		lines[i] = q
-	}
-	return strings.Join(lines, "\n")
 }
 
 func (d Document) table(w io.Writer) {
