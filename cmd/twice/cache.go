@@ -40,7 +40,7 @@ type (
 func (a *app) cacheSettings() (dir string, maxBytes int64, err error) {
 	maxBytes = cache.DefaultMax
 	if s := environment(a.env)[cacheMaxVariable]; s != "" {
-		if maxBytes, err = fsx.Parse(s); err != nil {
+		if maxBytes, err = fsx.ParseSize(s); err != nil {
 			return "", 0, fault.Usage(fmt.Errorf("%s: %w", cacheMaxVariable, err))
 		}
 		// Zero would be no bound. One byte keeps none that is not in use.
@@ -79,7 +79,7 @@ are removed after a download, until the rest takes at most 10GB, or what
 			for _, e := range doc.Entries {
 				a.printEntry("", e)
 			}
-			fmt.Fprintf(a.stdout, "%s in %s; toolchains may take %s\n", fsx.Text(doc.Bytes), dir, fsx.Text(maxBytes))
+			fmt.Fprintf(a.stdout, "%s in %s; toolchains may take %s\n", fsx.FormatSize(doc.Bytes), dir, fsx.FormatSize(maxBytes))
 			return nil
 		},
 	}
@@ -109,7 +109,7 @@ so does whatever twice did not put there.`,
 			case all:
 				maxBytes = 0
 			case maxSize != "":
-				if maxBytes, err = fsx.Parse(maxSize); err != nil {
+				if maxBytes, err = fsx.ParseSize(maxSize); err != nil {
 					return fault.Usage(fmt.Errorf("--max-size: %w", err))
 				}
 			}
@@ -126,7 +126,7 @@ so does whatever twice did not put there.`,
 				for _, e := range doc.Removed {
 					a.printEntry("removed  ", e)
 				}
-				fmt.Fprintf(a.stdout, "%s removed, %s\n", count(len(doc.Removed), "thing"), fsx.Text(doc.Bytes))
+				fmt.Fprintf(a.stdout, "%s removed, %s\n", count(len(doc.Removed), "thing"), fsx.FormatSize(doc.Bytes))
 			}
 			return err
 		},
@@ -158,5 +158,5 @@ func (a *app) printEntry(what string, e cache.Entry) {
 	if e.Kind == cache.Foreign || e.Kind == cache.Trust {
 		notes = append(notes, "is never removed")
 	}
-	fmt.Fprintf(a.stdout, "%s%-9s  %9s  %s  (%s)\n", what, e.Kind, fsx.Text(e.Bytes), clean(e.Name), strings.Join(notes, ", "))
+	fmt.Fprintf(a.stdout, "%s%-9s  %9s  %s  (%s)\n", what, e.Kind, fsx.FormatSize(e.Bytes), clean(e.Name), strings.Join(notes, ", "))
 }

@@ -38,9 +38,9 @@ var sizePattern = regexp.MustCompile(`^([0-9]{1,15}(?:\.[0-9]{1,3})?)(B|kB|MB|GB
 
 var units = map[string]float64{"": 1, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 
-// Parse reads a number of bytes: "0", "1500", "500MB", "1.5GB". The units are
+// ParseSize reads a number of bytes: "0", "1500", "500MB", "1.5GB". The units are
 // powers of 1000.
-func Parse(s string) (int64, error) {
+func ParseSize(s string) (int64, error) {
 	m := sizePattern.FindStringSubmatch(s)
 	if m == nil {
 		return 0, fmt.Errorf("size %.40q: want a number of bytes, or one with kB, MB, GB or TB", s)
@@ -55,8 +55,8 @@ func Parse(s string) (int64, error) {
 	return int64(math.Round(n)), nil
 }
 
-// Text returns a number of bytes with a unit.
-func Text(n int64) string {
+// FormatSize returns a number of bytes with a unit.
+func FormatSize(n int64) string {
 	switch {
 	case n >= 1e9:
 		return fmt.Sprintf("%.1f GB", float64(n)/1e9)

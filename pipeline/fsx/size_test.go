@@ -11,12 +11,12 @@ func TestParse(t *testing.T) {
 	for s, want := range map[string]int64{
 		"0": 0, "1500": 1500, "7B": 7, "2kB": 2000, "500MB": 500_000_000, "1.5GB": 1_500_000_000, "3TB": 3e12, "0.001kB": 1,
 	} {
-		if got, err := Parse(s); err != nil || got != want {
+		if got, err := ParseSize(s); err != nil || got != want {
 			t.Errorf("%q: %d, %v, want %d", s, got, err, want)
 		}
 	}
 	for _, s := range []string{"", " 1", "1 GB", "-1", "1e9", "GB", "1KiB", "1.GB", "0x10", "9999999TB", "NaN", "1GB\n", "9999999999999999"} {
-		if got, err := Parse(s); err == nil {
+		if got, err := ParseSize(s); err == nil {
 			t.Errorf("%q: %d", s, got)
 		}
 	}
@@ -24,7 +24,7 @@ func TestParse(t *testing.T) {
 
 func TestText(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 215_400_000: "215.4 MB", 10e9: "10.0 GB"} {
-		if got := Text(n); got != want {
+		if got := FormatSize(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}
 	}
