@@ -73,7 +73,7 @@ func (o *Outcome) Bisect(ctx context.Context) error {
 	}
 	for _, v := range o.variations {
 		if v.Varied {
-			t.names = append(t.names, v.Name)
+			t.names = append(t.names, string(v.Name))
 		}
 	}
 	// A shared cache makes trials fast, where compiling is not what differs.
@@ -106,7 +106,7 @@ func (o *Outcome) items() []item {
 	guessed := func(caused func(a, b string) bool) (names []string) {
 		for _, v := range o.variations {
 			if v.Varied && caused(v.A, v.B) {
-				names = append(names, v.Name)
+				names = append(names, string(v.Name))
 			}
 		}
 		return names
@@ -205,7 +205,11 @@ func (r trial) of(item int) (string, error) {
 
 // build makes a trial and returns the state of each item.
 func (t *trials) build(ctx context.Context, varied []string) (_ []string, err error) {
-	s, err := t.local.OpenTrial(ctx, varied, t.cache)
+	var factors []pass.Factor
+	for _, name := range varied {
+		factors = append(factors, pass.Factor(name))
+	}
+	s, err := t.local.OpenTrial(ctx, factors, t.cache)
 	if err != nil {
 		return nil, err
 	}

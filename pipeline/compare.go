@@ -102,7 +102,7 @@ func (o *Outcome) hints() []explain.Hint {
 	var hints []explain.Hint
 	for _, v := range o.variations {
 		if v.Varied {
-			hints = append(hints, explain.Hint{Name: v.Name, A: v.A, B: v.B})
+			hints = append(hints, explain.Hint{Name: string(v.Name), A: v.A, B: v.B})
 		}
 	}
 	return hints

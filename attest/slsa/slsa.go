@@ -95,7 +95,7 @@ func circumstances(rec *record.Record) Circumstances {
 		c.Compilations = append(c.Compilations, Compilations{b.Compilations.Packages, b.Compilations.Reproduced, b.Target})
 	}
 	for _, v := range rec.Varying.Variations {
-		c.Variations = append(c.Variations, Variation{Name: v.Name, Reason: v.Reason, Varied: v.Varied})
+		c.Variations = append(c.Variations, Variation{Name: string(v.Name), Reason: v.Reason, Varied: v.Varied})
 	}
 	return c
 }

@@ -112,7 +112,7 @@ func TestGroups(t *testing.T) {
 		A: {{0, 1}, {2, 5}, {3, 4}, {6}},
 		B: {{0}, {1}, {2}, {3}, {4}, {5}, {6}},
 	} {
-		s := &local{Local: &Local{}, pass: pass, varied: func(string) bool { return pass == B }}
+		s := &local{Local: &Local{}, pass: pass, varied: func(Factor) bool { return pass == B }}
 		if got := s.groups(list); !reflect.DeepEqual(got, want) {
 			t.Errorf("pass %s: %v, want %v", pass, got, want)
 		}
@@ -122,9 +122,9 @@ func TestGroups(t *testing.T) {
 func TestVariations(t *testing.T) {
 	a := Witness{umask: "0022", hostName: "a", locale: "C", kernel: "6.1"}
 	b := Witness{umask: "0002", hostName: "a", locale: "", clock: "2026"}
-	list := Variations(a, b, map[string]string{hostName: "no namespaces"})
-	if len(list) != len(names) {
-		t.Fatalf("%d variations, want all %d", len(list), len(names))
+	list := Variations(a, b, map[Factor]string{hostName: "no namespaces"})
+	if len(list) != len(factors) {
+		t.Fatalf("%d variations, want all %d", len(list), len(factors))
 	}
 	for _, v := range list {
 		switch v.Name {

@@ -22,7 +22,7 @@ const childName = "twice-confined"
 
 // The descriptors that a child gets beside the standard ones.
 const (
-	// lifeline is where the child reads the cell from. It ends when its parent
+	// lifeline is where the child reads the sandbox from. It ends when its parent
 	// wants the command ended, or has ended itself.
 	lifeline = 3
 	// reportTo is where the child writes what it has observed.
@@ -55,7 +55,7 @@ func Main() {
 	os.Exit(status)
 }
 
-// supervise makes the cell, starts the command in it, and stays until nothing of
+// supervise makes the sandbox, starts the command in it, and stays until nothing of
 // the command is left. It returns the command's exit status, or for a signal
 // what a shell does: 128 and its number. The command inherits what restrict
 // did to this thread; the rest of this process, which must not be at its mercy,
@@ -64,7 +64,7 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 	if err := closeOnExec(); err != nil {
 		return 0, err
 	}
-	var c cell
+	var c sandbox
 	if err := json.NewDecoder(in).Decode(&c); err != nil {
 		return 0, stepError("read the confinement", err)
 	}
@@ -99,7 +99,7 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 	if err := restrict(c); err != nil {
 		return 0, err
 	}
-	w, err := look()
+	w, err := observe()
 	if err != nil {
 		return 0, err
 	}
@@ -142,7 +142,7 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 // mostTasks is how many processes and threads the kernel allows: more than the
 // limit that is watched, so that this one is told, and 0 without one. 400 is what a
 // kernel can be asked for and a go command needs.
-func mostTasks(c cell) int {
+func mostTasks(c sandbox) int {
 	if c.MaxTasks == 0 {
 		return 0
 	}
@@ -186,7 +186,7 @@ func closeOnExec() error {
 // reap waits for everything that becomes a child of this process until the
 // command has ended, and whatever it has left behind. It returns how the command
 // has ended.
-func reap(c cell, command int) (status unix.WaitStatus) {
+func reap(c sandbox, command int) (status unix.WaitStatus) {
 	flags := 0
 	for {
 		var ws unix.WaitStatus
@@ -209,7 +209,7 @@ func reap(c cell, command int) (status unix.WaitStatus) {
 }
 
 // endAll ends the command and its descendants.
-func endAll(c cell) {
+func endAll(c sandbox) {
 	if c.Root != "" {
 		os.Exit(128 + int(unix.SIGKILL))
 	}
@@ -234,7 +234,7 @@ func killDescendants() {
 
 // enterRoot builds the new root from a tmpfs and bind mounts, and moves there. It
 // returns what of that this kernel does not do.
-func enterRoot(c cell) (missing []string, err error) {
+func enterRoot(c sandbox) (missing []string, err error) {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return nil, stepError("make mounts private", err)
 	}
@@ -347,7 +347,7 @@ func bind(root string, m mount) error {
 
 // restrict applies what holds for this thread and everything it starts. What
 // needs a right comes before the rights go, and the filter of system calls last.
-func restrict(c cell) error {
+func restrict(c sandbox) error {
 	unix.Umask(c.Umask)
 	// A core dump may be handed to a program of the host.
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
@@ -469,8 +469,8 @@ func leaveOut(i int) error {
 	return stepError("processors", unix.SchedSetaffinity(0, &set))
 }
 
-// look observes what the command will see.
-func look() (Witness, error) {
+// observe returns what the command will see.
+func observe() (Witness, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return nil, stepError("uname", err)

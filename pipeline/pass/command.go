@@ -34,7 +34,7 @@ type Places struct {
 
 // Places implements [Session].
 func (s *local) Places() Places {
-	p := Places{Source: s.seen.source, GOROOT: s.seen.goroot}
+	p := Places{Source: s.inside.source, GOROOT: s.inside.goroot}
 	if list := s.programs(); len(list) > 0 {
 		p.Programs = list[0]
 	}
@@ -50,7 +50,7 @@ func (s *local) Run(ctx context.Context, c Command) (out string, err error) {
 	defer func() { err = errors.Join(err, drop()) }()
 	r, err := s.run(ctx, run{
 		what: c.What, job: commandsJob, writesSource: true,
-		dir: filepath.Join(s.seen.source, filepath.FromSlash(c.Dir)), argv: c.Argv,
+		dir: filepath.Join(s.inside.source, filepath.FromSlash(c.Dir)), argv: c.Argv,
 		env:   slices.Concat(c.Env, []string{"GOMAXPROCS=" + strconv.Itoa(s.processes(c.Share))}),
 		share: c.Share,
 	})

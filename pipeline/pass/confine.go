@@ -53,28 +53,25 @@ func (e *UnconfinedError) Remedy() string {
 	return "do it on Linux with user namespaces, or with Landlock (Linux 6.2 and later) and seccomp; a virtual machine or a container with one of them will do"
 }
 
-// Reasons says, by the name of a [Variation], why this host cannot vary it.
-func (c Confinement) Reasons() map[string]string {
-	reasons := map[string]string{
-		clock: "the host's clock is shared",
-	}
-	if c.Namespaces {
-		return reasons
-	}
-	for _, name := range []string{hostName, domainName, userName, groupName} {
-		reasons[name] = "takes namespaces, which this host does not offer"
-	}
-	if c.Landlock == 0 {
-		for _, name := range []string{umask, processors, addressSpace, kernel} {
-			reasons[name] = "takes confined processes, which this host does not offer"
+// Reasons says why this host cannot vary some of the factors.
+func (c Confinement) Reasons() map[Factor]string {
+	reasons := map[Factor]string{}
+	for _, f := range factors {
+		switch {
+		case f.need == needOwnClock:
+			reasons[f.name] = "the host's clock is shared"
+		case f.need == needNamespaces && !c.Namespaces:
+			reasons[f.name] = "takes namespaces, which this host does not offer"
+		case f.need == needConfined && !c.Namespaces && c.Landlock == 0:
+			reasons[f.name] = "takes confined processes, which this host does not offer"
 		}
 	}
 	return reasons
 }
 
-// cell is what the child process does to itself before it becomes the command
+// sandbox is what the child process does to itself before it becomes the command
 // that it was started for. It is handed to the child as JSON.
-type cell struct {
+type sandbox struct {
 	// Root is an empty folder that becomes the mount point of the new root, or
 	// empty when there are no namespaces.
 	Root  string  `json:"root,omitempty"`

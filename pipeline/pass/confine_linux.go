@@ -20,14 +20,14 @@ import (
 // confined is a prepared command.
 type confined struct {
 	cmd  *exec.Cmd
-	text []byte // of the cell
+	text []byte // of the sandbox
 	// The pipes to the child (see lifeline), and from it.
 	cellR, cellW, reportR, reportW *os.File
 }
 
 // confine prepares a command that will run as c says, with uid and gid as its
 // ids where there are namespaces.
-func confine(ctx context.Context, c cell, uid, gid int) (*confined, error) {
+func confine(ctx context.Context, c sandbox, uid, gid int) (*confined, error) {
 	text, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
@@ -195,7 +195,7 @@ func (c Confinement) settled() Confinement {
 // kernel does not do.
 func (c Confinement) try(ctx context.Context, scratch string, path []string) ([]string, error) {
 	work := filepath.Join(scratch, "work")
-	t := cell{
+	t := sandbox{
 		LeaveOut: -1, Landlock: c.Landlock, Seccomp: c.Seccomp, Argv: []string{"true"}, Dir: work, Writable: []string{work},
 		Env: []string{"PATH=" + strings.Join(slices.Concat(path, []string{"/usr/bin", "/bin"}), ":")},
 	}

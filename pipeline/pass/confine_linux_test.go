@@ -49,14 +49,14 @@ func tiers(t *testing.T) map[string]Confinement {
 
 // What a hook sees is what the witness says, and it differs between the passes.
 func TestWitness(t *testing.T) {
-	facts := map[string]string{
+	facts := map[Factor]string{
 		hostName: "uname -n", kernel: "uname -r", umask: "umask", userName: "id -u", groupName: "id -g", processors: "nproc",
 		sourcePath: "pwd -P", homePath: "dirname $HOME", tempPath: "dirname $TMPDIR", gorootPath: "printenv GOROOT",
 		timeZone: "printenv TZ", locale: "printenv LC_ALL", gomaxprocs: "printenv GOMAXPROCS", cachePath: "dirname $(printenv GOCACHE)",
 	}
 	script := ""
 	for name, command := range facts {
-		script += command + " > '" + strings.ReplaceAll(name, " ", "_") + "'\n"
+		script += command + " > '" + strings.ReplaceAll(string(name), " ", "_") + "'\n"
 	}
 	for tier, c := range tiers(t) {
 		t.Run(tier, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestWitness(t *testing.T) {
 				defer s.Close()
 				seen[pass] = s.Witness()
 				for name := range facts {
-					data, err := os.ReadFile(filepath.Join(s.Tree(), strings.ReplaceAll(name, " ", "_")))
+					data, err := os.ReadFile(filepath.Join(s.Tree(), strings.ReplaceAll(string(name), " ", "_")))
 					if got := strings.TrimSpace(string(data)); err != nil || got != seen[pass][name] {
 						t.Errorf("pass %s: %s: the hook saw %q, the witness says %q (%v)", pass, name, got, seen[pass][name], err)
 					}
@@ -260,7 +260,7 @@ func sleeping() bool {
 // A step of the confinement that fails is told as that, and the command is not
 // run without it.
 func TestConfinementFails(t *testing.T) {
-	for name, c := range map[string]cell{
+	for name, c := range map[string]sandbox{
 		"mount":    {Root: t.TempDir(), Mount: []mount{{From: "/nowhere", To: "/x"}}},
 		"landlock": {Landlock: 99, Writable: []string{"/nowhere"}},
 		"exec":     {Argv: []string{"no-such-command"}},
@@ -325,14 +325,18 @@ func TestTrial(t *testing.T) {
 			if got := look(l.OpenTrial(t.Context(), nil, "")); !maps.Equal(got, a) {
 				t.Errorf("with no variation %v, pass A %v", got, a)
 			}
-			if got := look(l.OpenTrial(t.Context(), names, t.TempDir())); !maps.Equal(got, b) {
+			var all []Factor
+			for _, f := range factors {
+				all = append(all, f.name)
+			}
+			if got := look(l.OpenTrial(t.Context(), all, t.TempDir())); !maps.Equal(got, b) {
 				t.Errorf("with all variations %v, pass B %v", got, b)
 			}
 			for _, v := range Variations(a, b, nil) {
 				if !v.Varied {
 					continue
 				}
-				for name, got := range look(l.OpenTrial(t.Context(), []string{v.Name}, "")) {
+				for name, got := range look(l.OpenTrial(t.Context(), []Factor{v.Name}, "")) {
 					want := a[name]
 					if name == v.Name {
 						want = b[name]

@@ -12,8 +12,8 @@ import (
 )
 
 // execute runs c and returns what its process observed. stop ends it.
-func (s *local) execute(ctx context.Context, c cell, out io.Writer, stop context.CancelCauseFunc) (Witness, time.Duration, error) {
-	p, err := confine(ctx, c, s.seen.user, s.seen.group)
+func (s *local) execute(ctx context.Context, c sandbox, out io.Writer, stop context.CancelCauseFunc) (Witness, time.Duration, error) {
+	p, err := confine(ctx, c, s.inside.user, s.inside.group)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -78,13 +78,13 @@ func (s *local) placeForeign() error {
 	if f.Cache != "" {
 		s.host.cache = f.Cache
 		if !s.Confinement.Namespaces {
-			s.seen.cache = f.Cache
+			s.inside.cache = f.Cache
 		}
 	}
 	for _, x := range []struct {
 		want string
 		seen *string
-	}{{f.Source, &s.seen.source}, {f.GOROOT, &s.seen.goroot}, {f.ModCache, &s.seen.modcache}} {
+	}{{f.Source, &s.inside.source}, {f.GOROOT, &s.inside.goroot}, {f.ModCache, &s.inside.modcache}} {
 		if x.want == "" || x.want == filepath.ToSlash(*x.seen) {
 			continue
 		}
@@ -164,7 +164,7 @@ func makeRoom(mounts []mount, p string) []mount {
 // the module cache is one (https://go.dev/ref/mod#module-cache).
 func (s *local) install(argv, env []string, out string) ([]string, []string) {
 	argv = slices.Concat([]string{"go", "install"}, argv[4:])
-	proxy := url.URL{Scheme: "file", Path: filepath.ToSlash(s.seen.modcache) + "/cache/download"}
+	proxy := url.URL{Scheme: "file", Path: filepath.ToSlash(s.inside.modcache) + "/cache/download"}
 	escape := strings.NewReplacer(",", "%2C", "|", "%7C") // these would end it
 	return argv, slices.Concat([]string{"GOPATH=" + out, "GOPROXY=" + escape.Replace(proxy.String())}, env)
 }

@@ -75,7 +75,7 @@ func TestInstalled(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if runtime.GOOS != "windows" {
-		s := &local{seen: place{modcache: "/x/a,b|c d"}}
+		s := &local{inside: layout{modcache: "/x/a,b|c d"}}
 		argv, env := s.install([]string{"go", "build", "-o", "x", "-p", "1", "m@v1"}, []string{"GOPROXY=off"}, "/out")
 		if want := []string{"go", "install", "-p", "1", "m@v1"}; !slices.Equal(argv, want) {
 			t.Errorf("%q", argv)

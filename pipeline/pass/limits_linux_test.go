@@ -105,7 +105,7 @@ func TestMostTasks(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer drop()
-			cell, _ := s.cell(run{dir: s.seen.source, argv: []string{"sh", "-c", "i=0; while test $i -lt 700; do sleep 61.4321 & i=$((i+1)); done"}, job: "x"})
+			cell, _ := s.sandbox(run{dir: s.inside.source, argv: []string{"sh", "-c", "i=0; while test $i -lt 700; do sleep 61.4321 & i=$((i+1)); done"}, job: "x"})
 			p, err := confine(t.Context(), cell, 1000, 1000)
 			if err != nil {
 				t.Fatal(err)

@@ -62,33 +62,33 @@ type Local struct {
 	Foreign *Foreign
 }
 
-// place says where things are in one pass, as its commands see them. Below cache,
+// layout says where things are in one pass, as its commands see them. Below cache,
 // home, temp and out each job has a folder of its own: see in.
-type place struct {
+type layout struct {
 	source, goroot, modcache, cache, home, temp, out string
 	user, group                                      int
 	host, domain                                     string
 }
 
-// in returns p with the folders of the job of that name in the places of those that
+// in returns l with the folders of the job of that name in the places of those that
 // hold the folders of all jobs.
-func (p place) in(job string) place {
-	for _, dir := range []*string{&p.cache, &p.home, &p.temp, &p.out} {
+func (l layout) in(job string) layout {
+	for _, dir := range []*string{&l.cache, &l.home, &l.temp, &l.out} {
 		*dir = filepath.Join(*dir, job)
 	}
-	return p
+	return l
 }
 
 // local is a Session of Local.
 type local struct {
 	*Local
 	pass   Pass
-	varied func(variation string) bool // whether it is as in pass B
-	// host is where things are for this process, seen for the commands.
-	host, seen place
-	root       string   // mount point of the new root
-	dirs       []string // all that the session has on disk
-	keepCache  bool
+	varied func(Factor) bool // whether it is as in pass B
+	// host is where things are for this process, inside for the commands.
+	host, inside layout
+	root         string   // mount point of the new root
+	dirs         []string // all that the session has on disk
+	keepCache    bool
 
 	mu      sync.Mutex
 	witness Witness
@@ -97,7 +97,7 @@ type local struct {
 // Open sets up a pass: it lays out the source, runs the hooks and returns the
 // session, in which jobs can be built. On an error the workspace is removed.
 func (l *Local) Open(ctx context.Context, pass Pass) (Session, error) {
-	return l.open(ctx, pass, func(string) bool { return pass == B }, "")
+	return l.open(ctx, pass, func(Factor) bool { return pass == B }, "")
 }
 
 // OpenTrial sets up a pass that is like pass A, but for the variations of the
@@ -106,11 +106,11 @@ func (l *Local) Open(ctx context.Context, pass Pass) (Session, error) {
 // is a folder for what jobs compile, which is kept for the next trial, and which no
 // hook sees; it serves where compiling is known to depend on its inputs alone, and
 // only in a root of its own, as it would be another path elsewhere. It may be empty.
-func (l *Local) OpenTrial(ctx context.Context, varied []string, cache string) (Session, error) {
-	return l.open(ctx, Trial, func(name string) bool { return slices.Contains(varied, name) }, cache)
+func (l *Local) OpenTrial(ctx context.Context, varied []Factor, cache string) (Session, error) {
+	return l.open(ctx, Trial, func(f Factor) bool { return slices.Contains(varied, f) }, cache)
 }
 
-func (l *Local) open(ctx context.Context, pass Pass, varied func(string) bool, cache string) (_ Session, err error) {
+func (l *Local) open(ctx context.Context, pass Pass, varied func(Factor) bool, cache string) (_ Session, err error) {
 	if l.Foreign != nil && len(l.Hooks) > 0 {
 		return nil, errors.New("a foreign build has no hooks")
 	}
@@ -120,7 +120,7 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(string) bool, c
 		}
 	}
 	s := &local{Local: l, pass: pass, varied: varied, witness: Witness{}}
-	s.place()
+	s.chooseLayout()
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -149,8 +149,8 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(string) bool, c
 		}
 	}
 	s.note(Witness{
-		sourcePath: s.seen.source, gorootPath: s.seen.goroot, modulePath: s.seen.modcache,
-		cachePath: s.seen.cache, homePath: s.seen.home, tempPath: s.seen.temp,
+		sourcePath: s.inside.source, gorootPath: s.inside.goroot, modulePath: s.inside.modcache,
+		cachePath: s.inside.cache, homePath: s.inside.home, tempPath: s.inside.temp,
 		fileOrder: choose(varied(fileOrder), "sorted", "reversed"),
 		grouping:  choose(varied(grouping), "all that a recipe allows", "one"),
 		clock:     l.Now().UTC().Format(time.RFC3339),
@@ -170,7 +170,7 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(string) bool, c
 // hooksJob is the name of the hooks as a job.
 const hooksJob = "hooks"
 
-// hooks runs the hooks. What they write in the source tree stays, as far as settle
+// hooks runs the hooks. What they write in the source tree stays, as far as restore
 // lets it. All else goes: their folders are dropped before the first one of a build
 // is made, and with them whatever a hook may have put in the way of these.
 func (s *local) hooks(ctx context.Context) (err error) {
@@ -197,7 +197,7 @@ func (s *local) hooks(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := before.settle(); err != nil {
+	if err := before.restore(); err != nil {
 		return fmt.Errorf("pass %s: %w", s.pass, err)
 	}
 	return nil
@@ -250,19 +250,19 @@ func choose[T any](varied bool, a, b T) T {
 // Where things are in the two passes. The paths differ in every component and in
 // length.
 var (
-	placeA = place{
+	layoutA = layout{
 		source: "src", goroot: "go", modcache: "mod", cache: "cache", home: "home", temp: "tmp", out: "out",
 		user: 1000, group: 1000, host: "twice-a", domain: "first.invalid",
 	}
-	placeB = place{
+	layoutB = layout{
 		source: "work/tree-of-the-second-pass", goroot: "toolchain/golang", modcache: "module-downloads", cache: "compiled/objects",
 		home: "users/second", temp: "scratch", out: "results",
 		user: 4242, group: 2424, host: "the-host-of-pass-b", domain: "second.invalid",
 	}
 )
 
-// place decides on the paths, names and ids of the pass.
-func (s *local) place() {
+// chooseLayout decides on the paths, names and ids of the pass.
+func (s *local) chooseLayout() {
 	dirA, dirB := filepath.Join(s.Dir, "a"), filepath.Join(s.Dir, "b-second-pass")
 	switch s.pass {
 	case A:
@@ -273,15 +273,15 @@ func (s *local) place() {
 		s.dirs = []string{dirA, dirB}
 	}
 	s.root = filepath.Join(s.dirs[0], "root")
-	below := func(a, b string) place {
-		at := func(name, inA, inB string) string {
+	below := func(a, b string) layout {
+		at := func(name Factor, inA, inB string) string {
 			return choose(s.varied(name), filepath.Join(a, inA), filepath.Join(b, filepath.FromSlash(inB)))
 		}
-		return place{
-			source: at(sourcePath, placeA.source, placeB.source), goroot: at(gorootPath, placeA.goroot, placeB.goroot),
-			modcache: at(modulePath, placeA.modcache, placeB.modcache), cache: at(cachePath, placeA.cache, placeB.cache),
-			home: at(homePath, placeA.home, placeB.home), temp: at(tempPath, placeA.temp, placeB.temp),
-			out: at(tempPath, placeA.out, placeB.out),
+		return layout{
+			source: at(sourcePath, layoutA.source, layoutB.source), goroot: at(gorootPath, layoutA.goroot, layoutB.goroot),
+			modcache: at(modulePath, layoutA.modcache, layoutB.modcache), cache: at(cachePath, layoutA.cache, layoutB.cache),
+			home: at(homePath, layoutA.home, layoutB.home), temp: at(tempPath, layoutA.temp, layoutB.temp),
+			out: at(tempPath, layoutA.out, layoutB.out),
 		}
 	}
 	s.host = below(dirA, dirB)
@@ -292,13 +292,13 @@ func (s *local) place() {
 		if !s.varied(modulePath) {
 			s.host.modcache = s.ModCache
 		}
-		s.seen = s.host
+		s.inside = s.host
 		return
 	}
 	s.host.goroot, s.host.modcache = s.GOROOT, s.ModCache
-	s.seen = below("/a", "/var/lib/second-pass")
-	s.seen.user, s.seen.group = choose(s.varied(userName), placeA.user, placeB.user), choose(s.varied(groupName), placeA.group, placeB.group)
-	s.seen.host, s.seen.domain = choose(s.varied(hostName), placeA.host, placeB.host), choose(s.varied(domainName), placeA.domain, placeB.domain)
+	s.inside = below("/a", "/var/lib/second-pass")
+	s.inside.user, s.inside.group = choose(s.varied(userName), layoutA.user, layoutB.user), choose(s.varied(groupName), layoutA.group, layoutB.group)
+	s.inside.host, s.inside.domain = choose(s.varied(hostName), layoutA.host, layoutB.host), choose(s.varied(domainName), layoutA.domain, layoutB.domain)
 }
 
 // settings writes what a go command finds in its user's home folder.
@@ -420,7 +420,7 @@ const (
 // is it.
 func (s *local) goCommand(job Job, binaries []Binary, out string) (run, [][]string) {
 	first := binaries[0].Recipe
-	seen := filepath.Join(s.seen.out, filepath.FromSlash(out))
+	seen := filepath.Join(s.inside.out, filepath.FromSlash(out))
 	bin := filepath.Join(seen, outBinaries)
 	argv := slices.Concat([]string{"go", "build", "-o", bin + string(filepath.Separator), "-p", strconv.Itoa(s.processes(job.Share)),
 		"-debug-actiongraph=" + filepath.Join(seen, outGraph)}, first.Argv[2:len(first.Argv)-1])
@@ -473,7 +473,7 @@ func (s *local) collect(out string, binaries []Binary, files [][]string) (graph 
 }
 
 func (s *local) moduleDir() string {
-	return filepath.Join(s.seen.source, filepath.FromSlash(s.ModuleDir))
+	return filepath.Join(s.inside.source, filepath.FromSlash(s.ModuleDir))
 }
 
 // processes is what -p gets: pass B has one more.
@@ -528,7 +528,7 @@ type run struct {
 	argv []string
 	env  []string // the recipe's part
 	job  string   // whose folders it has
-	// out is a folder below place.out to write to, with slashes, or "".
+	// out is a folder below layout.out to write to, with slashes, or "".
 	out string
 	// writesSource tells that it may change the source tree.
 	writesSource bool
@@ -552,7 +552,7 @@ type ran struct {
 
 // run executes r in the workspace.
 func (s *local) run(ctx context.Context, r run) (ran, error) {
-	c, w := s.cell(r)
+	c, w := s.sandbox(r)
 	out := &tail{limit: maxLog}
 	if r.trace {
 		out.limit = maxTrace
@@ -598,10 +598,10 @@ func withoutNoise(output string) string {
 	return kept.String()
 }
 
-// cell describes the process for r, and the witness of what is chosen here and
+// sandbox describes the process for r, and the witness of what is chosen here and
 // not observed by the process itself.
-func (s *local) cell(r run) (cell, Witness) {
-	at := s.seen.in(r.job)
+func (s *local) sandbox(r run) (sandbox, Witness) {
+	at := s.inside.in(r.job)
 	dirs := s.Path
 	if s.Confinement.Namespaces {
 		dirs = visible(dirs)
@@ -622,15 +622,15 @@ func (s *local) cell(r run) (cell, Witness) {
 		dirs = slices.Clone(dirs)
 		slices.Reverse(dirs)
 	}
-	bin := filepath.Join(s.seen.goroot, "bin")
+	bin := filepath.Join(s.inside.goroot, "bin")
 	pathVar := strings.Join(slices.Concat([]string{bin}, s.programs(), dirs), string(filepath.ListSeparator))
 	user := choose(s.varied(userName), "first", "second-user")
-	modcache := s.seen.modcache
+	modcache := s.inside.modcache
 	if modcache == "" { // vendored: the go command insists on a path
 		modcache = filepath.Join(at.home, "mod")
 	}
 	env := slices.Concat(s.HostEnv, r.env, noise, elsewhere, []string{
-		"GOROOT=" + s.seen.goroot,
+		"GOROOT=" + s.inside.goroot,
 		"GOPATH=" + filepath.Join(at.home, "go"),
 		"GOMODCACHE=" + modcache,
 		"GOCACHE=" + at.cache,
@@ -651,23 +651,23 @@ func (s *local) cell(r run) (cell, Witness) {
 		env = append(env, "GOMEMLIMIT="+strconv.FormatInt(r.share.Memory, 10))
 	}
 	env = once(env)
-	c := cell{
+	c := sandbox{
 		Umask: choose(s.varied(umask), 0o022, 0o002), LeaveOut: choose(s.varied(processors), -1, r.slot), Landlock: s.Confinement.Landlock, Seccomp: s.Confinement.Seccomp,
 		// Builds need none of these calls, and without a root of its own Landlock has to do.
 		FixedMarks: s.Foreign != nil && !s.Confinement.Namespaces,
 		MaxTasks:   s.Limits.Tasks,
-		Dir:        r.dir, Argv: r.argv, Env: env, Host: s.seen.host, Domain: s.seen.domain,
+		Dir:        r.dir, Argv: r.argv, Env: env, Host: s.inside.host, Domain: s.inside.domain,
 		FixedMap: s.varied(addressSpace), OldName: s.varied(kernel),
 		Writable: []string{at.cache, at.home, at.temp},
 	}
 	if r.writesSource {
-		c.Writable = append(c.Writable, s.seen.source)
+		c.Writable = append(c.Writable, s.inside.source)
 	}
 	if r.out != "" {
-		c.Writable = append(c.Writable, filepath.Join(s.seen.out, filepath.FromSlash(r.out)))
+		c.Writable = append(c.Writable, filepath.Join(s.inside.out, filepath.FromSlash(r.out)))
 	}
 	if s.Confinement.Namespaces {
-		s.furnish(&c, r, user)
+		s.addMounts(&c, r, user)
 	}
 	if s.Foreign != nil {
 		c.MaxFile = s.Foreign.MaxFile
@@ -700,32 +700,32 @@ func once(env []string) []string {
 	})
 }
 
-// furnish fills the new root of a namespace: of the pass's folders it has those of
+// addMounts fills the new root of a namespace: of the pass's folders it has those of
 // the command alone.
-func (s *local) furnish(c *cell, r run, user string) {
-	host, seen := s.host.in(r.job), s.seen.in(r.job)
+func (s *local) addMounts(c *sandbox, r run, user string) {
+	host, seen := s.host.in(r.job), s.inside.in(r.job)
 	own := []mount{
-		{From: s.host.source, To: s.seen.source, Write: r.writesSource},
+		{From: s.host.source, To: s.inside.source, Write: r.writesSource},
 		{From: host.cache, To: seen.cache, Write: true},
 		{From: host.home, To: seen.home, Write: true},
 		{From: host.temp, To: seen.temp, Write: true},
 		{From: host.temp, To: "/tmp", Write: true},
-		{From: s.host.goroot, To: s.seen.goroot},
-		{From: s.host.modcache, To: s.seen.modcache},
+		{From: s.host.goroot, To: s.inside.goroot},
+		{From: s.host.modcache, To: s.inside.modcache},
 	}
 	if r.out != "" {
 		out := filepath.FromSlash(r.out)
-		own = append(own, mount{From: filepath.Join(s.host.out, out), To: filepath.Join(s.seen.out, out), Write: true})
+		own = append(own, mount{From: filepath.Join(s.host.out, out), To: filepath.Join(s.inside.out, out), Write: true})
 	}
 	c.Root = s.root
 	c.Mount = s.foreignMounts(systemMounts(s.Path), own)
 	c.Writable = append(c.Writable, "/tmp")
 	id := func(n int) string { return strconv.Itoa(n) }
 	c.Files = map[string]string{
-		"/etc/passwd":   user + ":x:" + id(s.seen.user) + ":" + id(s.seen.group) + "::" + s.seen.home + ":/bin/sh\n",
-		"/etc/group":    user + ":x:" + id(s.seen.group) + ":\n",
-		"/etc/hosts":    "127.0.0.1 localhost " + s.seen.host + "." + s.seen.domain + " " + s.seen.host + "\n",
-		"/etc/hostname": s.seen.host + "\n",
+		"/etc/passwd":   user + ":x:" + id(s.inside.user) + ":" + id(s.inside.group) + "::" + s.inside.home + ":/bin/sh\n",
+		"/etc/group":    user + ":x:" + id(s.inside.group) + ":\n",
+		"/etc/hosts":    "127.0.0.1 localhost " + s.inside.host + "." + s.inside.domain + " " + s.inside.host + "\n",
+		"/etc/hostname": s.inside.host + "\n",
 	}
 }
 

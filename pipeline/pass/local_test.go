@@ -16,9 +16,9 @@ func TestOnce(t *testing.T) {
 // wins over what the pass makes up.
 func TestCellEnv(t *testing.T) {
 	for _, pass := range []Pass{A, B} {
-		s := &local{Local: &Local{GOROOT: "/go"}, pass: pass, varied: func(string) bool { return pass == B }}
-		s.place()
-		c, _ := s.cell(run{dir: "/work", argv: []string{"go"}, env: []string{"CI=mine", "EDITOR=mine"}, job: "x"})
+		s := &local{Local: &Local{GOROOT: "/go"}, pass: pass, varied: func(Factor) bool { return pass == B }}
+		s.chooseLayout()
+		c, _ := s.sandbox(run{dir: "/work", argv: []string{"go"}, env: []string{"CI=mine", "EDITOR=mine"}, job: "x"})
 		for _, want := range []string{"CI=mine", "EDITOR=mine"} {
 			if !slices.Contains(c.Env, want) {
 				t.Errorf("pass %s: no %s in %q", pass, want, c.Env)

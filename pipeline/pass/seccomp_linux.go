@@ -126,7 +126,7 @@ func requests() []rule {
 }
 
 // forbidden are the system calls that the command of c may not make.
-func forbidden(c cell) []rule {
+func forbidden(c sandbox) []rule {
 	list := []rule{
 		{"clone", refused, []argument{anyOf(0, cloneNew)}},
 		// Reading without waiting tells what is in the cache.

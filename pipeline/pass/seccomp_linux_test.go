@@ -17,7 +17,7 @@ func TestFilter(t *testing.T) {
 		t.Skip(err)
 	}
 	const allow = uint32(unix.SECCOMP_RET_ALLOW)
-	answers := func(c cell) func(family uint32, number int, args ...uint64) uint32 {
+	answers := func(c sandbox) func(family uint32, number int, args ...uint64) uint32 {
 		program, err := callFilter(forbidden(c))
 		if err != nil {
 			t.Fatal(err)
@@ -46,7 +46,7 @@ func TestFilter(t *testing.T) {
 			return uint32(got)
 		}
 	}
-	namespaces, landlocked, strict := answers(cell{Root: "/x"}), answers(cell{}), answers(cell{FixedMarks: true})
+	namespaces, landlocked, strict := answers(sandbox{Root: "/x"}), answers(sandbox{}), answers(sandbox{FixedMarks: true})
 	native := uint32(known.ID)
 	newest := 0
 	for number := range known.SyscallNumbers {

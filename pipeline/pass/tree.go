@@ -30,9 +30,9 @@ const (
 // which does what the settings of the repository say.
 var versionControl = []string{".git", ".hg", ".svn", ".bzr", ".fslckout", "_fossil_"}
 
-// laidOut is what a source tree was like before the hooks ran, as far as they are not
+// treeState is what a source tree was like before the hooks ran, as far as they are not
 // to change it.
-type laidOut struct {
+type treeState struct {
 	tree string
 	// links are the targets of symbolic links, by their names.
 	links map[string]string
@@ -44,8 +44,8 @@ type laidOut struct {
 
 // survey looks at the source tree in folder tree, and copies its folders of version
 // control to the folder kept.
-func survey(tree, kept string) (*laidOut, error) {
-	l := &laidOut{tree: tree, links: map[string]string{}, kept: kept}
+func survey(tree, kept string) (*treeState, error) {
+	l := &treeState{tree: tree, links: map[string]string{}, kept: kept}
 	root, err := os.OpenRoot(tree)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func survey(tree, kept string) (*laidOut, error) {
 	return l, nil
 }
 
-func (l *laidOut) copyOf(i int) string { return filepath.Join(l.kept, strconv.Itoa(i)) }
+func (l *treeState) copyOf(i int) string { return filepath.Join(l.kept, strconv.Itoa(i)) }
 
 // copyRepository copies a folder of version control.
 func copyRepository(from, to string) error {
@@ -95,12 +95,12 @@ func isVersionControl(name string) bool {
 	return slices.Contains(versionControl, strings.ToLower(path.Base(name)))
 }
 
-// settle makes the tree one that the go command and this process may read: it has
+// restore makes the tree one that the go command and this process may read: it has
 // files, folders and links that lead to these, and the version control that was laid
 // out. What hooks wrote there is taken back, since the go command asks it what was
 // built, and it can name programs to run. Anything else is an error, since taking it
 // away silently would build what no hook meant.
-func (l *laidOut) settle() error {
+func (l *treeState) restore() error {
 	root, err := os.OpenRoot(l.tree)
 	if err != nil {
 		return err

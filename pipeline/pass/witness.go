@@ -1,12 +1,11 @@
 package pass
 
-// Witness is what was observed in a pass's workspace, by name. The names are
-// those of [Variation.Name].
-type Witness map[string]string
+// Witness is what was observed in a pass's workspace.
+type Witness map[Factor]string
 
 // Variation is one thing that must not matter to the bytes.
 type Variation struct {
-	Name string `json:"name"`
+	Name Factor `json:"name"`
 	// Varied tells whether it differed between the passes.
 	Varied bool `json:"varied"`
 	// A and B are what was observed.
@@ -16,51 +15,87 @@ type Variation struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// The things that pass B varies where the host allows it.
+// Factor is something in the environment of a build that must not matter to the bytes.
+type Factor string
+
+// The factors. Pass B varies those that the host lets it.
 const (
-	sourcePath   = "source path"
-	gorootPath   = "GOROOT path"
-	modulePath   = "module cache path"
-	cachePath    = "build cache path"
-	homePath     = "home folder"
-	tempPath     = "temporary folder"
-	userName     = "user"
-	groupName    = "group"
-	hostName     = "host name"
-	domainName   = "domain name"
-	timeZone     = "time zone"
-	locale       = "locale"
-	umask        = "umask"
-	processors   = "processors"
-	gomaxprocs   = "GOMAXPROCS"
-	parallel     = "parallel actions"
-	grouping     = "packages per go command"
-	addressSpace = "address space layout"
-	kernel       = "kernel release"
-	environment  = "environment"
-	pathOrder    = "PATH order"
-	fileOrder    = "file creation order"
-	clock        = "clock"
+	sourcePath   Factor = "source path"
+	gorootPath   Factor = "GOROOT path"
+	modulePath   Factor = "module cache path"
+	cachePath    Factor = "build cache path"
+	homePath     Factor = "home folder"
+	tempPath     Factor = "temporary folder"
+	userName     Factor = "user"
+	groupName    Factor = "group"
+	hostName     Factor = "host name"
+	domainName   Factor = "domain name"
+	timeZone     Factor = "time zone"
+	locale       Factor = "locale"
+	umask        Factor = "umask"
+	processors   Factor = "processors"
+	gomaxprocs   Factor = "GOMAXPROCS"
+	parallel     Factor = "parallel actions"
+	grouping     Factor = "packages per go command"
+	addressSpace Factor = "address space layout"
+	kernel       Factor = "kernel release"
+	environment  Factor = "environment"
+	pathOrder    Factor = "PATH order"
+	fileOrder    Factor = "file creation order"
+	clock        Factor = "clock"
 )
 
-// names lists all variations in the order in which they are reported.
-var names = []string{
-	sourcePath, gorootPath, modulePath, cachePath, homePath, tempPath,
-	userName, groupName, hostName, domainName, timeZone, locale, umask,
-	processors, gomaxprocs, parallel, grouping, addressSpace, kernel,
-	environment, pathOrder, fileOrder, clock,
+// need is what a host has to offer for a factor to be varied.
+type need int
+
+const (
+	needNothing    need = iota
+	needNamespaces      // namespaces of Linux
+	needConfined        // processes that confine themselves: namespaces or Landlock
+	needOwnClock        // which no host offers
+)
+
+// factors has all of them, in the order in which they are reported.
+var factors = []struct {
+	name Factor
+	need need
+}{
+	{sourcePath, needNothing},
+	{gorootPath, needNothing},
+	{modulePath, needNothing},
+	{cachePath, needNothing},
+	{homePath, needNothing},
+	{tempPath, needNothing},
+	{userName, needNamespaces},
+	{groupName, needNamespaces},
+	{hostName, needNamespaces},
+	{domainName, needNamespaces},
+	{timeZone, needNothing},
+	{locale, needNothing},
+	{umask, needConfined},
+	{processors, needConfined},
+	{gomaxprocs, needNothing},
+	{parallel, needNothing},
+	{grouping, needNothing},
+	{addressSpace, needConfined},
+	{kernel, needConfined},
+	{environment, needNothing},
+	{pathOrder, needNothing},
+	{fileOrder, needNothing},
+	{clock, needOwnClock},
 }
 
-// Variations compares the witnesses of the two passes. reason gives, by name,
-// why the host could not vary something.
-func Variations(a, b Witness, reason map[string]string) []Variation {
-	list := make([]Variation, 0, len(names))
-	for _, name := range names {
+// Variations compares the witnesses of the two passes. reasons says
+// why the host could not vary some of the factors.
+func Variations(a, b Witness, reasons map[Factor]string) []Variation {
+	list := make([]Variation, 0, len(factors))
+	for _, f := range factors {
+		name := f.name
 		v := Variation{Name: name, A: a[name], B: b[name]}
 		// The time passes between the passes, but by how much is chance.
-		v.Varied = name != clock && v.A != v.B && v.A != "" && v.B != ""
+		v.Varied = f.need != needOwnClock && v.A != v.B && v.A != "" && v.B != ""
 		if !v.Varied {
-			v.Reason = reason[name]
+			v.Reason = reasons[name]
 			if v.Reason == "" {
 				v.Reason = "was the same in both passes"
 			}
