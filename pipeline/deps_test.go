@@ -30,48 +30,51 @@ var depsRules = map[string]string{
 
 	// Tools of the stages, which know nothing of a release.
 	"pipeline/fault":     "",
-	"pipeline/purl":      "",
-	"pipeline/image":     "matrix pipeline/artifact",
-	"pipeline/layertree": "",
-	"pipeline/httpguard": "pipeline/fault",
+	"pipeline/fsx":       "",
+	"pipeline/safetext":  "",
+	"pipeline/shell":     "",
 	"pipeline/process":   "",
+	"pipeline/progress":  "",
+	"pipeline/httpguard": "pipeline/fault",
+	"pipeline/purl":      "",
 	"pipeline/gocmd":     "pipeline/fault pipeline/process pipeline/recipe",
 	"pipeline/host":      "pipeline/gocmd",
-	"pipeline/ascii":     "",
-	"pipeline/disk":      "",
-	"pipeline/shell":     "",
-	"pipeline/inspect":   "pipeline/ascii pipeline/safetext pipeline/shell",
-	"pipeline/explain":   `pipeline/artifact pipeline/ascii pipeline/inspect pipeline/safetext`,
-	"pipeline/safetext":  "",
-	"pipeline/fsx":       "",
-	"pipeline/progress":  "",
+	"pipeline/layertree": "",
+	"pipeline/image":     "matrix pipeline/artifact",
+	"pipeline/inspect":   "pipeline/safetext pipeline/shell",
+	"pipeline/explain":   "pipeline/artifact pipeline/inspect pipeline/safetext",
 
 	// Stages.
-	"pipeline/source":    "pipeline/fsx pipeline/gocmd pipeline/fault pipeline/process pipeline/recipe",
-	"pipeline/toolchain": "pipeline/fsx pipeline/gocmd pipeline/fault",
-	"pipeline/modules":   "pipeline/fsx pipeline/gocmd pipeline/fault pipeline/recipe",
+	"pipeline/source":    "pipeline/fault pipeline/fsx pipeline/gocmd pipeline/process pipeline/recipe",
+	"pipeline/toolchain": "pipeline/fault pipeline/fsx pipeline/gocmd",
+	"pipeline/modules":   "pipeline/fault pipeline/fsx pipeline/gocmd pipeline/recipe",
 	"pipeline/pass":      "pipeline/artifact pipeline/fault pipeline/fsx pipeline/process pipeline/recipe",
 	"pipeline/workspace": "pipeline/fsx",
 	"pipeline/output":    "pipeline/fault pipeline/fsx",
 	"pipeline/compare":   "pipeline/artifact",
 	"pipeline/archive":   "pipeline/artifact",
 	"pipeline/sbom":      "pipeline/artifact pipeline/inspect pipeline/purl",
-	"pipeline/image/oci": `matrix matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/image pipeline/layertree`,
-	"pipeline/registry":  `pipeline/artifact pipeline/fault pipeline/fsx pipeline/httpguard pipeline/safetext`,
-	"pipeline/lint":      `matrix matrix/lintid matrix/reference pipeline/recipe pipeline/safetext`,
+	"pipeline/image/oci": `matrix matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/image
+		pipeline/layertree`,
+	"pipeline/registry": "pipeline/artifact pipeline/fault pipeline/fsx pipeline/httpguard pipeline/safetext",
+	"pipeline/lint":     "matrix matrix/lintid matrix/reference pipeline/recipe pipeline/safetext",
 
 	// The record holds what the stages found, as they say it.
-	"pipeline/record": "matrix pipeline/artifact pipeline/pass pipeline/compare pipeline/explain pipeline/image pipeline/recipe pipeline/safetext",
+	"pipeline/record": `matrix pipeline/artifact pipeline/compare pipeline/explain pipeline/image pipeline/pass pipeline/recipe
+		pipeline/safetext`,
 
 	// The reverse flow begins with what somebody names.
-	"pipeline/subject": `matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/fsx pipeline/httpguard pipeline/inspect pipeline/layertree pipeline/process pipeline/record pipeline/registry pipeline/safetext`,
+	"pipeline/subject": `matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/fsx pipeline/httpguard
+		pipeline/inspect pipeline/layertree pipeline/process pipeline/record pipeline/registry pipeline/safetext`,
 
 	// What is said of a release, and who says it.
-	"attest/slsa":    "attest/intoto matrix pipeline/artifact pipeline/pass pipeline/compare pipeline/image pipeline/purl pipeline/recipe pipeline/record",
-	"attest/rebuilt": "attest/intoto matrix pipeline/artifact pipeline/compare pipeline/inspect pipeline/purl pipeline/recipe",
-	"attest/policy":  "attest/intoto attest/rebuilt attest/slsa matrix matrix/tomlfile pipeline/artifact pipeline/compare pipeline/recipe pipeline/safetext",
-	"attest/key":     "pipeline/artifact pipeline/fault pipeline/fsx pipeline/process pipeline/safetext",
-	"attest":         "attest/intoto pipeline/artifact pipeline/fault",
+	"attest/slsa": `attest/intoto matrix pipeline/artifact pipeline/compare pipeline/image pipeline/pass pipeline/purl
+		pipeline/recipe pipeline/record`,
+	"attest/rebuilt": `attest/intoto matrix pipeline/artifact pipeline/compare pipeline/inspect pipeline/purl pipeline/recipe`,
+	"attest/policy": `attest/intoto attest/rebuilt attest/slsa matrix matrix/tomlfile pipeline/artifact pipeline/compare
+		pipeline/recipe pipeline/safetext`,
+	"attest/key": "pipeline/artifact pipeline/fault pipeline/fsx pipeline/process pipeline/safetext",
+	"attest":     "attest/intoto pipeline/artifact pipeline/fault",
 
 	// Where the tokens come from, and a stand-in for the servers in tests.
 	"attest/identity":   "pipeline/fault pipeline/safetext",
@@ -81,16 +84,40 @@ var depsRules = map[string]string{
 	"pipeline/cache": "pipeline/fsx pipeline/toolchain pipeline/workspace",
 
 	// The forward flow.
-	"pipeline":                          `attest/intoto attest/slsa matrix matrix/platform matrix/reference pipeline/archive pipeline/artifact pipeline/compare pipeline/explain pipeline/fault pipeline/fsx pipeline/gocmd pipeline/host pipeline/image pipeline/image/oci pipeline/lint pipeline/modules pipeline/output pipeline/pass pipeline/progress pipeline/recipe pipeline/record pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
-	"pipeline/rebuild":                  `matrix pipeline/artifact pipeline/ascii pipeline/compare pipeline/explain pipeline/fault pipeline/fsx pipeline/gocmd pipeline/host pipeline/inspect pipeline/modules pipeline/pass pipeline/rebuild/gotree pipeline/rebuild/internal/sandbox pipeline/rebuild/verdict pipeline/recipe pipeline/safetext pipeline/shell pipeline/source pipeline/toolchain pipeline/workspace`,
-	"cmd/twice":                         `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa attest/verify matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact pipeline/cache pipeline/compare pipeline/disk pipeline/explain pipeline/fault pipeline/fsx pipeline/gocmd pipeline/host pipeline/httpguard pipeline/image/oci pipeline/inspect pipeline/lint pipeline/pass pipeline/progress pipeline/purl pipeline/rebuild pipeline/rebuild/gotree pipeline/rebuild/verdict pipeline/recipe pipeline/record pipeline/registry pipeline/safetext pipeline/sbom pipeline/shell pipeline/subject pipeline/workspace`,
-	"attest/verify":                     `attest attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix/reference pipeline pipeline/artifact pipeline/fault pipeline/recipe pipeline/record pipeline/registry`,
-	"pipeline/rebuild/verdict":          `pipeline/artifact pipeline/ascii pipeline/compare pipeline/explain pipeline/inspect pipeline/recipe`,
-	"pipeline/rebuild/gotree":           `matrix pipeline/artifact pipeline/compare pipeline/explain pipeline/fault pipeline/gocmd pipeline/inspect pipeline/pass pipeline/rebuild/internal/sandbox pipeline/rebuild/verdict pipeline/recipe pipeline/shell pipeline/toolchain`,
-	"pipeline/rebuild/internal/sandbox": `matrix pipeline/artifact pipeline/compare pipeline/fault pipeline/gocmd pipeline/host pipeline/pass pipeline/rebuild/verdict pipeline/toolchain pipeline/workspace`,
+	"pipeline": `attest/intoto attest/slsa matrix matrix/platform matrix/reference pipeline/archive pipeline/artifact
+		pipeline/compare pipeline/explain pipeline/fault pipeline/fsx pipeline/gocmd pipeline/host pipeline/image
+		pipeline/image/oci pipeline/lint pipeline/modules pipeline/output pipeline/pass pipeline/progress
+		pipeline/recipe pipeline/record pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
+
+	// The judgement of what is published: signatures and statements.
+	"attest/verify": `attest attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix/reference pipeline
+		pipeline/artifact pipeline/fault pipeline/fsx pipeline/recipe pipeline/record pipeline/registry`,
+
+	// The reverse flow.
+	"pipeline/rebuild/verdict": `pipeline/artifact pipeline/compare pipeline/explain pipeline/inspect pipeline/recipe pipeline/safetext`,
+	"pipeline/rebuild/internal/sandbox": `matrix pipeline/artifact pipeline/compare pipeline/fault pipeline/fsx pipeline/gocmd pipeline/host
+		pipeline/pass pipeline/rebuild/verdict pipeline/toolchain pipeline/workspace`,
+	"pipeline/rebuild/gotree": `matrix pipeline/artifact pipeline/compare pipeline/explain pipeline/fault pipeline/fsx pipeline/gocmd
+		pipeline/inspect pipeline/pass pipeline/rebuild/internal/sandbox pipeline/rebuild/verdict pipeline/recipe
+		pipeline/shell pipeline/toolchain`,
+	"pipeline/rebuild": `matrix pipeline/artifact pipeline/compare pipeline/explain pipeline/fault pipeline/fsx pipeline/gocmd
+		pipeline/host pipeline/inspect pipeline/modules pipeline/pass pipeline/rebuild/gotree
+		pipeline/rebuild/internal/sandbox pipeline/rebuild/verdict pipeline/recipe pipeline/shell pipeline/source
+		pipeline/toolchain`,
+
+	// Wiring. Of the stages it sees no more than what a record or an error of
+	// theirs says.
+	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa attest/verify
+		matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact
+		pipeline/cache pipeline/compare pipeline/explain pipeline/fault pipeline/fsx pipeline/gocmd pipeline/host
+		pipeline/httpguard pipeline/image/oci pipeline/inspect pipeline/lint pipeline/pass pipeline/progress
+		pipeline/purl pipeline/rebuild pipeline/rebuild/gotree pipeline/rebuild/verdict pipeline/recipe
+		pipeline/record pipeline/registry pipeline/safetext pipeline/sbom pipeline/shell pipeline/subject
+		pipeline/workspace`,
 
 	// Black boxes: they run the command.
 	"e2e": "",
+
 	// Its tests speak for the library that signs, too.
 	"e2e/conformance": "attest attest/intoto pipeline/artifact",
 	"e2e/bench":       "",

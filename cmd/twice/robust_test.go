@@ -374,7 +374,7 @@ func TestWithoutNamespaces(t *testing.T) {
 	}
 	varied := map[string]bool{}
 	for _, v := range rec.Varying.Variations {
-		varied[v.Name] = v.Varied
+		varied[string(v.Name)] = v.Varied
 	}
 	for name, want := range map[string]bool{"source path": true, "GOROOT path": true, "umask": true, "time zone": true, "host name": false, "user": false} {
 		if varied[name] != want {

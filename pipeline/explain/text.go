@@ -32,7 +32,8 @@ const (
 	maxLines = 1 << 20
 )
 
-// isText reports whether p is UTF-8 without control characters, except those of texts. The last character may be cut off unless p is all there is.
+// isText reports whether p is UTF-8 without control characters, except those of texts. The last
+// character may be cut off unless p is all there is.
 func isText(p []byte, all bool) bool {
 	if !all {
 		for i := 0; i < utf8.UTFMax && len(p) > 0; i++ {
