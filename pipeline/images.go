@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/image/oci"
@@ -44,7 +45,7 @@ func (o *Outcome) writeImages(ctx context.Context, dir string, rec *record.Recor
 		return err
 	}
 	if d := oci.Compare(rec.Images, again); len(d) > 0 {
-		return fmt.Errorf("images: those of pass A and of pass B differ:\n%s", strings.Join(d, "\n"))
+		return fault.Refused(fmt.Errorf("images: those of pass A and of pass B differ:\n%s", strings.Join(d, "\n")))
 	}
 
 	for _, base := range slices.Sorted(maps.Keys(run.Inputs.Bases)) {

@@ -6,7 +6,8 @@
 //
 // [Prepare] turns a [Config] into a [Run]: its [Inputs] are pinned and proved, and
 // its [Plan] says what is made of them. [Run.Build] runs the two passes and compares
-// them, and [Outcome.Write] writes the result. The stages live in packages below this
+// them, [Outcome.Bisect] finds the variation that a difference takes, and [Outcome.Write]
+// writes the result. The stages live in packages below this
 // one and do not know each other.
 package pipeline
 

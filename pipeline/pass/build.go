@@ -5,8 +5,7 @@
 //
 // The unit of work is (recipes of one target, pass) and yields a [Result]: the
 // artifacts by digest, the action graphs of the go command, its log. [Local]
-// does that on this machine. An executor that sends the work elsewhere has the
-// same two methods; nothing above this package knows where a pass ran.
+// does that on this machine, and a [Session] is one pass of it.
 //
 // # What differs between the passes
 //
