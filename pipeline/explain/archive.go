@@ -12,18 +12,18 @@ import (
 	"strings"
 )
 
-// Archive is what differs between two archives.
+// Archive holds the differences between two archives.
 type Archive struct {
 	A ArchiveFacts `json:"a"`
 	B ArchiveFacts `json:"b"`
 	// Parameters are the differences in the headers of the compressed stream.
 	Parameters []Value `json:"parameters,omitempty"`
-	// SameContent reports whether what was compressed is equal in both, byte by byte.
+	// SameContent reports whether the uncompressed content is equal in both, byte by byte.
 	SameContent bool `json:"sameContent"`
-	// Order is the first place where members that both have follow in another
-	// order: the names at that place.
+	// Order is the first place where members that both archives have follow in another order. It
+	// holds the names at that place.
 	Order *Value `json:"order,omitempty"`
-	// Members are the members that differ, in A's order, and then those that only B has.
+	// Members are the members that differ: first in A's order, then those that only B has.
 	// MoreMembers is the number of those that are not listed.
 	Members     []Member `json:"members,omitempty"`
 	MoreMembers int      `json:"moreMembers,omitempty"`
@@ -31,8 +31,8 @@ type Archive struct {
 
 // ArchiveFacts holds the facts of one of the archives.
 type ArchiveFacts struct {
-	// Members is the number of members. Size is the uncompressed size of the members
-	// and their headers; of a zip, that of the members alone.
+	// Members is the number of members. Size is the uncompressed size of the members and their
+	// headers. For a zip, it is the size of the members alone.
 	Members int   `json:"members"`
 	Size    int64 `json:"size"`
 }
@@ -40,11 +40,11 @@ type ArchiveFacts struct {
 // Member is a member that differs.
 type Member struct {
 	Name string `json:"name"`
-	// State is "changed", "only in A", "only in B" or, if only attributes differ,
-	// "attributes". It is "not read in A" or "not read in B" if that archive cannot be
-	// read to its end, so that the member may follow there.
+	// State is "changed", "only in A", "only in B" or, if only attributes differ, "attributes". It
+	// is "not read in A" or "not read in B" if that archive cannot be read to its end: the member
+	// may follow there.
 	State string `json:"state"`
-	// Attributes are those that differ: "mtime", "mode".
+	// Attributes are the attributes that differ: "mtime", "mode".
 	Attributes []Value `json:"attributes,omitempty"`
 	// Content is nil if the content is equal or was not compared.
 	Content *Comparison `json:"content,omitempty"`
@@ -61,7 +61,7 @@ const (
 	contentName     = "(content)"
 )
 
-// differingValues lists what differs between two maps, by name.
+// differingValues lists the differences between two maps, by name.
 func differingValues(a, b map[string]string) []Value {
 	names := maps.Clone(a)
 	if names == nil {
@@ -86,6 +86,8 @@ func (e *explainer) explainArchives(c *Comparison, a, b input) {
 	inA, sumA, sizeA, errA := listMembers(a, c.A.Kind)
 	inB, sumB, sizeB, errB := listMembers(b, c.B.Kind)
 	x.A, x.B = ArchiveFacts{len(inA), sizeA}, ArchiveFacts{len(inB), sizeB}
+
+	// A damaged archive may hold the member behind the place where reading ended.
 	onlyA, onlyB := "only in A", "only in B"
 	if errA != nil {
 		c.noteText("A cannot be read to its end, and what it has there is not compared: read archive: " + errA.Error())
@@ -100,11 +102,13 @@ func (e *explainer) explainArchives(c *Comparison, a, b input) {
 	} else {
 		x.Parameters = differingValues(parameters(a, c.A.Kind), parameters(b, c.B.Kind))
 	}
+
+	// The headers of a tar are in the stream, so equal streams have equal members.
 	tarred := strings.HasPrefix(c.A.Kind, formatTar) && strings.HasPrefix(c.B.Kind, formatTar)
 	x.SameContent = errA == nil && errB == nil && sumA == sumB && (tarred || c.A.Kind == c.B.Kind && c.A.Kind != formatZip)
 
-	// Each member is compared with the one of the same name; the content of some is
-	// explained afterwards, in one more walk through each archive.
+	// Each member is compared with the one of the same name. The content of some is explained
+	// afterwards, in one more walk through each archive.
 	pairs := pairMembers(inA, inB)
 	explain := map[[2]int]int{} // pairs of members to explain, and their place in x.Members
 	spooled := int64(0)
@@ -136,6 +140,7 @@ func (e *explainer) explainArchives(c *Comparison, a, b input) {
 			}
 			continue
 		}
+
 		ma, mb := inA[p[0]], inB[p[1]]
 		m := Member{Name: ma.name, State: "attributes", Attributes: attributes(ma, mb, c.A.Kind == c.B.Kind || tarred)}
 		changed := ma.sum != mb.sum && (ma.sumKnown || mb.sumKnown || ma.raw != mb.raw)
@@ -144,6 +149,7 @@ func (e *explainer) explainArchives(c *Comparison, a, b input) {
 		} else if ma.raw != mb.raw {
 			recompressed = cmp.Or(recompressed, ma.name)
 		}
+
 		if !changed && len(m.Attributes) == 0 {
 			continue
 		}
@@ -151,6 +157,8 @@ func (e *explainer) explainArchives(c *Comparison, a, b input) {
 			continue
 		}
 		c.attributeCauses(m)
+
+		// Members are kept until all are explained, so each of them and their sum are bounded.
 		limit := int64(maxInMemory)
 		if e.options.TempDir != "" {
 			limit = maxSpooled
@@ -163,6 +171,7 @@ func (e *explainer) explainArchives(c *Comparison, a, b input) {
 			}
 			c.noteText("not all members that differ are explained")
 		}
+
 		switch {
 		case changed && ma.regular && mb.regular && !(ma.sumKnown && mb.sumKnown):
 			c.addCause(causeContent, Possible, Cause{Text: "the content, as far as it can be read: in one of them it is damaged or cut off", Where: ma.name})
@@ -177,6 +186,7 @@ func (e *explainer) explainArchives(c *Comparison, a, b input) {
 		same = false
 		c.addCause(causeArchiveOrder, Certain, Cause{Text: "the members are in another order", A: x.Order.A, B: x.Order.B})
 	}
+
 	if err := e.explainMembers(c, a, b, explain); err != nil {
 		c.note(err)
 		for _, i := range explain {
@@ -192,6 +202,8 @@ func (c *Comparison) streamCauses(same bool, recompressed string) {
 	x := c.Archive
 	for _, v := range x.Parameters {
 		kind := causeCompressor
+
+		// The fields that name the file or the machine are a cause of their own.
 		switch v.Name {
 		case "gzip name", "gzip comment", "gzip time", "gzip extra", "gzip system":
 			kind = causeCompressorHeader
@@ -251,13 +263,14 @@ func attributes(a, b *member, all bool) []Value {
 	return differingValues(byName(a), byName(b))
 }
 
-// pairMembers returns the indexes of members of the same name, the nth of a name with
-// the nth, in A's order; -1 stands for what the other does not have.
+// pairMembers returns the indexes of members of the same name in A's order: the nth of a name with
+// the nth. The index -1 stands for a member that the other archive does not have.
 func pairMembers(a, b []*member) [][2]int {
 	places := map[string][]int{}
 	for i, m := range b {
 		places[m.name] = append(places[m.name], i)
 	}
+
 	var pairs [][2]int
 	taken := make([]bool, len(b))
 	for i, m := range a {
@@ -314,8 +327,8 @@ func (m *inMemory) ReadAt(p []byte, offset int64) (int, error) {
 	return bytes.NewReader(m.b).ReadAt(p, offset)
 }
 
-// explainMembers explains some pairs of members; the values of pairs are their indexes
-// in the list of members.
+// explainMembers explains some pairs of members. The values of pairs are their indexes in the list
+// of members.
 func (e *explainer) explainMembers(c *Comparison, a, b input, pairs map[[2]int]int) (err error) {
 	if len(pairs) == 0 {
 		return nil
@@ -328,12 +341,14 @@ func (e *explainer) explainMembers(c *Comparison, a, b input, pairs map[[2]int]i
 			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 		}
 	}()
+
 	// The wanted members of each archive are stored in one walk.
 	for side, in := range []input{a, b} {
 		want := map[int]bool{}
 		for p := range pairs {
 			want[p[side]] = true
 		}
+
 		format := []string{c.A.Kind, c.B.Kind}[side]
 		done := errors.New("done")
 		_, _, err := walkMembers(in, format, func(i int, _ *member, open func() (io.Reader, error)) error {
@@ -344,6 +359,7 @@ func (e *explainer) explainMembers(c *Comparison, a, b input, pairs map[[2]int]i
 			if err != nil {
 				return err
 			}
+
 			var s storage = &inMemory{}
 			if e.options.TempDir != "" {
 				f, err := os.CreateTemp(e.options.TempDir, "twice-explain-*")
@@ -353,6 +369,7 @@ func (e *explainer) explainMembers(c *Comparison, a, b input, pairs map[[2]int]i
 				files = append(files, f)
 				s = f
 			}
+
 			n, err := io.Copy(s, r)
 			stores[side][i], sizes[side][i] = s, n
 			if err == nil && len(stores[side]) == len(want) {
@@ -374,11 +391,14 @@ func (e *explainer) explainMembers(c *Comparison, a, b input, pairs map[[2]int]i
 		if err != nil {
 			return err
 		}
+
+		// The member goes first, as a cause inside of it may name a place too.
 		m.Content = content
 		for _, x := range content.Causes {
 			x.Where = cut(m.Name + strings.TrimSuffix(" "+x.Where, " "))
 			c.Causes = append(c.Causes, x)
 		}
 	}
+
 	return nil
 }

@@ -99,6 +99,8 @@ func parameters(in input, format string) map[string]string {
 	if n, _ := in.ReadAt(head, 0); n < len(head) {
 		return nil
 	}
+
+	// Only fields that a compressor chooses are taken: the rest follows from the content.
 	p := map[string]string{}
 	switch format {
 	case formatGzip, formatTarGzip: // RFC 1952, section 2.3
@@ -126,6 +128,7 @@ func parameters(in input, format string) map[string]string {
 		p["zstd checksum"] = strconv.FormatBool(h.HasCheckSum)
 		p["zstd size in header"] = strconv.FormatBool(h.HasFCS)
 	}
+
 	return p
 }
 
@@ -188,8 +191,8 @@ func (r *budgetReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// visitor is called with each member and a function that opens its content, which may be
-// used during the call. The visitor may change the member.
+// visitor is called with each member and a function that opens its content. That function may be
+// used during the call alone. The visitor may change the member.
 type visitor func(i int, m *member, open func() (io.Reader, error)) error
 
 // walkMembers visits the members of an archive in their order, and returns the hash of
@@ -204,6 +207,8 @@ func walkMembers(in input, format string, visit visitor) (sum [32]byte, size int
 		return sum, 0, err
 	}
 	defer plain.Close()
+
+	// The stream is hashed while members are read, so that one pass is enough.
 	h := sha256.New()
 	count := &countWriter{}
 	stream := io.TeeReader(b.reader(plain), io.MultiWriter(h, count))
@@ -237,14 +242,18 @@ func walkTar(stream io.Reader, b *budget, visit visitor) error {
 		if err != nil {
 			return err
 		}
+
 		m := tarMember(h)
 		if err := b.charge(m); err != nil {
 			return err
 		}
+
 		// A sparse file takes more to read than to store, and counts as what it is.
 		if b.content -= h.Size; b.content < 0 {
 			return errArchiveTooLarge
 		}
+
+		// The content is read from the stream, so it has to be read in this call.
 		if err := visit(i, m, func() (io.Reader, error) { return t, nil }); err != nil {
 			return err
 		}
@@ -254,6 +263,8 @@ func walkTar(stream io.Reader, b *budget, visit visitor) error {
 func tarMember(h *tar.Header) *member {
 	m := &member{name: h.Name, regular: h.Typeflag == tar.TypeReg, size: h.Size}
 	m.addAttribute("type", map[byte]string{tar.TypeReg: "file", tar.TypeDir: "folder", tar.TypeSymlink: "symbolic link", tar.TypeLink: "hard link"}[h.Typeflag])
+
+	// A type without a name is told by its letter.
 	if len(m.attrs) == 0 {
 		m.addAttribute("type", fmt.Sprintf("%q", h.Typeflag))
 	}
@@ -271,6 +282,8 @@ func tarMember(h *tar.Header) *member {
 		m.addAttribute("device", fmt.Sprintf("%d:%d", h.Devmajor, h.Devminor))
 	}
 	m.addAttribute("header", h.Format.String())
+
+	// Records that are no attributes yet may differ as well.
 	for _, name := range slices.Sorted(maps.Keys(h.PAXRecords)) {
 		switch name {
 		case "path", "linkpath", "size", "mtime", "atime", "ctime", "uid", "gid", "uname", "gname":
@@ -278,6 +291,7 @@ func tarMember(h *tar.Header) *member {
 		}
 		m.addAttribute("record "+name, h.PAXRecords[name])
 	}
+
 	return m
 }
 
@@ -301,17 +315,21 @@ func (d *directoryReader) ReadAt(p []byte, offset int64) (int, error) {
 
 // walkZip reads a zip archive (https://pkware.cachefly.net/webdocs/APPNOTE/APPNOTE-6.3.9.TXT).
 func walkZip(in input, b *budget, visit visitor) error {
+	// The directory is read at once, so only its reading is bounded here.
 	d := &directoryReader{in, maxDirectory}
 	z, err := zip.NewReader(d, in.size)
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return err
 	}
 	d.left = -1
+
 	for i, f := range z.File {
 		m := zipMember(f)
 		if err := b.charge(m); err != nil {
 			return err
 		}
+
+		// The compressed bytes count too: equal content may be compressed in another way.
 		raw, err := f.OpenRaw()
 		if err == nil && f.CompressedSize64 > uint64(in.size) {
 			err = errors.New("read archive: a member is longer than the archive")
@@ -324,6 +342,7 @@ func walkZip(in input, b *budget, visit visitor) error {
 		if err != nil {
 			return err
 		}
+
 		var opened io.ReadCloser
 		err = visit(i, m, func() (io.Reader, error) {
 			var err error
@@ -332,6 +351,7 @@ func walkZip(in input, b *budget, visit visitor) error {
 			}
 			return b.reader(opened), nil
 		})
+
 		if opened != nil {
 			opened.Close()
 		}
@@ -353,16 +373,20 @@ func zipMember(f *zip.File) *member {
 	default:
 		m.addAttribute("type", mode.Type().String())
 	}
+
 	m.addAttribute("mode", fmt.Sprintf("%#o (%#08x)", mode.Perm(), f.ExternalAttrs))
 	m.addAttribute("mtime", timeText(f.Modified)+" "+fmt.Sprintf("%04x%04x", f.ModifiedDate, f.ModifiedTime))
 	m.addAttribute("method", map[uint16]string{zip.Store: "stored", zip.Deflate: "deflated"}[f.Method])
 	if f.Method != zip.Store && f.Method != zip.Deflate {
 		m.addAttribute("method", strconv.Itoa(int(f.Method)))
 	}
+
+	// Tools for people hide these fields, and they often are all that differs.
 	m.addAttribute("creator", fmt.Sprintf("system %d, version %d", f.CreatorVersion>>8, f.CreatorVersion&0xff))
 	m.addAttribute("reader", fmt.Sprintf("version %d", f.ReaderVersion))
 	m.addAttribute("flags", fmt.Sprintf("%#04x", f.Flags))
 	m.addAttribute("comment", f.Comment)
+
 	for extra := f.Extra; len(extra) >= 4; {
 		id, n := binary.LittleEndian.Uint16(extra), int(binary.LittleEndian.Uint16(extra[2:]))
 		if 4+n > len(extra) {
@@ -381,11 +405,13 @@ func zipMember(f *zip.File) *member {
 		}
 		extra = extra[4+n:]
 	}
+
 	return m
 }
 
 // listMembers reads all members.
 func listMembers(in input, format string) (members []*member, sum [32]byte, size int64, err error) {
+	// The buffer is shared by all members, as there may be many small ones.
 	buf := make([]byte, 64<<10)
 	sum, size, err = walkMembers(in, format, func(_ int, m *member, open func() (io.Reader, error)) error {
 		members = append(members, m)
@@ -395,18 +421,22 @@ func listMembers(in input, format string) (members []*member, sum [32]byte, size
 			m.sum, m.sumKnown = m.raw, false
 			return nil
 		}
+
 		h := sha256.New()
 		n, err := io.CopyBuffer(h, struct{ io.Reader }{r}, buf)
 		m.sum, m.sumKnown = [32]byte(h.Sum(nil)), err == nil
 		if m.name == contentName || err == nil {
 			m.size = n
 		}
+
+		// A wrong checksum is about one member, and the others can still be read.
 		if errors.Is(err, zip.ErrChecksum) {
 			return nil
 		}
 		return err
 	})
 
+	// The stream of a zip has no uncompressed size of its own.
 	if format == formatZip {
 		for _, m := range members {
 			size += m.size

@@ -31,7 +31,7 @@ type Binary struct {
 	Sources []SourceRoot `json:"sources,omitempty"`
 	// Functions is nil if one of the files has no table of functions.
 	Functions *Functions `json:"functions,omitempty"`
-	// Embedded are embedded files that differ: Value.A and B are SHA-256 sums.
+	// Embedded are the embedded files that differ. Value.A and B are SHA-256 sums.
 	Embedded []Value `json:"embedded,omitempty"`
 
 	drawn *fileMap
@@ -40,17 +40,16 @@ type Binary struct {
 // Section is a section of two executables.
 type Section struct {
 	Name string `json:"name"`
-	// State is "equal", "moved" (the same bytes elsewhere), "shifted" (the same but
-	// for references to what moved), "changed", "only in A" or "only in B".
+	// State is "equal", "moved" (the same bytes elsewhere), "shifted" (the same except for
+	// references to what moved), "changed", "only in A" or "only in B".
 	State string `json:"state"`
-	// OffsetA, OffsetB and the sizes are in bytes, -1 where there is no section.
+	// OffsetA, OffsetB and the sizes are in bytes. They are -1 where there is no section.
 	OffsetA int64 `json:"offsetA"`
 	OffsetB int64 `json:"offsetB"`
 	SizeA   int64 `json:"sizeA"`
 	SizeB   int64 `json:"sizeB"`
-	// First is the first difference, from the start of the section, and Differing
-	// the number of bytes that differ at the same place; both 0 unless State is
-	// "shifted" or "changed".
+	// First is the first difference, from the start of the section. Differing is the number of
+	// bytes that differ at the same place. Both are 0 unless State is "shifted" or "changed".
 	First     int64 `json:"first,omitempty"`
 	Differing int64 `json:"differing,omitempty"`
 
@@ -62,7 +61,7 @@ type IDPart struct {
 	// Name is "link action", "main action", "main content" or "file content".
 	Name string `json:"name"`
 	Same bool   `json:"same"`
-	// Meaning says what it means that it is the same, or differs.
+	// Meaning says what an equal part means, or one that differs.
 	Meaning string `json:"meaning"`
 }
 
@@ -86,16 +85,20 @@ func (e *explainer) explainBinaries(c *Comparison, a, b input, binA, binB *inspe
 		e.explainBinary(c, a, b, binA, binB, "")
 		return
 	}
+
 	type slice struct {
 		in  input
 		bin *inspect.Binary
 	}
+
+	// The first slice of a name counts, as loaders use that one.
 	slicesOf := func(in input, bin *inspect.Binary) ([]string, map[string]slice) {
 		m := map[string]slice{}
 		if bin.Format != inspect.Universal {
 			name := bin.Facts().GOARCH
 			return []string{name}, map[string]slice{name: {in, bin}}
 		}
+
 		var names []string
 		budget := 2 * in.size // slices may overlap
 		for _, s := range bin.Slices {
@@ -103,6 +106,7 @@ func (e *explainer) explainBinaries(c *Comparison, a, b input, binA, binB *inspe
 			if _, twice := m[name]; twice {
 				continue
 			}
+
 			sub, err := bin.OpenSlice(s)
 			if budget -= s.Size; budget < 0 {
 				err = errors.New("slices overlap too often")
@@ -125,6 +129,8 @@ func (e *explainer) explainBinaries(c *Comparison, a, b input, binA, binB *inspe
 	if binA.Format != binB.Format || !slices.Equal(namesA, namesB) {
 		c.addCause(causeUniversalSlices, Certain, Cause{A: string(binA.Format) + " " + strings.Join(namesA, " "), B: string(binB.Format) + " " + strings.Join(namesB, " ")})
 	}
+
+	// A slice that one file alone has is covered by the cause above.
 	for _, name := range namesA {
 		if other, ok := inB[name]; ok {
 			e.explainBinary(c, inA[name].in, other.in, inA[name].bin, other.bin, name)
@@ -134,6 +140,7 @@ func (e *explainer) explainBinaries(c *Comparison, a, b input, binA, binB *inspe
 
 // explainBinary explains two executables that are no universal files.
 func (e *explainer) explainBinary(c *Comparison, a, b input, binA, binB *inspect.Binary, slice string) {
+	// Causes from here on belong to this pair.
 	fa, fb := binA.Facts(), binB.Facts()
 	p := &binaryPair{c: c, a: a, b: b, binA: binA, binB: binB, factsA: &fa, factsB: &fb, diff: &Binary{Slice: slice}, where: slice, first: len(c.Causes)}
 	for _, n := range slices.Concat(fa.Notes, fb.Notes) {
@@ -150,11 +157,14 @@ func (e *explainer) explainBinary(c *Comparison, a, b input, binA, binB *inspect
 		c.Binaries = append(c.Binaries, *p.diff)
 		return // the same slice elsewhere
 	}
+
 	p.compareBuildInfo()
 	p.compareBuildID()
 	p.compareSources()
 	p.compareEmbedded()
 	p.compareStrings()
+
+	// Functions are optional: a program without them is still explained by the rest.
 	programA, errA := newProgram(a, binA, &fa)
 	programB, errB := newProgram(b, binB, &fb)
 	switch err := cmp.Or(errA, errB); {
@@ -177,6 +187,7 @@ func (e *explainer) explainBinary(c *Comparison, a, b input, binA, binB *inspect
 
 // differingFacts lists the single facts that differ.
 func differingFacts(a, b *inspect.Facts) []Value {
+	// The lists have one format, so that they can be compared as headers are.
 	list := func(f *inspect.Facts) []header {
 		rows := []header{
 			{"format", string(f.Format)}, {"platform", f.GOOS + "/" + f.GOARCH}, {"kind", f.Kind}, {"go", f.GoVersion},
@@ -185,6 +196,7 @@ func differingFacts(a, b *inspect.Facts) []Value {
 		if f.Build != nil && f.Build.Main != nil {
 			rows = append(rows, header{"main module", strings.TrimSpace(f.Build.Main.Path + " " + f.Build.Main.Version)})
 		}
+
 		for _, q := range f.Findings {
 			rows = append(rows, header{string(q.Name), string(q.Is)})
 		}
@@ -202,6 +214,7 @@ func differingFacts(a, b *inspect.Facts) []Value {
 		}
 		return rows
 	}
+
 	return differingHeaders(list(a), list(b))
 }
 
@@ -222,6 +235,7 @@ func (p *binaryPair) compareSections() {
 			p.diff.Sections = append(p.diff.Sections, Section{Name: cut(sa.Name), State: "only in A", OffsetA: sa.Offset, OffsetB: -1, SizeA: sa.Size, SizeB: -1})
 			continue
 		}
+
 		sb := list[n]
 		rest[sa.Name]++
 		s := Section{Name: cut(sa.Name), State: "equal", OffsetA: sa.Offset, OffsetB: sb.Offset, SizeA: sa.Size, SizeB: sb.Size}
@@ -229,6 +243,7 @@ func (p *binaryPair) compareSections() {
 			p.c.noteText("sections overlap too often, some were not compared")
 			break
 		}
+
 		first, n64, where, err := compareSection(p.a, p.b, sa, sb)
 		switch {
 		case err != nil:
@@ -260,6 +275,7 @@ func compareSection(a, b input, sa, sb inspect.Section) (first, n int64, where [
 	fail := func(err error) (int64, int64, []bool, error) {
 		return 0, 0, nil, fmt.Errorf("compare sections: %w", err)
 	}
+
 	for at := int64(0); at < size; at += bufferSize {
 		pa := bufA[:max(0, min(bufferSize, sa.Size-at))]
 		pb := bufB[:max(0, min(bufferSize, sb.Size-at))]
@@ -269,6 +285,7 @@ func compareSection(a, b input, sa, sb inspect.Section) (first, n int64, where [
 		if k, err := b.ReadAt(pb, sb.Offset+at); k < len(pb) {
 			return fail(err)
 		}
+
 		f, k := compareBytes(pa, pb)
 		if k == 0 {
 			continue
@@ -280,6 +297,7 @@ func compareSection(a, b input, sa, sb inspect.Section) (first, n int64, where [
 		n += int64(k)
 		mark(where, slotSize(size), at, pa, pb)
 	}
+
 	return max(first, 0), n, where, nil
 }
 
@@ -309,6 +327,7 @@ func (p *binaryPair) compareBuildInfo() {
 			}
 			rows = append(rows, header{name, strings.ReplaceAll(value, "\t", " ")})
 		}
+
 		return rows
 	}
 

@@ -48,6 +48,7 @@ func (p *binaryPair) compareStrings() {
 		return list
 	}
 
+	// Paths that inspect found have a section, which a plain search for texts does not know.
 	for _, pair := range pairTexts(only(p.factsA.Paths, p.factsB.Paths), only(p.factsB.Paths, p.factsA.Paths)) {
 		d := StringDifference{Kind: KindPath, A: pair[0], B: pair[1]}
 		for _, h := range slices.Concat(p.factsA.Paths, p.factsB.Paths) {
@@ -86,6 +87,7 @@ func (p *binaryPair) variables() []StringDifference {
 func splitLdflags(s string) (rest []string, variables map[string]string) {
 	variables = map[string]string{}
 	s = unquote(s)
+
 	var words []string
 	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {
 		if q := s[0]; q == '"' || q == '\'' {
@@ -100,6 +102,7 @@ func splitLdflags(s string) (rest []string, variables map[string]string) {
 		words, s = append(words, s[:end]), s[end:]
 	}
 
+	// The linker takes -X name=value as one word and as two.
 	for i := 0; i < len(words); i++ {
 		w := strings.TrimPrefix(words[i], "-")
 		def, ok := strings.CutPrefix(w, "-X=")
@@ -116,11 +119,12 @@ func splitLdflags(s string) (rest []string, variables map[string]string) {
 		}
 		rest = append(rest, words[i])
 	}
+
 	return rest, variables
 }
 
-// textAt returns the printable characters around an offset, or nothing if there are
-// fewer than four.
+// textAt returns the printable characters around an offset. It returns nothing if there are fewer
+// than four.
 func textAt(in input, offset int64) string {
 	const before, after, minText = 80, 160, 4
 	if offset < 0 || offset >= in.size {
@@ -130,6 +134,7 @@ func textAt(in input, offset int64) string {
 	buf := make([]byte, max(0, min(before+after, in.size-start)))
 	n, _ := in.ReadAt(buf, start) // what can be read is shown
 	at := min(int(offset-start), n)
+
 	from, to := at, at
 	for from > 0 && printable(buf[from-1]) {
 		from--
@@ -137,6 +142,7 @@ func textAt(in input, offset int64) string {
 	for to < n && printable(buf[to]) {
 		to++
 	}
+
 	if to-from < minText {
 		return ""
 	}
@@ -151,11 +157,14 @@ func variableNames(in input, b *inspect.Binary) []string {
 		if s.Name != ".strtab" && s.Name != "(string table)" && s.Name != "name" {
 			continue
 		}
+
 		const suffix = ".str\x00"
 		buf := make([]byte, min(s.Size, 16<<20))
 		if n, _ := in.ReadAt(buf, s.Offset); n < len(buf) {
 			return nil
 		}
+
+		// Only a whole name counts, from the end of the one before it to the suffix.
 		for rest, at := buf, 0; len(names) < 64; {
 			i := bytes.Index(rest[at:], []byte(suffix))
 			if i < 0 {
@@ -172,5 +181,6 @@ func variableNames(in input, b *inspect.Binary) []string {
 			at = end + len(suffix)
 		}
 	}
+
 	return names
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Cause is why two files differ.
+// Cause is a reason why two files differ.
 type Cause struct {
 	// ID is the identifier of one of [Kinds].
 	ID string `json:"id"`
@@ -16,8 +16,8 @@ type Cause struct {
 	// A and B are the texts in the two files that show it, if there are any.
 	A string `json:"a,omitempty"`
 	B string `json:"b,omitempty"`
-	// Where is the member of an archive or the slice of a universal file that it
-	// is about. It is empty if the cause is about the file itself.
+	// Where is the member of an archive or the slice of a universal file that the cause is about.
+	// It is empty if the cause is about the file itself.
 	Where string `json:"where,omitempty"`
 	// Evidence are further observations that it rests on.
 	Evidence []string `json:"evidence,omitempty"`
@@ -62,14 +62,13 @@ func (c *Comparison) addCause(k causeKind, sure Confidence, x Cause) {
 
 func (c *Comparison) hasCause(f func(Cause) bool) bool { return slices.ContainsFunc(c.Causes, f) }
 
-// caused reports whether there is a cause of one of the kinds that is more than
-// possible.
+// caused reports whether there is a cause of one of the kinds with a confidence above "possible".
 func (c *Comparison) caused(kinds ...causeKind) bool {
 	return c.hasCause(func(o Cause) bool { return o.isOneOf(kinds) && o.Confidence != Possible })
 }
 
-// rankCauses puts the causes in their order. It leaves out those that say the same
-// as a better one, and adds one that says so where nothing was found.
+// rankCauses puts the causes in their order. It leaves out causes that say the same as a better
+// one. Where nothing was found, it adds a cause that says so.
 func (c *Comparison) rankCauses() {
 	if len(c.Causes) == 0 {
 		text := "nothing that is known of explains it"
@@ -79,7 +78,7 @@ func (c *Comparison) rankCauses() {
 		c.addCause(causeUnknown, Possible, Cause{Text: text})
 	}
 
-	// A path that is known for what it is needs no other name.
+	// A path whose cause is known needs no other name.
 	all := slices.Clone(c.Causes)
 	c.Causes = slices.DeleteFunc(c.Causes, func(x Cause) bool {
 		return x.is(causeVaried) && slices.ContainsFunc(all, func(o Cause) bool {
@@ -87,6 +86,7 @@ func (c *Comparison) rankCauses() {
 		})
 	})
 
+	// What is only possible must not hide what is likely, whatever its kind.
 	rank := func(x Cause) int {
 		k, _ := kindOf(x.ID)
 		n := int(k)

@@ -8,13 +8,13 @@ import (
 // codePair compares the instructions of functions of two programs.
 type codePair struct {
 	a, b *loadedProgram
-	// anyData has all references to data be the same: which section a variable of
-	// another package is in depends on how that initializes it.
+	// anyData has all references to data be the same. Which section a variable of another package
+	// is in depends on how that package initializes it.
 	anyData bool
 }
 
-// compare returns stateSame if the instructions are equal but for references to
-// the same thing.
+// compare returns stateSame if the instructions are equal, or differ only in references to the same
+// thing.
 func (p *codePair) compare(a, b []byte, fa, fb *function) state {
 	if bytes.Equal(a, b) {
 		return stateSame
@@ -26,12 +26,14 @@ func (p *codePair) compare(a, b []byte, fa, fb *function) state {
 		}
 	}
 
+	// References have a fixed size on all other machines.
 	if len(a) != len(b) {
 		return stateResized
 	}
 	if p.a.arch != p.b.arch {
 		return stateChanged
 	}
+
 	same := false
 	switch p.a.arch {
 	case "amd64", "386":
@@ -40,6 +42,7 @@ func (p *codePair) compare(a, b []byte, fa, fb *function) state {
 	default:
 		same = p.fixed(a, b, p.a.text+fa.start, p.b.text+fb.start)
 	}
+
 	if same {
 		return stateSame
 	}
@@ -53,9 +56,9 @@ func (p *codePair) sameTarget(a, b uint64) bool {
 	return okA && okB && (ta == tb || p.anyData && !ta.function && !tb.function)
 }
 
-// x86 compares instructions of amd64 and 386 without decoding them: where they
-// differ, four bytes must be the operand of a call or jump, or of an instruction
-// that addresses memory relative to the next (amd64), or an address (386).
+// x86 compares instructions of amd64 and 386 without decoding them. Where they differ, four bytes
+// must be an operand: of a call or jump, of an instruction that addresses memory relative to the
+// next one (amd64), or an address (386).
 func (p *codePair) x86(a, b []byte, startA, startB uint64) bool {
 	free := 0 // bytes from here are not part of an operand
 	for i := 0; i < len(a); i++ {
@@ -69,6 +72,7 @@ func (p *codePair) x86(a, b []byte, startA, startB uint64) bool {
 				i, free, found = at+3, at+4, true
 			}
 		}
+
 		if !found {
 			return false
 		}
@@ -84,6 +88,8 @@ func (p *codePair) operand(a, b []byte, at int, startA, startB uint64) bool {
 	if p.a.arch == "386" {
 		wrap = func(x uint64) uint64 { return uint64(uint32(x)) }
 	}
+
+	// Calls and jumps count from the end of their operand.
 	ta := wrap(startA + uint64(at) + 4 + uint64(int64(int32(va))))
 	tb := wrap(startB + uint64(at) + 4 + uint64(int64(int32(vb))))
 	if at >= 1 && a[at-1] == b[at-1] {
@@ -94,17 +100,18 @@ func (p *codePair) operand(a, b []byte, at int, startA, startB uint64) bool {
 		if (call || jump || relative) && p.sameTarget(ta, tb) {
 			return true
 		}
+
 		// An immediate operand of up to four bytes may follow, and so the next
 		// instruction is further on: behind the end of a section, for instance.
 		if relative && p.sameTarget(ta+4, tb+4) {
 			return true
 		}
 	}
+
 	return p.a.arch == "386" && p.sameTarget(uint64(va), uint64(vb))
 }
 
-// fixed compares instructions of the other machines, which have two, four or six
-// bytes.
+// fixed compares instructions of the other machines, which take two, four or six bytes.
 func (p *codePair) fixed(a, b []byte, startA, startB uint64) bool {
 	o := p.a.order
 	m, paired := pairs[p.a.arch]
@@ -112,18 +119,22 @@ func (p *codePair) fixed(a, b []byte, startA, startB uint64) bool {
 	for i := range pages {
 		pages[i] = -1000
 	}
+
 	high := 0 // how many instructions from here may have the lower half of an address
 	for i := 0; i < len(a); {
 		n := length(p.a.arch, a[i:])
 		if n > len(a)-i {
 			return bytes.Equal(a[i:], b[i:])
 		}
+
 		same := bytes.Equal(a[i:i+n], b[i:i+n])
 		addrA, addrB := startA+uint64(i), startB+uint64(i)
 		var wa, wb uint32
 		if n == 4 {
 			wa, wb = o.Uint32(a[i:]), o.Uint32(b[i:])
 		}
+
+		// Only instructions that can hold a reference may differ.
 		switch {
 		case p.a.arch == "s390x":
 			same = same || n == 6 && p.s390x(a[i:i+n], b[i:i+n], addrA, addrB)
@@ -148,11 +159,13 @@ func (p *codePair) fixed(a, b []byte, startA, startB uint64) bool {
 				high = m.distance
 			}
 		}
+
 		if !same {
 			return false
 		}
 		i += n
 	}
+
 	return true
 }
 
@@ -187,6 +200,7 @@ func (p *codePair) s390x(a, b []byte, addrA, addrB uint64) bool {
 // arm64 reports whether two instructions refer to the same thing.
 func (p *codePair) arm64(wa, wb uint32, addrA, addrB uint64, at int, pages *[32]int) bool {
 	const near = 16 * 4 // bytes from an ADRP to the instruction that completes the address
+
 	switch {
 	case wa>>26 == wb>>26 && (wa>>26 == 0x25 || wa>>26 == 0x05): // BL, B
 		branch := func(w uint32, at uint64) uint64 { return at + uint64(int64(int32(w<<6)>>4)) }
@@ -196,6 +210,7 @@ func (p *codePair) arm64(wa, wb uint32, addrA, addrB uint64, at int, pages *[32]
 			n := int64(int32(w<<8)>>13<<2) | int64(w>>29&3)
 			return at&^0xfff + uint64(n<<12)
 		}
+
 		// The page may begin before the section that the address is in.
 		pa, pb := page(wa, addrA), page(wb, addrB)
 		for _, d := range [][2]uint64{{0, 0}, {0xfff, 0xfff}, {0, 0xfff}, {0xfff, 0}} {
@@ -211,17 +226,17 @@ func (p *codePair) arm64(wa, wb uint32, addrA, addrB uint64, at int, pages *[32]
 		memory := wa&0x3b000000 == 0x39000000
 		return (add || memory) && at-pages[wa>>5&31] <= near
 	}
+
 	return false
 }
 
-// pairing says which bits of instructions refer to something: operands of calls,
-// and of pairs of instructions that make an address.
+// pairing says which bits of instructions refer to something: the operands of calls, and of pairs
+// of instructions that make an address.
 type pairing struct {
-	// high returns the bits of a call or of the first of a pair, and whether it is
-	// the latter.
+	// high returns the bits of a call or of the first of a pair. It also reports whether the
+	// instruction is the first of a pair.
 	high func(w uint32) (mask uint32, first bool)
-	// low returns those of the second of a pair, which is at most distance
-	// instructions further on.
+	// low returns the bits of the second of a pair. It is at most distance instructions further on.
 	low      func(w uint32) uint32
 	distance int
 }
@@ -282,13 +297,14 @@ var mips = pairing{func(w uint32) (uint32, bool) {
 	return 0x0000ffff
 }, 2}
 
-// wasmCode returns the instructions of a function without the operands of calls
-// and without constants of 4096 and more, which may be addresses
-// (https://webassembly.github.io/spec/core/binary/instructions.html). What it
-// cannot decode stays as it is.
+// wasmCode returns the instructions of a function without the operands of calls and without
+// constants of 4096 and more, which may be addresses
+// (https://webassembly.github.io/spec/core/binary/instructions.html). Bytes that it cannot decode
+// stay as they are.
 func wasmCode(body []byte) []byte {
 	const firstAddress = 4096
 	d := &leb{p: body}
+
 	out := make([]byte, 0, len(body))
 	for range d.number() { // locals
 		d.number()
@@ -303,6 +319,8 @@ func wasmCode(body []byte) []byte {
 		start := d.at
 		op := d.p[d.at]
 		d.at++
+
+		// An instruction takes one byte, and its operands follow.
 		switch {
 		case op == 0x10: // call
 			d.number()
@@ -349,11 +367,14 @@ func wasmCode(body []byte) []byte {
 		default:
 			d.bad = true
 		}
+
+		// Without the length of one instruction, the start of the next one is unknown.
 		if d.bad {
 			return append(out, d.p[start:]...)
 		}
 		out = append(out, d.p[start:d.at]...)
 	}
+
 	return out
 }
 

@@ -1,34 +1,30 @@
 // Package explain says what differs between two files, and why.
 //
-// It works from the top down: an archive's parameters and members first (tar,
-// tar.gz, tar.zst, gzip, zip), and of members that differ each as a file of its
-// own, one level deep; then, for executables (ELF, Mach-O and its slices, PE,
-// WebAssembly), headers, sections, build information, the build ID, functions,
-// packages, embedded files, and texts that look like paths, times or users. It
-// ends with causes, the most useful one first; [Kinds] lists all of them. A cause is
-// derived from the content of the files, and has a confidence. It is no verdict on
-// whether two files are the same: only their bytes decide that.
+// It works from the top down. For archives (tar, tar.gz, tar.zst, gzip, zip) it compares parameters
+// and members first. It explains each member that differs as a file of its own, one level deep. For
+// executables (ELF, Mach-O and its slices, PE, WebAssembly) it compares headers, sections, build
+// information, the build ID, functions, packages, embedded files, and texts that look like paths,
+// times or users. It ends with causes, the most useful one first. [Kinds] lists all of them. A
+// cause is derived from the content of the files, and has a confidence. It is no verdict on whether
+// two files are the same: only their bytes decide that.
 //
 // # Functions
 //
-// One byte more in a program moves nearly all others, and every reference to them
-// changes. So two functions count as the same if their instructions differ only in
-// references that lead to the same thing. On amd64, 386,
-// arm64 and arm a reference is resolved in both files: it must lead to the same
-// place in the function of the same name, or into the section of the same name.
-// On other machines the operands of calls and of the instructions that build
-// addresses are not compared, nor are operands of calls and constants of 4096
-// and more in WebAssembly. So what a function does may have changed where
-// nothing is reported: it then refers to another place in the same section. That
-// a function is reported, on the other hand, means that it has other
-// instructions.
+// One byte more in a program moves nearly all others, and every reference to them changes. So two
+// functions count as the same if their instructions differ only in references that lead to the same
+// thing. On amd64, 386, arm64 and arm a reference is resolved in both files. It must lead to the
+// same place in the function of the same name, or into the section of the same name. On other
+// machines the operands of calls and of the instructions that build addresses are not compared. In
+// WebAssembly, the operands of calls and constants of 4096 and more are not compared. So a function
+// may do something else although nothing is reported: it then refers to another place in the same
+// section. A function that is reported does have other instructions.
 //
 // # Hostile input
 //
-// Both files are read as hostile input, through io.ReaderAt, in bounded memory
-// (about 200 MB at worst; a tenth of that for ordinary files) and in time that
-// is bounded by their sizes and by 4 GiB of uncompressed archive content.
-// Nothing is executed. A part that cannot be read is a note.
+// Both files are read as hostile input, through io.ReaderAt, in bounded memory and time. The memory
+// is about 200 MB at worst, and a tenth of that for ordinary files. The time is bounded by the
+// sizes of the files and by 4 GiB of uncompressed archive content. Nothing is executed. A part that
+// cannot be read is a note.
 //
 // Texts in a [Report] are as they are in the files. [Report.Fprint] and its JSON
 // escape them, so that they can be shown on a terminal, and so does the page of
@@ -74,13 +70,12 @@ type Hint struct {
 	A, B string
 }
 
-// Options are what an explanation may use.
+// Options are the means that an explanation may use.
 type Options struct {
 	// Hints are looked for in the bytes. At most 32 are.
 	Hints []Hint
-	// TempDir is the folder for members of archives while they are explained. If
-	// it is empty they are kept in memory, and those of more than 16 MiB are not
-	// explained.
+	// TempDir is the folder for members of archives while they are explained. If it is empty, they
+	// are kept in memory, and members of more than 16 MiB are not explained.
 	TempDir string
 }
 
@@ -92,7 +87,7 @@ type Report struct {
 	Comparison
 }
 
-// Comparison is what differs between two files or members of archives.
+// Comparison holds the differences between two files or members of archives.
 type Comparison struct {
 	A     Side `json:"a"`
 	B     Side `json:"b"`
@@ -100,8 +95,8 @@ type Comparison struct {
 	// Offset is where the first difference is: the size of the shorter file if
 	// that is the beginning of the other, -1 if they are equal or no files.
 	Offset int64 `json:"offset"`
-	// Section is the section of the executable that Offset lies in, in A's layout
-	// or, behind A's end, in B's; empty if in none.
+	// Section is the section of the executable that Offset lies in. It is a section of A or, behind
+	// A's end, of B. It is empty if Offset lies in none.
 	Section string `json:"section,omitempty"`
 	// Differing is the number of offsets at which they differ. It includes those that
 	// only the longer file has.
@@ -128,8 +123,8 @@ type Comparison struct {
 type Side struct {
 	Name string `json:"name"`
 	Size int64  `json:"size"`
-	// SHA256 is the sum in hexadecimal: of an image, that of its index or manifest;
-	// of a folder, and of a layout with images, empty.
+	// SHA256 is the sum in hexadecimal. For an image it is the sum of the index or manifest. It is
+	// empty for a folder, and for a layout with images.
 	SHA256 string `json:"sha256"`
 	// Kind is an archive's format ("tar", "tar+gzip", "tar+zstd", "gzip", "zstd",
 	// "zip"), an executable's (see inspect.Format), a tree's ("folder", "image"),
@@ -184,7 +179,7 @@ func (o Options) withUsableHints() Options {
 	return o
 }
 
-// explainer holds what one call of [Files] or [Trees] needs.
+// explainer holds the state of one call of [Files] or [Trees].
 type explainer struct {
 	ctx     context.Context
 	options Options
@@ -221,17 +216,20 @@ func (e *explainer) compare(a, b input, top bool) (*Comparison, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	binA, errA := inspect.Open(a, a.size)
 	binB, errB := inspect.Open(b, b.size)
 	c.A.Kind, c.B.Kind = fileKind(a, binA), fileKind(b, binB)
 	if c.Equal {
 		return c, nil
 	}
+
 	for _, err := range []error{errA, errB} {
 		if err != nil && !errors.Is(err, inspect.ErrFormat) {
 			c.note(err)
 		}
 	}
+
 	c.addAppendedCause()
 	c.Section = sectionAt(binA, c.Offset)
 	if c.Offset >= a.size {
@@ -241,6 +239,8 @@ func (e *explainer) compare(a, b input, top bool) (*Comparison, error) {
 		c.Strings = append(c.Strings, StringDifference{Kind: KindHint, Name: h.Name, A: h.A, B: h.B})
 		c.addCause(causeVaried, Likely, Cause{Text: fmt.Sprintf("the %s, which was another on purpose, is in the file", h.Name), A: h.A, B: h.B})
 	}
+
+	// An explanation of the content depends on what both files are.
 	switch {
 	case top && isArchive(c.A.Kind) && isArchive(c.B.Kind):
 		e.explainArchives(c, a, b)
@@ -331,6 +331,7 @@ func (e *explainer) scan(c *Comparison, a, b input) ([]Hint, error) {
 		s := &sides[i]
 		s.hash, s.count, s.buf = sha256.New(), newCounter(words), make([]byte, bufferSize)
 	}
+
 	size, where := newMap(a.size, b.size).size, make([]bool, mapParts)
 	for at := int64(0); at < max(a.size, b.size); at += bufferSize {
 		for i := range sides {
@@ -355,6 +356,8 @@ func (e *explainer) scan(c *Comparison, a, b input) ([]Hint, error) {
 	c.drawn = plainMap(a.size, b.size, where)
 	c.A.SHA256, c.B.SHA256 = hex.EncodeToString(sides[0].hash.Sum(nil)), hex.EncodeToString(sides[1].hash.Sum(nil))
 	c.Equal = c.Offset < 0
+
+	// A value that another value contains is counted without these occurrences.
 	var found []Hint
 	for i, h := range e.options.Hints {
 		inA, inB := sides[0].count.count, sides[1].count.count
@@ -373,8 +376,8 @@ func (e *explainer) scan(c *Comparison, a, b input) ([]Hint, error) {
 	}), nil
 }
 
-// compareBytes returns the index of the first difference and the number of bytes that
-// differ; what only the longer slice has differs.
+// compareBytes returns the index of the first difference and the number of bytes that differ. Bytes
+// that only the longer slice has count as different.
 func compareBytes(a, b []byte) (first, n int) {
 	short := min(len(a), len(b))
 	n, first = max(len(a), len(b))-short, short
@@ -390,7 +393,7 @@ func compareBytes(a, b []byte) (first, n int) {
 	return first, n
 }
 
-// counter counts words in what is written to it.
+// counter counts words in the bytes that are written to it.
 type counter struct {
 	words [][]byte
 	count []int
@@ -419,7 +422,7 @@ func (c *counter) Write(p []byte) {
 	c.buf = c.buf[:copy(c.buf, c.buf[drop:])]
 }
 
-// span is a range of a file, and what it is called.
+// span is a range of a file, with its name.
 type span struct {
 	name         string
 	offset, size int64

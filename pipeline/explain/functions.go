@@ -19,9 +19,9 @@ type Functions struct {
 	// A and B are the numbers of functions.
 	A int `json:"a"`
 	B int `json:"b"`
-	// Same is the number of functions with the same instructions at the same address.
-	// Moved ones have the same instructions at another address, Changed ones others of
-	// the same size, and Resized ones others of another size.
+	// Same is the number of functions with the same instructions at the same address. Moved ones
+	// have the same instructions at another address. Changed ones have others of the same size, and
+	// Resized ones others of another size.
 	Same    int `json:"same"`
 	Moved   int `json:"moved"`
 	Changed int `json:"changed"`
@@ -42,8 +42,8 @@ type Functions struct {
 	OwnLines int `json:"ownLines"`
 	// Partial reports whether some were not compared.
 	Partial bool `json:"partial,omitempty"`
-	// List are those that are neither the same nor moved, in A's order and then
-	// those that only B has; More is how many more there are.
+	// List are the functions that are neither the same nor moved: first those of A in its order,
+	// then those that only B has. More is how many more there are.
 	List []Function `json:"list,omitempty"`
 	More int        `json:"more,omitempty"`
 	// Packages are their packages, those with the most such functions first.
@@ -63,9 +63,9 @@ type Function struct {
 
 // Package sums up the functions of a package that differ.
 type Package struct {
-	// Path is the import path, empty for what is generated for several.
+	// Path is the import path. It is empty for functions that are generated for several packages.
 	Path string `json:"path"`
-	// Module is the module it belongs to, "std" for the standard library, empty if
+	// Module is the module that it belongs to, or "std" for the standard library. It is empty if
 	// unknown.
 	Module  string `json:"module,omitempty"`
 	Changed int    `json:"changed"`
@@ -120,9 +120,9 @@ type loadedProgram struct {
 	sections []inspect.Section
 }
 
-// A function or method has the name that its source gives it; what the compiler
-// makes of a part of one has a number at its end or a word that no declaration can
-// have, and another standard library can lead to more of them.
+// A function or method has the name that its source gives it. The compiler makes functions of parts
+// of one, whose names have a number at the end or a word that no declaration can have. Another
+// standard library can lead to more of them.
 var (
 	declaredRE = regexp.MustCompile(`(^|/)[^/.]+\.(\(\*[\pL_][\pL\d_]*\)\.|[\pL_][\pL\d_]*\.)?[\pL_][\pL\d_]*$`)
 	madeRE     = regexp.MustCompile(`\.(init|(func|gowrap|deferwrap|range|jump)\d*)$`)
@@ -140,12 +140,14 @@ func newProgram(in input, bin *inspect.Binary, facts *inspect.Facts) (*loadedPro
 	if facts.ByteOrder == "big" {
 		m.order = binary.BigEndian
 	}
+
 	for _, s := range bin.Sections {
 		if s.Address != 0 && s.Size > 0 {
 			m.sections = append(m.sections, s)
 		}
 	}
 	slices.SortStableFunc(m.sections, func(x, y inspect.Section) int { return cmp.Compare(x.Address, y.Address) })
+
 	for f, err := range bin.Functions() {
 		if err != nil {
 			return m, err
@@ -156,6 +158,8 @@ func newProgram(in input, bin *inspect.Binary, facts *inspect.Facts) (*loadedPro
 		if f.Name == "go:buildid" || f.Name == "go.buildid" {
 			continue // it is no code
 		}
+
+		// One function that lies in a section tells where all code is in memory.
 		if s, ok := bin.SectionAt(max(0, f.Offset)); !m.located && f.Offset >= 0 && ok && s.Address != 0 {
 			m.text, m.located = s.Address+uint64(f.Offset-s.Offset)-f.Start, true
 		}
@@ -164,7 +168,7 @@ func newProgram(in input, bin *inspect.Binary, facts *inspect.Facts) (*loadedPro
 	return m, nil
 }
 
-// target is what an address leads to.
+// target is the function or section that an address leads to.
 type target struct {
 	function bool
 	name     uint64 // a hash
@@ -205,11 +209,14 @@ func (c *Comparison) compareFunctions(a, b *loadedProgram, factsA, factsB *inspe
 	budget := 2 * (a.in.size + b.in.size) // functions do not overlap
 	code, loose := &codePair{a: a, b: b}, &codePair{a: a, b: b, anyData: true}
 	bufA, bufB := make([]byte, 0, 64<<10), make([]byte, 0, 64<<10)
+
+	// Code is read a function at a time, so that memory is bounded.
 	for i := range a.list {
 		j := ofB[i]
 		if j < 0 {
 			continue
 		}
+
 		fa, fb := &a.list[i], &b.list[j]
 		if budget -= int64(fa.size) + int64(fb.size); budget < 0 {
 			c.noteText("functions overlap too often, some were not compared")
@@ -221,6 +228,7 @@ func (c *Comparison) compareFunctions(a, b *loadedProgram, factsA, factsB *inspe
 		if err == nil {
 			bufB, err = b.code(bufB, fb)
 		}
+
 		switch {
 		case errors.Is(err, errNoCode):
 			x.Partial = true
@@ -257,6 +265,7 @@ func (m *loadedProgram) code(buf []byte, f *function) ([]byte, error) {
 	if n, err := m.in.ReadAt(buf, f.offset); n < len(buf) {
 		return buf, fmt.Errorf("compare functions: %w", err)
 	}
+
 	switch m.arch {
 	case "amd64", "386":
 		// Not bytes.TrimRight, for which all bytes that are no UTF-8 are one character.
@@ -267,15 +276,18 @@ func (m *loadedProgram) code(buf []byte, f *function) ([]byte, error) {
 	case "wasm":
 		return buf, nil
 	}
+
+	// The other machines pad with zeros, a whole instruction at a time.
 	for len(buf) >= 4 && m.order.Uint32(buf[len(buf)-4:]) == 0 {
 		buf = buf[:len(buf)-4]
 	}
 	return buf, nil
 }
 
-// matchFunctions returns for each function of a the index of the one of the same
-// name in b, the nth with the nth, or -1.
+// matchFunctions returns for each function of a the index of the function of the same name in b:
+// the nth with the nth. It returns -1 where there is none.
 func matchFunctions(a, b []function) []int32 {
+	// Sorted indexes take less memory than a map of all names.
 	byKey := func(list []function) []int32 {
 		order := make([]int32, len(list))
 		for i := range order {
@@ -300,12 +312,15 @@ func matchFunctions(a, b []function) []int32 {
 			j++
 		}
 	}
+
 	return pairs
 }
 
 // listFunctions counts, and reads the names of those that differ.
 func (c *Comparison) listFunctions(x *Functions, a, b *loadedProgram, ofB []int32, factsA, factsB *inspect.Facts) {
 	modules, main := map[string]string{}, ""
+
+	// Where both know a package, A's module is the one that counts.
 	for _, facts := range []*inspect.Facts{factsB, factsA} {
 		if facts.Code != nil {
 			for _, p := range facts.Code.Packages {
@@ -337,6 +352,8 @@ func (c *Comparison) listFunctions(x *Functions, a, b *loadedProgram, ofB []int3
 			p = &Package{Path: cut(path), Module: cut(modules[path])}
 			packages[path] = p
 		}
+
+		// The linker leaves out of the standard library whatever no one calls.
 		if modules[path] == stdModule {
 			switch state {
 			case "changed":
@@ -349,6 +366,7 @@ func (c *Comparison) listFunctions(x *Functions, a, b *loadedProgram, ofB []int3
 				x.StandardAlone++
 			}
 		}
+
 		switch state {
 		case "changed":
 			x.Changed++
@@ -363,6 +381,7 @@ func (c *Comparison) listFunctions(x *Functions, a, b *loadedProgram, ofB []int3
 			x.Removed++
 			p.Removed++
 		}
+
 		p.Bytes += max(0, sizeB) - max(0, sizeA)
 		if len(x.List) == maxListed {
 			x.More++
@@ -384,6 +403,7 @@ func (c *Comparison) listFunctions(x *Functions, a, b *loadedProgram, ofB []int3
 				}
 			}
 		}
+
 		switch f.state {
 		case stateSame:
 			x.Same++
@@ -404,14 +424,19 @@ func (c *Comparison) listFunctions(x *Functions, a, b *loadedProgram, ofB []int3
 			taken[j] = true
 		}
 	}
+
+	// What no function of A was matched with is new.
 	for j, name := range b.names() {
 		if !taken[j] {
 			add(name, "added", -1, int64(b.list[j].size))
 		}
 	}
+
 	for _, p := range packages {
 		x.Packages = append(x.Packages, *p)
 	}
+
+	// Packages with the most differences come first, as the list is cut.
 	total := func(p Package) int { return p.Changed + p.Resized + p.Added + p.Removed }
 	slices.SortFunc(x.Packages, func(p, q Package) int {
 		return cmp.Or(cmp.Compare(total(q), total(p)), cmp.Compare(p.Path, q.Path))
@@ -419,8 +444,7 @@ func (c *Comparison) listFunctions(x *Functions, a, b *loadedProgram, ofB []int3
 	x.Packages = x.Packages[:min(len(x.Packages), maxListed)]
 }
 
-// names iterates over the functions again, for their names. It ends early where
-// the file is not what it was.
+// names iterates over the functions again, for their names. It ends early if the file has changed.
 func (m *loadedProgram) names() func(yield func(int, string) bool) {
 	return func(yield func(int, string) bool) {
 		i := 0
@@ -439,19 +463,21 @@ func (m *loadedProgram) names() func(yield func(int, string) bool) {
 	}
 }
 
-// markShifted marks the sections that differ only in references to what moved. That is
-// true of the code if it is true of all functions, and of data of the same size if all
-// words that differ are addresses of the same thing, or such distances from the start of
-// the code.
+// markShifted marks the sections that differ only in references to what moved. Code is such a
+// section if all its functions are the same. Data of the same size is such a section if all words
+// that differ are addresses of the same thing, or distances of the same thing from the start of the
+// code.
 func (p *binaryPair) markShifted(a, b *loadedProgram) {
 	f := p.diff.Functions
 	code := f.Changed+f.Resized+f.Added+f.Removed == 0
 	budget := 2 * (p.a.size + p.b.size) // sections may overlap
+
 	for i := range p.diff.Sections {
 		s := &p.diff.Sections[i]
 		if s.State != "changed" || s.SizeA != s.SizeB {
 			continue
 		}
+
 		switch s.Name {
 		case ".text", "__TEXT,__text", "(code)":
 			// The Go build ID of some formats is at the start of the code.
@@ -482,6 +508,7 @@ func (p *binaryPair) sameWords(a, b *loadedProgram, s *Section) bool {
 		return false
 	}
 	bufA, bufB := make([]byte, min(bufferSize, s.SizeA)), make([]byte, min(bufferSize, s.SizeA))
+
 	for at := int64(0); at < s.SizeA; at += bufferSize {
 		pa, pb := bufA[:min(bufferSize, s.SizeA-at)], bufB[:min(bufferSize, s.SizeA-at)]
 		if n, _ := p.a.ReadAt(pa, s.OffsetA+at); n < len(pa) {
@@ -490,6 +517,7 @@ func (p *binaryPair) sameWords(a, b *loadedProgram, s *Section) bool {
 		if n, _ := p.b.ReadAt(pb, s.OffsetB+at); n < len(pb) {
 			return false
 		}
+
 		for len(pa) > 0 {
 			n := min(pointer, len(pa))
 			if !bytes.Equal(pa[:n], pb[:n]) && (n < pointer || !code.sameWord(pa[:n], pb[:n])) {
@@ -507,6 +535,8 @@ func (p *codePair) sameWord(a, b []byte) bool {
 	if len(a) == 8 && p.sameTarget(oa.Uint64(a), ob.Uint64(b)) {
 		return true
 	}
+
+	// Two halves of a word may be one reference each.
 	for ; len(a) >= 4; a, b = a[4:], b[4:] {
 		va, vb := uint64(oa.Uint32(a)), uint64(ob.Uint32(b))
 		if va == vb {
@@ -519,5 +549,6 @@ func (p *codePair) sameWord(a, b []byte) bool {
 			return false
 		}
 	}
+
 	return true
 }

@@ -16,9 +16,8 @@ const (
 	maxRows   = 4096    // fields
 )
 
-// headers reads the headers of an executable that package inspect has opened,
-// which has checked that they are in the file. What is not understood is left
-// out.
+// headers reads the headers of an executable that package inspect has opened. Package inspect has
+// checked that they are in the file. Fields that are not understood are left out.
 func headers(in input, format inspect.Format) []header {
 	head := make([]byte, min(maxHeader, in.size))
 	if n, _ := in.ReadAt(head, 0); n < len(head) {
@@ -68,12 +67,15 @@ func (h *headerReader) elf() {
 	if h.bytes(5, 1)[0] == 2 {
 		h.order = binary.BigEndian
 	}
+
 	wide := h.bytes(4, 1)[0] == 2
 	h.add("class", "%d", h.bytes(4, 1)[0])
 	h.add("byte order", "%d", h.bytes(5, 1)[0])
 	h.add("OS ABI", "%d", h.bytes(7, 1)[0])
 	h.add("type", "%d", h.u16(16))
 	h.add("machine", "%d", h.u16(18))
+
+	// From here on, fields have the width of an address.
 	var entry, phoff, flags, rest uint64
 	if wide {
 		entry, phoff, flags, rest = h.u64(24), h.u64(32), h.u32(48), 52
@@ -83,6 +85,8 @@ func (h *headerReader) elf() {
 	h.add("entry", "%#x", entry)
 	h.add("flags", "%#x", flags)
 	h.add("sections", "%d", h.u16(rest+8))
+
+	// A program header has no name, and is named by its type.
 	size, count := h.u16(rest+2), h.u16(rest+4)
 	for i := range count {
 		at := phoff + i*size
@@ -94,6 +98,7 @@ func (h *headerReader) elf() {
 		if !ok {
 			name = fmt.Sprintf("%#x", kind)
 		}
+
 		if wide {
 			h.add("segment "+name, "flags %d offset %#x address %#x size %#x memory %#x", h.u32(at+4), h.u64(at+8), h.u64(at+16), h.u64(at+32), h.u64(at+40))
 		} else {
@@ -116,10 +121,13 @@ func (h *headerReader) macho() {
 	h.add("CPU subtype", "%#x", h.u32(8))
 	h.add("file type", "%d", h.u32(12))
 	h.add("flags", "%#x", h.u32(24))
+
 	count, at := h.u32(16), uint64(28)
 	if h.bytes(0, 1)[0] == 0xcf {
 		at = 32
 	}
+
+	// Each command is a row, so that the one that differs has a name.
 	for range count {
 		kind, size := h.u32(at), h.u32(at+4)
 		if size < 8 || at+size > uint64(len(h.data)) {
@@ -129,6 +137,7 @@ func (h *headerReader) macho() {
 		if !ok {
 			name = fmt.Sprintf("command %#x", kind)
 		}
+
 		switch kind {
 		case 0x19:
 			segment, _, _ := strings.Cut(string(h.bytes(at+8, 16)), "\x00")
@@ -161,6 +170,8 @@ func (h *headerReader) pe() {
 	wide := h.u16(optional) == 0x20b
 	h.add("linker version", "%d.%d", h.bytes(optional+2, 1)[0], h.bytes(optional+3, 1)[0])
 	h.add("entry", "%#x", h.u32(optional+16))
+
+	// The optional header has wider addresses in PE32+, and so other offsets.
 	directories := optional + 96
 	if wide {
 		h.add("image base", "%#x", h.u64(optional+24))
@@ -176,6 +187,7 @@ func (h *headerReader) pe() {
 	h.add("subsystem", "%d", h.u16(optional+68))
 	h.add("flags", "%#x", h.u16(optional+70))
 	names := [...]string{"exports", "imports", "resources", "exceptions", "certificates", "relocations", "debug", "architecture", "global pointer", "TLS", "load configuration", "bound imports", "import addresses", "delayed imports", "CLR", "reserved"}
+
 	for i := range min(h.u32(directories-4), uint64(len(names))) {
 		at := directories + 8*i
 		if h.u64(at) != 0 {
@@ -184,7 +196,7 @@ func (h *headerReader) pe() {
 	}
 }
 
-// differingHeaders lists what differs, the nth of a name against the nth.
+// differingHeaders lists the differences. It compares the nth of a name with the nth.
 func differingHeaders(a, b []header) []Value {
 	places := map[string][]string{}
 	for _, h := range b {
@@ -216,6 +228,7 @@ func differingHeaders(a, b []header) []Value {
 	for _, h := range b {
 		count[h.name]++
 	}
+
 	for _, h := range b {
 		seen[h.name]++
 		if seen[h.name] > count[h.name]-len(places[h.name]) {

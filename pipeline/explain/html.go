@@ -43,11 +43,10 @@ var pageTemplate = sync.OnceValues(func() (*template.Template, error) {
 	return template.New("page").Funcs((&htmlPage{}).funcs()).Parse(text)
 })
 
-// HTML writes the report as a page that is complete in one file: it loads
-// nothing, has no scripts, and says by a content security policy that neither may
-// happen. The same report makes the same page. Texts of the files are escaped, and
-// cut where they are long; a table has at most 256 rows, and a page about
-// 4 MiB. The error is the writer's.
+// HTML writes the report as a page that is complete in one file. The page loads nothing and has no
+// scripts, and its content security policy forbids both. The same report makes the same page. Texts
+// of the files are escaped, and cut where they are long. A table has at most 256 rows, and a page
+// about 4 MiB. The error is the writer's.
 func (r *Report) HTML(w io.Writer) error {
 	t, err := pageTemplate()
 	if err == nil {
@@ -64,7 +63,7 @@ func (r *Report) HTML(w io.Writer) error {
 	return out.Flush()
 }
 
-// htmlPage is what a page may still take.
+// htmlPage holds how much a page may still take.
 type htmlPage struct {
 	left int
 	full bool // something was left out for want of room
@@ -75,6 +74,7 @@ func (p *htmlPage) funcs() template.FuncMap {
 		"text": p.text, "row": p.row, "part": p.part, "full": func() bool { return p.full },
 		"hidden": func(n, more int) int { return max(0, n-maxTableRows) + more },
 		"number": number, "hex": func(n int64) string { return fmt.Sprintf("%#x", n) },
+
 		"offset": func(n int64) string {
 			if n < 0 {
 				return "-"
@@ -87,6 +87,8 @@ func (p *htmlPage) funcs() template.FuncMap {
 			}
 			return number(n)
 		},
+
+		// A report read from JSON may hold any text here.
 		"confidence": func(c Confidence) string {
 			if c == Certain || c == Likely || c == Possible {
 				return string(c)
@@ -100,7 +102,7 @@ func (p *htmlPage) funcs() template.FuncMap {
 	}
 }
 
-// text is a text of a file, safe to show and cut.
+// text returns a text of a file, cut and safe to show.
 func (p *htmlPage) text(s string) string {
 	if s == "" {
 		return ""
@@ -130,7 +132,7 @@ func (p *htmlPage) part() bool {
 	return !p.full
 }
 
-// number is a number with its thousands apart.
+// number returns a number with its thousands apart.
 func number(v any) string {
 	s := fmt.Sprint(v)
 	sign := ""
@@ -155,7 +157,7 @@ func functionState(s string) string {
 	return cmp.Or(map[string]string{"added": "only in B", "removed": "only in A"}[s], s)
 }
 
-// htmlSide is one of two values, with what only it has in the middle.
+// htmlSide is one of two values. The text that only it has is in the middle.
 type htmlSide struct {
 	In                  bool
 	Before, Mark, After string
@@ -163,12 +165,13 @@ type htmlSide struct {
 
 type htmlPair struct{ A, B htmlSide }
 
-// sides finds what differs between two values.
+// sides finds the differences between two values.
 func (p *htmlPage) sides(v Value) htmlPair {
 	from, end := 0, 0
 	if v.InA && v.InB {
 		from, end = common(v.A, v.B)
 	}
+
 	side := func(in bool, s string) htmlSide {
 		if !in {
 			return htmlSide{}
@@ -179,6 +182,8 @@ func (p *htmlPage) sides(v Value) htmlPair {
 			}
 			return htmlSide{In: true, Before: p.text(s)}
 		}
+
+		// Long values differ in a few characters, which stand out if the rest is short.
 		before, after := s[:from], s[len(s)-end:]
 		const around = 160 // bytes of what is the same
 		if len(before) > around {
@@ -189,8 +194,8 @@ func (p *htmlPage) sides(v Value) htmlPair {
 	return htmlPair{side(v.InA, v.A), side(v.InB, v.B)}
 }
 
-// common returns how many bytes two texts begin and end with together, whole
-// characters.
+// common returns how many bytes two texts have in common at the start and at the end. It counts
+// whole characters.
 func common(a, b string) (start, end int) {
 	n := min(len(a), len(b))
 	for start < n && a[start] == b[start] {
@@ -229,7 +234,7 @@ func (c *htmlComparison) Head(id, title string) htmlHead { return htmlHead{c.lev
 // Title returns the heading of a member.
 func (c *htmlComparison) Title() htmlHead { return htmlHead{c.level - 1, c.ID, "Member " + c.name} }
 
-// Links are those to the parts of the page.
+// Links returns the links to the parts of the page.
 func (c *htmlComparison) Links() []htmlHead {
 	var list []htmlHead
 	add := func(is bool, id, title string) {
@@ -237,6 +242,8 @@ func (c *htmlComparison) Links() []htmlHead {
 			list = append(list, htmlHead{ID: id, Title: title})
 		}
 	}
+
+	// The links follow the order of the page, and skip parts that it lacks.
 	add(len(c.C.Causes) > 0, "causes", "Causes")
 	add(c.Plain(), "map", "Map")
 	add(c.C.Text != nil, "text", "Text")
@@ -312,7 +319,7 @@ type htmlArchive struct {
 	X *Archive
 }
 
-// Members are those that were compared.
+// Members returns the members that were compared.
 func (a *htmlArchive) Members() []*htmlComparison {
 	var list []*htmlComparison
 	for i := range a.X.Members {
@@ -369,10 +376,10 @@ type htmlStrip struct {
 	BySection, ByLevel []htmlStretch
 }
 
-// htmlStretch is a rectangle; X and W are percent.
+// htmlStretch is a rectangle. X and W are percent.
 type htmlStretch struct{ X, W, Class, Title, Label string }
 
-// draw returns a map, nil if there is none or no room for it.
+// draw returns a map. It returns nil if there is none, or no room for it.
 func (p *htmlPage) draw(m *fileMap, sections bool) *htmlMap {
 	if m == nil {
 		return nil
@@ -381,14 +388,19 @@ func (p *htmlPage) draw(m *fileMap, sections bool) *htmlMap {
 		p.full = true
 		return nil
 	}
+
 	out := &htmlMap{Sections: sections, PartSize: m.size, Height: mapHeight}
 	if sections {
 		out.Top, out.Height = 26, 26+mapHeight
 	}
+
+	// Both strips have one scale, so that the same offset is at the same place.
 	whole := float64(max(m.ends[0], m.ends[1], 1))
 	for side, size := range m.ends {
 		s := htmlStrip{Side: string(rune('A' + side)), Size: size}
 		var share [len(levelNames)]int64
+
+		// One strip shows the sections, the other how much differs.
 		stretches := func(bySection bool) []htmlStretch {
 			var list []htmlStretch
 			for _, x := range m.stretches(side, bySection) {
@@ -413,10 +425,13 @@ func (p *htmlPage) draw(m *fileMap, sections bool) *htmlMap {
 			}
 			return list
 		}
+
 		if sections {
 			s.BySection = stretches(true)
 		}
 		s.ByLevel = stretches(false)
+
+		// The summary is read aloud in place of the map.
 		var parts []string
 		for l, n := range share {
 			switch percent := 100 * float64(n) / float64(size); {
@@ -427,6 +442,7 @@ func (p *htmlPage) draw(m *fileMap, sections bool) *htmlMap {
 				parts = append(parts, fmt.Sprintf("%.0f%% %s", percent, levelText[l]))
 			}
 		}
+
 		s.Summary = fmt.Sprintf("Map of %s: %s", s.Side, strings.Join(parts, ", "))
 		out.Sides = append(out.Sides, s)
 	}
@@ -443,9 +459,11 @@ func sectionClass(name string) string {
 		last = name
 	}
 	last = strings.TrimLeft(last, "._")
+
 	has := func(list ...string) bool {
 		return slices.ContainsFunc(list, func(p string) bool { return strings.HasPrefix(last, p) })
 	}
+
 	switch {
 	case name == "":
 		return "gap"

@@ -32,8 +32,7 @@ type Descriptor struct {
 
 // Parts is where an image's parts are.
 type Parts interface {
-	// Manifest returns the bytes of a manifest or index, which are those that the
-	// digest names.
+	// Manifest returns the bytes of the manifest or index that the digest names.
 	Manifest(context.Context, artifact.Digest) ([]byte, error)
 	// Blob returns a layer or a configuration.
 	Blob(context.Context, Descriptor) (Content, error)
@@ -45,9 +44,9 @@ const (
 	maxParts     = 1000     // manifests in an index, and layers in a manifest
 )
 
-// Image returns what an image is made of: the index, and for each platform the
-// manifest, the configuration and the layers. Documents are indented, so that it
-// is a line that differs. Only the manifests are read at once.
+// Image returns the parts of an image: the index, and for each platform the manifest, the
+// configuration and the layers. Documents are indented, so that single lines differ. Only the
+// manifests are read at once.
 func Image(ctx context.Context, name string, root artifact.Digest, parts Parts) (Tree, error) {
 	t := Tree{Name: name, Kind: KindImage, Digest: root}
 	r := &imageReader{ctx: ctx, parts: parts}
@@ -67,20 +66,22 @@ type imageReader struct {
 	size  int // of the manifests
 }
 
-// document is an index or a manifest: of each the members that lead on.
+// document is an index or a manifest. It holds only the members that lead to other parts.
 type document struct {
 	Config    *Descriptor  `json:"config"`
 	Layers    []Descriptor `json:"layers"`
 	Manifests []Descriptor `json:"manifests"`
 }
 
-// image adds the parts of an image, or with index those of the images in an
-// index.
+// image adds the parts of an image. With index it also takes an index, and adds the parts of the
+// images in it.
 func (r *imageReader) image(prefix string, root artifact.Digest, index bool) error {
 	raw, err := r.parts.Manifest(r.ctx, root)
 	if err != nil {
 		return err
 	}
+
+	// The parts may come from a registry, which can send anything.
 	if artifact.Of(raw) != root {
 		return fmt.Errorf("%s: the bytes are of another digest", root)
 	}
@@ -92,6 +93,7 @@ func (r *imageReader) image(prefix string, root artifact.Digest, index bool) err
 	if len(doc.Manifests) > maxParts || len(doc.Layers) > maxParts || r.size > maxDocuments || len(r.list) > maxMembers {
 		return fmt.Errorf("%s: an image of too many parts", root)
 	}
+
 	if doc.Config == nil && doc.Manifests != nil {
 		if !index {
 			return fmt.Errorf("%s: an index in an index", root)
@@ -107,6 +109,8 @@ func (r *imageReader) image(prefix string, root artifact.Digest, index bool) err
 	}
 
 	r.document(prefix+"manifest", raw)
+
+	// The configuration is shown as lines, so that the setting that differs is seen.
 	if d := doc.Config; d != nil {
 		r.blob(prefix+"config", *d, func(ctx context.Context) (Content, error) {
 			c, err := r.parts.Blob(ctx, *d)
@@ -212,9 +216,9 @@ func readDocument(c Content) ([]byte, error) {
 // that the digest names.
 func (l layout) Blob(_ context.Context, d Descriptor) (Content, error) { return l.open(d.Digest) }
 
-// layoutMembers returns the parts of the images of a layout, below its path. A
-// layout by itself with one image, under whatever names, is that image, whose
-// digest is returned.
+// layoutMembers returns the parts of the images of a layout, below its path. A layout by itself may
+// hold one image alone, under any number of names. Then the layout is that image, and its digest is
+// returned.
 func layoutMembers(ctx context.Context, fsys fs.FS, dir string) ([]TreeMember, artifact.Digest, error) {
 	f, err := openIn(fsys, path.Join(dir, "index.json"))
 	if err != nil {
@@ -225,6 +229,7 @@ func layoutMembers(ctx context.Context, fsys fs.FS, dir string) ([]TreeMember, a
 	if err != nil {
 		return nil, "", err
 	}
+
 	var doc document
 	if err := json.Unmarshal(raw, &doc); err != nil {
 		return nil, "", fmt.Errorf("index.json: %w", err)
@@ -232,6 +237,7 @@ func layoutMembers(ctx context.Context, fsys fs.FS, dir string) ([]TreeMember, a
 	if len(doc.Manifests) > maxParts {
 		return nil, "", fmt.Errorf("index.json: more than %d images", maxParts)
 	}
+
 	other := func(d Descriptor) bool { return d.Digest != doc.Manifests[0].Digest }
 	if dir == "." && len(doc.Manifests) > 0 && !slices.ContainsFunc(doc.Manifests, other) {
 		t, err := Image(ctx, "image", doc.Manifests[0].Digest, layout{fsys, dir})
@@ -241,9 +247,12 @@ func layoutMembers(ctx context.Context, fsys fs.FS, dir string) ([]TreeMember, a
 	if dir != "." {
 		prefix = dir + "/"
 	}
+
+	// Several images are told apart by their names.
 	r := &imageReader{ctx: ctx, parts: layout{fsys, dir}}
 	r.document(prefix+"index.json", raw)
 	names := map[string]int{}
+
 	for _, d := range doc.Manifests {
 		name := cmp.Or(cut(d.Annotations["org.opencontainers.image.ref.name"]), "image")
 		if err := r.image(prefix+nth(names, name)+"/", d.Digest, true); err != nil {

@@ -52,8 +52,8 @@ func (p *binaryPair) judge() {
 // stamps are the causes that texts in the files show.
 var stamps = []causeKind{causeTimeStamp, causeVaried, causeUserOrHost, causeHostPath}
 
-// packerCauses adds executable packers: UPX names its sections so, or leaves its
-// mark (https://upx.github.io).
+// packerCauses adds executable packers. UPX gives its sections its own name, or leaves its mark
+// (https://upx.github.io).
 func (p *binaryPair) packerCauses() {
 	is := func(in input, b *inspect.Binary) bool {
 		for _, s := range b.Sections {
@@ -116,6 +116,7 @@ func withoutExperiments(version string) string {
 
 // sourcePathCauses adds the folders that the sources were in, and -trimpath.
 func (p *binaryPair) sourcePathCauses() {
+	// If only one was built with -trimpath, all paths differ, and none is a cause of its own.
 	ta, tb, ok := p.otherAnswer(inspect.Trimpath)
 	if ok {
 		sure := Likely

@@ -32,6 +32,7 @@ func (p *binaryPair) settingCauses() {
 		if !ok {
 			continue
 		}
+
 		v.A, v.B = unquote(v.A), unquote(v.B)
 		shown := func(in bool, value string) string {
 			if in {
@@ -40,6 +41,7 @@ func (p *binaryPair) settingCauses() {
 			return "(no " + key + ")"
 		}
 		c := Cause{A: shown(v.InA, v.A), B: shown(v.InB, v.B)}
+
 		kind, known := settingKind(key)
 		switch {
 		case key == "GOOS" || key == "GOARCH":
@@ -105,12 +107,14 @@ func (p *binaryPair) moduleCauses() {
 	if a.Path != b.Path {
 		p.addCause(causeMainPackage, Certain, Cause{Text: "the program was named in another way, or is another", A: a.Path, B: b.Path})
 	}
+
 	inB := map[string]inspect.Module{}
 	for _, m := range b.Deps {
 		inB[m.Path] = m
 	}
 	inA := map[string]bool{}
 	sumsA, sumsB, unsummed := 0, 0, ""
+
 	for _, m := range a.Deps {
 		inA[m.Path] = true
 		o, ok := inB[m.Path]
@@ -118,6 +122,7 @@ func (p *binaryPair) moduleCauses() {
 			p.addCause(causeModuleVersion, Certain, Cause{Text: "only A has module " + cut(m.Path), A: m.Path + " " + m.Version})
 			continue
 		}
+
 		used, usedO := replaced(m), replaced(o)
 		show := func(m inspect.Module) string { return strings.TrimSpace(m.Path + " " + m.Version) }
 		switch {
@@ -141,6 +146,8 @@ func (p *binaryPair) moduleCauses() {
 			p.addCause(causeModuleVersion, Certain, Cause{Text: "only B has module " + cut(m.Path), B: m.Path + " " + m.Version})
 		}
 	}
+
+	// The go command writes no sums for modules of a vendor folder.
 	if sumsA+sumsB > 0 {
 		p.addCause(causeDependencySumsMissing, Certain, Cause{
 			Text:     "only " + sideName(sumsA > 0) + " has the sums of its dependencies: the other was built from a vendor folder",
@@ -164,10 +171,12 @@ func (p *binaryPair) vcsCauses() {
 	if a == nil || b == nil {
 		return
 	}
+
 	get := func(b *inspect.Build, key string) string {
 		v, _ := b.Setting(key)
 		return v
 	}
+
 	hasA, hasB := get(a, "vcs.revision") != "", get(b, "vcs.revision") != ""
 	switch {
 	case hasA != hasB:
@@ -190,6 +199,8 @@ func (p *binaryPair) vcsCauses() {
 		p.addCause(causeMainPackage, Certain, Cause{Text: "another main module", A: a.Main.Path, B: b.Main.Path})
 		return
 	}
+
+	// The version follows from the stamp, so it is no cause of its own where the stamp differs.
 	switch sumA, sumB := a.Main.Sum, b.Main.Sum; {
 	case (sumA == "") != (sumB == ""):
 		p.addCause(causeModuleSource, Certain, Cause{Text: "only " + sideName(sumA != "") + " was built as module@version of the module proxy", A: a.Main.Version, B: b.Main.Version})

@@ -4,8 +4,8 @@ import (
 	"strings"
 )
 
-// codeCauses adds what explains functions and data that differ without a recorded
-// reason: the compiler, the standard library, the source.
+// codeCauses adds the causes of functions and data that differ without a recorded reason: the
+// compiler, the standard library, the source.
 func (p *binaryPair) codeCauses() {
 	if comment := p.section(".comment"); comment != nil && comment.State == "changed" {
 		p.addCause(causeCCompiler, Likely, Cause{Text: "the C compiler's or linker's own mark (.comment) differs",
@@ -17,6 +17,9 @@ func (p *binaryPair) codeCauses() {
 	if p.hasCertain(causeChangedAfterLinking) || known && main && content && p.caused(causeChangedAfterLinking) {
 		return // the same was compiled: whatever differs was done later
 	}
+
+	// The build ID separates the compiler from the linker: the first step with another output is to
+	// blame.
 	if known && main && !content {
 		p.addCause(causeCompilerOutput, Likely, Cause{Text: "package main was compiled from the same inputs to something else"})
 	}
@@ -28,6 +31,7 @@ func (p *binaryPair) codeCauses() {
 	if f == nil || p.codeExplained {
 		return
 	}
+
 	var standard, own []string
 	for _, k := range f.Packages {
 		// Which functions of a library are linked depends on who calls them.
@@ -58,6 +62,7 @@ func (p *binaryPair) codeCauses() {
 		})
 	}
 
+	// If something else made the standard library differ, it may explain this too.
 	if len(own) > 0 {
 		sure := Likely
 		if len(standard) > 0 && !p.caused(causeOtherToolchainSameVersion) {
@@ -77,8 +82,7 @@ func (p *binaryPair) codeCauses() {
 	p.constantCauses(known && !main)
 }
 
-// constantCauses adds the source or the build ID where data differs and all functions
-// are the same.
+// constantCauses adds the source or the build ID where data differs and all functions are the same.
 func (p *binaryPair) constantCauses(mainDiffers bool) {
 	if p.c.caused(stamps...) {
 		return // which are more specific
@@ -87,6 +91,7 @@ func (p *binaryPair) constantCauses(mainDiffers bool) {
 		causePathOfBuildFolder, causePathOfGOROOT, causePathOfModuleCache, causeCompilerOutput, causeLinkerOutput) {
 		return
 	}
+
 	if s, ok := p.c.bestText(); ok {
 		sure := Possible
 		if mainDiffers {

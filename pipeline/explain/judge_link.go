@@ -9,7 +9,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/inspect"
 )
 
-// changedLaterCauses adds what was done after linking: signing, stripping, other changes.
+// changedLaterCauses adds the changes after linking: signing, stripping, other changes.
 func (p *binaryPair) changedLaterCauses() {
 	if p.caused(causePlatform) {
 		return
@@ -25,6 +25,8 @@ func (p *binaryPair) changedLaterCauses() {
 	sameID := p.factsA.BuildID != nil && p.factsB.BuildID != nil && p.factsA.BuildID.ID == p.factsB.BuildID.ID
 	signed := p.factsA.Signature != nil || p.factsB.Signature != nil
 	ids, signature := inspect.WithoutBuildID, inspect.WithoutSignature
+
+	// The fewest parts left out come first, as they say the most.
 	switch {
 	case p.equalWithout(): // there is nothing to explain
 	case sameID && p.equalWithout(ids):
@@ -46,21 +48,26 @@ func (p *binaryPair) changedLaterCauses() {
 	case !sameID && p.differsOnlyIn(idParts):
 		p.addCause(causeBuildIDOnly, Likely, Cause{A: idText(p.factsA), B: idText(p.factsB), Evidence: []string{"all other sections are equal"}})
 	}
+
 	p.strippedCauses(sa, sb)
 	if p.caused(causeSignatureOnly) {
 		return
 	}
+
+	// An intact content hash in one file alone says which of them was changed.
 	if (sa == inspect.ContentChanged) != (sb == inspect.ContentChanged) || sa == inspect.ContentChanged && sameID {
 		text := "only " + sideName(sa == inspect.ContentChanged) + " was changed after it was linked"
 		if sa == sb {
 			text = "both were changed after they were linked"
 		}
+
 		var evidence []string
 		for _, s := range p.diff.Sections {
 			if s.State == "changed" && len(evidence) < 4 {
 				evidence = append(evidence, fmt.Sprintf("%d bytes of section %s differ", s.Differing, cut(s.Name)))
 			}
 		}
+
 		sure := Certain
 		if !sameID {
 			sure = Likely // another build of the same that was changed, or another build altogether
@@ -68,6 +75,7 @@ func (p *binaryPair) changedLaterCauses() {
 		p.addCause(causeChangedAfterLinking, sure, Cause{Text: text, A: "content " + string(sa), B: "content " + string(sb), Evidence: evidence})
 	}
 
+	// Go's linker leaves both fields at zero, so something else wrote them.
 	for _, v := range p.diff.Headers {
 		if (v.Name == "time stamp" || v.Name == "check sum") && p.binA.Format == inspect.PE {
 			p.addCause(causePEHeader, Certain, Cause{Text: "the " + v.Name + " in the PE header", A: v.A, B: v.B})
@@ -134,6 +142,7 @@ func (p *binaryPair) strippedCauses(sa, sb inspect.Content) {
 		return
 	}
 
+	// The content hash tells whether the linker left a part out, or a tool removed it.
 	for _, q := range []struct {
 		name inspect.Question
 		text string
@@ -182,6 +191,7 @@ func (p *binaryPair) linkerFlagCauses() {
 	}
 
 	if len(names) > 0 {
+		// A time that -X set is reported with the name of its variable.
 		p.c.Strings = slices.DeleteFunc(p.c.Strings, func(d StringDifference) bool {
 			return d.Kind == KindTime && p.c.hasCause(func(x Cause) bool {
 				return x.is(causeTimeStamp) && strings.Contains(x.A, d.A) && strings.Contains(x.B, d.B)
@@ -212,10 +222,13 @@ func (p *binaryPair) unrecordedFlagCauses() {
 	if p.codeExplained || p.caused(causeStripped, causeBuildIDOnly, causeSignatureOnly, causeChangedAfterLinking, causeDebugCompression, causeEmbeddedFile, causeTrimpath, causePathOfBuildFolder, causePathOfGOROOT, causePathOfModuleCache) {
 		return
 	}
+
 	f := p.diff.Functions
 	if f == nil || f.Changed+f.Resized+f.Added+f.Removed > 0 || len(p.diff.BuildInfo) > 0 {
 		return
 	}
+
+	// The symbols still tell which variables -X set.
 	namesA, namesB := variableNames(p.a, p.binA), variableNames(p.b, p.binB)
 	var evidence []string
 	if known {
@@ -227,6 +240,8 @@ func (p *binaryPair) unrecordedFlagCauses() {
 		}
 	}
 	name := singleName(namesA, namesB)
+
+	// A time of the same form in both is what most builds set.
 	for _, s := range p.c.Strings {
 		if s.Kind == KindTime && s.A != "" && shape(s.A) == shape(s.B) {
 			if !known && name == "" {

@@ -4,9 +4,9 @@ import "slices"
 
 // causeKind is a kind of cause: the index of its row in the table of kinds.
 //
-// A cause is added in this file alone: its constant stands where it ranks, and its
-// row says what it is. What makes more of a difference, or leaves less to look at
-// once it is known, ranks first.
+// A cause is added in this file alone. Its constant stands where it ranks, and its row describes
+// it. A cause ranks first if it makes more of a difference, or leaves less to look at once it is
+// known.
 type causeKind int
 
 const (

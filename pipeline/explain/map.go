@@ -6,9 +6,8 @@ import (
 	"slices"
 )
 
-// mapParts is the number of parts that the longer of two files is cut into for a
-// map. What differs in a part is shown as if all of it did, so that a single byte
-// can be seen.
+// mapParts is the number of parts that the longer of two files is cut into for a map. A part with
+// any difference is shown as if all of it differed, so that a single byte can be seen.
 const mapParts = 512
 
 // level says how much a part of a file differs. The higher one counts where
@@ -30,8 +29,8 @@ var levelNames = [...]string{levelNone: "gap", levelEqual: "equal", levelMoved: 
 // mapPart is a part of a file in a map.
 type mapPart struct {
 	level level
-	// section is the index in the section names of the map, that of the section
-	// that has most of the part or lies in the one that has.
+	// section is the index in the section names of the map. It is the section that has most of the
+	// part, or the section that lies in that one.
 	section int
 }
 
@@ -101,8 +100,7 @@ func mark(parts []bool, size, offset int64, a, b []byte) {
 	}
 }
 
-// slots is the number of parts that a section is cut into to say where it
-// differs.
+// slots is the number of parts that a section is cut into to say where it differs.
 const slots = 256
 
 func slotSize(size int64) int64 { return max(1, (size+slots-1)/slots) }
@@ -123,6 +121,7 @@ func pieces(size int64, sections []span) []piece {
 	slices.Sort(edges)
 	edges = slices.Compact(edges)
 	edges = slices.DeleteFunc(edges, func(n int64) bool { return n < 0 || n > size })
+
 	owner := make([]int, max(0, len(edges)-1))
 	next := make([]int, len(edges)) // the first piece from here that nobody has
 	for i := range next {
@@ -140,11 +139,14 @@ func pieces(size int64, sections []span) []piece {
 		return i
 	}
 
+	// The smallest sections take their pieces first, and leave the rest to those around them.
 	order := make([]int, len(sections))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(sections[x].size, sections[y].size) })
+
+	// A piece that has an owner is passed over, so each is visited once.
 	for _, k := range order {
 		s := sections[k]
 		at, _ := slices.BinarySearch(edges, s.offset)
@@ -164,13 +166,14 @@ func pieces(size int64, sections []span) []piece {
 	return list
 }
 
-// fileMap draws the map of two executables. The images are nil unless their
-// functions were compared.
+// fileMap draws the map of two executables. The programs are nil unless their functions were
+// compared.
 func (p *binaryPair) fileMap(programA, programB *loadedProgram) *fileMap {
 	m := newMap(p.a.size, p.b.size)
 	for _, s := range p.diff.Sections {
 		m.names = append(m.names, s.Name)
 	}
+
 	var gaps [2]map[gap]piece
 	for side, prog := range []*loadedProgram{programA, programB} {
 		// The sections of this side, under their index in the list of both.
@@ -183,6 +186,7 @@ func (p *binaryPair) fileMap(programA, programB *loadedProgram) *fileMap {
 		code := prog.codeSection(parts)
 		covered := m.drawFunctions(side, prog)
 		gaps[side] = map[gap]piece{}
+
 		before := gap{}
 		for _, q := range parts {
 			if q.section < 0 {
@@ -193,6 +197,8 @@ func (p *binaryPair) fileMap(programA, programB *loadedProgram) *fileMap {
 			if s := list[q.section]; q.to < s.offset+s.size {
 				before.offset = q.to - s.offset
 			}
+
+			// Functions say what differs in the code section alone.
 			known := covered
 			if q.section != code {
 				known = nil
@@ -201,6 +207,7 @@ func (p *binaryPair) fileMap(programA, programB *loadedProgram) *fileMap {
 		}
 	}
 
+	// Gaps come last, as each is compared with that of the other side.
 	p.drawGaps(m, gaps)
 	return m
 }
@@ -219,8 +226,8 @@ func (s *Section) at(side int) (offset, size int64) {
 	return s.OffsetB, s.SizeB
 }
 
-// drawSection draws a piece of a section. Where at least half of a part are
-// functions, these say what differs; covered is nil where there are none.
+// drawSection draws a piece of a section. Where at least half of a part are functions, these say
+// what differs. covered is nil where there are none.
 func (m *fileMap) drawSection(side int, q piece, s *Section, covered []int64) {
 	offset, _ := s.at(side)
 	size := slotSize(max(s.SizeA, s.SizeB))
@@ -228,10 +235,12 @@ func (m *fileMap) drawSection(side int, q piece, s *Section, covered []int64) {
 		if c.section == 0 || to-from > m.size/2 {
 			c.section = q.section + 1
 		}
+
 		l := levelEqual
 		if s.OffsetA != s.OffsetB {
 			l = levelMoved
 		}
+
 		switch {
 		case s.State == "equal" || s.State == "moved":
 		case s.State == "shifted":
@@ -260,9 +269,8 @@ func (m *loadedProgram) codeSection(parts []piece) int {
 	return parts[i].section
 }
 
-// drawFunctions draws the functions, which differ less than the bytes of their
-// section do where something before them moved them. It returns how many bytes
-// of each part are functions.
+// drawFunctions draws the functions. They differ less than the bytes of their section where
+// something before them moved them. It returns how many bytes of each part are functions.
 func (m *fileMap) drawFunctions(side int, prog *loadedProgram) []int64 {
 	if prog == nil {
 		return nil
@@ -274,6 +282,7 @@ func (m *fileMap) drawFunctions(side int, prog *loadedProgram) []int64 {
 		if budget -= int64(f.size); budget < 0 {
 			break
 		}
+
 		l := levelEqual
 		switch f.state {
 		case stateMoved:
@@ -283,6 +292,8 @@ func (m *fileMap) drawFunctions(side int, prog *loadedProgram) []int64 {
 		case stateNone:
 			l = levelOnly
 		}
+
+		// A function that is nowhere in the file has no place on the map.
 		if f.offset >= 0 {
 			m.eachPart(side, f.offset, f.offset+int64(f.size), func(c *mapPart, from, to int64) {
 				c.level = max(c.level, l)
@@ -290,6 +301,7 @@ func (m *fileMap) drawFunctions(side int, prog *loadedProgram) []int64 {
 			})
 		}
 	}
+
 	return covered
 }
 
@@ -306,6 +318,7 @@ func (p *binaryPair) drawGaps(m *fileMap, of [2]map[gap]piece) {
 		if a.from != b.from {
 			same = levelMoved
 		}
+
 		both := min(a.to-a.from, b.to-b.from)
 		for at := int64(0); at < both; at += int64(len(bufA)) {
 			n := min(int64(len(bufA)), both-at)
@@ -318,6 +331,8 @@ func (p *binaryPair) drawGaps(m *fileMap, of [2]map[gap]piece) {
 			m.raise(0, a.from+at, a.from+at+n, l)
 			m.raise(1, b.from+at, b.from+at+n, l)
 		}
+
+		// One of the gaps may go on alone.
 		p.drawRest(m, 0, a.from+both, a.to, same)
 		p.drawRest(m, 1, b.from+both, b.to, same)
 	}
@@ -355,6 +370,8 @@ type stretch struct {
 func (m *fileMap) stretches(side int, bySection bool) []stretch {
 	var list []stretch
 	last := -1
+
+	// A page with a rectangle for each part would be too large.
 	for i, c := range m.sides[side] {
 		from, to := int64(i)*m.size, min(int64(i+1)*m.size, m.ends[side])
 		key := int(c.level)

@@ -86,6 +86,7 @@ func (p page) comparison(c *Comparison, member string) {
 		p.line("%d bytes differ, the first at offset %d (A %d bytes, B %d bytes)", c.Differing, c.Offset, c.A.Size, c.B.Size)
 	}
 
+	// What differs follows why it does.
 	if c.Archive != nil {
 		p.archive(c.A.Kind, c.Archive)
 	}
@@ -137,6 +138,7 @@ func (p page) list(causes []Cause) {
 		p.line("%d. %s [%s, %s%s]", i+1, x.Text, x.ID, string(x.Confidence), where)
 		q := p.in().in()
 		q.ab(x.A, x.B)
+
 		for _, e := range x.Evidence {
 			q.line("%s", e)
 		}
@@ -150,9 +152,11 @@ func (p page) values(title string, list []Value) {
 	if len(list) == 0 {
 		return
 	}
+
 	p.line("")
 	p.line("%s", title)
 	q := p.in()
+
 	q.rows(len(list), 0, func(i int) {
 		v := list[i]
 		show := func(in bool, s string) string {
@@ -176,16 +180,20 @@ func (p page) archive(kind string, x *Archive) {
 	if x.SameContent {
 		p.in().line("uncompressed, every byte agrees")
 	}
+
 	p.values("compressed stream", x.Parameters)
 	if x.Order != nil {
 		p.line("")
 		p.line("order, from %s", x.Order.Name)
 		p.in().ab(x.Order.A, x.Order.B)
 	}
+
 	if len(x.Members) == 0 {
 		return
 	}
 	p.line("")
+
+	// The members come last, as each may have a comparison of its own.
 	p.line("members")
 	q := p.in()
 	q.rows(len(x.Members), x.MoreMembers, func(i int) {
@@ -222,6 +230,8 @@ func (p page) binary(b Binary) {
 
 	p.values("headers", b.Headers)
 	p.sections(b.Sections)
+
+	// Parts without a difference get no title.
 	if len(b.Sources) > 0 {
 		p.line("")
 		p.line("folders of sources")
@@ -248,8 +258,10 @@ func (p page) sections(list []Section) {
 		}
 	}
 
+	// Sections that did not change are counted, not listed.
 	p.line("")
 	p.line("sections: %d equal, %d moved, %d the same but for references, %d changed, %d only in A, %d only in B", count["equal"], count["moved"], count["shifted"], count["changed"], count["only in A"], count["only in B"])
+
 	q := p.in()
 	q.rows(len(shown), 0, func(i int) {
 		s := shown[i]

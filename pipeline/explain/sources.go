@@ -44,6 +44,8 @@ func (p *binaryPair) compareSources() {
 	if cutA || cutB {
 		p.c.noteText("not all source files were looked at")
 	}
+
+	// Only absolute paths name a folder of the machine.
 	only := func(x, y set) []string {
 		var list []string
 		for path := range x {
@@ -57,13 +59,15 @@ func (p *binaryPair) compareSources() {
 
 	onlyA, onlyB := only(inA, inB), only(inB, inA)
 
-	// Two files belong together if their paths end with the same elements; the longest
-	// such end wins.
+	// Two files belong together if their paths end with the same elements. The longest such end
+	// wins.
 	byBase := map[string][]string{}
 	for _, path := range onlyB {
 		base := path[strings.LastIndexAny(path, `/\`)+1:]
 		byBase[base] = append(byBase[base], path)
 	}
+
+	// Each try compares two paths, and a hostile file has many of one name.
 	tries := 1 << 20
 	for _, path := range onlyA {
 		best, other := "", ""
@@ -80,12 +84,15 @@ func (p *binaryPair) compareSources() {
 		}
 		rootA, rootB, kind := path[:len(path)-len(best)], other[:len(other)-len(best)], rootBuild
 		src := strings.Index(best, "/src/")
+
+		// A folder is GOROOT if it has, in both files, a source that every program has.
 		switch {
 		case strings.Contains(best, "@v") || strings.Contains(rootA, "@v"):
 			kind = rootModuleCache
 		case src >= 0 && inA[path[:len(rootA)+src]+runtimeFile] && inB[other[:len(rootB)+src]+runtimeFile]:
 			kind, rootA, rootB = rootGo, path[:len(rootA)+src], other[:len(rootB)+src]
 		}
+
 		root := SourceRoot{Kind: kind, A: cut(rootA), B: cut(rootB), Example: cut(path)}
 		if !slices.ContainsFunc(p.diff.Sources, func(o SourceRoot) bool { return o.A == root.A && o.B == root.B && o.Kind == root.Kind }) && len(p.diff.Sources) < 16 {
 			p.diff.Sources = append(p.diff.Sources, root)

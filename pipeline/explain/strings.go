@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// StringDifference is a text that one file has more often than the other, and
-// its counterpart in the other if there is one.
+// StringDifference is a text that one file has more often than the other, with its counterpart in
+// the other if there is one.
 type StringDifference struct {
 	// Kind is "path", "time", "user", "variable", "text" or "hint".
 	Kind string `json:"kind"`
@@ -37,8 +37,8 @@ const (
 	KindHint = "hint"
 )
 
-// timePattern matches dates, times of day, and seconds or finer since 1970, from
-// 2017 to 2033.
+// timePattern matches dates, times of day, and seconds or finer since 1970. The seconds are those
+// of 2017 to 2033.
 var timePattern = regexp.MustCompile(`(?:19|20)\d\d[-/][01]\d[-/][0-3]\d(?:[T _][0-2]\d:[0-5]\d(?::[0-5]\d(?:[.,]\d+)?)?(?:Z|[ ]?[+-][01]\d:?\d\d)?)?` +
 	`|[0-2]\d:[0-5]\d:[0-5]\d` +
 	`|20\d\d[01]\d[0-3]\d(?:[T_-]?[0-2]\d[0-5]\d[0-5]\d)?` +
@@ -47,9 +47,8 @@ var timePattern = regexp.MustCompile(`(?:19|20)\d\d[-/][01]\d[-/][0-3]\d(?:[T _]
 
 var timeHere = regexp.MustCompile("^(?:" + timePattern.String() + ")")
 
-// times returns where timePattern matches, one after the other. To ask the
-// pattern everywhere takes a microsecond for each byte, so it is only asked where
-// the first characters are those of a time.
+// times returns where timePattern matches, one after the other. The pattern takes a microsecond for
+// each byte, so it is only tried where the first characters are those of a time.
 func times(run []byte) (found [][2]int) {
 	const longest = 128
 	for i := 0; i < len(run); {
@@ -105,19 +104,19 @@ type found struct {
 	order   int
 }
 
-// tokenSet collects what texts contain.
+// tokenSet collects the times and users in texts.
 type tokenSet struct {
 	all  map[token]*found
 	full bool
 }
 
-// textRuns calls f with the texts of the spans: printable ASCII characters, at least
-// six in a row, at most maxRun of which are given at once. It reports whether it
-// saw all.
+// textRuns calls f with the texts of the spans: printable ASCII characters, at least six in a row.
+// It passes at most maxRun of them at once. It reports whether it saw all.
 func textRuns(in input, spans []span, f func(run []byte, section string)) (all bool, err error) {
 	left := int64(maxScanned)
 	all = true
 	buf := make([]byte, 64<<10)
+
 	for _, sp := range spans {
 		n := min(sp.size, left)
 		left -= n
@@ -129,6 +128,7 @@ func textRuns(in input, spans []span, f func(run []byte, section string)) (all b
 			}
 			run = run[:0]
 		}
+
 		for at := int64(0); at < n; {
 			p := buf[:min(int64(len(buf)), n-at)]
 			if k, err := in.ReadAt(p, sp.offset+at); k < len(p) {
@@ -144,6 +144,8 @@ func textRuns(in input, spans []span, f func(run []byte, section string)) (all b
 				}
 			}
 		}
+
+		// A text does not go on in the next span.
 		flush()
 	}
 	return all, nil
@@ -151,7 +153,7 @@ func textRuns(in input, spans []span, f func(run []byte, section string)) (all b
 
 func printable(c byte) bool { return ' ' <= c && c <= '~' }
 
-// text collects what is in one text.
+// text collects the times and users in one text.
 func (s *tokenSet) text(run []byte, section string) {
 	if bytes.ContainsAny(run, "0123456789") {
 		for _, at := range times(run) {
@@ -185,8 +187,8 @@ func (s *tokenSet) add(t token, section string) {
 	}
 }
 
-// minus returns the tokens of one kind that are more often in s than in o, in
-// the order in which they were found.
+// minus returns the tokens of one kind that are more often in s than in o, in the order in which
+// they were found.
 func (s *tokenSet) minus(o *tokenSet, kind string) []string {
 	var list []string
 	for t, f := range s.all {
@@ -211,9 +213,12 @@ func (c *Comparison) compareTokens(a input, spansA []span, b input, spansB []spa
 		c.note(err)
 		return
 	}
+
 	if sa.full || sb.full || !allA || !allB {
 		c.noteText("not all strings were looked at")
 	}
+
+	// Each kind is paired for itself, as a time has no counterpart in a user.
 	for _, kind := range []string{KindTime, KindUser} {
 		onlyA, onlyB := slices.DeleteFunc(sa.minus(sb, kind), containedIn(explainedA)), slices.DeleteFunc(sb.minus(sa, kind), containedIn(explainedB))
 		for _, p := range pairTexts(onlyA, onlyB) {
@@ -236,9 +241,9 @@ func containedIn(list []string) func(string) bool {
 	}
 }
 
-// chunks cuts a text where its last four characters say so, every eighth on
-// average: so the same text is cut at the same places wherever it stands. Go
-// stores strings one after the other, so that they have no ends to go by.
+// chunks cuts a text where its last four characters say so, every eighth on average. So the same
+// text is cut at the same places wherever it stands. Go stores strings one after the other, so they
+// have no ends to go by.
 func chunks(run []byte, f func(chunk []byte)) {
 	start := 0
 	for i := range run {
@@ -286,6 +291,8 @@ func onlyTexts(in input, spans []span, set []uint64, explained func(string) bool
 			}
 			text, before = text[:0], after
 		}
+
+		// A text grows over chunks that the other file lacks, and ends at one that both have.
 		chunks(run, func(p []byte) {
 			if _, ok := slices.BinarySearch(set, chunkHash(p)); ok {
 				flush(p)
@@ -293,6 +300,7 @@ func onlyTexts(in input, spans []span, set []uint64, explained func(string) bool
 				text = append(text, p...)
 			}
 		})
+
 		flush(nil)
 	})
 	return texts, sections
@@ -358,6 +366,7 @@ func pairTexts(a, b []string) [][2]string {
 		b = slices.Delete(b, i, i+1)
 	}
 
+	// Texts without a counterpart of their shape are still shown side by side.
 	for i := range max(len(rest), len(b)) {
 		var p [2]string
 		if i < len(rest) {
@@ -368,6 +377,7 @@ func pairTexts(a, b []string) [][2]string {
 		}
 		pairs = append(pairs, p)
 	}
+
 	return pairs
 }
 
@@ -408,10 +418,12 @@ func (c *Comparison) stampCauses(others bool) {
 		if s.Section != "" {
 			evidence = []string{"in section " + cut(s.Section)}
 		}
+
 		sure := Likely
 		if s.A == "" || s.B == "" || others {
 			sure = Possible
 		}
+
 		switch s.Kind {
 		case KindTime:
 			// Many things of a program look like times. Two that are alike, and

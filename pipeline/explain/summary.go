@@ -22,17 +22,17 @@ type Summary struct {
 	Offset    int64  `json:"offset"`
 	Section   string `json:"section,omitempty"`
 	Differing int64  `json:"differing"`
-	// Causes are why, the first one first; at most 16.
+	// Causes are the reasons, the most useful one first. There are at most 16.
 	Causes []Cause `json:"causes,omitempty"`
-	// Notes say what could not be looked at, and why; at most 16.
+	// Notes say what could not be looked at, and why. There are at most 16.
 	Notes []string `json:"notes,omitempty"`
 
 	functions *Functions
 }
 
-// Functions is what differs between the functions of two programs that are files of
-// their own. It is nil if they are something else, if one has no table of functions, or
-// if the summary was read from a record.
+// Functions returns the differences between the functions of two programs that are files of their
+// own. It returns nil if the files are something else, if one has no table of functions, or if the
+// summary was read from a record.
 func (s *Summary) Functions() *Functions {
 	if s == nil {
 		return nil
@@ -87,13 +87,12 @@ func (s *Summary) String() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// ErrStored is returned by [Artifacts] about stored bytes that are not what their
-// digest names.
+// ErrStored is the error of [Artifacts] about stored bytes that do not have their digest.
 var ErrStored = errors.New("stored bytes have changed")
 
-// Artifacts explains why two builds of one thing, whose digests differ, do. It
-// reads them from the store. What cannot be read cannot be explained, which is a
-// note and no error; an error wraps [ErrStored], or is the context's.
+// Artifacts explains why two builds of one thing differ, if their digests do. It reads them from
+// the store. If they cannot be read, that is a note and no error. An error wraps [ErrStored], or is
+// the context's.
 func Artifacts(ctx context.Context, store *artifact.Store, a, b artifact.Artifact, o Options) (*Summary, error) {
 	report, err := stored(ctx, store, a, b, o)
 	switch {
@@ -125,6 +124,8 @@ func stored(ctx context.Context, store *artifact.Store, a, b artifact.Artifact, 
 	if err != nil {
 		return nil, err
 	}
+
+	// The store may be damaged, and then the explanation is about other bytes.
 	if report.A.SHA256 != a.Digest.Hex() {
 		return nil, fmt.Errorf("%w: %s", ErrStored, a.Digest)
 	}

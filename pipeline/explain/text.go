@@ -14,15 +14,15 @@ import (
 	"unicode/utf8"
 )
 
-// Text is what differs between two text files.
+// Text holds the differences between two text files.
 type Text struct {
-	// Line is the number of the first line that differs, from 1, and A and B what
-	// it is.
+	// Line is the number of the first line that differs, from 1. A and B are that line in the two
+	// files.
 	Line int    `json:"line"`
 	A    string `json:"a"`
 	B    string `json:"b"`
-	// LineEndings reports whether nothing but carriage returns differ, and LineOrder
-	// that the same lines are in another order.
+	// LineEndings reports whether nothing but carriage returns differ. LineOrder reports whether
+	// the same lines are in another order.
 	LineEndings bool `json:"lineEndings,omitempty"`
 	LineOrder   bool `json:"lineOrder,omitempty"`
 }
@@ -63,12 +63,15 @@ func readLines(in input) (lines, error) {
 	}
 	h := fnv.New64a()
 	last, any := byte(0), false
+
+	// A line may be longer than the buffer, so it is hashed in pieces.
 	for {
 		p, err := r.ReadSlice('\n')
 		end := len(p) > 0 && p[len(p)-1] == '\n'
 		if end {
 			p = p[:len(p)-1]
 		}
+
 		if len(p) > 0 {
 			if any && last == '\r' {
 				h.Write([]byte{last}) // it was not at the end of the line
@@ -79,6 +82,7 @@ func readLines(in input) (lines, error) {
 			}
 			h.Write(p)
 		}
+
 		if end || errors.Is(err, io.EOF) && any {
 			if len(l.hashes) == maxLines {
 				l.whole = false
@@ -88,6 +92,7 @@ func readLines(in input) (lines, error) {
 			h.Reset()
 			last, any = 0, false
 		}
+
 		switch {
 		case errors.Is(err, io.EOF):
 			return l, nil
@@ -109,6 +114,8 @@ func (c *Comparison) explainTexts(a, b input) {
 	}
 	same := slices.Equal(la.hashes, lb.hashes)
 	complete := la.whole && lb.whole
+
+	// Hashes are compared in place of lines, which need not fit into memory.
 	switch {
 	case complete && same && !slices.Equal(la.ends, lb.ends):
 		c.Text.LineEndings = true
@@ -131,6 +138,7 @@ func (c *Comparison) explainTexts(a, b input) {
 		c.addString(StringDifference{Kind: KindPath, A: pa, B: pb})
 		c.addCause(causeHostPath, Possible, Cause{Text: "a path is in the file", A: pa, B: pb})
 	}
+
 	c.addCause(causeContent, Certain, Cause{Text: fmt.Sprintf("the text differs from line %d", c.Text.Line), A: c.Text.A, B: c.Text.B})
 }
 
@@ -156,6 +164,7 @@ func firstLine(a, b input, offset int64) (number int, lineA, lineB string) {
 		at += int64(len(p))
 	}
 
+	// A long line is cut, but keeps the place that differs.
 	const before, after = 120, 400
 	start = max(start, offset-before)
 	line := func(in input) string {
@@ -164,5 +173,6 @@ func firstLine(a, b input, offset int64) (number int, lineA, lineB string) {
 		text, _, _ := bytes.Cut(p[:n], []byte{'\n'})
 		return cut(strings.ToValidUTF8(string(text), ""))
 	}
+
 	return number, line(a), line(b)
 }

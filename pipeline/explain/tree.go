@@ -24,9 +24,9 @@ const (
 
 // Tree is a folder, or the parts of an image in the form of a folder.
 type Tree struct {
-	// Name is what the caller calls it, and Kind one of the kinds of trees.
+	// Name is what the caller calls it. Kind is one of the kinds of trees.
 	Name, Kind string
-	// Digest is that of an image's index or manifest, empty for a folder.
+	// Digest is the digest of an image's index or manifest. It is empty for a folder.
 	Digest artifact.Digest
 	// Members have one name each, and are in the order of these.
 	Members []TreeMember
@@ -38,8 +38,7 @@ type Tree struct {
 type TreeMember struct {
 	// Name is its path, with slashes.
 	Name string
-	// Type is "file", "symbolic link" or another type of file, and Link where a
-	// link leads.
+	// Type is "file", "symbolic link" or another type of file. Link is where a link leads.
 	Type, Link string
 	// Executable reports whether its owner may execute it. The other modes are left out,
 	// as they depend on who unpacked the folder.
@@ -60,10 +59,10 @@ type Content interface {
 	Size() int64
 }
 
-// Trees explains the difference between two folders or images: the members that
-// one of them alone has, and then each member that differs as [Files] does it,
-// with the members of those that are archives. Of 64 members at most the content
-// is explained. Errors are as those of Files.
+// Trees explains the difference between two folders or images. First come the members that one of
+// them alone has. Then comes each member that differs, as [Files] explains it, with the members of
+// those that are archives. The content of at most 64 members is explained. Errors are as those of
+// Files.
 func Trees(ctx context.Context, a, b Tree, o Options) (*Report, error) {
 	e := &explainer{ctx: ctx, options: o.withUsableHints()}
 	c := &Comparison{A: a.side(), B: b.side(), Offset: -1, Causes: []Cause{}}
@@ -89,10 +88,12 @@ func (e *explainer) explainTrees(c *Comparison, a, b Tree) error {
 	for _, n := range slices.Concat(a.Notes, b.Notes) {
 		c.noteText(n)
 	}
+
 	inB := map[string]TreeMember{}
 	for _, m := range b.Members {
 		inB[m.Name] = m
 	}
+
 	c.Equal = true
 	add := func(m Member) *Member {
 		c.Equal = false
@@ -104,6 +105,7 @@ func (e *explainer) explainTrees(c *Comparison, a, b Tree) error {
 		return &x.Members[len(x.Members)-1]
 	}
 
+	// Explaining a member reads all of it, so only some are explained.
 	left := maxTreeExplained
 	for _, ma := range a.Members {
 		mb, ok := inB[ma.Name]
@@ -126,6 +128,7 @@ func (e *explainer) explainTrees(c *Comparison, a, b Tree) error {
 		if same {
 			continue
 		}
+
 		m.State = "changed"
 		if left--; left < 0 {
 			c.noteText("not all members that differ are explained")
@@ -144,12 +147,14 @@ func (e *explainer) explainTrees(c *Comparison, a, b Tree) error {
 		}
 	}
 
+	// An unread part may differ, so nothing is called equal without it.
 	switch {
 	case !c.Equal:
 		c.rankCauses()
 	case len(c.Notes) > 0:
 		return fmt.Errorf("nothing that could be read differs, but not all could be: %s", c.Notes[0])
 	}
+
 	return nil
 }
 
@@ -211,6 +216,7 @@ func (e *explainer) explainTreeMember(c *Comparison, m *Member, a, b TreeMember)
 	if err != nil {
 		return fmt.Errorf("%q: %w", a.Name, err)
 	}
+
 	defer fa.Close()
 	fb, err := b.Open(e.ctx)
 	if err != nil {
@@ -220,11 +226,14 @@ func (e *explainer) explainTreeMember(c *Comparison, m *Member, a, b TreeMember)
 	if m.Content, err = e.compare(e.input(File{a.Name, fa, fa.Size()}), e.input(File{b.Name, fb, fb.Size()}), true); err != nil {
 		return err
 	}
+
 	if m.Content.Equal { // a document that was laid out in another way
 		m.Content = nil
 		c.addCause(causeContent, Certain, Cause{Text: "the same, laid out in another way", Where: cut(m.Name)})
 		return nil
 	}
+
+	// A cause of a member is one of the tree, with the member as its place.
 	for _, x := range m.Content.Causes {
 		x.Where = cut(strings.TrimSuffix(m.Name+": "+x.Where, ": "))
 		c.Causes = append(c.Causes, x)
@@ -232,11 +241,10 @@ func (e *explainer) explainTreeMember(c *Comparison, m *Member, a, b TreeMember)
 	return nil
 }
 
-// Folder reads a folder: its files at any depth. A folder in it that is an OCI
-// image layout is read as the images in it. Links are not followed. fsys should
-// not lead out of the folder, as that of [os.Root] does not, and its files must be
-// [io.ReaderAt]s. What cannot be read is a note; the error is about the folder
-// itself, more than 65536 files, or the context's.
+// Folder reads a folder: its files at any depth. An OCI image layout in it is read as the images in
+// it. Links are not followed. fsys should not lead out of the folder, as that of [os.Root] does
+// not, and its files must be [io.ReaderAt]s. A part that cannot be read is a note. The error is
+// about the folder itself, more than 65536 files, or the context's.
 func Folder(ctx context.Context, name string, fsys fs.FS) (Tree, error) {
 	t := Tree{Name: name, Kind: KindFolder}
 	err := fs.WalkDir(fsys, ".", func(p string, d fs.DirEntry, err error) error {
@@ -259,22 +267,27 @@ func Folder(ctx context.Context, name string, fsys fs.FS) (Tree, error) {
 			if p == "." {
 				t.Kind, t.Digest = KindImage, digest
 			}
+
 			t.Members = append(t.Members, images...)
 			return fs.SkipDir
 		case d.IsDir():
 			return nil
 		}
+
 		m, err := folderMember(fsys, p, d)
 		if err != nil {
 			t.note(p, err)
 			return nil
 		}
+
 		t.Members = append(t.Members, m)
 		return nil
 	})
 	if err != nil {
 		return t, fmt.Errorf("%s: %w", name, err)
 	}
+
+	// A walk visits a folder before files that sort before its members.
 	slices.SortFunc(t.Members, func(a, b TreeMember) int { return strings.Compare(a.Name, b.Name) })
 	return t, nil
 }
@@ -292,6 +305,8 @@ func folderMember(fsys fs.FS, p string, d fs.DirEntry) (TreeMember, error) {
 		return TreeMember{}, err
 	}
 	m := TreeMember{Name: p, Type: "file", Size: info.Size(), Executable: info.Mode()&0o100 != 0}
+
+	// Only regular files have content. Opening others may block.
 	switch {
 	case info.Mode().IsRegular():
 		m.Open = func(context.Context) (Content, error) { return openIn(fsys, p) }
@@ -303,6 +318,7 @@ func folderMember(fsys fs.FS, p string, d fs.DirEntry) (TreeMember, error) {
 	default:
 		m.Type, m.Size = info.Mode().Type().String(), 0
 	}
+
 	return m, nil
 }
 
@@ -332,5 +348,6 @@ func openIn(fsys fs.FS, name string) (Content, error) {
 	default:
 		return fileContent{f, r, info.Size()}, nil
 	}
+
 	return nil, errors.Join(err, f.Close())
 }
