@@ -18,13 +18,13 @@ import (
 // BuildID is the build ID that the go command gave a program: four hashes of 120
 // bits in base64url, see cmd/go/internal/work/buildid.go in the Go tree.
 type BuildID struct {
-	// ID is the whole, with slashes between its parts. It may be any text, since
-	// -ldflags=-buildid=TEXT sets it. If it has four parts, they are in the other
-	// fields; else these are empty.
+	// ID is the whole build ID, with slashes between its parts. It may be any text, since
+	// -ldflags=-buildid=TEXT sets it. If it has four parts, they are in the other fields. Otherwise
+	// these are empty.
 	ID string `json:"id"`
-	// LinkAction is the hash of all that the link was made from, flags included.
+	// LinkAction is the hash of all inputs of the linker, flags included.
 	LinkAction string `json:"linkAction,omitempty"`
-	// MainAction is the hash of all that package main was compiled from.
+	// MainAction is the hash of all inputs of the compilation of package main.
 	MainAction string `json:"mainAction,omitempty"`
 	// MainContent is the hash of package main as compiled.
 	MainContent string `json:"mainContent,omitempty"`
@@ -32,8 +32,8 @@ type BuildID struct {
 	FileContent string `json:"fileContent,omitempty"`
 }
 
-// ErrNoBuildID is what [Binary.BuildID] returns for a program that has no Go
-// build ID: -ldflags=-buildid= leaves it out.
+// ErrNoBuildID is the error of [Binary.BuildID] about a program that has no Go build ID. The flag
+// -ldflags=-buildid= leaves it out.
 var ErrNoBuildID = errors.New("no Go build ID")
 
 const (
@@ -48,8 +48,8 @@ func (b *Binary) BuildID() (BuildID, error) {
 	return id, err
 }
 
-// buildID also returns where the ID is. A file may have more bytes like it
-// elsewhere, and those are nothing.
+// buildID also returns where the ID is. A file may have more bytes like it elsewhere, which mean
+// nothing.
 func (b *Binary) buildID() (BuildID, Range, error) {
 	id, at, err := "", int64(-1), ErrNoBuildID
 	if b.Format == ELF {
@@ -66,10 +66,12 @@ func (b *Binary) buildID() (BuildID, Range, error) {
 	if err != nil {
 		return BuildID{}, Range{}, err
 	}
+
 	where := Range{"Go build ID", at, int64(len(id))}
 	if !buildIDForm.MatchString(id) {
 		return BuildID{ID: id}, where, nil
 	}
+
 	parts := strings.Split(id, "/")
 	return BuildID{id, parts[0], parts[1], parts[2], parts[3]}, where, nil
 }
@@ -79,7 +81,7 @@ var buildIDForm = regexp.MustCompile(`^[A-Za-z0-9_-]{20}(/[A-Za-z0-9_-]{20}){3}$
 
 const buildIDStart, buildIDEnd = "\xff Go build ID: \"", "\"\n \xff"
 
-// rawBuildID looks for the text near offset, and returns the ID and where it is.
+// rawBuildID looks for the text near offset. It returns the ID and where it is.
 func (b *Binary) rawBuildID(offset int64) (id string, at int64, err error) {
 	p := make([]byte, min(maxBuildIDScan, b.size-offset))
 	if err := b.read(p, offset); err != nil {
@@ -89,11 +91,14 @@ func (b *Binary) rawBuildID(offset int64) (id string, at int64, err error) {
 	if !ok {
 		return "", -1, ErrNoBuildID
 	}
+
 	at = offset + int64(len(before)+len(buildIDStart))
 	p, _, ok = bytes.Cut(p, []byte(buildIDEnd))
 	if !ok || len(p) > maxBuildID {
 		return "", -1, errors.New("read build ID: it has no end")
 	}
+
+	// The linker writes the ID as a Go string, with quotes and escapes.
 	id, err = strconv.Unquote(`"` + string(p) + `"`)
 	if err != nil {
 		return "", -1, fmt.Errorf("read build ID: %w", err)
@@ -110,8 +115,8 @@ type HostID struct {
 	Kind string `json:"kind"`
 	// Value is the identifier in hexadecimal.
 	Value string `json:"value"`
-	// FromBuildID reports whether it is what Go's linker makes of the Go build ID
-	// by itself (Go 1.24 and later; "-B gobuildid"): then it says nothing new.
+	// FromBuildID reports whether Go's linker made the identifier from the Go build ID by itself
+	// (Go 1.24 and later; "-B gobuildid"). Then it says nothing new.
 	FromBuildID Answer `json:"fromBuildID"`
 
 	offset, size int64
@@ -128,6 +133,7 @@ func (b *Binary) HostID() (HostID, bool) {
 			return HostID{}, false
 		}
 		return HostID{"GNU build ID", hex.EncodeToString(desc), derived(id, desc, false), at, int64(len(desc))}, true
+
 	case MachO:
 		c, ok := b.macho.command(lcUUID, 24)
 		if !ok {
@@ -138,8 +144,8 @@ func (b *Binary) HostID() (HostID, bool) {
 	return HostID{}, false
 }
 
-// derived reports whether value is made of the build ID. While it links, the
-// linker knows the ID with the link's action in the place of the content.
+// derived reports whether value is made of the build ID. While the linker runs, it knows the ID
+// with the link's action in the place of the content.
 func derived(id BuildID, value []byte, uuid bool) Answer {
 	if id.LinkAction == "" {
 		return Unknown
@@ -152,6 +158,7 @@ func derived(id BuildID, value []byte, uuid bool) Answer {
 			want[6] = want[6]&0x0f | 0x30
 			want[8] = want[8]&0x3f | 0xc0
 		}
+
 		if bytes.Equal(value, want) {
 			return Yes
 		}
@@ -159,9 +166,9 @@ func derived(id BuildID, value []byte, uuid bool) Answer {
 	return No
 }
 
-// hashes returns the variants of SHA-256 that Go's tool chain used for what need
-// not be a standard hash: the first byte or (up to 1.23) all bytes inverted. See
-// cmd/internal/hash and cmd/internal/notsha256.
+// hashes returns the variants of SHA-256 that Go's tool chain used where no standard hash is
+// needed: the first byte or (up to 1.23) all bytes inverted. See cmd/internal/hash and
+// cmd/internal/notsha256.
 func hashes(sum [32]byte) [][32]byte {
 	first, all := sum, sum
 	first[0] ^= 0xff
@@ -171,18 +178,17 @@ func hashes(sum [32]byte) [][32]byte {
 	return [][32]byte{first, all, sum}
 }
 
-// Content is the state of a file with respect to the last part of its build ID,
-// which is a hash of the file. Anyone who changes a file can compute a new one:
-// Intact rules out accident and ordinary tools (strip, UPX, patchelf, an
-// installer that writes into the file), not intent.
+// Content is the state of a file with respect to the last part of its build ID, which is a hash of
+// the file. Anyone who changes a file can compute a new one. So Intact rules out accident and
+// ordinary tools (strip, UPX, patchelf, an installer that writes into the file), but not intent.
 type Content string
 
 // States of a file.
 const (
 	// ContentIntact is a file that is as the go command left it.
 	ContentIntact Content = "intact"
-	// ContentSigned is one that is, after the signature that was put on it later
-	// is taken off.
+	// ContentSigned is a file that is as the go command left it, once a later signature is taken
+	// off.
 	ContentSigned Content = "signed"
 	// ContentChanged is a file that was changed after it was linked.
 	ContentChanged Content = "changed"
@@ -193,23 +199,22 @@ const (
 // ContentCheck is the outcome of [Binary.CheckContent].
 type ContentCheck struct {
 	State Content `json:"state"`
-	// Hash is the hash of the file, encoded as in the build ID; empty if State is
-	// unknown.
+	// Hash is the hash of the file, encoded as in the build ID. It is empty if State is unknown.
 	Hash string `json:"hash,omitempty"`
 	// Uncovered is the number of bytes that the hash does not cover: the host
 	// build ID, the signature and its traces in the headers, and the build ID where
 	// it occurs more than once.
 	Uncovered int64 `json:"uncovered,omitempty"`
-	// Why says in words what State rests on.
+	// Why is the reason of State in words.
 	Why string `json:"why"`
 }
 
-// CheckContent computes the hash of the file, as cmd/internal/buildid does: with
-// the build ID zeroed wherever it occurs (the go command puts its own tools' into
-// their data, too), and the GNU build ID or LC_UUID, and a Mach-O code signature. If
-// it is not the one that the build ID states and there is a signature, it tries again
-// with what signing changes in the file put back as Go's linker writes it. An error is
-// one of reading, or [ErrNoBuildID].
+// CheckContent computes the hash of the file, as cmd/internal/buildid does. It zeroes the build ID
+// wherever it occurs, as the go command puts its own tools' IDs into their data, too. It also
+// zeroes the GNU build ID or LC_UUID, and a Mach-O code signature. The hash may differ from the one
+// in the build ID although there is a signature. Then CheckContent tries again, with everything
+// that signing changes put back as Go's linker writes it. An error is one of reading, or
+// [ErrNoBuildID].
 func (b *Binary) CheckContent() (ContentCheck, error) {
 	id, err := b.BuildID()
 	if err != nil {
@@ -218,6 +223,7 @@ func (b *Binary) CheckContent() (ContentCheck, error) {
 	if id.FileContent == "" {
 		return ContentCheck{State: ContentUnknown, Why: "the build ID does not come from the go command"}, nil
 	}
+
 	standard, host := b.exclusions()
 	type attempt struct {
 		state Content
@@ -233,6 +239,7 @@ func (b *Binary) CheckContent() (ContentCheck, error) {
 	if edits, size, ok := b.unsigned(); ok {
 		attempts = append(attempts, attempt{ContentSigned, append(edits, host...), size, "the build ID's hash of the file is right once the signature is taken off"})
 	}
+
 	first := ""
 	for _, a := range attempts {
 		sum, ids, err := contentHash(b.edited(a.edits, a.size), []byte(id.ID))
@@ -246,6 +253,8 @@ func (b *Binary) CheckContent() (ContentCheck, error) {
 			}
 			return c, nil
 		}
+
+		// The first attempt is about the file as it is, so its hash is the one to report.
 		first = cmp.Or(first, sum)
 	}
 	return ContentCheck{ContentChanged, first, 0, "the build ID's hash of the file is wrong: it was changed after it was linked"}, nil
@@ -257,9 +266,8 @@ type edit struct {
 	with         []byte
 }
 
-// exclusions returns what the go command leaves out of its hash: the code
-// signature, and the host build ID. A signature that does not lie as a signer puts
-// it is not left out.
+// exclusions returns the parts that the go command leaves out of its hash: the code signature, and
+// the host build ID. A signature is left out only if it lies where a signer puts it.
 func (b *Binary) exclusions() (standard, host []edit) {
 	if s, ok, err := b.machoSigned(); ok && err == nil {
 		standard = append(standard, edit{s.at, b.size - s.at, nil})
@@ -270,11 +278,11 @@ func (b *Binary) exclusions() (standard, host []edit) {
 	return standard, host
 }
 
-// unsigned returns the edits that put a file with a signature back to what Go's
-// linker writes, and its size then. Signing a Mach-O file replaces the linker's
-// ad hoc signature, if there is one, or adds the load command for it, and adjusts
-// the __LINKEDIT segment that it lies in. Signing a PE file appends certificates
-// and sets a directory entry and the checksum, which are 0 otherwise.
+// unsigned returns the edits that put a file with a signature back to what Go's linker writes, and
+// its size then. Signing a Mach-O file replaces the linker's ad hoc signature, or adds a load
+// command if there is none. It also adjusts the __LINKEDIT segment that the signature lies in.
+// Signing a PE file appends certificates, and sets a directory entry and the checksum, which are 0
+// otherwise.
 func (b *Binary) unsigned() ([]edit, int64, bool) {
 	o := binary.LittleEndian
 	switch b.Format {
@@ -283,6 +291,8 @@ func (b *Binary) unsigned() ([]edit, int64, bool) {
 		if !ok || err != nil {
 			return nil, 0, false
 		}
+
+		// The file ends where the signature starts, or where Go's own signature would end.
 		size := s.at
 		var edits []edit
 		if b.macho.cpu == cpuARM64 { // for which alone Go's linker signs
@@ -295,6 +305,7 @@ func (b *Binary) unsigned() ([]edit, int64, bool) {
 			o.PutUint32(counts[4:], uint32(s.command.offset-machoHeader))
 			edits = []edit{{machoCounts, 8, counts[:]}, {s.command.offset, signatureCommand, nil}}
 		}
+
 		link := o.AppendUint64(nil, uint64(size)-o.Uint64(s.link.data[40:]))
 		return append(edits, edit{s.link.offset + 32, 8, link}, edit{s.link.offset + 48, 8, link}), size, true
 	case PE:
@@ -302,6 +313,7 @@ func (b *Binary) unsigned() ([]edit, int64, bool) {
 		if !ok || err != nil {
 			return nil, 0, false
 		}
+
 		if at-b.pe.end < 8 { // the certificates start at a multiple of 8
 			at = b.pe.end
 		}
@@ -340,7 +352,11 @@ func (r *editedReader) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+
+	// Behind the end of the file, an edited file has zeros.
 	clear(p[n:])
+
+	// An edit may begin before this part of the file, or end behind it.
 	for _, e := range r.edits {
 		from, to := max(e.offset, r.at), min(e.offset+e.size, r.at+int64(len(p)))
 		if from >= to {
@@ -356,18 +372,20 @@ func (r *editedReader) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// contentHash returns the hash of what r has, with each occurrence of id zeroed,
-// encoded as in a build ID, and the number of these.
+// contentHash returns the hash of what r has, encoded as in a build ID, with each occurrence of id
+// zeroed. It also returns the number of these.
 func contentHash(r io.Reader, id []byte) (sum string, ids int, err error) {
 	h := sha256.New()
 	zeros := make([]byte, len(id))
 	buf := make([]byte, 0, 64<<10) // more than the longest id
+
 	for {
 		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
 		last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 		if err != nil && !last {
 			return "", 0, err
 		}
+
 		buf = buf[:len(buf)+n]
 		rest := buf
 		for {
@@ -380,10 +398,12 @@ func contentHash(r io.Reader, id []byte) (sum string, ids int, err error) {
 			rest = after
 			ids++
 		}
+
 		if last {
 			h.Write(rest)
 			return base64.URLEncoding.EncodeToString(h.Sum(nil)[:15]), ids, nil
 		}
+
 		// What may be the beginning of an occurrence waits for the next bytes.
 		keep := min(len(rest), len(id)-1)
 		h.Write(rest[:len(rest)-keep])

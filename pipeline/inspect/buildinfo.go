@@ -10,19 +10,18 @@ import (
 	"strings"
 )
 
-// BuildInfo is what the Go linker tells in a binary about its making, in the
-// text form of runtime/debug.BuildInfo.
+// BuildInfo is the information about its making that the Go linker puts into a binary, in the text
+// form of runtime/debug.BuildInfo.
 type BuildInfo struct {
 	// GoVersion is the version of the toolchain, such as "go1.26.8".
 	GoVersion string
-	// Lines are the lines of the module information, tab-separated as "go
-	// version -m" prints them: "path\tfilippo.io/age/cmd/age",
-	// "build\tGOAMD64=v1". Nothing is known about what they contain.
+	// Lines are the lines of the module information, tab-separated as "go version -m" prints them:
+	// "path\tfilippo.io/age/cmd/age", "build\tGOAMD64=v1". Nothing is known about their content.
 	Lines []string
 }
 
-// ErrNoBuildInfo is what [Binary.BuildInfo] returns for a binary that Go did
-// not link, or whose section table was removed.
+// ErrNoBuildInfo is the error of [Binary.BuildInfo] about a binary that Go did not link, or whose
+// section table was removed.
 var ErrNoBuildInfo = errors.New("no Go build information")
 
 const (
@@ -30,10 +29,10 @@ const (
 	maxBuildInfoScan = 1 << 20 // bytes of a PE's .data that are searched
 )
 
-// BuildInfo reads the build information. The format is that of Go 1.18 and
-// later, see debug/buildinfo in the Go tree: at an address that is a multiple of
-// 16, a header of 32 bytes that begins with a magic string and says in bit 1 of
-// its byte 15 that two strings follow, each after its length as a varint.
+// BuildInfo reads the build information. The format is that of Go 1.18 and later, see
+// debug/buildinfo in the Go tree. A header of 32 bytes stands at an address that is a multiple of
+// 16. It begins with a magic string. Bit 1 of its byte 15 says that two strings follow, each after
+// its length as a varint.
 //
 // A WebAssembly module has no such header. There the module information is
 // found by its marks, and GoVersion is the one of the section "producers".
@@ -41,6 +40,7 @@ func (b *Binary) BuildInfo() (BuildInfo, error) {
 	if b.Format == Wasm {
 		return b.wasmBuildInfo()
 	}
+
 	const magic, headerSize, inline = "\xff Go buildinf:", 32, 2
 	for _, s := range b.Sections {
 		scan := int64(headerSize)
@@ -56,6 +56,8 @@ func (b *Binary) BuildInfo() (BuildInfo, error) {
 		if err := b.read(data, s.Offset); err != nil {
 			return BuildInfo{}, fmt.Errorf("read build information: %w", err)
 		}
+
+		// The header is aligned, so bytes like it elsewhere mean nothing.
 		for at := 0; at+headerSize <= len(data); at += 16 {
 			if !bytes.HasPrefix(data[at:], []byte(magic)) {
 				continue
@@ -66,6 +68,7 @@ func (b *Binary) BuildInfo() (BuildInfo, error) {
 			return b.buildInfo(s, int64(at)+headerSize)
 		}
 	}
+
 	return BuildInfo{}, ErrNoBuildInfo
 }
 
@@ -114,10 +117,13 @@ func (b *Binary) wasmBuildInfo() (BuildInfo, error) {
 	if at < 0 { // made without modules
 		return newBuildInfo(b.wasm.producer, ""), nil
 	}
+
+	// The end mark is looked for in a bounded part alone.
 	text := make([]byte, min(maxBuildInfo, s.Offset+s.Size-at))
 	if err := b.read(text, at); err != nil {
 		return BuildInfo{}, fmt.Errorf("read build information: %w", err)
 	}
+
 	n := bytes.Index(text, []byte("\n"+infoEnd))
 	if n < 0 {
 		return BuildInfo{}, errors.New("read build information: its end is missing")
@@ -125,8 +131,8 @@ func (b *Binary) wasmBuildInfo() (BuildInfo, error) {
 	return newBuildInfo(b.wasm.producer, string(text[:n])), nil
 }
 
-// find calls found with the offset of each occurrence of word in the section,
-// until it returns false. Occurrences may overlap.
+// find calls found with the offset of each occurrence of word in the section, until found returns
+// false. Occurrences may overlap.
 func (b *Binary) find(s Section, word []byte, found func(offset int64) bool) error {
 	const chunk = 256 << 10
 	buf := make([]byte, min(chunk, s.Size))
@@ -135,6 +141,7 @@ func (b *Binary) find(s Section, word []byte, found func(offset int64) bool) err
 		if err := b.read(p, at); err != nil {
 			return err
 		}
+
 		for i := 0; ; i++ {
 			n := bytes.Index(p[i:], word)
 			if n < 0 {
@@ -144,6 +151,8 @@ func (b *Binary) find(s Section, word []byte, found func(offset int64) bool) err
 				return nil
 			}
 		}
+
+		// A word may begin in one chunk and end in the next.
 		at += int64(len(p) - len(word) + 1)
 	}
 	return nil
@@ -154,14 +163,13 @@ type Build struct {
 	// Path is the path of the main package: "command-line-arguments" for a
 	// program that was given as files.
 	Path string `json:"path,omitempty"`
-	// Main is the main module, nil outside of module mode. Its version is
-	// "(devel)" for a local build, or from the version control system (Go 1.24
-	// and later); it has a sum if the module came from the module cache, as with
-	// "go install path@version".
+	// Main is the main module. It is nil outside of module mode. Its version is "(devel)" for a
+	// local build, or comes from the version control system (Go 1.24 and later). It has a sum if
+	// the module came from the module cache, as with "go install path@version".
 	Main *Module `json:"main,omitempty"`
 	// Deps are the modules that packages came from, sorted by path.
 	Deps []Module `json:"deps,omitempty"`
-	// Settings are what the go command recorded, in its order.
+	// Settings are the settings that the go command recorded, in its order.
 	Settings []Setting `json:"settings,omitempty"`
 }
 
@@ -171,7 +179,7 @@ type Module struct {
 	Version string `json:"version"`
 	// Sum is the "h1:" sum of the module zip, empty if there was none.
 	Sum string `json:"sum,omitempty"`
-	// Replace is what was used instead. Its path may be a folder.
+	// Replace is the module that was used instead. Its path may be a folder.
 	Replace *Module `json:"replace,omitempty"`
 }
 
@@ -182,8 +190,8 @@ type Setting struct {
 	Value string `json:"value"`
 }
 
-// Parse splits the information into its parts. Lines that no Go writes, and two
-// settings of one key, are an error.
+// Parse splits the information into its parts. It refuses lines that no Go writes, and two settings
+// of one key.
 func (i BuildInfo) Parse() (Build, error) {
 	text := strings.Join(i.Lines, "\n")
 	if text != "" {
@@ -207,6 +215,8 @@ func (i BuildInfo) Parse() (Build, error) {
 	for _, d := range info.Deps {
 		b.Deps = append(b.Deps, module(*d))
 	}
+
+	// Two settings of one key would let two readers see two programs.
 	seen := map[string]bool{}
 	for _, s := range info.Settings {
 		if seen[s.Key] {
@@ -215,6 +225,7 @@ func (i BuildInfo) Parse() (Build, error) {
 		seen[s.Key] = true
 		b.Settings = append(b.Settings, Setting(s))
 	}
+
 	return b, nil
 }
 

@@ -9,8 +9,8 @@ import (
 
 const maxPackages = 65536
 
-// code shares the functions out over packages and modules. What could be read
-// before an error is returned with it.
+// code shares the functions out over packages and modules. It returns the functions that were read
+// before an error with that error.
 func (b *Binary) code(build *Build) (*Code, error) {
 	t, err := b.pclntab()
 	if err != nil {
@@ -19,6 +19,7 @@ func (b *Binary) code(build *Build) (*Code, error) {
 	if build == nil {
 		build = &Build{}
 	}
+
 	c := &Code{Tables: []Size{}, Modules: []ModuleSize{}, Packages: []PackageSize{}}
 	packages, known := map[string]*PackageSize{}, build.modules()
 	var full error
@@ -27,6 +28,7 @@ func (b *Binary) code(build *Build) (*Code, error) {
 		if path == "main" {
 			path = cmp.Or(build.Path, path)
 		}
+
 		p, ok := packages[path]
 		if !ok {
 			if len(packages) == maxPackages {
@@ -62,12 +64,15 @@ func (b *Binary) code(build *Build) (*Code, error) {
 	for _, m := range modules {
 		c.Modules = append(c.Modules, *m)
 	}
+
+	// Names decide between equal sizes, so that the order is the same each time.
 	slices.SortFunc(c.Packages, func(a, b PackageSize) int {
 		return cmp.Or(cmp.Compare(b.Text, a.Text), cmp.Compare(a.Path, b.Path))
 	})
 	slices.SortFunc(c.Modules, func(a, b ModuleSize) int {
 		return cmp.Or(cmp.Compare(b.Text, a.Text), cmp.Compare(a.Path, b.Path))
 	})
+
 	c.Tables = []Size{
 		{"function names", t.units - t.names},
 		{"source files", t.pcs - t.units},
@@ -101,8 +106,8 @@ func (b *Build) modules() modules {
 	return m
 }
 
-// of returns the path of the module that has the package, the longest one where
-// several could, and "" if none is known.
+// of returns the path of the module that has the package. It returns the longest one where several
+// could, and "" if none is known.
 func (m modules) of(pkg string) string {
 	for path := pkg; path != ""; {
 		if _, ok := m[path]; ok {

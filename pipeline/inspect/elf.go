@@ -2,7 +2,7 @@ package inspect
 
 import "encoding/binary"
 
-// elfFile is what the headers of an ELF file say.
+// elfFile holds the headers of an ELF file.
 type elfFile struct {
 	kind, machine uint16
 	flags         uint32
@@ -45,6 +45,8 @@ func (b *Binary) readELF(head []byte) error {
 	o := b.order
 	var phoff, shoff, headerSize, phEntSize, shEntSize uint64
 	var counts []byte // e_flags, e_ehsize, e_phentsize, e_phnum, e_shentsize, e_shnum, e_shstrndx
+
+	// Word size decides about all offsets from here on.
 	switch wide := head[4] == 2; {
 	case wide && len(head) == 64:
 		phoff, shoff, counts, b.pointer = o.Uint64(head[0x20:]), o.Uint64(head[0x28:]), head[0x30:], 8
@@ -58,15 +60,19 @@ func (b *Binary) readELF(head []byte) error {
 	b.elf = elfFile{kind: o.Uint16(head[16:]), machine: o.Uint16(head[18:]), flags: o.Uint32(counts), abi: head[7], entry: b.word(head[24:])}
 	count := func(i int) uint64 { return uint64(o.Uint16(counts[i:])) }
 	phNum, shNum, strIndex := count(8), count(12), count(14)
+
+	// Bounds come before the tables are read, as their size follows from these numbers.
 	if phNum > maxSections || shNum > maxSections {
 		return errSections
 	}
 	if phNum > 0 && count(6) != phEntSize || shNum > 0 && (count(10) != shEntSize || strIndex >= shNum) {
 		return errHeader
 	}
+
 	b.add("(ELF header)", 0, headerSize)
 	b.add("(program headers)", phoff, phNum*phEntSize)
 	b.add("(section headers)", shoff, shNum*shEntSize)
+
 	if err := b.programHeaders(phoff, phNum, phEntSize); err != nil {
 		return err
 	}
@@ -79,6 +85,8 @@ func (b *Binary) programHeaders(offset, count, size uint64) error {
 		return err
 	}
 	o := b.order
+
+	// The flags stand at another place in 32-bit headers.
 	for ; len(table) > 0; table = table[size:] {
 		p := prog{o.Uint32(table), o.Uint32(table[4:]), 0, 0, 0}
 		if size == 56 {
@@ -87,6 +95,7 @@ func (b *Binary) programHeaders(offset, count, size uint64) error {
 			p.offset, p.address, p.size = uint64(o.Uint32(table[4:])), uint64(o.Uint32(table[8:])), uint64(o.Uint32(table[16:]))
 			p.flags = o.Uint32(table[24:])
 		}
+
 		b.elf.progs = append(b.elf.progs, p)
 		if p.kind == ptLoad {
 			b.mapped(p.address, p.offset, p.size)
@@ -116,6 +125,7 @@ func (b *Binary) sectionHeaders(offset, count, entSize, strIndex uint64) error {
 		name, kind                   uint32
 		flags, address, offset, size uint64
 	}
+
 	section := func(i uint64) header {
 		h := table[i*entSize:]
 		if entSize == 64 {
@@ -125,6 +135,7 @@ func (b *Binary) sectionHeaders(offset, count, entSize, strIndex uint64) error {
 		return header{o.Uint32(h), o.Uint32(h[4:]), word(8), word(12), word(16), word(20)}
 	}
 
+	// Names are offsets into a section that is in the same table.
 	names := section(strIndex)
 	for i := range count {
 		const null, nobits, compressed = 0, 8, 0x800
@@ -132,6 +143,7 @@ func (b *Binary) sectionHeaders(offset, count, entSize, strIndex uint64) error {
 		if h.kind == null || h.kind == nobits {
 			continue
 		}
+
 		name := ""
 		if uint64(h.name) < names.size && names.offset < uint64(b.size) {
 			name = b.nameAt(names.offset + uint64(h.name))
@@ -157,8 +169,8 @@ const (
 	maxNeeded  = 256      // libraries that are listed
 )
 
-// note returns the content of the first note of the name and type, and where it
-// is, -1 if there is none.
+// note returns the content of the first note of the name and type, and where it is. The offset is
+// -1 if there is none.
 func (b *Binary) note(name string, kind uint32) (desc []byte, offset int64) {
 	var ranges [][2]uint64
 	for _, p := range b.elf.progs {
@@ -174,6 +186,7 @@ func (b *Binary) note(name string, kind uint32) (desc []byte, offset int64) {
 			ranges = append(ranges, [2]uint64{uint64(s.Offset), uint64(s.Size)})
 		}
 	}
+
 	budget := uint64(4 * maxNotes) // a hostile file has thousands of these
 	for _, r := range ranges {
 		if r[1] > budget || r[1] > maxNotes {
@@ -184,6 +197,7 @@ func (b *Binary) note(name string, kind uint32) (desc []byte, offset int64) {
 		if b.readTable(p, r[0]) != nil {
 			continue
 		}
+
 		for at := int64(r[0]); len(p) >= 12; {
 			o := b.order
 			nameSize, descSize := (uint64(o.Uint32(p))+3)&^3, uint64(o.Uint32(p[4:]))
@@ -198,10 +212,11 @@ func (b *Binary) note(name string, kind uint32) (desc []byte, offset int64) {
 			p, at = p[next:], at+int64(next)
 		}
 	}
+
 	return nil, -1
 }
 
-// dynamicSection is what the dynamic section says.
+// dynamicSection holds the entries of the dynamic section.
 type dynamicSection struct {
 	needed  []string // libraries
 	bindNow bool     // all symbols are bound at the start
@@ -213,6 +228,7 @@ func (b *Binary) dynamic() (s dynamicSection) {
 	if !ok {
 		return s
 	}
+
 	entry := uint64(2 * b.pointer)
 	table := make([]byte, min(d.size/entry, maxDynamic)*entry)
 	if b.readTable(table, d.offset) != nil {
@@ -221,6 +237,8 @@ func (b *Binary) dynamic() (s dynamicSection) {
 	const dtNeeded, dtStrtab, dtBindNow, dtFlags, dtFlags1 = 1, 5, 24, 30, 0x6ffffffb
 	var strtab uint64
 	var names []uint64
+
+	// The strings' address may come after the entries that need it, so names are read later.
 	for ; len(table) > 0 && b.word(table) != 0; table = table[entry:] {
 		value := b.word(table[b.pointer:])
 		switch b.word(table) {
@@ -254,8 +272,8 @@ func (b *Binary) word(p []byte) uint64 {
 	return b.order.Uint64(p)
 }
 
-// stringAt returns the NUL-terminated string that is loaded at address, its
-// first bytes if it is long, and "" if there is none.
+// stringAt returns the NUL-terminated string that is loaded at address. It returns the first bytes
+// of a long string, and "" if there is none.
 func (b *Binary) stringAt(address uint64) string {
 	p := make([]byte, maxName)
 	for len(p) > 0 && b.load(p, address) != nil {

@@ -20,14 +20,13 @@ type EmbeddedFile struct {
 	Size int64 `json:"size"`
 	// SHA256 is the sum of the content in hexadecimal.
 	SHA256 string `json:"sha256"`
-	// Intact reports whether the content fits the hash that the compiler stored
-	// beside it: No for one that was changed later.
+	// Intact reports whether the content fits the hash that the compiler stored beside it. It is No
+	// for content that was changed later.
 	Intact Answer `json:"intact"`
 }
 
-// ErrNoEmbedded is what [Binary.Embedded] returns for a program in which such
-// files cannot be looked for: in a position-independent one the addresses may
-// be in its relocations alone.
+// ErrNoEmbedded is the error of [Binary.Embedded] about a program in which such files cannot be
+// looked for. In a position-independent program, the addresses may be in its relocations alone.
 var ErrNoEmbedded = errors.New("embedded files cannot be found: addresses are in the relocations")
 
 const (
@@ -41,10 +40,10 @@ var errEmbedded = errors.New("find embedded files: more than can be listed")
 // Embedded returns the files of all variables of type embed.FS, in the order of
 // the program. A file in two variables is there twice.
 //
-// The compiler writes such a variable (cmd/compile/internal/staticdata.WriteEmbed)
-// as a slice header that points just behind itself, and there the name, the
-// content and 16 bytes of the content's hash of each file; a folder's name ends
-// in a slash. All loaded data is searched for headers that fit.
+// The compiler writes such a variable (cmd/compile/internal/staticdata.WriteEmbed) as a slice
+// header that points just behind itself. There it writes, for each file, the name, the content and
+// 16 bytes of the content's hash. The name of a folder ends in a slash. All loaded data is searched
+// for headers that fit.
 func (b *Binary) Embedded() ([]EmbeddedFile, error) {
 	if _, ok := b.macho.command(lcFixups, 0); ok || b.pointer == 0 {
 		return nil, ErrNoEmbedded
@@ -66,8 +65,8 @@ func (b *Binary) Embedded() ([]EmbeddedFile, error) {
 	return e.files, nil
 }
 
-// relocated reports whether pointers may not be in their places. If not even the
-// runtime's own are, then nothing can be said.
+// relocated reports whether pointers may not be in their places. If even the runtime's own are not,
+// then nothing can be said.
 func (b *Binary) relocated() bool {
 	if b.Format != ELF || b.elf.kind != etDyn {
 		return false
@@ -88,8 +87,8 @@ type embedded struct {
 	buf    []byte
 }
 
-// search looks for slice headers in a mapping. WebAssembly leaves out runs of
-// zeros, so that one may go on in the next.
+// search looks for slice headers in a mapping. WebAssembly leaves out runs of zeros, so a header
+// may go on in the next mapping.
 func (e *embedded) search(m mapping) error {
 	p := int64(e.b.pointer)
 	buf := e.buf
@@ -99,6 +98,7 @@ func (e *embedded) search(m mapping) error {
 		if err := e.b.read(buf[:n], m.offset+at); err != nil {
 			return fmt.Errorf("find embedded files: %w", err)
 		}
+
 		for i := int64(0); i+p <= n; i += p {
 			address := m.address + uint64(at+i)
 			if e.b.word(buf[i:]) != address+uint64(3*p) {
@@ -108,6 +108,7 @@ func (e *embedded) search(m mapping) error {
 				return err
 			}
 		}
+
 		at += n &^ (p - 1)
 		if n < p {
 			break
@@ -123,10 +124,13 @@ func (e *embedded) table(address uint64) error {
 	if e.b.load(head, address) != nil {
 		return nil
 	}
+
 	count := e.b.word(head[p:])
 	if count == 0 || count != e.b.word(head[2*p:]) || count > uint64(e.b.size) {
 		return nil
 	}
+
+	// Files that were found are dropped again if the table turns out to be none.
 	start, mark := len(e.files), e.names
 	entry := make([]byte, 4*p+16)
 	for at := address + 3*p; count > 0; count, at = count-1, at+uint64(len(entry)) {
@@ -142,6 +146,7 @@ func (e *embedded) table(address uint64) error {
 		if err != nil {
 			return err
 		}
+
 		e.names += len(f.Name)
 		if !folder {
 			e.files = append(e.files, f)
@@ -164,10 +169,13 @@ func (e *embedded) file(entry []byte, at uint64) (f EmbeddedFile, folder bool, e
 	if words[1] == 0 || words[1] > maxEmbeddedName || words[3] > uint64(e.b.size) {
 		return f, false, errNotEmbedded
 	}
+
+	// The words are checked first, as a chance likeness may state any length.
 	name := make([]byte, words[1])
 	if e.b.load(name, words[0]) != nil {
 		return f, false, errNotEmbedded
 	}
+
 	f.Name, folder = strings.CutSuffix(string(name), "/")
 	if !fs.ValidPath(f.Name) || folder && words[3] != 0 {
 		return f, false, errNotEmbedded
@@ -175,6 +183,7 @@ func (e *embedded) file(entry []byte, at uint64) (f EmbeddedFile, folder bool, e
 	if folder {
 		return f, true, nil
 	}
+
 	f.Size = int64(words[3])
 	if e.budget -= f.Size; e.budget < 0 {
 		return f, false, errEmbedded

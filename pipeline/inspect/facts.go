@@ -52,7 +52,8 @@ type File struct {
 // and Notes say why if that is not evident.
 type Facts struct {
 	Format Format `json:"format"`
-	// Offset and Size are the range in the file, all of it unless it is a slice.
+	// Offset and Size are the range in the file. The range is all of the file unless the
+	// binary is a slice.
 	Offset int64 `json:"offset"`
 	Size   int64 `json:"size"`
 	// GOOS and GOARCH are the platform, empty if unknown.
@@ -79,7 +80,7 @@ type Facts struct {
 	// Findings answer questions about how it was made. The list is the same for
 	// all binaries, see [Facts.Finding].
 	Findings []Finding `json:"findings"`
-	// Interpreter is the program that loads it. Libraries are those that it asks the
+	// Interpreter is the program that loads it. Libraries are the libraries that it asks the
 	// interpreter for, or the modules that WebAssembly imports from. At most 256 are listed.
 	Interpreter string     `json:"interpreter,omitempty"`
 	Libraries   []string   `json:"libraries,omitempty"`
@@ -88,13 +89,13 @@ type Facts struct {
 	// Sections are the named ranges, in the file's order. They may overlap.
 	Sections []Section `json:"sections"`
 	Code     *Code     `json:"code,omitempty"`
-	// Paths are texts that look like host paths, MorePaths how many more there
-	// are than can be listed.
+	// Paths are texts that look like host paths. MorePaths is how many more there are than can be
+	// listed.
 	Paths     []HostPath     `json:"paths,omitempty"`
 	MorePaths int            `json:"morePaths,omitempty"`
 	Embedded  []EmbeddedFile `json:"embedded,omitempty"`
 	Recipe    *Recipe        `json:"recipe,omitempty"`
-	// Notes say what could not be read and what is contradictory.
+	// Notes say what could not be read, and what is contradictory.
 	Notes []string `json:"notes,omitempty"`
 }
 
@@ -120,7 +121,7 @@ type Finding struct {
 	// Name names the question, and [Questions] tells what each of them means.
 	Name Question `json:"name"`
 	Is   Answer   `json:"is"`
-	// Why says what the answer rests on.
+	// Why is the reason of the answer.
 	Why string `json:"why"`
 }
 
@@ -138,16 +139,14 @@ func (f Facts) Finding(name Question) Finding {
 // Code holds the sizes of a program's functions. A program without symbols or DWARF does
 // not tell how much -s and -w saved.
 type Code struct {
-	// Functions is their number, Text the bytes of their instructions, padding
-	// included.
+	// Functions is their number. Text is the bytes of their instructions, padding included.
 	Functions int   `json:"functions"`
 	Text      int64 `json:"text"`
 	// Tables are the parts of the runtime's function tables, which cannot be
 	// stripped.
 	Tables []Size `json:"tables"`
-	// Modules and Packages share them out, the largest first. Package main has
-	// its import path if that is known. What belongs to no package has an empty
-	// path.
+	// Modules and Packages share them out, the largest first. Package main has its import path if
+	// that is known. Functions that belong to no package have an empty path.
 	Modules  []ModuleSize  `json:"modules"`
 	Packages []PackageSize `json:"packages"`
 }
@@ -161,12 +160,11 @@ type Size struct {
 // PackageSize is the share of a package.
 type PackageSize struct {
 	Path string `json:"path"`
-	// Module is the path of the module, "std" for the standard library; empty if
-	// unknown.
+	// Module is the path of the module, or "std" for the standard library. It is empty if unknown.
 	Module    string `json:"module,omitempty"`
 	Functions int    `json:"functions"`
-	// Text is the bytes of instructions, Table those that the function tables
-	// need for each function alone; its line tables are shared and not in it.
+	// Text is the bytes of instructions. Table is the bytes that the function tables need for each
+	// function alone. It does not count their line tables, which are shared.
 	Text  int64 `json:"text"`
 	Table int64 `json:"table"`
 }
@@ -192,16 +190,20 @@ func Read(ctx context.Context, name string, r io.ReaderAt, size int64) (File, er
 	if err != nil {
 		return File{}, cmp.Or(ctx.Err(), err)
 	}
+
 	f.Format = b.Format
 	h := sha256.New()
 	if n, err := io.Copy(h, io.NewSectionReader(r, 0, size)); err != nil || n < size {
 		return File{}, fmt.Errorf("hash the file: %w", cmp.Or(err, io.ErrUnexpectedEOF))
 	}
 	f.SHA256 = hex.EncodeToString(h.Sum(nil))
+
 	if b.Format != Universal {
 		f.Binaries = []Facts{b.Facts()}
 		return f, ctx.Err()
 	}
+
+	// The hash is of all of the file, the facts are of each slice.
 	budget := 2 * size // slices may overlap
 	for _, s := range b.Slices {
 		facts := Facts{Format: MachO, GOARCH: s.Name}
@@ -243,13 +245,14 @@ func (f *Facts) note(err error) {
 	}
 }
 
-// Facts reads all facts of the binary. Those of a Universal file are in its
-// slices.
+// Facts reads all facts of the binary. Facts of a Universal file are in its slices.
 func (b *Binary) Facts() Facts {
 	f := Facts{Format: b.Format, Size: b.size, Bits: 8 * b.pointer, ByteOrder: "little", Kind: b.kind(), Sections: append([]Section{}, b.Sections...)}
 	if b.order.Uint16([]byte{0, 1}) == 1 {
 		f.ByteOrder = "big"
 	}
+
+	// Other facts are compared with the build information, so it comes first.
 	f.build(b)
 	f.platform(b)
 	f.identifiers(b)
@@ -263,6 +266,8 @@ func (b *Binary) Facts() Facts {
 	if err != nil && !errors.Is(err, ErrNoFunctions) {
 		f.note(err)
 	}
+
+	// Without a table of functions, only the version tells whether Go made it.
 	if f.GoVersion == "" && f.Code == nil {
 		f.Notes = append(f.Notes, "this does not look like a Go program")
 	} else if f.Code == nil {
@@ -271,6 +276,7 @@ func (b *Binary) Facts() Facts {
 	f.answerQuestions(b)
 	f.Paths, f.MorePaths, err = b.Paths()
 	f.note(err)
+
 	if f.Code != nil {
 		f.Embedded, err = b.Embedded()
 		f.note(err)
@@ -293,16 +299,20 @@ func (f *Facts) build(b *Binary) {
 			f.Experiments = strings.Split(list, ",")
 		}
 	}
+
+	// A version without any lines is a program of Go all the same.
 	if len(info.Lines) == 0 {
 		f.Notes = append(f.Notes, "the build information has no modules and no settings: another build system than the go command, or Go outside of a module")
 		return
 	}
+
 	build, err := info.Parse()
 	if err != nil {
 		f.note(err)
 		return
 	}
 	f.Build = &build
+
 	if list, ok := build.Setting("GOEXPERIMENT"); ok && list != "" {
 		for _, e := range strings.Split(list, ",") {
 			if !slices.Contains(f.Experiments, e) {
@@ -312,7 +322,7 @@ func (f *Facts) build(b *Binary) {
 	}
 }
 
-// platform compares what the headers and the build information say.
+// platform compares the headers with the build information.
 func (f *Facts) platform(b *Binary) {
 	goos, goarch := b.platform()
 	stated := func(key, header string) string {
@@ -367,12 +377,15 @@ func (b *Binary) platform() (goos, goarch string) {
 				goos = "android"
 			}
 		}
+
+		// Notes are more precise than the ABI byte, which systems often leave at 0.
 		if _, at := b.note("NetBSD\x00", 1); at >= 0 {
 			goos = "netbsd"
 		}
 		if _, at := b.note("OpenBSD\x00", 1); at >= 0 {
 			goos = "openbsd"
 		}
+
 		little := b.order.Uint16([]byte{1, 0}) == 1
 		name := map[uint16]string{3: "386", 8: "mips", 21: "ppc64", 22: "s390x", 40: "arm", 62: "amd64", 183: "arm64", 243: "riscv64", 258: "loong64"}[b.elf.machine]
 		if name == "mips" && b.pointer == 8 {
@@ -381,6 +394,7 @@ func (b *Binary) platform() (goos, goarch string) {
 		if little && (name == "ppc64" || strings.HasPrefix(name, "mips")) {
 			name += "le"
 		}
+
 		return goos, name
 	case MachO:
 		goos = "darwin"
@@ -390,6 +404,7 @@ func (b *Binary) platform() (goos, goarch string) {
 		if _, ok := b.macho.command(lcVersionIOS, 8); ok {
 			goos = "ios"
 		}
+
 		return goos, machoArch[b.macho.cpu]
 	case PE:
 		return "windows", map[uint16]string{0x14c: "386", 0x1c4: "arm", 0x8664: "amd64", 0xaa64: "arm64"}[b.pe.machine]
@@ -402,6 +417,7 @@ func (b *Binary) platform() (goos, goarch string) {
 		}
 		return goos, "wasm"
 	}
+
 	return "", ""
 }
 
@@ -417,6 +433,8 @@ func (b *Binary) kind() string {
 		mhObject, mhExecute, mhDylib, mhBundle = 1, 2, 6, 8
 		mhPIE                                  = 0x200000
 	)
+
+	// The type alone does not tell a program from a library: both may be of the same type.
 	switch b.Format {
 	case ELF:
 		_, interpreted := b.elf.prog(ptInterp)
@@ -453,6 +471,7 @@ func (b *Binary) kind() string {
 	case Wasm:
 		return "module"
 	}
+
 	return "unknown"
 }
 
@@ -468,6 +487,8 @@ func (b *Binary) linked() (interpreter string, libraries []string) {
 		if c, ok := b.macho.command(lcDylinker, 12); ok {
 			interpreter = c.text(8)
 		}
+
+		// A weak or reexported library is asked for like any other.
 		for _, c := range b.macho.commands {
 			switch c.kind {
 			case lcLoadDylib, lcWeakDylib, lcReexport:
@@ -482,5 +503,6 @@ func (b *Binary) linked() (interpreter string, libraries []string) {
 	case Wasm:
 		return "", b.wasm.imports
 	}
+
 	return "", nil
 }

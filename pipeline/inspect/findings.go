@@ -135,6 +135,7 @@ func (b *Binary) debug() (symbols, dwarf, compressed bool) {
 			symbols = c.word(12)+c.word(20) > 0
 		}
 	}
+
 	return symbols, dwarf, compressed
 }
 
@@ -145,6 +146,7 @@ func (f *Facts) trimpath(b *Binary) (Answer, string) {
 		recorded = v == "true"
 	}
 
+	// The sources speak for themselves where the setting is not recorded.
 	absolute, n := "", 0
 	for path, err := range b.SourceFiles() {
 		if err != nil {
@@ -212,6 +214,7 @@ func (f *Facts) nx(b *Binary) (Answer, string) {
 		both := slices.ContainsFunc(b.elf.progs, func(p prog) bool {
 			return p.kind == ptLoad && p.flags&executable != 0 && p.flags&writable != 0
 		})
+
 		switch {
 		case both:
 			return No, "a segment is writable and executable"
@@ -224,6 +227,7 @@ func (f *Facts) nx(b *Binary) (Answer, string) {
 	case MachO:
 		const stackExecution = 0x20000
 		no := b.macho.flags&stackExecution == 0
+
 		return yesOrNo(no), presence(!no, "flag MH_ALLOW_STACK_EXECUTION")
 	case PE:
 		nx := b.pe.dll&peNX != 0
@@ -275,7 +279,7 @@ func (f *Facts) cgo(*Binary) (Answer, string) {
 	return No, "runtime/cgo is not in it; CGO_ENABLED=" + enabled
 }
 
-// setting answers a question whose name is that of a recorded setting.
+// setting answers a question that has the name of a recorded setting.
 func setting(name Question) func(*Facts, *Binary) (Answer, string) {
 	return func(f *Facts, _ *Binary) (Answer, string) {
 		if f.Build == nil {

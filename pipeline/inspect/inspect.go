@@ -9,22 +9,20 @@
 // signature ([Binary.Signature]). [Read] puts them all together, as `twice
 // inspect` shows them.
 //
-// Memory does not grow with the file: it is read through small buffers, and
-// every count and length that it states is bounded: at most 4096 sections or
-// segments, 1 MiB of load commands, 1 MiB of build information, 65536 packages.
-// Loops over a table are bounded by the size of the file. Nothing is executed,
-// and what a file says is a claim of whoever made it: only the content part of
-// the build ID, the host build ID and the hashes of embedded files are checked
-// against something, and none of them is a signature.
+// Memory does not grow with the file. The file is read through small buffers, and every count and
+// length that it states is bounded: at most 4096 sections or segments, 65536 packages, 1 MiB of
+// load commands and 1 MiB of build information. Loops over a table are bounded by the size of the
+// file. Nothing is executed. Whatever a file says is a claim of whoever made it. Only the content
+// part of the build ID, the host build ID and the hashes of embedded files are checked against
+// something, and none of them is a signature.
 //
 // Texts from the file are returned as they are. Escape them before they are
 // shown: [Document.Fprint] and the JSON of [Document] do.
 //
-// It does not use debug/elf, debug/macho, debug/pe, debug/gosym and
-// debug/buildinfo, because those read the symbol and string tables as soon as a
-// file is opened and copy every name out of them: a small file can make them
-// allocate without bound (they say themselves that they are not hardened against
-// adversarial inputs).
+// It does not use debug/elf, debug/macho, debug/pe, debug/gosym and debug/buildinfo. Those read the
+// symbol and string tables as soon as a file is opened, and copy every name out of them. So a small
+// file can make them allocate without bound. They say themselves that they are not hardened against
+// adversarial inputs.
 package inspect
 
 import (
@@ -56,17 +54,15 @@ const (
 
 // Section is a named range of a file.
 type Section struct {
-	// Name is the section's name as the format's usual tools print it:
-	// ".rodata", "__TEXT,__text". It is in parentheses for a part that the
-	// format gives no name: "(section headers)", "(code signature)". It may
-	// contain any bytes, and two sections may have the same name.
+	// Name is the section's name as the format's usual tools print it: ".rodata", "__TEXT,__text".
+	// It is in parentheses for a part that the format gives no name: "(section headers)", "(code
+	// signature)". It may contain any bytes, and two sections may have the same name.
 	Name string `json:"name"`
-	// Offset and Size are the range in bytes. The part of a section that lies
-	// behind the end of the file is cut off.
+	// Offset and Size are the range in bytes. The range is cut off at the end of the file.
 	Offset int64 `json:"offset"`
 	Size   int64 `json:"size"`
-	// Address is where the section is loaded, before relocation; 0 if it is not,
-	// and in WebAssembly.
+	// Address is where the section is loaded, before relocation. It is 0 if the section is not
+	// loaded, and in WebAssembly.
 	Address uint64 `json:"address,omitempty"`
 	// Compressed reports whether the content is compressed (SHF_COMPRESSED, .zdebug).
 	Compressed bool `json:"compressed,omitempty"`
@@ -76,11 +72,11 @@ type Section struct {
 type Binary struct {
 	// Format is the format of the file.
 	Format Format
-	// Sections are the ranges in the order of the file's own tables. They may
-	// overlap: a segment's with those of what lies in it.
+	// Sections are the ranges in the order of the file's own tables. They may overlap: a segment
+	// overlaps the sections in it.
 	Sections []Section
-	// Slices are the ranges of a Universal file's slices, each named by its
-	// GOARCH or, where Go has none, by the numbers of its CPU type.
+	// Slices are the ranges of a Universal file's slices. Each is named by its GOARCH, or by the
+	// numbers of its CPU type where Go has none.
 	Slices []Section
 
 	r       io.ReaderAt
@@ -100,16 +96,16 @@ const (
 	maxName     = 128
 )
 
-// Open reads the headers of the file of size bytes in r, which the Binary keeps
-// for reading. It returns [ErrFormat], or another error where the headers
-// contradict the format, point out of the file or exceed the limits of the
-// package comment.
+// Open reads the headers of the file of size bytes in r. The Binary keeps r for reading. It returns
+// [ErrFormat], or another error where the headers contradict the format, point out of the file or
+// exceed the limits of the package comment.
 func Open(r io.ReaderAt, size int64) (*Binary, error) {
 	b := &Binary{r: r, size: size, order: binary.LittleEndian}
 	head := make([]byte, min(64, max(0, size)))
 	if err := b.read(head, 0); err != nil {
 		return nil, err
 	}
+
 	var err error
 	switch magic := string(head[:min(4, len(head))]); {
 	case magic == "\x7fELF":
@@ -130,12 +126,16 @@ func Open(r io.ReaderAt, size int64) (*Binary, error) {
 	if err == nil && len(b.Sections) > maxSections {
 		err = errSections
 	}
+
+	// A file that only begins like a format gets no error about its headers.
 	if errors.Is(err, ErrFormat) {
 		return nil, ErrFormat
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s headers: %w", b.Format, err)
 	}
+
+	// Addresses are looked up by binary search.
 	slices.SortStableFunc(b.maps, func(a, b mapping) int { return cmp.Compare(a.address, b.address) })
 	return b, nil
 }
@@ -146,7 +146,7 @@ func (b *Binary) OpenSlice(s Section) (*Binary, error) {
 	return Open(io.NewSectionReader(b.r, s.Offset, s.Size), s.Size)
 }
 
-// SectionAt returns the section that offset lies in, the smallest where several
+// SectionAt returns the section that offset lies in. It returns the smallest one where several
 // overlap.
 func (b *Binary) SectionAt(offset int64) (Section, bool) {
 	var found Section
@@ -215,8 +215,8 @@ func (b *Binary) mapped(address, offset, size uint64) {
 	}
 }
 
-// mappingAt returns the index of the last mapping that starts at or before
-// address, -1 if there is none.
+// mappingAt returns the index of the last mapping that starts at or before address. It returns -1
+// if there is none.
 func (b *Binary) mappingAt(address uint64) int {
 	i, exact := slices.BinarySearchFunc(b.maps, address, func(m mapping, a uint64) int { return cmp.Compare(m.address, a) })
 	if exact {
@@ -225,8 +225,8 @@ func (b *Binary) mappingAt(address uint64) int {
 	return i - 1
 }
 
-// load fills p with what is loaded at address. Memory that has no bytes in the
-// file is an error, except that WebAssembly leaves zeros out.
+// load fills p with the bytes that are loaded at address. Memory that has no bytes in the file is
+// an error, except in WebAssembly, which leaves zeros out.
 func (b *Binary) load(p []byte, address uint64) error {
 	for len(p) > 0 {
 		i := b.mappingAt(address)
@@ -243,14 +243,16 @@ func (b *Binary) load(p []byte, address uint64) error {
 		if b.Format != Wasm || i+1 >= len(b.maps) {
 			return errUnmapped
 		}
+
 		n := int(min(uint64(len(p)), b.maps[i+1].address-address))
 		clear(p[:n])
 		p, address = p[n:], address+uint64(n)
 	}
+
 	return nil
 }
 
-// fileOffset returns where in the file the byte at address is, -1 if nowhere.
+// fileOffset returns where in the file the byte at address is. It returns -1 if it is nowhere.
 func (b *Binary) fileOffset(address uint64) int64 {
 	i := b.mappingAt(address)
 	if i >= 0 && address-b.maps[i].address < uint64(b.maps[i].size) {
@@ -261,7 +263,7 @@ func (b *Binary) fileOffset(address uint64) int64 {
 
 var errUnmapped = errors.New("an address that is not loaded from the file")
 
-// memory reads what is loaded, at offsets that are addresses.
+// memory reads loaded bytes, at offsets that are addresses.
 type memory struct{ b *Binary }
 
 func (m memory) ReadAt(p []byte, offset int64) (int, error) {
@@ -277,8 +279,8 @@ func cstring(p []byte) string {
 	return s
 }
 
-// nameAt returns the NUL-terminated string at offset, its first bytes if it is
-// long, and "" if it is out of the file.
+// nameAt returns the NUL-terminated string at offset. It returns the first bytes of a long string,
+// and "" if the string is out of the file.
 func (b *Binary) nameAt(offset uint64) string {
 	if offset >= uint64(b.size) {
 		return ""

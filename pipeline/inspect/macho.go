@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// machoFile is what the headers of a Mach-O file say.
+// machoFile holds the headers of a Mach-O file.
 type machoFile struct {
 	cpu, kind, flags uint32
 	commands         []command
@@ -54,15 +54,19 @@ func (b *Binary) readMachO(head []byte) error {
 	if head[0] == 0xcf {
 		start, b.pointer = 32, 8
 	}
+
 	b.macho = machoFile{cpu: o.Uint32(head[4:]), kind: o.Uint32(head[12:]), flags: o.Uint32(head[24:])}
 	count, size := o.Uint32(head[16:]), uint64(o.Uint32(head[20:]))
 	if size > maxCommands || uint64(count)*8 > size {
 		return errHeader
 	}
+
+	// All commands are read at once, as their sum is bounded.
 	commands := make([]byte, size)
 	if err := b.read(commands, start); err != nil {
 		return err
 	}
+
 	b.add("(Mach-O header)", 0, uint64(start)+size)
 	at := start
 	for range count {
@@ -73,6 +77,7 @@ func (b *Binary) readMachO(head []byte) error {
 		if n < 8 || n > uint64(len(commands)) {
 			return errHeader
 		}
+
 		c := command{o.Uint32(commands), at, commands[:n:n]}
 		if err := b.loadCommand(c); err != nil {
 			return err
@@ -86,11 +91,13 @@ func (b *Binary) readMachO(head []byte) error {
 	return nil
 }
 
-// loadCommand adds what a load command describes.
+// loadCommand adds the ranges that a load command describes.
 func (b *Binary) loadCommand(c command) error {
 	o := binary.LittleEndian
 	d := c.data
 	word := func(i int) uint64 { return uint64(o.Uint32(d[i:])) }
+
+	// Commands that are too short are left alone, as a loader may do without them.
 	switch {
 	case c.kind == lcSegment32 && len(d) >= 56:
 		b.mapped(word(24), word(32), word(36))
@@ -111,12 +118,13 @@ func (b *Binary) loadCommand(c command) error {
 	case c.kind == lcSignature && len(d) >= 16:
 		b.add("(code signature)", word(8), word(12))
 	}
+
 	return nil
 }
 
-// segment adds the sections that follow the first head bytes of a segment
-// command, each described by entry bytes, or the segment itself (offset, size)
-// if it has none, such as __LINKEDIT.
+// segment adds the sections that follow the first head bytes of a segment command. Each section is
+// described by entry bytes. A segment without sections, such as __LINKEDIT, is added itself
+// (offset, size).
 func (b *Binary) segment(c []byte, head, entry int, count, offset, size uint64, read func([]byte) (offset, size, address uint64, flags uint32)) error {
 	if count*uint64(entry) > uint64(len(c)-head) {
 		return errHeader
@@ -124,6 +132,7 @@ func (b *Binary) segment(c []byte, head, entry int, count, offset, size uint64, 
 	if count == 0 {
 		b.add(cstring(c[8:24]), offset, size)
 	}
+
 	for h := c[head:]; count > 0; h, count = h[entry:], count-1 {
 		offset, size, address, flags := read(h)
 		switch flags & 0xff {
@@ -172,9 +181,8 @@ func (c command) text(i int) string {
 
 const maxSlices = 64
 
-// readUniversal reads the list of slices (<mach-o/fat.h>). It is big-endian.
-// Java's class files begin as such a file: their version stands in the place of
-// the number of slices.
+// readUniversal reads the list of slices (<mach-o/fat.h>). It is big-endian. Java's class files
+// begin in the same way, with their version in the place of the number of slices.
 func (b *Binary) readUniversal(head []byte) error {
 	o := binary.BigEndian
 	if len(head) < 8 {
@@ -187,10 +195,13 @@ func (b *Binary) readUniversal(head []byte) error {
 	if count == 0 || count > maxSlices {
 		return ErrFormat
 	}
+
+	// A file that is too short for its slices is more likely a class file than a damaged one.
 	table := make([]byte, count*entry)
 	if err := b.read(table, 8); err != nil {
 		return ErrFormat
 	}
+
 	b.add("(universal header)", 0, uint64(8+len(table)))
 	for ; len(table) > 0; table = table[entry:] {
 		cpu := o.Uint32(table)
@@ -201,6 +212,8 @@ func (b *Binary) readUniversal(head []byte) error {
 		if offset > uint64(b.size) || size > uint64(b.size)-offset || size == 0 {
 			return ErrFormat
 		}
+
+		// A slice of an unknown machine is still told from the others.
 		name, ok := machoArch[cpu]
 		if !ok {
 			name = fmt.Sprintf("cpu %d.%d", cpu, o.Uint32(table[4:])&0xffffff)

@@ -36,7 +36,7 @@ type Range struct {
 
 func (r Range) end() int64 { return r.Offset + r.Size }
 
-// Comparison is what [Compare] finds.
+// Comparison is the outcome of [Compare].
 type Comparison struct {
 	// Same reports whether the files have the same bytes outside of the ranges.
 	Same bool
@@ -69,6 +69,8 @@ func Compare(a, b *Binary, list ...Normalization) (Comparison, error) {
 		return Comparison{}, nil
 	}
 	var c Comparison
+
+	// Each normalization sees both files whole, so their order does not matter.
 	for _, what := range list {
 		find, ok := normalizers[what]
 		if !ok {
@@ -124,13 +126,14 @@ func sameOutside(a, b *Binary, x, y []Range) (bool, error) {
 		if !bytes.Equal(p[:n], q[:m]) {
 			return false, nil
 		}
+
 		if n < len(p) {
 			return true, nil
 		}
 	}
 }
 
-// outside reads a file without some ranges, which are in order and disjoint.
+// outside reads a file without some ranges. The ranges are in order and disjoint.
 func outside(b *Binary, ranges []Range) io.Reader {
 	var parts []io.Reader
 	at := int64(0)
@@ -156,8 +159,8 @@ func idRanges(a, b *Binary) (x, y []Range, err error) {
 	return both, slices.Clone(both), nil
 }
 
-// goIDRange returns where a Go build ID is, if it is of the go command's form and
-// where the linker puts it: in a note, or as the first thing in the code.
+// goIDRange returns where a Go build ID is. It returns false if the ID is not of the go command's
+// form, or is not where the linker puts it: in a note, or as the first thing in the code.
 func goIDRange(b *Binary) (Range, bool) {
 	id, r, err := b.buildID()
 	if err != nil || id.LinkAction == "" {
@@ -174,6 +177,7 @@ func goIDRange(b *Binary) (Range, bool) {
 		s, ok := b.section("go:buildid")
 		return r, ok && s.Offset < start && r.end()+int64(len(buildIDEnd)) == s.Offset+s.Size
 	}
+
 	return Range{}, false
 }
 

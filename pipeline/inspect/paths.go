@@ -15,8 +15,8 @@ type HostPath struct {
 	// most 200 bytes. Go stores strings one after the other, so that the next one
 	// may follow without a gap.
 	Text string `json:"text"`
-	// Section is the section that it is in, empty if in none, and Offset its
-	// place in the file.
+	// Section is the section that it is in. It is empty if it is in none. Offset is its place in
+	// the file.
 	Section string `json:"section,omitempty"`
 	Offset  int64  `json:"offset"`
 	// Count is how often a path that begins with the same three elements is in
@@ -29,8 +29,8 @@ const (
 	maxPathText = 200
 )
 
-// hostRoots are the beginnings of paths of build machines. Programs mention the loose
-// ones for other reasons, too, so no path may precede these.
+// hostRoots are the beginnings of paths of build machines. Programs mention the loose ones for
+// other reasons, too, so no path may stand before them.
 var hostRoots = []struct {
 	text  string
 	loose bool
@@ -54,6 +54,7 @@ func (b *Binary) Paths() (list []HostPath, more int, err error) {
 		if err := b.read(buf[:n], at); err != nil {
 			return nil, 0, fmt.Errorf("find host paths: %w", err)
 		}
+
 		// Each chunk answers for what starts in its middle, where the text before
 		// and after is at hand.
 		from, to := int64(overlap), n-overlap
@@ -67,6 +68,8 @@ func (b *Binary) Paths() (list []HostPath, more int, err error) {
 		if at+n == b.size {
 			break
 		}
+
+		// Chunks overlap, so that each start has text around it.
 		at += n - 2*overlap
 	}
 
@@ -83,8 +86,8 @@ type pathSearch struct {
 	more int
 }
 
-// chunk finds the paths whose root starts at from and before to in p, which
-// stands at offset at of the file.
+// chunk finds the paths whose root starts at from and before to in p. p stands at offset at of the
+// file.
 func (s *pathSearch) chunk(p []byte, at int64, from, to int) {
 	for _, root := range hostRoots {
 		for i := from; i < to; {
@@ -94,12 +97,15 @@ func (s *pathSearch) chunk(p []byte, at int64, from, to int) {
 			}
 			i += n
 			start, end := i, i+len(root.text)
+
+			// A drive's letter stands before the root that the search is for.
 			if root.text[0] == ':' {
 				if start--; start < 0 || !isLetter(p[start]) {
 					i++
 					continue
 				}
 			}
+
 			for end < len(p) && isPathByte(p[end]) && end-start < maxPathText {
 				end++
 			}
@@ -136,6 +142,8 @@ func (s *pathSearch) free(p []byte, i int, loose bool) bool {
 	if bytes.Contains(before, []byte("://")) || bytes.HasSuffix(before, []byte("/")) || bytes.HasSuffix(before, []byte("}")) {
 		return false
 	}
+
+	// A root may lie across the place where the string would begin.
 	before = append(bytes.Clone(before), p[i]) // with which a root may end
 	for _, root := range hostRoots {
 		if bytes.Contains(before, []byte(root.text)) {

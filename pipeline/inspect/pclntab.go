@@ -12,10 +12,10 @@ import (
 
 // Function is a function of a program, as its runtime knows it.
 type Function struct {
-	// Name is the symbol's name, "example.com/m/pkg.(*T).Method"; see
-	// [PackageOf]. One of more than 4096 bytes is cut.
+	// Name is the symbol's name, "example.com/m/pkg.(*T).Method"; see [PackageOf]. A name of more
+	// than 4096 bytes is cut.
 	Name string
-	// Offset is where its instructions start in the file, -1 if that is unknown.
+	// Offset is where its instructions start in the file. It is -1 if that is unknown.
 	Offset int64
 	// Start is where they start in the program, in bytes from the start of Go's
 	// code (runtime.text). In WebAssembly it is the number of the function among
@@ -26,23 +26,23 @@ type Function struct {
 	// Table is the number of bytes that the function tables of the runtime need
 	// for it alone, its name included.
 	Table int64
-	// Line is where it starts in its source file, 0 if the table does not say it.
+	// Line is where it starts in its source file. It is 0 if the table does not say it.
 	Line int
 	// Inlines reports whether code of other functions may be among its instructions.
 	Inlines bool
 }
 
-// ErrNoFunctions is what is returned for a program that has no table of
-// functions: it is not a Go program, or of Go 1.17 and earlier.
+// ErrNoFunctions is the error about a program that has no table of functions. It is no Go
+// program, or one of Go 1.17 and earlier.
 var ErrNoFunctions = errors.New("no function table of Go 1.18 or later")
 
 var errTable = errors.New("read function table: it contradicts itself")
 
 const maxSymbol = 4096 // bytes of a function's name
 
-// pclntab is the table of functions that every Go program needs to run, and that
-// is therefore there in stripped ones as well. The format is that of Go 1.18 to
-// 1.26, see runtime.pcHeader and debug/gosym in the Go tree.
+// pclntab is the table of functions that every Go program needs to run. So stripped programs have
+// it as well. The format is that of Go 1.18 to 1.26, see runtime.pcHeader and debug/gosym in the Go
+// tree.
 type pclntab struct {
 	r       io.ReaderAt
 	size    int64  // of the section; more than the table if it has none of its own
@@ -86,6 +86,7 @@ func (b *Binary) pclntab() (*pclntab, error) {
 		if b.order == binary.BigEndian {
 			word, before = "\xff\xff\xff\xf1\x00\x00", 0
 		}
+
 		err := b.find(Section{Offset: m.offset, Size: m.size}, []byte(word), func(offset int64) bool {
 			at := offset - before
 			if at < m.offset {
@@ -93,6 +94,9 @@ func (b *Binary) pclntab() (*pclntab, error) {
 			}
 			var r io.ReaderAt
 			size := m.offset + m.size - at
+
+			// In WebAssembly the table may go on in further mappings, with zeros left out between
+			// them.
 			if b.Format == Wasm {
 				last := b.maps[len(b.maps)-1]
 				start := m.address + uint64(at-m.offset)
@@ -101,6 +105,7 @@ func (b *Binary) pclntab() (*pclntab, error) {
 			} else {
 				r = io.NewSectionReader(b.r, at, size)
 			}
+
 			if t, ok := newPclntab(r, size, b); ok {
 				t.address = m.address + uint64(at-m.offset)
 				found = t
@@ -130,6 +135,8 @@ func newPclntab(r io.ReaderAt, size int64, b *Binary) (*pclntab, bool) {
 		quantum != 1 && quantum != 2 && quantum != 4 || pointer != b.pointer {
 		return nil, false
 	}
+
+	// After the magic come eight words of the pointer's size.
 	var words [8]uint64
 	for i := range words {
 		words[i] = b.word(head[8+i*pointer:])
@@ -219,12 +226,14 @@ func (t *pclntab) functions(b *Binary, yield func(Function, error) bool) error {
 	if b.Format == Wasm && last >= first && int64(last-first)>>16 >= t.count-1 {
 		shift = 16
 	}
+
 	text, located := t.textStart(b, last)
 	words := int64(11) // of runtime._func
 	if t.magic == magic118 {
 		words = 10
 	}
 	budget := 2*t.size + maxSymbol // names do not overlap
+
 	for i := range t.count {
 		entry, err := table.at(t.funcs+8*i, 12)
 		if err != nil {
@@ -238,6 +247,8 @@ func (t *pclntab) functions(b *Binary, yield func(Function, error) bool) error {
 		if located {
 			f.Offset = b.fileOffset(text + start)
 		}
+
+		// WebAssembly has no code in its memory, so the place comes from the code section.
 		if b.Format == Wasm {
 			f.Start, f.Size = (start-uint64(first))>>shift, 0
 			if start >= uint64(first) && f.Start < uint64(len(b.wasm.bodies)) {
@@ -245,6 +256,7 @@ func (t *pclntab) functions(b *Binary, yield func(Function, error) bool) error {
 				f.Offset, f.Size = int64(body.offset), int64(body.size)
 			}
 		}
+
 		// The second word of the record is the name, the eighth the number of
 		// pcdata, and the last byte of its last that of funcdata.
 		head, err := records.at(t.funcs+record, 4*words)
@@ -254,13 +266,16 @@ func (t *pclntab) functions(b *Binary, yield func(Function, error) bool) error {
 		f.Table = 8 + 4*(words+int64(t.order.Uint32(head[28:]))+int64(head[4*words-1]))
 		t.end = max(t.end, min(t.funcs+record+f.Table-8, t.size))
 		pcdata := t.order.Uint32(head[28:])
+
+		// Earlier releases have no line in the record.
 		if t.magic != magic118 {
 			f.Line = int(int32(t.order.Uint32(head[36:])))
 		}
 		if f.Name, err = t.name(names, int64(int32(t.order.Uint32(head[4:])))); err != nil {
 			return err
 		}
-		// The third of the pcdata, which follow, is the table of what is inlined.
+
+		// The pcdata follow. The third of them is the table of inlined calls.
 		const inlined = 2
 		f.Inlines = pcdata > inlined
 		if f.Inlines {
@@ -270,10 +285,12 @@ func (t *pclntab) functions(b *Binary, yield func(Function, error) bool) error {
 			}
 			f.Inlines = t.order.Uint32(offset) != 0
 		}
+
 		f.Table += int64(len(f.Name)) + 1
 		if budget -= int64(len(f.Name)); budget < 0 || f.Table > t.size {
 			return errTable
 		}
+
 		if !yield(f, nil) {
 			return nil
 		}
@@ -281,10 +298,10 @@ func (t *pclntab) functions(b *Binary, yield func(Function, error) bool) error {
 	return nil
 }
 
-// textStart returns the address that functions are counted from. last is the end
-// of the last one. Up to Go 1.25 the table states it, if the program is not
-// relocated. Else it is in the runtime's own data, or it is the start of the
-// section if that has the right size: what C's linker puts there comes first.
+// textStart returns the address that functions are counted from. last is the end of the last one.
+// Up to Go 1.25 the table states the address, if the program is not relocated. Otherwise it is in
+// the runtime's own data, or it is the start of the section if the section has the right size. A
+// section with C code has another size, as C's linker puts that code first.
 func (t *pclntab) textStart(b *Binary, last uint32) (uint64, bool) {
 	if b.Format == Wasm {
 		return 0, false
@@ -300,8 +317,8 @@ func (t *pclntab) textStart(b *Binary, last uint32) (uint64, bool) {
 	return s.Address, ok && s.Size >= int64(last) && s.Size-int64(last) < padding
 }
 
-// moduleData finds runtime.firstmoduledata, whose first words are the address of
-// the table and that of the names in it, and returns its member text.
+// moduleData finds runtime.firstmoduledata, and returns its member text. The first words of
+// runtime.firstmoduledata are the address of the table and the address of the names in it.
 func (t *pclntab) moduleData(b *Binary) (uint64, bool) {
 	const words, text, etext = 24, 22, 23
 	p := int64(b.pointer)
@@ -315,6 +332,8 @@ func (t *pclntab) moduleData(b *Binary) (uint64, bool) {
 	} else {
 		b.order.PutUint64(word, start)
 	}
+
+	// The address of the table is looked for as a word in all loaded data.
 	var found uint64
 	budget := 2 * b.size
 	for _, m := range b.maps {
@@ -322,6 +341,7 @@ func (t *pclntab) moduleData(b *Binary) (uint64, bool) {
 			break
 		}
 		data := make([]byte, words*p)
+
 		err := b.find(Section{Offset: m.offset, Size: m.size}, word, func(offset int64) bool {
 			if b.load(data, m.address+uint64(offset-m.offset)) != nil || b.word(data[p:]) != start+uint64(t.names) {
 				return true
@@ -335,6 +355,7 @@ func (t *pclntab) moduleData(b *Binary) (uint64, bool) {
 			break
 		}
 	}
+
 	return found, found != 0
 }
 
@@ -344,6 +365,8 @@ func (t *pclntab) name(w *window, offset int64) (string, error) {
 	if offset < t.names || offset >= t.units {
 		return "", errTable
 	}
+
+	// Most names are short, so a long read is the second try.
 	for n := int64(64); ; n *= 4 {
 		n = min(n, maxSymbol, t.units-offset)
 		p, err := w.at(offset, n)
@@ -353,17 +376,17 @@ func (t *pclntab) name(w *window, offset int64) (string, error) {
 		if i := bytes.IndexByte(p, 0); i >= 0 {
 			return string(p[:i]), nil
 		}
+
 		if n == maxSymbol || n == t.units-offset {
 			return string(p), nil
 		}
 	}
 }
 
-// SourceFiles returns the paths of the files that functions came from, each
-// once, as the compiler recorded them: with -trimpath "runtime/proc.go" and
-// "example.com/m@v1.0.0/x.go", else absolute. The sequence ends after the first
-// error, as that of [Binary.Functions] does. A path of more than 4096 bytes is
-// cut.
+// SourceFiles returns the paths of the files that functions came from, each once, as the compiler
+// recorded them. With -trimpath they are "runtime/proc.go" and "example.com/m@v1.0.0/x.go",
+// otherwise they are absolute. The sequence ends after the first error, as that of
+// [Binary.Functions] does. A path of more than 4096 bytes is cut.
 func (b *Binary) SourceFiles() iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		t, err := b.pclntab()
@@ -371,6 +394,8 @@ func (b *Binary) SourceFiles() iter.Seq2[string, error] {
 			yield("", err)
 			return
 		}
+
+		// The paths stand one after the other, each with a zero at its end.
 		w := &window{r: t.r, size: t.size}
 		for at := t.files; at < t.pcs; {
 			p, err := w.at(at, min(maxSymbol, t.pcs-at))
@@ -378,6 +403,7 @@ func (b *Binary) SourceFiles() iter.Seq2[string, error] {
 				yield("", err)
 				return
 			}
+
 			name, _, _ := bytes.Cut(p, []byte{0})
 			// The end is padded with zeros.
 			if len(name) > 0 && !yield(string(name), nil) {
@@ -388,10 +414,10 @@ func (b *Binary) SourceFiles() iter.Seq2[string, error] {
 	}
 }
 
-// PackageOf returns the import path of the package that a function of the name
-// belongs to: "main" for any package main, "" for what the compiler and linker
-// generate for several packages ("type:.eq.[2]string", "go:buildid") and for
-// names without a package, as those of C functions.
+// PackageOf returns the import path of the package that a function of the name belongs to. It
+// returns "main" for any package main. It returns "" for functions that the compiler and linker
+// generate for several packages ("type:.eq.[2]string", "go:buildid"), and for names without a
+// package, as C functions have.
 func PackageOf(function string) string {
 	name := function
 	// With a dot in the place of the colon up to Go 1.19.
@@ -416,6 +442,8 @@ func unescape(path string) string {
 	if !strings.Contains(path, "%") {
 		return path
 	}
+
+	// A percent sign that is no escape stays as it is.
 	var b strings.Builder
 	for i := 0; i < len(path); i++ {
 		if path[i] == '%' && i+2 < len(path) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// peFile is what the headers of a PE file say.
+// peFile holds the headers of a PE file.
 type peFile struct {
 	machine, characteristics uint16 // of the COFF header
 	dll                      uint16 // DllCharacteristics
@@ -43,12 +43,14 @@ func (b *Binary) readPE(head []byte) error {
 	if string(coff[:4]) != "PE\x00\x00" {
 		return ErrFormat
 	}
+
 	count := int(o.Uint16(coff[6:]))
 	symbols, symbolsSize := uint64(o.Uint32(coff[12:])), peSymbolSize*uint64(o.Uint32(coff[16:]))
 	optional := make([]byte, o.Uint16(coff[20:]))
 	if err := b.read(optional, at+24); err != nil {
 		return err
 	}
+
 	if len(optional) < 72 {
 		return errHeader
 	}
@@ -63,6 +65,7 @@ func (b *Binary) readPE(head []byte) error {
 	b.add("(PE headers)", 0, uint64(o.Uint32(optional[60:])))
 	b.add("(time stamp)", uint64(at)+8, 4)
 	b.add("(check sum)", uint64(f.checksumAt), 4)
+
 	directories := 96
 	b.pointer, f.base = 4, uint64(o.Uint32(optional[28:]))
 	if o.Uint16(optional) == 0x20b { // PE32+
@@ -77,6 +80,8 @@ func (b *Binary) readPE(head []byte) error {
 		f.securityAt = at + 24 + int64(d)
 		b.add("(certificates)", uint64(o.Uint32(optional[d:])), uint64(o.Uint32(optional[d+4:])))
 	}
+
+	// The end of what the headers name tells where a signature may begin.
 	end := uint64(0)
 	if symbols > 0 {
 		b.add("(symbol table)", symbols, symbolsSize)
@@ -93,6 +98,7 @@ func (b *Binary) readPE(head []byte) error {
 		if n, err := strconv.ParseUint(strings.TrimPrefix(name, "/"), 10, 32); err == nil && name[0] == '/' && symbols > 0 {
 			name = b.nameAt(symbols + symbolsSize + n)
 		}
+
 		word := func(i int) uint64 { return uint64(o.Uint32(h[i:])) }
 		virtualSize, address, size, offset := word(8), f.base+word(12), word(16), word(20)
 		b.addAt(name, offset, size, address, strings.HasPrefix(name, ".zdebug_"))
@@ -111,6 +117,7 @@ func (b *Binary) libraries() []string {
 	if b.pe.imports == 0 {
 		return nil
 	}
+
 	for at := b.pe.imports; len(list) < maxNeeded; at += 20 {
 		var entry [20]byte
 		if b.load(entry[:], at) != nil {

@@ -74,6 +74,7 @@ func (p page) facts(f Facts) {
 	if len(f.Experiments) > 0 {
 		p.row("experiments", strings.Join(f.Experiments, ", "))
 	}
+
 	if f.Build != nil {
 		p.build(*f.Build)
 	}
@@ -84,6 +85,7 @@ func (p page) facts(f Facts) {
 		from := map[Answer]string{Yes: "made from the Go build ID", No: "not made from the Go build ID", Unknown: "origin unknown"}[h.FromBuildID]
 		p.row(h.Kind, h.Value+", "+from)
 	}
+
 	if s := f.Signature; s != nil {
 		text := cmp.Or(s.Kind, "unreadable") + " signature"
 		if s.Linker {
@@ -100,6 +102,8 @@ func (p page) facts(f Facts) {
 	p.row("loader", f.Interpreter)
 	p.rows("libraries", f.Libraries)
 	p.line("")
+
+	// Answers that the format cannot give would only fill the page.
 	for _, q := range f.Findings {
 		if q.Is == Unknown && q.Why == notApplicable {
 			continue
@@ -170,6 +174,7 @@ func (p page) buildID(f Facts) {
 		p.row("", "file "+id.FileContent)
 	}
 
+	// Whether the file still fits its ID is of more use than the ID.
 	if c := f.Content; c != nil {
 		text := string(c.State) + ": " + c.Why
 		if c.State == ContentChanged {
@@ -186,8 +191,10 @@ func (p page) buildID(f Facts) {
 func (p page) sections(list []Section, size int64) {
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b Section) int { return cmp.Compare(b.Size, a.Size) })
+
 	p.line("\n  %10s %6s  section", "bytes", "share")
 	for i, s := range list {
+		// What is not listed keeps its share of the file in view.
 		if i == maxRows {
 			rest := int64(0)
 			for _, s := range list[i:] {
@@ -196,6 +203,7 @@ func (p page) sections(list []Section, size int64) {
 			p.line("  %10d %6s  and %d more", rest, share(rest, size), len(list)-i)
 			break
 		}
+
 		compressed := ""
 		if s.Compressed {
 			compressed = " (compressed)"
@@ -230,12 +238,14 @@ func (p page) code(c Code, f Facts) {
 		p.line("  %10d %6s %6d  %s", k.Text, share(k.Text, c.Text), k.Functions, safetext.Escape(cmp.Or(k.Path, noPackage), maxShown))
 	}
 
+	// Some think that stripping saves these tables, so their size is shown.
 	var parts []string
 	total := int64(0)
 	for _, t := range c.Tables {
 		parts = append(parts, fmt.Sprintf("%s %d", t.Name, t.Size))
 		total += t.Size
 	}
+
 	p.line("")
 	p.row("pclntab", fmt.Sprintf("%d bytes (%s), which -s and -w cannot save: %s", total, share(total, f.Size), strings.Join(parts, ", ")))
 	if f.Finding(NoSymbols).Is == Yes || f.Finding(NoDWARF).Is == Yes {

@@ -14,16 +14,16 @@ import (
 // It is a stranger's claim and must not be run as it stands: flags can write
 // files and start programs.
 type Recipe struct {
-	// Source is the place of the source: "path@version" of a module, or a revision. It
-	// is empty if the binary does not name one.
+	// Source is the place of the source: "path@version" of a module, or a revision. It is empty if
+	// the binary does not name one.
 	Source string `json:"source,omitempty"`
 	// Env are the variables that matter, as KEY=VALUE.
 	Env []string `json:"env"`
 	// Args are the command and its arguments. They start with "go".
 	Args []string `json:"args"`
-	// Inferred says which of them are not recorded, and why they are assumed.
+	// Inferred says which of the arguments are not recorded, and why they are assumed.
 	Inferred []string `json:"inferred,omitempty"`
-	// Unknown lists what the binary does not say.
+	// Unknown lists the inputs that the binary does not tell.
 	Unknown []string `json:"unknown"`
 }
 
@@ -38,6 +38,8 @@ func (f *Facts) recipe() *Recipe {
 	} else {
 		unknown("the toolchain: %q is not a release of Go", f.GoVersion)
 	}
+
+	// The main module has a sum only if it was built as path@version.
 	install := b.Main != nil && b.Main.Sum != ""
 	r.Args = []string{"go", "build"}
 	if install {
@@ -46,6 +48,7 @@ func (f *Facts) recipe() *Recipe {
 	var flags []string
 	vcs := map[string]string{}
 	cgo := false
+
 	for _, s := range b.Settings {
 		switch key := s.Key; {
 		case key == "-compiler" && s.Value == "gc", key == "-buildmode" && s.Value == "exe", key == "DefaultGODEBUG", s.Value == "":
@@ -71,9 +74,12 @@ func (f *Facts) recipe() *Recipe {
 		flags = append(flags, "-trimpath")
 		r.Inferred = append(r.Inferred, "-trimpath: no source path is absolute")
 	}
+
 	if !slices.ContainsFunc(flags, func(s string) bool { return strings.HasPrefix(s, "-ldflags=") }) {
 		flags = append(flags, f.ldflags(r, slices.Contains(flags, "-trimpath"))...)
 	}
+
+	// Outside of a module proxy, the go command stamps the revision if it finds one.
 	if !install {
 		flag := fmt.Sprintf("-buildvcs=%t", len(vcs) > 0)
 		flags = append(flags, flag)
@@ -81,6 +87,7 @@ func (f *Facts) recipe() *Recipe {
 	}
 	r.Args = append(r.Args, flags...)
 	f.source(r, vcs, install)
+
 	if cgo && f.Finding(Cgo).Is != No {
 		unknown("the C compiler, its flags, headers and libraries")
 	}
@@ -96,6 +103,7 @@ func (f *Facts) ldflags(r *Recipe, trimmed bool) []string {
 		flags = append(flags, flag)
 		r.Inferred = append(r.Inferred, "-ldflags="+flag+": "+why)
 	}
+
 	if q := f.Finding(NoSymbols); q.Is == Yes {
 		infer("-s", q.Why)
 	}
@@ -108,6 +116,7 @@ func (f *Facts) ldflags(r *Recipe, trimmed bool) []string {
 	if trimmed {
 		r.Unknown = append(r.Unknown, "-ldflags with their order and -X values, CGO_*FLAGS: they are not recorded with -trimpath (golang/go#63432)")
 	}
+
 	if len(flags) == 0 {
 		return nil
 	}
@@ -119,6 +128,8 @@ func (f *Facts) source(r *Recipe, vcs map[string]string, install bool) {
 	b := f.Build
 	unknown := func(format string, args ...any) { r.Unknown = append(r.Unknown, fmt.Sprintf(format, args...)) }
 	revision := vcs["vcs.revision"]
+
+	// A module version can be fetched again, so it is better than a revision.
 	switch {
 	case b.Main == nil:
 		unknown("the source: there is no main module")
@@ -132,12 +143,14 @@ func (f *Facts) source(r *Recipe, vcs map[string]string, install bool) {
 	if vcs["vcs.modified"] == "true" {
 		unknown("what was changed in the source since revision %s", revision)
 	}
+
 	summed, unsummed := 0, 0
 	for _, d := range b.Deps {
 		used := d
 		if d.Replace != nil {
 			used = *d.Replace
 		}
+
 		switch {
 		case d.Replace != nil && used.Version == "":
 			unknown("the content of %s, which replaces %s", used.Path, d.Path)
@@ -155,6 +168,7 @@ func (f *Facts) source(r *Recipe, vcs map[string]string, install bool) {
 	case unsummed > 0:
 		unknown("the content of %d dependencies without a sum", unsummed)
 	}
+
 	switch {
 	case b.Path == "" || b.Path == "command-line-arguments":
 		unknown("the source files of package main")

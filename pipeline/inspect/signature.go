@@ -5,15 +5,15 @@ import (
 	"fmt"
 )
 
-// Signature is a code signature in a file. That it is there says nothing about
-// whether it is valid.
+// Signature is a code signature in a file. Its presence does not say whether it is valid.
 type Signature struct {
-	// Kind is "ad hoc" for a Mach-O signature without a signer, which Go's linker
-	// makes for darwin/arm64, "CMS" for one with, and "Authenticode" in PE files.
+	// Kind is "ad hoc" for a Mach-O signature without a signer, as Go's linker makes it for
+	// darwin/arm64. It is "CMS" for a Mach-O signature with a signer, and "Authenticode" in PE
+	// files.
 	Kind string `json:"kind"`
 	// Linker reports whether the signature says it was made by a linker.
 	Linker bool `json:"linker,omitempty"`
-	// Identifier and Team are what a Mach-O signature says of them.
+	// Identifier and Team are those that a Mach-O signature states.
 	Identifier string `json:"identifier,omitempty"`
 	Team       string `json:"team,omitempty"`
 	// Offset and Size are the range in bytes.
@@ -34,6 +34,7 @@ func (b *Binary) Signature() (Signature, bool, error) {
 		if !ok {
 			return Signature{}, false, nil
 		}
+
 		sig, err := b.codeSignature(s)
 		return sig, true, err
 	case PE:
@@ -41,12 +42,15 @@ func (b *Binary) Signature() (Signature, bool, error) {
 		if !ok {
 			return Signature{}, false, nil
 		}
+
 		sig := Signature{Offset: s.Offset, Size: s.Size}
 		var head [8]byte
 		if err := b.read(head[:], s.Offset); err != nil || s.Size < 8 {
 			return sig, true, errSignature
 		}
 		sig.end = s.Offset + s.Size
+
+		// Signers write no other type.
 		const pkcs7 = 2
 		if kind := binary.LittleEndian.Uint16(head[6:]); kind != pkcs7 {
 			return sig, true, fmt.Errorf("read signature: certificate of type %d", kind)
@@ -80,6 +84,7 @@ func (b *Binary) codeSignature(s Section) (Signature, error) {
 		return p, b.read(p, s.Offset+int64(at)) == nil
 	}
 
+	// Nothing after the header is read before its lengths fit the section.
 	head, ok := read(0, 12)
 	if !ok || o.Uint32(head) != magic || o.Uint32(head[8:]) > maxBlobs {
 		return sig, errSignature
@@ -87,10 +92,13 @@ func (b *Binary) codeSignature(s Section) (Signature, error) {
 	if sig.end = s.Offset + int64(o.Uint32(head[4:])); sig.end > s.Offset+s.Size {
 		return sig, errSignature
 	}
+
 	index, ok := read(12, 8*int(o.Uint32(head[8:])))
 	if !ok {
 		return sig, errSignature
 	}
+
+	// The directory and the signer's blob may stand in any order.
 	for ; len(index) > 0; index = index[8:] {
 		kind, at := o.Uint32(index), o.Uint32(index[4:])
 		switch kind {
@@ -104,6 +112,7 @@ func (b *Binary) codeSignature(s Section) (Signature, error) {
 			if sig.Kind == "" && flags&adhoc != 0 {
 				sig.Kind = "ad hoc"
 			}
+
 			sig.Identifier = b.signatureText(s, at, o.Uint32(d[20:]))
 			if o.Uint32(d[8:]) >= teamVersion {
 				sig.Team = b.signatureText(s, at, o.Uint32(d[48:]))
@@ -125,7 +134,7 @@ func (b *Binary) codeSignature(s Section) (Signature, error) {
 	return sig, nil
 }
 
-// signatureText returns the text at an offset in a blob, 0 for none.
+// signatureText returns the text at an offset in a blob. The offset 0 stands for no text.
 func (b *Binary) signatureText(s Section, blob, offset uint32) string {
 	at := int64(blob) + int64(offset)
 	if offset == 0 || at >= s.Size {

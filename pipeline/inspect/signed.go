@@ -24,10 +24,10 @@ type signedMachO struct {
 	at      int64   // of the signature, which ends with the file
 }
 
-// machoSigned returns where the code signature is, and false for a file without one.
-// It returns an error if the signature is not where signers put it: announced by the last load command, at the end of
-// the file and of __LINKEDIT, from which nothing is executed, and in no other
-// segment.
+// machoSigned returns where the code signature is, and false for a file without one. It returns an
+// error if the signature is not where signers put it. The last load command has to announce it, and
+// it has to be the end of the file and of __LINKEDIT. Nothing is executed from that segment, and it
+// shares no byte with another.
 func (b *Binary) machoSigned() (s signedMachO, ok bool, err error) {
 	n := len(b.macho.commands)
 	for i, c := range b.macho.commands {
@@ -46,6 +46,7 @@ func (b *Binary) machoSigned() (s signedMachO, ok bool, err error) {
 	if s.link, err = b.linkedit(); err != nil {
 		return s, true, err
 	}
+
 	o := binary.LittleEndian
 	if start := int64(o.Uint64(s.link.data[40:])); s.at < start || s.at+int64(s.command.word(12)) != b.size {
 		return s, true, errPlace
@@ -55,9 +56,8 @@ func (b *Binary) machoSigned() (s signedMachO, ok bool, err error) {
 
 var errPlace = errors.New("the signature is not where a signer puts it")
 
-// linkedit returns the command of the one __LINKEDIT segment of a 64-bit file: it
-// is the end of the file, has no sections, can only be read, and shares no byte
-// with another segment.
+// linkedit returns the command of the one __LINKEDIT segment of a 64-bit file. The segment is the
+// end of the file, has no sections, can only be read, and shares no byte with another segment.
 func (b *Binary) linkedit() (link command, err error) {
 	o := binary.LittleEndian
 	bad := func(what string) (command, error) { return link, fmt.Errorf("segment __LINKEDIT: %s", what) }
@@ -76,6 +76,7 @@ func (b *Binary) linkedit() (link command, err error) {
 	if link.data == nil {
 		return bad("none")
 	}
+
 	memory, offset, size := o.Uint64(link.data[32:]), o.Uint64(link.data[40:]), o.Uint64(link.data[48:])
 	const execute, page = 4, 64 << 10 // the sizes in memory are rounded up, to at most that
 	switch {
@@ -88,10 +89,13 @@ func (b *Binary) linkedit() (link command, err error) {
 	case o.Uint32(link.data[machoSections:]) != 0:
 		return bad("it has sections")
 	}
+
+	// Another segment could load the signature as code or data.
 	for _, c := range b.macho.commands {
 		if c.kind != lcSegment64 || c.offset == link.offset {
 			continue
 		}
+
 		start, size := o.Uint64(c.data[40:]), o.Uint64(c.data[48:])
 		if size > 0 && (start > offset || size > offset-start) {
 			return bad("in another segment")
@@ -100,9 +104,9 @@ func (b *Binary) linkedit() (link command, err error) {
 	return link, nil
 }
 
-// peSigned returns where the certificates of a PE file start. They end with the file.
-// It returns false for a file without certificates, and an error if they are not where
-// signers put them: behind everything that is loaded.
+// peSigned returns where the certificates of a PE file start. They end with the file. It returns
+// false for a file without certificates. It returns an error if they are not where signers put
+// them: behind everything that is loaded.
 func (b *Binary) peSigned() (at int64, ok bool, err error) {
 	if b.Format != PE || b.pe.securityAt == 0 {
 		return 0, false, nil
@@ -113,6 +117,7 @@ func (b *Binary) peSigned() (at int64, ok bool, err error) {
 	}
 	o := binary.LittleEndian
 	at, size := int64(o.Uint32(entry[:])), int64(o.Uint32(entry[4:]))
+
 	switch {
 	case at == 0 && size == 0:
 		return 0, false, nil
@@ -122,8 +127,8 @@ func (b *Binary) peSigned() (at int64, ok bool, err error) {
 	return at, true, b.certificateTable(at)
 }
 
-// maxCertificate bounds an entry of the certificate table in bytes: what signers make
-// has some ten thousand.
+// maxCertificate bounds an entry of the certificate table in bytes. Entries that signers make have
+// some ten thousand.
 const maxCertificate = 1 << 20
 
 // certificateTable checks the table that starts at at and ends with the file. The table
@@ -138,6 +143,7 @@ func (b *Binary) certificateTable(at int64) error {
 		if err := b.read(p[:], at); err != nil {
 			return err
 		}
+
 		o := binary.LittleEndian
 		size, revision, kind := int64(o.Uint32(p[:])), o.Uint16(p[4:]), o.Uint16(p[6:])
 		switch {
@@ -154,11 +160,14 @@ func (b *Binary) certificateTable(at int64) error {
 		if !ok {
 			return bad("one that is no PKCS #7 signature")
 		}
+
 		next := min((at+size+7)&^7, b.size)
 		zero, err := b.zeros(at+size, next)
 		if err != nil {
 			return err
 		}
+
+		// Bytes behind a signature are not signed, and could be anything.
 		if !zero || len(rest) >= 8 || len(bytes.Trim(rest, "\x00")) > 0 {
 			return bad("something follows a signature")
 		}
@@ -167,8 +176,8 @@ func (b *Binary) certificateTable(at int64) error {
 	return nil
 }
 
-// signedData reports whether data begins with the parts of a PKCS #7 signature, each
-// in its place (RFC 2315, 9.1), and returns what follows.
+// signedData reports whether data begins with the parts of a PKCS #7 signature, each in its place
+// (RFC 2315, 9.1). It returns what follows.
 func signedData(data []byte) (rest []byte, ok bool) {
 	var info struct {
 		Type    asn1.ObjectIdentifier
@@ -178,11 +187,14 @@ func signedData(data []byte) (rest []byte, ok bool) {
 	if err != nil || !info.Type.Equal(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}) || info.Content.Class != asn1.ClassContextSpecific || info.Content.Tag != 0 {
 		return nil, false
 	}
+
 	var signed asn1.RawValue
 	if after, err := asn1.Unmarshal(info.Content.Bytes, &signed); err != nil || len(after) > 0 || signed.Tag != asn1.TagSequence {
 		return nil, false
 	}
 	const universal, context = asn1.ClassUniversal, asn1.ClassContextSpecific
+
+	// Optional parts may be missing, but the order is fixed.
 	left := signed.Bytes
 	for _, want := range []struct {
 		class, tag int
@@ -203,11 +215,12 @@ func signedData(data []byte) (rest []byte, ok bool) {
 			return nil, false
 		}
 	}
+
 	return rest, len(left) == 0
 }
 
-// signatureRanges returns what a signature adds to or changes in a file, for two
-// files of which one or both have one.
+// signatureRanges returns the ranges that a signature adds to a file or changes in it. One or both
+// of the files have a signature.
 func signatureRanges(a, b *Binary) (x, y []Range, err error) {
 	for _, f := range []*Binary{a, b} {
 		s, there, err := f.Signature()
@@ -279,6 +292,7 @@ func oneSignedRanges(signed, plain *Binary, s signedMachO) (x, y []Range, err er
 	if err != nil {
 		return nil, nil, err
 	}
+
 	last := plain.macho.commands[len(plain.macho.commands)-1] // there is one: link
 	switch end := last.offset + int64(len(last.data)); {
 	case plain.size != s.at:
@@ -288,6 +302,8 @@ func oneSignedRanges(signed, plain *Binary, s signedMachO) (x, y []Range, err er
 	case !room:
 		return nil, nil, errors.New("something is in the place of LC_CODE_SIGNATURE")
 	}
+
+	// The file without a signature has the same ranges, except the signature.
 	x = s.ranges(signed.size, false)
 	y = append(y, x[:len(x)-1]...) // all but the signature itself
 	for i, r := range y {
@@ -309,8 +325,12 @@ func peRanges(a, b *Binary) (x, y []Range, err error) {
 	case a.pe.securityAt != b.pe.securityAt || a.pe.checksumAt != b.pe.checksumAt:
 		return nil, nil, errors.New("the headers have other lengths")
 	}
+
+	// These fields change with a signature, whether or not both files have one.
 	fields := []Range{{"check sum", a.pe.checksumAt, 4}, {"place of the certificates", a.pe.securityAt, 8}}
 	x, y = append(x, fields...), append(y, fields...)
+
+	// A file without certificates ends where those of the other may begin.
 	if !signedA {
 		atA = a.size
 	}
@@ -318,6 +338,7 @@ func peRanges(a, b *Binary) (x, y []Range, err error) {
 		atB = b.size
 	}
 	end := min(atA, atB) // of what is left of either
+
 	if signedA {
 		x, errA = a.certificates(x, atA, end)
 	}

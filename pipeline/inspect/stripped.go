@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Stripped reports whether a may be what a tool such as strip made of b: a loads the
-// code and the data of b at the same addresses, and has nothing else except headers,
-// tables and symbols, which such tools write anew. Those are not compared. So the
-// answer is no reason to call a and b the same, but one not to call a another program.
+// Stripped reports whether a tool such as strip may have made a from b. Then a loads the code and
+// the data of b at the same addresses, and has nothing else except headers, tables and symbols.
+// Such tools write these anew, so they are not compared. So the answer is no reason to call a and b
+// the same, but it is one not to call a another program.
 //
 // An error means that b could not be read.
 func Stripped(a, b *Binary) (bool, error) {
@@ -36,6 +36,7 @@ func (a *Binary) holds(b *Binary, s Section) (bool, error) {
 		size = min(size, b.maps[i].size-int64(s.Address-b.maps[i].address))
 	}
 	p, q := make([]byte, 64<<10), make([]byte, 64<<10)
+
 	for at := int64(0); at < size; {
 		n := min(int64(len(p)), size-at)
 		if err := b.read(p[:n], s.Offset+at); err != nil {
@@ -76,6 +77,7 @@ func (a *Binary) addsNothing(b *Binary) bool {
 		names[s.Name] = true
 	}
 	end := int64(0)
+
 	for _, s := range a.Sections {
 		if !names[s.Name] && !unloaded(s.Name) {
 			return false
@@ -83,6 +85,7 @@ func (a *Binary) addsNothing(b *Binary) bool {
 		end = max(end, s.Offset+s.Size)
 	}
 
+	// Bytes behind everything that the headers name could hold anything.
 	for _, m := range a.maps {
 		end = max(end, m.offset+m.size)
 	}
@@ -94,7 +97,7 @@ func (a *Binary) addsNothing(b *Binary) bool {
 	return a.read(rest, end) == nil && end+int64(len(rest)) == a.size && len(bytes.Trim(rest, "\x00")) == 0
 }
 
-// peAlignment is what the size of a PE file is made a multiple of.
+// peAlignment divides the size of a PE file: tools fill the file up to a multiple of it.
 const peAlignment = 512
 
 // unloaded reports whether a section of this name holds symbols, debug information, or

@@ -28,6 +28,7 @@ func (d Document) FprintTable(w io.Writer) error {
 		}
 	}
 
+	// Widths count bytes, as escaped texts have ASCII characters alone.
 	const number = 4 // the column that stands to the right
 	var width [5]int
 	for _, row := range rows {
@@ -35,6 +36,7 @@ func (d Document) FprintTable(w io.Writer) error {
 			width[i] = max(width[i], len(row[i]))
 		}
 	}
+
 	out := bufio.NewWriter(w)
 	for _, row := range rows {
 		var line strings.Builder
@@ -44,6 +46,7 @@ func (d Document) FprintTable(w io.Writer) error {
 			}
 			fmt.Fprintf(&line, "%*s  ", n, row[i])
 		}
+
 		fmt.Fprintln(out, strings.TrimRight(line.String()+row[5], " "))
 	}
 	return out.Flush()
@@ -62,12 +65,14 @@ func (f *Facts) row() []string {
 		}
 	}
 
+	// Two states of the file are shown like answers to questions.
 	var flags []string
 	for _, q := range f.Findings {
 		if q.Is == Yes && q.Name.isFlag() {
 			flags = append(flags, string(q.Name))
 		}
 	}
+
 	if f.Signature != nil {
 		flags = append(flags, "signed")
 	}

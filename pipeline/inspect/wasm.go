@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// wasmFile is what the sections of a WebAssembly module say.
+// wasmFile holds the sections of a WebAssembly module.
 type wasmFile struct {
 	imports  []string // modules that functions are imported from
 	bodies   []body   // of the functions
@@ -22,10 +22,9 @@ const (
 	maxBodies   = 1 << 20
 )
 
-// readWasm reads the sections
-// (https://webassembly.github.io/spec/core/binary/modules.html). A custom
-// section is named by its own name, the others in parentheses by the
-// specification's.
+// readWasm reads the sections (https://webassembly.github.io/spec/core/binary/modules.html). A
+// custom section is named by its own name. The others are named in parentheses, as the
+// specification names them.
 func (b *Binary) readWasm(head []byte) error {
 	if len(head) < 8 || binary.LittleEndian.Uint32(head[4:]) != 1 {
 		return errHeader
@@ -33,12 +32,15 @@ func (b *Binary) readWasm(head []byte) error {
 	b.pointer = 8 // for Go, whose wasm port has 64-bit words
 	b.add("(wasm header)", 0, 8)
 	names := [...]string{"", "(type)", "(import)", "(function)", "(table)", "(memory)", "(global)", "(export)", "(start)", "(element)", "(code)", "(data)", "(data count)"}
+
 	for at := int64(8); at < b.size; {
 		d := decoder{b: b, at: at, end: b.size}
 		kind, size := d.byte(), d.number()
 		if d.err != nil || size > uint64(b.size-d.at) || int(kind) >= len(names) {
 			return errHeader
 		}
+
+		// The next section starts where this one says it ends, whatever it holds.
 		start, name := at, names[kind]
 		at = d.at + int64(size)
 		d.end = at
@@ -49,6 +51,7 @@ func (b *Binary) readWasm(head []byte) error {
 		if len(b.Sections) > maxSections {
 			return errSections
 		}
+
 		switch name {
 		case "(import)":
 			b.wasm.imports = d.imports()
@@ -59,6 +62,7 @@ func (b *Binary) readWasm(head []byte) error {
 		case "producers":
 			b.wasm.producer = d.producer()
 		}
+
 		if d.err != nil {
 			return d.err
 		}
@@ -66,14 +70,15 @@ func (b *Binary) readWasm(head []byte) error {
 	return nil
 }
 
-// wasmData adds the data segments of memory 0. A segment is placed by a constant
-// number, or it is not placed at all until the program runs.
+// wasmData adds the data segments of memory 0. A segment is placed by a constant number, or it is
+// not placed until the program runs.
 func (b *Binary) wasmData(d *decoder) {
 	count := d.number()
 	if count > maxSegments {
 		d.err = errSections
 		return
 	}
+
 	for range count {
 		mode := d.number()
 		if mode == 2 {
@@ -91,6 +96,8 @@ func (b *Binary) wasmData(d *decoder) {
 				return
 			}
 		}
+
+		// A segment that is placed later has no address yet, and is only passed over.
 		size := d.number()
 		if mode > 2 || size > uint64(d.end-d.at) {
 			d.fail()
@@ -98,6 +105,7 @@ func (b *Binary) wasmData(d *decoder) {
 		if d.err != nil {
 			return
 		}
+
 		if mode != 1 {
 			b.mapped(address, uint64(d.at), size)
 		}
@@ -170,7 +178,7 @@ func (d *decoder) signed() int32 {
 	return 0
 }
 
-// name reads a string, of which it returns the first bytes.
+// name reads a string. It returns the first bytes of a long string.
 func (d *decoder) name() string {
 	n := d.number()
 	if n > uint64(d.end-d.at) {
@@ -195,6 +203,7 @@ func (d *decoder) imports() []string {
 		if len(list) < maxNeeded && !slices.Contains(list, module) {
 			list = append(list, module)
 		}
+
 		switch kind := d.byte(); kind {
 		case 0: // function
 			d.number()
@@ -209,6 +218,7 @@ func (d *decoder) imports() []string {
 		default:
 			d.fail()
 		}
+
 		if d.err != nil {
 			return nil
 		}
@@ -234,6 +244,8 @@ func (d *decoder) bodies() []body {
 	if d.err != nil {
 		return nil
 	}
+
+	// The count was checked, so it may decide about the allocation.
 	list := make([]body, 0, count)
 	for range count {
 		size := d.number()
