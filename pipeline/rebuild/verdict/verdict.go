@@ -20,10 +20,9 @@ import (
 // SchemaName is the value of Document.Schema.
 const SchemaName = "twice.rebuild/v1"
 
-// Document is what was found about some files. Its JSON has ASCII characters
-// alone, the others escaped, so that it can be shown on a terminal. Within a
-// schema version members may be added and are never removed or given another
-// meaning.
+// Document is what was found about some files. Its JSON has only ASCII characters, with the others
+// escaped, so that a terminal can show it. A schema version may gain members. They are never
+// removed or given another meaning.
 type Document struct {
 	Schema string `json:"schema"`
 	// Verdict is that on all files: the worst of theirs.
@@ -50,8 +49,8 @@ func NewDocument(results ...*Result) Document {
 	return d
 }
 
-// worse lists the verdicts; a later one stands for a document that has an
-// earlier one, too.
+// worse lists the verdicts, each worse than the one before. A document has the worst verdict of
+// its files.
 var worse = []compare.Verdict{compare.Reproduced, compare.Equivalent, compare.Undetermined, compare.Differs}
 
 // MarshalJSON implements [json.Marshaler].
@@ -63,8 +62,8 @@ func (d Document) MarshalJSON() ([]byte, error) {
 // Result is what was found about a file.
 type Result struct {
 	Name string `json:"name"`
-	// Files are what the result is about where that is more than one file, which
-	// then has no digest.
+	// Files are what the result is about if that is more than one file. The result then has no
+	// digest.
 	Files  []string        `json:"files,omitempty"`
 	Digest artifact.Digest `json:"digest"`
 	Size   int64           `json:"size"`
@@ -141,13 +140,13 @@ func ClaimOf(c recipe.Choice, why string) Claim {
 	return Claim{c.String(), why, c.Setting, c.Value}
 }
 
-// SetEquivalent says that nothing differs but what some normalizations leave out.
+// SetEquivalent says that the only differences are those that some normalizations leave out.
 func (r *Result) SetEquivalent(c inspect.Comparison, list ...inspect.Normalization) {
 	r.Verdict, r.Normalizations, r.LeftOut, r.Uncovered = compare.Equivalent, list, c.A, c.LeftOut()
 }
 
-// AddChoices adds to res what its recipe has and its source does not force. The reasons
-// are why's.
+// AddChoices adds to res the settings that its recipe has and its source does not force. The
+// function why gives the reasons.
 func (r *Result) AddChoices(why func(recipe.Choice) string) {
 	if r.Recipe == nil {
 		return
@@ -229,8 +228,8 @@ func (r *Reason) Error() string { return r.Text }
 // Quote quotes a stranger's words where they are not plain ASCII, and cuts them.
 func Quote(s string) string { return safetext.Quote(s, 300) }
 
-// Fprint writes the results for people: a paragraph each and, of several, a table
-// at the end. It returns the writer's error.
+// Fprint writes the results for people: a paragraph for each, and a table at the end if there are
+// several. It returns the writer's error.
 func (d Document) Fprint(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	for i, r := range d.Files {
@@ -239,9 +238,11 @@ func (d Document) Fprint(w io.Writer) error {
 		}
 		r.print(b, d.Verbose)
 	}
+
 	if len(d.Files) > 1 {
 		d.table(b)
 	}
+
 	for _, c := range d.Subjects {
 		if s := c.notLookedAt(); s != "" {
 			fmt.Fprintf(b, "note: %s: %s\n", Quote(c.Name), s)
@@ -250,6 +251,7 @@ func (d Document) Fprint(w io.Writer) error {
 	for _, n := range d.Notes {
 		fmt.Fprintf(b, "note: %s\n", safetext.QuoteLines(n))
 	}
+
 	return b.Flush()
 }
 
@@ -260,7 +262,10 @@ func (r Result) print(w io.Writer, verbose bool) {
 	row := func(label, format string, args ...any) {
 		fmt.Fprintf(w, "  %-13s%s\n", label, fmt.Sprintf(format, args...))
 	}
+
 	fmt.Fprintln(w, Quote(r.Name))
+
+	// The first line carries what can be had of the file's identity.
 	verdict := string(r.Verdict)
 	what := r.Digest.Short()
 	if r.Source != "" {
@@ -276,12 +281,15 @@ func (r Result) print(w io.Writer, verbose bool) {
 		what = "sha256:" + what
 	}
 	row(verdict, "%s", what)
+
 	if r.Reason != nil {
 		row("because", "%s", r.Reason.Text)
 		if r.Reason.Remedy != "" {
 			row("hint", "%s", r.Reason.Remedy)
 		}
 	}
+
+	// A row without a label continues the one above it.
 	if verbose {
 		for i, name := range r.Files {
 			label := ""
@@ -291,6 +299,7 @@ func (r Result) print(w io.Writer, verbose bool) {
 			row(label, "%s", Quote(name))
 		}
 	}
+
 	if len(r.Normalizations) > 0 {
 		var list []string
 		for _, n := range r.Normalizations {
@@ -301,12 +310,14 @@ func (r Result) print(w io.Writer, verbose bool) {
 			row("", "%s: %d bytes at %d", p.Name, p.Size, p.Offset)
 		}
 	}
+
 	switch r.Content {
 	case inspect.ContentChanged:
 		row("content", "changed after it was linked, as its build ID tells")
 	case inspect.ContentSigned:
 		row("content", "as it was linked, and signed since (the signature was not verified)")
 	}
+
 	grounds := func(label string, list []Ground) {
 		for i, g := range list {
 			if i == MaxRows {
@@ -321,9 +332,10 @@ func (r Result) print(w io.Writer, verbose bool) {
 			label = ""
 		}
 	}
+
 	grounds("rests on", r.RestsOn)
 	grounds("recovered", r.Recovered)
-	// Whatever a publisher writes into stamps leaves room for the other settings.
+	// A publisher may write many stamps. They leave room for the other settings.
 	label, stamps := "as claimed", 0
 	for _, c := range r.Claimed {
 		if c.Setting == recipe.StampSetting {
@@ -337,6 +349,7 @@ func (r Result) print(w io.Writer, verbose bool) {
 	if stamps > MaxRows {
 		row("", "and %d more of -X", stamps-MaxRows)
 	}
+
 	if r.Command != "" {
 		row("by hand", "%s", strings.ReplaceAll(safetext.QuoteLines(r.Command), "\n", "\n"+strings.Repeat(" ", 15)))
 	}
@@ -346,6 +359,7 @@ func (r Result) print(w io.Writer, verbose bool) {
 	if r.Statement != "" {
 		row("statement", "%s", Quote(r.Statement))
 	}
+
 	if r.Explanation != nil {
 		fmt.Fprintf(w, "  A is the file, B what was built from the source:\n    %s\n", strings.ReplaceAll(r.Explanation.String(), "\n", "\n    "))
 	}
@@ -353,6 +367,7 @@ func (r Result) print(w io.Writer, verbose bool) {
 
 func (d Document) table(w io.Writer) {
 	fmt.Fprintln(w)
+
 	counts := map[compare.Verdict]int{}
 	for _, r := range d.Files {
 		counts[r.Verdict]++
@@ -362,11 +377,13 @@ func (d Document) table(w io.Writer) {
 		}
 		fmt.Fprintf(w, "%-13s %s  %s  %s\n", r.Verdict, r.Digest.Short(), Quote(r.Name), Quote(why))
 	}
+
 	var sum []string
 	for _, v := range worse {
 		if counts[v] > 0 {
 			sum = append(sum, fmt.Sprintf("%d %s", counts[v], v))
 		}
 	}
+
 	fmt.Fprintf(w, "%d files: %s\n", len(d.Files), strings.Join(sum, ", "))
 }
