@@ -49,11 +49,11 @@ const maxSteps = 16
 //	V1 -> V2      the same with what was built
 //	... -> target
 //
-// The steps between are the releases that each source names as the oldest one that
-// can build it (bootgo in make.bash), where FROM is older than that. Each zip is
-// compared with the published one; those of the steps between are made for this
-// host. What is left to believe is FROM: a compiler that spoils compilers is
-// found out unless FROM has been spoilt, too, in a way that lasts all the chain.
+// The steps between are the releases that each source names as the oldest one that can build it
+// (bootgo in make.bash). They are needed if FROM is older than that. Each zip is compared with the
+// published one. The zips of the steps between are made for this host. The only thing left to
+// believe is FROM. The chain finds out a compiler that spoils compilers, unless FROM is spoilt
+// too, in a way that lasts through the whole chain.
 //
 // What runs is what make.bash runs (https://go.dev/doc/install/source), without a
 // shell and without a C compiler in reach: go build of cmd/dist, then dist bootstrap
@@ -72,6 +72,7 @@ func (w *distribution) bootstrap(ctx context.Context) error {
 		return err
 	}
 
+	// A link rests on everything before it, so the grounds grow with the chain.
 	builder, rests := w.compiler.Dir, []verdict.Ground{{What: "toolchain " + from + " for " + w.compiler.Host + " " + w.compiler.Sum, Why: "checksum database"}}
 	for i, s := range chain {
 		final := i == len(chain)-1
@@ -98,6 +99,7 @@ func (w *distribution) bootstrap(ctx context.Context) error {
 		}
 		rests = append(rests, verdict.Ground{What: s.Version + " for " + w.compiler.Host + ", built here by " + by, Why: "source in " + s.name() + " " + s.published.Sum})
 	}
+
 	return nil
 }
 
@@ -113,8 +115,8 @@ func (s *step) name() string { return distributionPath + "@" + s.module() }
 
 var bootgoRE = regexp.MustCompile(`(?m)^bootgo=(1\.\d{1,3}(?:\.\d{1,3})?)$`)
 
-// chain finds out what it takes to get from a release to the distribution, and
-// has all of it at hand.
+// chain finds out which steps lead from a release to the distribution, and puts all their zips at
+// hand.
 func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) ([]*step, error) {
 	var chain []*step
 	d := w.Toolchain
@@ -125,10 +127,12 @@ func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) 
 		if s.zip, err = w.download(ctx, client, d); err != nil {
 			return nil, err
 		}
-		// Not the installed one, whose go.env may be another.
+		// An installed toolchain will not do, because its go.env may be another one.
 		if s.published, err = w.Prove(ctx, client, d.Version, d.OS, d.Arch, false); err != nil {
 			return nil, err
 		}
+
+		// The zip itself is compared later, so it is the zip that must have the proved hash.
 		sum, err := dirhash.HashZip(s.zip, dirhash.Hash1)
 		if err != nil {
 			return nil, err
@@ -140,6 +144,7 @@ func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) 
 			return nil, err
 		}
 
+		// The search runs backwards, from the target to a release that FROM can build.
 		chain = append([]*step{s}, chain...)
 		script, err := sandbox.ReadSmall(os.DirFS(s.published.Dir), "src/make.bash")
 		if err != nil {
@@ -159,8 +164,8 @@ func (w *distribution) chain(ctx context.Context, client gocmd.Go, from string) 
 	}
 }
 
-// builderOf returns the release that builds another one, whose make.bash is at hand:
-// nothing if from can do it, and else the oldest that can.
+// builderOf returns the release that builds another one, whose make.bash is at hand. It returns
+// nothing if from can build it, and otherwise the oldest release that can.
 func builderOf(v, from string, script []byte) (string, *verdict.Reason) {
 	m := bootgoRE.FindAllSubmatch(script, -1)
 	if len(m) != 1 {
@@ -185,14 +190,18 @@ func (w *distribution) download(ctx context.Context, client gocmd.Go, d Toolchai
 	if err == nil && answer.Error != "" {
 		err = errors.New(answer.Error)
 	}
+
+	// The answer names paths that are read and removed, so they must lie in the folder of this
+	// run.
 	own := filepath.Join(w.dir, "downloads") + string(filepath.Separator)
 	if err == nil && (!strings.HasPrefix(filepath.Clean(answer.Zip), own) || !strings.HasPrefix(filepath.Clean(answer.Dir), own)) {
 		err = errors.New("go mod download names no zip in the module cache that it was given")
 	}
+
 	if err != nil {
 		return "", verdict.Because(verdict.NotPublic, "%s cannot be had: %s", distributionPath+"@"+d.module(), err).WithRemedy("is there a network, and is this a release of Go, published since " + oldestToolchain + "?")
 	}
-	// It unpacks the zip, too, which is of no use here.
+	// The go command unpacks the zip too, which is of no use here.
 	return answer.Zip, fsx.RemoveAll(answer.Dir)
 }
 
@@ -231,11 +240,13 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 		return "", err
 	}
 
+	// The tree becomes a GOROOT for the next step, without the files that only the build needed.
 	for _, scratch := range []string{"pkg/distpack", "pkg/obj", "pkg/bootstrap"} {
 		if err := fsx.RemoveAll(filepath.Join(session.Tree(), filepath.FromSlash(scratch))); err != nil {
 			return "", err
 		}
 	}
+
 	goroot = filepath.Join(dir, "goroot")
 	return goroot, os.Rename(session.Tree(), goroot)
 }
@@ -246,6 +257,8 @@ func (w *distribution) runDist(ctx context.Context, session pass.Session, s *ste
 	if runtime.GOOS == "windows" {
 		exe = ".exe"
 	}
+
+	// Nothing of this host's setting of Go may reach the commands.
 	places := session.Places()
 	share := w.Share()
 	common := []string{"GOENV=off", "GOTOOLCHAIN=local", "GOPROXY=off", "GOSUMDB=off", "GOWORK=off", "GOFLAGS=", "PATH=" + places.Programs}
@@ -273,6 +286,7 @@ func (w *distribution) runDist(ctx context.Context, session pass.Session, s *ste
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -304,9 +318,8 @@ func (w *distribution) linkUname(dir string) error {
 	return nil // cmd/dist will tell
 }
 
-// copySource makes a GOROOT of the source in a distribution: without its tools and
-// without what cmd/dist has generated, so that nothing but source has a part in what
-// is built.
+// copySource makes a GOROOT of the source in a distribution. It leaves out the tools and the files
+// that cmd/dist generated, so that only source has a part in what is built.
 func copySource(ctx context.Context, published, dest string) error {
 	var generated error
 	err := copyTree(ctx, published, dest, func(name string) bool {
@@ -355,6 +368,7 @@ func members(ctx context.Context, z *zip.Reader, prefix string) (map[string]memb
 	if len(z.File) > maxMembers {
 		return nil, fmt.Errorf("zip: %d members, more than %d", len(z.File), maxMembers)
 	}
+
 	list := map[string]member{}
 	room := int64(maxUnpacked)
 	for _, f := range z.File {
@@ -365,17 +379,19 @@ func members(ctx context.Context, z *zip.Reader, prefix string) (map[string]memb
 		if _, twice := list[name]; !ok || twice || !fs.ValidPath(name) || !f.Mode().IsRegular() {
 			return nil, fmt.Errorf("zip: bad member %q", f.Name)
 		}
+
 		m := member{file: f}
 		if err := m.hash(room); err != nil {
 			return nil, fmt.Errorf("zip: %s: %w", f.Name, err)
 		}
+
 		room -= int64(f.UncompressedSize64)
 		list[name] = m
 	}
 	return list, disjoint(list)
 }
 
-// disjoint fails if members share bytes: no tool makes that, and they could not be
+// disjoint fails if members share bytes. No tool makes such a zip, and shared bytes could not be
 // counted.
 func disjoint(list map[string]member) error {
 	byOffset := slices.SortedFunc(maps.Values(list), func(a, b member) int { return cmp.Compare(a.at, b.at) })
@@ -387,9 +403,8 @@ func disjoint(list map[string]member) error {
 	return nil
 }
 
-// hash computes the digest of a member of at most room bytes. It does not use what
-// archive/zip reads it with, for that does not tell whether something is hidden
-// behind the content.
+// hash computes the digest of a member of at most room bytes. It does not use the reader of
+// archive/zip, because that does not tell whether something is hidden behind the content.
 func (m *member) hash(room int64) error {
 	f := m.file
 	raw, err := f.OpenRaw()
@@ -399,6 +414,7 @@ func (m *member) hash(room int64) error {
 	if m.at, err = f.DataOffset(); err != nil {
 		return err
 	}
+
 	packed := &packedReader{r: bufio.NewReader(raw)}
 	content := io.Reader(packed)
 	switch f.Method {
@@ -408,6 +424,7 @@ func (m *member) hash(room int64) error {
 	default:
 		return zip.ErrAlgorithm
 	}
+
 	h, sum := sha256.New(), crc32.NewIEEE()
 	n, err := io.Copy(io.MultiWriter(h, sum), io.LimitReader(content, room+1))
 	switch {
@@ -418,6 +435,7 @@ func (m *member) hash(room int64) error {
 	case uint64(n) != f.UncompressedSize64 || sum.Sum32() != f.CRC32:
 		return zip.ErrChecksum
 	}
+
 	m.packed = packed.n
 	h.Sum(m.sum[:0])
 	return nil
@@ -470,6 +488,8 @@ func (w *distribution) bootstrapClaim() verdict.Claim {
 func (w *distribution) compareZips(ctx context.Context, s *step, tree, built string, whole *verdict.Result, final bool, results *[]*verdict.Result) error {
 	var zips [2]*zip.Reader
 	var lists [2]map[string]member
+
+	// Both zips are read from bytes that are hashed as they are, before anything in them counts.
 	for i, file := range []struct{ dir, name string }{{filepath.Dir(s.zip), filepath.Base(s.zip)}, {tree, built}} {
 		root, err := os.OpenRoot(file.dir)
 		if err != nil {
@@ -481,6 +501,7 @@ func (w *distribution) compareZips(ctx context.Context, s *step, tree, built str
 			return err
 		}
 		defer f.Close()
+
 		h := artifact.NewHasher(io.Discard)
 		if _, err := io.Copy(h, f); err != nil {
 			return err
@@ -490,6 +511,7 @@ func (w *distribution) compareZips(ctx context.Context, s *step, tree, built str
 		} else {
 			whole.Rebuilt, whole.RebuiltSize = h.Digest(), h.Size()
 		}
+
 		if zips[i], err = zip.NewReader(f, info.Size()); err != nil {
 			return fmt.Errorf("zip: %w", err)
 		}
@@ -504,6 +526,8 @@ func (w *distribution) compareZips(ctx context.Context, s *step, tree, built str
 		a := lists[0][name]
 		framing -= a.packed
 		b, ok := lists[1][name]
+
+		// Tools are judged one by one, because a signature may be their only difference.
 		tool := strings.HasPrefix(name, "bin/") || strings.HasPrefix(name, "pkg/tool/")
 		switch {
 		case !ok:
@@ -526,14 +550,19 @@ func (w *distribution) compareZips(ctx context.Context, s *step, tree, built str
 		case a.sum != b.sum:
 			differ = append(differ, name)
 		}
+
+		// A tool that is not built gets a result too, so that the list of tools is complete.
 		if !ok && tool && final {
 			res := w.memberResult(s, name)
 			res.Digest, res.Size = artifact.Digest(fmt.Sprintf("sha256:%x", a.sum)), int64(a.file.UncompressedSize64)
 			res.Verdict, res.Reason = compare.Differs, verdict.Because(verdict.BytesDiffer, "the source in the zip does not give this file")
 			*results = append(*results, res)
 		}
+
 		delete(lists[1], name)
 	}
+
+	// The members still in the list have no published counterpart.
 	for _, name := range slices.Sorted(maps.Keys(lists[1])) {
 		differ = append(differ, name+" (is not published)")
 	}
@@ -569,6 +598,7 @@ func (w *distribution) memberResult(s *step, name string) *verdict.Result {
 // member judges a tool in a zip.
 func (w *distribution) member(ctx context.Context, s *step, name string, a, b member) (*verdict.Result, error) {
 	res := w.memberResult(s, name)
+
 	var list [2]artifact.Artifact
 	for i, m := range []member{a, b} {
 		r, err := m.file.Open()
@@ -581,6 +611,7 @@ func (w *distribution) member(ctx context.Context, s *step, name string, a, b me
 		}
 		list[i] = artifact.Artifact{Name: name, Kind: artifact.Binary, Digest: d, Size: size, Executable: true}
 	}
+
 	res.Digest, res.Size = list[0].Digest, list[0].Size
 	w.content(res)
 	err := judgeTool(ctx, w.Store, w.dir, res, list[1])
@@ -588,8 +619,8 @@ func (w *distribution) member(ctx context.Context, s *step, name string, a, b me
 	return res, err
 }
 
-// byHand is the same for a person, in the source of the zip, without its bin and
-// pkg and with go.mod for each _go.mod.
+// byHand returns the same steps for a person: in the source of the zip, without its bin and pkg,
+// and with go.mod for each _go.mod.
 func (w *distribution) byHand(s *step) string {
 	platform := ""
 	if s.OS != w.Host.OS || s.Arch != w.Host.Arch {

@@ -53,13 +53,14 @@ type Toolchain struct {
 // oldestToolchain is the first release that is published as a module.
 const oldestToolchain = "go1.21"
 
-// Parse reads VERSION or VERSION/OS-ARCH, such as
-// "go1.26.8/darwin-arm64". Without a platform it is that of the host.
+// Parse reads VERSION or VERSION/OS-ARCH, such as "go1.26.8/darwin-arm64". The default platform is
+// the one of the host.
 func Parse(s, hostOS, hostArch string) (Toolchain, error) {
 	v, platform, given := strings.Cut(s, "/")
 	if err := ParseRelease(v); err != nil {
 		return Toolchain{}, err
 	}
+
 	d := Toolchain{v, hostOS, hostArch}
 	if given {
 		m := platformRE.FindStringSubmatch(platform)
@@ -68,6 +69,7 @@ func Parse(s, hostOS, hostArch string) (Toolchain, error) {
 		}
 		d.OS, d.Arch = m[1], m[2]
 	}
+
 	if _, err := d.target(""); err != nil {
 		return Toolchain{}, fmt.Errorf("platform %w", err)
 	}
@@ -78,7 +80,7 @@ var platformRE = regexp.MustCompile(`^([a-z0-9]{1,20})-([a-z0-9]{1,20})$`)
 
 var releaseRE = regexp.MustCompile(`^go1\.(0|[1-9]\d{0,3})(\.\d{1,4})?(rc\d{1,3})?$`)
 
-// IsRelease reports whether v is spelt as the name of a release of Go.
+// IsRelease reports whether v has the form of the name of a release of Go.
 func IsRelease(v string) bool { return releaseRE.MatchString(v) }
 
 // ParseRelease accepts the name of a release that is published as a module.
@@ -120,19 +122,19 @@ type Options struct {
 	// steps as it takes, such as "go1.24.6". If it is empty the distribution's own
 	// compiler does the work.
 	Bootstrap string
-	// Only are patterns ([path.Match]) for the names of tools, "bin/gofmt", or
-	// for their last elements; nil means all. A bootstrap builds all, whatever is
-	// asked for.
+	// Only are patterns ([path.Match]) for the names of tools, "bin/gofmt", or for their last
+	// elements; nil means all. A bootstrap builds all of them in any case.
 	Only []string
 }
 
-// checkOptions holds the options against the toolchain.
+// checkOptions checks the options against the toolchain.
 func checkOptions(d Toolchain, o Options) error {
 	for _, glob := range o.Only {
 		if _, err := path.Match(glob, "x"); err != nil {
 			return fault.Usage(fmt.Errorf("pattern %q: %w", glob, err))
 		}
 	}
+
 	if o.Bootstrap == "" {
 		return nil
 	}
@@ -142,37 +144,40 @@ func checkOptions(d Toolchain, o Options) error {
 	if version.Compare(o.Bootstrap, d.Version) >= 0 {
 		return fault.Usage(fmt.Errorf("bootstrap from %s: it is not older than %s", o.Bootstrap, d.Version), "name an older release")
 	}
+
 	if len(o.Only) > 0 {
 		return fault.Usage(errors.New("a bootstrap builds all tools, so it cannot be told to build only some"))
 	}
 	return nil
 }
 
-// Judge judges a published Go toolchain. It returns a result for each tool
-// in it, and with a bootstrap one for the whole zip, and notes on the executables
-// in it that are no tools.
+// Judge judges a published Go toolchain. It returns a result for each tool in it. With a bootstrap
+// it also returns one for the whole zip, and notes on the executables in it that are no tools.
 //
-// Without a bootstrap the tools are built from the source in the zip, by the
-// release itself: that of this host, if the distribution is another platform's.
-// It shows that source and tools belong together. A compiler that adds something
-// to what it compiles, to itself above all, would do so again
-// (https://dl.acm.org/doi/10.1145/358198.358210). With one, see bootstrap.
+// Without a bootstrap the tools are built from the source in the zip, by the release itself. The
+// compiler is that of this host if the distribution is for another platform. This shows that
+// source and tools belong together. A compiler that adds something to the programs it compiles,
+// and to itself above all, would do so again (https://dl.acm.org/doi/10.1145/358198.358210). For a
+// judgement with a bootstrap, see the method bootstrap.
 //
-// An error is the context's or of the kind of a usage error; whatever else keeps a tool from a
-// verdict is in its Result.
+// An error is the context's or a usage error. If anything else keeps a tool from a verdict, the
+// tool's Result says so.
 func Judge(ctx context.Context, s *sandbox.Sandbox, d Toolchain, o Options) ([]*verdict.Result, []string, error) {
 	if err := checkOptions(d, o); err != nil {
 		return nil, nil, err
 	}
+
 	w := &distribution{Sandbox: s, Toolchain: d, options: o, dir: s.NewDir(), last: s.Now()}
 	w.open = w.openPass
 	reason, unremoved, err := s.Run(ctx, w.dir, w.run)
 	if err != nil {
 		return nil, nil, err
 	}
+
 	if unremoved != nil {
 		w.note("the workspace could not be removed: %s", w.summary(unremoved.Error()))
 	}
+
 	if reason != nil {
 		w.giveUp(reason)
 	}
@@ -185,21 +190,22 @@ type distribution struct {
 	Toolchain
 	options Options
 	dir     string
-	// published is what is judged, and compiler what this host compiles with.
+	// published is the toolchain that is judged, and compiler the one that this host compiles
+	// with.
 	published, compiler toolchain.Toolchain
 	target              matrix.Target
 	results             []*verdict.Result
 	notes               []string
 	last                time.Time
-	// open sets up the pass that tools are built in, and graphs are those of its
-	// builds, which share a cache.
+	// open sets up the pass that tools are built in. The graphs are those of its builds, which
+	// share a cache.
 	open   func(context.Context) (pass.Session, error)
 	graphs sandbox.Graphs
 }
 
-// giveUp makes every result that has no verdict one that gives the reason. If there
-// is none, because all that has results went well, it gets one: a distribution that
-// was not judged to the end never looks like a good one.
+// giveUp gives the reason to every result that has no verdict. If there is no such result, because
+// all of them went well, it adds one. So a distribution that was not judged to the end never looks
+// like a good one.
 func (w *distribution) giveUp(reason *verdict.Reason) {
 	reason.Text = w.summary(reason.Text)
 	given := false
@@ -224,6 +230,7 @@ func (w *distribution) run(ctx context.Context) error {
 	if err := os.MkdirAll(w.dir, 0o755); err != nil {
 		return err
 	}
+
 	for _, m := range w.Confinement.Missing {
 		w.note("not confined: %s", m)
 	}
@@ -273,6 +280,7 @@ func (w *distribution) tools(ctx context.Context) (err error) {
 	if len(tools) == 0 {
 		return verdict.Because(verdict.Unavailable, "no tool has a name that matches %s", verdict.Quote(strings.Join(w.options.Only, " ")))
 	}
+
 	for _, name := range tools {
 		if err := w.addResult(name); err != nil {
 			return err
@@ -317,11 +325,13 @@ func (w *distribution) addResult(name string) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
+
 	res := &verdict.Result{
 		Name: w.String() + "  " + name, Digest: d, Size: size, Verdict: compare.Undetermined, Content: inspect.ContentUnknown,
 		Source: distributionPath + "@" + w.module(), Package: "cmd/" + toolName(name), GoVersion: w.Version, Target: w.target.String(),
 		RestsOn: []verdict.Ground{{What: "module zip " + distributionPath + "@" + w.module() + " " + w.published.Sum, Why: "checksum database"}},
 	}
+
 	w.content(res)
 	w.results = append(w.results, res)
 	return nil
@@ -353,11 +363,13 @@ func (w *distribution) tool(ctx context.Context, session pass.Session, res *verd
 	}
 	res.Claimed = append(res.Claimed, w.compilerClaim(w.Version))
 
+	// A package that is absent in the source is a finding about the zip, not a failed build.
 	pkg := "cmd/" + toolName(name)
 	if info, err := os.Stat(filepath.Join(w.published.Dir, "src", filepath.FromSlash(pkg))); err != nil || !info.IsDir() {
 		return verdict.Because(verdict.NotPublic, "the source in the zip has no %s", pkg)
 	}
 
+	// A recipe has its environment sorted.
 	env := slices.Concat(recipe.Closed(), w.target.Env(), []string{"CGO_ENABLED=0", "GOEXPERIMENT=", "GOFIPS140=off"})
 	slices.Sort(env)
 	r := recipe.Recipe{
@@ -366,6 +378,7 @@ func (w *distribution) tool(ctx context.Context, session pass.Session, res *verd
 		Source:    recipe.Source{Module: distributionPath, Version: w.module(), Sum: w.published.Sum, Dir: "src/cmd"},
 		Toolchain: recipe.Toolchain{Version: w.Version},
 	}
+
 	var err error
 	if res.RecipeDigest, err = r.Digest(); err != nil {
 		return err
@@ -403,6 +416,8 @@ func judgeTool(ctx context.Context, store *artifact.Store, tempDir string, res *
 		res.Verdict = c.Verdict
 		return nil
 	}
+
+	// Published tools may be signed, and a signature cannot be made again.
 	if c := unsigned(store, own, built); c.Same {
 		res.SetEquivalent(c, inspect.WithoutSignature)
 		return nil
@@ -419,8 +434,8 @@ func judgeTool(ctx context.Context, store *artifact.Store, tempDir string, res *
 	return nil
 }
 
-// unsigned compares two files without their code signatures. Nothing that cannot be
-// compared so is the same.
+// unsigned compares two files without their code signatures. Files that cannot be compared so are
+// not the same.
 func unsigned(store *artifact.Store, a, b artifact.Artifact) inspect.Comparison {
 	var list [2]*inspect.Binary
 	for i, art := range []artifact.Artifact{a, b} {
@@ -433,6 +448,7 @@ func unsigned(store *artifact.Store, a, b artifact.Artifact) inspect.Comparison 
 			return inspect.Comparison{}
 		}
 	}
+
 	c, err := inspect.Compare(list[0], list[1], inspect.WithoutSignature)
 	if err != nil {
 		return inspect.Comparison{}
@@ -440,8 +456,8 @@ func unsigned(store *artifact.Store, a, b artifact.Artifact) inspect.Comparison 
 	return c
 }
 
-// command is the same for a person. The release's own source is where its go
-// command looks for package cmd.
+// command returns the same build for a person. The go command looks for package cmd in the
+// release's own source.
 func (w *distribution) command(r recipe.Recipe) string {
 	words := []string{"GOTOOLCHAIN=" + w.Version, "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0"}
 	words = append(words, w.target.Env()...)
@@ -465,6 +481,7 @@ func (w *distribution) openPass(ctx context.Context) (pass.Session, error) {
 	if err := errors.Join(os.MkdirAll(passes, 0o755), os.MkdirAll(modCache, 0o755)); err != nil {
 		return nil, err
 	}
+
 	local := &pass.Local{
 		Dir: passes, Store: w.Store, ModuleDir: ".", ConfigDir: ".",
 		Checkout: func(_ context.Context, dest string, _ bool) error {
@@ -482,8 +499,8 @@ func (w *distribution) openPass(ctx context.Context) (pass.Session, error) {
 // language is the version of the language that a release has: "1.26".
 func language(v string) string { return strings.TrimPrefix(version.Lang(v), "go") }
 
-// composeGOROOT lays out the distribution with the tools of this host's in place of its
-// own, which do not run here.
+// composeGOROOT lays out the distribution with this host's tools in place of its own, which do not
+// run here.
 func (w *distribution) composeGOROOT(ctx context.Context, dest string) error {
 	err := copyTree(ctx, w.published.Dir, dest, func(name string) bool {
 		return name != "bin" && name != "pkg/tool" && !slices.Contains(notPublished, name)
@@ -499,8 +516,8 @@ func (w *distribution) composeGOROOT(ctx context.Context, dest string) error {
 	return nil
 }
 
-// copyTree copies the regular files below src for whose names, and those of their
-// folders, keep does not say no.
+// copyTree copies the regular files below src. It leaves out a file if keep is given and says no
+// to its name or to the name of one of its folders.
 func copyTree(ctx context.Context, src, dest string, keep func(name string) bool) error {
 	return filepath.WalkDir(src, func(p string, d fs.DirEntry, err error) error {
 		if err == nil && ctx.Err() != nil {
@@ -509,10 +526,12 @@ func copyTree(ctx context.Context, src, dest string, keep func(name string) bool
 		if err != nil {
 			return err
 		}
+
 		rel, err := filepath.Rel(src, p)
 		if err != nil {
 			return err
 		}
+
 		to := filepath.Join(dest, rel)
 		switch {
 		case rel != "." && keep != nil && !keep(filepath.ToSlash(rel)):
@@ -525,6 +544,7 @@ func copyTree(ctx context.Context, src, dest string, keep func(name string) bool
 		case !d.Type().IsRegular():
 			return fmt.Errorf("%s is no regular file", p)
 		}
+
 		return copyFile(p, to)
 	})
 }
@@ -547,19 +567,21 @@ func copyFile(src, dest string) error {
 	return errors.Join(err, out.Close())
 }
 
-// buildTarget is what the tools were built for. The variant of the architecture
-// is the one that cmd/dist has written down as the default of this distribution,
-// which had it from the environment of the build: linux-arm has another one than
-// a build for linux/arm elsewhere.
+// buildTarget returns the target that the tools were built for. The variant of the architecture is
+// the default that cmd/dist wrote down for this distribution. It had the variant from the
+// environment of the build: linux-arm has another one than a build for linux/arm elsewhere.
 func (w *distribution) buildTarget() (matrix.Target, error) {
 	t, err := w.Toolchain.target("")
 	if err != nil {
 		return t, err
 	}
+
 	data, err := sandbox.ReadSmall(os.DirFS(w.published.Dir), "src/internal/buildcfg/zbootstrap.go")
 	if err != nil {
 		return t, verdict.Because(verdict.Setting, "the zip does not say what it was built for: %s", err)
 	}
+
+	// The variable with the variant is the only one that the platform's name leaves open.
 	for _, kv := range t.Env() {
 		name, _, _ := strings.Cut(kv, "=")
 		if name == "GOOS" || name == "GOARCH" {
@@ -573,6 +595,7 @@ func (w *distribution) buildTarget() (matrix.Target, error) {
 			return t, verdict.Because(verdict.Setting, "the zip was built for %s=%s: %s", name, verdict.Quote(string(m[0][1])), verdict.Quote(err.Error()))
 		}
 	}
+
 	return t, nil
 }
 
@@ -582,9 +605,8 @@ var releaseFlags = []string{"-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf
 
 var goflagsRE = regexp.MustCompile(`"GOFLAGS=(-[^"\n]*)"`)
 
-// toolFlags returns the flags that the release's own cmd/dist builds the tools
-// with. They are an error where they are not the known ones: a source decides
-// nothing here that was not thought of.
+// toolFlags returns the flags that the release's own cmd/dist builds the tools with. Other flags
+// than the known ones are an error: a source decides nothing here that was not thought of.
 func toolFlags(goroot string) ([]string, error) {
 	data, err := sandbox.ReadSmall(os.DirFS(goroot), "src/cmd/dist/build.go")
 	if err != nil {
@@ -618,10 +640,10 @@ func matchTools(tools, only []string) (in, out []string) {
 	return in, out
 }
 
-// notPublished are the folders of an installed Go that its zip has not.
+// notPublished are the folders of an installed Go that its zip lacks.
 var notPublished = []string{"api", "doc", "misc", "test"}
 
-// surveyed are the files of a distribution that a machine executes, or links.
+// surveyed are the files of a distribution that a machine executes or links.
 type surveyed struct {
 	// tools are all files below bin and pkg/tool.
 	tools []string
@@ -635,6 +657,7 @@ type surveyed struct {
 func survey(ctx context.Context, goroot string) (surveyed, error) {
 	var s surveyed
 	head := make([]byte, 16)
+
 	err := filepath.WalkDir(goroot, func(p string, d fs.DirEntry, err error) error {
 		if err == nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -642,10 +665,12 @@ func survey(ctx context.Context, goroot string) (surveyed, error) {
 		if err != nil {
 			return err
 		}
+
 		rel, err := filepath.Rel(goroot, p)
 		if err != nil {
 			return err
 		}
+
 		name := filepath.ToSlash(rel)
 		if d.IsDir() {
 			if slices.Contains(notPublished, name) {
@@ -653,11 +678,14 @@ func survey(ctx context.Context, goroot string) (surveyed, error) {
 			}
 			return nil
 		}
+
 		s.files++
 		if strings.HasPrefix(name, "bin/") || strings.HasPrefix(name, "pkg/tool/") {
 			s.tools = append(s.tools, name)
 			return nil
 		}
+
+		// The first bytes tell an object, because a name in the zip may be anything.
 		f, _, err := fsx.OpenNamed(p)
 		if err != nil {
 			return err
@@ -675,6 +703,7 @@ func survey(ctx context.Context, goroot string) (surveyed, error) {
 		}
 		return nil
 	})
+
 	return s, err
 }
 
@@ -691,8 +720,8 @@ var magics = []string{
 	"\x7fELF", "\xcf\xfa\xed\xfe", "\xce\xfa\xed\xfe", "\xfe\xed\xfa\xcf", "\xfe\xed\xfa\xce", "\xca\xfe\xba\xbe", "MZ", "\x00asm", "!<arch>\n", "!<bigaf>\n", "go object ",
 }
 
-// isObject reports whether a file is one that is executed or linked. Objects of COFF
-// and XCOFF have no magic to speak of, so their names count.
+// isObject reports whether a file is one that is executed or linked. Objects of COFF and XCOFF
+// have no magic of their own, so their names count.
 func isObject(name string, head []byte) bool {
 	switch path.Ext(name) {
 	case ".syso", ".o", ".obj", ".a", ".lib", ".so", ".dll", ".dylib", ".exe":
@@ -701,12 +730,11 @@ func isObject(name string, head []byte) bool {
 	return slices.ContainsFunc(magics, func(m string) bool { return bytes.HasPrefix(head, []byte(m)) })
 }
 
-// foreignObjects are the folders of objects that come from other projects and go
-// into programs alone that are built with -race or with
-// GOEXPERIMENT=boringcrypto, which no tool is.
+// foreignObjects are the folders of objects that come from other projects. They go only into
+// programs that are built with -race or with GOEXPERIMENT=boringcrypto. No tool is built so.
 var foreignObjects = []string{"src/runtime/race/", "src/crypto/internal/boring/syso/"}
 
-// noteFiles says what in the zip is no source and has no result.
+// noteFiles says which files in the zip are no source and have no result.
 func (w *distribution) noteFiles(s surveyed) {
 	var known, others []string
 	for _, name := range s.objects {
@@ -716,7 +744,9 @@ func (w *distribution) noteFiles(s surveyed) {
 			others = append(others, name)
 		}
 	}
+
 	w.note("of its %d files %d are tools, %d objects that the source has as they are, %d executables and objects in folders for test data; the rest is source and data", s.files, len(s.tools), len(s.objects), len(s.testdata))
+
 	if len(known) > 0 {
 		w.note("not judged, since other projects made them; they are linked into programs with -race or GOEXPERIMENT=boringcrypto, and into no tool: %s", strings.Join(known, ", "))
 	}
