@@ -11,14 +11,13 @@ import (
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
-// Graphs are the action graphs of the builds that filled a cache, those that compiled
-// nothing left out.
+// Graphs are the action graphs of the builds that filled a cache, without those that compiled
+// nothing.
 type Graphs []compare.Graph
 
-// Add takes those of one more build, which was to link a program for a target. The
-// error is a Reason: what was built is no evidence if its graphs are of something
-// else, or if it has a package in it that none of these builds compiled, or that came
-// out as something else before.
+// Add takes the graphs of one more build, which was to link a program for a target. The error is a
+// Reason. A build is no evidence if its graphs are of something else. It is none either if it
+// contains a package that none of these builds compiled, or one that came out differently before.
 func (l *Graphs) Add(res pass.Result, pkg string, target matrix.Target) error {
 	all := slices.Clone(*l)
 	var own []compare.Graph
@@ -34,6 +33,8 @@ func (l *Graphs) Add(res pass.Result, pkg string, target matrix.Target) error {
 	}
 
 	all = append(all, own...)
+
+	// All builds share the cache, so a package is sound only if they all agree on it.
 	together := compare.Graphs(all, all)
 	err := together.Err()
 	if len(together.ContentDiffers) > 0 {
@@ -42,6 +43,8 @@ func (l *Graphs) Add(res pass.Result, pkg string, target matrix.Target) error {
 	if err != nil {
 		return verdict.Because(verdict.NoEvidence, "what was built is no evidence: %s", err)
 	}
+
+	// Only a graph that compiled something can vouch for a package in a later build.
 	*l = slices.DeleteFunc(all, func(g compare.Graph) bool {
 		return !slices.ContainsFunc(g.Actions, func(a compare.Action) bool { return a.Mode == "build" && a.Cmd })
 	})

@@ -1,6 +1,6 @@
-// Package sandbox is what every judgement of a stranger's file takes: a workspace,
-// proved toolchains, confinement, and bounds of time and space. Package rebuild
-// judges one binary with it, and package gotree a toolchain.
+// Package sandbox holds what every judgement of a stranger's file needs: a workspace, proved
+// toolchains, confinement, and bounds of time and space. Package rebuild judges one binary with
+// it, and package gotree a toolchain.
 package sandbox
 
 import (
@@ -71,6 +71,7 @@ func Open(ctx context.Context, cfg Config) (_ *Sandbox, err error) {
 	if s.Stage == nil {
 		s.Stage = func(string) {}
 	}
+
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -96,7 +97,7 @@ func Open(ctx context.Context, cfg Config) (_ *Sandbox, err error) {
 		return nil, err
 	}
 
-	// What go commands leave that are killed with this process is in the workspace.
+	// A go command that is killed with this process leaves its files in the workspace.
 	temp, err := s.Work.Sub("temp")
 	if err != nil {
 		return nil, err
@@ -123,8 +124,8 @@ func (s *Sandbox) Close() error {
 	return errors.Join(append(errs, s.Work.Close())...)
 }
 
-// Prove gets a toolchain and has it proved, to be used until s is closed. An
-// installed one may have another go.env.
+// Prove gets a toolchain and has it proved. It can be used until s is closed. An installed
+// toolchain may have another go.env.
 func (s *Sandbox) Prove(ctx context.Context, client gocmd.Go, v, goos, goarch string, installed bool) (toolchain.Toolchain, error) {
 	o := toolchain.Options{CacheDir: filepath.Join(s.Cache, "toolchains"), HostOS: goos, HostArch: goarch, MaxBytes: s.CacheMax, Now: s.Now}
 	if installed {
@@ -146,9 +147,9 @@ func (s *Sandbox) NewDir() string {
 	return filepath.Join(s.Work.Dir, fmt.Sprintf("file-%d", s.subjects))
 }
 
-// Run does the work on one subject within the bounds of time and space, and removes
-// dir after it. A reason says why the work came to nothing, and unremoved why dir is
-// still there in that case. An error is the context's.
+// Run does the work on one subject within the bounds of time and space, and removes dir after it.
+// The reason says why the work came to nothing. In that case unremoved says why dir is still
+// there. An error is the context's.
 func (s *Sandbox) Run(ctx context.Context, dir string, work func(context.Context) error) (reason *verdict.Reason, unremoved, err error) {
 	within, stop := context.WithTimeoutCause(ctx, s.Timeout, ErrTimeout)
 	defer stop()
@@ -157,6 +158,8 @@ func (s *Sandbox) Run(ctx context.Context, dir string, work func(context.Context
 	watched := s.watch(within, cancel, dir)
 
 	failed := work(within)
+
+	// The cause must be read before the cancellation replaces it.
 	cause := context.Cause(within)
 	cancel(nil)
 	watched.Wait()
@@ -165,9 +168,12 @@ func (s *Sandbox) Run(ctx context.Context, dir string, work func(context.Context
 	if ctx.Err() != nil {
 		return nil, nil, errors.Join(context.Cause(ctx), removed)
 	}
+
 	if failed == nil {
 		failed, removed = removed, nil
 	}
+
+	// The kind of the reason follows from what ended the work, a limit first.
 	switch {
 	case failed == nil:
 	case errors.Is(cause, ErrTimeout) || errors.Is(cause, errDisk):
@@ -175,11 +181,12 @@ func (s *Sandbox) Run(ctx context.Context, dir string, work func(context.Context
 	case !errors.As(failed, &reason):
 		reason = verdict.Because(verdict.Unavailable, "%s", failed).WithRemedy(fault.RemedyOf(failed))
 	}
+
 	return reason, removed, nil
 }
 
-// Summary is a message for a result: one line, without dir and the paths of the
-// workspace, which no other run has.
+// Summary returns a message for a result: one line, without dir and the paths of the workspace,
+// which no other run has.
 func (s *Sandbox) Summary(dir, message string) string {
 	message = strings.ReplaceAll(message, dir, "workspace")
 	message = strings.ReplaceAll(message, s.Work.Dir, "workspace")
@@ -196,12 +203,14 @@ func (s *Sandbox) watch(ctx context.Context, cancel context.CancelCauseFunc, dir
 	group.Go(func() {
 		pause := time.NewTimer(watchPause)
 		defer pause.Stop()
+
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-pause.C:
 			}
+
 			start := s.Now()
 			total := int64(0)
 			filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
@@ -215,15 +224,17 @@ func (s *Sandbox) watch(ctx context.Context, cancel context.CancelCauseFunc, dir
 				}
 				return nil // what was removed meanwhile takes no space
 			})
+
 			if total > s.MaxDisk {
 				cancel(errDisk)
 				return
 			}
-			// Of ten thousands of files the sizes take a while, and are not to take the
-			// processor from what writes them.
+			// With tens of thousands of files a look at the sizes takes a while. It must not take
+			// the processor from the commands that write them.
 			pause.Reset(watchPause + min(time.Minute, 20*max(0, s.Now().Sub(start))))
 		}
 	})
+
 	return &group
 }
 
