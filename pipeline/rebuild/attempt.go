@@ -26,8 +26,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/toolchain"
 )
 
-// attempt is the work on one source that a file may have been built from. What it finds
-// out ends with it, except for what it writes into the job's result.
+// attempt is the work on one source that a file may have been built from. Its findings end with
+// it, except for those that it writes into the job's result.
 type attempt struct {
 	*job
 	// dir is its folder, in that of the job.
@@ -43,7 +43,7 @@ type attempt struct {
 	pgoOff    bool
 
 	session pass.Session
-	// graphs are those of all that is in the cache of session.
+	// graphs are those of everything in the cache of session.
 	graphs sandbox.Graphs
 	// fallbacks are flags to try that the oracle does not confirm.
 	fallbacks []linking
@@ -80,10 +80,12 @@ func (a *attempt) openModule(ctx context.Context, g gocmd.Go, v string) error {
 		}
 		return verdict.Because(verdict.NotPublic, "the source cannot be had: %s", err).WithRemedy("is there a network? For a module that no proxy has, name a repository with --source DIR")
 	}
+
 	a.source = m.Source()
 	name := c.main.Path + "@" + v
 	a.res.Source = name
 	ground(&a.res.RestsOn, "module zip "+name+" "+a.source.Sum, "%s", a.Client.Voucher(c.main.Path))
+
 	revision := ""
 	if c.vcs != nil {
 		if revision, err = a.claimStamp(ctx, g, v); err != nil {
@@ -91,37 +93,44 @@ func (a *attempt) openModule(ctx context.Context, g gocmd.Go, v string) error {
 		}
 	}
 	a.unnamed = c.naming(a.choice, a.source.Sum, revision)
+
 	a.tree = filepath.Join(a.dir, "tree")
 	if err := m.Checkout(ctx, a.tree, source.Sorted); err != nil {
 		return err
 	}
 	a.treeFS = os.DirFS(a.tree)
+
 	if c.install {
 		return nil
 	}
-	// The go command would take the modules from there, and a module's zip has at
-	// most a list of what would be in it.
+	// The go command would take the modules from there. A module's zip has at most a list of what
+	// would be in that folder.
 	if err := os.RemoveAll(filepath.Join(a.tree, "vendor")); err != nil {
 		return err
 	}
+
 	for _, file := range []string{"go.work", "go.work.sum"} {
 		if err := os.RemoveAll(filepath.Join(a.tree, file)); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
-// claimStamp says how far the stamp of version control can be relied upon, and
-// returns the revision that the module proxy gives to the version, if it does. A guess
-// that the stamp contradicts is wrong.
+// claimStamp says how far the stamp of version control can be relied upon. It returns the revision
+// that the module proxy gives to the version, if it gives one. A guess that the stamp contradicts
+// is wrong.
 func (a *attempt) claimStamp(ctx context.Context, g gocmd.Go, v string) (revision string, err error) {
 	s := a.claim.vcs
 	why := "the file's own word: no history was at hand"
+
+	// An error is no obstacle: the stamp then rests on the file alone.
 	r, err := g.Resolve(ctx, a.claim.main.Path, v, filepath.Join(a.dir, "resolve"))
 	if err == nil && r.Origin != nil {
 		revision = r.Origin.Hash
 	}
+
 	switch {
 	case revision == "":
 	case revision == s.revision:
@@ -131,6 +140,8 @@ func (a *attempt) claimStamp(ctx context.Context, g gocmd.Go, v string) (revisio
 	default:
 		why = fmt.Sprintf("the file's own word, and the module proxy says that %s is revision %s", v, revision)
 	}
+
+	// Nobody signs the stamp, so each of its settings is listed as a claim.
 	for _, c := range []recipe.Choice{{Setting: "vcs.revision", Value: s.revision}, {Setting: "vcs.time", Value: s.time.UTC().Format(time.RFC3339)}, {Setting: "vcs.modified", Value: "false"}} {
 		a.res.Claimed = append(a.res.Claimed, verdict.ClaimOf(c, why))
 	}
@@ -162,6 +173,7 @@ func (a *attempt) openFolder(ctx context.Context) error {
 		}
 		return verdict.Because(verdict.NotPublic, "the source cannot be had: %s", err).WithRemedy(fault.RemedyOf(err))
 	}
+
 	a.source = repo.Source()
 	if c.vcs != nil && c.vcs.revision != a.source.Commit {
 		return verdict.Because(verdict.NotPublic, "the repository is at commit %s, and the file was built from %s", a.source.Commit[:12], c.vcs.revision[:12]).
@@ -170,6 +182,7 @@ func (a *attempt) openFolder(ctx context.Context) error {
 	if c.vcs == nil {
 		a.unnamed = verdict.Because(verdict.SourceNotNamed, "it does not say which revision it is, and that it is commit %s is your word", a.source.Commit[:12]).WithRemedy("ask for a build that says it")
 	}
+
 	ground(&a.res.RestsOn, "commit "+a.source.Commit+" of your repository", "its objects were hashed")
 	a.tree = filepath.Join(a.dir, "tree")
 	if err := repo.Checkout(ctx, a.tree, source.Sorted); err != nil {
@@ -204,6 +217,7 @@ func (a *attempt) fillModules(ctx context.Context) (err error) {
 	if err := os.MkdirAll(a.modCache, 0o755); err != nil {
 		return err
 	}
+
 	if c.install {
 		err = a.fillInstalled(ctx)
 	} else {
@@ -262,6 +276,7 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	if cache.Vendored != c.vendored {
 		return errors.New("the source has a vendor folder, and the file's dependencies have hashes")
 	}
@@ -304,7 +319,8 @@ func (a *attempt) openSession(ctx context.Context) error {
 		if f, reason = c.places(a.bin, tree); reason != nil {
 			return reason
 		}
-		// The toolchain may lie in the module cache, which is read-only there.
+		// The toolchain may lie in the module cache. That is read-only inside, so its folder must
+		// exist.
 		if rel, ok := strings.CutPrefix(f.GOROOT, f.ModCache+"/"); ok && f.ModCache != "" {
 			if !filepath.IsLocal(filepath.FromSlash(rel)) {
 				return verdict.Because(verdict.Place, "the toolchain was at %s", verdict.Quote(f.GOROOT))
@@ -313,6 +329,7 @@ func (a *attempt) openSession(ctx context.Context) error {
 				return err
 			}
 		}
+
 		a.goroot = f.GOROOT
 		what := "GOROOT " + f.GOROOT
 		if f.ModCache != "" {
@@ -322,6 +339,7 @@ func (a *attempt) openSession(ctx context.Context) error {
 			what += ", source " + f.Source
 		}
 		ground(&a.res.Recovered, what, "the paths of source files")
+
 		for _, c := range []recipe.Choice{{Setting: "GOROOT", Value: f.GOROOT}, {Setting: "GOMODCACHE", Value: f.ModCache}, {Setting: "source-folder", Value: f.Source}} {
 			if c.Value != "" {
 				a.res.Claimed = append(a.res.Claimed, verdict.ClaimOf(c, "where it was built: -trimpath would have left it out"))
@@ -339,6 +357,8 @@ func (a *attempt) openSession(ctx context.Context) error {
 	}
 
 	stamped := c.vcs != nil && a.source.Module != ""
+
+	// A module's zip has no history, so a stand-in for git answers with the stamp.
 	if stamped {
 		f.Programs = filepath.Join(a.dir, "programs")
 		if err := writeGit(f.Programs, c); err != nil {
@@ -364,13 +384,17 @@ func (a *attempt) openSession(ctx context.Context) error {
 		Path: a.Path, HostEnv: a.HostEnv, Confinement: a.Confinement, Limits: a.Limits(),
 		Now: a.Now, Log: io.Discard, Foreign: f,
 	}
+
 	for _, m := range a.Confinement.Missing {
 		a.note("not confined: %s", m)
 	}
+
+	// The standard library is built ahead, before the session takes its folders.
 	err := a.warm(ctx, f)
 	if err != nil {
 		return err
 	}
+
 	a.session, err = local.Open(ctx, pass.A)
 	if place := (*pass.PlaceError)(nil); errors.As(err, &place) {
 		return verdict.Because(verdict.Place, "the build must have its folders where the file says: %s", place)
@@ -386,10 +410,12 @@ func (a *attempt) copySource(dest, moduleDir string, stamped bool) error {
 	if a.claim.install {
 		return nil
 	}
+
 	at := dest
 	if a.source.Module != "" {
 		at = filepath.Join(dest, filepath.FromSlash(moduleDir))
 	}
+
 	if err := os.CopyFS(at, os.DirFS(a.tree)); err != nil {
 		return err
 	}

@@ -112,11 +112,13 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 // guesses are the hints that name a version of the file's module.
 func (j *job) guesses(ctx context.Context, hints []Hint) ([]choice, error) {
 	c := j.claim
+
 	var list []choice
 	for _, h := range hints[:min(len(hints), maxHints)] {
 		if len(list) == maxGuesses {
 			break
 		}
+
 		v := h.Version
 		if v == "" {
 			if !revisionRE.MatchString(h.Revision) || c.vcs != nil { // then its own was asked for
@@ -132,11 +134,14 @@ func (j *job) guesses(ctx context.Context, hints []Hint) ([]choice, error) {
 			}
 			v = r.Version
 		}
+
+		// A hint is a stranger's text, so it must be a version that this module can have.
 		if module.Check(c.main.Path, v) != nil || module.CanonicalVersion(v) != v || slices.ContainsFunc(list, func(ch choice) bool { return ch.version == v }) {
 			continue
 		}
 		list = append(list, choice{version: v, guess: h.From})
 	}
+
 	return list, nil
 }
 
@@ -144,6 +149,8 @@ func (j *job) guesses(ctx context.Context, hints []Hint) ([]choice, error) {
 func (j *job) tryEach(ctx context.Context, choices []choice) error {
 	before := *j.res
 	var wrong []string
+
+	// Each attempt starts from the same result, so that a wrong guess leaves no trace.
 	for i, ch := range choices {
 		*j.res = before
 		j.res.Notes = slices.Clone(before.Notes)
@@ -168,11 +175,13 @@ func (j *job) tryEach(ctx context.Context, choices []choice) error {
 			}
 			return err
 		}
+
 		wrong = append(wrong, j.summary(a.relative(fmt.Sprintf("%s (after %s): %s", ch.version, ch.guess, why))))
 		if err := fsx.RemoveAll(a.dir); err != nil {
 			return err
 		}
 	}
+
 	*j.res = before
 	for _, w := range wrong {
 		j.note("a guess that was wrong: %s", w)
@@ -180,8 +189,8 @@ func (j *job) tryEach(ctx context.Context, choices []choice) error {
 	return j.missing
 }
 
-// wrongSource says why a guess is not the source of the file, or nothing if it is, or if
-// the reason has nothing to do with the guess.
+// wrongSource says why a guess is not the source of the file. It returns nothing if the guess is
+// the source, or if the reason has nothing to do with the guess.
 func wrongSource(err error) string {
 	var guess *wrongGuess
 	var reason *verdict.Reason
@@ -200,10 +209,12 @@ func (a *attempt) try(ctx context.Context) (err error) {
 	if err := a.openSource(ctx); err != nil {
 		return err
 	}
+
 	a.Stage("toolchain " + a.claim.goVersion)
 	if err := a.obtainToolchain(ctx); err != nil {
 		return err
 	}
+
 	a.Stage("modules")
 	if err := a.fillModules(ctx); err != nil {
 		return err
@@ -211,6 +222,7 @@ func (a *attempt) try(ctx context.Context) (err error) {
 	if err := a.openSession(ctx); err != nil {
 		return err
 	}
+
 	defer func() { err = errors.Join(err, a.session.Close()) }()
 	return a.rebuild(ctx)
 }
@@ -229,15 +241,18 @@ func (a *attempt) checkGuess(main *modules.Main) error {
 	if a.choice.guess == "" {
 		return nil
 	}
+
 	have := map[string]string{}
 	for _, m := range main.Modules {
 		have[m.Path] = m.Version + " " + m.Replace
 	}
+
 	for _, d := range a.claim.deps {
 		if v, ok := have[d.Path]; !ok || v != d.Version+" "+d.Replace {
 			return &wrongGuess{fmt.Sprintf("the file has %s %s in it, and that source asks for another", d.Path, d.Version)}
 		}
 	}
+
 	if len(have) > len(a.claim.deps) {
 		return &wrongGuess{"that source asks for modules that the file does not have"}
 	}

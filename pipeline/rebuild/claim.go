@@ -73,13 +73,16 @@ var (
 	sumRE        = regexp.MustCompile(`^h1:[A-Za-z0-9+/]{43}=$`)
 )
 
-// parseClaim turns facts into a claim, or says why there is none. It is the trust
-// boundary: a stranger's words go no further unless they pass it.
+// parseClaim turns facts into a claim, or says why there is none. It is the trust boundary: a
+// stranger's words go further only if they pass it.
 func parseClaim(f inspect.Facts) (*claim, *verdict.Reason) {
 	c := &claim{}
 	if r := c.toolchain(f); r != nil {
 		return nil, r
 	}
+
+	// Without build information there is nothing to repeat. The reason tells a damaged file from
+	// another build system.
 	b := f.Build
 	if b == nil {
 		for _, n := range f.Notes {
@@ -92,6 +95,7 @@ func parseClaim(f inspect.Facts) (*claim, *verdict.Reason) {
 		}
 		return nil, verdict.Because(verdict.NoBuildInfo, "%s linked it, without modules and settings: another build system than the go command (Bazel's rules_go leaves them out), or Go outside of a module", verdict.Quote(f.GoVersion))
 	}
+
 	if r := c.modules(b); r != nil {
 		return nil, r
 	}
@@ -101,12 +105,15 @@ func parseClaim(f inspect.Facts) (*claim, *verdict.Reason) {
 	if r := c.origin(b); r != nil {
 		return nil, r
 	}
+
+	// The finding is of the linked code, so it also catches a file whose settings are silent.
 	if f.Finding(inspect.Cgo).Is == inspect.Yes {
 		return nil, verdict.Because(verdict.Cgo, "package runtime/cgo is in it: what a C compiler, its headers and libraries made of it is not recorded")
 	}
 	if c.cgo && f.Finding(inspect.Cgo).Is == inspect.Unknown {
 		return nil, verdict.Because(verdict.Cgo, "CGO_ENABLED=1, and it cannot be told whether C code is in it")
 	}
+
 	return c, nil
 }
 
@@ -115,6 +122,7 @@ func (c *claim) toolchain(f inspect.Facts) *verdict.Reason {
 	if f.GoVersion == "" {
 		return nil // there is no build information either
 	}
+
 	name, experiments, ok := strings.Cut(f.GoVersion, " X:")
 	if !ok {
 		name, experiments, ok = strings.Cut(f.GoVersion, "-X:")
@@ -130,12 +138,14 @@ func (c *claim) toolchain(f inspect.Facts) *verdict.Reason {
 			return verdict.Because(verdict.UnknownToolchain, "it was made by %s, which is not a published release of Go", verdict.Quote(f.GoVersion))
 		}
 	}
+
 	if !gotree.IsRelease(name) {
 		return verdict.Because(verdict.UnknownToolchain, "it was made by %s, which is not a published release of Go", verdict.Quote(f.GoVersion))
 	}
 	if version.Compare(name, oldest) < 0 {
 		return verdict.Because(verdict.UnknownToolchain, "it was made by %s, and Go before %s is not supported", name, strings.TrimPrefix(oldest, "go"))
 	}
+
 	c.goVersion = name
 	return nil
 }
@@ -156,17 +166,22 @@ func (c *claim) modules(b *inspect.Build) *verdict.Reason {
 	case b.Main.Replace != nil:
 		return verdict.Because(verdict.LocalReplace, "the main module is replaced")
 	}
+
+	// The path reaches a module proxy and a command line, so it must be one that Go accepts.
 	if err := module.CheckPath(b.Main.Path); err != nil {
 		return verdict.Because(verdict.NotPublic, "the main module is called %s, which no module proxy can have", verdict.Quote(b.Main.Path))
 	}
 	if err := module.CheckImportPath(b.Path); err != nil || b.Path != b.Main.Path && !strings.HasPrefix(b.Path, b.Main.Path+"/") {
 		return verdict.Because(verdict.NoModule, "package %s is not in module %s", verdict.Quote(b.Path), b.Main.Path)
 	}
+
 	c.pkg, c.main.Path, c.sum = b.Path, b.Main.Path, b.Main.Sum
 	if c.sum != "" && !sumRE.MatchString(c.sum) {
 		return verdict.Because(verdict.Unreadable, "%s is no hash of a module", verdict.Quote(c.sum))
 	}
 	c.install = c.sum != ""
+
+	// Go records a hash for each dependency, or, with a vendor folder, for none.
 	summed := 0
 	for _, d := range b.Deps {
 		m, r := dependency(d)
@@ -178,12 +193,14 @@ func (c *claim) modules(b *inspect.Build) *verdict.Reason {
 		}
 		c.deps = append(c.deps, m)
 	}
+
 	slices.SortFunc(c.deps, func(a, b recipe.Module) int { return strings.Compare(a.Path, b.Path) })
 	for i := 1; i < len(c.deps); i++ {
 		if c.deps[i].Path == c.deps[i-1].Path {
 			return verdict.Because(verdict.Unreadable, "module %s is in it twice", c.deps[i].Path)
 		}
 	}
+
 	c.vendored = summed == 0 && len(c.deps) > 0
 	if !c.vendored && summed < len(c.deps) {
 		return verdict.Because(verdict.LocalReplace, "%d of %d dependencies have no hash: they were folders of the builder", len(c.deps)-summed, len(c.deps))
@@ -191,6 +208,7 @@ func (c *claim) modules(b *inspect.Build) *verdict.Reason {
 	if c.vendored && c.install {
 		return verdict.Because(verdict.Unreadable, "the main module has a hash, and no dependency has one")
 	}
+
 	return nil
 }
 
@@ -203,6 +221,8 @@ func dependency(d inspect.Module) (recipe.Module, *verdict.Reason) {
 		}
 		return nil
 	}
+
+	// A replaced dependency is downloaded under the name of its replacement.
 	if d.Replace != nil {
 		if d.Replace.Replace != nil || d.Replace.Version == "" || d.Replace.Version == "(devel)" {
 			return m, verdict.Because(verdict.LocalReplace, "dependency %s was replaced by a folder of the builder, %s", verdict.Quote(d.Path), verdict.Quote(d.Replace.Path))
@@ -211,22 +231,25 @@ func dependency(d inspect.Module) (recipe.Module, *verdict.Reason) {
 			return m, r
 		}
 		m.Replace, m.Sum = d.Replace.Path+"@"+d.Replace.Version, d.Replace.Sum
-		// What is replaced need not exist, only be a name.
+		// The replaced module need not exist. It must only be a name.
 		if module.CheckImportPath(d.Path) != nil || d.Version != "" && module.CanonicalVersion(d.Version) != d.Version {
 			return m, verdict.Because(verdict.LocalReplace, "dependency %s at %s is not a version of a module", verdict.Quote(d.Path), verdict.Quote(d.Version))
 		}
 	} else if r := check(d.Path, d.Version); r != nil {
 		return m, r
 	}
+
 	if m.Sum != "" && !sumRE.MatchString(m.Sum) {
 		return m, verdict.Because(verdict.Unreadable, "%s is no hash of a module", verdict.Quote(m.Sum))
 	}
+
 	return m, nil
 }
 
-// settings reads the settings, of which every one must be known.
+// settings reads the settings. Every one of them must be known.
 func (c *claim) settings(b *inspect.Build) *verdict.Reason {
 	get := func(key string) string { v, _ := b.Setting(key); return v }
+
 	goos, goarch := get("GOOS"), get("GOARCH")
 	archVariable := ""
 	if t, err := matrix.ParseTarget(goos + "/" + goarch); err == nil {
@@ -236,6 +259,7 @@ func (c *claim) settings(b *inspect.Build) *verdict.Reason {
 			}
 		}
 	}
+
 	name := goos + "/" + goarch
 	if v := get(archVariable); archVariable != "" && v != "" {
 		name += "/" + v
@@ -244,12 +268,15 @@ func (c *claim) settings(b *inspect.Build) *verdict.Reason {
 	if c.target, err = matrix.ParseTarget(name); err != nil {
 		return verdict.Because(verdict.UnknownPlatform, "its platform is %s: %s", verdict.Quote(name), verdict.Quote(err.Error()))
 	}
+
 	env := c.target.Env()
 	if v := get(archVariable); archVariable != "" && v != "" {
-		// As it was written, since that is recorded.
+		// The value is kept as it was written, because it is recorded so.
 		i := slices.IndexFunc(env, func(kv string) bool { return strings.HasPrefix(kv, archVariable+"=") })
 		env[i] = archVariable + "=" + v
 	}
+
+	// An absent setting stands for the default of the go command.
 	experiments, fips := "", "off"
 	var vcs, revision, when, modified string
 	for _, s := range b.Settings {
@@ -344,20 +371,25 @@ func (c *claim) settings(b *inspect.Build) *verdict.Reason {
 			return verdict.Because(verdict.Setting, "its setting %s is not one of Go's up to 1.26: another distribution of Go, or a newer one", verdict.Quote(s.Key))
 		}
 	}
+
+	// Go always records it. Its absence means that something else wrote the settings.
 	if _, ok := b.Setting("CGO_ENABLED"); !ok {
 		return verdict.Because(verdict.Unreadable, "the setting CGO_ENABLED is missing")
 	}
-	// Without -trimpath all linker flags are recorded; with it none is.
+	// Without -trimpath all linker flags are recorded. With it none are.
 	if _, ok := b.Setting("-ldflags"); ok && c.trimpath {
 		return verdict.Because(verdict.Unreadable, "-ldflags is recorded beside -trimpath, which Go does not do")
 	}
+
 	c.ldflagsKnown = !c.trimpath
 	cgo := "0"
 	if c.cgo {
 		cgo = "1"
-		// It is not needed, or this would not be tried.
+		// No C compiler is needed, or this build would not be tried. The names make a call of one
+		// fail.
 		env = append(env, "CC=no-c-compiler", "CXX=no-c-compiler", "FC=no-c-compiler")
 	}
+
 	c.env = append(env, "CGO_ENABLED="+cgo, "GOEXPERIMENT="+experiments, "GOFIPS140="+fips)
 	return c.stamp(vcs, revision, when, modified)
 }
@@ -374,10 +406,13 @@ func (c *claim) stamp(vcs, revision, when, modified string) *verdict.Reason {
 	case modified != "false" || !revisionRE.MatchString(revision):
 		return verdict.Because(verdict.Unreadable, "its stamp of version control is not as Go writes it")
 	}
+
+	// The time goes into a recipe as text, so only the one form that Go writes is taken.
 	t, err := time.Parse(time.RFC3339, when)
 	if err != nil || t.Nanosecond() != 0 || t.Unix() < 0 || t.UTC().Format(time.RFC3339) != when {
 		return verdict.Because(verdict.Unreadable, "its stamp of version control has the time %s", verdict.Quote(when))
 	}
+
 	c.vcs = &stamp{revision, t}
 	return nil
 }
@@ -406,6 +441,7 @@ func (c *claim) origin(b *inspect.Build) *verdict.Reason {
 	case c.install && c.vcs != nil:
 		return verdict.Because(verdict.Unreadable, "the main module has a hash and a stamp of version control, of which Go writes one")
 	}
+
 	c.main.Version = v
 	return nil
 }
@@ -436,6 +472,7 @@ func (c *claim) recipe(src recipe.Source, tc recipe.Toolchain, link linking, pgo
 		Schema: recipe.Schema, Binary: c.binary(), Target: c.target, Env: env,
 		Source: src, Toolchain: tc, Modules: c.deps,
 	}
+
 	flags := c.flags
 	if link.mode != "" {
 		flags = append([]string{"-buildmode=" + link.mode}, flags...)
@@ -443,6 +480,7 @@ func (c *claim) recipe(src recipe.Source, tc recipe.Toolchain, link linking, pgo
 	if pgoOff {
 		flags = append(slices.Clone(flags), "-pgo=off")
 	}
+
 	if len(link.args) > 0 {
 		value, err := matrix.Quote(link.args)
 		if err != nil {
@@ -453,6 +491,7 @@ func (c *claim) recipe(src recipe.Source, tc recipe.Toolchain, link linking, pgo
 		}
 		flags = append(slices.Clone(flags), "-ldflags="+value)
 	}
+
 	if c.install {
 		r.Argv = slices.Concat([]string{"go", "install"}, flags, []string{c.pkg + "@" + c.main.Version})
 	} else {
@@ -462,6 +501,8 @@ func (c *claim) recipe(src recipe.Source, tc recipe.Toolchain, link linking, pgo
 		}
 		r.Argv = slices.Concat([]string{"go", "build", mod, fmt.Sprintf("-buildvcs=%t", c.vcs != nil)}, flags, []string{c.local()})
 	}
+
+	// A recipe that cannot be encoded cannot be repeated, so it is refused here.
 	_, err := r.Encode()
 	return r, err
 }

@@ -24,8 +24,7 @@ type job struct {
 	facts inspect.Facts
 	bin   *inspect.Binary
 	claim *claim
-	// stated is a recipe that is used, and statedFlags are its arguments of the
-	// linker.
+	// stated is a recipe that is used, and statedFlags are its arguments for the linker.
 	stated      *Stated
 	statedFlags linking
 	// missing is why the file's word is not enough to find its source.
@@ -55,6 +54,7 @@ func (j *job) run(ctx context.Context, s Subject) error {
 		return err
 	}
 	defer j.file.Close()
+
 	var reason *verdict.Reason
 	if j.claim, reason = parseClaim(j.facts); reason != nil {
 		return j.withoutBuildInfo(reason)
@@ -77,13 +77,15 @@ func (j *job) run(ctx context.Context, s Subject) error {
 	return j.tryEach(ctx, choices)
 }
 
-// inspect takes the file into the store and reads what it says. Whether it is as
-// it was linked is known from then on.
+// inspect takes the file into the store and reads what it says. From then on it is known whether
+// the file is as it was linked.
 func (j *job) inspect(ctx context.Context, s Subject) error {
 	in, err := s.Open()
 	if err != nil {
 		return verdict.Because(verdict.Unavailable, "%s", err)
 	}
+
+	// One byte more than the bound tells a file that is too large from one that just fits.
 	limited := &io.LimitedReader{R: in, N: sandbox.MaxSubject + 1}
 	d, size, err := j.Store.Put(limited)
 	if err := errors.Join(err, in.Close()); err != nil {
@@ -100,6 +102,7 @@ func (j *job) inspect(ctx context.Context, s Subject) error {
 	if j.file, err = j.Store.Open(d); err != nil {
 		return err
 	}
+
 	f, err := inspect.Read(ctx, s.Name, j.file, size)
 	if err == nil && f.Format == inspect.Universal {
 		err = verdict.Because(verdict.Universal, "it is a Universal file of %d binaries", len(f.Binaries)).WithRemedy("take each out with lipo -thin, and rebuild that")
@@ -107,6 +110,7 @@ func (j *job) inspect(ctx context.Context, s Subject) error {
 	if err == nil {
 		j.bin, err = inspect.Open(j.file, size)
 	}
+
 	if err != nil {
 		j.file.Close()
 		reason := (*verdict.Reason)(nil)
@@ -128,13 +132,14 @@ func (j *job) inspect(ctx context.Context, s Subject) error {
 	return nil
 }
 
-// withoutBuildInfo adds to the reason about a file without build information which release of
-// Go a text in it names: the linker writes runtime.buildVersion as it does what -X
-// sets. Nothing more can be done with that, for it is no word about the source.
+// withoutBuildInfo adds to the reason for a file without build information the release of Go that
+// a text in it names. The linker writes runtime.buildVersion in the same way as the values of -X.
+// The release is all that can be had: it says nothing about the source.
 func (j *job) withoutBuildInfo(r *verdict.Reason) error {
 	if r.Kind != verdict.NoBuildInfo || j.facts.GoVersion != "" || j.facts.BuildID == nil && j.facts.Code == nil {
 		return r
 	}
+
 	var list []string
 	if err := texts(j.file, j.facts.Sections, readOnlyData, func(s string) bool {
 		if gotree.IsRelease(s) {
@@ -144,9 +149,12 @@ func (j *job) withoutBuildInfo(r *verdict.Reason) error {
 	}); err != nil {
 		return errors.Join(r, err)
 	}
+
+	// Two releases in it name none, because either may be data of the program.
 	if list = unique(list); len(list) != 1 {
 		return r
 	}
+
 	j.res.GoVersion = list[0]
 	r.Text += fmt.Sprintf(", and it is a Go program, of %s by a text in it: a linker that leaves the information out made it, or somebody took it out", list[0])
 	return r

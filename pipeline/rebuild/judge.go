@@ -31,6 +31,7 @@ type built struct {
 // that the file was linked with, and judges.
 func (a *attempt) rebuild(ctx context.Context) error {
 	first := a.firstLinking()
+
 	a.Stage("build")
 	b, err := a.build(ctx, first)
 	if err != nil {
@@ -53,6 +54,8 @@ func (a *attempt) rebuild(ctx context.Context) error {
 		a.flagsFound(first, "the bytes")
 	}
 
+	// A fallback overwrites the result, and the build that failed to match must be shown
+	// unchanged.
 	before := *a.res
 	for _, link := range a.fallbacks {
 		a.Stage("build")
@@ -89,6 +92,7 @@ func (a *attempt) withoutOracle(c candidates) []linking {
 	if len(c.values) == 0 {
 		return nil
 	}
+
 	var list []linking
 	strip := a.visibleFlags()
 	for set := range c.sets() {
@@ -103,6 +107,7 @@ func (a *attempt) withoutOracle(c candidates) []linking {
 			break
 		}
 	}
+
 	return list
 }
 
@@ -211,6 +216,7 @@ func (a *attempt) build(ctx context.Context, l linking) (*built, error) {
 	if err != nil {
 		return nil, fmt.Errorf("what was rebuilt cannot be read: %w", err)
 	}
+
 	b.facts = read.Binaries[0]
 	return b, nil
 }
@@ -225,13 +231,13 @@ func (a *attempt) sameMain(b *built) (same, known bool) {
 	return x.MainAction == y.MainAction && x.MainContent == y.MainContent, true
 }
 
-// recoverFlags looks for the linker flags that give the file's link action. It
-// returns nil if the ones of b do, or none is found.
+// recoverFlags looks for the linker flags that give the file's link action. It returns nil if the
+// flags of b give it, or if none are found.
 func (a *attempt) recoverFlags(ctx context.Context, b *built) (*linking, error) {
 	same, known := a.sameMain(b)
 	if !known && a.facts.BuildID == nil && !a.claim.ldflagsKnown && a.options.LDFlags == nil && a.stated == nil && textSize(a.facts) == textSize(b.facts) {
-		// There is no oracle, but what the linker was told leaves nothing but the
-		// values in the file, so that a few builds may do.
+		// There is no oracle. Yet the file differs only in values that the linker was told, so a
+		// few builds may do.
 		stamps, err := a.stamps(b)
 		if err == nil {
 			a.fallbacks = a.withoutOracle(stamps)
@@ -241,6 +247,8 @@ func (a *attempt) recoverFlags(ctx context.Context, b *built) (*linking, error) 
 	if !known || !same {
 		return nil, nil // there is nothing to ask, or the answer is no
 	}
+
+	// The link action is a hash of all flags, so equal ones settle the question.
 	want := a.facts.BuildID.LinkAction
 	if b.facts.BuildID.LinkAction == want {
 		a.flagsKnown = true
@@ -259,11 +267,14 @@ func (a *attempt) recoverFlags(ctx context.Context, b *built) (*linking, error) 
 		a.note("the linker's flags cannot be found out: %v", err)
 		return nil, nil
 	}
+
 	a.Stage("recover the linker's flags")
 	modes := []string{"default", "exe"}
 	if slices.Contains(a.claim.flags, "-buildmode=pie") {
 		modes = []string{"pie"}
 	}
+
+	// Known flags leave the build mode as the only question.
 	list := func(yield func(linking) bool) { yield(b.link) }
 	hidden := !a.claim.ldflagsKnown && a.options.LDFlags == nil
 	var stamps candidates
@@ -275,6 +286,7 @@ func (a *attempt) recoverFlags(ctx context.Context, b *built) (*linking, error) 
 		more.values = a.claim.likelyValues(cmp.Or(a.claim.main.Version, a.source.Version), stamps.values)
 		list = inTurn(shaped(a.facts, more, shapes(a.treeFS)), guesses(a.facts, more.sets()))
 	}
+
 	found, mode, tried, ok := o.search(ctx, want, modes, list)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -303,14 +315,17 @@ func (a *attempt) stamps(b *built) (candidates, error) {
 		return c, err
 	}
 	defer f.Close()
+
 	if c.values, err = values(a.file, f, a.facts.Sections, b.facts.Sections); err != nil {
 		return c, err
 	}
+
 	c.names, c.hinted = variables(a.treeFS, a.claim.main.Path, a.claim.pkg)
 	if list, ok := symbolVariables(a.file, a.facts); ok && len(list) > 0 {
 		// Those that the program never reads leave no name.
 		c.names, c.hinted, c.certain = unique(slices.Concat(list, c.hinted)), list, true
 	}
+
 	return c, nil
 }
 
@@ -322,13 +337,17 @@ func (a *attempt) judge(ctx context.Context, b *built) error {
 	if err != nil {
 		return err
 	}
+
 	if res.Verdict.Pass() {
 		a.res.Verdict = res.Verdict
 		return nil
 	}
+
+	// A signature or a build ID that differs is no ground for an explanation.
 	if ok, err := a.equivalent(b); ok || err != nil {
 		return err
 	}
+
 	if same, _ := a.sameMain(b); a.choice.guess != "" && !a.confirms(b) && !same {
 		return &wrongGuess{res.Reason}
 	}
@@ -341,12 +360,14 @@ func (a *attempt) judge(ctx context.Context, b *built) error {
 	if err != nil {
 		return err
 	}
+
 	verdict, reason := d.judge()
 	if verdict == compare.Differs {
 		a.res.Verdict, a.res.Reason = verdict, reason
 	} else {
 		a.undetermined(reason)
 	}
+
 	a.res.Explanation = explanation
 	return nil
 }
@@ -385,8 +406,8 @@ func (a *attempt) withBuilt(b *built, is func(*inspect.Binary) (bool, error)) (b
 	return is(other)
 }
 
-// confirms reports whether the file's build ID names all that b was linked from, so
-// that a guess of its version is none any more.
+// confirms reports whether the file's build ID names everything that b was linked from. A guess of
+// its version is then confirmed.
 func (a *attempt) confirms(b *built) bool {
 	x, y := a.facts.BuildID, b.facts.BuildID
 	return x != nil && y != nil && x.LinkAction != "" && x.LinkAction == y.LinkAction
@@ -411,6 +432,7 @@ func moduleText(m inspect.Module) string {
 // command is a recipe as a person would type it.
 func (c *claim) command(r recipe.Recipe) string {
 	var b strings.Builder
+
 	env := []string{"GOTOOLCHAIN=" + c.goVersion, "GOFLAGS=", "GOWORK=off"}
 	for _, kv := range c.env {
 		name, value, _ := strings.Cut(kv, "=")
@@ -421,6 +443,7 @@ func (c *claim) command(r recipe.Recipe) string {
 			env = append(env, kv)
 		}
 	}
+
 	args := slices.Clone(r.Argv)
 	if !c.install {
 		args = slices.Insert(args, 2, "-o", c.binary())
@@ -433,14 +456,17 @@ func (c *claim) command(r recipe.Recipe) string {
 			fmt.Fprintf(&b, "cp -R \"$(go mod download -json %s | sed -n 's/^.*\"Dir\": \"\\(.*\\)\".*/\\1/p')\" src && chmod -R u+w src && cd src\n", shell.Quote(r.Source.Name()))
 		}
 	}
+
 	if !c.trimpath {
 		b.WriteString("# with the folders where the file has them, since its paths are not trimmed\n")
 	}
+
 	for i, w := range append(env, args...) {
 		if i > 0 {
 			b.WriteByte(' ')
 		}
 		b.WriteString(shell.Quote(w))
 	}
+
 	return b.String()
 }

@@ -11,12 +11,11 @@ import (
 	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
 )
 
-// A project's own build files (.goreleaser.yaml, Makefile, scripts) tell how it
-// writes the linker's flags: which, in which order and form, and which variables
-// are set. What they do not tell is the values, which a template or a shell puts in.
-// So their text is read for the shape of the flags, loosely, without understanding
-// any of the languages; the oracle says whether a guess was right, and a shape that
-// was misread finds nothing.
+// A project's own build files (.goreleaser.yaml, Makefile, scripts) tell how it writes the
+// linker's flags: which, in which order and form, and which variables are set. They do not tell
+// the values, because a template or a shell puts those in. So their text is read for the shape of
+// the flags, loosely, without understanding any of the languages. The oracle says whether a guess
+// was right, and a shape that was misread finds nothing.
 
 // piece is a flag as a build file has it.
 type piece struct {
@@ -43,7 +42,7 @@ const hole = "\x01"
 
 var (
 	holesRE = regexp.MustCompile(`\{\{[^{}\n]{0,200}\}\}|\$?\$\((?:[^()\n]|\([^()\n]*\))*\)|\$?\$\{[^{}\n]{0,100}\}|\$?\$[A-Za-z_]\w{0,60}|` + "`[^`\n]{0,200}`")
-	// beforeRE is what stands before the first flag of a value, -extldflags not.
+	// beforeRE matches the text before the first flag of a value, but not -extldflags.
 	beforeRE   = regexp.MustCompile(`^(?:.{0,100}?[^tT])?(?i:ldflags)[A-Za-z_]*["']?[:+?]?=?`)
 	equalsRE   = regexp.MustCompile(`((?i:ldflags)[A-Za-z_]*)[ \t]+([:+?]?=)`)
 	assignedRE = regexp.MustCompile(`^(` + hole + `?[\pL\d_~.+/-]{0,300}\.[\pL_][\pL\d_]{0,100})=([^"']{0,200})$`)
@@ -54,9 +53,11 @@ var (
 func shapesIn(data []byte) (shapes [][]piece) {
 	text := strings.ReplaceAll(string(data), hole, " ")
 	text = holesRE.ReplaceAllString(text, hole)
-	// The end of a line in scripts, and what quotes within quotes look like.
+	// Lines end so in scripts, and quotes within quotes look so.
 	text = strings.NewReplacer("\\\r\n", " ", "\\\n", " ", `\"`, `"`, `\'`, `'`).Replace(text)
+
 	words := strings.Fields(equalsRE.ReplaceAllString(text, "$1$2"))
+
 	var shape []piece
 	end := func() {
 		telling := slices.ContainsFunc(shape, func(p piece) bool { return p.name != "" }) || len(shape) > 1
@@ -65,6 +66,7 @@ func shapesIn(data []byte) (shapes [][]piece) {
 		}
 		shape = nil
 	}
+
 	for i := 0; i < len(words); i++ {
 		w := words[i]
 		if before := beforeRE.FindString(w); before != "" {
@@ -74,11 +76,14 @@ func shapesIn(data []byte) (shapes [][]piece) {
 			}
 			w = w[len(before):]
 		}
+
+		// The punctuation around a flag belongs to the language of the file, not to the flag.
 		w = strings.Trim(w, `"',[]()`)
 		next := ""
 		if i+1 < len(words) {
 			next = strings.Trim(words[i+1], `"',[]()`)
 		}
+
 		switch {
 		case w == "-s" || w == "-w" || w == "-buildid=" || w == "-extldflags=-static":
 			shape = append(shape, piece{words: []string{w}})
@@ -98,11 +103,12 @@ func shapesIn(data []byte) (shapes [][]piece) {
 			end()
 		}
 	}
+
 	end()
 	return shapes
 }
 
-// shapes returns those of all build files of a source tree, each once.
+// shapes returns the shapes in all build files of a source tree, each once.
 func shapes(tree fs.FS) (all [][]piece) {
 	n := 0
 	fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
@@ -114,6 +120,7 @@ func shapes(tree fs.FS) (all [][]piece) {
 		case !d.Type().IsRegular() || !isBuildScript(name):
 			return nil
 		}
+
 		if n++; n > 200 {
 			return fs.SkipAll
 		}
@@ -122,6 +129,7 @@ func shapes(tree fs.FS) (all [][]piece) {
 		}
 		return nil
 	})
+
 	return all[:min(len(all), maxShapes)]
 }
 
@@ -136,7 +144,8 @@ func shaped(f inspect.Facts, c candidates, shapes [][]piece) iter.Seq[linking] {
 					if tried++; tried > maxShapeTried {
 						return false
 					}
-					// What a file says is a stranger's word, and the list of flags decides.
+					// What a file says is a stranger's word, and the list of allowed flags
+					// decides.
 					return checkLinkerFlags(args) != nil || yield(linking{args: slices.Clone(args)})
 				})
 				if !ok {
@@ -147,8 +156,8 @@ func shaped(f inspect.Facts, c candidates, shapes [][]piece) iter.Seq[linking] {
 	}
 }
 
-// stripped returns a shape with the flags that the file was stripped with before
-// and behind it, where it has none of its own: they are often added elsewhere.
+// stripped returns a shape, and also the same with the file's own stripping flags before and
+// behind it. It adds them only if the shape has none: they are often added elsewhere.
 func stripped(f inspect.Facts, shape []piece) [][]piece {
 	list := [][]piece{shape}
 	own := slices.ContainsFunc(shape, func(p piece) bool { return len(p.words) == 1 && (p.words[0] == "-s" || p.words[0] == "-w") })
@@ -162,10 +171,11 @@ func stripped(f inspect.Facts, shape []piece) [][]piece {
 	return list
 }
 
-// fill calls found with each way to fill the holes of a shape, until it returns
-// false, which fill returns then.
+// fill calls found with each way to fill the holes of a shape, until found returns false. It then
+// returns false too.
 func (c candidates) fill(shape []piece, found func([]string) bool) bool {
 	var ways [][][]string // of each piece
+
 	for _, p := range shape {
 		list := [][]string{p.words}
 		if p.name != "" {
@@ -180,8 +190,10 @@ func (c candidates) fill(shape []piece, found func([]string) bool) bool {
 				}
 			}
 		}
+
 		ways = append(ways, list)
 	}
+
 	return product(ways, func(args [][]string) bool { return found(slices.Concat(args...)) })
 }
 

@@ -23,12 +23,11 @@ import (
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
-// A value that -X sets is a text of its own in the read-only data, with a zero at
-// its end. The texts that a file has and a build of the same source without -X
-// has not are therefore the values, with some chance finds; which variable has
-// which is found by asking the oracle. Variables are those of the source, or, if
-// the file has its symbols, those named in it: the text of main.version is called
-// main.version.str.
+// A value that -X sets is a text of its own in the read-only data, with a zero at its end. The
+// candidates are the texts that the file has and a build of the same source without -X lacks. Some
+// of them are chance finds. The oracle tells which variable has which value. The variables are
+// those of the source. If the file has its symbols, they are the ones named in it: the text of
+// main.version is called main.version.str.
 
 // Limits of what is searched for stamps.
 const (
@@ -49,17 +48,20 @@ func readOnlyData(name string) bool {
 	return name == ".rodata" || name == ".rdata" || strings.HasSuffix(name, ",__rodata") || name == ".data.rel.ro" || name == "(data)"
 }
 
-// texts calls found with each run of printable bytes in the sections that ends
-// with a zero, until it returns false.
+// texts calls found with each run of printable bytes in the sections that ends with a zero. It
+// stops when found returns false.
 func texts(r io.ReaderAt, sections []inspect.Section, in func(name string) bool, found func(string) bool) error {
 	left := int64(maxScanned)
 	for _, s := range sections {
 		if !in(s.Name) {
 			continue
 		}
+
+		// Sections may overlap, so it is their sum that is bounded.
 		if left -= s.Size; left < 0 {
 			return nil
 		}
+
 		br := bufio.NewReaderSize(io.NewSectionReader(r, s.Offset, s.Size), 256<<10)
 		var run []byte
 		long := false
@@ -88,10 +90,11 @@ func texts(r io.ReaderAt, sections []inspect.Section, in func(name string) bool,
 			}
 		}
 	}
+
 	return nil
 }
 
-// values returns the texts that may be values of -X: those in file a that b lacks.
+// values returns the texts that may be values of -X: those that file a has and b lacks.
 func values(a, b io.ReaderAt, sectionsA, sectionsB []inspect.Section) ([]string, error) {
 	known := map[string]bool{}
 	if err := texts(b, sectionsB, readOnlyData, func(s string) bool {
@@ -100,6 +103,7 @@ func values(a, b io.ReaderAt, sectionsA, sectionsB []inspect.Section) ([]string,
 	}); err != nil || len(known) == maxTexts {
 		return nil, err
 	}
+
 	var list []string
 	err := texts(a, sectionsA, readOnlyData, func(s string) bool {
 		if !known[s] && likely(s) > 0 {
@@ -108,6 +112,8 @@ func values(a, b io.ReaderAt, sectionsA, sectionsB []inspect.Section) ([]string,
 		}
 		return len(list) < 10_000
 	})
+
+	// The list is cut, so the likely values must come first.
 	slices.SortStableFunc(list, func(x, y string) int { return cmp.Compare(likely(y), likely(x)) })
 	return list[:min(len(list), maxValues)], err
 }
@@ -119,7 +125,7 @@ var (
 	wordLike    = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z ._/:@+,=()-]*$`)
 )
 
-// likely rates a text as a value; 0 is out of the question.
+// likely rates a text as a value. Text rated 0 is ruled out.
 func likely(s string) int {
 	switch {
 	case versionLike.MatchString(s), hexLike.MatchString(s) && len(s) >= 7, timeLike.MatchString(s):
@@ -154,9 +160,9 @@ func fits(name, value string) bool {
 // telling are the names of variables that are set by -X outside of package main.
 var telling = regexp.MustCompile(`(?i)version|commit|rev|sha|hash|date|time|build|built|branch|tag|release`)
 
-// variables returns the names of string variables of a module that -X can set, as
-// the linker knows them, the likely ones first. hinted are those that a file of
-// the project names in a flag -X, in the order of that file.
+// variables returns the names of string variables of a module that -X can set, as the linker knows
+// them. The likely ones come first. The variables in hinted are those that a file of the project
+// names in a flag -X, in the order of that file.
 func variables(tree fs.FS, mod, pkg string) (names, hinted []string) {
 	files := 0
 	var others []string
@@ -190,6 +196,7 @@ func variables(tree fs.FS, mod, pkg string) (names, hinted []string) {
 		}
 		return nil
 	})
+
 	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
 	names = append(names, others...)
 	hinted = unique(hinted)
@@ -226,10 +233,12 @@ func stringVariables(tree fs.FS, name string) []string {
 	if err != nil {
 		return nil
 	}
+
 	f, err := parser.ParseFile(token.NewFileSet(), "", data, parser.SkipObjectResolution)
 	if err != nil {
 		return nil
 	}
+
 	var list []string
 	for _, decl := range f.Decls {
 		g, ok := decl.(*ast.GenDecl)
@@ -246,12 +255,15 @@ func stringVariables(tree fs.FS, name string) []string {
 						continue
 					}
 				}
+
+				// The linker sets only strings, and only those whose initial value is constant.
 				if (typed && typ.Name == "string" || s.Type == nil && value != nil) && id.Name != "_" {
 					list = append(list, id.Name)
 				}
 			}
 		}
 	}
+
 	return list
 }
 
@@ -266,8 +278,8 @@ func isBuildScript(name string) bool {
 
 var stampRE = regexp.MustCompile(`-X[ =]+["']?([\pL\d_~.+/{}$()-]{1,300}\.[\pL_][\pL\d_]{0,100})=`)
 
-// stampsIn returns the variables in flags -X of a file. Of a path with a
-// variable of the shell or of make in it, the end counts.
+// stampsIn returns the variables in flags -X of a file. A path may contain a variable of the shell
+// or of make. Then only its end counts.
 func stampsIn(tree fs.FS, name, pkg string) []string {
 	data, err := sandbox.ReadSmall(tree, name)
 	if err != nil {
@@ -283,12 +295,13 @@ func stampsIn(tree fs.FS, name, pkg string) []string {
 	return list
 }
 
-// symbolVariables returns the variables whose values have a name in the symbol table: those
-// that -X has set. has reports whether there is a symbol table to say so.
+// symbolVariables returns the variables whose values have a name in the symbol table: those that
+// -X has set. The result has reports whether there is a symbol table to say so.
 func symbolVariables(r io.ReaderAt, f inspect.Facts) (list []string, has bool) {
 	if f.Finding(inspect.NoSymbols).Is != inspect.No || f.Format != inspect.ELF && f.Format != inspect.MachO {
 		return nil, false
 	}
+
 	err := texts(r, f.Sections, func(name string) bool { return name == ".strtab" || name == "(string table)" }, func(s string) bool {
 		s, ok := strings.CutSuffix(s, ".str")
 		if f.Format == inspect.MachO {
@@ -301,13 +314,14 @@ func symbolVariables(r io.ReaderAt, f inspect.Facts) (list []string, has bool) {
 		}
 		return len(list) < maxOrdered
 	})
+
 	return unique(list), err == nil
 }
 
 // candidates are what -X may have set.
 type candidates struct {
-	// values are texts, names are variables, and hinted the variables that a file
-	// of the project names, or, if certain, the file itself.
+	// values are texts, and names are variables. The variables in hinted are named by a file of
+	// the project, or, if certain, by the file itself.
 	values, names, hinted []string
 	certain               bool
 }
@@ -324,7 +338,7 @@ func (c candidates) sets() iter.Seq[[]assignment] {
 			return
 		}
 
-		// A name that no value fits is in no set, which leaves few of a stranger's.
+		// A name that no value fits is in no set. That leaves few of a stranger's names.
 		ways := map[string][]assignment{}
 		settable := func(names []string) (list []string) {
 			for _, name := range names {
@@ -356,6 +370,9 @@ func (c candidates) sets() iter.Seq[[]assignment] {
 				return yield(slices.Clone(set))
 			})
 		}
+
+		// Hinted variables come from a build script that sets them together, so the largest set is
+		// the likeliest.
 		for n := len(hinted); n > 0; n-- {
 			for list := range combinations(hinted, n) {
 				if !each(list) {
@@ -363,6 +380,8 @@ func (c candidates) sets() iter.Seq[[]assignment] {
 				}
 			}
 		}
+
+		// Nothing is known of the other names, so the smallest sets come first.
 		for n := 1; n <= min(maxSet, len(names)); n++ {
 			for list := range combinations(names, n) {
 				if !each(list) {
@@ -373,7 +392,7 @@ func (c candidates) sets() iter.Seq[[]assignment] {
 	}
 }
 
-// assignments are the values that fit a name.
+// assignments returns the values that fit a name.
 func (c candidates) assignments(name string) (list []assignment) {
 	for _, v := range c.values {
 		if c.fits(name, v) {
@@ -383,13 +402,14 @@ func (c candidates) assignments(name string) (list []assignment) {
 	return list
 }
 
-// product calls found with each way to choose one of every list, until it returns
-// false, which product returns then. Where a list is empty there is none, and no time
-// is lost on the others: whoever counts what is found has bounded the work.
+// product calls found with each way to choose one of every list, until found returns false. It
+// then returns false too. If a list is empty there is no way, and no time is lost on the others:
+// whoever counts what is found has bounded the work.
 func product[T any](lists [][]T, found func([]T) bool) bool {
 	if slices.ContainsFunc(lists, func(l []T) bool { return len(l) == 0 }) {
 		return true
 	}
+
 	var next func(chosen []T) bool
 	next = func(chosen []T) bool {
 		if len(chosen) == len(lists) {
@@ -402,6 +422,7 @@ func product[T any](lists [][]T, found func([]T) bool) bool {
 		}
 		return true
 	}
+
 	return next(make([]T, 0, len(lists)))
 }
 
@@ -423,6 +444,7 @@ func combinations(list []string, n int) iter.Seq[[]string] {
 			}
 			return true
 		}
+
 		choose(nil, list)
 	}
 }

@@ -10,19 +10,19 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// Stated is a recipe that somebody has written down for a file. It tells what the
-// file hides, the linker's flags before all; it passes the same allow-lists as a
-// file's own words, and can no more than they choose among builds.
+// Stated is a recipe that somebody has written down for a file. It tells what the file hides,
+// above all the linker's flags. It passes the same allow-lists as a file's own words, and like
+// them it can only choose among builds.
 type Stated struct {
 	Recipe recipe.Recipe
 	// By is where it stands, in English: "release.json".
 	By string
-	// Verified reports that the signature of somebody whom the user trusts is on it,
-	// and that it is about this file. Who sets it has verified that.
+	// Verified reports that the recipe has the signature of somebody whom the user trusts, and
+	// that it is about this file. The one who sets it has verified that.
 	Verified bool
 }
 
-// String says where it stands, and what that is worth.
+// String says where the recipe stands, and what that is worth.
 func (s Stated) String() string {
 	if s.Verified {
 		return "the recipe in " + s.By + ", signed by whom you trust"
@@ -33,14 +33,15 @@ func (s Stated) String() string {
 // errHooks is about a recipe with commands of its own.
 var errHooks = errors.New("commands ran in the source tree before the build, and a stranger's are not run")
 
-// checkStated compares a stated recipe with what the file says of itself, and returns
-// what the recipe adds. The file's word counts: a recipe that contradicts it, or asks
-// for what is not on the allow-lists, is refused as a whole.
+// checkStated compares a stated recipe with what the file says of itself, and returns what the
+// recipe adds. The file's word counts. A recipe is refused as a whole if it contradicts the file,
+// or if it asks for something that is not on the allow-lists.
 func (c *claim) checkStated(r recipe.Recipe) (linking, error) {
 	var l linking
 	if len(r.Hooks) > 0 {
 		return l, errHooks
 	}
+
 	switch src := r.Source; {
 	case r.Target != c.target:
 		return l, fmt.Errorf("it is for %s", verdict.Quote(r.Target.String()))
@@ -55,10 +56,13 @@ func (c *claim) checkStated(r recipe.Recipe) (linking, error) {
 	case len(r.Argv) < 3 || r.Argv[0] != "go" || r.Argv[1] != "build" && r.Argv[1] != "install":
 		return l, errors.New("it is no go build")
 	}
+
 	flags, pkg := r.Argv[2:len(r.Argv)-1], r.Argv[len(r.Argv)-1]
 	if pkg != c.local() && pkg != c.pkg && pkg != c.pkg+"@"+c.main.Version {
 		return l, fmt.Errorf("it is about package %s", verdict.Quote(pkg))
 	}
+
+	// These flags follow from facts that the file records, so they add nothing.
 	known := []string{"-mod=readonly", "-mod=vendor", "-trimpath", "-trimpath=true", "-pgo=off", "-pgo=auto", fmt.Sprintf("-buildvcs=%t", c.vcs != nil)}
 	for _, f := range flags {
 		value, linker := strings.CutPrefix(f, "-ldflags=")
@@ -76,9 +80,11 @@ func (c *claim) checkStated(r recipe.Recipe) (linking, error) {
 			return linking{}, fmt.Errorf("%s is not what the file says of itself", verdict.Quote(f))
 		}
 	}
+
 	if trimmed := slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, "-trimpath") }); trimmed != c.trimpath {
 		return linking{}, errors.New("the file and it disagree about -trimpath")
 	}
+
 	return l, nil
 }
 

@@ -16,12 +16,12 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// standard compiles packages of the standard library for all files of one toolchain and
-// target, in a workspace where nothing else is ever compiled. Of a stranger's file only
-// the names of packages come near it. A proved toolchain compiles them in this run, and
-// the result is copied to the workspace of each file before its build. So no file's build
-// can change what another one begins with. The go command finds in it what its own hash
-// of source, flags and toolchain names, and compiles the rest.
+// standard compiles packages of the standard library for all files of one toolchain and target.
+// Nothing else is ever compiled in its workspace. Only the names of packages come near it from a
+// stranger's file. A proved toolchain compiles them in this run, and the result is copied to the
+// workspace of each file before its build. So no file's build can change what another one begins
+// with. The go command finds in it what its own hash of source, flags and toolchain names, and
+// compiles the rest.
 type standard struct {
 	session pass.Session
 	cache   string         // the folder with the caches of the targets
@@ -29,40 +29,44 @@ type standard struct {
 	err     error          // why it cannot be used
 }
 
-// standardModule is the module whose main package imports what is to be compiled.
+// standardModule is the module whose main package imports the packages to compile.
 const standardModule = "standard.invalid"
 
 var stdPackageRE = regexp.MustCompile(`^[a-z][a-z0-9]*(/[a-z][a-z0-9]*)*$`)
 
-// stdPackages are the packages of the standard library that a file has functions
-// of and that a program may import.
+// stdPackages returns the packages of the standard library that a program may import and of which
+// the file has functions.
 func (a *attempt) stdPackages() []string {
 	if a.facts.Code == nil {
 		return nil
 	}
+
 	var list []string
 	for _, p := range a.facts.Code.Packages {
 		elements := strings.Split(p.Path, "/")
 		if p.Module != "std" || !stdPackageRE.MatchString(p.Path) || slices.Contains(elements, "internal") || slices.Contains(elements, "vendor") || elements[0] == "cmd" || p.Path == "runtime/cgo" || p.Path == "main" {
 			continue
 		}
-		// A name in a stranger's file is nothing to rely on.
+		// A name in a stranger's file is not reliable, so the package must exist.
 		if info, err := os.Stat(filepath.Join(a.toolchain.Dir, "src", filepath.FromSlash(p.Path))); err == nil && info.IsDir() {
 			list = append(list, p.Path)
 		}
 	}
+
 	slices.Sort(list)
 	return list
 }
 
-// warm gives the build of a file a cache with the standard library in it. It is of
-// use only where other files will want the same, and does no harm where it fails.
+// warm gives the build of a file a cache with the standard library in it. It is of use only if
+// other files want the same, and does no harm if it fails.
 func (a *attempt) warm(ctx context.Context, f *pass.Foreign) error {
 	c := a.claim
 	packages := a.stdPackages()
 	if !a.many || c.pgo || len(packages) == 0 { // with a profile all packages are compiled anew
 		return nil
 	}
+
+	// The path of GOROOT is compiled in, so the same toolchain elsewhere needs a cache of its own.
 	key := c.goVersion + " " + f.GOROOT
 	s := a.standards[key]
 	if s == nil {
@@ -72,6 +76,7 @@ func (a *attempt) warm(ctx context.Context, f *pass.Foreign) error {
 	if s.err != nil {
 		return ctx.Err()
 	}
+
 	var main strings.Builder
 	main.WriteString("package main\n\nimport (\n")
 	for _, p := range packages {
@@ -81,6 +86,7 @@ func (a *attempt) warm(ctx context.Context, f *pass.Foreign) error {
 	if err := os.WriteFile(filepath.Join(s.session.Tree(), "main.go"), []byte(main.String()), 0o644); err != nil {
 		return err
 	}
+
 	a.Stage("standard library")
 	env := slices.Concat(recipe.Closed(), c.env)
 	slices.Sort(env)
@@ -91,12 +97,15 @@ func (a *attempt) warm(ctx context.Context, f *pass.Foreign) error {
 		}}},
 		Share: a.Share(),
 	})
+
 	if err == nil {
 		err = s.graphs.Add(res, standardModule, c.target)
 	}
 	if err != nil {
 		return ctx.Err() // the file's own build will tell what is wrong
 	}
+
+	// The copy has the graphs with it, as the evidence for the packages in it.
 	a.graphs = slices.Clone(s.graphs)
 	slug := c.target.Slug()
 	f.Cache = filepath.Join(a.dir, "cache")
@@ -112,11 +121,13 @@ func (a *attempt) newStandard(ctx context.Context, goroot string) *standard {
 		s.err = err
 		return s
 	}
+
 	empty := filepath.Join(dir, "modules")
 	s.cache = filepath.Join(dir, "cache")
 	if s.err = errors.Join(os.MkdirAll(empty, 0o755), os.MkdirAll(filepath.Join(dir, "pass"), 0o755)); s.err != nil {
 		return s
 	}
+
 	local := &pass.Local{
 		Dir: filepath.Join(dir, "pass"), Store: r.Store, ModuleDir: ".", ConfigDir: ".",
 		Checkout: func(_ context.Context, dest string, _ bool) error {
@@ -128,6 +139,7 @@ func (a *attempt) newStandard(ctx context.Context, goroot string) *standard {
 		GOROOT: a.toolchain.Dir, ModCache: empty, Path: r.Path, HostEnv: r.HostEnv, Confinement: r.Confinement, Limits: r.Limits(),
 		Now: r.Now, Log: io.Discard, Foreign: &pass.Foreign{GOROOT: goroot, Cache: s.cache},
 	}
+
 	s.session, s.err = local.Open(ctx, pass.A)
 	return s
 }
