@@ -15,9 +15,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
-// tar reads archives that follow each other in r, to its end. Some tools stop at the
-// end of the first archive and others go on, so they see different files; tar yields
-// all of them. r comes out of m.
+// tar reads archives that follow each other in r, to its end. Some tools stop at the end of the
+// first archive and others go on, so they see different files. The method yields the files of all
+// archives. The reader r comes out of m.
 func (o *opening) tar(at location, r io.Reader, m *meter) error {
 	for r != nil {
 		tr := newTarReader(r, m)
@@ -32,6 +32,7 @@ func (o *opening) tar(at location, r io.Reader, m *meter) error {
 			if err := o.count(h.Name); err != nil {
 				return err
 			}
+
 			if hasContent(h) {
 				content, err := o.control(at, h.Name, tr)
 				if err != nil {
@@ -41,6 +42,7 @@ func (o *opening) tar(at location, r io.Reader, m *meter) error {
 					return err
 				}
 			}
+
 			switch h.Typeflag {
 			case tar.TypeSymlink:
 				o.link(path.Dir(h.Name), h.Linkname)
@@ -48,6 +50,7 @@ func (o *opening) tar(at location, r io.Reader, m *meter) error {
 				o.link("", h.Linkname)
 			}
 		}
+
 		var err error
 		if r, err = nextTar(r); err != nil {
 			return err
@@ -56,13 +59,12 @@ func (o *opening) tar(at location, r io.Reader, m *meter) error {
 	return nil
 }
 
-// tarReader counts members at the size that they have when they are unpacked, which
-// for a sparse one is more than what comes out of m.
+// tarReader counts members at the size that they have when they are unpacked. For a sparse member
+// that is more than the bytes that come out of m.
 type tarReader struct {
 	*tar.Reader
 	m *meter
-	// size is that of the last member, of which the data follow after from bytes
-	// of m.
+	// size is the size of the last member. Its data follow after from bytes of m.
 	size, from int64
 }
 
@@ -86,9 +88,8 @@ func (t *tarReader) Next() (*tar.Header, error) {
 	return h, err
 }
 
-// hasContent reports whether a tool would make a file of the member. Tools do so for a
-// type that is not known, too
-// (https://www.gnu.org/software/tar/manual/html_node/Standard.html).
+// hasContent reports whether a tool would make a file of the member. Tools also make one for an
+// unknown type (https://www.gnu.org/software/tar/manual/html_node/Standard.html).
 func hasContent(h *tar.Header) bool {
 	switch h.Typeflag {
 	case tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo, tar.TypeXGlobalHeader:
@@ -97,13 +98,14 @@ func hasContent(h *tar.Header) bool {
 	return true
 }
 
-// nextTar returns what comes after the end of an archive and the zeros there,
-// nil if nothing does.
+// nextTar returns a reader of the bytes after the end of an archive and its zeros, or nil if
+// nothing follows.
 func nextTar(r io.Reader) (io.Reader, error) {
 	for {
-		// Not ReadFull, whose error at the end would be the one of a compressed
-		// stream that is cut off.
+		// ReadFull will not do: its error at the end would be the one of a compressed stream that
+		// is cut off.
 		block, err := io.ReadAll(io.LimitReader(r, blockSize))
+
 		zero := len(bytes.Trim(block, "\x00")) == 0
 		switch {
 		case err != nil:
@@ -132,11 +134,14 @@ func (o *opening) zip(at location, r *io.SectionReader) error {
 	if r.Size() > maxZip {
 		return fmt.Errorf("more than %d bytes: %w", int64(maxZip), ErrLimit)
 	}
+
 	limited := &readerAt{r: r, left: maxDirectory}
 	zr, err := zip.NewReader(limited, r.Size())
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return err
 	}
+
+	// Only the list of members is bounded. The members have limits of their own.
 	limited.left = -1
 	if err := checkZipList(r, zr.File); err != nil {
 		if err := o.skip(at, "(the rest of the zip)", "it has more in it than its list says, or something else: "+err.Error()); err != nil {
@@ -157,8 +162,8 @@ func (o *opening) zip(at location, r *io.SectionReader) error {
 	return nil
 }
 
-// zipMember examines a member. The sizes of unpacked members are added up in whole,
-// since members may share their bytes.
+// zipMember examines a member. The sizes of unpacked members are added up in whole, because
+// members may share their bytes.
 func (o *opening) zipMember(at location, f *zip.File, whole *meter) error {
 	const encrypted = 1
 	switch {
@@ -167,6 +172,7 @@ func (o *opening) zipMember(at location, f *zip.File, whole *meter) error {
 	case f.Flags&encrypted != 0:
 		return o.skip(at, at.name(f.Name), "it is encrypted")
 	}
+
 	rc, err := f.Open()
 	if errors.Is(err, zip.ErrAlgorithm) {
 		return o.skip(at, at.name(f.Name), fmt.Sprintf("it is compressed with method %d, which is not known", f.Method))
@@ -185,6 +191,7 @@ func (o *opening) zipMember(at location, f *zip.File, whole *meter) error {
 		o.link(path.Dir(f.Name), string(target))
 		return nil
 	}
+
 	if err := o.file(at, f.Name, whole, f.Mode()&0o111 != 0); err != nil {
 		return err
 	}
@@ -211,9 +218,9 @@ func (l *readerAt) ReadAt(p []byte, offset int64) (int, error) {
 	return l.r.ReadAt(p, offset)
 }
 
-// deb reads a Debian package (https://manpages.debian.org/deb.5): an ar archive
-// of the members debian-binary, control.tar and data.tar, the last two
-// compressed as their names say. Others may begin with an underscore.
+// deb reads a Debian package (https://manpages.debian.org/deb.5): an ar archive of the members
+// debian-binary, control.tar and data.tar. The last two are compressed as their names say. Other
+// members may begin with an underscore.
 func (o *opening) deb(at location, r *io.SectionReader) error {
 	members, err := readAr(r)
 	if err != nil {
@@ -225,6 +232,7 @@ func (o *opening) deb(at location, r *io.SectionReader) error {
 		if err := o.count(m.name); err != nil {
 			return err
 		}
+
 		part, _, isTar := strings.Cut(m.name, ".tar")
 		switch {
 		case i == 0:
@@ -238,11 +246,13 @@ func (o *opening) deb(at location, r *io.SectionReader) error {
 		case !isTar || part != "control" && part != "data" || seen[part]:
 			return fmt.Errorf("member %s: not what a Debian package has there", printable(m.name, true))
 		}
+
 		seen[part] = true
 		if err := o.debMember(at, m); err != nil {
 			return fmt.Errorf("%s: %w", printable(m.name, true), err)
 		}
 	}
+
 	if !seen["data"] {
 		return errors.New("no data.tar in it")
 	}
@@ -255,6 +265,7 @@ func (o *opening) debMember(at location, m arMember) error {
 	if _, err := io.Copy(h, o.reader(m.body)); err != nil {
 		return err
 	}
+
 	if _, err := m.body.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
@@ -286,10 +297,12 @@ type arMember struct {
 // (https://manpages.debian.org/deb.5#FORMAT).
 func readAr(r *io.SectionReader) ([]arMember, error) {
 	var members []arMember
+
 	header := make([]byte, arHeader)
 	if _, err := r.ReadAt(header[:len(arMagic)], 0); err != nil || string(header[:len(arMagic)]) != arMagic {
 		return nil, errors.New("not an ar archive")
 	}
+
 	for at := int64(len(arMagic)); at < r.Size(); {
 		if len(members) == arMembers {
 			return nil, fmt.Errorf("more than %d members: %w", arMembers, ErrLimit)
@@ -297,17 +310,22 @@ func readAr(r *io.SectionReader) ([]arMember, error) {
 		if _, err := r.ReadAt(header, at); err != nil {
 			return nil, fmt.Errorf("the header at %d is cut off: %w", at, fs.ErrInvalid)
 		}
+
 		name := strings.TrimSuffix(strings.TrimRight(string(header[:16]), " "), "/")
 		size, err := strconv.ParseUint(strings.TrimRight(string(header[48:58]), " "), 10, 63)
 		if err != nil || string(header[58:]) != "`\n" {
 			return nil, fmt.Errorf("the header at %d is damaged: %w", at, fs.ErrInvalid)
 		}
+
 		at += arHeader
 		if int64(size) > r.Size()-at {
 			return nil, fmt.Errorf("member %s: it says %d bytes, and there are %d", printable(name, true), size, r.Size()-at)
 		}
+
+		// A member of an odd size has a byte of padding behind it.
 		members = append(members, arMember{name, io.NewSectionReader(r, at, int64(size))})
 		at += int64(size) + int64(size)&1
 	}
+
 	return members, nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/httpguard"
 )
 
-// url opens what is at a URL.
+// url opens the file at a URL.
 func (o *opening) url(ref string) error {
 	u, err := url.Parse(ref)
 	switch {
@@ -30,10 +30,11 @@ func (o *opening) url(ref string) error {
 	if err != nil {
 		return withoutURL(err)
 	}
-	// Without this the transport would ask for gzip and unpack it, and the
-	// bytes would not be those that were published.
+	// Without this header the transport would ask for gzip and unpack it. The bytes would then
+	// differ from the published ones.
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", "twice")
+
 	client := &http.Client{
 		Transport: o.guard(u.Host, false),
 		CheckRedirect: func(req *http.Request, _ []*http.Request) error {
@@ -47,9 +48,11 @@ func (o *opening) url(ref string) error {
 		return o.withoutURL(err)
 	}
 	defer resp.Body.Close()
+
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("the server says %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
+
 	b, err := o.spool(resp.Body, o.limits.Spool)
 	if err != nil {
 		return o.withoutURL(err)
@@ -66,7 +69,7 @@ func (o *opening) url(ref string) error {
 	return o.openStored(b, Container{Kind: URL, Name: o.subject.Ref}, name)
 }
 
-// withoutURL returns why the context ended if it did, and else err without the URL,
+// withoutURL returns why the context ended if it did. Otherwise it returns err without the URL,
 // which may have a query.
 func (o *opening) withoutURL(err error) error {
 	if o.ctx.Err() != nil {
@@ -82,8 +85,8 @@ func withoutURL(err error) error {
 	return err
 }
 
-// guard returns a transport for what a host has, and for where that host leads.
-// Any byte counts as progress.
+// guard returns a transport for a host, and for the hosts that it redirects to. Any byte counts as
+// progress.
 func (o *opening) guard(host string, insecure bool) http.RoundTripper {
 	next := o.cfg.Registry.Transport
 	if next == nil {

@@ -17,14 +17,15 @@ import (
 // recordName is the release record in a dist folder.
 const recordName = "release.json"
 
-// folder opens a folder of this machine: a dist of ours, an image layout, or one
-// with executables somewhere in it.
+// folder opens a folder of this machine: a dist of twice, an image layout, or a folder with
+// executables somewhere in it.
 func (o *opening) folder(ref, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
+
 	if f, err := openIn(root, recordName, record.MaxSize); err == nil {
 		ours, err := isRecord(f)
 		if err := errors.Join(err, f.Close()); err != nil {
@@ -55,13 +56,15 @@ func (o *opening) walk(root *os.Root, at location, without string) error {
 			return err
 		}
 
-		// What cannot be read is reported; the rest of the folder still counts.
+		// A file that cannot be read is reported. The rest of the folder still counts.
 		if err != nil {
 			if err := o.skip(at, name, reason(err)); err != nil || !e.IsDir() {
 				return err
 			}
 			return fs.SkipDir
 		}
+
+		// A link is only counted: its target is in the folder anyway, or outside of it.
 		if e.Type() == fs.ModeSymlink {
 			target, err := root.Readlink(name)
 			if err != nil {
@@ -79,6 +82,7 @@ func (o *opening) walk(root *os.Root, at location, without string) error {
 			return o.skip(at, name, reason(err))
 		}
 		defer f.Close()
+
 		info, err := f.Stat()
 		if err != nil {
 			return o.skip(at, name, reason(err))
@@ -105,8 +109,8 @@ func openIn(root *os.Root, name string, limit int64) (*os.File, error) {
 // other layout.
 const recordStart = "{\n  \"schema\": \"twice.release/"
 
-// isRecord reports whether f, which it reads from its beginning and then rewinds,
-// says that it is a release record of ours.
+// isRecord reports whether f says that it is a release record of twice. It reads f from its
+// beginning and then rewinds it.
 func isRecord(f io.ReadSeeker) (bool, error) {
 	head, err := io.ReadAll(io.LimitReader(f, int64(len(recordStart))))
 	return string(head) == recordStart, errors.Join(err, rewind(f))
@@ -117,14 +121,15 @@ func rewind(f io.Seeker) error {
 	return err
 }
 
-// dist opens the binaries that a release record in dir lists, and then what else is
-// in dir: a record may be put beside anything.
+// dist opens the binaries that a release record in dir lists, and then the other files in dir: a
+// record may be put beside anything.
 func (o *opening) dist(dir, name, ref string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
+
 	f, err := root.Open(name) // the user may have named a link
 	if err != nil {
 		return err
@@ -138,6 +143,7 @@ func (o *opening) dist(dir, name, ref string) error {
 	if err != nil {
 		return err
 	}
+
 	c := Container{Kind: Dist, Name: ref, Digest: artifact.Of(data), Size: int64(len(data))}
 	o.subject.Kind, o.subject.Digest, o.subject.Record = Dist, c.Digest, rec
 	if !rec.Verdict.Pass() {
@@ -150,6 +156,7 @@ func (o *opening) dist(dir, name, ref string) error {
 			return fmt.Errorf("%s for %s: %w", printable(b.Name, true), b.Target, err)
 		}
 	}
+
 	return o.walk(root, location{}.within(c), "") // which keeps nothing twice
 }
 
@@ -160,9 +167,11 @@ func (o *opening) keepRecorded(root *os.Root, at location, rec *record.Record, b
 		if a.Name != file {
 			continue
 		}
+
 		if a.Kind != artifact.Binary || a.Digest != b.A {
 			return fmt.Errorf("%s contradicts itself about %s", recordName, printable(file, true))
 		}
+
 		if err := o.count(file); err != nil {
 			return err
 		}
@@ -176,14 +185,18 @@ func (o *opening) keepRecorded(root *os.Root, at location, rec *record.Record, b
 		if err != nil {
 			return err
 		}
+
+		// A record vouches for bytes, so a file with others is not the one that it is about.
 		if got.digest != a.Digest || got.size != a.Size {
 			return fmt.Errorf("%s is %s with %d bytes, and %s says %s with %d", printable(file, true), got.digest, got.size, recordName, a.Digest, a.Size)
 		}
+
 		found, err := o.keep(at, file, got, b)
 		if err == nil && !found {
 			err = fmt.Errorf("%s is no executable", printable(file, true))
 		}
 		return err
 	}
+
 	return fmt.Errorf("%s does not list %s", recordName, printable(file, true))
 }

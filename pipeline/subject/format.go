@@ -19,7 +19,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 )
 
-// format is what the first bytes of a file say that it is.
+// format is the kind of a file, as its first bytes tell it.
 type format string
 
 const (
@@ -38,7 +38,7 @@ const (
 	formatScript     format = "script"
 )
 
-// formatInfo is everything that there is to know of a format.
+// formatInfo is everything that is known of a format.
 type formatInfo struct {
 	format format
 	// magics are what files of the format begin with. Tar has none.
@@ -55,18 +55,17 @@ type formatInfo struct {
 	// refusal says that a file of the format cannot be opened.
 	refusal error
 
-	// label is what a container of the format is called, where that is not the
-	// format's own name.
+	// label is the name of a container of the format, if that is not the format's own name.
 	label string
 }
 
-// formats is the table of all formats: one that is not in it is not known. It is
-// filled at the start, since what reads an archive looks into it again.
+// formats is the table of all formats. A format that is not in it is unknown. It is filled at the
+// start, because the functions that read an archive look into it again.
 var formats []formatInfo
 
 func init() {
 	formats = []formatInfo{
-		// What package inspect knows.
+		// Package inspect knows these.
 		{format: formatExecutable, magics: []string{
 			"\x7fELF",
 			"\xce\xfa\xed\xfe", "\xcf\xfa\xed\xfe", "\xfe\xed\xfa\xce", "\xfe\xed\xfa\xcf", // Mach-O
@@ -84,6 +83,7 @@ func init() {
 		{format: formatXZ, archive: true, decompress: newXZ, magics: []string{"\xfd7zXZ\x00"}},
 		{format: formatBzip2, archive: true, decompress: newBzip2, magics: []string{"BZh"}},
 
+		// These are common, so a user learns what to do about them.
 		{format: formatRPM, archive: true, magics: []string{"\xed\xab\xee\xdb"},
 			refusal: fault.WithRemedy(errors.New("rpm packages cannot be opened"), "rpm2archive makes a .tgz of one, which can")},
 		{format: formatApk3, archive: true, magics: []string{"ADB"}, // followed by d, . or c
@@ -100,7 +100,7 @@ func init() {
 var errNothingKnown = fault.WithRemedy(ErrUnknown,
 	"these can be opened: ELF, Mach-O, PE and WebAssembly files; tar, zip, deb and apk, and what is compressed with gzip, zstd, xz or bzip2")
 
-// info returns the line of the table for f. That of an unknown format is empty.
+// info returns the line of the table for f. The line of an unknown format is empty.
 func (f format) info() formatInfo {
 	for _, info := range formats {
 		if info.format == f {
@@ -119,10 +119,9 @@ func (f format) compressed() bool { return f.info().decompress != nil }
 // blockSize is that of tar, and as much as sniff needs.
 const blockSize = 512
 
-// sniff returns the format of a file that begins with head. A tar archive begins
-// with the name of its first member, so it can look like anything else. The checksum of
-// its header decides, except about executables: a file that a system would run stays
-// one.
+// sniff returns the format of a file that begins with head. A tar archive begins with the name of
+// its first member, so it can look like anything else. The checksum of its header decides, except
+// about executables. A file that a system would run is always an executable.
 func sniff(head []byte) format {
 	found := formatUnknown
 	for _, f := range formats {
@@ -151,17 +150,20 @@ func isText(head []byte) bool {
 	return offset >= 1<<28 // Windows loads no such file
 }
 
-// isTar reports whether the checksum of a tar header fits, as bytes or as signed
-// bytes, which some programs of old have added up.
+// isTar reports whether the checksum of a tar header fits. The sum may be of bytes or of signed
+// bytes, which some old programs added up.
 func isTar(head []byte) bool {
 	if len(head) < blockSize {
 		return false
 	}
+
 	field := strings.Trim(string(head[148:156]), " \x00")
 	want, err := strconv.ParseInt(field, 8, 32)
 	if err != nil {
 		return false
 	}
+
+	// The checksum counts its own field as spaces.
 	var sum, signed int64
 	for i, c := range head[:blockSize] {
 		if 148 <= i && i < 156 {
@@ -170,25 +172,27 @@ func isTar(head []byte) bool {
 		sum += int64(c)
 		signed += int64(int8(c))
 	}
+
 	return want == sum || want == signed
 }
 
 // peek returns the first bytes of r, at most a block, and a reader of all of it.
 func peek(r io.Reader) ([]byte, io.Reader, error) {
-	// ReadFull's error would not tell the end of a file from that of a member
-	// which is cut off.
+	// ReadFull will not do: its error would not tell the end of a file from the end of a member
+	// that is cut off.
 	head, err := io.ReadAll(io.LimitReader(r, blockSize))
 	return head, io.MultiReader(bytes.NewReader(head), r), err
 }
 
-// openStored opens a file that is in the store: an executable, or an archive. name is
-// what it is called without its folder.
+// openStored opens a file that is in the store: an executable, or an archive. The name is that of
+// the file without its folder.
 func (o *opening) openStored(b blob, c Container, name string) error {
 	f, err := o.store.Open(b.digest)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+
 	section := io.NewSectionReader(f, 0, b.size)
 	head, _, err := peek(section)
 	if err != nil {
@@ -217,11 +221,12 @@ func (o *opening) openStored(b blob, c Container, name string) error {
 	}
 }
 
-// archive opens an archive, which is c itself.
+// archive opens an archive, which is the container c itself.
 func (o *opening) archive(at location, c Container, name string, kind format, r *io.SectionReader) error {
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
+
 	info := kind.info()
 	c.Format = cmp.Or(info.label, string(kind))
 	switch {
@@ -232,6 +237,7 @@ func (o *opening) archive(at location, c Container, name string, kind format, r 
 	case info.read == nil:
 		return errNothingKnown
 	}
+
 	if err := info.read(o, at.within(c), r); err != nil {
 		return fmt.Errorf("%s: %w", c.Format, err)
 	}
@@ -244,7 +250,7 @@ func (o *opening) plainTar(at location, r *io.SectionReader) error {
 	return o.tar(at, m, m)
 }
 
-// stream opens what is compressed: a tar archive, or one file.
+// stream opens a compressed file: a tar archive, or one other file.
 func (o *opening) stream(at location, c Container, name string, kind format, r io.Reader) error {
 	fail := func(err error) error { return fmt.Errorf("%s: %w", c.Format, err) }
 	packed := &counter{r: o.reader(r)} // a stream can go on without an output
@@ -259,6 +265,7 @@ func (o *opening) stream(at location, c Container, name string, kind format, r i
 	if err != nil {
 		return fail(err)
 	}
+
 	if sniff(head) == formatTar {
 		c.Format = "tar." + string(kind)
 		if err := o.tar(at.within(c), unpacked, m); err != nil {
@@ -267,16 +274,19 @@ func (o *opening) stream(at location, c Container, name string, kind format, r i
 		return nil
 	}
 
-	// It is one file, which has the name of the archive without its suffix.
+	// It is one file. Its name is that of the archive without the suffix.
 	name = strings.TrimSuffix(name, "."+string(kind))
 	if err := o.count(name); err != nil {
 		return fail(err)
 	}
+
 	at.dropFirst = false
 	before := len(o.subject.Executables) + len(o.subject.Skipped)
+
 	if err := o.file(at.within(c), name, unpacked, false); err != nil {
 		return fail(err)
 	}
+
 	if len(o.subject.Executables)+len(o.subject.Skipped) == before {
 		return fail(errNothingKnown)
 	}
@@ -299,8 +309,8 @@ func newZstd(r io.Reader) (io.ReadCloser, error) {
 
 func newBzip2(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil }
 
-// newXZ returns what is compressed in r. The library is XZ Embedded in Go: small,
-// bounded in memory whatever a header asks for, and finished rather than
+// newXZ returns a reader of the data compressed in r. The library is XZ Embedded in Go. It is
+// small, its memory is bounded whatever a header asks for, and it is finished rather than
 // developed. So it is not trusted never to panic.
 func newXZ(r io.Reader) (rc io.ReadCloser, err error) {
 	defer func() {

@@ -43,7 +43,7 @@ type remoteRepository struct {
 	repo   name.Repository
 }
 
-// image opens an image: of an index, the manifests for the platforms.
+// image opens an image. Of an index it opens the manifests for the platforms.
 func (o *opening) image(ref string) error {
 	top, err := registry.Resolve(o.ctx, ref, o.cfg.Registry)
 	if err != nil {
@@ -53,6 +53,7 @@ func (o *opening) image(ref string) error {
 	if err != nil {
 		return err
 	}
+
 	o.subject.Kind, o.subject.Digest = Image, top.Digest
 	at := location{}.within(Container{Kind: Image, Name: ref, Digest: top.Digest, Size: top.Size})
 	if types.MediaType(top.MediaType).IsImage() {
@@ -68,21 +69,25 @@ func (o *opening) image(ref string) error {
 		if err != nil {
 			return err
 		}
+
+		// The index is only a claim about the manifest, so the two must agree.
 		if !types.MediaType(m.MediaType).IsImage() || m.MediaType != p.MediaType || m.Size != p.Size {
 			return fmt.Errorf("%s: not the image of %d bytes that the index says is for %s", p.Digest, p.Size, printable(p.Name, true))
 		}
+
 		at := at.within(Container{Kind: System, Name: p.Name, Digest: p.Digest, Size: p.Size})
 		at.platform = p.Name
 		if err := r.manifest(at, m, nil); err != nil {
 			return fmt.Errorf("%s: %w", printable(p.Name, true), err)
 		}
 	}
+
 	return nil
 }
 
-// choosePlatforms returns the manifests of an index for the platforms, all for linux if
-// none is given. What has no platform, or is no image, is not chosen: an
-// attestation says that it is for unknown/unknown.
+// choosePlatforms returns the manifests of an index for the platforms, or all those for linux if
+// none is given. It leaves out an entry that has no platform or is no image: an attestation says
+// that it is for unknown/unknown.
 func choosePlatforms(list []registry.Platform, want []platform.Platform) ([]registry.Platform, error) {
 	found := map[platform.Platform][]registry.Platform{}
 	var have []string
@@ -96,9 +101,11 @@ func choosePlatforms(list []registry.Platform, want []platform.Platform) ([]regi
 		}
 		found[own] = append(found[own], p)
 	}
+
 	missing := func(what string) error {
 		return fmt.Errorf("no image for %s (there are: %s)", what, strings.Join(have, ", "))
 	}
+
 	var chosen []registry.Platform
 	add := func(p platform.Platform) bool {
 		for _, c := range found[p] { // more than one of a platform: any of them can be what somebody runs
@@ -119,15 +126,17 @@ func choosePlatforms(list []registry.Platform, want []platform.Platform) ([]regi
 			return nil, missing("linux")
 		}
 	}
+
 	for _, p := range want {
 		if !slices.ContainsFunc(p.Fallbacks(), add) {
 			return nil, missing(p.String())
 		}
 	}
+
 	return chosen, nil
 }
 
-// repository prepares to read the blobs of a repository, which has its full name.
+// repository prepares to read the blobs of a repository, given its full name.
 func (o *opening) repository(full string) (*repository, error) {
 	var options []name.Option
 	if o.cfg.Registry.Insecure {
@@ -137,13 +146,15 @@ func (o *opening) repository(full string) (*repository, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	list := []remote.Option{
 		remote.WithTransport(o.guard(repo.RegistryStr(), o.cfg.Registry.Insecure)),
 		remote.WithUserAgent("twice"),
-		// The library's own repetitions would go on after the context's end.
+		// The library's own repetitions would go on after the end of the context.
 		remote.WithRetryPredicate(func(error) bool { return false }),
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
 	}
+
 	if o.cfg.Registry.Keychain != nil {
 		list = append(list, remote.WithAuthFromKeychain(o.cfg.Registry.Keychain))
 	}
@@ -151,14 +162,13 @@ func (o *opening) repository(full string) (*repository, error) {
 	return &repository{o, (&remoteRepository{o, puller, repo}).blob}, err
 }
 
-// versionLabel is where an image says which version of its program it has
+// versionLabel is the label in which an image says which version of its program it has
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/annotations.md).
 const versionLabel = "org.opencontainers.image.version"
 
-// manifest reads an image for one platform, which must be one of want unless
-// that is empty.
+// manifest reads an image for one platform. The platform must be one of want unless that is empty.
 func (r *repository) manifest(at location, m *registry.Manifest, want []platform.Platform) error {
-	// Package registry refuses what can be read in two ways.
+	// Package registry has refused a manifest that can be read in two ways.
 	var doc v1.Manifest
 	if err := json.Unmarshal(m.Raw, &doc); err != nil {
 		return err
@@ -174,10 +184,14 @@ func (r *repository) manifest(at location, m *registry.Manifest, want []platform
 	if err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
+
+	// The digests of unpacked layers show that a layer is the one that the image runs with.
 	ids := config.RootFS.DiffIDs
 	if len(ids) != len(doc.Layers) {
 		return fmt.Errorf("the configuration has %d layers, the manifest %d", len(ids), len(doc.Layers))
 	}
+
+	// An image without an index says its platform only in the configuration.
 	if at.platform == "" {
 		at.platform = platformOf(config)
 		if err := checkPlatform(at.platform, want); err != nil {
@@ -188,6 +202,8 @@ func (r *repository) manifest(at location, m *registry.Manifest, want []platform
 
 	o := r.o
 	o.addVersion(at.platform, config.Config.Labels[versionLabel], "the image's label "+versionLabel)
+
+	// A later layer may replace or remove files, so all are applied before any file counts.
 	t := newTree()
 	for i, desc := range doc.Layers {
 		if err := r.layer(t, desc, ids[i]); err != nil {
@@ -199,11 +215,13 @@ func (r *repository) manifest(at location, m *registry.Manifest, want []platform
 		if n.IsFolder() {
 			return nil
 		}
+
 		c := n.Value.candidate
 		if c == nil {
 			o.countOther(p, n.Value.kind, n.Value.executable)
 			return nil
 		}
+
 		found, err := o.keep(at.within(c.layer), p, c.blob, nil)
 		if err == nil && !found {
 			o.countOther(p, formatUnknown, true)
@@ -217,8 +235,7 @@ func platformOf(c *v1.ConfigFile) string {
 	return strings.TrimSuffix(c.OS+"/"+c.Architecture+"/"+c.Variant, "/")
 }
 
-// checkPlatform returns an error unless an image without an index is for one of the
-// platforms.
+// checkPlatform returns an error unless an image without an index is for one of the platforms.
 func checkPlatform(said string, want []platform.Platform) error {
 	own, err := platform.Parse(said)
 	if err == nil && (len(want) == 0 || slices.ContainsFunc(want, func(p platform.Platform) bool { return slices.Contains(p.Fallbacks(), own) })) {
@@ -240,8 +257,7 @@ func (r *repository) config(desc v1.Descriptor) (*v1.ConfigFile, error) {
 	return &c, json.Unmarshal(data, &c)
 }
 
-// content fetches what desc names and returns it, if it has no more than limit
-// bytes.
+// content fetches the blob that desc names and returns it, if it has no more than limit bytes.
 func (r *repository) content(desc v1.Descriptor, limit int64) ([]byte, error) {
 	if desc.Size > limit {
 		return nil, fmt.Errorf("more than %d bytes: %w", limit, ErrLimit)
@@ -258,20 +274,25 @@ func (r *repository) content(desc v1.Descriptor, limit int64) ([]byte, error) {
 	return readBounded(f, limit)
 }
 
-// blob fetches what desc names, unless it is there.
+// blob fetches the blob that desc names, unless it is already stored.
 func (r *remoteRepository) blob(desc v1.Descriptor) (blob, error) {
 	digest := artifact.Digest(desc.Digest.String())
 	if _, err := artifact.ParseDigest(string(digest)); err != nil {
 		return blob{}, err
 	}
+
 	if size, there := r.o.spooled[digest]; there {
 		return blob{digest: digest, size: size}, nil
 	}
+
 	for attempt := 1; ; attempt++ {
 		b, err := r.fetch(desc)
 		if err == nil && (b.size != desc.Size || b.digest != digest) {
 			return blob{}, fmt.Errorf("the registry sent %d bytes with digest %s, and not the %d that were asked for", b.size, b.digest, desc.Size)
 		}
+
+		// A wrong blob, a limit or a refusal would come again. Only a failure of the server may
+		// pass.
 		var status *transport.Error
 		final := err == nil || errors.Is(err, ErrLimit) || r.o.ctx.Err() != nil || errors.As(err, &status) && status.StatusCode < 500
 		if final || attempt == attempts {
@@ -280,8 +301,8 @@ func (r *remoteRepository) blob(desc v1.Descriptor) (blob, error) {
 	}
 }
 
-// withoutURL returns an error of the registry without the URL, which may have a token,
-// and without what else it sent.
+// withoutURL returns an error of the registry without the URL, which may have a token, and without
+// anything else that the registry sent.
 func (r *remoteRepository) withoutURL(err error) error {
 	if err == nil || r.o.ctx.Err() != nil {
 		return r.o.withoutURL(err)
@@ -328,11 +349,12 @@ func (r *repository) layer(t *tree, desc v1.Descriptor, diffID v1.Hash) error {
 		return err
 	}
 	defer f.Close()
+
 	c := Container{Kind: Layer, Name: string(b.digest), Format: strings.TrimSuffix("tar."+string(kind), "."), Digest: b.digest, Size: b.size}
 	return r.o.layer(t, c, kind, f, artifact.Digest(diffID.String()))
 }
 
-// layer reads a layer, which unpacked must have the digest diffID, into t.
+// layer reads a layer into t. Its unpacked bytes must have the digest diffID.
 func (o *opening) layer(t *tree, c Container, kind format, r io.Reader, diffID artifact.Digest) error {
 	packed := &counter{r: o.reader(r)}
 	m := &meter{o: o, r: packed}
@@ -350,13 +372,14 @@ func (o *opening) layer(t *tree, c Container, kind format, r io.Reader, diffID a
 	if err := o.apply(t, c, unpacked, m); err != nil {
 		return err
 	}
-	// What follows the end of the archive is part of the bytes, and runtimes do
-	// not look at it.
+	// Bytes after the end of the archive belong to the digest, and runtimes do not look at them.
 	if _, err := io.Copy(io.Discard, unpacked); err != nil {
 		return err
 	}
+
 	if h.Digest() != diffID {
 		return fmt.Errorf("unpacked it is %s, and the configuration says %s", h.Digest(), printable(string(diffID), true))
 	}
+
 	return nil
 }

@@ -38,6 +38,7 @@ func (o *opening) layout(ref string, root *os.Root) error {
 	if err != nil {
 		return err
 	}
+
 	var version struct {
 		V string `json:"imageLayoutVersion"`
 	}
@@ -53,6 +54,7 @@ func (o *opening) layout(ref string, root *os.Root) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", indexName, err)
 	}
+
 	o.subject.Kind, o.subject.Digest = Image, index.Digest
 	r := &repository{o, func(d v1.Descriptor) (blob, error) { return o.layoutBlob(root, d) }}
 	at := location{}.within(Container{Kind: Image, Name: ref, Digest: index.Digest, Size: index.Size})
@@ -66,6 +68,7 @@ func (o *opening) layout(ref string, root *os.Root) error {
 	if err != nil {
 		return err
 	}
+
 	for _, p := range chosen {
 		m, err := r.load(p)
 		if err != nil {
@@ -82,9 +85,9 @@ func (o *opening) layout(ref string, root *os.Root) error {
 	return o.walk(root, location{}.within(Container{Kind: Folder, Name: ref}), path.Dir(blobsName))
 }
 
-// flat returns the images of an index and of those in it. An image without a
-// platform has the one that its configuration says. At most left manifests are
-// read, so that indexes in indexes come to an end.
+// flat returns the images of an index and of the indexes in it. An image without a platform gets
+// the one that its configuration says. At most left manifests are read, so that indexes in indexes
+// come to an end.
 func (r *repository) flat(index *registry.Manifest, left *int) ([]registry.Platform, error) {
 	var list []registry.Platform
 	for _, p := range index.Platforms {
@@ -93,6 +96,7 @@ func (r *repository) flat(index *registry.Manifest, left *int) ([]registry.Platf
 			list = append(list, p)
 			continue
 		}
+
 		if *left--; *left < 0 {
 			return nil, fmt.Errorf("more than %d manifests: %w", maxManifests, ErrLimit)
 		}
@@ -100,6 +104,7 @@ func (r *repository) flat(index *registry.Manifest, left *int) ([]registry.Platf
 		if err != nil {
 			return nil, err
 		}
+
 		if t.IsImage() {
 			if p.Name, err = r.platform(m); err != nil {
 				return nil, fmt.Errorf("%s: %w", p.Digest, err)
@@ -107,16 +112,18 @@ func (r *repository) flat(index *registry.Manifest, left *int) ([]registry.Platf
 			list = append(list, p)
 			continue
 		}
+
 		inner, err := r.flat(m, left)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, inner...)
 	}
+
 	return list, nil
 }
 
-// platform returns the platform of an image by its configuration, "" for what is
+// platform returns the platform of an image by its configuration. It is "" for a manifest that is
 // no image of a container.
 func (r *repository) platform(m *registry.Manifest) (string, error) {
 	var doc v1.Manifest
@@ -141,6 +148,7 @@ func (r *repository) load(p registry.Platform) (*registry.Manifest, error) {
 	if err := r.o.count(string(p.Digest)); err != nil {
 		return nil, err
 	}
+
 	h, err := v1.NewHash(string(p.Digest))
 	if err != nil {
 		return nil, err
@@ -149,6 +157,7 @@ func (r *repository) load(p registry.Platform) (*registry.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	m, err := registry.ParseManifest(raw, p.MediaType)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Digest, err)
@@ -162,14 +171,17 @@ func (o *opening) layoutBlob(root *os.Root, desc v1.Descriptor) (blob, error) {
 	if err != nil {
 		return blob{}, err
 	}
+
 	if size, there := o.spooled[digest]; there {
 		return blob{digest: digest, size: size}, nil
 	}
+
 	f, err := openIn(root, blobsName+digest.Hex(), o.limits.Spool)
 	if err != nil {
 		return blob{}, fault.WithRemedy(fmt.Errorf("%s: %s", digest, reason(err)), "the folder must be the whole image layout")
 	}
 	defer f.Close()
+
 	b, err := o.spool(f, desc.Size)
 	if err == nil && (b.size != desc.Size || b.digest != digest) {
 		err = fmt.Errorf("%s is %s with %d bytes, and not the %d that the manifest says", printable(blobsName+digest.Hex(), true), b.digest, b.size, desc.Size)

@@ -23,9 +23,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/process"
 )
 
-// npmName is the name of a package, older ones with capital letters included
-// (https://github.com/npm/validate-npm-package-name): nothing that is a path, a
-// URL, an option or another kind of what npm calls a spec.
+// npmName matches the name of a package, including older ones with capital letters
+// (https://github.com/npm/validate-npm-package-name). It matches nothing that is a path, a URL, an
+// option or another kind of npm's specs.
 var npmName = regexp.MustCompile(`^(@[A-Za-z0-9~_][A-Za-z0-9._~-]*/)?[A-Za-z0-9~_][A-Za-z0-9._~-]*$`)
 
 // parseNPM reads NAME@VERSION.
@@ -55,26 +55,30 @@ func (o *opening) npm(spec string) error {
 	if o.cfg.NPM.Path == "" {
 		return fault.Usage(errors.New("there is no npm client"), "install npm, or fetch the package by other means and name its .tgz")
 	}
+
 	dir, err := os.MkdirTemp(o.subject.dir, "npm-")
 	if err != nil {
 		return err
 	}
 
-	// npm takes the next folder upwards with one of these for its project, and
-	// settings from there.
+	// npm looks upwards for the next folder with one of these. It takes that for its project, and
+	// takes settings from there.
 	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte("{}\n"), 0o600); err != nil {
 		return err
 	}
+
 	out := filepath.Join(dir, "out")
 	if err := os.Mkdir(out, 0o700); err != nil {
 		return err
 	}
+
+	// The package's scripts are a stranger's, so they must not run.
 	answer, err := o.runNPM(dir, "pack", "--json", "--ignore-scripts", "--workspaces=false", "--pack-destination="+out, "--", name+"@"+version)
 	if err != nil {
 		return err
 	}
 
-	// What npm says of the file counts only if it is so.
+	// The answer is a claim of npm. It counts only if the file agrees with it.
 	integrity, err := parsePack(answer, name, version)
 	if err != nil {
 		return fmt.Errorf("npm pack: %w", err)
@@ -91,15 +95,16 @@ func (o *opening) npm(spec string) error {
 	return o.openStored(b, Container{Kind: Package, Name: o.subject.Ref, Integrity: integrity}, name+".tgz")
 }
 
-// parsePack reads what npm pack --json says of one package, and returns its
-// integrity. The members that count are those of every npm since 7; the
-// document is a list, or an object with the package's name as its member.
+// parsePack reads what npm pack --json says of one package, and returns its integrity. It uses
+// only members that every npm since 7 has. The document is a list, or an object with the package's
+// name as its member.
 func parsePack(answer []byte, name, version string) (integrity string, err error) {
 	type entry struct {
 		Name      string `json:"name"`
 		Version   string `json:"version"`
 		Integrity string `json:"integrity"`
 	}
+
 	var list []entry
 	if err := json.Unmarshal(answer, &list); err != nil {
 		var named map[string]entry
@@ -114,11 +119,13 @@ func parsePack(answer []byte, name, version string) (integrity string, err error
 	if len(list) != 1 || list[0].Name != name || list[0].Version != version {
 		return "", errors.New("its answer is about another package")
 	}
+
 	encoded, ok := strings.CutPrefix(list[0].Integrity, "sha512-")
 	sum, err := base64.StdEncoding.DecodeString(encoded)
 	if !ok || err != nil || len(sum) != sha512.Size {
 		return "", fmt.Errorf("integrity %.200q: want sha512- and base64", list[0].Integrity)
 	}
+
 	return list[0].Integrity, nil
 }
 
@@ -129,6 +136,7 @@ func (o *opening) storePackage(dir, integrity string) (blob, error) {
 		return blob{}, err
 	}
 	defer root.Close()
+
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return blob{}, err
@@ -142,14 +150,17 @@ func (o *opening) storePackage(dir, integrity string) (blob, error) {
 		return blob{}, err
 	}
 	defer f.Close()
+
 	h := sha512.New()
 	b, err := o.spool(io.TeeReader(f, h), o.limits.Spool)
 	if err != nil {
 		return blob{}, err
 	}
+
 	if got := "sha512-" + base64.StdEncoding.EncodeToString(h.Sum(nil)); got != integrity {
 		return blob{}, fmt.Errorf("the file it left has integrity %s, and it says %s", got, integrity)
 	}
+
 	return b, nil
 }
 
@@ -164,20 +175,25 @@ func (o *opening) runNPM(dir string, args ...string) ([]byte, error) {
 	if !filepath.IsAbs(o.cfg.NPM.Path) {
 		return nil, fmt.Errorf("npm client %q: want an absolute path", o.cfg.NPM.Path)
 	}
+
 	stdout, stderr := &head{max: maxAnswer, strict: true}, &head{max: maxStderr}
 	cmd := exec.CommandContext(o.ctx, o.cfg.NPM.Path, args...)
 	cmd.Dir = dir
 	cmd.Env = slices.Concat(o.cfg.NPM.Env, []string{"PWD=" + dir})
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = time.Second
+
+	// A client that is cancelled must not leave processes of its own behind.
 	process.Group(cmd)
 	err := cmd.Run()
+
 	switch {
 	case o.ctx.Err() != nil:
 		return nil, context.Cause(o.ctx)
 	case err != nil:
 		return nil, npmError(err, stdout.buf.Bytes(), stderr.buf.Bytes())
 	}
+
 	return stdout.buf.Bytes(), nil
 }
 
@@ -199,8 +215,8 @@ func npmError(err error, stdout, stderr []byte) error {
 	return fmt.Errorf("npm pack: %s: %w", printable(first[:min(len(first), 400)], false), err)
 }
 
-// head keeps the first bytes that are written to it. With strict, more than max is
-// an error.
+// head keeps the first bytes that are written to it. If strict is set, more than max bytes are an
+// error.
 type head struct {
 	buf    bytes.Buffer
 	max    int

@@ -42,7 +42,7 @@ type opening struct {
 	named map[string][]artifact.Digest
 	// stated are the versions that packages and images say they have, by platform.
 	stated map[string][]Version
-	// innerName is an archive that is not opened.
+	// innerName is the name of an archive that is not opened.
 	innerName string
 }
 
@@ -64,12 +64,14 @@ func (o *opening) spool(r io.Reader, limit int64) (blob, error) {
 	if err != nil {
 		return blob{}, err
 	}
+
 	b := blob{digest: digest, size: size}
 	if _, there := o.spooled[digest]; !there {
 		b.fresh = true
 		o.spooled[digest] = size
 		o.stored += size
 	}
+
 	if size > limit {
 		return blob{}, fmt.Errorf("more than %d bytes: %w", limit, ErrLimit)
 	}
@@ -128,9 +130,8 @@ func (o *opening) count(name string) error {
 	return nil
 }
 
-// file looks at a member, which count has counted, and keeps it if it is an
-// executable. It need not read all of r. executable tells that its mode is that of a
-// file to be executed.
+// file looks at a member, which count has counted, and keeps it if it is an executable. It need
+// not read all of r. The argument executable tells that its mode is that of a file to be executed.
 func (o *opening) file(at location, name string, r io.Reader, executable bool) error {
 	b, kind, err := o.candidate(name, r)
 	if err != nil {
@@ -162,8 +163,7 @@ func (o *opening) countOther(name string, kind format, executable bool) {
 	}
 }
 
-// link counts a link that leads out of what it is in. base is the folder that the
-// target counts from.
+// link counts a link that leads out of its container. The target counts from the folder base.
 func (o *opening) link(base, target string) {
 	target = strings.ReplaceAll(target, `\`, "/")
 	if to := path.Join(base, target); path.IsAbs(target) || to == ".." || strings.HasPrefix(to, "../") {
@@ -171,18 +171,21 @@ func (o *opening) link(base, target string) {
 	}
 }
 
-// candidate returns what a member begins as, and stores it if executables begin so.
+// candidate returns the format that a member begins as. It stores the member if executables begin
+// so.
 func (o *opening) candidate(name string, r io.Reader) (b blob, kind format, err error) {
 	head, r, err := peek(r)
 	if kind = sniff(head); err == nil && kind == formatExecutable {
 		b, err = o.spool(r, o.limits.File)
 	}
+
 	if base := path.Base(name); err == nil && kind != formatExecutable && (base == "package.json" || base == "binding.gyp") {
 		var installs bool
 		if installs, err = runsInstall(base, o.reader(r)); installs {
 			kind = formatScript
 		}
 	}
+
 	if err != nil {
 		return blob{}, kind, fmt.Errorf("member %s: %w", printable(name, true), err)
 	}
@@ -192,39 +195,43 @@ func (o *opening) candidate(name string, r io.Reader) (b blob, kind format, err 
 // maxPackage bounds a package.json in bytes.
 const maxPackage = 4 << 20
 
-// runsInstall reports whether a file of a package makes npm run something when that
-// is installed (https://docs.npmjs.com/cli/v11/using-npm/scripts#npm-install). A file that
-// cannot be read counts as one that does.
+// runsInstall reports whether a file of a package makes npm run something when the package is
+// installed (https://docs.npmjs.com/cli/v11/using-npm/scripts#npm-install). A file that cannot be
+// read counts as one that does.
 func runsInstall(base string, r io.Reader) (bool, error) {
 	if base == "binding.gyp" {
 		return true, nil
 	}
+
 	data, err := io.ReadAll(io.LimitReader(r, maxPackage+1))
 	if err != nil {
 		return false, err
 	}
+
 	var p struct {
 		Scripts map[string]any `json:"scripts"`
 	}
 	if len(data) > maxPackage || json.Unmarshal(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), &p) != nil {
 		return true, nil
 	}
+
 	for name := range p.Scripts {
 		switch name {
 		case "preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare":
 			return true, nil
 		}
 	}
+
 	return false, nil
 }
 
-// keep adds b to the subject, as something to be examined or skipped, unless it is
-// no executable.
+// keep adds b to the subject, as something to be examined or skipped. It does nothing if b is no
+// executable.
 func (o *opening) keep(at location, name string, b blob, stated *record.Binary) (found bool, err error) {
 	return o.keepNamed(at, at.name(name), b, stated)
 }
 
-// keepNamed is keep for a name as it is reported.
+// keepNamed does the same as keep, for a name as it is reported.
 func (o *opening) keepNamed(at location, name string, b blob, stated *record.Binary) (found bool, err error) {
 	isGo, parts, err := o.inspect(b)
 	switch {
@@ -244,6 +251,7 @@ func (o *opening) keepNamed(at location, name string, b blob, stated *record.Bin
 		fmt.Fprintf(&key, "%q %s ", c.Name, c.Digest)
 	}
 	key.WriteString(name)
+
 	same := o.named[key.String()]
 	if slices.Contains(same, b.digest) {
 		return true, nil
@@ -253,6 +261,7 @@ func (o *opening) keepNamed(at location, name string, b blob, stated *record.Bin
 	if len(o.subject.Executables) == o.limits.Executables {
 		return false, fmt.Errorf("more than %d executables: %w", o.limits.Executables, ErrLimit)
 	}
+
 	o.subject.Executables = append(o.subject.Executables, Executable{
 		Name: name, Nth: len(same) + 1, Digest: b.digest, Size: b.size, Go: isGo,
 		Platform: at.platform, Containers: at.containers, Stated: stated, store: o.store,
@@ -260,8 +269,8 @@ func (o *opening) keepNamed(at location, name string, b blob, stated *record.Bin
 	return true, nil
 }
 
-// inspect reports whether b may be a Go program, and which slices it has if it is
-// a universal file. The error is that of the store or of [inspect.Open].
+// inspect reports whether b may be a Go program, and returns its slices if it is a universal file.
+// The error is that of the store or of [inspect.Open].
 func (o *opening) inspect(b blob) (isGo bool, parts []inspect.Section, err error) {
 	f, err := o.store.Open(b.digest)
 	if err != nil {
@@ -283,9 +292,9 @@ func (l location) inUniversal() bool {
 	return len(l.containers) > 0 && l.containers[len(l.containers)-1].Kind == Universal
 }
 
-// universal keeps the slices of a universal Mach-O file, each of which a system
-// runs as if it were a file of its own. Slices that share bytes are refused: no tool
-// makes them, and they could be many times the size of the file.
+// universal keeps the slices of a universal Mach-O file. A system runs each of them as if it were
+// a file of its own. Slices that share bytes are refused: no tool makes them, and they could be
+// many times the size of the file.
 func (o *opening) universal(at location, name string, b blob, parts []inspect.Section) error {
 	byOffset := slices.SortedFunc(slices.Values(parts), func(a, b inspect.Section) int { return cmp.Compare(a.Offset, b.Offset) })
 	for i, s := range byOffset[1:] {
@@ -293,11 +302,14 @@ func (o *opening) universal(at location, name string, b blob, parts []inspect.Se
 			return o.skip(at, name, "its slices overlap")
 		}
 	}
+
 	f, err := o.store.Open(b.digest)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+
+	// A file may hide something between its slices, which nobody would then look at.
 	if rest, err := outsideSlices(f, b.size, byOffset); err != nil {
 		return err
 	} else if rest >= 0 {
@@ -311,10 +323,12 @@ func (o *opening) universal(at location, name string, b blob, parts []inspect.Se
 		if err := o.count(name); err != nil {
 			return err
 		}
+
 		part, err := o.spool(io.NewSectionReader(f, s.Offset, s.Size), o.limits.File)
 		if err != nil {
 			return err
 		}
+
 		slice := name + " (" + s.Name + ")"
 		found, err := o.keepNamed(in, slice, part, nil)
 		if err == nil && !found {
@@ -327,18 +341,21 @@ func (o *opening) universal(at location, name string, b blob, parts []inspect.Se
 	return nil
 }
 
-// outsideSlices returns where in a universal file of size bytes there is something
-// that is neither its header nor a slice nor a zero, or -1. The slices are in order
-// and disjoint.
+// outsideSlices returns the first place in a universal file of size bytes that has something other
+// than its header, a slice or zeros. It returns -1 if there is none. The slices are in order and
+// disjoint.
 func outsideSlices(f io.ReaderAt, size int64, slices []inspect.Section) (int64, error) {
 	head := make([]byte, 8)
 	if _, err := f.ReadAt(head, 0); err != nil {
 		return 0, err
 	}
+
 	at := int64(8 + 20*len(slices))
 	if head[3] == 0xbf { // with offsets of 64 bits
 		at = int64(8 + 32*len(slices))
 	}
+
+	// The end of the file serves as a last, empty slice, so that the bytes before it count too.
 	buf := make([]byte, 32<<10)
 	for _, s := range append(slices, inspect.Section{Offset: size}) {
 		for at < s.Offset {
@@ -346,17 +363,20 @@ func outsideSlices(f io.ReaderAt, size int64, slices []inspect.Section) (int64, 
 			if _, err := f.ReadAt(p, at); err != nil {
 				return 0, err
 			}
+
 			if rest := bytes.TrimLeft(p, "\x00"); len(rest) > 0 {
 				return at + int64(len(p)-len(rest)), nil
 			}
 			at += int64(len(p))
 		}
+
 		at = max(at, s.Offset+s.Size)
 	}
+
 	return -1, nil
 }
 
-// skip notes what cannot be examined.
+// skip notes a file that cannot be examined.
 func (o *opening) skip(at location, name, reason string) error {
 	if len(o.subject.Skipped) == o.limits.Executables {
 		return fmt.Errorf("more than %d files that cannot be examined: %w", o.limits.Executables, ErrLimit)
@@ -380,8 +400,8 @@ func mayBeGo(b *inspect.Binary) bool {
 	return false
 }
 
-// meter counts what comes out of an archive, of which packed bytes went in so
-// far.
+// meter counts the bytes that come out of an archive. The function packed tells how many bytes
+// went in so far.
 type meter struct {
 	o      *opening
 	r      io.Reader
@@ -403,7 +423,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// addHoles counts n bytes that a reader of m made by itself. A negative n is none.
+// addHoles counts n bytes that a reader of m made by itself. A negative n counts as zero.
 func (m *meter) addHoles(n int64) error {
 	n = max(0, n)
 	m.holes += n

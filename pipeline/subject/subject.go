@@ -1,5 +1,5 @@
-// Package subject turns what somebody names into the executables to be examined,
-// as hostile input.
+// Package subject finds the executables in the thing that somebody names. It treats everything as
+// hostile input.
 //
 // [Open] takes one of these references:
 //
@@ -22,24 +22,21 @@
 //
 // A universal Mach-O file is taken apart: each slice is an executable.
 //
-// Other files that may do something to whoever has them are counted: scripts, archives,
-// files whose mode says that they can be executed, links that lead out. Bytes of a zip
-// that no member of its list has are reported, and so are those of a universal file that
-// are in no slice.
+// Other files that may do something to their user are counted: scripts, archives, files whose mode
+// says that they can be executed, links that lead out. Bytes of a zip that belong to no member of
+// its list are reported, and so are bytes of a universal file that are in no slice.
 //
-// There is no well-kept small library for .rpm files and for .apk files of
-// version 3, so these are refused with a way out. Archives in archives are not
-// opened, except in a .deb.
+// There is no well-kept small library for .rpm files and for .apk files of version 3. So these are
+// refused, and the error tells a way out. Archives in archives are not opened, except in a .deb.
 //
 // # Hostile input
 //
-// No name from an archive, a registry or a package is ever made a path: bytes are
-// stored under their digests, in a folder that [Subject.Close] removes. Links
-// are not followed and devices are ignored; in an image links count as they do
-// when it runs, inside of it. [Limits] bound members, bytes and the ratio of
-// compression. What is truncated, contradicts its checksum or breaks its format is
-// an error, and nothing of it is yielded. Of several members with one name each
-// is yielded, whichever of them a tool would unpack.
+// No name from an archive, a registry or a package is ever made a path. Bytes are stored under
+// their digests, in a folder that [Subject.Close] removes. Links are not followed and devices are
+// ignored. In an image, links count as they do when it runs, inside of it. [Limits] bound members,
+// bytes and the ratio of compression. A file that is truncated, contradicts its checksum or breaks
+// its format is an error, and nothing of it is yielded. If several members have one name, each is
+// yielded, whichever of them a tool would unpack.
 //
 // Names are returned as they are and may hold any bytes; the String methods
 // escape them.
@@ -72,8 +69,8 @@ import (
 // ErrLimit is wrapped by the error about a subject that exceeds [Limits].
 var ErrLimit = errors.New("beyond the limit")
 
-// ErrNoExecutables is wrapped by the error about a subject that can be read and
-// has no executables in it.
+// ErrNoExecutables is wrapped by the error about a subject that can be read and has no executables
+// in it.
 var ErrNoExecutables = errors.New("no executables")
 
 // ErrUnknown is wrapped by the error about a file whose first bytes belong to no format
@@ -84,18 +81,18 @@ var ErrUnknown = errors.New("neither an executable nor an archive that is known"
 type Config struct {
 	// Dir is an existing folder. Open makes a folder of its own in it.
 	Dir string
-	// WorkDir is what relative paths in references count from. Empty is the
-	// process's own folder.
+	// WorkDir is the folder that relative paths in references count from. If it is empty, it is
+	// the process's own folder.
 	WorkDir string
-	// Limits bound the subject. Where it is zero, a field has its default.
+	// Limits bound the subject. A field that is zero has its default.
 	Limits Limits
-	// Platforms are those of an image to read: for each the manifest that is for
-	// it, or else the best of [platform.Platform.Fallbacks]. Empty is all of linux.
+	// Platforms are the platforms of an image to read. For each, the manifest for it is read, or
+	// else the best of [platform.Platform.Fallbacks]. If it is empty, all manifests for linux are
+	// read.
 	Platforms []platform.Platform
-	// Registry is how registries are reached. Transport and Timeout are those of
-	// URLs, too.
+	// Registry tells how registries are reached. Transport and Timeout are used for URLs too.
 	Registry registry.Options
-	// NPM is the npm client. Without a Path there is none.
+	// NPM is the npm client. If its Path is empty, there is none.
 	NPM NPM
 }
 
@@ -118,15 +115,15 @@ type Limits struct {
 	Executables int
 	// File is the size of an executable in bytes. The default is 2 GiB.
 	File int64
-	// Spool is how many bytes may be stored: the archives or layers, and the
-	// executables. The default is 16 GiB. What the npm client stores by itself
-	// before it is looked at does not count.
+	// Spool is how many bytes may be stored: the archives or layers, and the executables. The
+	// default is 16 GiB. The bytes that the npm client stores by itself before they are looked at
+	// do not count.
 	Spool int64
 	// Unpacked is how many bytes may come out of all archives. The default is
 	// 64 GiB.
 	Unpacked int64
-	// Ratio is how many times larger what comes out of an archive may be than the
-	// archive, as soon as that is more than 16 MiB. The default is 100.
+	// Ratio bounds how many times larger than an archive its unpacked bytes may be. It counts as
+	// soon as they are more than 16 MiB. The default is 100.
 	Ratio int64
 }
 
@@ -168,10 +165,10 @@ const (
 // Container is something that executables are in.
 type Container struct {
 	Kind Kind
-	// Name is what the reference calls it, without credentials and query; a
-	// member's name in the container around it; the platform; a layer's digest.
+	// Name is what the reference calls it, without credentials and query; a member's name in the
+	// container around it; the platform; a layer's digest.
 	Name string
-	// Format is "tar.gz", "zip" and the like, empty for what is no archive.
+	// Format is "tar.gz", "zip" and the like. It is empty for a container that is no archive.
 	Format string
 	Digest artifact.Digest
 	// Size is in bytes.
@@ -182,43 +179,42 @@ type Container struct {
 
 // Executable is a file that package inspect can read.
 type Executable struct {
-	// Name is its path in the innermost container: without a leading "./", in a
-	// package of npm without the first element, in an image from the root. For an
-	// executable that is no container's, it is the reference. A slice of a universal
-	// file has the name of that file and its architecture: "tool (arm64)".
+	// Name is its path in the innermost container: without a leading "./", in a package of npm
+	// without the first element, in an image from the root. For an executable in no container, it
+	// is the reference. A slice of a universal file has the name of that file and its
+	// architecture: "tool (arm64)".
 	Name string
 	// Nth counts the different files of this name in the container, from 1.
 	Nth    int
 	Digest artifact.Digest
 	Size   int64
-	// Go is false if nothing of Go was found in it: no build information, no
-	// build ID, no function table.
+	// Go reports whether something of Go was found in it: build information, a build ID, or a
+	// function table.
 	Go bool
 	// Platform is that of the image it is in, as the index or the image says.
 	Platform string
-	// Containers are what it is in, the outermost first.
+	// Containers are the containers that it is in, the outermost first.
 	Containers []Container
-	// Versions are the versions that what is around it has, at most 8, the more
-	// telling ones first. Nothing vouches for them.
+	// Versions are the versions of the things around it, at most 8, the more telling ones first.
+	// Nothing vouches for them.
 	Versions []Version
-	// Stated is what the release record says of it, in a Dist alone.
+	// Stated is what the release record says of it. Only an executable of a Dist has it.
 	Stated *record.Binary
 
 	store *artifact.Store
 }
 
-// Open returns the bytes, until the subject is closed. They are those that Digest
-// names unless somebody else writes to the folder.
+// Open returns the bytes, until the subject is closed. They are the bytes that Digest names,
+// unless somebody else writes to the folder.
 func (e *Executable) Open() (*os.File, error) { return e.store.Open(e.Digest) }
 
-// String returns the reference, the platform and the name with two spaces
-// between, escaped where need be.
+// String returns the reference, the platform and the name with two spaces between. They are
+// escaped if necessary.
 func (e *Executable) String() string {
 	return line(e.Containers, e.Platform, e.Name, e.Nth)
 }
 
-// Skipped is a file that begins as an executable does, or that may be one, and
-// cannot be examined.
+// Skipped is a file that begins as an executable does, or that may be one, and cannot be examined.
 type Skipped struct {
 	Name       string
 	Platform   string
@@ -251,8 +247,8 @@ func line(containers []Container, platform, name string, nth int) string {
 	return strings.Join(parts, "  ")
 }
 
-// printable returns s as it is if a terminal shows it so, and else quoted, as a word
-// of a sentence or as a text of its own.
+// printable returns s unchanged if a terminal shows it so. Otherwise it returns s quoted, as a
+// word of a sentence or as a text of its own.
 func printable(s string, word bool) string {
 	if word {
 		return safetext.QuoteWord(s)
@@ -271,15 +267,15 @@ type Subject struct {
 	Executables []Executable
 	// Skipped are files that may be executables and are not among Executables.
 	Skipped []Skipped
-	// Scripts counts the files that begin with "#!", and the package.json that have npm
-	// run something when a package is installed. Archives counts those that are archives
-	// and were not opened, since they are in one or in a folder.
+	// Scripts counts the files that begin with "#!", and each package.json that makes npm run
+	// something when a package is installed. Archives counts the archives that were not opened,
+	// because they are in another archive or in a folder.
 	Scripts, Archives int
-	// Unknown counts the files of no known kind whose mode is that of files to be
-	// executed, or which begin as an executable does.
+	// Unknown counts the files of no known kind that have the mode of files to be executed, or
+	// that begin as an executable does.
 	Unknown int
-	// Links counts the links to what is not in the subject, as to /bin/sh. Those in an
-	// image lead into it.
+	// Links counts the links to files outside of the subject, such as /bin/sh. Links in an image
+	// lead into it.
 	Links int
 	// Record is the release record of a Dist. It is not verified: somebody's
 	// signature may do that.
@@ -291,9 +287,9 @@ type Subject struct {
 // Close removes what was stored.
 func (s *Subject) Close() error { return os.RemoveAll(s.dir) }
 
-// Open finds the executables in what ref names. The error is about the whole
-// subject: a limit ([ErrLimit]), a format, the network, or [ErrNoExecutables]. The
-// caller closes the subject.
+// Open finds the executables in the subject that ref names. The error is about the whole subject:
+// a limit ([ErrLimit]), a format, the network, or [ErrNoExecutables]. The caller closes the
+// subject.
 func Open(ctx context.Context, ref string, cfg Config) (*Subject, error) {
 	s, err := open(ctx, ref, cfg)
 	if err != nil {
@@ -307,6 +303,7 @@ func open(ctx context.Context, ref string, cfg Config) (*Subject, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if cfg.Registry.Timeout == 0 {
 		cfg.Registry.Timeout = 2 * time.Minute
 	}
@@ -317,10 +314,13 @@ func open(ctx context.Context, ref string, cfg Config) (*Subject, error) {
 	}
 
 	err = o.run(ref)
+
+	// The versions come last, since a package may state its version after its executables.
 	for i := range o.subject.Executables {
 		e := &o.subject.Executables[i]
 		e.Versions = o.versions(e)
 	}
+
 	if err == nil && len(o.subject.Executables) == 0 {
 		err = o.errNothingFound()
 	}
@@ -330,7 +330,7 @@ func open(ctx context.Context, ref string, cfg Config) (*Subject, error) {
 	return o.subject, nil
 }
 
-// run finds out what ref names.
+// run finds out what ref names, and opens that.
 func (o *opening) run(ref string) error {
 	const forms = "name a file, a folder, an https:// URL, npm:NAME@VERSION, or an image as HOST/NAME:TAG"
 	scheme, rest, hasScheme := strings.Cut(ref, ":")
@@ -350,6 +350,7 @@ func (o *opening) run(ref string) error {
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(o.cfg.WorkDir, file)
 	}
+
 	info, err := os.Stat(file) // the user may name a link
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -362,6 +363,7 @@ func (o *opening) run(ref string) error {
 	case info.IsDir():
 		return o.folder(ref, file)
 	}
+
 	return o.localFile(ref, file)
 }
 
@@ -378,8 +380,8 @@ func (o *opening) errNothingFound() error {
 	return fmt.Errorf("%w (members: %d)", ErrNoExecutables, o.members)
 }
 
-// withoutSecrets returns a reference without what must not get into a report:
-// the credentials and the query of a URL.
+// withoutSecrets returns a reference without the parts that must not get into a report: the
+// credentials and the query of a URL.
 func withoutSecrets(ref string) string {
 	if !strings.Contains(ref, "://") {
 		return ref
@@ -403,15 +405,18 @@ func (o *opening) localFile(ref, file string) error {
 		return err
 	}
 	defer f.Close()
+
 	if ours, err := isRecord(f); err != nil {
 		return err
 	} else if ours {
 		return o.dist(filepath.Dir(file), filepath.Base(file), ref)
 	}
+
 	b, err := o.spool(f, o.limits.Spool)
 	if err != nil {
 		return err
 	}
+
 	o.subject.Kind, o.subject.Digest = File, b.digest
 	return o.openStored(b, Container{Kind: File, Name: ref}, filepath.Base(file))
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/layertree"
 )
 
-// tree is the file system that the layers of an image give.
+// tree is the file system that the layers of an image make.
 type tree = layertree.Tree[layerFile]
 
 type node = layertree.Node[layerFile]
@@ -37,7 +37,7 @@ type layerEntry struct {
 	node     *node
 }
 
-// apply reads a layer, a tar stream that comes out of m, and changes t as unpacking it would
+// apply reads a layer, a tar stream that comes out of m. It changes t as unpacking the layer would
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md).
 func (o *opening) apply(t *tree, layer Container, r io.Reader, m *meter) error {
 	entries, whiteouts, err := o.readLayer(layer, r, m)
@@ -53,8 +53,8 @@ func (o *opening) apply(t *tree, layer Container, r io.Reader, m *meter) error {
 	return nil
 }
 
-// readLayer returns what a layer adds, and the paths of its whiteouts. It stores
-// the files that may be executables.
+// readLayer returns the entries that a layer adds, and the paths of its whiteouts. It stores the
+// files that may be executables.
 func (o *opening) readLayer(layer Container, r io.Reader, m *meter) (entries []layerEntry, whiteouts []string, err error) {
 	for tr := newTarReader(r, m); ; {
 		h, err := tr.Next()
@@ -64,6 +64,7 @@ func (o *opening) readLayer(layer Container, r io.Reader, m *meter) (entries []l
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
 			return nil, nil, err
 		}
+
 		if err := o.count(h.Name); err != nil {
 			return nil, nil, err
 		}
@@ -95,6 +96,7 @@ func (o *opening) readLayer(layer Container, r io.Reader, m *meter) (entries []l
 				e.node.Value.candidate = &candidate{b, layer}
 			}
 		}
+
 		entries = append(entries, e)
 	}
 }

@@ -13,12 +13,12 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Version is a version that something around an executable has. It is a stranger's
-// word and serves for a guess only.
+// Version is the version of something around an executable. It is a stranger's word and serves
+// only for a guess.
 type Version struct {
 	// Version has the form of a version of a Go module: "v1.2.3" or "v1.2.3-rc.1".
 	Version string
-	// From is whose version it is, in English: "the npm package".
+	// From says in English whose version it is: "the npm package".
 	From string
 }
 
@@ -33,25 +33,26 @@ const (
 )
 
 // versionRE finds a version in a text such as "tool_1.2.3-rc.1_linux_amd64.tar.gz",
-// "1:1.2.3~rc1-2" of Debian or "1.2.3_rc1-r0" of Alpine. Of what may follow the
-// numbers only the usual names of pre-releases are taken for a part of it.
+// "1:1.2.3~rc1-2" of Debian or "1.2.3_rc1-r0" of Alpine. After the numbers, only the usual names
+// of pre-releases are taken for a part of the version.
 var versionRE = regexp.MustCompile(`(?:^|[^0-9A-Za-z.]|v)(\d{1,9}\.\d{1,9}\.\d{1,9})(?:[-~_]((?:alpha|beta|rc|pre|preview|dev)(?:[.-]?\d{1,9}(?:\.\d{1,9}){0,3})?))?(?:$|[^0-9A-Za-z.]|\.[A-Za-z])`)
 
 var plainPreRE = regexp.MustCompile(`^([a-z]+)(\d+)$`)
 
-// versionsIn returns the versions in a text, as versions of Go modules. A text
-// that is a version as a whole gives that first: "1.2.3-1" is one, and "1.2.3" as
-// Debian numbers it.
+// versionsIn returns the versions in a text, as versions of Go modules. If the whole text is a
+// version, that comes first: "1.2.3-1" is one, and "1.2.3" as Debian numbers it.
 func versionsIn(s string) []string {
 	if len(s) > maxVersionText {
 		return nil
 	}
+
 	var list []string
 	add := func(v string) {
 		if semver.IsValid(v) && semver.Canonical(v) == v && !slices.Contains(list, v) {
 			list = append(list, v)
 		}
 	}
+
 	add("v" + strings.TrimPrefix(s, "v"))
 	for _, m := range versionRE.FindAllStringSubmatch(s, maxVersions) {
 		v := "v" + m[1]
@@ -59,16 +60,18 @@ func versionsIn(s string) []string {
 			add(v)
 			continue
 		}
+
+		// Debian and Alpine write rc1 where a Go module has rc.1, so both are guesses.
 		add(v + "-" + m[2])
 		if p := plainPreRE.FindStringSubmatch(m[2]); p != nil {
 			add(v + "-" + p[1] + "." + p[2])
 		}
 	}
+
 	return list
 }
 
-// addVersion notes a version that the metadata of a package or of an image for a
-// platform says.
+// addVersion notes a version that the metadata of a package says, or of an image for a platform.
 func (o *opening) addVersion(platform, text, from string) {
 	for _, v := range versionsIn(strings.TrimSpace(text)) {
 		if list := o.stated[platform]; len(list) < maxVersions {
@@ -77,9 +80,8 @@ func (o *opening) addVersion(platform, text, from string) {
 	}
 }
 
-// control looks for the version of a package of Debian or Alpine in a member of a
-// tar archive, and returns the member as it was: nothing is hidden by being called
-// so.
+// control looks for the version of a package of Debian or Alpine in a member of a tar archive. It
+// returns the member as it was, so that such a name hides nothing.
 func (o *opening) control(at location, name string, r io.Reader) (io.Reader, error) {
 	key, from := "", ""
 	switch inner := at.containers[len(at.containers)-1]; {
@@ -90,21 +92,24 @@ func (o *opening) control(at location, name string, r io.Reader) (io.Reader, err
 	default:
 		return r, nil
 	}
+
 	head, err := io.ReadAll(io.LimitReader(r, maxControl))
 	if err != nil {
 		return nil, err
 	}
+
 	for line := range strings.Lines(string(head)) {
 		if version, ok := strings.CutPrefix(line, key); ok {
 			o.addVersion("", version, from)
 			break
 		}
 	}
+
 	return io.MultiReader(bytes.NewReader(head), r), nil
 }
 
-// versions returns the versions that are around an executable, what states one
-// before what merely has a number in its name.
+// versions returns the versions that are around an executable. The versions that something states
+// come before those that are numbers in a name.
 func (o *opening) versions(e *Executable) []Version {
 	list := slices.Clone(o.stated[e.Platform])
 	add := func(text, from string) {
@@ -112,6 +117,7 @@ func (o *opening) versions(e *Executable) []Version {
 			list = append(list, Version{v, from})
 		}
 	}
+
 	elements := func(p, from string) {
 		parts := strings.Split(p, "/")
 		slices.Reverse(parts)
@@ -119,6 +125,7 @@ func (o *opening) versions(e *Executable) []Version {
 			add(part, from)
 		}
 	}
+
 	for _, c := range e.Containers {
 		switch c.Kind {
 		case Package:
@@ -136,6 +143,7 @@ func (o *opening) versions(e *Executable) []Version {
 			elements(filepath.ToSlash(c.Name), "the "+string(c.Kind)+"'s path")
 		}
 	}
+
 	where := "its path in the archive"
 	switch {
 	case len(e.Containers) == 0 || e.Containers[0].Kind == Universal:
@@ -146,11 +154,14 @@ func (o *opening) versions(e *Executable) []Version {
 		where = "its path in the folder"
 	}
 	elements(filepath.ToSlash(e.Name), where)
+
+	// A version keeps its first place, which is that of the most telling source.
 	seen := map[string]bool{}
 	list = slices.DeleteFunc(list, func(v Version) bool {
 		again := seen[v.Version]
 		seen[v.Version] = true
 		return again
 	})
+
 	return list[:min(len(list), maxVersions)]
 }
