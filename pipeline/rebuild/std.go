@@ -97,7 +97,6 @@ func (a *attempt) warm(ctx context.Context, f *pass.Foreign) error {
 		}}},
 		Share: a.Share(),
 	})
-
 	if err == nil {
 		err = s.graphs.Add(res, standardModule, c.target)
 	}
