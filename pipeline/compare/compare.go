@@ -56,6 +56,7 @@ func Files(a, b artifact.Artifact) (Result, error) {
 			return undetermined(fmt.Errorf("size %d is negative", art.Size))
 		}
 	}
+
 	switch {
 	case a.Digest != b.Digest && a.Size != b.Size:
 		return Result{Differs, fmt.Sprintf("the sizes differ: %d and %d bytes", a.Size, b.Size)}, nil

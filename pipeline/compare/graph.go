@@ -139,12 +139,14 @@ func parseGraph(dec *json.Decoder) (Graph, error) {
 		}
 		g.Actions = append(g.Actions, a)
 	}
+
 	if _, err := dec.Token(); err != nil {
 		return g, err
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return g, errors.New("something follows the list of actions")
 	}
+
 	for _, a := range g.Actions {
 		for _, d := range a.Deps {
 			if d < 0 || d >= len(g.Actions) {
@@ -218,6 +220,7 @@ func Graphs(a, b []Graph) GraphResult {
 			differing[name] = true
 			continue
 		}
+
 		var inputs, content, missing bool
 		for id, ca := range inA {
 			cb := inB[id]
@@ -232,9 +235,11 @@ func Graphs(a, b []Graph) GraphResult {
 				r.Reproduced++
 			}
 		}
+
 		for id := range inB {
 			inputs = inputs || inA[id] == nil
 		}
+
 		if inputs {
 			r.InputsDiffer = append(r.InputsDiffer, name)
 		}
@@ -248,6 +253,7 @@ func Graphs(a, b []Graph) GraphResult {
 			differing[name] = true
 		}
 	}
+
 	for _, name := range mergeOrder(pa.order, pb.order) {
 		imports := func(p passGraphs) bool {
 			for dep := range p.imports[name] {
@@ -261,6 +267,7 @@ func Graphs(a, b []Graph) GraphResult {
 			r.Culprits = append(r.Culprits, name)
 		}
 	}
+
 	return r
 }
 
@@ -295,11 +302,13 @@ func collect(graphs []Graph) passGraphs {
 				p.imports[a.Package] = map[string]bool{}
 				p.order = append(p.order, a.Package)
 			}
+
 			c := byID[a.ActionID]
 			if c == nil {
 				c = &compilation{}
 				byID[a.ActionID] = c
 			}
+
 			c.compiled = c.compiled || a.Cmd
 			_, content, ok := strings.Cut(a.BuildID, "/")
 			if a.Failed || !ok {
@@ -307,6 +316,8 @@ func collect(graphs []Graph) passGraphs {
 			} else if !slices.Contains(c.contents, content) {
 				c.contents = append(c.contents, content)
 			}
+
+			// An import counts once, in whatever graph it is.
 			for _, d := range a.Deps {
 				if d >= 0 && d < len(g.Actions) && g.Actions[d].compiles() && g.Actions[d].Package != a.Package {
 					p.imports[a.Package][g.Actions[d].Package] = true
@@ -326,6 +337,7 @@ func dependencyOrder(g Graph) []int {
 	seen := make([]bool, len(g.Actions))
 	type frame struct{ action, next int }
 	var stack []frame
+
 	for root := range g.Actions {
 		if seen[root] {
 			continue
@@ -347,6 +359,7 @@ func dependencyOrder(g Graph) []int {
 			stack = stack[:len(stack)-1]
 		}
 	}
+
 	return order
 }
 
@@ -358,6 +371,7 @@ func mergeOrder(a, b []string) []string {
 	for _, name := range a {
 		inA[name] = true
 	}
+
 	last := ""
 	for _, name := range b {
 		if inA[name] {
@@ -366,6 +380,7 @@ func mergeOrder(a, b []string) []string {
 			after[last] = append(after[last], name)
 		}
 	}
+
 	merged := slices.Clone(after[""])
 	for _, name := range a {
 		merged = append(merged, name)
