@@ -106,6 +106,7 @@ func linkChoices(value string) (rest string, stamps []Choice) {
 	if err != nil {
 		return value, nil
 	}
+
 	var others []string
 	for i := 0; i < len(args); i++ {
 		name, v, has := strings.Cut(args[i], "=")
@@ -125,6 +126,7 @@ func linkChoices(value string) (rest string, stamps []Choice) {
 			others = append(others, name)
 		}
 	}
+
 	if rest, err = matrix.Quote(others); err != nil {
 		rest = strings.Join(others, " ") // which is shown, and runs nowhere
 	}
@@ -180,6 +182,7 @@ func compilerMeaning(value string) string {
 	if err != nil {
 		return ""
 	}
+
 	var list []string
 	for _, arg := range args {
 		name, _, _ := strings.Cut(arg, "=")

@@ -38,14 +38,17 @@ func New(b matrix.Build, in Inputs) (Recipe, error) {
 		Compiler:  in.Compiler,
 		Env:       Environ(b),
 	}
+
 	if len(in.Hooks) > 0 {
 		r.Epoch = in.Epoch
 	}
 	slices.SortFunc(r.Modules, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
+
 	var err error
 	if r.Argv, err = goBuild(b, in); err != nil {
 		return Recipe{}, err
 	}
+
 	if b.Target.OS == "darwin" && b.Options.BuildID == "" {
 		// An empty build ID costs LC_UUID, and macOS 15 ties local-network
 		// privacy to that UUID (https://go.dev/issue/68678). So the UUID comes

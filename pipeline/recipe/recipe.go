@@ -144,6 +144,7 @@ func Decode(data []byte) (Recipe, error) {
 	if err := dec.Decode(&r); err != nil {
 		return Recipe{}, fmt.Errorf("recipe: %w", err)
 	}
+
 	enc, err := r.Encode()
 	if err != nil {
 		return Recipe{}, err
@@ -199,6 +200,7 @@ func (r Recipe) checkForm() error {
 		}
 		seen[name] = true
 	}
+
 	text := slices.Concat(append([][]string{r.Argv, r.Env, {
 		r.Binary, r.Compiler, src.Commit, src.Dir, src.Module, src.Sum, src.Tree, src.Version, r.Toolchain.Sum, r.Toolchain.Version,
 	}}, r.Hooks...)...)
