@@ -40,6 +40,7 @@ func checkLinkerFlags(args []string) error {
 		if flag == arg || name == "" || strings.HasPrefix(flag, "-") {
 			return fmt.Errorf("%s is no flag", verdict.Quote(arg))
 		}
+
 		takes := !slices.Contains([]string{"s", "w"}, name)
 		if takes && !has {
 			if i++; i == len(args) {
@@ -50,6 +51,7 @@ func checkLinkerFlags(args []string) error {
 		if strings.ContainsAny(value, "\x00\n\r") || len(value) > 64<<10 {
 			return fmt.Errorf("-%s has a value that is not one line of text", verdict.Quote(name))
 		}
+
 		ok := false
 		switch name {
 		case "s", "w":
@@ -66,6 +68,7 @@ func checkLinkerFlags(args []string) error {
 		default:
 			return fmt.Errorf("-%s is not honoured for a stranger", verdict.Quote(name))
 		}
+
 		if !ok {
 			return fmt.Errorf("-%s %s is not honoured for a stranger", name, verdict.Quote(value))
 		}

@@ -48,6 +48,7 @@ func newOracle(trace, pkg, action string) (*oracle, error) {
 	if linkID(hashed) != action {
 		return nil, errors.New("the link action is not the hash of what the go command printed")
 	}
+
 	const mode, platform, flags, end = "\nbuildmode ", " goos ", "\nlinkflags ", "]\n"
 	o := &oracle{}
 	before, rest, ok1 := bytes.Cut(hashed, []byte(mode))
@@ -57,6 +58,7 @@ func newOracle(trace, pkg, action string) (*oracle, error) {
 	if !ok1 || !ok2 || !ok3 || !ok4 || bytes.ContainsAny(value, "\n ") || !bytes.HasPrefix(args, []byte("[")) {
 		return nil, errors.New("what the go command printed of the link action has another form than is known")
 	}
+
 	o.before = append(slices.Clip(before), mode...)
 	o.between = slices.Concat([]byte(platform), between, []byte(flags))
 	o.after = after

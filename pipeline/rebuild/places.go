@@ -25,6 +25,7 @@ func (c *claim) places(b *inspect.Binary, tree fs.FS) (*pass.Foreign, *verdict.R
 		}
 		files = append(files, name)
 	}
+
 	for _, name := range files {
 		if strings.Contains(name, `\`) || len(name) > 2 && name[1] == ':' {
 			return nil, verdict.Because(verdict.Place, "it was built without -trimpath on Windows (%s), where alone a folder can have that path", verdict.Quote(name))
@@ -38,12 +39,14 @@ func (c *claim) places(b *inspect.Binary, tree fs.FS) (*pass.Foreign, *verdict.R
 			}
 		}
 	}
+
 	if f.GOROOT == "" {
 		return nil, verdict.Because(verdict.Place, "it holds the paths of its build, and the toolchain's is not among them")
 	}
 	if f.ModCache == "" && len(cached) > 0 && (c.install || len(c.deps) > 0) && !c.vendored {
 		return nil, verdict.Because(verdict.Place, "it holds the paths of its build, and the module cache's is not among them")
 	}
+
 	if tree == nil {
 		return f, nil
 	}
@@ -91,6 +94,7 @@ func sourceRoot(files []string, f *pass.Foreign, tree fs.FS) string {
 		}
 		return nil // what cannot be read has no functions in the binary
 	})
+
 	votes := map[string]int{}
 	for _, name := range files {
 		if strings.HasPrefix(name, f.GOROOT+"/") || f.ModCache != "" && strings.HasPrefix(name, f.ModCache+"/") {
@@ -102,6 +106,7 @@ func sourceRoot(files []string, f *pass.Foreign, tree fs.FS) string {
 			}
 		}
 	}
+
 	best := ""
 	for root, n := range votes {
 		if n > votes[best] || n == votes[best] && root < best {
