@@ -24,8 +24,8 @@ type linking struct {
 	mode string
 }
 
-// oracle tells for any arguments of the linker what the link action in the
-// build ID would be, without linking.
+// oracle tells what the link action in the build ID would be for any arguments of the linker,
+// without linking.
 //
 // That part of the build ID is a hash of all that is linked, the arguments among
 // it (linkActionID in cmd/go/internal/work/exec.go). With GODEBUG=gocachehash=1

@@ -119,8 +119,8 @@ func (r *Rebuilder) Toolchain(ctx context.Context, t gotree.Toolchain, o gotree.
 	return gotree.Judge(ctx, r.Sandbox, t, o)
 }
 
-// File judges a file. An error is the context's; whatever else keeps the file from
-// a verdict is in the Result, whose verdict then is Undetermined.
+// File judges a file. An error is the context's. If anything else keeps the file from a verdict,
+// the Result says so, and its verdict is Undetermined.
 func (r *Rebuilder) File(ctx context.Context, s Subject) (*verdict.Result, error) {
 	start := r.Now()
 	j := &job{Rebuilder: r, dir: r.NewDir(),

@@ -164,7 +164,7 @@ func (r Recipe) Digest() (artifact.Digest, error) {
 	return artifact.Of(enc), nil
 }
 
-// checkForm holds r to what this package promises of every recipe.
+// checkForm checks r against what this package promises of every recipe.
 func (r Recipe) checkForm() error {
 	src := r.Source
 	commit := src.Commit != "" && src.Tree != "" && src.Module+src.Sum+src.Version == ""
