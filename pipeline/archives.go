@@ -23,6 +23,8 @@ func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Art
 		}
 
 		binaries := o.binariesOf(planned.Target)
+
+		// Without an archive the binaries themselves are published, under the names of the plan.
 		if planned.Plan.Format == "none" {
 			for _, b := range binaries {
 				i := slices.Index(planned.Plan.Binaries, b.Name)
@@ -43,6 +45,7 @@ func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Art
 		}
 		made = append(made, a)
 	}
+
 	return made, nil
 }
 
@@ -57,7 +60,7 @@ func (o *Outcome) binariesOf(t matrix.Target) []record.Binary {
 	return list
 }
 
-// members returns the files of an archive: binaries, and what its globs match.
+// members returns the files of an archive: the binaries, and the files that its globs match.
 func (o *Outcome) members(planned Archive, binaries []record.Binary) []archive.File {
 	var list []archive.File
 	add := func(a artifact.Artifact) {
@@ -66,14 +69,17 @@ func (o *Outcome) members(planned Archive, binaries []record.Binary) []archive.F
 			Open: func() (io.ReadCloser, error) { return openVerified(o.run.store, a) },
 		})
 	}
+
 	for _, b := range binaries {
 		add(artifact.Artifact{Name: b.Name, Digest: b.A, Size: b.Size, Executable: true})
 	}
+
 	for _, f := range o.Files {
 		if slices.ContainsFunc(planned.Plan.Files, func(glob string) bool { return matches(glob, f.Name) }) {
 			add(o.files[f.Name])
 		}
 	}
+
 	return list
 }
 

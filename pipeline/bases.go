@@ -14,19 +14,22 @@ import (
 	"github.com/twicebuild/twice/pipeline/image/oci"
 )
 
-// fetchBases fetches the images that others are added to, as they are locked, into store.
+// fetchBases fetches the locked base images into store.
 func fetchBases(ctx context.Context, cfg Config, s SourceTree, images []matrix.ImagePlan, store *artifact.Store) (map[string]*oci.Base, error) {
 	platforms := basePlatforms(images)
 	if len(platforms) == 0 {
 		return nil, nil
 	}
+
 	cfg.Progress.Stage("base images")
 	dir := filepath.Join(s.Tree, filepath.FromSlash(s.configDir()))
+
 	lock, err := readLock(dir)
 	if err != nil {
 		return nil, err
 	}
 
+	// A fixed order makes the first error the same in each run.
 	bases := map[string]*oci.Base{}
 	for _, base := range slices.Sorted(maps.Keys(platforms)) {
 		digest, err := lock.Digest(base)
@@ -41,6 +44,7 @@ func fetchBases(ctx context.Context, cfg Config, s SourceTree, images []matrix.I
 			return nil, err
 		}
 	}
+
 	return bases, nil
 }
 
@@ -67,6 +71,8 @@ func checkBaseTrust(ctx context.Context, cfg Config, dir string, images []matrix
 	if err != nil {
 		return err
 	}
+
+	// Images that ask for the same trust share one check of it.
 	var done []matrix.BaseTrust
 	for _, img := range images {
 		trust := img.BaseTrust
@@ -74,12 +80,15 @@ func checkBaseTrust(ctx context.Context, cfg Config, dir string, images []matrix
 			continue
 		}
 		done = append(done, trust)
+
 		if trust.Key != "" {
 			trust.Key = filepath.Join(dir, filepath.FromSlash(trust.Key))
 		}
+
 		if err := cfg.CheckBase(ctx, trust, ref.Repository+"@"+string(digest)); err != nil {
 			return fmt.Errorf("base %s: %w", base, err)
 		}
 	}
+
 	return nil
 }

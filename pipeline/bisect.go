@@ -46,12 +46,11 @@ func state(a artifact.Artifact) string {
 	return fmt.Sprintf("%s %t", a.Digest, a.Executable)
 }
 
-// Bisect finds out which variation made the passes differ. It builds what differs
-// again, hooks included, as pass A did but with some of the variations of pass B. If
-// binaries of one name differ in the same packages, it builds the first target's.
-// Bisect writes what it finds to Binaries and Files. The error is the context's:
-// other failures are the reason why nothing was found. The passes cannot be used
-// afterwards.
+// Bisect finds out which variation made the passes differ. It builds the items that differ again,
+// hooks included. Each of these builds is as pass A did it, but with some of the variations of
+// pass B. If binaries of one name differ in the same packages, it builds the first target's.
+// Bisect writes its findings to Binaries and Files. The error is the context's: another failure
+// becomes the reason why nothing was found. The passes cannot be used afterwards.
 func (o *Outcome) Bisect(ctx context.Context) error {
 	run := o.run
 	items := o.items()
@@ -71,6 +70,8 @@ func (o *Outcome) Bisect(ctx context.Context) error {
 		run: run, local: &local, items: items, results: map[string]trial{},
 		end: run.cfg.Now().Add(max(minSearch, 3*o.took)),
 	}
+
+	// What did not vary cannot be the cause, so no trial is spent on it.
 	for _, v := range o.variations {
 		if v.Varied {
 			t.names = append(t.names, string(v.Name))
@@ -92,6 +93,7 @@ func (o *Outcome) Bisect(ctx context.Context) error {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
+
 		b.Trials = t.made - before
 		b.Reason = run.summary(b.Reason) // without the output of a hook
 		x.save(b)
@@ -99,10 +101,12 @@ func (o *Outcome) Bisect(ctx context.Context) error {
 	return nil
 }
 
-// items returns what differs, one of each kind.
+// items returns the things that differ, one of each kind.
 func (o *Outcome) items() []item {
 	var list []item
 	listed := map[string]bool{}
+
+	// A variation whose values are in the artifact is the likeliest cause, so it is tried first.
 	guessed := func(caused func(a, b string) bool) (names []string) {
 		for _, v := range o.variations {
 			if v.Varied && caused(v.A, v.B) {
@@ -111,12 +115,16 @@ func (o *Outcome) items() []item {
 		}
 		return names
 	}
+
 	for i := range o.Binaries {
 		b := &o.Binaries[i]
+
+		// Binaries of one name that differ in the same packages have one cause, so one stands for all.
 		kind := strings.Join(append([]string{b.Name}, b.Compilations.Culprits...), "\n")
 		if b.Verdict != compare.Differs || listed[kind] {
 			continue
 		}
+
 		listed[kind] = true
 		list = append(list, item{
 			name: fmt.Sprintf("%s %s", b.Target, b.Name), recipe: i,
@@ -125,6 +133,7 @@ func (o *Outcome) items() []item {
 			save: func(x *record.Bisection) { b.Bisection = x },
 		})
 	}
+
 	for i := range o.Files {
 		f := &o.Files[i]
 		if f.Verdict == compare.Differs {
@@ -135,6 +144,7 @@ func (o *Outcome) items() []item {
 			})
 		}
 	}
+
 	return list[:min(len(list), maxSearches)]
 }
 
@@ -168,6 +178,7 @@ func (t *trials) try(ctx context.Context, varied []string) (string, error) {
 	if r, ok := t.results[key]; ok {
 		return r.of(t.first)
 	}
+
 	left := t.end.Sub(t.run.cfg.Now())
 	if t.left == 0 || left <= 0 {
 		return "", errExhausted
@@ -175,6 +186,7 @@ func (t *trials) try(ctx context.Context, varied []string) (string, error) {
 
 	t.left--
 	t.made++
+
 	what := "nothing"
 	if len(varied) > 0 {
 		what = strings.Join(varied[:min(len(varied), 3)], ", ")
@@ -186,11 +198,14 @@ func (t *trials) try(ctx context.Context, varied []string) (string, error) {
 
 	within, cancel := context.WithTimeoutCause(ctx, left, errExhausted)
 	defer cancel()
+
 	var r trial
 	r.states, r.err = t.build(within, varied)
 	if r.err != nil && within.Err() != nil {
 		return "", context.Cause(within)
 	}
+
+	// Only a result within the time is kept: what the time cut short says nothing.
 	t.results[key] = r
 	return r.of(t.first)
 }
@@ -209,11 +224,14 @@ func (t *trials) build(ctx context.Context, varied []string) (_ []string, err er
 	for _, name := range varied {
 		factors = append(factors, pass.Factor(name))
 	}
+
 	s, err := t.local.OpenTrial(ctx, factors, t.cache)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+
+	// The trial ran the hooks again, so its files are those to compare.
 	files, err := t.run.filesOf(s)
 	if err != nil {
 		return nil, err
@@ -238,13 +256,16 @@ func (t *trials) build(ctx context.Context, varied []string) (_ []string, err er
 			r := t.run.Plan.Recipes[t.items[i].recipe]
 			job.Binaries = append(job.Binaries, pass.Binary{Recipe: r.Recipe, ImportPath: r.ImportPath})
 		}
+
 		made, err := s.Build(ctx, job)
 		if err != nil {
 			return nil, err
 		}
+
 		for k, i := range jobs[target] {
 			results[i] = state(made.Artifacts[k])
 		}
 	}
+
 	return results, nil
 }

@@ -42,11 +42,13 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	work, err := workspace.New(ctx, filepath.Join(cfg.Cache, "work"))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, work.Close()) }()
+
 	client, err := gocmd.NewClient(ctx, cfg.Go, cfg.Env)
 	if err != nil {
 		return nil, err
@@ -59,6 +61,7 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	} else if err != nil {
 		return nil, err
 	}
+
 	repo, _ := src.Source.(*source.Repo)
 	if repo != nil {
 		err = repo.Extract(ctx, src.Tree)
@@ -108,6 +111,7 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 			return nil, err
 		}
 	}
+
 	return runLints(src.Release, in)
 }
 
@@ -117,6 +121,7 @@ func lintInput(src SourceTree, sel Selection) (lint.Input, error) {
 		Hooks: sel.Hooks, Builds: sel.Builds, LockName: oci.LockName,
 		ModuleDir: path.Clean(src.Source.Source().Dir), ConfigDir: src.configDir(),
 	}
+
 	var err error
 	if in.Toolchain, err = src.goVersion(); err != nil {
 		return in, err
@@ -128,6 +133,7 @@ func lintInput(src SourceTree, sel Selection) (lint.Input, error) {
 	for _, img := range lock.Images {
 		in.Locked = append(in.Locked, img.Reference)
 	}
+
 	return in, nil
 }
 
@@ -153,6 +159,7 @@ func userSettings(cfg Config, user gocmd.Settings, dir string) (lint.Machine, er
 	// The environment wins over the go command's own settings file.
 	work, _ := recipe.Lookup(cfg.Env, "GOWORK")
 	if user.File != "" && user.File != "off" {
+		// A file that is no regular one could block the reader, and one too large is no settings file.
 		info, err := os.Stat(user.File)
 		if err == nil && info.Mode().IsRegular() && info.Size() <= maxSettings {
 			m.GoEnvFile = user.File
@@ -162,9 +169,11 @@ func userSettings(cfg Config, user gocmd.Settings, dir string) (lint.Machine, er
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return m, err
 		}
+
 		own, _ := recipe.Lookup(strings.Split(string(m.GoEnv), "\n"), "GOWORK")
 		work = cmp.Or(work, strings.TrimSpace(own))
 	}
+
 	if work != "" && work != "auto" {
 		if work != "off" {
 			m.GoWork = work
@@ -179,6 +188,7 @@ func userSettings(cfg Config, user gocmd.Settings, dir string) (lint.Machine, er
 			m.GoWork = name
 			return m, nil
 		}
+
 		parent := filepath.Dir(dir)
 		if parent == dir {
 			return m, nil

@@ -21,10 +21,12 @@ import (
 func (o *Outcome) judge(ctx context.Context, pair pair) {
 	run := o.run
 	var failed error
+
 	for _, j := range []*job{pair.a, pair.b} {
 		if j.err != nil && !errors.Is(j.err, errSkipped) && failed == nil {
 			failed = j.err
 		}
+
 		if u := j.result.Usage; !u.Start.IsZero() {
 			o.jobs = append(o.jobs, record.Job{Target: j.target, Pass: j.pass, Start: u.Start.UTC(), Seconds: u.Wall.Seconds(), CPUSeconds: u.CPU.Seconds()})
 		}
@@ -45,21 +47,27 @@ func (o *Outcome) judge(ctx context.Context, pair pair) {
 			Name: r.Recipe.Binary, Target: r.Build.Target, Recipe: r.Recipe, RecipeDigest: r.Digest,
 			Verdict: compare.Undetermined, Compilations: graphs,
 		}
+
 		for _, s := range r.Build.Stamps {
 			b.Stamps = append(b.Stamps, record.Stamp{Name: s.Name, Value: s.Value})
 		}
 
 		artA, artB := pair.a.artifact(k), pair.b.artifact(k)
 		b.A, b.B, b.Size = artA.Digest, artB.Digest, artA.Size
+
 		if failed == nil {
 			b.Verdict, b.Reason, b.Explanation, failed = o.compare(ctx, artA, artB)
 		}
+
+		// Equal bytes that nothing proves to be the build's are no reproduction.
 		if b.Verdict.Pass() && unproven != nil {
 			b.Verdict, b.Reason = compare.Undetermined, run.summary(unproven.Error())
 		}
+
 		if failed != nil {
 			b.Verdict, b.Reason = compare.Undetermined, run.summary(reason(failed))
 		}
+
 		o.Binaries = append(o.Binaries, b)
 	}
 
@@ -115,9 +123,8 @@ func (run *Run) summary(message string) string {
 	return strings.ReplaceAll(line, run.work.Dir, "workspace")
 }
 
-// compareGraphs reads and compares the action graphs of a target. unproven says why they
-// do not show that the passes built what the recipes say. Equal files may then come from
-// anywhere.
+// compareGraphs reads and compares the action graphs of a target. unproven says why they do not
+// show that the passes built what the recipes say. Equal files prove nothing then.
 func (p Plan) compareGraphs(pair pair) (res compare.GraphResult, unproven, err error) {
 	parse := func(list [][]byte) ([]compare.Graph, error) {
 		graphs := make([]compare.Graph, len(list))
@@ -129,6 +136,7 @@ func (p Plan) compareGraphs(pair pair) (res compare.GraphResult, unproven, err e
 		}
 		return graphs, nil
 	}
+
 	programs := compare.Programs{OS: pair.a.target.OS, Arch: pair.a.target.Arch}
 	for _, i := range pair.a.of {
 		programs.ImportPaths = append(programs.ImportPaths, p.Recipes[i].ImportPath)
@@ -139,6 +147,7 @@ func (p Plan) compareGraphs(pair pair) (res compare.GraphResult, unproven, err e
 		if graphs[i], err = parse(j.result.Graphs); err != nil {
 			return res, nil, err
 		}
+
 		err := programs.Fit(graphs[i])
 		if n := len(graphs[i]); err == nil && j.pass == pass.B && n != len(j.of) {
 			err = fmt.Errorf("%d action graphs for %d binaries, each of which it builds by itself", n, len(j.of))
@@ -147,6 +156,7 @@ func (p Plan) compareGraphs(pair pair) (res compare.GraphResult, unproven, err e
 			unproven = fmt.Errorf("pass %s: %w", j.pass, err)
 		}
 	}
+
 	res = compare.Graphs(graphs[0], graphs[1])
 	return res, cmp.Or(unproven, res.Err()), nil
 }
@@ -167,6 +177,7 @@ func (o *Outcome) compareFiles(ctx context.Context, sessions map[pass.Pass]pass.
 		a, okA := found[pass.A][name]
 		b, okB := found[pass.B][name]
 		f := record.File{Name: name, A: a.Digest, B: b.Digest, Verdict: compare.Differs}
+
 		switch {
 		case !okA || !okB:
 			f.Reason = "only one pass has it"
@@ -176,6 +187,7 @@ func (o *Outcome) compareFiles(ctx context.Context, sessions map[pass.Pass]pass.
 				return err
 			}
 		}
+
 		o.Files = append(o.Files, f)
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// Contents is all that a signed dist holds, or what dist.rejected holds.
+// Contents lists the files of a signed dist, or of dist.rejected.
 type Contents struct {
 	// Files are the digests of all files except bundles, by their paths below dist: the
 	// record, its artifacts, and the layout of its images. In dist.rejected they are the
@@ -53,18 +53,22 @@ func ContentsOf(rec *record.Record) (*Contents, error) {
 	sign := func(name, predicateType string, subject artifact.Digest) {
 		c.Bundles[name+BundleSuffix] = BundleOf{predicateType, subject}
 	}
+
+	// The record is not among its own artifacts, so it is added here.
 	c.Files[RecordName] = artifact.Of(encoded)
 	c.Largest = int64(len(encoded))
 	sign(RecordName, "", c.Files[RecordName])
 
 	base := rec.Project + "_" + rec.Version
 	for _, a := range rec.Artifacts {
+		// Such a name would let an artifact stand for a bundle, a blob, or the record.
 		if a.Name == RecordName || strings.HasPrefix(a.Name, ImagesName+"/") || strings.HasSuffix(a.Name, BundleSuffix) {
 			return nil, fmt.Errorf("artifact %q: this name is for something else", a.Name)
 		}
 		c.Files[a.Name] = a.Digest
 		c.Executable[a.Name] = a.Executable
 		c.Largest = max(c.Largest, a.Size)
+
 		if a.Kind == artifact.Checksums {
 			sign(a.Name, "", a.Digest)
 		}
@@ -74,6 +78,8 @@ func ContentsOf(rec *record.Record) (*Contents, error) {
 			sign(base+".double-build", slsa.TestResultType, a.Digest)
 		}
 	}
+
+	// A list of components is signed only if it was written.
 	for _, b := range rec.Binaries {
 		for _, form := range sbomForms {
 			name := sbomPath(b, form.suffix)
@@ -83,6 +89,7 @@ func ContentsOf(rec *record.Record) (*Contents, error) {
 		}
 	}
 
+	// A rejected run is signed too: its test result says that the builds differ.
 	if !rec.Verdict.Pass() {
 		c.rejected(rec)
 		if test, err := slsa.NewTestResult(rec, ""); err == nil {
@@ -102,6 +109,7 @@ func ContentsOf(rec *record.Record) (*Contents, error) {
 		c.Largest = max(c.Largest, int64(len(data)))
 	}
 
+	// Blobs lie by digest, so a blob that images share is one file.
 	for _, img := range rec.Images {
 		blobs := []artifact.Digest{img.Digest}
 		c.Largest = max(c.Largest, img.Size)
@@ -117,6 +125,7 @@ func ContentsOf(rec *record.Record) (*Contents, error) {
 			c.Files[path.Join(ImagesName, "blobs", "sha256", d.Hex())] = d
 		}
 	}
+
 	for _, s := range imageSubjects(rec) {
 		sign(imageBundle(s.Digest), ImageSignature, s.Digest)
 	}
@@ -130,10 +139,12 @@ func (c *Contents) rejected(rec *record.Record) {
 			c.Files[name] = d
 		}
 	}
+
 	for _, b := range rec.Binaries {
 		add(rejectedBinary(pass.A, b.Target, b.Name), b.A)
 		add(rejectedBinary(pass.B, b.Target, b.Name), b.B)
 	}
+
 	for _, f := range rec.Files {
 		if !f.Verdict.Pass() {
 			add(rejectedFile(pass.A, f.Name), f.A)

@@ -31,17 +31,21 @@ func describe(ctx context.Context, h host.Host, in Inputs, builds []matrix.Build
 		flags, env []string
 		of         []int
 	}
+
+	// Builds with equal flags and environment get the same answer.
 	queries := map[string]*query{}
 	for i, b := range builds {
 		flags, err := recipe.ListFlags(b, in.Modules.Vendored)
 		if err != nil {
 			return nil, fault.Usage(err)
 		}
+
 		env := recipe.Environ(b)
 		key := strings.Join(append(slices.Clone(flags), env...), "\x00")
 		if queries[key] == nil {
 			queries[key] = &query{flags: flags, env: env}
 		}
+
 		queries[key].of = append(queries[key].of, i)
 	}
 
@@ -56,6 +60,7 @@ func describe(ctx context.Context, h host.Host, in Inputs, builds []matrix.Build
 					packages = append(packages, pkg)
 				}
 			}
+
 			found, err := modules.Describe(ctx, modules.Query{
 				Go:   h.ListGo(in.Toolchain.Dir, workDir, slices.Concat(q.env, in.Modules.Env)...),
 				Tree: tree, Dir: in.moduleDir(tree),
@@ -64,12 +69,14 @@ func describe(ctx context.Context, h host.Host, in Inputs, builds []matrix.Build
 			if err != nil {
 				return fmt.Errorf("%s: %w", builds[q.of[0]].Target, err)
 			}
+
 			for _, i := range q.of {
 				mains[i] = found[slices.Index(packages, builds[i].Package)]
 			}
 			return nil
 		})
 	}
+
 	return mains, g.Wait()
 }
 
@@ -94,11 +101,14 @@ func compiler(ctx context.Context, h host.Host, pinned gocmd.Go, b matrix.Build,
 	if err != nil {
 		return "", fault.Usage(fmt.Errorf("cgo: %w", err), "install the C compiler, or name one with env = { CC = \"...\" }")
 	}
+
+	// The version line can be the same for two compilers; the digest of the program is not.
 	f, _, err := fsx.OpenNamed(program)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
+
 	hash := artifact.NewHasher(io.Discard)
 	if _, err := io.Copy(hash, f); err != nil {
 		return "", fmt.Errorf("hash %s: %w", program, err)
@@ -110,6 +120,7 @@ func compiler(ctx context.Context, h host.Host, pinned gocmd.Go, b matrix.Build,
 	if err != nil {
 		return "", fmt.Errorf("%s --version: %w", cc, err)
 	}
+
 	line, _, _ := strings.Cut(string(out), "\n")
 	return strings.TrimSpace(line) + " " + string(hash.Digest()), nil
 }

@@ -38,10 +38,10 @@ type Package struct {
 	Run slsa.Run
 }
 
-// Write writes the binaries and what pkg asks for, with checksums and the record. It fills
-// a folder beside dist, which takes dist's place by one rename when it is complete. If not
-// everything was reproduced, both builds go to dist.rejected instead, dist stays as it was,
-// and the error is that of [Outcome.Err]. If the record is nil, nothing was written.
+// Write writes the binaries and what pkg asks for, with checksums and the record. It fills a
+// folder beside dist. The folder takes dist's place by one rename when it is complete. If
+// something was not reproduced, both builds go to dist.rejected instead, dist stays as it was, and
+// the error is that of [Outcome.Err]. If the record is nil, nothing was written.
 func (o *Outcome) Write(ctx context.Context, pkg Package) (*record.Record, error) {
 	rec := o.record()
 	if err := o.write(ctx, rec, pkg); err != nil {
@@ -78,10 +78,12 @@ func (o *Outcome) write(ctx context.Context, rec *record.Record, pkg Package) er
 		return err
 	}
 
+	// A signature covers the bytes of the record, so the record is complete before it.
 	signErr := o.sign(ctx, staging, rec, data, pkg)
 	if o.Err() == nil && signErr != nil {
 		return signErr
 	}
+
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -103,6 +105,7 @@ func (o *Outcome) record() *record.Record {
 		Source: run.Inputs.Source.Source(), Time: run.Inputs.Source.Time().UTC(), Dirty: run.Inputs.Source.Dirty(),
 		ConfigFile: run.Inputs.Release.Path, Config: run.Inputs.Release.Digest, ConfigUncommitted: run.Inputs.Release.Uncommitted != "",
 	}
+
 	tc := run.Inputs.Toolchain
 	rec := &record.Record{
 		Schema: record.SchemaName, Project: run.Inputs.Release.Project, Version: run.Plan.Vars.Version, Tag: run.Inputs.Source.Tag(), Snapshot: run.Plan.Snapshot,
@@ -119,6 +122,7 @@ func (o *Outcome) record() *record.Record {
 	if len(run.Plan.LeftOut) > 0 {
 		rec.Partial = &record.Partial{LeftOut: run.Plan.LeftOut}
 	}
+
 	if r, ok := run.Inputs.Source.(interface{ Remote() string }); ok {
 		rec.Varying.Repository = r.Remote()
 	}
@@ -159,6 +163,7 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record,
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+
 	rec.Artifacts = append(rec.Artifacts, sums)
 	slices.SortFunc(rec.Artifacts, func(a, b artifact.Artifact) int { return strings.Compare(a.Name, b.Name) })
 	return nil
@@ -173,10 +178,12 @@ func (o *Outcome) create(dir, name string, kind artifact.Kind, write func(io.Wri
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return artifact.Artifact{}, err
 	}
+
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return artifact.Artifact{}, err
 	}
+
 	h := artifact.NewHasher(f)
 	if err := errors.Join(write(h), f.Close()); err != nil {
 		return artifact.Artifact{}, err

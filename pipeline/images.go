@@ -26,11 +26,13 @@ func (o *Outcome) writeImages(ctx context.Context, dir string, rec *record.Recor
 	if len(run.Plan.Images) == 0 {
 		return nil
 	}
+
 	run.cfg.Progress.Stage("images")
 	in, err := o.imageInput()
 	if err != nil {
 		return err
 	}
+
 	in.Binaries = o.imageBinaries(pass.A)
 	if rec.Images, err = oci.Write(ctx, dir, in); err != nil {
 		return err
@@ -89,6 +91,7 @@ func (o *Outcome) imageInput() (oci.Input, error) {
 			in.Files[f.Source] = o.stored(a.Digest, a.Size)
 		}
 	}
+
 	if zones {
 		var err error
 		if in.Zoneinfo, err = fsx.ReadNamed(filepath.Join(run.Inputs.Toolchain.Dir, "lib", "time", "zoneinfo.zip"), maxZoneinfo); err != nil {

@@ -63,10 +63,13 @@ func (s SourceTree) configDir() string { return path.Dir(s.Release.Path) }
 // openSource finds the commit or the module version. It lays nothing out yet.
 func openSource(ctx context.Context, cfg Config, client gocmd.Go, file ReleaseFile, work *workspace.Workspace) (SourceTree, error) {
 	s := SourceTree{Release: file, Tree: filepath.Join(work.Dir, "inputs")}
+
 	scratch, err := work.Sub("source")
 	if err != nil {
 		return s, err
 	}
+
+	// A version of the proxy needs no git and no repository.
 	if cfg.Module != "" {
 		m, err := source.OpenModule(ctx, client, cfg.Module, scratch)
 		if err != nil {
@@ -79,6 +82,7 @@ func openSource(ctx context.Context, cfg Config, client gocmd.Go, file ReleaseFi
 	if cfg.Git == "" {
 		return s, fault.Usage(fmt.Errorf("git: %w in PATH", exec.ErrNotFound), "install git 2.32 or newer")
 	}
+
 	dir := filepath.Dir(cfg.ConfigFile)
 	repo, err := source.Open(ctx, source.Git{Path: cfg.Git, Env: cfg.HostEnv, User: cfg.Env}, dir, source.Options{
 		Dir:         file.Source.Dir,
@@ -97,6 +101,7 @@ func openSource(ctx context.Context, cfg Config, client gocmd.Go, file ReleaseFi
 	if err != nil {
 		return s, err
 	}
+
 	rel, err := filepath.Rel(repo.Root(), real)
 	if err != nil {
 		return s, err
@@ -126,6 +131,7 @@ func (s SourceTree) warnings() (list []string) {
 	if repo, ok := s.Source.(interface{ Untracked() []string }); ok && len(repo.Untracked()) > 0 {
 		list = append(list, "untracked files are left out here, and a release refuses them: "+strings.Join(repo.Untracked(), ", "))
 	}
+
 	if s.Release.Uncommitted != "" {
 		list = append(list, s.Release.Uncommitted+", and a release refuses that")
 	}
@@ -140,10 +146,12 @@ func (s SourceTree) goVersion() (string, error) {
 	if s.Release.Toolchain.Version != "go.mod" {
 		return s.Release.Toolchain.Version, nil
 	}
+
 	data, err := fsx.ReadNamed(filepath.Join(s.moduleDir(s.Tree), "go.mod"), maxGoMod)
 	if err != nil {
 		return "", err
 	}
+
 	version, err := toolchain.ExactVersion(data)
 	if err != nil {
 		return "", fault.Usage(err)

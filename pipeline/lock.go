@@ -29,9 +29,9 @@ func readLock(dir string) (*oci.Lock, error) {
 	return lock, nil
 }
 
-// Lock writes the lock file beside the release file: the digests of the bases
-// that are named by a tag. What is locked stays, unless update is set and the
-// tag was moved; the tags that were moved are returned.
+// Lock writes the lock file beside the release file. The file holds the digests of the bases that
+// are named by a tag. A locked digest stays, unless update is set and the tag was moved. Lock
+// returns the tags that were moved.
 func Lock(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.Moved, error) {
 	file, err := readReleaseFile(cfg.ConfigFile)
 	if err != nil {
@@ -47,16 +47,20 @@ func Lock(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.Moved,
 	for _, img := range file.Containers {
 		bases = append(bases, img.Base)
 	}
+
 	next, moved, err := old.Resolve(ctx, bases, cfg.Remote.Resolve)
 	if err != nil {
 		return nil, nil, err
 	}
+
 	if len(next.Images) == 0 && old == nil {
 		return next, nil, nil // an empty lock needs no file
 	}
+
 	if update {
 		next.Follow(moved)
 	}
+
 	data, err := next.Encode()
 	if err != nil {
 		return nil, nil, err
@@ -64,14 +68,15 @@ func Lock(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.Moved,
 	return next, moved, replaceFile(filepath.Join(dir, oci.LockName), data)
 }
 
-// replaceFile writes a file so that there is all of it or what was there before. It is
-// made in a folder of its own beside it, whose name nobody else has.
+// replaceFile writes a file so that a reader sees all of it, or the file that was there before. It
+// makes the file in a new folder beside it, whose name nobody else has.
 func replaceFile(name string, data []byte) (err error) {
 	dir, err := os.MkdirTemp(filepath.Dir(name), ".twice-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
 	temp := filepath.Join(dir, filepath.Base(name))
 	if err := os.WriteFile(temp, data, 0o644); err != nil {
 		return err

@@ -31,9 +31,9 @@ const (
 // moveAway is the remedy for a folder that must not be deleted.
 const moveAway = "move it away, or name another folder with --out"
 
-// checkReplaceable returns an error unless twice may delete dir. It may delete a folder that
-// is not there or empty, and one in which each file has the bytes that follow from its
-// record. Files may be missing.
+// checkReplaceable returns an error unless twice may delete dir. Twice may delete a folder that
+// does not exist or is empty. It may also delete one in which each file has the bytes that follow
+// from its record. Files may be missing.
 func checkReplaceable(ctx context.Context, dir string) error {
 	info, err := os.Lstat(dir)
 	switch {
@@ -52,9 +52,12 @@ func checkReplaceable(ctx context.Context, dir string) error {
 		return err
 	}
 	defer root.Close()
+
 	if empty, err := isEmpty(root); err != nil || empty {
 		return err
 	}
+
+	// A record alone is no proof: each file has to be as the record says.
 	d, err := openOldDist(dir, root)
 	if err != nil {
 		return err
@@ -74,6 +77,7 @@ func refuseGitFolder(dir string) error {
 	if err != nil {
 		return nil // told when it is opened
 	}
+
 	for _, name := range append(strings.Split(real, string(filepath.Separator)), filepath.Base(dir)) {
 		if strings.EqualFold(name, ".git") {
 			return fault.Usage(fmt.Errorf("%s is in a folder of git", dir), "name another folder")
@@ -112,13 +116,15 @@ type oldDist struct {
 	key *string
 }
 
-// openOldDist reads the record. Twice encodes a record in one way only, so an edited one
-// shows by its form, by its bundle, or by the files about which it says something else.
+// openOldDist reads the record. Twice encodes a record in one way only. So an edited record shows
+// by its form, by its bundle, or by files that do not fit it.
 func openOldDist(dir string, root *os.Root) (*oldDist, error) {
 	data, err := fsx.ReadRegular(root, RecordName, record.MaxSize)
 	if err != nil {
 		return nil, errNotOurs("%s was not written by twice: it has no %s", dir, RecordName)
 	}
+
+	// Another tool may write a release.json too, and its folder is not to be deleted.
 	var header struct {
 		Schema string `json:"schema"`
 	}
@@ -142,6 +148,7 @@ func openOldDist(dir string, root *os.Root) (*oldDist, error) {
 func (d *oldDist) checkEntry(ctx context.Context, name string, e fs.DirEntry) error {
 	digest, isFile := d.contents.Files[name]
 	about, isBundle := d.contents.Bundles[name]
+
 	var err error
 	switch {
 	case e.IsDir() && (name == "." || slices.Contains(d.folders, name)):
@@ -173,13 +180,14 @@ func (d *oldDist) checkFile(ctx context.Context, name string, want artifact.Dige
 	return err
 }
 
-// checkBundle returns an error unless a bundle is about what its name says, and names the
-// key of the other bundles. It does not verify the signature.
+// checkBundle returns an error unless a bundle is about what its name says, and names the key of
+// the other bundles. It does not verify the signature.
 func (d *oldDist) checkBundle(name string, want BundleOf) error {
 	data, err := fsx.ReadRegular(d.root, name, maxBundle)
 	if err != nil {
 		return err
 	}
+
 	var b struct {
 		Material struct {
 			Key struct {
@@ -195,6 +203,7 @@ func (d *oldDist) checkBundle(name string, want BundleOf) error {
 			} `json:"messageDigest"`
 		} `json:"messageSignature"`
 	}
+
 	if err := json.Unmarshal(data, &b); err != nil {
 		return errors.New("it is no bundle")
 	}
@@ -203,6 +212,7 @@ func (d *oldDist) checkBundle(name string, want BundleOf) error {
 	if d.key == nil {
 		d.key = &b.Material.Key.Hint
 	}
+
 	if *d.key != b.Material.Key.Hint {
 		return errors.New("another key has signed it than the other bundles")
 	}

@@ -37,12 +37,14 @@ func (o *Outcome) Verdict() compare.Verdict {
 			verdict = v
 		}
 	}
+
 	for _, b := range o.Binaries {
 		judge(b.Verdict)
 	}
 	for _, f := range o.Files {
 		judge(f.Verdict)
 	}
+
 	if len(o.Binaries) == 0 {
 		return compare.Undetermined
 	}

@@ -38,12 +38,14 @@ func (run *Run) Build(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	o.took = run.cfg.Now().Sub(start)
 	o.variations = pass.Variations(sessions[pass.A].Witness(), sessions[pass.B].Witness(), run.confine.Reasons())
 
 	for _, pair := range jobs {
 		o.judge(ctx, pair)
 	}
+
 	if err := o.compareFiles(ctx, sessions); err != nil {
 		return nil, err
 	}
@@ -60,6 +62,7 @@ func (run *Run) open(ctx context.Context) (map[pass.Pass]pass.Session, error) {
 		}
 		run.passA = s
 	}
+
 	sessions[pass.A] = run.passA
 
 	if len(run.Plan.Hooks) > 0 {
@@ -75,6 +78,7 @@ func (run *Run) open(ctx context.Context) (map[pass.Pass]pass.Session, error) {
 		return sessions, err
 	}
 	sessions[pass.B] = s
+
 	// The hooks of pass B may have made other files than those of pass A.
 	_, err = pass.Match(s.Tree(), run.Inputs.configDir(), run.Plan.Globs)
 	return sessions, passError(pass.B, err)
@@ -95,12 +99,14 @@ type pair struct{ a, b *job }
 // pairs returns a pair of jobs for each target.
 func (p Plan) pairs() []pair {
 	var list []pair
+
 	for i, r := range p.Recipes {
 		if n := len(list); n > 0 && list[n-1].a.target == r.Build.Target {
 			list[n-1].a.of = append(list[n-1].a.of, i)
 			list[n-1].b.of = append(list[n-1].b.of, i)
 			continue
 		}
+
 		list = append(list, pair{
 			a: &job{target: r.Build.Target, pass: pass.A, of: []int{i}},
 			b: &job{target: r.Build.Target, pass: pass.B, of: []int{i}},
@@ -119,6 +125,8 @@ func share(h host.Host, jobs int) (slots int, s pass.Share) {
 	slots = max(1, min(cpus, jobs, int(h.Memory/(2*process))))
 	s.Processes = max(2, min((cpus+slots-1)/slots, int(h.Memory/int64(slots*process/2))))
 	s.Memory = h.Memory / int64(slots*s.Processes)
+
+	// A larger GOGC takes memory to save time, so it depends on the share of a process.
 	switch {
 	case s.Memory >= process:
 		s.GOGC = 400 // less processor time: see e2e/bench
@@ -145,22 +153,27 @@ func (run *Run) runJobs(ctx context.Context, sessions map[pass.Pass]pass.Session
 	var wait sync.WaitGroup
 	start := func(j *job, failed *atomic.Bool) {
 		slot := <-free
+
 		if ctx.Err() != nil || failed.Load() {
 			j.err = errSkipped // a target that fails in one pass is not tried in the other
 			free <- slot
 			return
 		}
+
 		wait.Go(func() {
 			defer func() { free <- slot }()
 			done := run.cfg.Progress.Job(string(j.pass), j.target.String())
+
 			work := pass.Job{Slot: slot, Share: share}
 			for _, i := range j.of {
 				work.Binaries = append(work.Binaries, pass.Binary{Recipe: run.Plan.Recipes[i].Recipe, ImportPath: run.Plan.Recipes[i].ImportPath})
 			}
+
 			j.result, j.err = sessions[j.pass].Build(ctx, work)
 			if j.err != nil {
 				failed.Store(true)
 			}
+
 			if ctx.Err() != nil {
 				done(ctx.Err()) // it did not fail by itself
 				return
@@ -176,6 +189,7 @@ func (run *Run) runJobs(ctx context.Context, sessions map[pass.Pass]pass.Session
 		start(pair.b, &failed)
 		start(pair.a, &failed)
 	}
+
 	wait.Wait()
 	return pairs, context.Cause(ctx)
 }

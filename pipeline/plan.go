@@ -75,6 +75,7 @@ func selectBuilds(req Request, s SourceTree, ports []platform.Port, tree fs.FS) 
 	if err != nil {
 		return Selection{}, err
 	}
+
 	sel := Selection{Snapshot: req.Snapshot || !released || file.Uncommitted != ""}
 	sel.Vars = matrix.Vars{
 		Project: file.Project, Version: version, Tag: s.Source.Tag(), Snapshot: sel.Snapshot,
@@ -103,6 +104,7 @@ func selectBuilds(req Request, s SourceTree, ports []platform.Port, tree fs.FS) 
 			return sel, fault.Usage(fmt.Errorf("%s: binary %q: there is no folder %s in %s", file.Path, b.Binary, b.Package, src.Name()))
 		}
 	}
+
 	if sel.Hooks, err = file.Hooks(sel.Vars); err != nil {
 		return sel, fault.Usage(err)
 	}
@@ -113,6 +115,7 @@ func selectBuilds(req Request, s SourceTree, ports []platform.Port, tree fs.FS) 
 // under it.
 func decideVersion(req Request, s SourceTree) (version string, released bool, err error) {
 	file, tag := s.Release, s.Source.Tag()
+
 	if file.Version == "auto" {
 		released = tag != "" || req.Module != ""
 		if !released && !req.Snapshot && !req.Trial {
@@ -120,6 +123,7 @@ func decideVersion(req Request, s SourceTree) (version string, released bool, er
 		}
 		return s.Source.Version(), released, nil
 	}
+
 	if tag != "" && path.Base(tag) != "v"+file.Version {
 		return "", false, fault.Usage(fmt.Errorf("version: %s says %s, but HEAD is tagged %s", file.Path, file.Version, tag))
 	}
@@ -131,6 +135,8 @@ func chosen(builds []matrix.Build, globs []string) ([]matrix.Build, error) {
 	if len(globs) == 0 {
 		return builds, nil
 	}
+
+	// A glob that matches nothing is a typing error, so each is tried by itself.
 	var kept []matrix.Build
 	for _, glob := range globs {
 		found := false
@@ -145,6 +151,7 @@ func chosen(builds []matrix.Build, globs []string) ([]matrix.Build, error) {
 			return nil, fault.Usage(fmt.Errorf("--target %s: matches no target of the release file", glob))
 		}
 	}
+
 	for _, b := range builds {
 		if slices.ContainsFunc(globs, func(g string) bool { ok, _ := b.Target.Match(g); return ok }) {
 			kept = append(kept, b)
@@ -162,6 +169,7 @@ func leftOut(req Request, snapshot bool, all, chosen []matrix.Target) ([]matrix.
 			left = append(left, t)
 		}
 	}
+
 	if len(left) == 0 || snapshot || req.Trial || req.Partial {
 		return left, nil
 	}
@@ -180,8 +188,8 @@ func targetsOf(builds []matrix.Build) []matrix.Target {
 	return list
 }
 
-// buildable leaves out of images what the builds, of which some may not have
-// been chosen, have no binaries for.
+// buildable removes from images the platforms that the builds have no binaries for. Some builds
+// may not have been chosen.
 func buildable(images []matrix.ImagePlan, builds []matrix.Build) []matrix.ImagePlan {
 	var kept []matrix.ImagePlan
 	for _, img := range images {
@@ -199,6 +207,7 @@ func buildable(images []matrix.ImagePlan, builds []matrix.Build) []matrix.ImageP
 // the binaries. tree is the source as the hooks of pass A left it.
 func planPackaging(file ReleaseFile, sel Selection, tree string) (Packaging, error) {
 	dir := path.Dir(file.Path)
+
 	root, err := pass.OpenFolder(tree, dir)
 	if err != nil {
 		return Packaging{}, err
@@ -219,16 +228,20 @@ func planPackaging(file ReleaseFile, sel Selection, tree string) (Packaging, err
 // is that of the release file.
 func packagingOf(file ReleaseFile, sel Selection, folder fs.FS) (Packaging, error) {
 	var p Packaging
+
 	for _, target := range targetsOf(sel.Builds) {
 		plan, err := file.Archive(target, sel.Vars)
 		if err != nil {
 			return p, fault.Usage(err)
 		}
+
 		p.Archives = append(p.Archives, Archive{target, plan})
+
 		for _, g := range plan.Files {
 			if slices.Contains(p.Globs, g) {
 				continue
 			}
+
 			p.Globs = append(p.Globs, g)
 			found, err := fs.Glob(folder, g)
 			if err == nil && len(found) == 0 && plan.MustMatch {
@@ -245,6 +258,7 @@ func packagingOf(file ReleaseFile, sel Selection, folder fs.FS) (Packaging, erro
 			if info, err := fs.Stat(folder, f.Source); err != nil || !info.Mode().IsRegular() {
 				return p, fault.Usage(fmt.Errorf("%s: %s.file: there is no file %s", file.Path, img.Key, f.Source))
 			}
+
 			if g := literal(f.Source); !slices.Contains(p.Globs, g) {
 				p.Globs = append(p.Globs, g)
 			}
@@ -283,6 +297,8 @@ func recipesOf(in Inputs, sel Selection, mains []*modules.Main, compiler func(ma
 	var list []Planned
 	for i, b := range sel.Builds {
 		main := mains[i]
+
+		// A stamp on a variable that is not there has no effect and no error, so it is refused here.
 		var names []string
 		for _, s := range b.Stamps {
 			names = append(names, s.Name)
@@ -298,6 +314,7 @@ func recipesOf(in Inputs, sel Selection, mains []*modules.Main, compiler func(ma
 				return nil, fmt.Errorf("%s: %s: %w", b.Target, b.Binary, err)
 			}
 		}
+
 		p := Planned{Build: b, ImportPath: main.ImportPath}
 		if p.Recipe, err = recipe.New(b, inputs); err != nil {
 			return nil, fault.Usage(err)
@@ -305,6 +322,7 @@ func recipesOf(in Inputs, sel Selection, mains []*modules.Main, compiler func(ma
 		if p.Digest, err = p.Recipe.Digest(); err != nil {
 			return nil, err
 		}
+
 		list = append(list, p)
 	}
 	return list, nil

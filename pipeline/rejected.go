@@ -11,6 +11,7 @@ import (
 
 // writeRejected writes the binaries of both passes, and the files that differ, to dir.
 func (o *Outcome) writeRejected(dir string) error {
+	// Both binaries are kept even where they agree: a failure may concern the whole target.
 	for _, b := range o.Binaries {
 		for pass, d := range map[pass.Pass]artifact.Digest{pass.A: b.A, pass.B: b.B} {
 			if d == "" {
@@ -22,10 +23,12 @@ func (o *Outcome) writeRejected(dir string) error {
 			}
 		}
 	}
+
 	for _, f := range o.Files {
 		if f.Verdict.Pass() {
 			continue
 		}
+
 		for pass, d := range map[pass.Pass]artifact.Digest{pass.A: f.A, pass.B: f.B} {
 			if d == "" {
 				continue

@@ -49,13 +49,14 @@ func parseReleaseFile(path string, data []byte) (ReleaseFile, error) {
 	return ReleaseFile{File: file, Path: path, Digest: artifact.Of(data), data: data}, nil
 }
 
-// committed returns the release file that counts, given the commit laid out in tree. What
-// git status says does not matter: git passes over ignored files, and over files that it
-// was told to take for unchanged.
+// committed returns the release file that counts, given the commit laid out in tree. It does not
+// ask git status, which passes over ignored files and over files that git was told to take for
+// unchanged.
 func (f ReleaseFile) committed(tree string, req Request) (ReleaseFile, error) {
 	if req.Module != "" {
 		return f, nil // a module's release file is the user's own
 	}
+
 	root, err := os.OpenRoot(tree) // a link in the commit may not lead out of it
 	if err != nil {
 		return f, err
@@ -73,6 +74,7 @@ func (f ReleaseFile) committed(tree string, req Request) (ReleaseFile, error) {
 	default:
 		err = fmt.Errorf("%s is not in the commit: it is ignored or untracked", f.Path)
 	}
+
 	if req.Snapshot || req.Trial {
 		f.Uncommitted = err.Error()
 		return f, nil

@@ -16,8 +16,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
-// Run is a run whose inputs are proved and whose plan is made. It holds what has to be
-// given back: the lock on the output folder, the workspace, and the toolchain.
+// Run is a run whose inputs are proved and whose plan is made. It holds the lock on the output
+// folder, the workspace, and the toolchain, until it is closed.
 type Run struct {
 	Inputs Inputs
 	Plan   Plan
@@ -52,12 +52,14 @@ func Prepare(ctx context.Context, cfg Config) (_ *Run, err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if cfg.Write {
 		// A folder that cannot be written is refused before anything else is done.
 		if run.out, err = reserve(ctx, cfg.Out); err != nil {
 			return nil, fmt.Errorf("--out: %w", err)
 		}
 	}
+
 	if run.work, err = workspace.New(ctx, filepath.Join(cfg.Cache, "work")); err != nil {
 		return nil, err
 	}
@@ -71,10 +73,12 @@ func Prepare(ctx context.Context, cfg Config) (_ *Run, err error) {
 	if in.SourceTree, err = pinSource(ctx, cfg, client.Go, file, run.work); err != nil {
 		return nil, err
 	}
+
 	in.Time = in.Source.Time()
 	if cfg.Epoch != nil {
 		in.Time = *cfg.Epoch
 	}
+
 	cfg.Progress.Stage("toolchain")
 	if in.Toolchain, err = obtainToolchain(ctx, cfg, client, in.SourceTree); err != nil {
 		return nil, err
@@ -90,13 +94,16 @@ func Prepare(ctx context.Context, cfg Config) (_ *Run, err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	cfg.Progress.Stage("modules")
 	if in.Modules, err = fillModules(ctx, cfg, pinned, *in, run.work, len(selection.Hooks) == 0); err != nil {
 		return nil, err
 	}
+
 	if run.executor, err = newExecutor(ctx, cfg, *in, selection.Hooks, run.work); err != nil {
 		return nil, err
 	}
+
 	if in.Bases, err = fetchBases(ctx, cfg, in.SourceTree, selection.Images, run.store); err != nil {
 		return nil, err
 	}
@@ -110,6 +117,7 @@ func Prepare(ctx context.Context, cfg Config) (_ *Run, err error) {
 		}
 		tree = run.passA.Tree()
 	}
+
 	cfg.Progress.Stage("recipes")
 	packaging, err := planPackaging(in.Release, selection, tree)
 	if err != nil {
@@ -119,6 +127,7 @@ func Prepare(ctx context.Context, cfg Config) (_ *Run, err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	run.Plan = Plan{Selection: selection, Packaging: packaging, Recipes: recipes, Warnings: in.warnings()}
 	return run, nil
 }
@@ -141,6 +150,7 @@ func newExecutor(ctx context.Context, cfg Config, in Inputs, hooks [][]string, w
 		}
 		dirs[name] = dir
 	}
+
 	confine, err := pass.Probe(ctx, dirs["probe"], cfg.Path)
 	if err != nil {
 		return executor{}, err
@@ -148,6 +158,7 @@ func newExecutor(ctx context.Context, cfg Config, in Inputs, hooks [][]string, w
 
 	limits := pass.DefaultLimits(cfg.Memory)
 	limits.Time = cfg.Timeout
+
 	store := artifact.NewStore(dirs["store"])
 	return executor{confine, store, &pass.Local{
 		Dir: dirs["passes"], Store: store,
@@ -172,6 +183,7 @@ func (run *Run) Close() error {
 	if run.passA != nil {
 		errs = append(errs, run.passA.Close())
 	}
+
 	errs = append(errs, run.Inputs.Toolchain.Close())
 	if run.work != nil {
 		errs = append(errs, run.work.Close())
@@ -179,5 +191,6 @@ func (run *Run) Close() error {
 	if run.out != nil {
 		errs = append(errs, run.out.Close())
 	}
+
 	return errors.Join(errs...)
 }

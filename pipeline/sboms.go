@@ -33,6 +33,7 @@ func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifa
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
+
 		doc, err := o.sbom(b)
 		if errors.Is(err, sbom.ErrNoBuildInfo) {
 			o.run.cfg.Progress.Line("no list of components for %s: %v", binaryPath(b), err)
@@ -54,9 +55,11 @@ func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifa
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", sbomPath(b, form.suffix), err)
 			}
+
 			made = append(made, a)
 		}
 	}
+
 	return made, nil
 }
 

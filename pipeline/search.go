@@ -10,9 +10,9 @@ import (
 // tryFunc builds something with the variations of these names, and returns its state.
 type tryFunc func(varied []string) (string, error)
 
-// search finds the variations that turn a, which pass A made, into b, which pass
-// B made with all of names. It trusts try only as far as that gives a and b again.
-// It begins with the variations in guesses.
+// search finds the variations that turn a, which pass A made, into b, which pass B made with all
+// of names. It trusts try only if try gives a and b again. It begins with the variations in
+// guesses.
 func search(a, b string, names, guesses []string, try tryFunc) *record.Bisection {
 	r := &record.Bisection{}
 	fail := func(err error) *record.Bisection {
@@ -43,6 +43,7 @@ func search(a, b string, names, guesses []string, try tryFunc) *record.Bisection
 			}
 			explained = err == nil
 		}
+
 		if err == nil && set == nil {
 			set, next, err = findSmallest(found, state, without(names, found), try)
 		}
@@ -54,11 +55,13 @@ func search(a, b string, names, guesses []string, try tryFunc) *record.Bisection
 		found = slices.Concat(found, set)
 		guesses = without(guesses, set)
 		state = next
+
 		if len(found) == len(names) && state != b {
 			r.Itself = true // all are varied, and it is not what pass B made
 			return r
 		}
 	}
+
 	return r
 }
 
@@ -73,9 +76,10 @@ func findSingle(found []string, state string, guesses []string, try tryFunc) (se
 	return nil, "", nil
 }
 
-// findSmallest finds a smallest set of rest that changes the state, given that all of
-// rest change it. The variations found so far lead to that state. It looks for the first
-// of rest that is needed with those before it, and then for what that needs of these.
+// findSmallest finds a smallest set of rest that changes the state, given that all of rest change
+// it. The variations found so far lead to that state. It looks for the first of rest that is
+// needed together with those before it. Then it looks for the ones among these that the first one
+// needs.
 func findSmallest(found []string, state string, rest []string, try tryFunc) (set []string, next string, err error) {
 	for {
 		next, err := try(slices.Concat(found, set))
@@ -83,6 +87,7 @@ func findSmallest(found []string, state string, rest []string, try tryFunc) (set
 			slices.Reverse(set)
 			return set, next, err
 		}
+
 		if len(rest) == 0 {
 			return nil, "", errors.New("the same build does not always give the same")
 		}
@@ -100,6 +105,8 @@ func findSmallest(found []string, state string, rest []string, try tryFunc) (set
 				high = mid
 			}
 		}
+
+		// That one is needed. What it needs of those before it is found in the next rounds.
 		set = append(set, rest[high-1])
 		rest = rest[:high-1]
 	}

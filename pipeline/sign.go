@@ -42,6 +42,7 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 	if pkg.Signer == nil || o.Err() != nil && !errors.Is(o.Err(), ErrDiffers) {
 		return nil
 	}
+
 	o.run.cfg.Progress.Stage("sign")
 	statements, err := o.statements(dir, rec, pkg.Run)
 	if err != nil {
@@ -73,18 +74,21 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 			return os.WriteFile(file, bundle, 0o644)
 		})
 	}
+
 	for name, s := range statements {
 		save(name, func() ([]byte, error) { return pkg.Signer.Sign(ctx, s) })
 	}
 	for name, content := range files {
 		save(name, func() ([]byte, error) { return pkg.Signer.SignFile(ctx, name, content) })
 	}
+
 	return g.Wait()
 }
 
 // statements returns the statements about a release, by the names of their bundles.
 func (o *Outcome) statements(dir string, rec *record.Record, run slsa.Run) (map[string]intoto.Statement, error) {
 	base := rec.Project + "_" + rec.Version
+
 	list := map[string]intoto.Statement{}
 	var err error
 	if list[base+".double-build"], err = slsa.NewTestResult(rec, ""); err != nil {
@@ -93,6 +97,7 @@ func (o *Outcome) statements(dir string, rec *record.Record, run slsa.Run) (map[
 	if o.Err() != nil {
 		return list, nil
 	}
+
 	if list[base+".provenance"], err = slsa.NewProvenance(rec, run); err != nil {
 		return nil, err
 	}
@@ -104,10 +109,12 @@ func (o *Outcome) statements(dir string, rec *record.Record, run slsa.Run) (map[
 			if i < 0 {
 				continue // reported when the lists were written
 			}
+
 			doc, err := fsx.ReadNamed(filepath.Join(dir, filepath.FromSlash(name)), rec.Artifacts[i].Size)
 			if err != nil {
 				return nil, err
 			}
+
 			list[name] = intoto.Statement{
 				Subjects:      append([]intoto.Subject{{Name: binaryPath(b), Digest: b.A}}, holders(rec, b)...),
 				PredicateType: form.predicateType, Predicate: json.RawMessage(doc),
@@ -118,6 +125,7 @@ func (o *Outcome) statements(dir string, rec *record.Record, run slsa.Run) (map[
 	for _, s := range imageSubjects(rec) {
 		list[imageBundle(s.Digest)] = intoto.Statement{Subjects: []intoto.Subject{s}, PredicateType: ImageSignature, Predicate: json.RawMessage("{}")}
 	}
+
 	return list, nil
 }
 
@@ -146,20 +154,24 @@ func imageSubjects(rec *record.Record) []intoto.Subject {
 // list of components, so that the list is found for an image too.
 func holders(rec *record.Record, b record.Binary) []intoto.Subject {
 	var list []intoto.Subject
+
 	for _, img := range rec.Images {
 		name := img.Repository + ":" + img.Tags[0]
 		for _, m := range img.Manifests {
 			holds := slices.ContainsFunc(m.Layers, func(l image.Layer) bool {
 				return !l.Base && slices.ContainsFunc(l.Files, func(f string) bool { return path.Base(f) == b.Name })
 			})
+
 			if m.Target != b.Target || !holds {
 				continue
 			}
+
 			if !slices.ContainsFunc(list, func(s intoto.Subject) bool { return s.Name == name }) {
 				list = append(list, intoto.Subject{Name: name, Digest: img.Digest})
 			}
 			list = append(list, intoto.Subject{Name: name + "#" + m.Platform, Digest: m.Digest})
 		}
 	}
+
 	return list
 }

@@ -45,6 +45,7 @@ func (o *Outcome) copyOut(a artifact.Artifact, file string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
+
 	in, err := openVerified(o.run.store, a)
 	if err != nil {
 		return err
@@ -60,6 +61,8 @@ func (o *Outcome) copyOut(a artifact.Artifact, file string) error {
 	if err != nil {
 		return err
 	}
+
+	// The mode is set again because the umask may have narrowed it.
 	_, err = io.Copy(out, in)
 	return errors.Join(err, out.Chmod(mode), out.Close())
 }
