@@ -227,7 +227,7 @@ func (x *bundleIndex) readNamed(name string) (bundleFile, error) {
 	return b, b.unfit
 }
 
-// claimed returns an error unless the signature beside a file claims to be about data,
+// SignatureClaims returns an error unless the signature beside a file claims to be about data,
 // the file's bytes. Whether it is anybody's does not matter. display is how a path is shown.
 func SignatureClaims(name string, data []byte, display func(string) string) error {
 	b, err := newBundleIndex().read(name + pipeline.BundleSuffix)

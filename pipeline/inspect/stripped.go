@@ -29,20 +29,20 @@ func Stripped(a, b *Binary) (bool, error) {
 	return loaded, nil
 }
 
-// holds reports whether a has the content of a section of b at the same address.
-func (a *Binary) holds(b *Binary, s Section) (bool, error) {
+// holds reports whether b has the content of a section of other at the same address.
+func (b *Binary) holds(other *Binary, s Section) (bool, error) {
 	size := s.Size
-	if i := b.mappingAt(s.Address); i >= 0 { // of PE files the last bytes are none of the program
-		size = min(size, b.maps[i].size-int64(s.Address-b.maps[i].address))
+	if i := other.mappingAt(s.Address); i >= 0 { // of PE files the last bytes are none of the program
+		size = min(size, other.maps[i].size-int64(s.Address-other.maps[i].address))
 	}
 	p, q := make([]byte, 64<<10), make([]byte, 64<<10)
 
 	for at := int64(0); at < size; {
 		n := min(int64(len(p)), size-at)
-		if err := b.read(p[:n], s.Offset+at); err != nil {
+		if err := other.read(p[:n], s.Offset+at); err != nil {
 			return false, err
 		}
-		if a.load(q[:n], s.Address+uint64(at)) != nil || !bytes.Equal(p[:n], q[:n]) {
+		if b.load(q[:n], s.Address+uint64(at)) != nil || !bytes.Equal(p[:n], q[:n]) {
 			return false, nil
 		}
 		at += n
@@ -52,8 +52,8 @@ func (a *Binary) holds(b *Binary, s Section) (bool, error) {
 
 // sameStart reports whether ELF files are loaded and started in the same way. It looks
 // at the segments, as the sections may have been removed.
-func (a *Binary) sameStart(b *Binary) bool {
-	if a.Format != ELF {
+func (b *Binary) sameStart(other *Binary) bool {
+	if b.Format != ELF {
 		return true
 	}
 	loads := func(b *Binary) (list []prog) {
@@ -65,20 +65,20 @@ func (a *Binary) sameStart(b *Binary) bool {
 		}
 		return list
 	}
-	x, y := a.elf, b.elf
-	return x.kind == y.kind && x.machine == y.machine && x.entry == y.entry && a.pointer == b.pointer && slices.Equal(loads(a), loads(b))
+	x, y := b.elf, other.elf
+	return x.kind == y.kind && x.machine == y.machine && x.entry == y.entry && b.pointer == other.pointer && slices.Equal(loads(b), loads(other))
 }
 
-// addsNothing reports whether a has no sections that b lacks, except those that tools
+// addsNothing reports whether b has no sections that other lacks, except those that tools
 // add, and no bytes behind the ranges that its headers name.
-func (a *Binary) addsNothing(b *Binary) bool {
+func (b *Binary) addsNothing(other *Binary) bool {
 	names := map[string]bool{}
-	for _, s := range b.Sections {
+	for _, s := range other.Sections {
 		names[s.Name] = true
 	}
 	end := int64(0)
 
-	for _, s := range a.Sections {
+	for _, s := range b.Sections {
 		if !names[s.Name] && !unloaded(s.Name) {
 			return false
 		}
@@ -86,15 +86,15 @@ func (a *Binary) addsNothing(b *Binary) bool {
 	}
 
 	// Bytes behind everything that the headers name could hold anything.
-	for _, m := range a.maps {
+	for _, m := range b.maps {
 		end = max(end, m.offset+m.size)
 	}
-	if a.Format != PE {
-		return end == a.size
+	if b.Format != PE {
+		return end == b.size
 	}
-	end = max(end, a.pe.end) // with the string table, and then zeros up to a multiple
-	rest := make([]byte, min(a.size-end, peAlignment))
-	return a.read(rest, end) == nil && end+int64(len(rest)) == a.size && len(bytes.Trim(rest, "\x00")) == 0
+	end = max(end, b.pe.end) // with the string table, and then zeros up to a multiple
+	rest := make([]byte, min(b.size-end, peAlignment))
+	return b.read(rest, end) == nil && end+int64(len(rest)) == b.size && len(bytes.Trim(rest, "\x00")) == 0
 }
 
 // peAlignment divides the size of a PE file: tools fill the file up to a multiple of it.
