@@ -7,9 +7,11 @@ import "github.com/twicebuild/twice/matrix/lintid"
 // no full stop.
 var table = lints[:]
 
-// lints is table as an array, whose length the compiler holds to that of
-// [lintid.All].
-var lints = [len(lintid.All)]Lint{{
+// The compiler holds the number of lints to that of [lintid.All].
+var _ [len(lintid.All)]Lint = lints
+
+// lints is table as an array.
+var lints = [...]Lint{{
 	ID: lintid.AmbientEnvironment, Severity: Note, find: ambientEnvironment,
 	Summary: "the environment has settings of the go command that twice does not heed",
 	Why: `GOFLAGS, GOEXPERIMENT, GOAMD64, CGO_ENABLED and their like change what a go build by hand makes, and only some
