@@ -105,7 +105,7 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 		in.Work = checkout.FS()
 		in.Repository = &lint.Repository{
 			Modified: repo.Modified(), Untracked: repo.Untracked(), Linked: repo.Linked(),
-			Tags: repo.TagsAtHead(), Tag: repo.Tag(), Before: repo.Before(),
+			Tags: repo.TagsAtHead(), Tag: repo.Tag(), HighestVersion: repo.HighestVersion(),
 		}
 		if in.Machine, err = userSettings(cfg, client.Settings, filepath.Join(repo.Root(), filepath.FromSlash(in.ModuleDir))); err != nil {
 			return nil, err
@@ -119,7 +119,7 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 func lintInput(src SourceTree, sel Selection) (lint.Input, error) {
 	in := lint.Input{
 		Hooks: sel.Hooks, Builds: sel.Builds, LockName: oci.LockName,
-		ModuleDir: path.Clean(src.Source.Source().Dir), ConfigDir: src.configDir(),
+		ModuleDir: path.Clean(src.Source.Identity().Dir), ConfigDir: src.configDir(),
 	}
 
 	var err error

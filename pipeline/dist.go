@@ -102,7 +102,7 @@ func (o *Outcome) write(ctx context.Context, rec *record.Record, pkg Package) er
 func (o *Outcome) record() *record.Record {
 	run := o.run
 	src := record.Source{
-		Source: run.Inputs.Source.Source(), Time: run.Inputs.Source.Time().UTC(), Dirty: run.Inputs.Source.Dirty(),
+		Source: run.Inputs.Source.Identity(), Time: run.Inputs.Source.Time().UTC(), Dirty: run.Inputs.Source.Dirty(),
 		ConfigFile: run.Inputs.Release.Path, Config: run.Inputs.Release.Digest, ConfigUncommitted: run.Inputs.Release.Uncommitted != "",
 	}
 

@@ -44,7 +44,7 @@ type SourceTree struct {
 
 // Source is a source tree that can be laid out.
 type Source interface {
-	Source() recipe.Source
+	Identity() recipe.Source
 	Version() string
 	Tag() string
 	Time() time.Time
@@ -54,7 +54,7 @@ type Source interface {
 
 // moduleDir is the folder of the main module in a checkout in tree.
 func (s SourceTree) moduleDir(tree string) string {
-	return filepath.Join(tree, filepath.FromSlash(s.Source.Source().Dir))
+	return filepath.Join(tree, filepath.FromSlash(s.Source.Identity().Dir))
 }
 
 // configDir is the folder of the release file in the source, with slashes.

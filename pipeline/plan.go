@@ -70,7 +70,7 @@ type Planned struct {
 // are asked for. Nil ports are those that package matrix knows. tree is the source's
 // root, where the folder of each binary has to be.
 func selectBuilds(req Request, s SourceTree, ports []platform.Port, tree fs.FS) (Selection, error) {
-	file, src := s.Release, s.Source.Source()
+	file, src := s.Release, s.Source.Identity()
 	version, released, err := decideVersion(req, s)
 	if err != nil {
 		return Selection{}, err
@@ -287,7 +287,7 @@ func planRecipes(ctx context.Context, cfg Config, in Inputs, sel Selection, pinn
 // in the same order, and compiler identifies the C compiler of a build.
 func recipesOf(in Inputs, sel Selection, mains []*modules.Main, compiler func(matrix.Build) (string, error)) ([]Planned, error) {
 	inputs := recipe.Inputs{
-		Source: in.Source.Source(), Toolchain: recipe.Toolchain{Version: in.Toolchain.Version},
+		Source: in.Source.Identity(), Toolchain: recipe.Toolchain{Version: in.Toolchain.Version},
 		Hooks: sel.Hooks, Epoch: in.Time.Unix(), Vendored: in.Modules.Vendored,
 	}
 	if !in.Toolchain.Published {

@@ -23,7 +23,7 @@ type fakeSource struct {
 	modified, untracked []string
 }
 
-func (s fakeSource) Source() recipe.Source {
+func (s fakeSource) Identity() recipe.Source {
 	return recipe.Source{Commit: strings.Repeat("6", 40), Tree: strings.Repeat("7", 40), Dir: "."}
 }
 func (s fakeSource) Version() string     { return s.version }

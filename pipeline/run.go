@@ -169,7 +169,7 @@ func newExecutor(ctx context.Context, cfg Config, in Inputs, hooks [][]string, w
 			}
 			return in.Source.Checkout(ctx, dest, order)
 		},
-		ModuleDir: in.Source.Source().Dir, ConfigDir: in.configDir(),
+		ModuleDir: in.Source.Identity().Dir, ConfigDir: in.configDir(),
 		GOROOT: in.Toolchain.Dir, ModCache: in.Modules.Dir,
 		Hooks: hooks, Epoch: in.Time.Unix(),
 		Path: cfg.Path, HostEnv: cfg.HostEnv, Confinement: confine, Limits: limits,

@@ -56,7 +56,7 @@ confined workspace, since what they write may be part of the source.`,
 				return printJSON(a.document(), doc)
 			}
 			a.warn(p.Warnings)
-			fmt.Fprintf(a.stdout, "%s %s, %s, %s\n\n", p.Vars.Project, p.Vars.Version, run.Inputs.Source.Source().Name(), run.Inputs.Toolchain.Version)
+			fmt.Fprintf(a.stdout, "%s %s, %s, %s\n\n", p.Vars.Project, p.Vars.Version, run.Inputs.Source.Identity().Name(), run.Inputs.Toolchain.Version)
 			w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "TARGET\tBINARY\tRECIPE")
 			for _, r := range p.Recipes {

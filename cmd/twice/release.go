@@ -137,7 +137,7 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign *signFlags, 
 
 // describeInputs says on what the release rests.
 func (a *app) describeInputs(in pipeline.Inputs) {
-	a.progress.Line("source     %s", in.Source.Source().Name())
+	a.progress.Line("source     %s", in.Source.Identity().Name())
 	proof := "hash agrees with the checksum database"
 	if !in.Toolchain.Published {
 		proof = "NOT the published one, as release.toml allows"

@@ -124,7 +124,7 @@ var cases = []struct {
 
 	{"tag-missing", "tagged", scene{in: Input{Repository: &Repository{Tags: []string{"v1.0.0", "nightly"}, Tag: "v1.0.0"}}}, nil, nil},
 	{"tag-missing", "tagged, with changes", scene{in: Input{Repository: &Repository{Tags: []string{"sub/v1.0.0"}, Modified: []string{"a"}}}}, nil, []string{"dirty-tree"}},
-	{"tag-missing", "none", scene{in: Input{Repository: &Repository{Tags: []string{"nightly"}, Before: "v0.9.0"}}}, []string{"note: HEAD has no version tag: only a snapshot can be made of it (the last one before it is v0.9.0)"}, nil},
+	{"tag-missing", "none", scene{in: Input{Repository: &Repository{Tags: []string{"nightly"}, HighestVersion: "v0.9.0"}}}, []string{"note: HEAD has no version tag: only a snapshot can be made of it (the last one before it is v0.9.0)"}, nil},
 	{"tag-missing", "a version of its own", scene{release: "version = \"1.2.3\"\n" + start, in: Input{Repository: &Repository{}}}, []string{"release.toml:1: note: version: HEAD has no tag v1.2.3"}, nil},
 
 	{"tag-no-semver", "a good one beside", scene{in: Input{Repository: &Repository{Tags: []string{"v1", "v1.0.0"}, Tag: "v1.0.0"}}}, nil, nil},

@@ -165,8 +165,8 @@ type Repository struct {
 	// "" if there is none.
 	Tags []string
 	Tag  string
-	// Before is the highest version at HEAD or before it, or "" if there is none.
-	Before string
+	// HighestVersion is the highest version at HEAD or before it, or "" if there is none.
+	HighestVersion string
 }
 
 // Machine is what is known of the machine. No build sees any of it.

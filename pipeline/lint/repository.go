@@ -90,8 +90,8 @@ func tagMissing(f *facts) []Finding {
 	}
 
 	message := "HEAD has no version tag: only a snapshot can be made of it"
-	if f.Repository.Before != "" {
-		message += " (the last one before it is " + f.Repository.Before + ")"
+	if f.Repository.HighestVersion != "" {
+		message += " (the last one before it is " + f.Repository.HighestVersion + ")"
 	}
 	return []Finding{{Message: message}}
 }

@@ -81,7 +81,7 @@ func (a *attempt) openModule(ctx context.Context, g gocmd.Go, v string) error {
 		return verdict.Because(verdict.NotPublic, "the source cannot be had: %s", err).WithRemedy("is there a network? For a module that no proxy has, name a repository with --source DIR")
 	}
 
-	a.source = m.Source()
+	a.source = m.Identity()
 	name := c.main.Path + "@" + v
 	a.res.Source = name
 	ground(&a.res.RestsOn, "module zip "+name+" "+a.source.Sum, "%s", a.Client.Voucher(c.main.Path))
@@ -174,7 +174,7 @@ func (a *attempt) openFolder(ctx context.Context) error {
 		return verdict.Because(verdict.NotPublic, "the source cannot be had: %s", err).WithRemedy(fault.RemedyOf(err))
 	}
 
-	a.source = repo.Source()
+	a.source = repo.Identity()
 	if c.vcs != nil && c.vcs.revision != a.source.Commit {
 		return verdict.Because(verdict.NotPublic, "the repository is at commit %s, and the file was built from %s", a.source.Commit[:12], c.vcs.revision[:12]).
 			WithRemedy("git checkout " + c.vcs.revision)

@@ -37,13 +37,13 @@ func (r *Repo) Checkout(ctx context.Context, dest string, order Order) error {
 		err = r.top.checkout(ctx, dest, order)
 	}
 	if err != nil {
-		return fmt.Errorf("checkout of %.12s: %w", r.source.Commit, err)
+		return fmt.Errorf("checkout of %.12s: %w", r.identity.Commit, err)
 	}
 	return nil
 }
 
 func (r *repository) checkout(ctx context.Context, dest string, order Order) error {
-	pack, err := r.prepare(ctx)
+	pack, err := r.packObjects(ctx)
 	if err != nil {
 		return err
 	}
@@ -64,11 +64,11 @@ func (r *repository) checkout(ctx context.Context, dest string, order Order) err
 		return err
 	}
 
-	names := r.names()
+	names := r.fileNames()
 	if err := order.apply(names); err != nil {
 		return err
 	}
-	if _, err := p.run(ctx, zinput(names), "checkout-index", "-z", "--stdin"); err != nil {
+	if _, err := p.run(ctx, joinNUL(names), "checkout-index", "-z", "--stdin"); err != nil {
 		return err
 	}
 
@@ -85,8 +85,8 @@ func (r *repository) checkout(ctx context.Context, dest string, order Order) err
 	return r.confirmClean(ctx, p)
 }
 
-// names lists the files of the tree, sorted.
-func (r *repository) names() []string {
+// fileNames lists the files of the tree, sorted.
+func (r *repository) fileNames() []string {
 	var names []string
 	for _, e := range r.entries {
 		if e.mode != gitlink {
@@ -110,7 +110,7 @@ func (r *Repo) Extract(ctx context.Context, dest string) error {
 		err = r.top.extract(ctx, dest)
 	}
 	if err != nil {
-		return fmt.Errorf("files of %.12s: %w", r.source.Commit, err)
+		return fmt.Errorf("files of %.12s: %w", r.identity.Commit, err)
 	}
 	return nil
 }
@@ -124,7 +124,7 @@ func (r *repository) extract(ctx context.Context, dest string) error {
 	if _, err := p.run(ctx, nil, "read-tree", r.tree); err != nil {
 		return r.readError(err)
 	}
-	if _, err := p.run(ctx, zinput(r.names()), "checkout-index", "-z", "--stdin"); err != nil {
+	if _, err := p.run(ctx, joinNUL(r.fileNames()), "checkout-index", "-z", "--stdin"); err != nil {
 		return r.readError(err)
 	}
 	for _, sub := range r.subs {
@@ -180,14 +180,14 @@ func (r *repository) confirmClean(ctx context.Context, p gitContext) error {
 		return err
 	}
 	var wrong []string
-	list := zlist(out)
+	list := splitNUL(out)
 	for _, rec := range list {
 		if len(rec) < 4 || rec[1] != ' ' || !r.dirty {
 			wrong = append(wrong, strings.TrimLeft(rec[min(2, len(rec)):], " "))
 		}
 	}
 	if len(wrong) > 0 {
-		return unfit("git add --renormalize . and commit, if these are line endings; else two names that this file system takes for one",
+		return usageError("git add --renormalize . and commit, if these are line endings; else two names that this file system takes for one",
 			"cannot be laid out as git would have it: %s", listNames(wrong))
 	}
 	if r.dirty && len(list) == 0 {
@@ -218,8 +218,8 @@ func realFolder(root, name string) (string, error) {
 	return at, nil
 }
 
-// prepare proves the tree and packs what a checkout needs, once.
-func (r *repository) prepare(ctx context.Context) (pack string, err error) {
+// packObjects proves the tree and packs what a checkout needs, once.
+func (r *repository) packObjects(ctx context.Context) (pack string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.pack != "" {
@@ -252,8 +252,8 @@ func (r *repository) prove(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, r.readError(err)
 	}
-	for _, rec := range zlist(out) {
-		e, kind, err := parseTree(rec)
+	for _, rec := range splitNUL(out) {
+		e, kind, err := parseTreeRecord(rec)
 		if err != nil {
 			return nil, err
 		}
@@ -266,7 +266,7 @@ func (r *repository) prove(ctx context.Context) ([]string, error) {
 
 	readCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	msg := bounded{max: 64 << 10}
+	msg := boundedBuffer{max: 64 << 10}
 	cmd := r.store.command(readCtx, "cat-file", "--batch", "--buffer")
 	cmd.Stdin, cmd.Stderr = strings.NewReader(strings.Join(oids, "\n")+"\n"), &msg
 	pipe, err := cmd.StdoutPipe()
@@ -298,7 +298,7 @@ func checkObjects(in *bufio.Reader, oids []string, format string) error {
 	for _, oid := range oids {
 		head, err := in.ReadSlice('\n')
 		if err != nil {
-			return fmt.Errorf("object %s: %w", oid, noEOF(err))
+			return fmt.Errorf("object %s: %w", oid, unexpectedEOF(err))
 		}
 		f := strings.Fields(string(head))
 		if len(f) == 2 && f[1] == "missing" {
@@ -317,7 +317,7 @@ func checkObjects(in *bufio.Reader, oids []string, format string) error {
 		}
 		fmt.Fprintf(h, "%s %d\x00", f[1], size)
 		if _, err := io.CopyN(h, in, size); err != nil {
-			return fmt.Errorf("object %s: %w", oid, noEOF(err))
+			return fmt.Errorf("object %s: %w", oid, unexpectedEOF(err))
 		}
 		if got := hex.EncodeToString(h.Sum(nil)); got != oid {
 			return fmt.Errorf("object %s: its content has the name %s: the object store is damaged", oid, got)
@@ -329,7 +329,7 @@ func checkObjects(in *bufio.Reader, oids []string, format string) error {
 	return nil
 }
 
-func noEOF(err error) error {
+func unexpectedEOF(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
 	}

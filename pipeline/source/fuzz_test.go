@@ -38,7 +38,7 @@ func FuzzGitAnswers(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, answer []byte) {
-		if list, err := parseFiles(answer); err == nil {
+		if list, err := parseTreeFiles(answer); err == nil {
 			for i, e := range list {
 				local(t, e.path)
 				if i > 0 && list[i-1].path >= e.path || path.Clean(e.path) != e.path || !utf8.ValidString(e.path) || !oidForm.MatchString(e.oid) {

@@ -115,7 +115,7 @@ func (p gitContext) command(ctx context.Context, args ...string) *exec.Cmd {
 // run runs git with args and stdin and returns its standard output.
 func (p gitContext) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
 	cmd := p.command(ctx, args...)
-	out, msg := bounded{max: maxOutput}, bounded{max: 64 << 10}
+	out, msg := boundedBuffer{max: maxOutput}, boundedBuffer{max: 64 << 10}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &msg
 	if err := cmd.Run(); err != nil {
 		return nil, gitError(ctx, args[0], msg.buf.Bytes(), err)
@@ -151,7 +151,7 @@ func gitError(ctx context.Context, verb string, msg []byte, err error) error {
 		return fmt.Errorf("git %s: %w", verb, context.Cause(ctx))
 	}
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-		return unfit("install git", "git: not found: %w", err)
+		return usageError("install git", "git: not found: %w", err)
 	}
 	text := strings.TrimSpace(string(msg))
 	if len(text) > 1000 {
@@ -163,14 +163,14 @@ func gitError(ctx context.Context, verb string, msg []byte, err error) error {
 	return fmt.Errorf("git %s: %s: %w", verb, text, err)
 }
 
-// bounded keeps the first max bytes and takes the rest without keeping it.
-type bounded struct {
+// boundedBuffer keeps the first max bytes and takes the rest without keeping it.
+type boundedBuffer struct {
 	buf  bytes.Buffer
 	max  int
 	over bool
 }
 
-func (b *bounded) Write(p []byte) (int, error) {
+func (b *boundedBuffer) Write(p []byte) (int, error) {
 	n := len(p)
 	if room := b.max - b.buf.Len(); len(p) > room {
 		p, b.over = p[:room], true
@@ -182,7 +182,7 @@ func (b *bounded) Write(p []byte) (int, error) {
 // checkVersion fails for a git that is missing or too old to be closed off.
 func (g Git) checkVersion(ctx context.Context) error {
 	if !filepath.IsAbs(g.Path) {
-		return unfit("install git", "git: not found (path %q)", g.Path)
+		return usageError("install git", "git: not found (path %q)", g.Path)
 	}
 	out, err := gitContext{git: g, env: closedEnv()}.line(ctx, "version")
 	if err != nil {
@@ -193,21 +193,21 @@ func (g Git) checkVersion(ctx context.Context) error {
 		return fmt.Errorf("git version: unexpected answer %q", out)
 	}
 	if major < 2 || major == 2 && minor < 32 {
-		return unfit("install git 2.32 or newer", "%s is too old", out)
+		return usageError("install git 2.32 or newer", "%s is too old", out)
 	}
 	return nil
 }
 
-// zlist splits NUL-terminated output.
-func zlist(out []byte) []string {
+// splitNUL splits NUL-terminated output.
+func splitNUL(out []byte) []string {
 	if len(out) == 0 {
 		return nil
 	}
 	return strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
 }
 
-// zinput is the reverse of zlist.
-func zinput(names []string) io.Reader {
+// joinNUL is the reverse of splitNUL.
+func joinNUL(names []string) io.Reader {
 	if len(names) == 0 {
 		return strings.NewReader("")
 	}

@@ -44,7 +44,7 @@ func OpenModule(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (*Modu
 		return nil, err
 	}
 	if !filepath.IsAbs(goCmd.Path) {
-		return nil, unfit("install Go", "go: not found (path %q)", goCmd.Path)
+		return nil, usageError("install Go", "go: not found (path %q)", goCmd.Path)
 	}
 	if scratch, err = filepath.Abs(scratch); err == nil {
 		err = emptyFolder(scratch)
@@ -91,18 +91,18 @@ func OpenModule(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (*Modu
 func parseModule(arg string) (module.Version, error) {
 	path, version, ok := strings.Cut(arg, "@")
 	if !ok {
-		return module.Version{}, unfit("write it as path@version", "module %q: no version", arg)
+		return module.Version{}, usageError("write it as path@version", "module %q: no version", arg)
 	}
 	// This refuses a leading '-' and whatever else is no module path.
 	if err := module.CheckPath(path); err != nil {
-		return module.Version{}, unfit("give the path of a module, such as example.com/tool", "module %q: %w", arg, err)
+		return module.Version{}, usageError("give the path of a module, such as example.com/tool", "module %q: %w", arg, err)
 	}
 	err := module.Check(path, version)
 	if err == nil && module.CanonicalVersion(version) != version {
 		err = errors.New("not a canonical version")
 	}
 	if err != nil {
-		return module.Version{}, unfit("give an exact version, such as v1.2.3", "module %q: %w", arg, err)
+		return module.Version{}, usageError("give an exact version, such as v1.2.3", "module %q: %w", arg, err)
 	}
 	return module.Version{Path: path, Version: version}, nil
 }
@@ -111,7 +111,7 @@ func download(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (gocmd.D
 	d, err := goCmd.With("GOENV=off").Download(ctx, arg, scratch)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return d, unfit("install Go", "go: not found: %w", err)
+		return d, usageError("install Go", "go: not found: %w", err)
 	case err != nil:
 		return d, err
 	case d.Error != "":
@@ -141,8 +141,8 @@ func readInfo(name, version string) (time.Time, error) {
 	return info.Time.UTC(), nil
 }
 
-// Source names the content: path, version and sum.
-func (m *Module) Source() recipe.Source {
+// Identity names the content: path, version and sum.
+func (m *Module) Identity() recipe.Source {
 	return recipe.Source{Module: m.mod.Path, Version: m.mod.Version, Sum: m.sum, Dir: "."}
 }
 

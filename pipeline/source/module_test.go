@@ -80,7 +80,7 @@ func TestModule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := m.Source()
+	src := m.Identity()
 	if src.Module != "example.com/Tool" || src.Version != "v1.2.3" || src.Dir != "." || src.Commit != "" || !strings.HasPrefix(src.Sum, "h1:") {
 		t.Errorf("source %+v", src)
 	}

@@ -43,8 +43,8 @@ type Options struct {
 // Repo is a commit of a git repository, or a snapshot that comes after it.
 type Repo struct {
 	top                 *repository
-	source              recipe.Source
-	tag, base           string // the tag at the commit; the highest version before it
+	identity            recipe.Source
+	tag, highestVersion string // the tag at the commit; the highest version before it
 	tagsAtHead          []string
 	time                time.Time
 	remote              string
@@ -53,11 +53,11 @@ type Repo struct {
 
 // repository is one git repository: the main one or, in it, a submodule.
 type repository struct {
-	git    Git
-	root   string // work tree, absolute, without symbolic links
-	gitDir string // of this work tree
-	common string // git folder with the objects
-	format string // "sha1" or "sha256"
+	git       Git
+	root      string // work tree, absolute, without symbolic links
+	gitDir    string // of this work tree
+	commonDir string // git folder with the objects
+	format    string // "sha1" or "sha256"
 
 	scratch string     // a folder of our own for this repository
 	store   gitContext // bare; closed configuration; borrows the objects
@@ -157,16 +157,16 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 		return nil, err
 	}
 	if top.shallow {
-		return nil, unfit("git fetch --unshallow", "%s: %w: its history, which decides about versions, is cut off", top.root, ErrShallow)
+		return nil, usageError("git fetch --unshallow", "%s: %w: its history, which decides about versions, is cut off", top.root, ErrShallow)
 	}
 	for _, p := range o.ignore {
-		if _, ok := within(p, top.root); ok {
-			return nil, unfit("choose another --out", "output folder %s: the repository %s lies in it", p, top.root)
+		if _, ok := pathWithin(p, top.root); ok {
+			return nil, usageError("choose another --out", "output folder %s: the repository %s lies in it", p, top.root)
 		}
 	}
 
 	// The module may lie in a folder of the repository.
-	prefix, ok := within(top.root, dir)
+	prefix, ok := pathWithin(top.root, dir)
 	if !ok {
 		return nil, fmt.Errorf("%s: outside the work tree %s", dir, top.root)
 	}
@@ -184,11 +184,11 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 
 	r := &Repo{
 		top:       top,
-		source:    recipe.Source{Commit: top.commit, Tree: top.tree, Dir: module},
+		identity:  recipe.Source{Commit: top.commit, Tree: top.tree, Dir: module},
 		modified:  top.modified,
 		untracked: top.untracked,
 	}
-	if r.time, err = top.committed(ctx); err != nil {
+	if r.time, err = top.commitTime(ctx); err != nil {
 		return nil, err
 	}
 
@@ -198,7 +198,7 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 	}
 	r.tagsAtHead = at
 	r.tag, _ = pickTag(at, module)
-	_, r.base = pickTag(merged, module)
+	_, r.highestVersion = pickTag(merged, module)
 	if r.Dirty() {
 		r.tag = ""
 	}
@@ -206,8 +206,8 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 	return r, nil
 }
 
-// Source names the content: commit, tree, and the module's folder.
-func (r *Repo) Source() recipe.Source { return r.source }
+// Identity names the content: commit, tree, and the module's folder.
+func (r *Repo) Identity() recipe.Source { return r.identity }
 
 // Tag is the tag that releases this very content, such as "v1.2.3" or, for a
 // module in a folder, "cmd/tool/v1.2.3"; "" if there is none. Of several tags
@@ -221,7 +221,7 @@ func (r *Repo) Version() string {
 	if r.tag != "" {
 		return strings.TrimPrefix(path.Base(r.tag), "v")
 	}
-	return snapshotVersion(r.base, r.time, r.source.Commit, r.Dirty())
+	return snapshotVersion(r.highestVersion, r.time, r.identity.Commit, r.Dirty())
 }
 
 // Time is the committer's time of the commit, in UTC.
@@ -234,9 +234,9 @@ func (r *Repo) Dirty() bool { return r.top.dirty }
 // and whether or not the content is that of the commit.
 func (r *Repo) TagsAtHead() []string { return slices.Clone(r.tagsAtHead) }
 
-// Before is the highest version, such as "v1.2.3", that a tag at the commit or
+// HighestVersion is the highest version, such as "v1.2.3", that a tag at the commit or
 // at one before it gives to the module; "" if there is none.
-func (r *Repo) Before() string { return r.base }
+func (r *Repo) HighestVersion() string { return r.highestVersion }
 
 // Linked reports whether the work tree has no .git folder of its own: that of
 // git worktree add and that of a submodule have a file instead, which says where
@@ -290,7 +290,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		return nil, unfit("twice builds commits: run it in a git repository, or name a --module of the module proxy", "%s: no usable git repository: %w", dir, err)
+		return nil, usageError("twice builds commits: run it in a git repository, or name a --module of the module proxy", "%s: no usable git repository: %w", dir, err)
 	}
 
 	f := strings.Split(out, "\n")
@@ -298,11 +298,11 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 	case len(f) != 6:
 		return nil, fmt.Errorf("%s: git rev-parse: unexpected answer %q", dir, out)
 	case f[0] == "true":
-		return nil, unfit("run in a clone of it that has a work tree", "%s: a bare repository", f[4])
+		return nil, usageError("run in a clone of it that has a work tree", "%s: a bare repository", f[4])
 	case f[1] != "true":
 		return nil, fmt.Errorf("%s: not in the work tree of a git repository", dir)
 	}
-	r.shallow, r.format, r.gitDir, r.common = f[2] != "false", f[3], f[4], f[5]
+	r.shallow, r.format, r.gitDir, r.commonDir = f[2] != "false", f[3], f[4], f[5]
 	if r.format != "sha1" && r.format != "sha256" {
 		return nil, fmt.Errorf("%s: unknown object format %q", dir, r.format)
 	}
@@ -314,7 +314,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 	if r.root, err = filepath.EvalSymlinks(top); err != nil {
 		return nil, err
 	}
-	if strings.ContainsAny(r.root+r.common, "\n\x00") {
+	if strings.ContainsAny(r.root+r.commonDir, "\n\x00") {
 		return nil, fmt.Errorf("repository %q: unsupported character in its path", r.root)
 	}
 
@@ -322,7 +322,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		return nil, unfit("commit something first", "%s: no commit at HEAD", r.root)
+		return nil, usageError("commit something first", "%s: no commit at HEAD", r.root)
 	}
 
 	// From here on the repository's own configuration is out of the game,
@@ -338,7 +338,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 	}
 
 	// The store borrows the objects, and the view looks at the work tree.
-	objects := filepath.ToSlash(filepath.Join(r.common, "objects"))
+	objects := filepath.ToSlash(filepath.Join(r.commonDir, "objects"))
 	if err := os.MkdirAll(filepath.Join(storeDir, "objects", "info"), 0o777); err != nil {
 		return nil, err
 	}
@@ -386,27 +386,27 @@ func (r *repository) files(ctx context.Context, tree string) ([]entry, error) {
 	if err != nil {
 		return nil, r.readError(err)
 	}
-	return parseFiles(out)
+	return parseTreeFiles(out)
 }
 
-// parseFiles reads the answer of git ls-tree -r -z.
-func parseFiles(out []byte) ([]entry, error) {
+// parseTreeFiles reads the answer of git ls-tree -r -z.
+func parseTreeFiles(out []byte) ([]entry, error) {
 	var list []entry
-	for _, rec := range zlist(out) {
-		e, _, err := parseTree(rec)
+	for _, rec := range splitNUL(out) {
+		e, _, err := parseTreeRecord(rec)
 		if err != nil {
 			return nil, err
 		}
 		if !utf8.ValidString(e.path) {
-			return nil, unfit("rename it", "file name %q: not valid UTF-8", e.path)
+			return nil, usageError("rename it", "file name %q: not valid UTF-8", e.path)
 		}
 		list = append(list, e)
 	}
 	return list, checkEntries(list)
 }
 
-// parseTree reads a record of git ls-tree -z: "mode type oid<TAB>path".
-func parseTree(rec string) (e entry, kind string, err error) {
+// parseTreeRecord reads a record of git ls-tree -z: "mode type oid<TAB>path".
+func parseTreeRecord(rec string) (e entry, kind string, err error) {
 	meta, name, ok := strings.Cut(rec, "\t")
 	f := strings.Split(meta, " ")
 	if !ok || len(f) != 3 || name == "" || !oidForm.MatchString(f[2]) {
@@ -451,15 +451,15 @@ func (r *repository) hasModule(dir string) error {
 	i, ok := slices.BinarySearchFunc(r.entries, name, func(e entry, name string) int { return strings.Compare(e.path, name) })
 	switch {
 	case !ok:
-		return unfit("commit go.mod, or name the module's folder in the release file", "%s: not in the tree of commit %.12s", name, r.commit)
+		return usageError("commit go.mod, or name the module's folder in the release file", "%s: not in the tree of commit %.12s", name, r.commit)
 	case !strings.HasPrefix(r.entries[i].mode, "100"):
 		return fmt.Errorf("%s: not a regular file in the tree of commit %.12s", name, r.commit)
 	}
 	return nil
 }
 
-// committed returns the committer's time.
-func (r *repository) committed(ctx context.Context) (time.Time, error) {
+// commitTime returns the committer's time.
+func (r *repository) commitTime(ctx context.Context) (time.Time, error) {
 	out, err := r.store.line(ctx, "log", "-1", "--format=%ct", "HEAD")
 	if err != nil {
 		return time.Time{}, r.readError(err)

@@ -65,8 +65,8 @@ func (o Order) apply(names []string) error {
 // maxNames is how many file names a message and a list of a [Repo] hold.
 const maxNames = 10
 
-// unfit is an error of what the user wants to build from, with its remedy.
-func unfit(remedy, format string, args ...any) error {
+// usageError is an error of what the user wants to build from, with its remedy.
+func usageError(remedy, format string, args ...any) error {
 	return fault.Usage(fmt.Errorf(format, args...), remedy)
 }
 
@@ -121,8 +121,8 @@ func realPath(p string) (string, error) {
 	return filepath.Join(parent, filepath.Base(p)), nil
 }
 
-// within returns the slash-separated path of p in root, and whether it is in it.
-func within(root, p string) (string, bool) {
+// pathWithin returns the slash-separated path of p in root, and whether it is in it.
+func pathWithin(root, p string) (string, bool) {
 	rel, err := filepath.Rel(root, p)
 	if err != nil || !filepath.IsLocal(rel) {
 		return "", false

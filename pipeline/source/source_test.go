@@ -263,7 +263,7 @@ func TestClean(t *testing.T) {
 	u.git("remote", "add", "origin", "https://user:secret@example.com/m.git")
 
 	r := u.mustOpen(Options{})
-	src := r.Source()
+	src := r.Identity()
 	if src.Commit != u.git("rev-parse", "HEAD") || src.Tree != u.git("rev-parse", "HEAD^{tree}") || src.Dir != "." {
 		t.Errorf("source %+v", src)
 	}
@@ -415,8 +415,8 @@ func TestWorkTree(t *testing.T) {
 			if got := d.git("status", "--porcelain"); (got != "") != tt.dirty {
 				t.Errorf("status %q", got)
 			}
-			if got := d.git("write-tree"); got != r.Source().Tree {
-				t.Errorf("tree %s, want %s", got, r.Source().Tree)
+			if got := d.git("write-tree"); got != r.Identity().Tree {
+				t.Errorf("tree %s, want %s", got, r.Identity().Tree)
 			}
 			d.git("fsck", "--full")
 		})
@@ -620,16 +620,16 @@ func TestTagsAtHead(t *testing.T) {
 	u.git("tag", "nightly")
 	u.git("tag", "v0.9.0")
 	r := u.mustOpen(Options{})
-	if got := strings.Join(r.TagsAtHead(), " "); got != strings.Join(strings.Fields(u.git("tag", "--points-at=HEAD")), " ") || !strings.Contains(got, "v1.0") || r.Tag() != "v0.9.0" || r.Before() != "v0.9.0" {
-		t.Errorf("tags %s, of which %s; before %s", got, r.Tag(), r.Before())
+	if got := strings.Join(r.TagsAtHead(), " "); got != strings.Join(strings.Fields(u.git("tag", "--points-at=HEAD")), " ") || !strings.Contains(got, "v1.0") || r.Tag() != "v0.9.0" || r.HighestVersion() != "v0.9.0" {
+		t.Errorf("tags %s, of which %s; before %s", got, r.Tag(), r.HighestVersion())
 	}
 	u.write("main.go", "package main\n")
-	if r = u.mustOpen(Options{Snapshot: true}); r.Tag() != "" || len(r.TagsAtHead()) < 3 || r.Before() != "v0.9.0" {
-		t.Errorf("dirty: tags %q, of which %q; before %q", r.TagsAtHead(), r.Tag(), r.Before())
+	if r = u.mustOpen(Options{Snapshot: true}); r.Tag() != "" || len(r.TagsAtHead()) < 3 || r.HighestVersion() != "v0.9.0" {
+		t.Errorf("dirty: tags %q, of which %q; before %q", r.TagsAtHead(), r.Tag(), r.HighestVersion())
 	}
 	u.commit("main.go")
-	if r = u.mustOpen(Options{}); len(r.TagsAtHead()) != 0 || r.Before() != "v0.9.0" {
-		t.Errorf("after the tag: tags %q; before %q", r.TagsAtHead(), r.Before())
+	if r = u.mustOpen(Options{}); len(r.TagsAtHead()) != 0 || r.HighestVersion() != "v0.9.0" {
+		t.Errorf("after the tag: tags %q; before %q", r.TagsAtHead(), r.HighestVersion())
 	}
 }
 
@@ -694,8 +694,8 @@ func TestSHA256(t *testing.T) {
 	r := u.mustOpen(Options{})
 	d := u.checkout(r, Sorted)
 	d.wantFiles(u.content())
-	if len(r.Source().Commit) != 64 || r.Tag() != "v1.0.0" || d.git("rev-parse", "HEAD") != r.Source().Commit {
-		t.Errorf("source %+v", r.Source())
+	if len(r.Identity().Commit) != 64 || r.Tag() != "v1.0.0" || d.git("rev-parse", "HEAD") != r.Identity().Commit {
+		t.Errorf("source %+v", r.Identity())
 	}
 }
 

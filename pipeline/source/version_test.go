@@ -101,7 +101,7 @@ func TestVersionOfRepo(t *testing.T) {
 	u.git("tag", "sub/v0.4.0")
 	want("sub/v0.4.0", "0.4.0", Options{Dir: "sub"})
 	want("v1.12.0", "1.12.0", Options{})
-	if r, err := u.in(filepath.Join(u.dir, "sub")).open(Options{}); err != nil || r.Source().Dir != "sub" || r.Tag() != "sub/v0.4.0" {
+	if r, err := u.in(filepath.Join(u.dir, "sub")).open(Options{}); err != nil || r.Identity().Dir != "sub" || r.Tag() != "sub/v0.4.0" {
 		t.Errorf("from the folder: %+v, %v", r, err)
 	}
 	u.write("later", "x")
@@ -196,7 +196,7 @@ func TestStamp(t *testing.T) {
 				t.Errorf("%s: %s is %q, in a clone %q", s.name, k, got[k], want[k])
 			}
 		}
-		if got["vcs.modified"] != "false" || got["vcs.revision"] != r.Source().Commit || s.want != "" && got["version"] != s.want {
+		if got["vcs.modified"] != "false" || got["vcs.revision"] != r.Identity().Commit || s.want != "" && got["version"] != s.want {
 			t.Errorf("%s: %v", s.name, got)
 		}
 	}

@@ -18,11 +18,11 @@ import (
 	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
-// userKeys are the settings that decide what git calls modified or ignored in
+// userSettingKeys are the settings that decide what git calls modified or ignored in
 // a work tree that it made under them. None of them names a command. For
 // instance, files checked out with core.autocrlf=true have CRLF on disk, and
 // only git with that setting knows that they are unmodified.
-var userKeys = []string{
+var userSettingKeys = []string{
 	"core.autocrlf", "core.eol", "core.excludesfile", "core.attributesfile", "core.filemode", "core.symlinks",
 	"core.ignorecase", "core.precomposeunicode", "core.longpaths",
 }
@@ -36,7 +36,7 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 		return fmt.Errorf("read the user's git configuration: %w", err)
 	}
 	last := map[string]string{} // of several values the last one counts
-	for _, kv := range zlist(out) {
+	for _, kv := range splitNUL(out) {
 		k, v, hasValue := strings.Cut(kv, "\n")
 		if !hasValue {
 			v = "true"
@@ -44,7 +44,7 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 		last[k] = v
 	}
 
-	for _, k := range userKeys {
+	for _, k := range userSettingKeys {
 		if v, ok := last[k]; ok {
 			r.view.config = append(r.view.config, k+"="+v)
 		}
@@ -60,7 +60,7 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 
 	copies := map[string]string{filepath.Join(r.gitDir, "index"): "index"}
 	for _, name := range []string{"info/attributes", "info/exclude"} {
-		copies[filepath.Join(r.common, filepath.FromSlash(name))] = name
+		copies[filepath.Join(r.commonDir, filepath.FromSlash(name))] = name
 	}
 	list, err := os.ReadDir(r.gitDir)
 	if err != nil {
@@ -97,7 +97,7 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 	// again, because a .gitignore may say otherwise.
 	var own bytes.Buffer
 	for _, p := range o.ignore {
-		if rel, ok := within(r.root, p); ok && !strings.Contains(rel, "\n") {
+		if rel, ok := pathWithin(r.root, p); ok && !strings.Contains(rel, "\n") {
 			fmt.Fprintf(&own, "\n/%s", globQuote(rel))
 		}
 	}
@@ -112,20 +112,20 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 
 	switch strings.ToLower(last["core.sparsecheckout"]) {
 	case "true", "yes", "on", "1":
-		return r.unhide(ctx)
+		return r.checkHiddenFiles(ctx)
 	}
 	return nil
 }
 
-// unhide makes git look at files that a sparse checkout says are not there but
+// checkHiddenFiles makes git look at files that a sparse checkout says are not there but
 // are, as git itself does since 2.36.
-func (r *repository) unhide(ctx context.Context) error {
+func (r *repository) checkHiddenFiles(ctx context.Context) error {
 	out, err := r.view.run(ctx, nil, "ls-files", "-z", "-t")
 	if err != nil {
 		return err
 	}
 	var there []string
-	for _, rec := range zlist(out) {
+	for _, rec := range splitNUL(out) {
 		if name, ok := strings.CutPrefix(rec, "S "); ok {
 			if _, err := os.Lstat(filepath.Join(r.root, filepath.FromSlash(name))); err == nil {
 				there = append(there, name)
@@ -140,7 +140,7 @@ func (r *repository) setFlag(ctx context.Context, flag string, names []string) e
 	if len(names) == 0 {
 		return nil
 	}
-	_, err := r.view.run(ctx, zinput(names), "update-index", flag, "-z", "--stdin")
+	_, err := r.view.run(ctx, joinNUL(names), "update-index", flag, "-z", "--stdin")
 	return err
 }
 
@@ -208,7 +208,7 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 			moved = append(moved, gitlink+" "+sub.commit+"\t"+name)
 		}
 		if o.opts.Snapshot && len(sub.modified) > 0 {
-			return unfit("commit them in the submodule", "submodule %s: uncommitted changes cannot be part of a snapshot: %s", name, listNames(sub.modified))
+			return usageError("commit them in the submodule", "submodule %s: uncommitted changes cannot be part of a snapshot: %s", name, listNames(sub.modified))
 		}
 		for _, m := range sub.modified {
 			r.modified = append(r.modified, path.Join(name, m))
@@ -224,9 +224,9 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 	switch {
 	case depth > 0: // the outermost repository decides
 	case !o.opts.Snapshot && len(r.modified) > 0:
-		return unfit("commit, or --snapshot", "%s: modified: %s", r.root, listNames(r.modified))
+		return usageError("commit, or --snapshot", "%s: modified: %s", r.root, listNames(r.modified))
 	case !o.opts.Snapshot && len(r.untracked) > 0:
-		return unfit("commit or ignore them, or --snapshot", "%s: untracked: %s", r.root, listNames(r.untracked))
+		return usageError("commit or ignore them, or --snapshot", "%s: untracked: %s", r.root, listNames(r.untracked))
 	case o.opts.Snapshot && len(r.modified) > 0:
 		if err := r.snapshot(ctx, moved); err != nil {
 			return fmt.Errorf("snapshot of %s: %w", r.root, err)
@@ -253,7 +253,7 @@ func (r *repository) index(ctx context.Context) ([]entry, error) {
 		return nil, err
 	}
 	if len(unmerged) > 0 {
-		return nil, unfit("finish the merge and commit", "%s: unmerged: %s", r.root, listNames(slices.Compact(unmerged)))
+		return nil, usageError("finish the merge and commit", "%s: unmerged: %s", r.root, listNames(slices.Compact(unmerged)))
 	}
 	return list, nil
 }
@@ -261,7 +261,7 @@ func (r *repository) index(ctx context.Context) ([]entry, error) {
 // parseIndex reads the answer of git ls-files -z --stage, and names what is not
 // merged.
 func parseIndex(out []byte) (list []entry, unmerged []string, err error) {
-	for _, rec := range zlist(out) {
+	for _, rec := range splitNUL(out) {
 		// "mode oid stage<TAB>path"
 		meta, name, _ := strings.Cut(rec, "\t")
 		f := strings.Split(meta, " ")
@@ -289,7 +289,7 @@ func (r *repository) status(ctx context.Context, ignore []string) error {
 	r.modified = append(r.modified, modified...)
 	for _, name := range untracked {
 		at := filepath.Join(r.root, filepath.FromSlash(name))
-		if !slices.ContainsFunc(ignore, func(own string) bool { _, ok := within(own, at); return ok }) {
+		if !slices.ContainsFunc(ignore, func(own string) bool { _, ok := pathWithin(own, at); return ok }) {
 			r.untracked = append(r.untracked, name)
 		}
 	}
@@ -298,7 +298,7 @@ func (r *repository) status(ctx context.Context, ignore []string) error {
 
 // parseStatus reads the answer of git status --porcelain=v1 -z --no-renames.
 func parseStatus(out []byte) (modified, untracked []string, err error) {
-	for _, rec := range zlist(out) {
+	for _, rec := range splitNUL(out) {
 		if len(rec) < 4 || rec[2] != ' ' || !filepath.IsLocal(filepath.FromSlash(rec[3:])) {
 			return nil, nil, fmt.Errorf("git status: unexpected record %.500q", rec)
 		}
@@ -318,14 +318,14 @@ func (o *opener) submodule(ctx context.Context, r *repository, name string, dept
 	dir := filepath.Join(r.root, filepath.FromSlash(name))
 	const remedy = "git submodule update --init --recursive"
 	if real, err := filepath.EvalSymlinks(dir); err != nil || real != dir {
-		return nil, unfit(remedy, "submodule %s: not checked out", name)
+		return nil, usageError(remedy, "submodule %s: not checked out", name)
 	}
 	if _, err := os.Lstat(filepath.Join(dir, ".git")); err != nil {
-		return nil, unfit(remedy, "submodule %s: not checked out", name)
+		return nil, usageError(remedy, "submodule %s: not checked out", name)
 	}
 	sub, err := o.discover(ctx, dir, filepath.Dir(dir))
 	if err != nil {
-		return nil, unfit(remedy, "submodule %s: %w", name, err)
+		return nil, usageError(remedy, "submodule %s: %w", name, err)
 	}
 
 	if sub.root != dir {
@@ -349,7 +349,7 @@ func (r *repository) snapshot(ctx context.Context, moved []string) error {
 		return err
 	}
 	if len(moved) > 0 {
-		if _, err := r.view.run(ctx, zinput(moved), "update-index", "-z", "--index-info"); err != nil {
+		if _, err := r.view.run(ctx, joinNUL(moved), "update-index", "-z", "--index-info"); err != nil {
 			return err
 		}
 	}
@@ -362,9 +362,9 @@ func (r *repository) snapshot(ctx context.Context, moved []string) error {
 	return nil
 }
 
-// filters returns the filter driver of each of the names that has one.
-func filters(ctx context.Context, p gitContext, names []string) (map[string]string, error) {
-	out, err := p.run(ctx, zinput(names), "check-attr", "--cached", "-z", "--stdin", "filter")
+// filterDrivers returns the filter driver of each of the names that has one.
+func filterDrivers(ctx context.Context, p gitContext, names []string) (map[string]string, error) {
+	out, err := p.run(ctx, joinNUL(names), "check-attr", "--cached", "-z", "--stdin", "filter")
 	if err != nil {
 		return nil, err
 	}
@@ -373,7 +373,7 @@ func filters(ctx context.Context, p gitContext, names []string) (map[string]stri
 
 // parseFilters reads the answer of git check-attr -z about the filters of names.
 func parseFilters(out []byte, names []string) (map[string]string, error) {
-	f := zlist(out) // path, "filter", value, and so on
+	f := splitNUL(out) // path, "filter", value, and so on
 	if len(f) != 3*len(names) {
 		return nil, fmt.Errorf("git check-attr: %d fields about %d files", len(f), len(names))
 	}
@@ -407,7 +407,7 @@ func (o *opener) refuseFilters(ctx context.Context, r *repository) error {
 	if _, err := p.run(ctx, nil, "read-tree", r.tree); err != nil {
 		return r.readError(err)
 	}
-	drivers, err := filters(ctx, p, names)
+	drivers, err := filterDrivers(ctx, p, names)
 	if err != nil {
 		return err
 	}
@@ -421,10 +421,10 @@ func (o *opener) refuseFilters(ctx context.Context, r *repository) error {
 		}
 	}
 	if len(other) > 0 {
-		return unfit("remove the filter attribute from these files", "%s: git filter %q on %s: only what git itself stores can be built", r.root, drivers[other[0]], listNames(other))
+		return usageError("remove the filter attribute from these files", "%s: git filter %q on %s: only what git itself stores can be built", r.root, drivers[other[0]], listNames(other))
 	}
 	if len(lfs) > 0 && !o.opts.LFSPointers {
-		return unfit(`lfs = "pointers" in [source] of release.toml builds the pointer text as it is`, "%s: in Git LFS, and so not in the commit: %s", r.root, listNames(lfs))
+		return usageError(`lfs = "pointers" in [source] of release.toml builds the pointer text as it is`, "%s: in Git LFS, and so not in the commit: %s", r.root, listNames(lfs))
 	}
 	return nil
 }
@@ -437,8 +437,8 @@ func (r *repository) acceptSmudged(ctx context.Context, index []entry) error {
 	if err != nil {
 		return err
 	}
-	touched := zlist(out)
-	drivers, err := filters(ctx, r.view, touched)
+	touched := splitNUL(out)
+	drivers, err := filterDrivers(ctx, r.view, touched)
 	if err != nil {
 		return err
 	}
@@ -468,7 +468,7 @@ func (r *repository) acceptSmudged(ctx context.Context, index []entry) error {
 		if ok {
 			same = append(same, name)
 		} else if _, err := os.Lstat(filepath.Join(r.root, filepath.FromSlash(name))); err == nil {
-			return unfit("commit it", "%s: modified, and in Git LFS: only git-lfs can tell what it would be in a commit", name)
+			return usageError("commit it", "%s: modified, and in Git LFS: only git-lfs can tell what it would be in a commit", name)
 		}
 	}
 	return r.setFlag(ctx, "--assume-unchanged", same)
@@ -504,10 +504,10 @@ func smudgedFrom(name string, pointer []byte) (bool, error) {
 
 // globQuote makes every character of a name stand for itself in a pattern.
 func globQuote(name string) string {
-	return quoter.Replace(name)
+	return globQuoter.Replace(name)
 }
 
-var quoter = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`, ` `, `\ `)
+var globQuoter = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`, ` `, `\ `)
 
 // copyFile copies bytes, not attributes.
 func copyFile(from, to string) error {
