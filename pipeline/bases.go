@@ -40,7 +40,7 @@ func fetchBases(ctx context.Context, cfg Config, s SourceTree, images []matrix.I
 		if err := checkBaseTrust(ctx, cfg, dir, images, base, digest); err != nil {
 			return nil, err
 		}
-		if bases[base], err = cfg.Remote.Base(ctx, store, base, digest, platforms[base]); err != nil {
+		if bases[base], err = cfg.Remote.ReadBase(ctx, store, base, digest, platforms[base]); err != nil {
 			return nil, err
 		}
 	}

@@ -32,7 +32,7 @@ func readLock(dir string) (*oci.Lock, error) {
 // Lock writes the lock file beside the release file. The file holds the digests of the bases that
 // are named by a tag. A locked digest stays, unless update is set and the tag was moved. Lock
 // returns the tags that were moved.
-func Lock(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.Moved, error) {
+func Lock(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.MovedTag, error) {
 	file, err := readReleaseFile(cfg.ConfigFile)
 	if err != nil {
 		return nil, nil, err
@@ -58,7 +58,7 @@ func Lock(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.Moved,
 	}
 
 	if update {
-		next.Follow(moved)
+		next.AcceptMoves(moved)
 	}
 
 	data, err := next.Encode()

@@ -12,9 +12,9 @@ import (
 
 // lockDoc is what `twice lock --json` prints.
 type lockDoc struct {
-	Schema string       `json:"schema"` // "twice.locked/v1"
-	Images []oci.Locked `json:"images"`
-	Moved  []movedDoc   `json:"moved"`
+	Schema string           `json:"schema"` // "twice.locked/v1"
+	Images []oci.LockedBase `json:"images"`
+	Moved  []movedDoc       `json:"moved"`
 }
 
 type movedDoc struct {
@@ -43,7 +43,7 @@ stays as it is: a tag that was moved is reported, and followed with --update.`,
 			}
 			a.progress.Close()
 			if a.json {
-				doc := lockDoc{Schema: "twice.locked/v1", Images: append([]oci.Locked{}, next.Images...), Moved: []movedDoc{}}
+				doc := lockDoc{Schema: "twice.locked/v1", Images: append([]oci.LockedBase{}, next.Images...), Moved: []movedDoc{}}
 				for _, m := range moved {
 					doc.Moved = append(doc.Moved, movedDoc{m.Reference, m.Locked, m.Now})
 				}

@@ -156,10 +156,10 @@ func (t *Tree[T]) find(p string, followLast bool) (n *Node[T], folders []*Node[T
 	return trail[last], trail[:last], nil
 }
 
-// Remove applies the whiteouts of a layer, given by their paths. Whiteouts are
+// ApplyWhiteouts applies the whiteouts of a layer, given by their paths. Whiteouts are
 // about the layers below, wherever in their layer they stand, so they come before
 // the layer's other entries. A whiteout of what is not there is ignored.
-func (t *Tree[T]) Remove(whiteouts []string) {
+func (t *Tree[T]) ApplyWhiteouts(whiteouts []string) {
 	for _, p := range whiteouts {
 		dir, base := path.Split(p)
 		parent, _, err := t.Find(dir)
@@ -180,7 +180,7 @@ func (t *Tree[T]) Remove(whiteouts []string) {
 // value parents.
 func (t *Tree[T]) Put(p string, n *Node[T], parents T) {
 	dir, base := path.Split(p)
-	parent := t.folder(path.Clean(dir), parents)
+	parent := t.makeFolder(path.Clean(dir), parents)
 	if have := parent.Children[base]; have != nil && have.IsFolder() && n.IsFolder() {
 		have.Value = n.Value
 		return
@@ -188,14 +188,14 @@ func (t *Tree[T]) Put(p string, n *Node[T], parents T) {
 	parent.Children[base] = n
 }
 
-// folder returns the folder p, which may be behind symbolic links, and makes it
+// makeFolder returns the folder p, which may be behind symbolic links, and makes it
 // where there is none.
-func (t *Tree[T]) folder(p string, value T) *Node[T] {
+func (t *Tree[T]) makeFolder(p string, value T) *Node[T] {
 	if n, _, err := t.Find(p); err == nil && n.IsFolder() {
 		return n
 	}
 	dir, base := path.Split(p) // not the root, which is there
-	parent, n := t.folder(path.Clean(dir), value), NewFolder(value)
+	parent, n := t.makeFolder(path.Clean(dir), value), NewFolder(value)
 	parent.Children[base] = n
 	return n
 }

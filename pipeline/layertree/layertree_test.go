@@ -49,7 +49,7 @@ func TestRemove(t *testing.T) {
 		tree.Put(p, file(""), "")
 	}
 	tree.Put("/l", link("d"), "")
-	tree.Remove([]string{"/a/.wh.b", "/l/.wh..wh..opq", "/gone/.wh.x", "/g/.wh.x", "/.wh.nothing"})
+	tree.ApplyWhiteouts([]string{"/a/.wh.b", "/l/.wh..wh..opq", "/gone/.wh.x", "/g/.wh.x", "/.wh.nothing"})
 	if got, want := paths(tree), "a a/c d g l"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

@@ -44,7 +44,7 @@ func (o *opening) apply(t *tree, layer Container, r io.Reader, m *meter) error {
 	if err != nil {
 		return err
 	}
-	t.Remove(whiteouts)
+	t.ApplyWhiteouts(whiteouts)
 	for _, e := range entries {
 		if err := addEntry(t, e); err != nil {
 			return err

@@ -102,20 +102,20 @@ type baseImage struct {
 	tree   *tree
 }
 
-// Base reads the image that digest names from the registry of base, for each
+// ReadBase reads the image that digest names from the registry of base, for each
 // of the platforms, into store. The image for a platform is that whose variant is
 // the same, or else the best of [platform.Platform.Fallbacks]; it is an error if
 // there is none. Every byte is compared with the digest that names it, beginning
 // with the given one. A tag in base is not looked up.
-func (r *Remote) Base(ctx context.Context, store *artifact.Store, base string, digest artifact.Digest, platforms []platform.Platform) (*Base, error) {
+func (r *Remote) ReadBase(ctx context.Context, store *artifact.Store, base string, digest artifact.Digest, platforms []platform.Platform) (*Base, error) {
 	b := &Base{Reference: base, Digest: digest, store: store, images: map[platform.Platform]*baseImage{}}
-	if err := b.fetch(ctx, r, platforms); err != nil {
+	if err := b.readPlatforms(ctx, r, platforms); err != nil {
 		return nil, fmt.Errorf("base %s: %w", base, err)
 	}
 	return b, nil
 }
 
-func (b *Base) fetch(ctx context.Context, r *Remote, platforms []platform.Platform) error {
+func (b *Base) readPlatforms(ctx context.Context, r *Remote, platforms []platform.Platform) error {
 	ref, err := reference.Parse(b.Reference)
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func (b *Base) fetch(ctx context.Context, r *Remote, platforms []platform.Platfo
 		return err
 	}
 	from := &repository{ctx, puller, repo, b.store}
-	top, err := from.document(b.Digest, "")
+	top, err := from.fetchDocument(b.Digest, "")
 	if err != nil {
 		return err
 	}
@@ -154,14 +154,14 @@ func (b *Base) fetch(ctx context.Context, r *Remote, platforms []platform.Platfo
 		if read[digest] == nil {
 			doc := top
 			if top.isIndex() {
-				if doc, err = from.document(digest, string(desc.MediaType)); err != nil {
+				if doc, err = from.fetchDocument(digest, string(desc.MediaType)); err != nil {
 					return err
 				}
 				if doc.isIndex() || doc.size != desc.Size {
 					return fmt.Errorf("%s: the manifest for %s is not the one of the index", digest.Short(), p)
 				}
 			}
-			if read[digest], err = from.image(doc, digest); err != nil {
+			if read[digest], err = from.readImage(doc, digest); err != nil {
 				return fmt.Errorf("%s: %w", p, err)
 			}
 		}
@@ -278,8 +278,8 @@ type repository struct {
 	store  *artifact.Store
 }
 
-// document reads the manifest or index that d names.
-func (r *repository) document(d artifact.Digest, announced string) (*document, error) {
+// fetchDocument reads the manifest or index that d names.
+func (r *repository) fetchDocument(d artifact.Digest, announced string) (*document, error) {
 	desc, err := r.puller.Get(r.ctx, r.name.Digest(string(d)))
 	if err != nil {
 		return nil, err
@@ -293,8 +293,8 @@ func (r *repository) document(d artifact.Digest, announced string) (*document, e
 	return parseDocument(desc.Manifest, announced)
 }
 
-// image reads everything that a manifest names.
-func (r *repository) image(doc *document, digest artifact.Digest) (*baseImage, error) {
+// readImage reads everything that a manifest names.
+func (r *repository) readImage(doc *document, digest artifact.Digest) (*baseImage, error) {
 	img := &baseImage{digest: digest, tree: newTree()}
 	if len(doc.Layers) > maxLayers {
 		return nil, fmt.Errorf("more than %d layers", maxLayers)
@@ -308,7 +308,7 @@ func (r *repository) image(doc *document, digest artifact.Digest) (*baseImage, e
 
 	var g errgroup.Group
 	g.SetLimit(4)
-	g.Go(func() error { return r.fetch(*doc.Config) })
+	g.Go(func() error { return r.fetchBlob(*doc.Config) })
 	for i, l := range doc.Layers {
 		t, err := layerType(l.MediaType)
 		if err == nil {
@@ -318,7 +318,7 @@ func (r *repository) image(doc *document, digest artifact.Digest) (*baseImage, e
 			return nil, errors.Join(fmt.Errorf("layer %d: %w", i, err), g.Wait())
 		}
 		img.layers = append(img.layers, v1.Descriptor{MediaType: t, Size: l.Size, Digest: l.Digest, Annotations: l.Annotations})
-		g.Go(func() error { return r.fetch(l) })
+		g.Go(func() error { return r.fetchBlob(l) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -366,8 +366,8 @@ func checkDescriptor(d v1.Descriptor, limit int64) error {
 	return nil
 }
 
-// fetch brings a blob into the store, unless it is there.
-func (r *repository) fetch(d v1.Descriptor) error {
+// fetchBlob brings a blob into the store, unless it is there.
+func (r *repository) fetchBlob(d v1.Descriptor) error {
 	want := artifact.Digest(d.Digest.String())
 	if f, err := r.store.Open(want); err == nil {
 		return f.Close()
@@ -382,7 +382,7 @@ func (r *repository) fetch(d v1.Descriptor) error {
 	if err != nil {
 		return fmt.Errorf("blob %s: %w", want.Short(), err)
 	}
-	got, size, err := r.store.Put(io.LimitReader(cancelable{r.ctx, body}, d.Size+1))
+	got, size, err := r.store.Put(io.LimitReader(contextReader{r.ctx, body}, d.Size+1))
 	if err := errors.Join(err, body.Close()); err != nil {
 		return fmt.Errorf("blob %s: %w", want.Short(), err)
 	}
@@ -416,7 +416,7 @@ func (r *repository) readLayer(d v1.Descriptor, diffID artifact.Digest, t *tree,
 	}
 	defer f.Close()
 	packed := artifact.NewHasher(io.Discard)
-	in := io.TeeReader(io.LimitReader(cancelable{r.ctx, f}, d.Size+1), packed)
+	in := io.TeeReader(io.LimitReader(contextReader{r.ctx, f}, d.Size+1), packed)
 	stream := in
 	switch d.MediaType {
 	case types.OCILayer:
@@ -437,7 +437,7 @@ func (r *repository) readLayer(d v1.Descriptor, diffID artifact.Digest, t *tree,
 
 	h := artifact.NewHasher(io.Discard)
 	unpacked := io.TeeReader(io.LimitReader(stream, *left+1), h)
-	if err := t.apply(unpacked); err != nil {
+	if err := t.applyLayer(unpacked); err != nil {
 		return err
 	}
 	// What follows the end of the archive is part of the bytes.

@@ -249,7 +249,7 @@ func TestBase(t *testing.T) {
 		return nil
 	}
 	store := artifact.NewStore(t.TempDir())
-	base, err := r.Base(t.Context(), store, reference, digest, mustPlatforms(t, "linux/amd64", "linux/amd64/v3", "linux/arm64", "linux/arm/v7"))
+	base, err := r.ReadBase(t.Context(), store, reference, digest, mustPlatforms(t, "linux/amd64", "linux/amd64/v3", "linux/arm64", "linux/arm/v7"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,7 +335,7 @@ func TestBase(t *testing.T) {
 		t.Errorf("layer holds %q", names)
 	}
 	want := []string{"/bin", "/bin/sh", "/etc", "/etc/alias", "/etc/new", "/etc/passwd", "/lib", "/lib64", "/lib64/ld-linux-x86-64.so.2", "/tmp", "/usr", "/usr/lib", "/usr/lib/libc.so.6"}
-	if got := base.images[p.Platforms[0].Platform].tree.list(); !slices.Equal(got, want) {
+	if got := base.images[p.Platforms[0].Platform].tree.paths(); !slices.Equal(got, want) {
 		t.Errorf("the base holds %q", got)
 	}
 	digests, err := Digests(t.Context(), in)
@@ -347,7 +347,7 @@ func TestBase(t *testing.T) {
 	p = plan(t, "linux/amd64")
 	p.Base = reference
 	in = input(t, p)
-	if base, err = r.Base(t.Context(), store, reference, digest, mustPlatforms(t, "linux/amd64")); err != nil {
+	if base, err = r.ReadBase(t.Context(), store, reference, digest, mustPlatforms(t, "linux/amd64")); err != nil {
 		t.Fatal(err)
 	}
 	in.Bases = map[string]*Base{reference: base}
@@ -361,7 +361,7 @@ func TestBase(t *testing.T) {
 		}
 		return body
 	}
-	if _, err := r.Base(t.Context(), store, reference, digest, mustPlatforms(t, "linux/amd64")); err != nil {
+	if _, err := r.ReadBase(t.Context(), store, reference, digest, mustPlatforms(t, "linux/amd64")); err != nil {
 		t.Error(err)
 	}
 }
@@ -370,7 +370,7 @@ func TestBase(t *testing.T) {
 func TestOnBase(t *testing.T) {
 	s := newServer(t)
 	reference := s.host + "/base:stable"
-	base, err := s.remote().Base(t.Context(), artifact.NewStore(t.TempDir()), reference, s.base(), mustPlatforms(t, "linux/amd64"))
+	base, err := s.remote().ReadBase(t.Context(), artifact.NewStore(t.TempDir()), reference, s.base(), mustPlatforms(t, "linux/amd64"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -422,7 +422,7 @@ func TestOnBase(t *testing.T) {
 	for p, img := range base.images {
 		c := *img
 		c.tree = img.tree.clone()
-		if err := c.tree.apply(bytes.NewReader(tarOf(t, file("etc/ssl/certs/ca-certificates.crt")))); err != nil {
+		if err := c.tree.applyLayer(bytes.NewReader(tarOf(t, file("etc/ssl/certs/ca-certificates.crt")))); err != nil {
 			t.Fatal(err)
 		}
 		b.images[p] = &c
@@ -556,7 +556,7 @@ func TestBaseFaults(t *testing.T) {
 			s := newServer(t)
 			digest, spoil := tt.make(s)
 			s.spoil = spoil
-			_, err := s.remote().Base(t.Context(), artifact.NewStore(t.TempDir()), s.host+"/base:stable", digest, amd64)
+			_, err := s.remote().ReadBase(t.Context(), artifact.NewStore(t.TempDir()), s.host+"/base:stable", digest, amd64)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("want %q: %v", tt.want, err)
 			}
@@ -566,12 +566,12 @@ func TestBaseFaults(t *testing.T) {
 	s := newServer(t)
 	digest := s.broken(func(*v1.Manifest, *v1.ConfigFile) {})
 	r := s.remote()
-	if _, err := r.Base(t.Context(), artifact.NewStore(t.TempDir()), s.host+"/base:stable", digest, amd64); err != nil {
+	if _, err := r.ReadBase(t.Context(), artifact.NewStore(t.TempDir()), s.host+"/base:stable", digest, amd64); err != nil {
 		t.Error(err)
 	}
 	unsigned := errors.New("unsigned")
 	r.Check = func(context.Context, string, artifact.Digest) error { return unsigned }
-	if _, err := r.Base(t.Context(), artifact.NewStore(t.TempDir()), s.host+"/base:stable", digest, amd64); !errors.Is(err, unsigned) {
+	if _, err := r.ReadBase(t.Context(), artifact.NewStore(t.TempDir()), s.host+"/base:stable", digest, amd64); !errors.Is(err, unsigned) {
 		t.Errorf("check: %v", err)
 	}
 	if _, err := s.remote().Resolve(t.Context(), s.host+"/base:gone"); err == nil || !strings.Contains(err.Error(), "MANIFEST_UNKNOWN") {
@@ -579,7 +579,7 @@ func TestBaseFaults(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.remote().Base(ctx, artifact.NewStore(t.TempDir()), s.host+"/base:stable", digest, amd64); !errors.Is(err, context.Canceled) {
+	if _, err := s.remote().ReadBase(ctx, artifact.NewStore(t.TempDir()), s.host+"/base:stable", digest, amd64); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
 }
@@ -588,7 +588,7 @@ func TestBaseFaults(t *testing.T) {
 func TestBaseInStoreIsVerified(t *testing.T) {
 	s := newServer(t)
 	reference, folder := s.host+"/base:stable", t.TempDir()
-	base, err := s.remote().Base(t.Context(), artifact.NewStore(folder), reference, s.base(), mustPlatforms(t, "linux/amd64"))
+	base, err := s.remote().ReadBase(t.Context(), artifact.NewStore(folder), reference, s.base(), mustPlatforms(t, "linux/amd64"))
 	if err != nil {
 		t.Fatal(err)
 	}

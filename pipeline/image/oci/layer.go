@@ -146,7 +146,7 @@ func (c Content) copyTo(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	h := artifact.NewHasher(w)
-	_, err = io.Copy(h, io.LimitReader(cancelable{ctx, r}, c.Size))
+	_, err = io.Copy(h, io.LimitReader(contextReader{ctx, r}, c.Size))
 	more := 0
 	if err == nil {
 		more, err = io.ReadFull(r, make([]byte, 1))
@@ -163,13 +163,13 @@ func (c Content) copyTo(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// cancelable ends a read when its context ends.
-type cancelable struct {
+// contextReader ends a read when its context ends.
+type contextReader struct {
 	ctx context.Context
 	r   io.Reader
 }
 
-func (c cancelable) Read(p []byte) (int, error) {
+func (c contextReader) Read(p []byte) (int, error) {
 	if err := context.Cause(c.ctx); err != nil {
 		return 0, err
 	}
@@ -185,16 +185,16 @@ func newGzip(w io.Writer) (io.WriteCloser, error) {
 		return nil, err
 	}
 	c.Header = gzip.Header{OS: 255, ModTime: time.Unix(0, 0)}
-	return blocks{bufio.NewWriterSize(c, 64<<10), c}, nil
+	return blockWriter{bufio.NewWriterSize(c, 64<<10), c}, nil
 }
 
-// blocks hands the compressor blocks of one size, however the data came in.
-type blocks struct {
+// blockWriter hands the compressor blocks of one size, however the data came in.
+type blockWriter struct {
 	*bufio.Writer
 	compressor io.Closer
 }
 
-func (b blocks) Close() error {
+func (b blockWriter) Close() error {
 	if err := b.Flush(); err != nil {
 		return err
 	}

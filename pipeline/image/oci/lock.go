@@ -42,27 +42,27 @@ const MaxLock = 1 << 20
 //
 // sorted by reference.
 type Lock struct {
-	Schema string   `json:"schema"`
-	Images []Locked `json:"images"`
+	Schema string       `json:"schema"`
+	Images []LockedBase `json:"images"`
 }
 
-// Locked is a base with a tag, and the digest of the index or manifest that the
+// LockedBase is a base with a tag, and the digest of the index or manifest that the
 // tag stood for when it was locked.
-type Locked struct {
+type LockedBase struct {
 	// Reference is written as in the release file, without a digest.
 	Reference string          `json:"reference"`
 	Digest    artifact.Digest `json:"digest"`
 }
 
-// Moved is a tag that stands for another image than the lock file says.
-type Moved struct {
+// MovedTag is a tag that stands for another image than the lock file says.
+type MovedTag struct {
 	Reference string
 	// Locked is the digest of the lock file, Now that of the registry.
 	Locked, Now artifact.Digest
 }
 
 // String says it in a sentence.
-func (m Moved) String() string {
+func (m MovedTag) String() string {
 	return fmt.Sprintf("%s is %s in the registry and %s in %s", m.Reference, m.Now.Short(), m.Locked.Short(), LockName)
 }
 
@@ -99,7 +99,7 @@ func DecodeLock(data []byte) (*Lock, error) {
 func (l *Lock) Encode() ([]byte, error) {
 	doc := Lock{Schema: l.Schema, Images: l.Images}
 	if doc.Images == nil {
-		doc.Images = []Locked{}
+		doc.Images = []LockedBase{}
 	}
 	if err := doc.validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", LockName, err)
@@ -159,10 +159,10 @@ func (l *Lock) Digest(base string) (artifact.Digest, error) {
 // Resolve asks resolve what the tags of the bases mean now and returns the lock for
 // them. Bases that are in l stay as they are, new ones are added, and the others are
 // dropped. Bases with a digest, and scratch, need no lock. The tags that were moved
-// since l was made are returned, too; see [Lock.Follow].
-func (l *Lock) Resolve(ctx context.Context, bases []string, resolve func(ctx context.Context, base string) (artifact.Digest, error)) (*Lock, []Moved, error) {
+// since l was made are returned, too; see [Lock.AcceptMoves].
+func (l *Lock) Resolve(ctx context.Context, bases []string, resolve func(ctx context.Context, base string) (artifact.Digest, error)) (*Lock, []MovedTag, error) {
 	next := &Lock{Schema: LockSchema}
-	var moved []Moved
+	var moved []MovedTag
 	for _, base := range slices.Compact(slices.Sorted(slices.Values(bases))) {
 		if base == matrix.Scratch {
 			continue
@@ -180,17 +180,17 @@ func (l *Lock) Resolve(ctx context.Context, bases []string, resolve func(ctx con
 		}
 		if l != nil {
 			if locked, err := l.Digest(base); err == nil && locked != now {
-				moved = append(moved, Moved{base, locked, now})
+				moved = append(moved, MovedTag{base, locked, now})
 				now = locked
 			}
 		}
-		next.Images = append(next.Images, Locked{base, now})
+		next.Images = append(next.Images, LockedBase{base, now})
 	}
 	return next, moved, next.validate()
 }
 
-// Follow makes l say what the registry says of tags that were moved.
-func (l *Lock) Follow(moved []Moved) {
+// AcceptMoves makes l say what the registry says of tags that were moved.
+func (l *Lock) AcceptMoves(moved []MovedTag) {
 	for _, m := range moved {
 		for i := range l.Images {
 			if l.Images[i].Reference == m.Reference {

@@ -66,14 +66,14 @@ func TestLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Locked{{"r.example.com/a:1", digestA}, {"r.example.com/c:x", digestA}}
-	if !slices.Equal(next.Images, want) || !slices.Equal(moved, []Moved{{"r.example.com/a:1", digestA, digestB}}) {
+	want := []LockedBase{{"r.example.com/a:1", digestA}, {"r.example.com/c:x", digestA}}
+	if !slices.Equal(next.Images, want) || !slices.Equal(moved, []MovedTag{{"r.example.com/a:1", digestA, digestB}}) {
 		t.Errorf("next %+v, moved %v", next, moved)
 	}
 	if s := moved[0].String(); s != "r.example.com/a:1 is 3e23e8160039 in the registry and ca978112ca1b in release.lock" {
 		t.Error(s)
 	}
-	next.Follow(moved)
+	next.AcceptMoves(moved)
 	if next.Images[0].Digest != digestB {
 		t.Errorf("not followed: %+v", next)
 	}

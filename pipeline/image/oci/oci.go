@@ -154,7 +154,7 @@ func Write(ctx context.Context, dir string, in Input) ([]Image, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
 		return nil, fmt.Errorf("images: %w", err)
 	}
-	a.out = layout{dir}
+	a.out = layoutWriter{dir}
 	return a.assemble(ctx)
 }
 
@@ -225,18 +225,18 @@ type assembly struct {
 	in     Input
 	mtime  time.Time
 	images []preparedImage
-	out    layout
+	out    layoutWriter
 	made   map[string]Layer // by layer.key
 }
 
 type preparedImage struct {
 	plan      matrix.ImagePlan
 	base      *Base // nil without one
-	platforms []prepared
+	platforms []preparedPlatform
 }
 
-// prepared is an image for one platform.
-type prepared struct {
+// preparedPlatform is an image for one platform.
+type preparedPlatform struct {
 	matrix.ImagePlatform
 	base   *baseImage // nil without one
 	layers []layer
@@ -261,7 +261,7 @@ func prepare(in Input) (*assembly, error) {
 			return nil, fmt.Errorf("images: %w", err)
 		}
 	}
-	c := content{in: in, read: map[artifact.Digest]needs{}, binaries: map[matrix.Target]map[string]Content{}}
+	c := contentFinder{in: in, startNeeds: map[artifact.Digest]needs{}, binaries: map[matrix.Target]map[string]Content{}}
 	for _, b := range in.Binaries {
 		if c.binaries[b.Target] == nil {
 			c.binaries[b.Target] = map[string]Content{}
@@ -288,9 +288,9 @@ func prepare(in Input) (*assembly, error) {
 				errs = append(errs, fmt.Errorf("%s: %s is there twice", plan.Key, p.Platform))
 				continue
 			}
-			ready, err := c.prepare(plan, p, img.base, options)
+			ready, err := c.preparePlatform(plan, p, img.base, options)
 			if err != nil {
-				errs = append(errs, prefix(fmt.Sprintf("%s: %s: ", plan.Key, p.Platform), err))
+				errs = append(errs, prefixErrors(fmt.Sprintf("%s: %s: ", plan.Key, p.Platform), err))
 			}
 			img.platforms = append(img.platforms, ready)
 		}
@@ -309,12 +309,12 @@ func prepare(in Input) (*assembly, error) {
 	return a, nil
 }
 
-// prefix puts text before every error that err joins.
-func prefix(text string, err error) error {
+// prefixErrors puts text before every error that err joins.
+func prefixErrors(text string, err error) error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var list []error
 		for _, e := range joined.Unwrap() {
-			list = append(list, prefix(text, e))
+			list = append(list, prefixErrors(text, e))
 		}
 		return errors.Join(list...)
 	}
@@ -323,16 +323,16 @@ func prefix(text string, err error) error {
 
 func refName(p matrix.ImagePlan) string { return p.Repository + ":" + p.Tags[0] }
 
-// content finds the content of files, and what it needs to start.
-type content struct {
-	in       Input
-	binaries map[matrix.Target]map[string]Content
-	read     map[artifact.Digest]needs
+// contentFinder finds the content of files, and what it needs to start.
+type contentFinder struct {
+	in         Input
+	binaries   map[matrix.Target]map[string]Content
+	startNeeds map[artifact.Digest]needs
 }
 
-// prepare resolves one platform of an image. All faults are found.
-func (c *content) prepare(plan matrix.ImagePlan, p matrix.ImagePlatform, base *Base, options []entry) (prepared, error) {
-	ready, t := prepared{ImagePlatform: p}, newTree()
+// preparePlatform resolves one platform of an image. All faults are found.
+func (c *contentFinder) preparePlatform(plan matrix.ImagePlan, p matrix.ImagePlatform, base *Base, options []entry) (preparedPlatform, error) {
+	ready, t := preparedPlatform{ImagePlatform: p}, newTree()
 	if base != nil {
 		if ready.base = base.images[p.Platform]; ready.base == nil {
 			return ready, fmt.Errorf("base %s was not read for it", base.Reference)
@@ -382,7 +382,7 @@ func (c *content) prepare(plan matrix.ImagePlan, p matrix.ImagePlatform, base *B
 	}
 	if len(plan.Entrypoint) == 0 {
 		errs = append(errs, errors.New("no entrypoint"))
-	} else if err := t.executable(plan.Entrypoint[0], int(plan.UID), int(plan.GID)); err != nil {
+	} else if err := t.checkExecutable(plan.Entrypoint[0], int(plan.UID), int(plan.GID)); err != nil {
 		errs = append(errs, fault.Usage(fmt.Errorf("entrypoint %w", err), "begin the entrypoint with the path of a file in the image"))
 	} else if n := t.Lookup(plan.Entrypoint[0]); n != nil && n.Value.entry != nil {
 		starts[plan.Entrypoint[0]] = true
@@ -395,26 +395,26 @@ func (c *content) prepare(plan matrix.ImagePlan, p matrix.ImagePlatform, base *B
 	return ready, errors.Join(errs...)
 }
 
-func (c *content) checkStart(p platform.Platform, t *tree, file Content) error {
-	need, ok := c.read[file.Digest]
+func (c *contentFinder) checkStart(p platform.Platform, t *tree, file Content) error {
+	need, ok := c.startNeeds[file.Digest]
 	if !ok {
 		var err error
 		if need, err = needsOf(file); err != nil {
 			return err
 		}
-		c.read[file.Digest] = need
+		c.startNeeds[file.Digest] = need
 	}
 	return need.checkStart(p, t)
 }
 
 // assemble makes what was prepared.
 func (a *assembly) assemble(ctx context.Context) ([]Image, error) {
-	if err := a.layers(ctx); err != nil {
+	if err := a.makeLayers(ctx); err != nil {
 		return nil, fmt.Errorf("images: %w", err)
 	}
 	var images []Image
 	for _, img := range a.images {
-		made, err := a.image(img)
+		made, err := a.makeImage(img)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", img.plan.Key, err)
 		}
@@ -425,14 +425,14 @@ func (a *assembly) assemble(ctx context.Context) ([]Image, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	if err := a.out.finish(images); err != nil {
+	if err := a.out.writeIndex(images); err != nil {
 		return nil, fmt.Errorf("images: %w", err)
 	}
 	return images, nil
 }
 
-// layers makes every layer once, and copies the layers of bases.
-func (a *assembly) layers(ctx context.Context) error {
+// makeLayers makes every layer once, and copies the layers of bases.
+func (a *assembly) makeLayers(ctx context.Context) error {
 	type job struct {
 		key  string
 		made Layer
@@ -451,7 +451,7 @@ func (a *assembly) layers(ctx context.Context) error {
 	for _, img := range a.images {
 		for _, p := range img.platforms {
 			for _, l := range p.layers {
-				add(l.key(), func(ctx context.Context, made *Layer) error { return a.layer(ctx, l, made) })
+				add(l.key(), func(ctx context.Context, made *Layer) error { return a.makeLayer(ctx, l, made) })
 			}
 			if p.base == nil || a.out.discards() {
 				continue
@@ -476,12 +476,12 @@ func (a *assembly) layers(ctx context.Context) error {
 	return nil
 }
 
-func (a *assembly) layer(ctx context.Context, l layer, made *Layer) error {
+func (a *assembly) makeLayer(ctx context.Context, l layer, made *Layer) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
 	var err error
-	made.Digest, made.Size, err = a.out.blob(func(w io.Writer) error {
+	made.Digest, made.Size, err = a.out.writeBlob(func(w io.Writer) error {
 		var err error
 		made.DiffID, err = l.write(ctx, w, a.mtime)
 		return err
@@ -502,32 +502,32 @@ func (a *assembly) layer(ctx context.Context, l layer, made *Layer) error {
 func (a *assembly) copyBase(ctx context.Context, store *artifact.Store, d v1.Descriptor) error {
 	digest := artifact.Digest(d.Digest.String())
 	c := Content{Digest: digest, Size: d.Size, Open: func() (Reader, error) { return store.Open(digest) }}
-	_, _, err := a.out.blob(func(w io.Writer) error { return c.copyTo(ctx, w) })
+	_, _, err := a.out.writeBlob(func(w io.Writer) error { return c.copyTo(ctx, w) })
 	if err != nil {
 		return fmt.Errorf("layer %s of a base: %w", digest.Short(), err)
 	}
 	return nil
 }
 
-// image makes the manifests and the index of an image.
-func (a *assembly) image(img preparedImage) (Image, error) {
+// makeImage makes the manifests and the index of an image.
+func (a *assembly) makeImage(img preparedImage) (Image, error) {
 	plan := img.plan
 	made := Image{Key: plan.Key, Repository: plan.Repository, Tags: slices.Clone(plan.Tags)}
 	index := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}
 	if img.base != nil {
-		index.Annotations = a.describe(plan, plan.Annotations, img.base.Digest)
+		index.Annotations = a.standardAnnotations(plan, plan.Annotations, img.base.Digest)
 	} else {
-		index.Annotations = a.describe(plan, plan.Annotations, "")
+		index.Annotations = a.standardAnnotations(plan, plan.Annotations, "")
 	}
 	for _, p := range img.platforms {
-		m, desc, err := a.manifest(plan, p)
+		m, desc, err := a.makeManifest(plan, p)
 		if err != nil {
 			return Image{}, fmt.Errorf("%s: %w", p.Platform, err)
 		}
 		made.Manifests = append(made.Manifests, m)
 		index.Manifests = append(index.Manifests, desc)
 	}
-	desc, err := a.document(index, types.OCIImageIndex)
+	desc, err := a.writeDocument(index, types.OCIImageIndex)
 	if err != nil {
 		return Image{}, err
 	}
@@ -535,8 +535,8 @@ func (a *assembly) image(img preparedImage) (Image, error) {
 	return made, nil
 }
 
-// manifest makes the configuration and the manifest of an image for a platform.
-func (a *assembly) manifest(plan matrix.ImagePlan, p prepared) (Manifest, v1.Descriptor, error) {
+// makeManifest makes the configuration and the manifest of an image for a platform.
+func (a *assembly) makeManifest(plan matrix.ImagePlan, p preparedPlatform) (Manifest, v1.Descriptor, error) {
 	made := Manifest{Platform: p.Platform.String(), Target: p.Target}
 	manifest := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Layers: []v1.Descriptor{}}
 	var from v1.ConfigFile
@@ -550,7 +550,7 @@ func (a *assembly) manifest(plan matrix.ImagePlan, p prepared) (Manifest, v1.Des
 			})
 		}
 	}
-	config := a.config(plan, p.Platform, from, baseDigest)
+	config := a.imageConfig(plan, p.Platform, from, baseDigest)
 	for _, l := range p.layers {
 		layer := a.made[l.key()]
 		digest, err := v1.NewHash(string(layer.Digest))
@@ -567,11 +567,11 @@ func (a *assembly) manifest(plan matrix.ImagePlan, p prepared) (Manifest, v1.Des
 		config.History = append(config.History, v1.History{Created: v1.Time{Time: a.mtime}, CreatedBy: "twice", Comment: l.history})
 	}
 	var err error
-	if manifest.Config, err = a.document(config, types.OCIConfigJSON); err != nil {
+	if manifest.Config, err = a.writeDocument(config, types.OCIConfigJSON); err != nil {
 		return Manifest{}, v1.Descriptor{}, err
 	}
-	manifest.Annotations = a.describe(plan, plan.Annotations, baseDigest)
-	desc, err := a.document(manifest, types.OCIManifestSchema1)
+	manifest.Annotations = a.standardAnnotations(plan, plan.Annotations, baseDigest)
+	desc, err := a.writeDocument(manifest, types.OCIManifestSchema1)
 	if err != nil {
 		return Manifest{}, v1.Descriptor{}, err
 	}
@@ -584,9 +584,9 @@ func (a *assembly) manifest(plan matrix.ImagePlan, p prepared) (Manifest, v1.Des
 // defaultPath is the PATH of an image without a base: that of Docker.
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// config returns the configuration of an image, made from that of its base, with
+// imageConfig returns the configuration of an image, made from that of its base, with
 // the base's layers alone.
-func (a *assembly) config(plan matrix.ImagePlan, p platform.Platform, base v1.ConfigFile, baseDigest artifact.Digest) v1.ConfigFile {
+func (a *assembly) imageConfig(plan matrix.ImagePlan, p platform.Platform, base v1.ConfigFile, baseDigest artifact.Digest) v1.ConfigFile {
 	env := slices.Clone(base.Config.Env)
 	if plan.Base == matrix.Scratch {
 		env = []string{defaultPath}
@@ -607,7 +607,7 @@ func (a *assembly) config(plan matrix.ImagePlan, p platform.Platform, base v1.Co
 			labels[name] = value
 		}
 	}
-	maps.Copy(labels, a.describe(plan, plan.Labels, baseDigest))
+	maps.Copy(labels, a.standardAnnotations(plan, plan.Labels, baseDigest))
 
 	ports := base.Config.ExposedPorts
 	if plan.Ports != nil {
@@ -637,9 +637,9 @@ func (a *assembly) config(plan matrix.ImagePlan, p platform.Platform, base v1.Co
 	}
 }
 
-// describe adds the standard annotations to those of the release file, of which a
+// standardAnnotations adds the standard annotations to those of the release file, of which a
 // title is the only one that it may have.
-func (a *assembly) describe(plan matrix.ImagePlan, given map[string]string, base artifact.Digest) map[string]string {
+func (a *assembly) standardAnnotations(plan matrix.ImagePlan, given map[string]string, base artifact.Digest) map[string]string {
 	m := map[string]string{}
 	set := func(name, value string) {
 		if value != "" {
@@ -661,13 +661,13 @@ func (a *assembly) describe(plan matrix.ImagePlan, given map[string]string, base
 	return m
 }
 
-// document writes a JSON document as a blob.
-func (a *assembly) document(doc any, t types.MediaType) (v1.Descriptor, error) {
+// writeDocument writes a JSON document as a blob.
+func (a *assembly) writeDocument(doc any, t types.MediaType) (v1.Descriptor, error) {
 	data, err := json.Marshal(doc)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	d, size, err := a.out.blob(func(w io.Writer) error {
+	d, size, err := a.out.writeBlob(func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
 	})
@@ -678,13 +678,13 @@ func (a *assembly) document(doc any, t types.MediaType) (v1.Descriptor, error) {
 	return v1.Descriptor{MediaType: t, Size: size, Digest: digest}, err
 }
 
-// layout is a folder for an image layout. Without a folder nothing is kept.
-type layout struct{ dir string }
+// layoutWriter is a folder for an image layout. Without a folder nothing is kept.
+type layoutWriter struct{ dir string }
 
-func (l layout) discards() bool { return l.dir == "" }
+func (l layoutWriter) discards() bool { return l.dir == "" }
 
-// blob hashes what write writes, and keeps it under its digest.
-func (l layout) blob(write func(io.Writer) error) (artifact.Digest, int64, error) {
+// writeBlob hashes what write writes, and keeps it under its digest.
+func (l layoutWriter) writeBlob(write func(io.Writer) error) (artifact.Digest, int64, error) {
 	if l.discards() {
 		h := artifact.NewHasher(io.Discard)
 		err := write(h)
@@ -706,8 +706,8 @@ func (l layout) blob(write func(io.Writer) error) (artifact.Digest, int64, error
 	return h.Digest(), h.Size(), nil
 }
 
-// finish writes what makes the folder a layout.
-func (l layout) finish(images []Image) error {
+// writeIndex writes what makes the folder a layout.
+func (l layoutWriter) writeIndex(images []Image) error {
 	if l.discards() {
 		return nil
 	}

@@ -26,7 +26,7 @@ func optionFiles(p matrix.ImagePlan, zones []entry) []entry {
 	}
 	uid, gid := int(p.UID), int(p.GID)
 	if p.Base == matrix.Scratch {
-		passwd, group, home := users(uid, gid)
+		passwd, group, home := userFiles(uid, gid)
 		file("/etc/passwd", passwd)
 		file("/etc/group", group)
 		list = append(list, entry{path: home, dir: true, mode: 0o700, uid: uid, gid: gid})
@@ -54,9 +54,9 @@ func optionFiles(p matrix.ImagePlan, zones []entry) []entry {
 	return kept
 }
 
-// users returns passwd(5) and group(5) with root, nobody and the user of the
+// userFiles returns passwd(5) and group(5) with root, nobody and the user of the
 // image, and that user's home, which runtimes look up there to set HOME.
-func users(uid, gid int) (passwd, group, home string) {
+func userFiles(uid, gid int) (passwd, group, home string) {
 	passwd = "root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n"
 	group = "root:x:0:\nnobody:x:65534:\n"
 	name, home := "user", "/home/user"

@@ -66,14 +66,14 @@ type layerEntry struct {
 	node     *node
 }
 
-// apply reads a layer (a tar stream) and changes t as unpacking it would
+// applyLayer reads a layer (a tar stream) and changes t as unpacking it would
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md).
-func (t *tree) apply(r io.Reader) error {
+func (t *tree) applyLayer(r io.Reader) error {
 	entries, whiteouts, err := t.readLayer(r)
 	if err != nil {
 		return err
 	}
-	t.Remove(whiteouts)
+	t.ApplyWhiteouts(whiteouts)
 	for _, e := range entries {
 		if err := t.addEntry(e); err != nil {
 			return err
@@ -219,9 +219,9 @@ func kindName(n *node) string {
 	return "a special file"
 }
 
-// executable returns nil if the user can execute what p names. The error is the
+// checkExecutable returns nil if the user can execute what p names. The error is the
 // first thing that prevents it.
-func (t *tree) executable(p string, uid, gid int) error {
+func (t *tree) checkExecutable(p string, uid, gid int) error {
 	n, folders, err := t.Find(p)
 	if err != nil {
 		return err
@@ -256,8 +256,8 @@ func (t *tree) executable(p string, uid, gid int) error {
 	return nil
 }
 
-// list returns every path of t, sorted; for tests and messages.
-func (t *tree) list() []string {
+// paths returns every path of t, sorted; for tests and messages.
+func (t *tree) paths() []string {
 	var paths []string
 	_ = t.Walk(func(p string, _ *node) error { // it returns what the function does
 		paths = append(paths, "/"+p)

@@ -38,11 +38,11 @@ func TestApply(t *testing.T) {
 					l[i].Mode = 0
 				}
 			}
-			if err := root.apply(bytes.NewReader(layerOf(t, l...))); err != nil {
+			if err := root.applyLayer(bytes.NewReader(layerOf(t, l...))); err != nil {
 				t.Errorf("%s: %v", tt.name, err)
 			}
 		}
-		if got := strings.Join(root.list(), " "); got != tt.want {
+		if got := strings.Join(root.paths(), " "); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}
@@ -53,12 +53,12 @@ func TestApply(t *testing.T) {
 		"is too long":                           {file(strings.Repeat("a", layertree.MaxPath+1))},
 		"path that is too long":                 {link("a", strings.Repeat("a/", layertree.MaxElements+1))},
 	} {
-		if err := newTree().apply(bytes.NewReader(layerOf(t, l...))); err == nil || !strings.Contains(err.Error(), want) {
+		if err := newTree().applyLayer(bytes.NewReader(layerOf(t, l...))); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q: %v", want, err)
 		}
 	}
 	full := &tree{Tree: layertree.New(impliedFolder), entries: maxEntries}
-	if err := full.apply(bytes.NewReader(layerOf(t, file("a")))); err == nil || !strings.Contains(err.Error(), "more than") {
+	if err := full.applyLayer(bytes.NewReader(layerOf(t, file("a")))); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("too many: %v", err)
 	}
 }
@@ -106,11 +106,11 @@ func sparse(size int64) []byte {
 // TestSparse: what a layer unpacks to is bounded, not what it takes itself.
 func TestSparse(t *testing.T) {
 	end := make([]byte, 1024)
-	if err := newTree().apply(bytes.NewReader(append(sparse(1<<20), end...))); err != nil {
+	if err := newTree().applyLayer(bytes.NewReader(append(sparse(1<<20), end...))); err != nil {
 		t.Error(err)
 	}
 	for what, layer := range map[string][]byte{"many": append(bytes.Repeat(sparse(8<<30-1), 5), end...), "many that end with nothing": bytes.Repeat(sparse(8<<30-1), 5)} {
-		if err := newTree().apply(bytes.NewReader(layer)); err == nil || !strings.Contains(err.Error(), "bytes unpacked") {
+		if err := newTree().applyLayer(bytes.NewReader(layer)); err == nil || !strings.Contains(err.Error(), "bytes unpacked") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -124,7 +124,7 @@ func TestFind(t *testing.T) {
 	own.Mode, own.Uid = 0o100, 7
 	group := file("group")
 	group.Mode, group.Gid = 0o010, 8
-	err := root.apply(bytes.NewReader(layerOf(t, file("usr/bin/sh"), link("bin", "usr/bin"), link("up", "usr/bin/../bin/./sh"), link("abs", "/../bin/sh"),
+	err := root.applyLayer(bytes.NewReader(layerOf(t, file("usr/bin/sh"), link("bin", "usr/bin"), link("up", "usr/bin/../bin/./sh"), link("abs", "/../bin/sh"),
 		link("l1", "l2"), link("l2", "l1"), link("dead", "x"), link("usr/rel", "../up"), locked, own, group,
 		tar.Header{Typeflag: tar.TypeChar, Name: "null"})))
 	if err != nil {
@@ -136,17 +136,17 @@ func TestFind(t *testing.T) {
 		"/null": "not a file but a special file", "/bin": "not a file but a folder", "/": "not a file but a folder",
 		"/locked/own": "a folder of its path belongs to 7:0 and has mode 0700", "/group": "",
 	} {
-		if err := root.executable(p, 65532, 8); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if err := root.checkExecutable(p, 65532, 8); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", p, err, want)
 		}
 	}
-	if err := root.executable("/locked/own", 7, 7); err != nil {
+	if err := root.checkExecutable("/locked/own", 7, 7); err != nil {
 		t.Error(err)
 	}
-	if err := root.executable("/locked/own", 0, 0); err != nil {
+	if err := root.checkExecutable("/locked/own", 0, 0); err != nil {
 		t.Error(err)
 	}
-	if err := root.executable("/group", 1, 1); err == nil {
+	if err := root.checkExecutable("/group", 1, 1); err == nil {
 		t.Error("another group may execute it")
 	}
 	if _, _, err := root.Find("/dead"); !errors.Is(err, fs.ErrNotExist) {
@@ -165,11 +165,11 @@ func FuzzApply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, one, two []byte) {
 		root := newTree()
 		for _, l := range [][]byte{one, two} {
-			if root.apply(bytes.NewReader(l)) != nil {
+			if root.applyLayer(bytes.NewReader(l)) != nil {
 				break
 			}
 		}
-		list := root.list()
+		list := root.paths()
 		for _, p := range list {
 			if root.Lookup(p) == nil {
 				t.Fatalf("%q is not found", p)
@@ -179,7 +179,7 @@ func FuzzApply(f *testing.F) {
 				t.Fatalf("%q: the way leads over what is no folder", p)
 			}
 		}
-		if got := fmt.Sprint(root.clone().list()); got != fmt.Sprint(list) {
+		if got := fmt.Sprint(root.clone().paths()); got != fmt.Sprint(list) {
 			t.Fatalf("the clone has %s", got)
 		}
 	})
