@@ -223,12 +223,12 @@ func TestTLS(t *testing.T) {
 
 func TestTemporary(t *testing.T) {
 	for _, err := range []error{httpguard.Refuse("no"), &url.Error{Err: httpguard.Refuse("no")}, fault.WithRemedy(httpguard.Refuse("no"), "x"), &net.DNSError{IsNotFound: true}, &tls.CertificateVerificationError{Err: errors.New("x")}} {
-		if temporary(err) {
+		if isTemporary(err) {
 			t.Errorf("%v is temporary", err)
 		}
 	}
 	for _, err := range []error{httpguard.ErrStalled, errAbsent, io.ErrUnexpectedEOF, &net.DNSError{IsTimeout: true}, &net.OpError{Op: "read", Err: errors.New("reset")}} {
-		if !temporary(err) {
+		if !isTemporary(err) {
 			t.Errorf("%v is final", err)
 		}
 	}

@@ -64,7 +64,7 @@ func parseManifest(raw []byte, mt types.MediaType) (*manifest, error) {
 	case !mt.IsImage() && !mt.IsIndex():
 		return nil, fmt.Errorf("media type %q: neither an image manifest nor an index", mt)
 	}
-	for _, list := range [][]v1.Descriptor{optional(m.Config), optional(m.Subject), m.Layers, m.Manifests} {
+	for _, list := range [][]v1.Descriptor{listOptional(m.Config), listOptional(m.Subject), m.Layers, m.Manifests} {
 		for _, d := range list {
 			if _, err := artifact.ParseDigest(d.Digest.String()); err != nil {
 				return nil, err
@@ -77,25 +77,25 @@ func parseManifest(raw []byte, mt types.MediaType) (*manifest, error) {
 	return &m, nil
 }
 
-func optional(d *v1.Descriptor) []v1.Descriptor {
+func listOptional(d *v1.Descriptor) []v1.Descriptor {
 	if d == nil {
 		return nil
 	}
 	return []v1.Descriptor{*d}
 }
 
-// spelling has the members of a manifest as they are to be written, by their
+// memberSpelling has the members of a manifest as they are to be written, by their
 // folded names.
-var spelling = func() map[string]string {
+var memberSpelling = func() map[string]string {
 	names := map[string]string{}
 	for f := range reflect.TypeFor[manifest]().Fields() {
-		names[fold(f.Tag.Get("json"))] = f.Tag.Get("json")
+		names[foldName(f.Tag.Get("json"))] = f.Tag.Get("json")
 	}
 	return names
 }()
 
-// fold makes equal what encoding/json takes for the same member name.
-func fold(s string) string {
+// foldName makes equal what encoding/json takes for the same member name.
+func foldName(s string) string {
 	return strings.Map(func(r rune) rune {
 		for {
 			next := unicode.SimpleFold(r)
@@ -138,11 +138,11 @@ func uniqueMembers(raw []byte) error {
 			top := &stack[n-1]
 			if !top.value {
 				name, _ := tok.(string)
-				key := fold(name)
+				key := foldName(name)
 				if top.members[key] {
 					return fmt.Errorf("member %q is there twice", name)
 				}
-				if want, known := spelling[key]; n == 1 && known && name != want {
+				if want, known := memberSpelling[key]; n == 1 && known && name != want {
 					return fmt.Errorf("member %q: want %q", name, want)
 				}
 				top.members[key], top.value = true, true

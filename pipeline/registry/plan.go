@@ -25,14 +25,14 @@ import (
 	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
-// plan is everything of one image that has to be in its repository.
-type plan struct {
+// imagePlan is everything of one image that has to be in its repository.
+type imagePlan struct {
 	Image
 	repo      name.Repository
-	blobs     []*blob  // of all manifests, each digest once
-	manifests []object // one for each platform
-	index     object
-	attached  []object // the attachments' own manifests
+	blobs     []*blob       // of all manifests, each digest once
+	manifests []rawManifest // one for each platform
+	index     rawManifest
+	attached  []rawManifest // the attachments' own manifests
 	// referrers are what must be found for a subject.
 	referrers map[artifact.Digest][]v1.Descriptor
 	// moved are the tags to be moved, and kept those that point to the image already.
@@ -40,10 +40,10 @@ type plan struct {
 }
 
 // subjects returns what has attachments, sorted.
-func (im *plan) subjects() []artifact.Digest { return slices.Sorted(maps.Keys(im.referrers)) }
+func (im *imagePlan) subjects() []artifact.Digest { return slices.Sorted(maps.Keys(im.referrers)) }
 
-// add puts b on the list of what is sent, unless it is there.
-func (im *plan) add(b *blob) {
+// addBlob puts b on the list of what is sent, unless it is there.
+func (im *imagePlan) addBlob(b *blob) {
 	if !slices.ContainsFunc(im.blobs, func(o *blob) bool { return o.desc.Digest == b.desc.Digest }) {
 		im.blobs = append(im.blobs, b)
 	}
@@ -65,7 +65,7 @@ const maxPlatforms = 1000
 
 // planImages turns images into plans. It reads every byte of the layout that they
 // need, and no network.
-func planImages(ctx context.Context, dir string, images []Image) ([]*plan, error) {
+func planImages(ctx context.Context, dir string, images []Image) ([]*imagePlan, error) {
 	if len(images) == 0 {
 		return nil, errors.New("no images")
 	}
@@ -73,10 +73,10 @@ func planImages(ctx context.Context, dir string, images []Image) ([]*plan, error
 	if err != nil {
 		return nil, err
 	}
-	var plans []*plan
+	var plans []*imagePlan
 	tags := map[string]artifact.Digest{}
 	for i, im := range images {
-		p, err := l.plan(ctx, im)
+		p, err := l.planImage(ctx, im)
 		if err != nil {
 			return nil, fmt.Errorf("images[%d]: %w", i, err)
 		}
@@ -199,8 +199,8 @@ func ReadLayout(ctx context.Context, dir string) (*Layout, error) {
 		if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
 			continue
 		}
-		if _, m, err := l.manifest(d); err == nil {
-			next = slices.Concat(next, optional(m.Config), m.Layers, m.Manifests)
+		if _, m, err := l.readManifest(d); err == nil {
+			next = slices.Concat(next, listOptional(m.Config), m.Layers, m.Manifests)
 		}
 	}
 	return found, nil
@@ -209,8 +209,8 @@ func ReadLayout(ctx context.Context, dir string) (*Layout, error) {
 // maxLayoutBlobs bounds the blobs of a layout.
 const maxLayoutBlobs = 100_000
 
-// plan checks one image.
-func (l *imageLayout) plan(ctx context.Context, im Image) (*plan, error) {
+// planImage checks one image.
+func (l *imageLayout) planImage(ctx context.Context, im Image) (*imagePlan, error) {
 	repo, err := parseRepository(im.Repository)
 	if err != nil {
 		return nil, err
@@ -224,7 +224,7 @@ func (l *imageLayout) plan(ctx context.Context, im Image) (*plan, error) {
 		}
 	}
 
-	p := &plan{Image: im, repo: repo, referrers: map[artifact.Digest][]v1.Descriptor{}}
+	p := &imagePlan{Image: im, repo: repo, referrers: map[artifact.Digest][]v1.Descriptor{}}
 	if err := l.collectImages(ctx, p); err != nil {
 		return nil, fmt.Errorf("%s: %w", repo, err)
 	}
@@ -237,7 +237,7 @@ func (l *imageLayout) plan(ctx context.Context, im Image) (*plan, error) {
 }
 
 // collectImages collects the index, the platforms' manifests and their blobs.
-func (l *imageLayout) collectImages(ctx context.Context, p *plan) error {
+func (l *imageLayout) collectImages(ctx context.Context, p *imagePlan) error {
 	if _, err := artifact.ParseDigest(string(p.Digest)); err != nil {
 		return err
 	}
@@ -249,7 +249,7 @@ func (l *imageLayout) collectImages(ctx context.Context, p *plan) error {
 	if root.MediaType != types.OCIImageIndex {
 		return fmt.Errorf("%s is not an image index but %q", p.Digest, root.MediaType)
 	}
-	index, m, err := l.manifest(root)
+	index, m, err := l.readManifest(root)
 	if err != nil {
 		return err
 	}
@@ -262,10 +262,10 @@ func (l *imageLayout) collectImages(ctx context.Context, p *plan) error {
 		if !desc.MediaType.IsImage() {
 			return fmt.Errorf("index %s: %s is not an image manifest but %q", p.Digest, desc.Digest, desc.MediaType)
 		}
-		if slices.ContainsFunc(p.manifests, func(o object) bool { return o.desc.Digest == desc.Digest }) {
+		if slices.ContainsFunc(p.manifests, func(o rawManifest) bool { return o.desc.Digest == desc.Digest }) {
 			continue
 		}
-		o, m, err := l.manifest(desc)
+		o, m, err := l.readManifest(desc)
 		if err != nil {
 			return err
 		}
@@ -278,42 +278,42 @@ func (l *imageLayout) collectImages(ctx context.Context, p *plan) error {
 			if err := l.verifyBlob(ctx, d); err != nil {
 				return fmt.Errorf("manifest %s: %w", desc.Digest, err)
 			}
-			p.add(&blob{desc: d, open: func() (io.ReadCloser, error) { return l.blob(d) }})
+			p.addBlob(&blob{desc: d, open: func() (io.ReadCloser, error) { return l.openBlob(d) }})
 		}
 	}
 	return nil
 }
 
-// manifest reads a manifest that desc names.
-func (l *imageLayout) manifest(desc v1.Descriptor) (object, *manifest, error) {
+// readManifest reads a manifest that desc names.
+func (l *imageLayout) readManifest(desc v1.Descriptor) (rawManifest, *manifest, error) {
 	if desc.Size > maxManifest {
-		return object{}, nil, fmt.Errorf("manifest %s: more than %d bytes", desc.Digest, maxManifest)
+		return rawManifest{}, nil, fmt.Errorf("manifest %s: more than %d bytes", desc.Digest, maxManifest)
 	}
-	f, err := l.blob(desc)
+	f, err := l.openBlob(desc)
 	if err != nil {
-		return object{}, nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+		return rawManifest{}, nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
 	}
 	defer f.Close()
 	raw, err := readBounded(f, maxManifest)
 	if err != nil {
-		return object{}, nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+		return rawManifest{}, nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
 	}
 	if got := artifact.Of(raw); string(got) != desc.Digest.String() || int64(len(raw)) != desc.Size {
-		return object{}, nil, fmt.Errorf("manifest %s: the file has digest %s and %d bytes, not %d", desc.Digest, got, len(raw), desc.Size)
+		return rawManifest{}, nil, fmt.Errorf("manifest %s: the file has digest %s and %d bytes, not %d", desc.Digest, got, len(raw), desc.Size)
 	}
 	m, err := parseManifest(raw, desc.MediaType)
 	if err != nil {
-		return object{}, nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
+		return rawManifest{}, nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
 	}
-	return newObject(raw, desc.MediaType), m, nil
+	return newRawManifest(raw, desc.MediaType), m, nil
 }
 
 // MaxBlob bounds a blob of an image, in bytes.
 const MaxBlob = 8 << 30
 
-// blob opens the file of a blob, which has the size that desc says. The folder may
+// openBlob opens the file of a blob, which has the size that desc says. The folder may
 // be a stranger's, so only a regular file is opened, and no link is followed.
-func (l *imageLayout) blob(desc v1.Descriptor) (io.ReadCloser, error) {
+func (l *imageLayout) openBlob(desc v1.Descriptor) (io.ReadCloser, error) {
 	if desc.Size > MaxBlob {
 		return nil, fmt.Errorf("more than %d bytes", int64(MaxBlob))
 	}
@@ -333,16 +333,16 @@ func (l *imageLayout) blob(desc v1.Descriptor) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// newObject describes raw.
-func newObject(raw []byte, mt types.MediaType) object {
-	return object{raw: raw, desc: v1.Descriptor{MediaType: mt, Size: int64(len(raw)), Digest: v1.Hash{Algorithm: "sha256", Hex: artifact.Of(raw).Hex()}}}
+// newRawManifest describes raw.
+func newRawManifest(raw []byte, mt types.MediaType) rawManifest {
+	return rawManifest{raw: raw, desc: v1.Descriptor{MediaType: mt, Size: int64(len(raw)), Digest: v1.Hash{Algorithm: "sha256", Hex: artifact.Of(raw).Hex()}}}
 }
 
 // verifyBlob reads a blob, and compares it with its descriptor.
 func (l *imageLayout) verifyBlob(ctx context.Context, d v1.Descriptor) error {
 	size, known := l.hashed[d.Digest]
 	if !known {
-		f, err := l.blob(d)
+		f, err := l.openBlob(d)
 		if err != nil {
 			return fmt.Errorf("blob %s: %w", d.Digest, err)
 		}
@@ -375,10 +375,10 @@ const (
 var emptyConfig = []byte("{}")
 
 // attach makes a manifest of a.
-func (im *plan) attach(a Attachment) error {
+func (im *imagePlan) attach(a Attachment) error {
 	a.ArtifactType = cmp.Or(a.ArtifactType, BundleType)
-	all := append([]object{im.index}, im.manifests...)
-	i := slices.IndexFunc(all, func(o object) bool { return o.digest() == a.Subject })
+	all := append([]rawManifest{im.index}, im.manifests...)
+	i := slices.IndexFunc(all, func(o rawManifest) bool { return o.digest() == a.Subject })
 	switch {
 	case i < 0:
 		return fmt.Errorf("subject %q is neither the index %s nor a manifest in it", a.Subject, im.Digest)
@@ -412,13 +412,13 @@ func (im *plan) attach(a Attachment) error {
 	if err != nil {
 		return err
 	}
-	o := newObject(raw, m.MediaType)
-	if slices.ContainsFunc(im.attached, func(other object) bool { return o.same(other) }) {
+	o := newRawManifest(raw, m.MediaType)
+	if slices.ContainsFunc(im.attached, func(other rawManifest) bool { return o.equals(other) }) {
 		return errors.New("the same is attached already")
 	}
 
-	im.add(config)
-	im.add(bundle)
+	im.addBlob(config)
+	im.addBlob(bundle)
 	im.attached = append(im.attached, o)
 	ref := o.desc
 	ref.ArtifactType, ref.Annotations = a.ArtifactType, m.Annotations
@@ -435,7 +435,7 @@ type blob struct {
 
 func newBlob(data []byte, mt types.MediaType) *blob {
 	return &blob{
-		desc: newObject(data, mt).desc,
+		desc: newRawManifest(data, mt).desc,
 		open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil },
 	}
 }

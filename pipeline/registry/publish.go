@@ -123,7 +123,7 @@ type Progress struct {
 
 // Result is what a push did.
 type Result struct {
-	Images []Pushed
+	Images []PushedImage
 	// Sent is how many blobs were uploaded, and SentBytes their size. Present is
 	// how many were in the registry already, or could be mounted from another
 	// repository of it.
@@ -134,8 +134,8 @@ type Result struct {
 	ReadBytes int64
 }
 
-// Pushed is one image that is in its registry.
-type Pushed struct {
+// PushedImage is one image that is in its registry.
+type PushedImage struct {
 	Repository string
 	Digest     artifact.Digest
 	// Moved are the tags that point to the image since this push, Kept those that
@@ -195,7 +195,7 @@ func Push(ctx context.Context, layoutDir string, images []Image, opt Options) (R
 // push is one run of Push.
 type push struct {
 	opt      Options
-	images   []*plan
+	images   []*imagePlan
 	sessions map[string]*session
 	meter    *meter
 }
@@ -204,15 +204,17 @@ type push struct {
 // moves after everything else is done.
 func (p *push) run(ctx context.Context) (Result, error) {
 	var err error
-	if p.sessions, err = openAll(ctx, p.images, p.opt); err != nil {
+	if p.sessions, err = openSessions(ctx, p.images, p.opt); err != nil {
 		return Result{}, err
 	}
-	steps := []func(context.Context, *plan) error{
+	steps := []func(context.Context, *imagePlan) error{
 		p.divideTags,
 		p.pushBlobs,
-		func(ctx context.Context, im *plan) error { return p.pushManifests(ctx, im, im.manifests) },
-		func(ctx context.Context, im *plan) error { return p.pushManifests(ctx, im, []object{im.index}) },
-		func(ctx context.Context, im *plan) error { return p.pushManifests(ctx, im, im.attached) },
+		func(ctx context.Context, im *imagePlan) error { return p.pushManifests(ctx, im, im.manifests) },
+		func(ctx context.Context, im *imagePlan) error {
+			return p.pushManifests(ctx, im, []rawManifest{im.index})
+		},
+		func(ctx context.Context, im *imagePlan) error { return p.pushManifests(ctx, im, im.attached) },
 		p.listAttachments,
 		p.listAttachments, // again: another process may have been at the same list
 		p.divideTags,      // again: that took a while
@@ -228,13 +230,13 @@ func (p *push) run(ctx context.Context) (Result, error) {
 
 	res := p.meter.result()
 	for _, im := range p.images {
-		res.Images = append(res.Images, Pushed{Repository: im.repo.Name(), Digest: im.Digest, Moved: im.moved, Kept: im.kept})
+		res.Images = append(res.Images, PushedImage{Repository: im.repo.Name(), Digest: im.Digest, Moved: im.moved, Kept: im.kept})
 	}
 	return res, nil
 }
 
-// each calls f for every element, some at a time, until one fails.
-func each[T any](ctx context.Context, jobs int, list []T, f func(context.Context, T) error) error {
+// forEach calls f for every element, some at a time, until one fails.
+func forEach[T any](ctx context.Context, jobs int, list []T, f func(context.Context, T) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(jobs)
 	for _, x := range list {
@@ -249,10 +251,10 @@ func each[T any](ctx context.Context, jobs int, list []T, f func(context.Context
 }
 
 // divideTags finds out which tags are to be moved, and whether they may.
-func (p *push) divideTags(ctx context.Context, im *plan) error {
+func (p *push) divideTags(ctx context.Context, im *imagePlan) error {
 	im.moved, im.kept = nil, nil
 	for _, tag := range im.Tags {
-		have, err := p.sessions[im.repo.Name()].find(ctx, tag)
+		have, err := p.sessions[im.repo.Name()].findManifest(ctx, tag)
 		switch {
 		case err != nil:
 			return err
@@ -271,21 +273,21 @@ func (p *push) divideTags(ctx context.Context, im *plan) error {
 // registry has given back every byte of each in the end, once for each repository.
 // What an earlier image brought to another repository of the same registry is
 // mounted.
-func (p *push) pushBlobs(ctx context.Context, im *plan) error {
+func (p *push) pushBlobs(ctx context.Context, im *imagePlan) error {
 	s := p.sessions[im.repo.Name()]
-	return each(ctx, p.opt.Jobs, im.blobs, func(ctx context.Context, b *blob) error {
+	return forEach(ctx, p.opt.Jobs, im.blobs, func(ctx context.Context, b *blob) error {
 		if s.wasReadBack(b.desc) {
 			p.meter.finish(b, false)
 			return nil
 		}
 
-		there, err := s.holds(ctx, b.desc)
+		there, err := s.hasBlob(ctx, b.desc)
 		if err != nil {
 			return err
 		}
 		sent := false
 		if !there {
-			if sent, err = s.upload(ctx, b, p.source(im, b), p.meter); err != nil {
+			if sent, err = s.upload(ctx, b, p.mountSource(im, b), p.meter); err != nil {
 				return err
 			}
 			if err := s.confirmBlob(ctx, b.desc); err != nil {
@@ -300,8 +302,8 @@ func (p *push) pushBlobs(ctx context.Context, im *plan) error {
 	})
 }
 
-// source returns an earlier repository of the same registry that has b.
-func (p *push) source(im *plan, b *blob) *name.Repository {
+// mountSource returns an earlier repository of the same registry that has b.
+func (p *push) mountSource(im *imagePlan, b *blob) *name.Repository {
 	for _, other := range p.images {
 		if other == im {
 			return nil
@@ -316,36 +318,36 @@ func (p *push) source(im *plan, b *blob) *name.Repository {
 
 // pushManifests puts manifests by digest where they are not there yet. Either
 // way the registry has given back every byte of each in the end.
-func (p *push) pushManifests(ctx context.Context, im *plan, list []object) error {
+func (p *push) pushManifests(ctx context.Context, im *imagePlan, list []rawManifest) error {
 	s := p.sessions[im.repo.Name()]
-	return each(ctx, p.opt.Jobs, list, func(ctx context.Context, o object) error {
-		have, err := s.find(ctx, string(o.digest()))
-		if err != nil || have.same(o) {
+	return forEach(ctx, p.opt.Jobs, list, func(ctx context.Context, o rawManifest) error {
+		have, err := s.findManifest(ctx, string(o.digest()))
+		if err != nil || have.equals(o) {
 			return err
 		}
-		if err := s.put(ctx, string(o.digest()), o); err != nil {
+		if err := s.putManifest(ctx, string(o.digest()), o); err != nil {
 			return err
 		}
-		return s.confirm(ctx, string(o.digest()), o)
+		return s.confirmManifest(ctx, string(o.digest()), o)
 	})
 }
 
 // listAttachments adds the attachments of each manifest to its referrers.
-func (p *push) listAttachments(ctx context.Context, im *plan) error {
+func (p *push) listAttachments(ctx context.Context, im *imagePlan) error {
 	s := p.sessions[im.repo.Name()]
-	return each(ctx, p.opt.Jobs, im.subjects(), func(ctx context.Context, subject artifact.Digest) error {
+	return forEach(ctx, p.opt.Jobs, im.subjects(), func(ctx context.Context, subject artifact.Digest) error {
 		return s.ensureListed(ctx, subject, im.referrers[subject])
 	})
 }
 
 // moveTags moves the tags one by one, and reads each back.
-func (p *push) moveTags(ctx context.Context, im *plan) error {
+func (p *push) moveTags(ctx context.Context, im *imagePlan) error {
 	s := p.sessions[im.repo.Name()]
 	for _, tag := range im.moved {
-		if err := s.put(ctx, tag, im.index); err != nil {
+		if err := s.putManifest(ctx, tag, im.index); err != nil {
 			return err
 		}
-		if err := s.confirm(ctx, tag, im.index); err != nil {
+		if err := s.confirmManifest(ctx, tag, im.index); err != nil {
 			return p.movedElsewhere(ctx, im, tag, err)
 		}
 	}
@@ -354,24 +356,24 @@ func (p *push) moveTags(ctx context.Context, im *plan) error {
 
 // movedElsewhere adds the remedy to err where a tag that was moved points to something
 // else than the image: the same command would only find that it is there.
-func (p *push) movedElsewhere(ctx context.Context, im *plan, tag string, err error) error {
-	have, ferr := p.sessions[im.repo.Name()].find(ctx, tag)
+func (p *push) movedElsewhere(ctx context.Context, im *imagePlan, tag string, err error) error {
+	have, ferr := p.sessions[im.repo.Name()].findManifest(ctx, tag)
 	if ferr != nil || have == nil || have.digest() == im.Digest {
 		return err
 	}
 	return fault.WithRemedy(err, fmt.Sprintf("somebody else has moved the tag, or the registry has not; the same command with --force-tag moves it from %s to %s", have.digest(), im.Digest))
 }
 
-// object is a manifest or an index.
-type object struct {
+// rawManifest is a manifest or an index.
+type rawManifest struct {
 	desc v1.Descriptor
 	raw  []byte
 }
 
-func (o object) digest() artifact.Digest { return artifact.Digest(o.desc.Digest.String()) }
+func (o rawManifest) digest() artifact.Digest { return artifact.Digest(o.desc.Digest.String()) }
 
-// same reports whether o is not nil, and has the bytes and the type of other.
-func (o *object) same(other object) bool {
+// equals reports whether o is not nil, and has the bytes and the type of other.
+func (o *rawManifest) equals(other rawManifest) bool {
 	return o != nil && o.desc.Digest == other.desc.Digest && o.desc.MediaType == other.desc.MediaType
 }
 

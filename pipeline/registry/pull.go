@@ -26,7 +26,7 @@ func OpenPuller(ctx context.Context, repository string, opt Options) (*Puller, e
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(ctx, repo, opt.withDefaults(), repo.Scope(transport.PullScope))
+	s, err := openSession(ctx, repo, opt.withDefaults(), repo.Scope(transport.PullScope))
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (p *Puller) Manifest(ctx context.Context, digest artifact.Digest) ([]byte, 
 	if _, err := artifact.ParseDigest(string(digest)); err != nil {
 		return nil, err
 	}
-	o, err := p.s.find(ctx, string(digest))
+	o, err := p.s.findManifest(ctx, string(digest))
 	if err != nil {
 		return nil, err
 	}
@@ -49,15 +49,15 @@ func (p *Puller) Manifest(ctx context.Context, digest artifact.Digest) ([]byte, 
 	return o.raw, nil
 }
 
-// Scratch is an empty file.
-type Scratch interface {
+// ScratchFile is an empty file.
+type ScratchFile interface {
 	io.WriteSeeker
 	Truncate(size int64) error
 }
 
 // Blob writes the blob that digest names to dst, which holds nothing else. It is
 // an error if it has not that digest and size.
-func (p *Puller) Blob(ctx context.Context, digest artifact.Digest, size int64, dst Scratch) error {
+func (p *Puller) Blob(ctx context.Context, digest artifact.Digest, size int64, dst ScratchFile) error {
 	if _, err := artifact.ParseDigest(string(digest)); err != nil {
 		return err
 	}
@@ -69,6 +69,6 @@ func (p *Puller) Blob(ctx context.Context, digest artifact.Digest, size int64, d
 		if err := dst.Truncate(0); err != nil {
 			return err
 		}
-		return p.s.blob(ctx, desc, dst)
+		return p.s.readBlob(ctx, desc, dst)
 	})
 }

@@ -255,7 +255,7 @@ func TestLargeBlob(t *testing.T) {
 			return resp, nil
 		})}.guard("r.example")
 		s := &session{repo: repo, client: &http.Client{Transport: g}}
-		err = s.blob(t.Context(), desc, io.Discard)
+		err = s.readBlob(t.Context(), desc, io.Discard)
 		if got := fmt.Sprint(err); (c.want == "") != (err == nil) || !strings.Contains(got, c.want) {
 			t.Errorf("pace %d: %v, want %q", c.pace, err, c.want)
 		}

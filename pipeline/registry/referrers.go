@@ -35,11 +35,11 @@ const (
 // of it (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers).
 // A registry without that API is no error: ok is false.
 func (s *session) referrersFromAPI(ctx context.Context, subject artifact.Digest) (list []v1.Descriptor, ok bool, err error) {
-	next := s.url("referrers", string(subject))
+	next := s.urlOf("referrers", string(subject))
 	for range maxPages {
 		var page *manifest
 		err := s.retry(ctx, fmt.Sprintf("list the referrers of %s@%s", s.repo, subject), func(ctx context.Context) (err error) {
-			page, next, err = s.page(ctx, next)
+			page, next, err = s.fetchPage(ctx, next)
 			return err
 		})
 		if err != nil {
@@ -61,9 +61,9 @@ func (s *session) referrersFromAPI(ctx context.Context, subject artifact.Digest)
 	return nil, false, fmt.Errorf("list the referrers of %s@%s: more than %d, or more than %d pages", s.repo, subject, maxReferrers, maxPages)
 }
 
-// page fetches one page, and says where the next one is. On an error that is
+// fetchPage fetches one page, and says where the next one is. On an error that is
 // where this one is. The page is nil if there is no referrers API.
-func (s *session) page(ctx context.Context, at *url.URL) (*manifest, *url.URL, error) {
+func (s *session) fetchPage(ctx context.Context, at *url.URL) (*manifest, *url.URL, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
 		return nil, at, err
@@ -73,7 +73,7 @@ func (s *session) page(ctx context.Context, at *url.URL) (*manifest, *url.URL, e
 	if err != nil {
 		return nil, at, err
 	}
-	defer finish(resp)
+	defer drain(resp)
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented:
@@ -147,9 +147,9 @@ func fallbackTag(subject artifact.Digest) string {
 }
 
 // referrersFromTag returns what the fallback tag lists, and the tag's object, or nil.
-func (s *session) referrersFromTag(ctx context.Context, subject artifact.Digest) ([]v1.Descriptor, *object, error) {
+func (s *session) referrersFromTag(ctx context.Context, subject artifact.Digest) ([]v1.Descriptor, *rawManifest, error) {
 	tag := fallbackTag(subject)
-	o, err := s.find(ctx, tag)
+	o, err := s.findManifest(ctx, tag)
 	if err != nil || o == nil {
 		return nil, nil, err
 	}
@@ -166,8 +166,8 @@ func (s *session) referrersFromTag(ctx context.Context, subject artifact.Digest)
 	return m.Manifests, o, nil
 }
 
-// missing returns what of want is not in have.
-func missing(have, want []v1.Descriptor) []v1.Descriptor {
+// missingFrom returns what of want is not in have.
+func missingFrom(have, want []v1.Descriptor) []v1.Descriptor {
 	return slices.DeleteFunc(slices.Clone(want), func(w v1.Descriptor) bool {
 		return slices.ContainsFunc(have, func(h v1.Descriptor) bool { return h.Digest == w.Digest })
 	})
@@ -196,7 +196,7 @@ func (s *session) ensureListed(ctx context.Context, subject artifact.Digest, wan
 			return err
 		}
 		if ok {
-			if len(missing(have, want)) == 0 {
+			if len(missingFrom(have, want)) == 0 {
 				return nil
 			}
 			continue
@@ -206,33 +206,33 @@ func (s *session) ensureListed(ctx context.Context, subject artifact.Digest, wan
 		if err != nil {
 			return err
 		}
-		add := missing(have, want)
+		add := missingFrom(have, want)
 		if len(add) == 0 {
 			return nil
 		}
-		merged, err := extend(o, add)
+		merged, err := extendIndex(o, add)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.repo.Tag(fallbackTag(subject)), err)
 		}
-		if err := s.put(ctx, fallbackTag(subject), merged); err != nil {
+		if err := s.putManifest(ctx, fallbackTag(subject), merged); err != nil {
 			return err
 		}
 	}
 	return fmt.Errorf("%s@%s: the registry's list of referrers does not have all of its %d attachments, after %d looks", s.repo, subject, len(want), rounds)
 }
 
-// extend returns the index o with add at its end. Everything else of o stays, also
+// extendIndex returns the index o with add at its end. Everything else of o stays, also
 // members that are not known here.
-func extend(o *object, add []v1.Descriptor) (object, error) {
+func extendIndex(o *rawManifest, add []v1.Descriptor) (rawManifest, error) {
 	index := map[string]json.RawMessage{"schemaVersion": json.RawMessage("2"), "mediaType": json.RawMessage(`"` + types.OCIImageIndex + `"`)}
 	var list []json.RawMessage
 	if o != nil {
 		if err := json.Unmarshal(o.raw, &index); err != nil {
-			return object{}, err
+			return rawManifest{}, err
 		}
 		if old, ok := index["manifests"]; ok {
 			if err := json.Unmarshal(old, &list); err != nil {
-				return object{}, err
+				return rawManifest{}, err
 			}
 		}
 	}
@@ -240,30 +240,30 @@ func extend(o *object, add []v1.Descriptor) (object, error) {
 	for _, d := range add {
 		raw, err := json.Marshal(d)
 		if err != nil {
-			return object{}, err
+			return rawManifest{}, err
 		}
 		list = append(list, raw)
 	}
 	var err error
 	if index["manifests"], err = json.Marshal(list); err != nil {
-		return object{}, err
+		return rawManifest{}, err
 	}
 	raw, err := json.Marshal(index)
 	if err != nil {
-		return object{}, err
+		return rawManifest{}, err
 	}
 	if _, err := parseManifest(raw, types.OCIImageIndex); err != nil {
-		return object{}, err
+		return rawManifest{}, err
 	}
-	return newObject(raw, types.OCIImageIndex), nil
+	return newRawManifest(raw, types.OCIImageIndex), nil
 }
 
-// lists has a lock for each fallback tag that this process changes.
-var lists sync.Map
+// listLocks has a lock for each fallback tag that this process changes.
+var listLocks sync.Map
 
 // lockList waits until nobody else in this process changes the list key.
 func lockList(ctx context.Context, key string) (unlock func(), err error) {
-	v, _ := lists.LoadOrStore(key, make(chan struct{}, 1))
+	v, _ := listLocks.LoadOrStore(key, make(chan struct{}, 1))
 	lock := v.(chan struct{})
 	select {
 	case <-ctx.Done():
@@ -333,11 +333,11 @@ func Resolve(ctx context.Context, ref string, opt Options) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(ctx, r.Context(), opt.withDefaults(), r.Context().Scope(transport.PullScope))
+	s, err := openSession(ctx, r.Context(), opt.withDefaults(), r.Context().Scope(transport.PullScope))
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.find(ctx, r.Identifier())
+	o, err := s.findManifest(ctx, r.Identifier())
 	if err != nil {
 		return nil, err
 	}
@@ -390,7 +390,7 @@ func Referrers(ctx context.Context, ref string, opt Options) ([]Attachment, erro
 		return nil, fmt.Errorf("%q: want a digest, as a tag can move", ref)
 	}
 	subject := artifact.Digest(r.Identifier())
-	s, err := open(ctx, r.Context(), opt.withDefaults(), r.Context().Scope(transport.PullScope))
+	s, err := openSession(ctx, r.Context(), opt.withDefaults(), r.Context().Scope(transport.PullScope))
 	if err != nil {
 		return nil, err
 	}
@@ -433,7 +433,7 @@ func mayBeBundle(d v1.Descriptor) bool {
 // attachment fetches what the manifest at digest attaches to subject. It is nil
 // if that is no bundle.
 func (s *session) attachment(ctx context.Context, subject, digest artifact.Digest, limit int64) (*Attachment, error) {
-	o, err := s.find(ctx, string(digest))
+	o, err := s.findManifest(ctx, string(digest))
 	if err != nil {
 		return nil, err
 	}

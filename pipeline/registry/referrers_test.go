@@ -74,7 +74,7 @@ func TestSigned(t *testing.T) {
 // serve is a registry that says what a test wants it to say.
 type serve struct {
 	*httptest.Server
-	manifests map[string]object
+	manifests map[string]rawManifest
 	blobs     map[string][]byte
 	pages     []string // of the referrers API; the Link header is made up
 	link      string
@@ -82,7 +82,7 @@ type serve struct {
 
 func newServe(t *testing.T) *serve {
 	t.Helper()
-	s := &serve{manifests: map[string]object{}, blobs: map[string][]byte{}}
+	s := &serve{manifests: map[string]rawManifest{}, blobs: map[string][]byte{}}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	return s
@@ -138,7 +138,7 @@ func (s *serve) attach(t *testing.T, subject artifact.Digest, bundle string, cha
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := newObject(raw, types.OCIManifestSchema1)
+	o := newRawManifest(raw, types.OCIManifestSchema1)
 	s.manifests[o.desc.Digest.String()] = o
 	d := o.desc
 	d.ArtifactType = m.ArtifactType
@@ -249,7 +249,7 @@ func TestReferrers(t *testing.T) {
 		"another manifest": {func(t *testing.T, s *serve) {
 			one, two := s.attach(t, subject, "1", nil), s.attach(t, subject, "2", nil)
 			s.manifests[one.Digest.String()] = s.manifests[two.Digest.String()]
-			s.manifests[fallbackTag(subject)] = newObject([]byte(index(t, one, two)), types.OCIImageIndex)
+			s.manifests[fallbackTag(subject)] = newRawManifest([]byte(index(t, one, two)), types.OCIImageIndex)
 		}, "tried 5 times"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -301,20 +301,20 @@ func FuzzParseManifest(f *testing.F) {
 				t.Errorf("%s: %v, %v", name, list, value)
 			}
 		}
-		for _, d := range slices.Concat(m.Layers, m.Manifests, optional(m.Config), optional(m.Subject)) {
+		for _, d := range slices.Concat(m.Layers, m.Manifests, listOptional(m.Config), listOptional(m.Subject)) {
 			if _, err := artifact.ParseDigest(d.Digest.String()); err != nil || d.Size < 0 {
 				t.Errorf("descriptor %v", d)
 			}
 		}
 		if isIndex {
-			o := newObject(raw, mt)
+			o := newRawManifest(raw, mt)
 			add := v1.Descriptor{MediaType: "a/b", Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}}
-			merged, err := extend(&o, []v1.Descriptor{add})
+			merged, err := extendIndex(&o, []v1.Descriptor{add})
 			if err != nil {
 				return // too large now
 			}
 			got, err := parseManifest(merged.raw, mt)
-			if err != nil || len(got.Manifests) != len(m.Manifests)+1 || len(missing(got.Manifests, append(m.Manifests, add))) > 0 {
+			if err != nil || len(got.Manifests) != len(m.Manifests)+1 || len(missingFrom(got.Manifests, append(m.Manifests, add))) > 0 {
 				t.Errorf("extended: %q, %v", merged.raw, err)
 			}
 		}

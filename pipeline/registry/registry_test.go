@@ -246,7 +246,7 @@ func whole(t *testing.T, s *server, repository string, im image) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &plan{Image: Image{Digest: im.digest}}
+	p := &imagePlan{Image: Image{Digest: im.digest}}
 	if err := l.collectImages(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}

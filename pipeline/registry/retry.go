@@ -18,8 +18,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
-// attempts bounds how often something is tried.
-const attempts = 5
+// maxAttempts bounds how often something is tried.
+const maxAttempts = 5
 
 // maxPause bounds how long one wait may be.
 const maxPause = 2 * time.Minute
@@ -40,20 +40,20 @@ func (s *session) retry(ctx context.Context, what string, f func(context.Context
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 		}
-		if !temporary(err) {
-			return s.describe(what, err)
+		if !isTemporary(err) {
+			return s.describeError(what, err)
 		}
-		if failures == attempts {
-			return s.describe(fmt.Sprintf("%s: tried %d times", what, attempts), err)
+		if failures == maxAttempts {
+			return s.describeError(fmt.Sprintf("%s: tried %d times", what, maxAttempts), err)
 		}
 
 		wait := time.Duration(asked.nanoseconds.Load())
 		if wait > maxPause {
-			return s.describe(fmt.Sprintf("%s: the registry asks to come back in %s", what, wait), err)
+			return s.describeError(fmt.Sprintf("%s: the registry asks to come back in %s", what, wait), err)
 		}
 		wait = max(wait, backoff(failures))
 		if s.opt.Patience > 0 && time.Duration(s.waited.Add(int64(wait))) > s.opt.Patience {
-			return s.describe(fmt.Sprintf("%s: the registry was waited for %s in all", what, s.opt.Patience), err)
+			return s.describeError(fmt.Sprintf("%s: the registry was waited for %s in all", what, s.opt.Patience), err)
 		}
 		if err := s.opt.Sleep(ctx, wait); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
@@ -61,9 +61,9 @@ func (s *session) retry(ctx context.Context, what string, f func(context.Context
 	}
 }
 
-// temporary reports whether trying again may help. An error that is not known to be
+// isTemporary reports whether trying again may help. An error that is not known to be
 // final counts as temporary: connections end in many ways, and answers are cut short.
-func temporary(err error) bool {
+func isTemporary(err error) bool {
 	var (
 		denied  *httpguard.Refusal
 		status  *transport.Error
@@ -88,10 +88,10 @@ func temporary(err error) bool {
 	return true
 }
 
-// describe says what failed, and why. Errors of the library have URLs in them, with
+// describeError says what failed, and why. Errors of the library have URLs in them, with
 // tokens at times, and up to 64 KiB of what the registry said.
-func (s *session) describe(what string, err error) error {
-	f := &describedError{msg: what + ": " + printable(cause(err)), err: err}
+func (s *session) describeError(what string, err error) error {
+	f := &describedError{msg: what + ": " + printable(causeText(err)), err: err}
 	var status *transport.Error
 	if fault.RemedyOf(err) == "" && errors.As(err, &status) && (status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden) {
 		return fault.WithRemedy(f, fmt.Sprintf("docker login %s, or give the account you use the right to push there; then type the same again", s.repo.RegistryStr()))
@@ -108,8 +108,8 @@ type describedError struct {
 func (f *describedError) Error() string { return f.msg }
 func (f *describedError) Unwrap() error { return f.err }
 
-// cause returns the part of an error that matters.
-func cause(err error) string {
+// causeText returns the part of an error that matters.
+func causeText(err error) string {
 	var (
 		denied *httpguard.Refusal
 		status *transport.Error

@@ -25,43 +25,43 @@ import (
 // session talks to one repository. The library authenticates, uploads, mounts and
 // fetches. It never retries here, since it does so without regard for contexts.
 type session struct {
-	repo   name.Repository
-	opt    Options
-	rt     http.RoundTripper // authenticates
-	client *http.Client
-	puller *remote.Puller
-	pusher *remote.Pusher
+	repo      name.Repository
+	opt       Options
+	transport http.RoundTripper // authenticates
+	client    *http.Client
+	puller    *remote.Puller
+	pusher    *remote.Pusher
 
 	// waited is how long it was waited in all before something was tried again.
 	waited atomic.Int64
 
 	mu sync.Mutex
-	// whole are the blobs that the registry has given back during this push.
-	whole map[v1.Hash]bool
+	// readBack are the blobs that the registry has given back during this push.
+	readBack map[v1.Hash]bool
 }
 
-// open authenticates with the rights in scopes.
-func open(ctx context.Context, repo name.Repository, opt Options, scopes ...string) (*session, error) {
-	s := &session{repo: repo, opt: opt, whole: map[v1.Hash]bool{}}
+// openSession authenticates with the rights in scopes.
+func openSession(ctx context.Context, repo name.Repository, opt Options, scopes ...string) (*session, error) {
+	s := &session{repo: repo, opt: opt, readBack: map[v1.Hash]bool{}}
 	auth := authn.Anonymous
 	if opt.Keychain != nil {
 		var err error
 		if auth, err = authn.Resolve(ctx, opt.Keychain, repo); err != nil {
-			return nil, s.describe("credentials for "+repo.RegistryStr(), err)
+			return nil, s.describeError("credentials for "+repo.RegistryStr(), err)
 		}
 	}
 
 	guard := opt.guard(repo.RegistryStr())
 	if err := s.retry(ctx, "reach "+repo.RegistryStr(), func(ctx context.Context) (err error) {
-		s.rt, err = transport.NewWithContext(ctx, repo.Registry, auth, transport.NewUserAgent(guard, "twice"), scopes)
+		s.transport, err = transport.NewWithContext(ctx, repo.Registry, auth, transport.NewUserAgent(guard, "twice"), scopes)
 		return err
 	}); err != nil {
 		return nil, err
 	}
 
-	s.client = &http.Client{Transport: s.rt}
+	s.client = &http.Client{Transport: s.transport}
 	options := []remote.Option{
-		remote.WithTransport(s.rt),
+		remote.WithTransport(s.transport),
 		remote.WithJobs(opt.Jobs),
 		remote.WithRetryPredicate(func(error) bool { return false }),
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
@@ -72,9 +72,9 @@ func open(ctx context.Context, repo name.Repository, opt Options, scopes ...stri
 	return s, errors.Join(err, err2)
 }
 
-// openAll opens a session for each repository, with the right to read the others
+// openSessions opens a session for each repository, with the right to read the others
 // in the same registry, for mounting.
-func openAll(ctx context.Context, images []*plan, opt Options) (map[string]*session, error) {
+func openSessions(ctx context.Context, images []*imagePlan, opt Options) (map[string]*session, error) {
 	sessions := map[string]*session{}
 	for _, im := range images {
 		if sessions[im.repo.Name()] != nil {
@@ -95,7 +95,7 @@ func openAll(ctx context.Context, images []*plan, opt Options) (map[string]*sess
 				return nil, err
 			}
 		}
-		s, err := open(ctx, repo, opt, scopes...)
+		s, err := openSession(ctx, repo, opt, scopes...)
 		if err != nil {
 			return nil, err
 		}
@@ -118,12 +118,12 @@ func isNotFound(err error) bool {
 	return errors.As(err, &status) && status.StatusCode == http.StatusNotFound
 }
 
-// find returns the manifest that identifier, a tag or a digest, names, or nil.
-func (s *session) find(ctx context.Context, identifier string) (*object, error) {
-	var found *object
+// findManifest returns the manifest that identifier, a tag or a digest, names, or nil.
+func (s *session) findManifest(ctx context.Context, identifier string) (*rawManifest, error) {
+	var found *rawManifest
 	ref := s.reference(identifier)
 	err := s.retry(ctx, "fetch "+ref.Name(), func(ctx context.Context) error {
-		o, err := s.get(ctx, ref)
+		o, err := s.fetchManifest(ctx, ref)
 		if isNotFound(err) {
 			return nil
 		}
@@ -133,25 +133,25 @@ func (s *session) find(ctx context.Context, identifier string) (*object, error) 
 	return found, err
 }
 
-// confirm returns an error unless identifier names o in the registry.
-func (s *session) confirm(ctx context.Context, identifier string, o object) error {
+// confirmManifest returns an error unless identifier names o in the registry.
+func (s *session) confirmManifest(ctx context.Context, identifier string, o rawManifest) error {
 	ref := s.reference(identifier)
 	return s.retry(ctx, "read back "+ref.Name(), func(ctx context.Context) error {
-		have, err := s.get(ctx, ref)
+		have, err := s.fetchManifest(ctx, ref)
 		switch {
 		case isNotFound(err):
 			return errAbsent
 		case err != nil:
 			return err
-		case !have.same(o):
+		case !have.equals(o):
 			return fmt.Errorf("the registry has %s (%s), and was given %s (%s)", have.digest(), have.desc.MediaType, o.digest(), o.desc.MediaType)
 		}
 		return nil
 	})
 }
 
-// get fetches a manifest once.
-func (s *session) get(ctx context.Context, ref name.Reference) (*object, error) {
+// fetchManifest fetches a manifest once.
+func (s *session) fetchManifest(ctx context.Context, ref name.Reference) (*rawManifest, error) {
 	desc, err := s.puller.Get(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -161,18 +161,18 @@ func (s *session) get(ctx context.Context, ref name.Reference) (*object, error) 
 	}
 	// The library takes the registry's word for the digest of a manifest in the
 	// signed format of old. Here the bytes decide.
-	o := newObject(desc.Manifest, mediaType(string(desc.MediaType)))
+	o := newRawManifest(desc.Manifest, mediaType(string(desc.MediaType)))
 	if d, ok := ref.(name.Digest); ok && d.DigestStr() != string(o.digest()) {
 		return nil, fmt.Errorf("the registry answers with bytes of digest %s", o.digest())
 	}
 	return &o, nil
 }
 
-// put sends a manifest as identifier, a tag or its digest.
-func (s *session) put(ctx context.Context, identifier string, o object) error {
+// putManifest sends a manifest as identifier, a tag or its digest.
+func (s *session) putManifest(ctx context.Context, identifier string, o rawManifest) error {
 	ref := s.reference(identifier)
 	return s.retry(ctx, "push "+ref.Name(), func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPut, s.url("manifests", identifier).String(), bytes.NewReader(o.raw))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPut, s.urlOf("manifests", identifier).String(), bytes.NewReader(o.raw))
 		if err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ func (s *session) put(ctx context.Context, identifier string, o object) error {
 		if err != nil {
 			return err
 		}
-		defer finish(resp)
+		defer drain(resp)
 		if err := transport.CheckError(resp, http.StatusOK, http.StatusCreated, http.StatusAccepted); err != nil {
 			return err
 		}
@@ -192,24 +192,24 @@ func (s *session) put(ctx context.Context, identifier string, o object) error {
 	})
 }
 
-// url returns where something of the repository is.
-func (s *session) url(kind, identifier string) *url.URL {
+// urlOf returns where something of the repository is.
+func (s *session) urlOf(kind, identifier string) *url.URL {
 	return &url.URL{Scheme: s.repo.Scheme(), Host: s.repo.RegistryStr(), Path: fmt.Sprintf("/v2/%s/%s/%s", s.repo.RepositoryStr(), kind, identifier)}
 }
 
-// finish reads the rest of a short answer, so that the connection can serve
+// drain reads the rest of a short answer, so that the connection can serve
 // again, and closes it.
-func finish(resp *http.Response) {
+func drain(resp *http.Response) {
 	// What comes after the part that counts is of no interest, and neither is an
 	// error in it.
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	resp.Body.Close()
 }
 
-// blob writes a blob to dst. It is an error if the registry answers with anything
+// readBlob writes a blob to dst. It is an error if the registry answers with anything
 // else than the bytes that desc names; what dst got is then worth nothing.
-func (s *session) blob(ctx context.Context, desc v1.Descriptor, dst io.Writer) error {
-	req, err := http.NewRequestWithContext(httpguard.WithMaxBody(ctx, desc.Size), http.MethodGet, s.url("blobs", desc.Digest.String()).String(), nil)
+func (s *session) readBlob(ctx context.Context, desc v1.Descriptor, dst io.Writer) error {
+	req, err := http.NewRequestWithContext(httpguard.WithMaxBody(ctx, desc.Size), http.MethodGet, s.urlOf("blobs", desc.Digest.String()).String(), nil)
 	if err != nil {
 		return err
 	}
@@ -240,11 +240,11 @@ func (s *session) blob(ctx context.Context, desc v1.Descriptor, dst io.Writer) e
 // errOtherBytes says that an answer is not what was asked for.
 var errOtherBytes = errors.New("the registry answers with something else")
 
-// holds reports whether the registry gives back a blob. Its word without the bytes
+// hasBlob reports whether the registry gives back a blob. Its word without the bytes
 // does not count.
-func (s *session) holds(ctx context.Context, desc v1.Descriptor) (there bool, err error) {
+func (s *session) hasBlob(ctx context.Context, desc v1.Descriptor) (there bool, err error) {
 	err = s.retry(ctx, "look for blob "+s.repo.Digest(desc.Digest.String()).Name(), func(ctx context.Context) error {
-		err := s.blob(ctx, desc, io.Discard)
+		err := s.readBlob(ctx, desc, io.Discard)
 		there = err == nil
 		if isNotFound(err) || errors.Is(err, errOtherBytes) {
 			return nil
@@ -257,7 +257,7 @@ func (s *session) holds(ctx context.Context, desc v1.Descriptor) (there bool, er
 // confirmBlob returns an error unless the registry gives back a blob.
 func (s *session) confirmBlob(ctx context.Context, desc v1.Descriptor) error {
 	return s.retry(ctx, "read back blob "+s.repo.Digest(desc.Digest.String()).Name(), func(ctx context.Context) error {
-		err := s.blob(ctx, desc, io.Discard)
+		err := s.readBlob(ctx, desc, io.Discard)
 		if isNotFound(err) {
 			return errAbsent
 		}
@@ -269,13 +269,13 @@ func (s *session) confirmBlob(ctx context.Context, desc v1.Descriptor) error {
 func (s *session) wasReadBack(desc v1.Descriptor) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.whole[desc.Digest]
+	return s.readBack[desc.Digest]
 }
 
 func (s *session) markReadBack(desc v1.Descriptor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.whole[desc.Digest] = true
+	s.readBack[desc.Digest] = true
 }
 
 // upload sends a blob, or has it mounted from another repository of the
@@ -283,8 +283,8 @@ func (s *session) markReadBack(desc v1.Descriptor) {
 func (s *session) upload(ctx context.Context, b *blob, from *name.Repository, m *meter) (sent bool, err error) {
 	ref := s.repo.Digest(b.desc.Digest.String())
 	err = s.retry(ctx, "upload blob "+ref.Name(), func(ctx context.Context) error {
-		l := &layer{blob: b, meter: m}
-		err := s.pusher.Upload(ctx, s.repo, l.from(from))
+		l := &uploadAttempt{blob: b, meter: m}
+		err := s.pusher.Upload(ctx, s.repo, l.mountableFrom(from))
 		sent = l.endAttempt(err == nil)
 		return err
 	})
@@ -295,31 +295,31 @@ func (s *session) upload(ctx context.Context, b *blob, from *name.Repository, m 
 func (s *session) fetchBlob(ctx context.Context, desc v1.Descriptor, limit int64) (data []byte, err error) {
 	ref := s.repo.Digest(desc.Digest.String())
 	if desc.Size > limit {
-		return nil, s.describe("fetch "+ref.Name(), httpguard.Refuse("a blob of %d bytes, of more than %d", desc.Size, limit))
+		return nil, s.describeError("fetch "+ref.Name(), httpguard.Refuse("a blob of %d bytes, of more than %d", desc.Size, limit))
 	}
 	err = s.retry(ctx, "fetch blob "+ref.Name(), func(ctx context.Context) error {
 		var buf bytes.Buffer
-		err := s.blob(ctx, desc, &buf)
+		err := s.readBlob(ctx, desc, &buf)
 		data = buf.Bytes()
 		return err
 	})
 	return data, err
 }
 
-// layer is one attempt to send a blob. The library may open it more than once,
+// uploadAttempt is one attempt to send a blob. The library may open it more than once,
 // and read on when the attempt is over.
-type layer struct {
+type uploadAttempt struct {
 	*blob
 	meter *meter
 
-	mu     sync.Mutex
-	opened bool
-	over   bool
-	n      int64 // bytes that the meter has from this attempt
+	mu      sync.Mutex
+	opened  bool
+	ended   bool
+	counted int64 // bytes that the meter has from this attempt
 }
 
-// from returns the layer as the library wants it, to be mounted if repo is set.
-func (l *layer) from(repo *name.Repository) v1.Layer {
+// mountableFrom returns the layer as the library wants it, to be mounted if repo is set.
+func (l *uploadAttempt) mountableFrom(repo *name.Repository) v1.Layer {
 	if repo == nil {
 		return l
 	}
@@ -328,36 +328,36 @@ func (l *layer) from(repo *name.Repository) v1.Layer {
 
 // endAttempt ends the attempt, corrects the meter, and reports whether the blob was
 // sent.
-func (l *layer) endAttempt(ok bool) bool {
+func (l *uploadAttempt) endAttempt(ok bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.over = true
+	l.ended = true
 	if ok && l.opened {
-		l.meter.add(l.desc.Size - l.n)
+		l.meter.add(l.desc.Size - l.counted)
 	} else {
-		l.meter.add(-l.n)
+		l.meter.add(-l.counted)
 	}
 	return ok && l.opened
 }
 
-func (l *layer) countRead(n int64) {
+func (l *uploadAttempt) countRead(n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.over {
-		l.n += n
+	if !l.ended {
+		l.counted += n
 		l.meter.add(n)
 	}
 }
 
 // Digest implements v1.Layer, as the methods below do.
-func (l *layer) Digest() (v1.Hash, error)             { return l.desc.Digest, nil }
-func (l *layer) DiffID() (v1.Hash, error)             { return v1.Hash{}, errors.ErrUnsupported }
-func (l *layer) Size() (int64, error)                 { return l.desc.Size, nil }
-func (l *layer) MediaType() (types.MediaType, error)  { return l.desc.MediaType, nil }
-func (l *layer) Uncompressed() (io.ReadCloser, error) { return nil, errors.ErrUnsupported }
+func (l *uploadAttempt) Digest() (v1.Hash, error)             { return l.desc.Digest, nil }
+func (l *uploadAttempt) DiffID() (v1.Hash, error)             { return v1.Hash{}, errors.ErrUnsupported }
+func (l *uploadAttempt) Size() (int64, error)                 { return l.desc.Size, nil }
+func (l *uploadAttempt) MediaType() (types.MediaType, error)  { return l.desc.MediaType, nil }
+func (l *uploadAttempt) Uncompressed() (io.ReadCloser, error) { return nil, errors.ErrUnsupported }
 
 // Compressed returns the bytes, from their beginning.
-func (l *layer) Compressed() (io.ReadCloser, error) {
+func (l *uploadAttempt) Compressed() (io.ReadCloser, error) {
 	rc, err := l.open()
 	if err != nil {
 		return nil, httpguard.Refuse("%v", err)
@@ -365,20 +365,20 @@ func (l *layer) Compressed() (io.ReadCloser, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.opened = true
-	if !l.over {
-		l.meter.add(-l.n)
-		l.n = 0
+	if !l.ended {
+		l.meter.add(-l.counted)
+		l.counted = 0
 	}
-	return &counted{rc, l}, nil
+	return &countedReader{rc, l}, nil
 }
 
-// counted reports what is read of a layer.
-type counted struct {
+// countedReader reports what is read of a layer.
+type countedReader struct {
 	io.ReadCloser
-	l *layer
+	l *uploadAttempt
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *countedReader) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
 	c.l.countRead(int64(n))
 	return n, err
@@ -386,18 +386,18 @@ func (c *counted) Read(p []byte) (int, error) {
 
 // meter counts blobs and bytes for Progress and Result.
 type meter struct {
-	mu     sync.Mutex
-	p      Progress
-	r      Result
-	report func(Progress)
+	mu       sync.Mutex
+	progress Progress
+	counts   Result
+	report   func(Progress)
 }
 
-func newMeter(report func(Progress), images []*plan) *meter {
+func newMeter(report func(Progress), images []*imagePlan) *meter {
 	m := &meter{report: report}
 	for _, im := range images {
 		for _, b := range im.blobs {
-			m.p.BlobsTotal++
-			m.p.BytesTotal += b.desc.Size
+			m.progress.BlobsTotal++
+			m.progress.BytesTotal += b.desc.Size
 		}
 	}
 	return m
@@ -407,7 +407,7 @@ func newMeter(report func(Progress), images []*plan) *meter {
 func (m *meter) add(n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.p.Bytes += n
+	m.progress.Bytes += n
 	m.notify()
 }
 
@@ -415,7 +415,7 @@ func (m *meter) add(n int64) {
 func (m *meter) readBack(n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.r.ReadBytes += n
+	m.counts.ReadBytes += n
 }
 
 // finish counts a blob that is there. The bytes of one that was sent are
@@ -423,25 +423,25 @@ func (m *meter) readBack(n int64) {
 func (m *meter) finish(b *blob, sent bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.p.Blobs++
+	m.progress.Blobs++
 	if sent {
-		m.r.Sent++
-		m.r.SentBytes += b.desc.Size
+		m.counts.Sent++
+		m.counts.SentBytes += b.desc.Size
 	} else {
-		m.r.Present++
-		m.p.Bytes += b.desc.Size
+		m.counts.Present++
+		m.progress.Bytes += b.desc.Size
 	}
 	m.notify()
 }
 
 func (m *meter) notify() {
 	if m.report != nil {
-		m.report(m.p)
+		m.report(m.progress)
 	}
 }
 
 func (m *meter) result() Result {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.r
+	return m.counts
 }
