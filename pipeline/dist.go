@@ -113,7 +113,7 @@ func (o *Outcome) record() *record.Record {
 		Verdict: o.Verdict(), Binaries: o.Binaries, Files: o.Files,
 		Varying: record.Varying{
 			Host:        record.Host{OS: run.cfg.OS, Arch: run.cfg.Arch, CPUs: run.cfg.CPUs},
-			Toolchain:   record.Toolchain{From: string(tc.From), Published: tc.Published, Sum: tc.Sum, GoEnv: tc.GoEnv},
+			Toolchain:   record.Toolchain{From: string(tc.Origin), Published: tc.Published, Sum: tc.Sum, GoEnv: tc.GoEnv},
 			Modules:     record.Modules{Vendored: run.Inputs.Modules.Vendored, SumDB: run.Inputs.Modules.SumDB, NoSumDB: run.Inputs.Modules.NoSumDB},
 			Confinement: run.confine, Variations: o.variations, Started: run.started.UTC(), Jobs: o.jobs,
 		},

@@ -172,7 +172,7 @@ func obtainToolchain(ctx context.Context, cfg Config, client gocmd.Client, s Sou
 		HostArch:         cfg.Arch,
 		AllowUnpublished: s.Release.Toolchain.Unpublished,
 		MaxBytes:         cfg.CacheMax,
-		Waits:            cfg.waits,
+		OnWait:           cfg.waits,
 		Now:              cfg.Now,
 	})
 }
@@ -193,7 +193,7 @@ func fillModules(ctx context.Context, cfg Config, pinned gocmd.Client, in Inputs
 	if err != nil {
 		return nil, err
 	}
-	cache, err := modules.Fill(ctx, modules.Config{
+	cache, err := modules.FillCache(ctx, modules.Config{
 		Client: pinned, SourceDir: in.moduleDir(in.Tree), Dir: dir, Reuse: pinned.ModCache, Lazy: lazy, Time: in.Time,
 	})
 	if err != nil && cfg.Module != "" && fault.KindOf(err) == fault.KindUsage {

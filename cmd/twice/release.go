@@ -142,7 +142,7 @@ func (a *app) describeInputs(in pipeline.Inputs) {
 	if !in.Toolchain.Published {
 		proof = "NOT the published one, as release.toml allows"
 	}
-	a.progress.Line("toolchain  %s, %s: %s", in.Toolchain.Version, in.Toolchain.From, proof)
+	a.progress.Line("toolchain  %s, %s: %s", in.Toolchain.Version, in.Toolchain.Origin, proof)
 	if in.Toolchain.GoEnv != "" {
 		a.progress.Line("           its go.env says %s, which has no effect here", in.Toolchain.GoEnv)
 	}

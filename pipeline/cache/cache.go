@@ -186,7 +186,7 @@ func listToolchains(ctx context.Context, dir string, add func(Entry) error) erro
 }
 
 // kept is a toolchain as an entry.
-func kept(k toolchain.Kept) Entry {
+func kept(k toolchain.CachedToolchain) Entry {
 	e := Entry{Toolchain, toolchains + "/" + k.Name, k.Bytes, k.Used.UTC(), k.InUse}
 	if k.Partial {
 		e.Kind, e.Name = Download, e.Name+".partial"

@@ -85,7 +85,7 @@ func withoutBuildSettings(env []string) []string {
 		if name == "GOENV" || slices.Contains(moduleSettings, name) {
 			return false
 		}
-		return slices.ContainsFunc(recipe.Known, func(v recipe.Variable) bool { return v.Name == name && v.Role != recipe.Placement })
+		return slices.ContainsFunc(recipe.KnownVariables, func(v recipe.Variable) bool { return v.Name == name && v.Role != recipe.Placement })
 	})
 }
 
@@ -131,13 +131,13 @@ func proxiesOnly(list string) string {
 // WithToolchain returns the client whose command is that of the toolchain in the
 // folder goroot. The settings stay the user's.
 func (c Client) WithToolchain(goroot string) Client {
-	c.Path = Command(goroot)
+	c.Path = CommandPath(goroot)
 	c.Go = c.With("GOROOT=" + goroot)
 	return c
 }
 
-// Command returns the path of the go command in a GOROOT.
-func Command(goroot string) string {
+// CommandPath returns the path of the go command in a GOROOT.
+func CommandPath(goroot string) string {
 	name := "go"
 	if runtime.GOOS == "windows" {
 		name += ".exe"
@@ -186,8 +186,8 @@ func (s Settings) Voucher(path string) string {
 	return "checksum database"
 }
 
-// Resolved is what the module proxy says of a version or revision.
-type Resolved struct {
+// ResolvedVersion is what the module proxy says of a version or revision.
+type ResolvedVersion struct {
 	Version string
 	Error   *struct{ Err string }
 	Origin  *struct{ VCS, URL, Hash, Ref string }
@@ -195,12 +195,12 @@ type Resolved struct {
 
 // Resolve asks for the version of a module at a revision, or for what is known of
 // a version. It runs in the folder scratch, which becomes an empty module.
-func (g Go) Resolve(ctx context.Context, path, query, scratch string) (Resolved, error) {
+func (g Go) Resolve(ctx context.Context, path, query, scratch string) (ResolvedVersion, error) {
 	if err := scratchModule(scratch); err != nil {
-		return Resolved{}, err
+		return ResolvedVersion{}, err
 	}
 	out, err := g.With("GOWORK=off", "GO111MODULE=on", "GOFLAGS=-mod=mod -modcacherw").Run(ctx, scratch, "list", "-m", "-e", "-json", "--", path+"@"+query)
-	var r Resolved
+	var r ResolvedVersion
 	jsonErr := json.Unmarshal(out, &r)
 	switch {
 	case err != nil:
@@ -215,19 +215,19 @@ func (g Go) Resolve(ctx context.Context, path, query, scratch string) (Resolved,
 	return r, nil
 }
 
-// Downloaded is what go mod download -json says of a module (go help mod
+// DownloadedModule is what go mod download -json says of a module (go help mod
 // download). Error is set if the module cannot be had.
-type Downloaded struct {
+type DownloadedModule struct {
 	Path, Version, Error, Info, Zip, Dir, Sum string
 }
 
 // Download fetches a module, "path@version", into the module cache. It runs in the
 // folder scratch, which becomes an empty module.
-func (g Go) Download(ctx context.Context, mod, scratch string) (Downloaded, error) {
+func (g Go) Download(ctx context.Context, mod, scratch string) (DownloadedModule, error) {
 	if err := scratchModule(scratch); err != nil {
-		return Downloaded{}, err
+		return DownloadedModule{}, err
 	}
-	var d Downloaded
+	var d DownloadedModule
 	out, err := g.With("GOWORK=off", "GO111MODULE=on").Run(ctx, scratch, "mod", "download", "-json", mod)
 	// A module that cannot be had is told in the document.
 	if jsonErr := json.Unmarshal(out, &d); d.Error != "" || err == nil && jsonErr == nil {

@@ -77,7 +77,7 @@ func (g Go) Run(ctx context.Context, dir string, args ...string) ([]byte, error)
 		return nil, fmt.Errorf("go command %q in folder %q: want absolute paths", g.Path, dir)
 	}
 
-	stdout, stderr := limited{max: maxStdout}, limited{max: maxStderr, cut: true}
+	stdout, stderr := limitedBuffer{max: maxStdout}, limitedBuffer{max: maxStderr, cut: true}
 	cmd := exec.CommandContext(ctx, g.Path, args...)
 	cmd.Dir = dir
 	// PWD lets the go command keep the name of dir as it was given.
@@ -108,16 +108,16 @@ func noTelemetry(path string) []string {
 
 var errTooMuch = errors.New("more output than expected")
 
-// limited keeps at most max bytes: what is more is dropped with cut, or else
+// limitedBuffer keeps at most max bytes: what is more is dropped with cut, or else
 // an error, which ends the command. The buffer is not embedded, since io.Copy
 // would find its ReadFrom and go round Write.
-type limited struct {
+type limitedBuffer struct {
 	buf bytes.Buffer
 	max int
 	cut bool
 }
 
-func (l *limited) Write(p []byte) (int, error) {
+func (l *limitedBuffer) Write(p []byte) (int, error) {
 	if room := l.max - l.buf.Len(); len(p) > room {
 		if !l.cut {
 			return 0, errTooMuch

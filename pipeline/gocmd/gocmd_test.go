@@ -133,11 +133,11 @@ func TestCancelKillsChildren(t *testing.T) {
 
 func TestOutputBounds(t *testing.T) {
 	// io.Copy is what os/exec does.
-	l := limited{max: 4}
+	l := limitedBuffer{max: 4}
 	if _, err := io.Copy(&l, strings.NewReader("12345")); err == nil {
 		t.Error("no error beyond the limit")
 	}
-	l = limited{max: 4, cut: true}
+	l = limitedBuffer{max: 4, cut: true}
 	if n, err := io.Copy(&l, strings.NewReader("12345")); n != 5 || err != nil || l.buf.String() != "1234" {
 		t.Errorf("cut: %d %v %q", n, err, l.buf.String())
 	}

@@ -43,7 +43,7 @@ type Host struct {
 // a recipe or the module cache decides. What the command keeps is below dir.
 func (h Host) ListGo(goroot, dir string, env ...string) gocmd.Go {
 	home := filepath.Join(dir, "home")
-	return gocmd.Go{Path: gocmd.Command(goroot), Env: slices.Concat(
+	return gocmd.Go{Path: gocmd.CommandPath(goroot), Env: slices.Concat(
 		h.HostEnv,
 		[]string{"HOME=" + home, "AppData=" + home, "LocalAppData=" + home, "USERPROFILE=" + home},
 		env,

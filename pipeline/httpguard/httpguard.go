@@ -111,7 +111,7 @@ func (t *Transport) RoundTrip(in *http.Request) (*http.Response, error) {
 	resp, err := t.Next.RoundTrip(out)
 	if err != nil {
 		timer.Stop()
-		err = orStalled(ctx, err)
+		err = stalledError(ctx, err)
 		cancel(nil)
 		return nil, err
 	}
@@ -200,8 +200,8 @@ func printable(host string) string {
 	return host
 }
 
-// orStalled returns ErrStalled if that is why ctx ended, and err otherwise.
-func orStalled(ctx context.Context, err error) error {
+// stalledError returns ErrStalled if that is why ctx ended, and err otherwise.
+func stalledError(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), ErrStalled) {
 		return ErrStalled
 	}
@@ -248,7 +248,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 		b.progress()
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = orStalled(b.ctx, err)
+		err = stalledError(b.ctx, err)
 	}
 	return n, err
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// fetching are the variables that say how modules and toolchains are fetched. A
+// fetchVariables are the variables that say how modules and toolchains are fetched. A
 // release fetches them as these variables say, so no lint is about them.
-var fetching = []string{"GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS"}
+var fetchVariables = []string{"GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOINSECURE", "GOAUTH", "GOVCS"}
 
 // ambientSettings lists, for a message, those NAME=value pairs that change a build by
 // hand and no build of a release.
@@ -21,11 +21,11 @@ func (f *facts) ambientSettings(pairs []string) string {
 	var names []string
 	for _, pair := range pairs {
 		name, value, _ := strings.Cut(pair, "=")
-		known := slices.ContainsFunc(recipe.Known, func(v recipe.Variable) bool {
+		known := slices.ContainsFunc(recipe.KnownVariables, func(v recipe.Variable) bool {
 			decides := v.Role == recipe.Fixed || v.Role == recipe.Chosen || v.Role == recipe.CgoOnly && cgo
 			return v.Name == name && decides
 		})
-		if !known || value == "" || slices.Contains(fetching, name) {
+		if !known || value == "" || slices.Contains(fetchVariables, name) {
 			continue
 		}
 

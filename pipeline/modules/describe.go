@@ -64,7 +64,7 @@ type Main struct {
 	// C compiler and linker have a part in the binary.
 	Cgo []string
 	// deps are its dependencies and itself, by import path.
-	deps map[string]*listed
+	deps map[string]*listedPackage
 }
 
 // Dependency returns the package of that import path if it is a part of m,
@@ -76,8 +76,8 @@ func (m *Main) Dependency(importPath string) (Package, bool) {
 	return Package{}, false
 }
 
-// listed is what go list tells about a package.
-type listed struct {
+// listedPackage is what go list tells about a package.
+type listedPackage struct {
 	Package
 	Module     *listedModule
 	Match      []string
@@ -131,10 +131,10 @@ func Describe(ctx context.Context, q Query) ([]*Main, error) {
 		return nil, withTidy(err)
 	}
 
-	byPath := map[string]*listed{}
-	byPattern := map[string][]*listed{}
+	byPath := map[string]*listedPackage{}
+	byPattern := map[string][]*listedPackage{}
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
-		p := new(listed)
+		p := new(listedPackage)
 		if err := dec.Decode(p); err == io.EOF {
 			break
 		} else if err != nil {
@@ -154,7 +154,7 @@ func Describe(ctx context.Context, q Query) ([]*Main, error) {
 	var mains []*Main
 	var errs []error
 	for _, pattern := range q.Packages {
-		m, err := q.describe(pattern, byPattern[pattern], byPath, sums)
+		m, err := q.describeMain(pattern, byPattern[pattern], byPath, sums)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("package %s: %w", pattern, err))
 		}
@@ -176,7 +176,7 @@ func checkPattern(p string) error {
 	return nil
 }
 
-func (q Query) describe(pattern string, matched []*listed, byPath map[string]*listed, sums map[module.Version]string) (*Main, error) {
+func (q Query) describeMain(pattern string, matched []*listedPackage, byPath map[string]*listedPackage, sums map[module.Version]string) (*Main, error) {
 	if len(matched) != 1 {
 		return nil, fmt.Errorf("the go command finds %d packages", len(matched))
 	}
@@ -188,7 +188,7 @@ func (q Query) describe(pattern string, matched []*listed, byPath map[string]*li
 		return nil, fault.Usage(fmt.Errorf("is package %s, not a main package", p.Name), "name the folder of a command")
 	}
 
-	m := &Main{Package: p.Package, Pattern: pattern, deps: map[string]*listed{p.ImportPath: p}}
+	m := &Main{Package: p.Package, Pattern: pattern, deps: map[string]*listedPackage{p.ImportPath: p}}
 	for _, path := range p.Deps {
 		if path == "C" || path == "unsafe" { // no packages that are compiled
 			continue
@@ -212,7 +212,7 @@ func (q Query) describe(pattern string, matched []*listed, byPath map[string]*li
 			continue
 		}
 		seen[dep.Module.Path] = true
-		mod, err := q.module(dep, sums)
+		mod, err := q.moduleOf(dep, sums)
 		if err != nil {
 			return nil, err
 		}
@@ -225,7 +225,7 @@ func (q Query) describe(pattern string, matched []*listed, byPath map[string]*li
 }
 
 // err returns what the go command finds wrong with p or its dependencies.
-func (p *listed) err() error {
+func (p *listedPackage) err() error {
 	var said []string
 	if p.Error != nil {
 		said = append(said, p.Error.String())
@@ -238,7 +238,7 @@ func (p *listed) err() error {
 	if len(said) == 0 {
 		return nil
 	}
-	return withTidy(errors.New(strings.Join(firstOf(said, 10), "\n")))
+	return withTidy(errors.New(strings.Join(truncateList(said, 10), "\n")))
 }
 
 // withTidy adds the remedy for a go.mod or go.sum that lacks something to an
@@ -246,14 +246,14 @@ func (p *listed) err() error {
 func withTidy(err error) error {
 	for _, lack := range []string{"missing go.sum entry", "updates to go.mod needed"} {
 		if strings.Contains(err.Error(), lack) {
-			return fault.Usage(err, tidy)
+			return fault.Usage(err, tidyRemedy)
 		}
 	}
 	return err
 }
 
-// module returns the module that dep comes from, as a recipe names it.
-func (q Query) module(dep *listed, sums map[module.Version]string) (recipe.Module, error) {
+// moduleOf returns the module that dep comes from, as a recipe names it.
+func (q Query) moduleOf(dep *listedPackage, sums map[module.Version]string) (recipe.Module, error) {
 	mod := recipe.Module{Path: dep.Module.Path, Version: dep.Module.Version}
 	content := module.Version{Path: mod.Path, Version: mod.Version}
 	r := dep.Module.Replace
@@ -262,11 +262,11 @@ func (q Query) module(dep *listed, sums map[module.Version]string) (recipe.Modul
 		content = module.Version{Path: r.Path, Version: r.Version}
 	}
 
-	if isBelow(filepath.Join(q.Dir, "vendor"), dep.Dir) {
+	if isPathBelow(filepath.Join(q.Dir, "vendor"), dep.Dir) {
 		return mod, nil // its content is in the source tree, wherever it came from
 	}
 	if r != nil && r.Version == "" {
-		rel, err := q.inTree(r.Path)
+		rel, err := q.pathInTree(r.Path)
 		if err != nil {
 			return mod, fmt.Errorf("module %s: %w", mod.Path, err)
 		}
@@ -275,14 +275,14 @@ func (q Query) module(dep *listed, sums map[module.Version]string) (recipe.Modul
 	}
 
 	if mod.Sum = sums[content]; mod.Sum == "" {
-		return mod, fault.Usage(fmt.Errorf("go.sum lacks the hash of %s", content), tidy)
+		return mod, fault.Usage(fmt.Errorf("go.sum lacks the hash of %s", content), tidyRemedy)
 	}
 	return mod, nil
 }
 
-// inTree returns the path of the folder dir, which is absolute or relative to
+// pathInTree returns the path of the folder dir, which is absolute or relative to
 // the main module, relative to the source tree and with slashes.
-func (q Query) inTree(dir string) (string, error) {
+func (q Query) pathInTree(dir string) (string, error) {
 	abs := filepath.FromSlash(dir)
 	if !filepath.IsAbs(abs) {
 		abs = filepath.Join(q.Dir, abs)
@@ -295,7 +295,7 @@ func (q Query) inTree(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if real != tree && !isBelow(tree, real) {
+	if real != tree && !isPathBelow(tree, real) {
 		return "", fault.Usage(fmt.Errorf("is replaced by %s: a local replace outside of the source tree", dir),
 			"a release is built from the source tree alone: publish the replacement, or move it into the tree")
 
@@ -304,8 +304,8 @@ func (q Query) inTree(dir string) (string, error) {
 	return filepath.ToSlash(rel), err
 }
 
-// isBelow reports whether path is in the folder dir, by their names.
-func isBelow(dir, path string) bool {
+// isPathBelow reports whether path is in the folder dir, by their names.
+func isPathBelow(dir, path string) bool {
 	rel, err := filepath.Rel(dir, path)
 	return err == nil && rel != "." && filepath.IsLocal(rel)
 }

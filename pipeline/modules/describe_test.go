@@ -17,7 +17,7 @@ import (
 func (w *world) query(t testing.TB, tree, dir string, packages ...string) Query {
 	t.Helper()
 	dir = filepath.Join(tree, dir)
-	c, err := Fill(t.Context(), w.config(t, dir))
+	c, err := FillCache(t.Context(), w.config(t, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ package two
 	}
 }
 
-// A go.sum with the hash of go.mod alone is enough for Fill, and not for a build.
+// A go.sum with the hash of go.mod alone is enough for FillCache, and not for a build.
 func TestDescribeWithoutSum(t *testing.T) {
 	w := newWorld(t)
 	w.dependencies(t)

@@ -36,13 +36,13 @@ func TestAge(t *testing.T) {
 	if err := os.CopyFS(tree, os.DirFS(m.Dir)); err != nil {
 		t.Fatal(err)
 	}
-	first, err := Fill(t.Context(), Config{Client: client, SourceDir: tree, Dir: t.TempDir()})
+	first, err := FillCache(t.Context(), Config{Client: client, SourceDir: tree, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%+v", first)
 	client.Proxy = "off"
-	c, err := Fill(t.Context(), Config{Client: client, SourceDir: tree, Dir: t.TempDir(), Reuse: first.Dir})
+	c, err := FillCache(t.Context(), Config{Client: client, SourceDir: tree, Dir: t.TempDir(), Reuse: first.Dir})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 // Package modules gives a build the modules that it needs, once checked, and
 // tells what goes into it.
 //
-// [Fill] makes a module cache for one run, out of which every pass builds with
+// [FillCache] makes a module cache for one run, out of which every pass builds with
 // GOPROXY=off. [Describe] asks the go command which packages and modules a
 // main package is made of for one target, and [CheckStamps] whether the
 // variables exist that the linker is told to set, which it does not tell.
@@ -85,7 +85,7 @@ const (
 	maxGoSum = 64 << 20
 )
 
-// Fill downloads all modules that go.mod names into an empty cache, or with
+// FillCache downloads all modules that go.mod names into an empty cache, or with
 // Config.Lazy prepares that.
 //
 // With a vendor/modules.txt, which the go command honours since a go.mod says
@@ -95,8 +95,8 @@ const (
 // so is a hash that does not fit. Not every gap in go.sum is found here: the
 // go command needs the hash of a module only when a package of it is used, and
 // then [Describe] says so. Some errors have a method Remedy with a remedy.
-func Fill(ctx context.Context, cfg Config) (*Cache, error) {
-	c, err := fill(ctx, cfg)
+func FillCache(ctx context.Context, cfg Config) (*Cache, error) {
+	c, err := fillCache(ctx, cfg)
 	if err == nil && !cfg.Lazy {
 		err = setTimes(cfg.Dir, cfg.Time)
 	}
@@ -106,7 +106,7 @@ func Fill(ctx context.Context, cfg Config) (*Cache, error) {
 	return c, nil
 }
 
-func fill(ctx context.Context, cfg Config) (*Cache, error) {
+func fillCache(ctx context.Context, cfg Config) (*Cache, error) {
 	for _, dir := range []string{cfg.SourceDir, cfg.Dir, cmp.Or(cfg.Reuse, cfg.Dir)} {
 		if !filepath.IsAbs(dir) {
 			return nil, fmt.Errorf("folder %q: want an absolute path", dir)
@@ -159,10 +159,10 @@ func fill(ctx context.Context, cfg Config) (*Cache, error) {
 			return nil, err
 		}
 		if lines := addedLines(before, after); len(lines) > 0 {
-			return nil, fault.Usage(fmt.Errorf("%s lacks %d lines, the first of them %q", name, len(lines), lines[0]), tidy)
+			return nil, fault.Usage(fmt.Errorf("%s lacks %d lines, the first of them %q", name, len(lines), lines[0]), tidyRemedy)
 		}
 		if !bytes.Equal(before, after) {
-			return nil, fault.Usage(fmt.Errorf("%s is not as the go command wants it", name), tidy)
+			return nil, fault.Usage(fmt.Errorf("%s is not as the go command wants it", name), tidyRemedy)
 		}
 	}
 	return c, nil
@@ -178,8 +178,8 @@ func setTimes(dir string, to time.Time) error {
 	})
 }
 
-// tidy is the remedy for go.mod and go.sum files that do not say all.
-const tidy = "run go mod tidy, and commit go.mod and go.sum"
+// tidyRemedy is the remedy for go.mod and go.sum files that do not say all.
+const tidyRemedy = "run go mod tidy, and commit go.mod and go.sum"
 
 func offlineEnv(dir string) []string { return []string{"GOMODCACHE=" + dir, "GOPROXY=off"} }
 
@@ -221,7 +221,7 @@ func download(ctx context.Context, g gocmd.Go, dir string) error {
 	}
 
 	if len(said) > 0 {
-		return fmt.Errorf("go mod download: %s", strings.Join(firstOf(said, 10), "\n"))
+		return fmt.Errorf("go mod download: %s", strings.Join(truncateList(said, 10), "\n"))
 	}
 	return err
 }
@@ -241,8 +241,8 @@ func addedLines(before, after []byte) []string {
 	return lines
 }
 
-// firstOf keeps the first n of list, and says how many there are more.
-func firstOf(list []string, n int) []string {
+// truncateList keeps the first n of list, and says how many there are more.
+func truncateList(list []string, n int) []string {
 	if len(list) <= n {
 		return list
 	}

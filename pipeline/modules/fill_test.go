@@ -26,7 +26,7 @@ func TestFill(t *testing.T) {
 	cfg := w.config(t, w.tree(t, application))
 	cfg.Client.Go, cfg.Client.NoSumDB = cfg.Client.With("GONOSUMDB=example.com/*", "GOFLAGS=-mod=mod"), "example.com/*"
 	cfg.Time = time.Unix(1700000000, 0)
-	c, err := Fill(t.Context(), cfg)
+	c, err := FillCache(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestFillLazy(t *testing.T) {
 	cfg := w.config(t, w.tree(t, strings.NewReplacer("require example.com/dep v1.2.3", "require (\n\texample.com/dep v1.2.3\n\texample.com/idle v0.1.0\n)",
 		"SUM example.com/dep v1.2.3\n", "SUM example.com/dep v1.2.3\nSUM example.com/idle v0.1.0\n").Replace(application)))
 	cfg.Lazy = true
-	c, err := Fill(t.Context(), cfg)
+	c, err := FillCache(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestFillLazy(t *testing.T) {
 	}
 	write(t, filepath.Join(cfg.SourceDir, "go.sum"), strings.Replace(w.sums["example.com/dep v1.2.3"], "h1:", "h1:AAA", 1))
 	cfg.Dir = t.TempDir()
-	if c, err = Fill(t.Context(), cfg); err != nil {
+	if c, err = FillCache(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	q.Go = w.With(c.Env...)
@@ -127,7 +127,7 @@ require (
 SUM example.com/idle v0.1.0
 SUM example.com/tool v0.2.0
 `))
-	c, err := Fill(t.Context(), cfg)
+	c, err := FillCache(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,20 +150,20 @@ func TestFillReuse(t *testing.T) {
 	if err := os.MkdirAll(mine, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Fill(t.Context(), first); err != nil {
+	if _, err := FillCache(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
 
 	cfg := w.config(t, w.tree(t, application))
 	cfg.Client, cfg.Reuse = w.Client, mine
 	cfg.Client.Proxy = "off"
-	if _, err := Fill(t.Context(), cfg); err != nil {
+	if _, err := FillCache(t.Context(), cfg); err != nil {
 		t.Errorf("without a network: %v", err)
 	}
 	// What the user's cache does not have comes from the proxy.
 	cfg = w.config(t, w.tree(t, application))
 	cfg.Reuse = t.TempDir()
-	if _, err := Fill(t.Context(), cfg); err != nil {
+	if _, err := FillCache(t.Context(), cfg); err != nil {
 		t.Errorf("empty cache: %v", err)
 	}
 	// A zip that was changed in the user's cache is found.
@@ -176,7 +176,7 @@ func TestFillReuse(t *testing.T) {
 	cfg = w.config(t, first.SourceDir)
 	cfg.Client, cfg.Reuse = w.Client, mine
 	cfg.Client.Proxy = "off"
-	if _, err := Fill(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "checksum mismatch") {
+	if _, err := FillCache(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "checksum mismatch") {
 		t.Errorf("a changed zip: %v", err)
 	}
 }
@@ -205,7 +205,7 @@ func main() {}
 `
 	cfg := w.config(t, w.tree(t, vendored))
 	cfg.Client.Path = filepath.Join(cfg.Dir, "no go command is run")
-	c, err := Fill(t.Context(), cfg)
+	c, err := FillCache(t.Context(), cfg)
 	if err != nil || !c.Vendored {
 		t.Fatalf("got %+v, %v", c, err)
 	}
@@ -236,7 +236,7 @@ SUM example.com/idle v0.1.0
 # example.com/idle v0.1.0
 ## explicit
 `))
-	if c, err := Fill(t.Context(), cfg); err != nil || c.Vendored {
+	if c, err := FillCache(t.Context(), cfg); err != nil || c.Vendored {
 		t.Errorf("go 1.13: %+v, %v", c, err)
 	}
 }
@@ -265,7 +265,7 @@ func TestFillErrors(t *testing.T) {
 		{"syntax error", replace("go 1.21", "go one"), "go.mod", false},
 	} {
 		cfg := w.config(t, w.tree(t, tt.files))
-		c, err := Fill(t.Context(), cfg)
+		c, err := FillCache(t.Context(), cfg)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %+v, %v; want an error with %q", tt.name, c, err, tt.want)
 			continue
@@ -277,11 +277,11 @@ func TestFillErrors(t *testing.T) {
 
 	cfg := w.config(t, w.tree(t, application))
 	write(t, filepath.Join(cfg.Dir, "x"), "")
-	if _, err := Fill(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "not empty") {
+	if _, err := FillCache(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "not empty") {
 		t.Errorf("a cache that is not empty: %v", err)
 	}
 	cfg = w.config(t, "app")
-	if _, err := Fill(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "absolute") {
+	if _, err := FillCache(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "absolute") {
 		t.Errorf("relative: %v", err)
 	}
 	dir := w.tree(t, application)
@@ -290,13 +290,13 @@ func TestFillErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	symlink(t, filepath.Join(dir, "go.mod"), filepath.Join(dir, "vendor", "modules.txt"))
-	if _, err := Fill(t.Context(), w.config(t, dir)); err == nil {
+	if _, err := FillCache(t.Context(), w.config(t, dir)); err == nil {
 		t.Error("vendor/modules.txt may not be a link")
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Fill(ctx, w.config(t, w.tree(t, application))); !errors.Is(err, context.Canceled) {
+	if _, err := FillCache(ctx, w.config(t, w.tree(t, application))); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

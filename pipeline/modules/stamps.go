@@ -29,7 +29,7 @@ const maxGoFile = 32 << 20
 // stamp is lost: see -X in https://pkg.go.dev/cmd/link, and addstrdata in
 // cmd/link/internal/ld. A variable that //go:embed fills is an error, too.
 func CheckStamps(m *Main, names []string) error {
-	c := &checker{main: m, fset: token.NewFileSet(), packages: map[string]*declarations{}}
+	c := &stampChecker{main: m, fset: token.NewFileSet(), packages: map[string]*declarations{}}
 	var errs []error
 	for _, name := range names {
 		if err := c.checkStamp(name); err != nil {
@@ -39,14 +39,14 @@ func CheckStamps(m *Main, names []string) error {
 	return errors.Join(errs...)
 }
 
-// checker type-checks packages of one main package, as far as their
+// stampChecker type-checks packages of one main package, as far as their
 // declarations go. Errors in the source do not matter: the compiler tells them.
-type checker struct {
+type stampChecker struct {
 	main     *Main
 	fset     *token.FileSet
 	packages map[string]*declarations
-	// deep makes imports known, which few variables need.
-	deep bool
+	// followImports makes imports known, which few variables need.
+	followImports bool
 }
 
 // declarations are those of one package.
@@ -56,7 +56,7 @@ type declarations struct {
 	info  *types.Info
 }
 
-func (c *checker) checkStamp(name string) error {
+func (c *stampChecker) checkStamp(name string) error {
 	dot := strings.LastIndex(name, ".")
 	if dot <= 0 || !token.IsIdentifier(name[dot+1:]) {
 		return fault.Usage(errors.New("want an import path, a dot and the name of a variable"), "write main.version for a variable of the main package")
@@ -72,14 +72,14 @@ func (c *checker) checkStamp(name string) error {
 		return fmt.Errorf("package %s is no part of %s", path, c.main.Pattern)
 	}
 
-	d, err := c.load(path)
+	d, err := c.loadDeclarations(path)
 	if err != nil {
 		return err
 	}
 	obj := d.types.Scope().Lookup(variable)
 	switch obj := obj.(type) {
 	case nil:
-		return fmt.Errorf("no such variable in %s%s", c.spell(path), d.strings())
+		return fmt.Errorf("no such variable in %s%s", c.patternOf(path), d.stringVariables())
 	case *types.Const:
 		return errors.New("is a constant")
 	case *types.Func:
@@ -87,11 +87,11 @@ func (c *checker) checkStamp(name string) error {
 	case *types.TypeName:
 		return errors.New("is a type")
 	case *types.Var:
-		spec, value, embed := d.find(obj)
+		spec, value, embed := d.findSpec(obj)
 		err := c.checkVariable(d, obj, spec, value)
-		if err != nil && !c.deep {
+		if err != nil && !c.followImports {
 			// It may be a matter of what the package imports.
-			c.deep, c.packages = true, map[string]*declarations{}
+			c.followImports, c.packages = true, map[string]*declarations{}
 			return c.checkStamp(name)
 		}
 		if err == nil && embed {
@@ -104,7 +104,7 @@ func (c *checker) checkStamp(name string) error {
 
 // checkVariable reports whether -X works for the variable obj, declared in spec with the
 // initial value value, if any.
-func (c *checker) checkVariable(d *declarations, obj *types.Var, spec *ast.ValueSpec, value ast.Expr) error {
+func (c *stampChecker) checkVariable(d *declarations, obj *types.Var, spec *ast.ValueSpec, value ast.Expr) error {
 	if spec == nil {
 		return errors.New("declaration not found")
 	}
@@ -138,9 +138,9 @@ func (c *checker) checkVariable(d *declarations, obj *types.Var, spec *ast.Value
 	return fault.Usage(fmt.Errorf("initialised by %s, so the linker ignores -X", how), "declare it without a value, and set the default elsewhere")
 }
 
-// find returns where obj is declared, its initial value if it has one of its
+// findSpec returns where obj is declared, its initial value if it has one of its
 // own, and whether a go:embed directive precedes it.
-func (d *declarations) find(obj *types.Var) (spec *ast.ValueSpec, value ast.Expr, embed bool) {
+func (d *declarations) findSpec(obj *types.Var) (spec *ast.ValueSpec, value ast.Expr, embed bool) {
 	for _, file := range d.files {
 		if obj.Pos() < file.FileStart || obj.Pos() > file.FileEnd {
 			continue
@@ -179,8 +179,8 @@ func (d *declarations) find(obj *types.Var) (spec *ast.ValueSpec, value ast.Expr
 	return nil, nil, false
 }
 
-// strings tells of the variables that could have been meant.
-func (d *declarations) strings() string {
+// stringVariables tells of the variables that could have been meant.
+func (d *declarations) stringVariables() string {
 	var names []string
 	scope := d.types.Scope()
 	for _, name := range scope.Names() {
@@ -191,19 +191,19 @@ func (d *declarations) strings() string {
 	if names == nil {
 		return " (which has no variables of type string)"
 	}
-	return " (variables of type string there: " + strings.Join(firstOf(names, 10), ", ") + ")"
+	return " (variables of type string there: " + strings.Join(truncateList(names, 10), ", ") + ")"
 }
 
-// spell names a package as the user did.
-func (c *checker) spell(path string) string {
+// patternOf names a package as the user did.
+func (c *stampChecker) patternOf(path string) string {
 	if path == c.main.ImportPath {
 		return c.main.Pattern
 	}
 	return path
 }
 
-// load reads the declarations of a package.
-func (c *checker) load(path string) (*declarations, error) {
+// loadDeclarations reads the declarations of a package.
+func (c *stampChecker) loadDeclarations(path string) (*declarations, error) {
 	if d := c.packages[path]; d != nil {
 		return d, nil
 	}
@@ -239,14 +239,14 @@ var errUnknownImport = errors.New("import not followed")
 // Import makes c a types.Importer, which knows the main package's dependencies
 // if c is deep, and otherwise none. An import cycle has no place here: the go
 // command has refused it.
-func (c *checker) Import(path string) (*types.Package, error) {
+func (c *stampChecker) Import(path string) (*types.Package, error) {
 	if path == "unsafe" {
 		return types.Unsafe, nil
 	}
-	if !c.deep || c.main.deps[path] == nil {
+	if !c.followImports || c.main.deps[path] == nil {
 		return nil, errUnknownImport
 	}
-	d, err := c.load(path)
+	d, err := c.loadDeclarations(path)
 	if err != nil {
 		return nil, err
 	}

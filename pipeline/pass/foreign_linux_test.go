@@ -46,7 +46,7 @@ func TestForeignPlace(t *testing.T) {
 			}
 			defer s.Close()
 			run := func(script string) (string, error) {
-				return s.Run(t.Context(), Command{What: "test", Argv: []string{"sh", "-c", script}, Env: recipe.Closed()})
+				return s.Run(t.Context(), Command{What: "test", Argv: []string{"sh", "-c", script}, Env: recipe.ClosedEnv()})
 			}
 			if out, err := run("git; cat here"); err != nil || out != "ours\nx" {
 				t.Errorf("%q, %v", out, err)
@@ -93,7 +93,7 @@ func TestForeignUsr(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			out, err := s.Run(t.Context(), Command{What: "test", Argv: []string{"sh", "-c", "cat $GOROOT/bin/marker; ls -d /usr/bin /usr/lib"}, Env: recipe.Closed()})
+			out, err := s.Run(t.Context(), Command{What: "test", Argv: []string{"sh", "-c", "cat $GOROOT/bin/marker; ls -d /usr/bin /usr/lib"}, Env: recipe.ClosedEnv()})
 			if err != nil || !strings.HasPrefix(out, "go/usr/bin\n") {
 				t.Errorf("%q, %v", out, err)
 			}

@@ -46,7 +46,7 @@ func fakeLocal(t *testing.T, c Confinement, source map[string]string, hooks ...s
 func fakeJob() Job {
 	target := matrix.Target{OS: "linux", Arch: "amd64"}
 	return Job{Binaries: []Binary{{ImportPath: "m.example/x", Recipe: recipe.Recipe{
-		Argv: []string{"go", "build", "./x"}, Env: recipe.Closed(), Target: target, Binary: "x",
+		Argv: []string{"go", "build", "./x"}, Env: recipe.ClosedEnv(), Target: target, Binary: "x",
 	}}}}
 }
 

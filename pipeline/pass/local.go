@@ -184,7 +184,7 @@ func (s *local) hooks(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, drop()) }()
 	for i, argv := range s.Hooks {
-		env := append(recipe.Closed(), "CGO_ENABLED=0", "SOURCE_DATE_EPOCH="+strconv.FormatInt(s.Epoch, 10))
+		env := append(recipe.ClosedEnv(), "CGO_ENABLED=0", "SOURCE_DATE_EPOCH="+strconv.FormatInt(s.Epoch, 10))
 		if _, err := s.run(ctx, run{
 			what: fmt.Sprintf("hook %d: %s", i+1, strings.Join(argv, " ")), job: hooksJob, writesSource: true,
 			dir: s.moduleDir(), argv: argv, env: env, share: Share{Processes: runtime.NumCPU()}, live: s.Log,

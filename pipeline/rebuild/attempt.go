@@ -253,7 +253,7 @@ func (a *attempt) fillInstalled(ctx context.Context) error {
 	}
 	c := a.claim
 	client := a.pinned.WithCache(a.modCache, filepath.Join(a.Work.Dir, "downloads"), a.Client.ModCache)
-	g := gocmd.Go{Path: client.Path, Env: slices.Concat(recipe.Closed(), c.env, client.Env)}.
+	g := gocmd.Go{Path: client.Path, Env: slices.Concat(recipe.ClosedEnv(), c.env, client.Env)}.
 		With("GO111MODULE=on", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GOPATH="+filepath.Join(a.dir, "gopath"), "GOBIN=", "GOCACHE="+filepath.Join(a.dir, "list-cache"))
 	args := slices.Concat([]string{"install", "-n"}, c.flags, []string{"--", c.pkg + "@" + c.main.Version})
 	_, err := g.Run(ctx, scratch, args...)
@@ -272,7 +272,7 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 		}
 		ground(&a.res.Recovered, "-mod=vendor", "no dependency has a hash")
 	}
-	cache, err := modules.Fill(ctx, modules.Config{Client: a.pinned, SourceDir: dir, Dir: a.modCache, Reuse: a.Client.ModCache, Lazy: true})
+	cache, err := modules.FillCache(ctx, modules.Config{Client: a.pinned, SourceDir: dir, Dir: a.modCache, Reuse: a.Client.ModCache, Lazy: true})
 	if err != nil {
 		return err
 	}
@@ -289,7 +289,7 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 		return !strings.HasPrefix(f, "-tags=") && !strings.HasPrefix(f, "-buildmode=")
 	})...)
 	mains, err := modules.Describe(ctx, modules.Query{
-		Go:   a.ListGo(a.toolchain.Dir, a.dir, slices.Concat(recipe.Closed(), c.env, cache.Env)...),
+		Go:   a.ListGo(a.toolchain.Dir, a.dir, slices.Concat(recipe.ClosedEnv(), c.env, cache.Env)...),
 		Tree: a.tree, Dir: dir, Flags: flags, Packages: []string{c.local()},
 	})
 	if err != nil {

@@ -466,7 +466,7 @@ func (c *claim) binary() string {
 // recipe returns the recipe of the claim with some arguments for the linker, for
 // a source that is known by now.
 func (c *claim) recipe(src recipe.Source, tc recipe.Toolchain, link linking, pgoOff bool) (recipe.Recipe, error) {
-	env := slices.Concat(recipe.Closed(), c.env)
+	env := slices.Concat(recipe.ClosedEnv(), c.env)
 	slices.Sort(env)
 	r := recipe.Recipe{
 		Schema: recipe.Schema, Binary: c.binary(), Target: c.target, Env: env,

@@ -321,7 +321,7 @@ func FuzzRead(f *testing.F) {
 		}
 		for _, kv := range r.Env {
 			name, _, _ := strings.Cut(kv, "=")
-			if !slices.ContainsFunc(recipe.Known, func(v recipe.Variable) bool { return v.Name == name }) {
+			if !slices.ContainsFunc(recipe.KnownVariables, func(v recipe.Variable) bool { return v.Name == name }) {
 				t.Errorf("%q got through", kv)
 			}
 		}

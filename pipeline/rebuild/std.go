@@ -88,7 +88,7 @@ func (a *attempt) warm(ctx context.Context, f *pass.Foreign) error {
 	}
 
 	a.Stage("standard library")
-	env := slices.Concat(recipe.Closed(), c.env)
+	env := slices.Concat(recipe.ClosedEnv(), c.env)
 	slices.Sort(env)
 	res, err := s.session.Build(ctx, pass.Job{
 		Binaries: []pass.Binary{{ImportPath: standardModule, Recipe: recipe.Recipe{

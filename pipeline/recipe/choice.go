@@ -67,7 +67,7 @@ func (r Recipe) Choices() []Choice {
 	}
 
 	// The environment. The default variant of an architecture goes with the target.
-	forced := slices.Concat(Closed(), r.Target.Env(), forcedEnv)
+	forced := slices.Concat(ClosedEnv(), r.Target.Env(), forcedEnv)
 	standard := matrix.Target{OS: r.Target.OS, Arch: r.Target.Arch}.Env()
 	for _, kv := range r.Env {
 		name, value, _ := strings.Cut(kv, "=")

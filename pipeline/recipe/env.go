@@ -28,11 +28,11 @@ type Variable struct {
 	Value string // for Fixed
 }
 
-// Known lists every variable of internal/cfg.KnownEnv in the Go tree
+// KnownVariables lists every variable of internal/cfg.KnownEnv in the Go tree
 // (src/internal/cfg/cfg.go), and those that the runtime and the tools read
 // beside it. A test holds it against the toolchain's own list, so that a new
 // GO* variable cannot slip in from somewhere unnoticed.
-var Known = []Variable{
+var KnownVariables = []Variable{
 	{"AR", CgoOnly, ""},
 	{"CC", CgoOnly, ""},
 	{"CGO_CFLAGS", CgoOnly, ""},
@@ -101,11 +101,11 @@ var Known = []Variable{
 	{"PKG_CONFIG", CgoOnly, ""},
 }
 
-// Closed returns the fixed variables, as NAME=value: what keeps the go command
+// ClosedEnv returns the fixed variables, as NAME=value: what keeps the go command
 // from its user's settings, the network and other toolchains.
-func Closed() []string {
+func ClosedEnv() []string {
 	var env []string
-	for _, v := range Known {
+	for _, v := range KnownVariables {
 		if v.Role == Fixed {
 			env = append(env, v.Name+"="+v.Value)
 		}

@@ -71,7 +71,7 @@ func Environ(b matrix.Build) []string {
 	if b.Options.Cgo {
 		cgo = "1"
 	}
-	env := slices.Concat(Closed(), b.Target.Env(), b.Env, []string{
+	env := slices.Concat(ClosedEnv(), b.Target.Env(), b.Env, []string{
 		"CGO_ENABLED=" + cgo,
 		"GOEXPERIMENT=" + strings.Join(b.Options.Experiments, ","),
 		"GOFIPS140=" + b.Options.FIPS140,

@@ -45,7 +45,7 @@ func TestKnown(t *testing.T) {
 	theirs = append(theirs, "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTELEMETRY")
 	slices.Sort(theirs)
 	var ours []string
-	for _, v := range Known {
+	for _, v := range KnownVariables {
 		ours = append(ours, v.Name)
 		if v.Role != Fixed && v.Value != "" {
 			t.Errorf("%s: a value that nobody uses", v.Name)
@@ -64,7 +64,7 @@ func TestKnown(t *testing.T) {
 	if !slices.IsSorted(ours) || len(slices.Compact(slices.Clone(ours))) != len(ours) {
 		t.Error("Known is not sorted, or has a name twice")
 	}
-	if !slices.IsSorted(Closed()) {
+	if !slices.IsSorted(ClosedEnv()) {
 		t.Error("Closed is not sorted")
 	}
 }
@@ -267,7 +267,7 @@ func TestUUID(t *testing.T) {
 // what is placed by a pass or must be absent is not there.
 func TestEnviron(t *testing.T) {
 	role := map[string]Role{}
-	for _, v := range Known {
+	for _, v := range KnownVariables {
 		role[v.Name] = v.Role
 	}
 	for _, b := range builds(t, "") {
@@ -276,7 +276,7 @@ func TestEnviron(t *testing.T) {
 			t.Errorf("%s: not sorted", b.Target)
 		}
 		want := []string{"CGO_ENABLED", "GOARCH", "GOEXPERIMENT", "GOFIPS140", "GOOS"}
-		for _, kv := range slices.Concat(Closed(), b.Target.Env(), b.Env) {
+		for _, kv := range slices.Concat(ClosedEnv(), b.Target.Env(), b.Env) {
 			name, _, _ := strings.Cut(kv, "=")
 			if !slices.Contains(env, kv) {
 				t.Errorf("%s: no %s", b.Target, kv)

@@ -46,7 +46,7 @@ type Recipe struct {
 	// Compiler identifies the C compiler of a cgo build, and is empty otherwise.
 	Compiler string `json:"compiler,omitempty"`
 	// Env is the complete environment that decides about bytes, as sorted
-	// NAME=value pairs; see [Known] for every variable and why it is here.
+	// NAME=value pairs; see [KnownVariables] for every variable and why it is here.
 	Env []string `json:"env"`
 	// Epoch is the SOURCE_DATE_EPOCH of the hooks, in seconds since 1970. It is
 	// 0 without hooks: the go command does not read it.

@@ -107,7 +107,7 @@ func parseModule(arg string) (module.Version, error) {
 	return module.Version{Path: path, Version: version}, nil
 }
 
-func download(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (gocmd.Downloaded, error) {
+func download(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (gocmd.DownloadedModule, error) {
 	d, err := goCmd.With("GOENV=off").Download(ctx, arg, scratch)
 	switch {
 	case errors.Is(err, os.ErrNotExist):

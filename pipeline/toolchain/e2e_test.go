@@ -32,17 +32,17 @@ func TestPublished(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%+v", got)
-	if !got.Published || got.From != Installed {
+	if !got.Published || got.Origin != Installed {
 		t.Errorf("the installed Go was not accepted: %+v", got)
 	}
 
 	o.Installed = nil
-	for _, want := range []From{Downloaded, Cached} {
+	for _, want := range []Origin{Downloaded, Cached} {
 		got, err := Obtain(t.Context(), client, version, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !got.Published || got.From != want {
+		if !got.Published || got.Origin != want {
 			t.Errorf("got %+v, want it %s", got, want)
 		}
 		out, err := exec.Command(got.Dir+"/bin/go", "version").Output()

@@ -66,7 +66,7 @@ func (p proof) encode() ([]byte, error) { return json.Marshal(p) }
 // sum verifies p under the database's key and returns the h1: hash that it
 // states for mod. key is a verifier key without its name.
 func (p proof) sum(mod module.Version, key string) (string, error) {
-	sum, _, err := verify(p.Database, key, mod, func(name string) ([]byte, error) {
+	sum, _, err := lookUpProved(p.Database, key, mod, func(name string) ([]byte, error) {
 		if data, ok := p.Files[name]; ok {
 			return data, nil
 		}
@@ -104,7 +104,7 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 
 	}
 
-	sum, files, err := verify(names[0], key, mod, func(name string) ([]byte, error) {
+	sum, files, err := lookUpProved(names[0], key, mod, func(name string) ([]byte, error) {
 		return fsx.ReadNamed(filepath.Join(dir, names[0], filepath.FromSlash(name)), maxProofFile)
 	})
 	if err != nil {
@@ -113,9 +113,9 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 	return proof{Database: names[0], Files: files}, sum, nil
 }
 
-// verify looks mod up in the database whose answers read returns, and returns
+// lookUpProved looks mod up in the database whose answers read returns, and returns
 // its h1: hash with the answers that prove it.
-func verify(database, key string, mod module.Version, read func(string) ([]byte, error)) (string, map[string][]byte, error) {
+func lookUpProved(database, key string, mod module.Version, read func(string) ([]byte, error)) (string, map[string][]byte, error) {
 	ops := &recordedDatabase{database: database, key: key, read: read, files: map[string][]byte{}}
 	// Start from an empty tree: the record brings a signed head with it.
 	lines, err := sumdb.NewClient(ops).Lookup(mod.Path, mod.Version)

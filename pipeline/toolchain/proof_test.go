@@ -20,7 +20,7 @@ func ask(t testing.TB, seed byte, sum string) (p proof, key string) {
 	signer, verifier := newKey(t, seed)
 	key = strings.TrimPrefix(verifier, fakeDatabase+"+")
 	server := newDatabase(t, signer, sum)
-	_, files, err := verify(fakeDatabase, key, fakeModule, func(name string) ([]byte, error) {
+	_, files, err := lookUpProved(fakeDatabase, key, fakeModule, func(name string) ([]byte, error) {
 		w := httptest.NewRecorder()
 		server.ServeHTTP(w, httptest.NewRequest("GET", "/"+name, nil))
 		if w.Code != http.StatusOK {

@@ -18,9 +18,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
-// Kept is a toolchain in the cache folder, or what a download left there that did
+// CachedToolchain is a toolchain in the cache folder, or what a download left there that did
 // not end.
-type Kept struct {
+type CachedToolchain struct {
 	// Name is VERSION.GOOS-GOARCH.
 	Name string
 	// Partial tells that it is what a download left.
@@ -33,16 +33,16 @@ type Kept struct {
 	InUse bool
 }
 
-// keptPattern are the names of toolchains in the cache folder. Nothing else is
+// cachedNamePattern are the names of toolchains in the cache folder. Nothing else is
 // ever removed.
-var keptPattern = regexp.MustCompile(`^(go[0-9][0-9a-z.]*)\.[a-z0-9]{1,20}-[a-z0-9]{1,20}$`)
+var cachedNamePattern = regexp.MustCompile(`^(go[0-9][0-9a-z.]*)\.[a-z0-9]{1,20}-[a-z0-9]{1,20}$`)
 
-const partial = ".partial"
+const partialSuffix = ".partial"
 
 // List returns what the cache folder holds, the least recently used first. A
 // folder that is not there holds nothing. Links, and what has another name, are
 // passed over.
-func List(ctx context.Context, cacheDir string) ([]Kept, error) {
+func List(ctx context.Context, cacheDir string) ([]CachedToolchain, error) {
 	entries, err := os.ReadDir(cacheDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -51,27 +51,27 @@ func List(ctx context.Context, cacheDir string) ([]Kept, error) {
 		return nil, err
 	}
 
-	var list []Kept
+	var list []CachedToolchain
 	for _, e := range entries {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-		name, unfinished := strings.CutSuffix(e.Name(), partial)
-		if !e.IsDir() || !ours(name) {
+		name, unfinished := strings.CutSuffix(e.Name(), partialSuffix)
+		if !e.IsDir() || !isToolchainName(name) {
 			continue
 		}
-		k := Kept{Name: name, Partial: unfinished}
-		s := store{cacheDir, name}
+		k := CachedToolchain{Name: name, Partial: unfinished}
+		s := cacheEntry{cacheDir, name}
 		if k.Bytes, err = fsx.Size(filepath.Join(cacheDir, e.Name())); err != nil {
 			return nil, err
 		}
-		if k.Used, err = s.used(e); errors.Is(err, fs.ErrNotExist) {
+		if k.Used, err = s.lastUse(e); errors.Is(err, fs.ErrNotExist) {
 			continue // it was removed meanwhile
 		}
 		if err != nil {
 			return nil, err
 		}
-		free, release, err := s.lock(!unfinished)
+		free, release, err := s.lockRemoval(!unfinished)
 		if err != nil {
 			return nil, err
 		}
@@ -83,15 +83,15 @@ func List(ctx context.Context, cacheDir string) ([]Kept, error) {
 		list = append(list, k)
 	}
 
-	slices.SortFunc(list, func(a, b Kept) int {
+	slices.SortFunc(list, func(a, b CachedToolchain) int {
 		return cmp.Or(a.Used.Compare(b.Used), strings.Compare(a.Name, b.Name))
 	})
 	return list, nil
 }
 
-// ours reports whether name is that of a toolchain.
-func ours(name string) bool {
-	m := keptPattern.FindStringSubmatch(name)
+// isToolchainName reports whether name is that of a toolchain.
+func isToolchainName(name string) bool {
+	m := cachedNamePattern.FindStringSubmatch(name)
 	if m == nil {
 		return false
 	}
@@ -102,7 +102,7 @@ func ours(name string) bool {
 // Evict removes toolchains from the cache folder, the least recently used first,
 // until those that are left take at most maxBytes, and all that downloads left
 // which did not end. What is in use stays, and counts. It returns what it removed.
-func Evict(ctx context.Context, cacheDir string, maxBytes int64) (removed []Kept, err error) {
+func Evict(ctx context.Context, cacheDir string, maxBytes int64) (removed []CachedToolchain, err error) {
 	info, err := os.Lstat(cacheDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -129,7 +129,7 @@ func Evict(ctx context.Context, cacheDir string, maxBytes int64) (removed []Kept
 		if !k.Partial && total <= maxBytes {
 			continue
 		}
-		gone, err := store{cacheDir, k.Name}.remove(!k.Partial)
+		gone, err := cacheEntry{cacheDir, k.Name}.remove(!k.Partial)
 		if err != nil {
 			return removed, err
 		}
@@ -141,15 +141,15 @@ func Evict(ctx context.Context, cacheDir string, maxBytes int64) (removed []Kept
 	return removed, nil
 }
 
-// sweep removes what downloads left that did not end.
-func sweep(cacheDir string) error {
+// removePartial removes what downloads left that did not end.
+func removePartial(cacheDir string) error {
 	entries, err := os.ReadDir(cacheDir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if name, unfinished := strings.CutSuffix(e.Name(), partial); unfinished && e.IsDir() && ours(name) {
-			if _, err := (store{cacheDir, name}).remove(false); err != nil {
+		if name, unfinished := strings.CutSuffix(e.Name(), partialSuffix); unfinished && e.IsDir() && isToolchainName(name) {
+			if _, err := (cacheEntry{cacheDir, name}).remove(false); err != nil {
 				return err
 			}
 		}
@@ -157,14 +157,14 @@ func sweep(cacheDir string) error {
 	return nil
 }
 
-// store is one name in a cache folder.
-type store struct{ dir, name string }
+// cacheEntry is one name in a cache folder.
+type cacheEntry struct{ dir, name string }
 
-func (s store) path(suffix string) string { return filepath.Join(s.dir, s.name+suffix) }
+func (s cacheEntry) path(suffix string) string { return filepath.Join(s.dir, s.name+suffix) }
 
-// used is when it was used last: the time of the file that its users lock, or of
+// lastUse is when it was used last: the time of the file that its users lock, or of
 // its folder e before there was such a file.
-func (s store) used(e fs.DirEntry) (time.Time, error) {
+func (s cacheEntry) lastUse(e fs.DirEntry) (time.Time, error) {
 	info, err := os.Lstat(s.path(".use"))
 	if errors.Is(err, fs.ErrNotExist) {
 		info, err = e.Info()
@@ -175,9 +175,9 @@ func (s store) used(e fs.DirEntry) (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// use keeps the toolchain from being removed until the lock is closed, which it is
+// lockUse keeps the toolchain from being removed until the lock is closed, which it is
 // with the process, too. It notes the time unless that is zero.
-func (s store) use(ctx context.Context, now time.Time) (*flock.Flock, error) {
+func (s cacheEntry) lockUse(ctx context.Context, now time.Time) (*flock.Flock, error) {
 	lock := fsx.NewLock(s.path(".use"))
 	// Who removes it holds the lock for a moment only.
 	if _, err := lock.TryRLockContext(ctx, 20*time.Millisecond); err != nil {
@@ -191,9 +191,9 @@ func (s store) use(ctx context.Context, now time.Time) (*flock.Flock, error) {
 	return lock, nil
 }
 
-// lock locks out who makes the toolchain and, if it is whole, who uses it. It
+// lockRemoval locks out who makes the toolchain and, if it is whole, who uses it. It
 // tells whether nobody does.
-func (s store) lock(whole bool) (free bool, release func() error, err error) {
+func (s cacheEntry) lockRemoval(whole bool) (free bool, release func() error, err error) {
 	var held []*flock.Flock
 	release = func() error {
 		var errs []error
@@ -219,22 +219,22 @@ func (s store) lock(whole bool) (free bool, release func() error, err error) {
 
 // remove removes the toolchain, or what a download left, unless it is in use. One
 // that is removed halfway is never taken for a toolchain.
-func (s store) remove(whole bool) (gone bool, err error) {
-	free, release, err := s.lock(whole)
+func (s cacheEntry) remove(whole bool) (gone bool, err error) {
+	free, release, err := s.lockRemoval(whole)
 	if err != nil || !free {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
 
-	if err := os.RemoveAll(s.path(partial)); err != nil {
+	if err := os.RemoveAll(s.path(partialSuffix)); err != nil {
 		return false, err
 	}
 
 	if whole {
-		if err := os.Rename(s.path(""), s.path(partial)); err != nil {
+		if err := os.Rename(s.path(""), s.path(partialSuffix)); err != nil {
 			return false, err
 		}
-		if err := os.RemoveAll(s.path(partial)); err != nil {
+		if err := os.RemoveAll(s.path(partialSuffix)); err != nil {
 			return false, err
 		}
 	}

@@ -53,7 +53,7 @@ func TestEvict(t *testing.T) {
 	keep(t, dir, old, 5)
 	keep(t, dir, oldest, 3)
 	keep(t, dir, used, 1)
-	lock, err := store{dir, used}.use(t.Context(), time.Time{})
+	lock, err := cacheEntry{dir, used}.lockUse(t.Context(), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestEvict(t *testing.T) {
 			if slices.Contains(c.left, name) {
 				there(t, dir, name)
 			} else {
-				gone(t, dir, name, name+partial)
+				gone(t, dir, name, name+partialSuffix)
 			}
 		}
 	}
@@ -107,8 +107,8 @@ func TestEvict(t *testing.T) {
 func TestEvictPartial(t *testing.T) {
 	dir := t.TempDir()
 	const dead, alive = "go1.21.1.linux-amd64", "go1.22.1.linux-amd64"
-	write(t, filepath.Join(dir, dead+partial, "x"), "")
-	write(t, filepath.Join(dir, alive+partial, "x"), "")
+	write(t, filepath.Join(dir, dead+partialSuffix, "x"), "")
+	write(t, filepath.Join(dir, alive+partialSuffix, "x"), "")
 	lock := flock.New(filepath.Join(dir, alive+".lock"))
 	if ok, err := lock.TryLock(); err != nil || !ok {
 		t.Fatal(ok, err)
@@ -117,8 +117,8 @@ func TestEvictPartial(t *testing.T) {
 	if _, err := Evict(t.Context(), dir, 1<<40); err != nil {
 		t.Fatal(err)
 	}
-	gone(t, dir, dead+partial)
-	there(t, dir, alive+partial)
+	gone(t, dir, dead+partialSuffix)
+	there(t, dir, alive+partialSuffix)
 }
 
 // Nothing is removed that is not ours, and no link is followed.
@@ -179,7 +179,7 @@ func TestObtainBounded(t *testing.T) {
 	// What a killed run left of another one goes with the next run, which downloads nothing.
 	write(t, filepath.Join(o.CacheDir, "go1.19.1.linux-amd64.partial", "x"), "")
 	again, err := Obtain(t.Context(), w.client, fakeVersion, o)
-	if err != nil || again.From != Cached {
+	if err != nil || again.Origin != Cached {
 		t.Fatal(again, err)
 	}
 	if err := again.Close(); err != nil {

@@ -79,8 +79,8 @@ type Toolchain struct {
 	// GoEnv is the line that go.env has in place of the published
 	// "GOTOOLCHAIN=auto", such as "GOTOOLCHAIN=local", and empty where it has that.
 	GoEnv string
-	// From tells where it was found.
-	From From
+	// Origin tells where it was found.
+	Origin Origin
 	// Refused says of every installed one that was looked at and not taken,
 	// why, to be told to people.
 	Refused []string
@@ -98,14 +98,14 @@ func (t Toolchain) Close() error {
 	return t.use.Close()
 }
 
-// From is where a toolchain was found.
-type From string
+// Origin is where a toolchain was found.
+type Origin string
 
 // The places where a toolchain is found.
 const (
-	Installed  From = "installed"  // in one of Options.Installed
-	Cached     From = "cache"      // in Options.CacheDir, from an earlier run
-	Downloaded From = "downloaded" // in Options.CacheDir, since now
+	Installed  Origin = "installed"  // in one of Options.Installed
+	Cached     Origin = "cache"      // in Options.CacheDir, from an earlier run
+	Downloaded Origin = "downloaded" // in Options.CacheDir, since now
 )
 
 // Options say where to look for a toolchain and what is good enough.
@@ -123,9 +123,9 @@ type Options struct {
 	Offline bool
 	// MaxBytes bounds what the toolchains in CacheDir take. Zero is no bound.
 	MaxBytes int64
-	// Waits is told when another process has to be waited for, such as one that downloads
+	// OnWait is told when another process has to be waited for, such as one that downloads
 	// the same toolchain, by its number, or zero. Nil tells nobody.
-	Waits func(process int)
+	OnWait func(process int)
 	// Now is the clock, for when one of the cache was used. Nil notes nothing.
 	Now func() time.Time
 
@@ -156,20 +156,20 @@ func Obtain(ctx context.Context, client gocmd.Go, version string, o Options) (To
 	return t, nil
 }
 
-var hostRE = regexp.MustCompile(`^[a-z0-9]{1,20}$`)
+var hostPattern = regexp.MustCompile(`^[a-z0-9]{1,20}$`)
 
 func obtain(ctx context.Context, client gocmd.Go, version string, o Options) (Toolchain, error) {
 	if _, err := ParseVersion(version); err != nil {
 		return Toolchain{}, err
 	}
-	if !hostRE.MatchString(o.HostOS) || !hostRE.MatchString(o.HostArch) || !filepath.IsAbs(o.CacheDir) {
+	if !hostPattern.MatchString(o.HostOS) || !hostPattern.MatchString(o.HostArch) || !filepath.IsAbs(o.CacheDir) {
 		return Toolchain{}, fmt.Errorf("host %q/%q, cache folder %q: want GOOS, GOARCH and an absolute path", o.HostOS, o.HostArch, o.CacheDir)
 	}
 
 	if err := os.MkdirAll(o.CacheDir, 0o755); err != nil {
 		return Toolchain{}, err
 	}
-	if err := sweep(o.CacheDir); err != nil {
+	if err := removePartial(o.CacheDir); err != nil {
 		return Toolchain{}, fmt.Errorf("remove what a killed run left: %w", err)
 	}
 	if o.key == "" {
@@ -215,7 +215,7 @@ type finder struct {
 	found  Toolchain
 }
 
-func (f *finder) prefix() string { return f.mod.String() + "/" }
+func (f *finder) zipPrefix() string { return f.mod.String() + "/" }
 
 // path returns a path in the cache folder.
 func (f *finder) path(suffix string) string { return filepath.Join(f.CacheDir, f.name+suffix) }
@@ -232,7 +232,7 @@ func (f *finder) publishedSum(ctx context.Context) (string, error) {
 			"run once with network")
 
 	}
-	err := f.exclusively(ctx, func() error {
+	err := f.withLock(ctx, func() error {
 		var err error
 		if sum, err = f.cachedProof(); err == nil {
 			return nil // another process was faster
@@ -303,7 +303,7 @@ func (f *finder) findInstalled(ctx context.Context) (bool, error) {
 			dir, err = filepath.Abs(dir)
 		}
 		if err != nil {
-			f.refuse(dir, err)
+			f.noteRefused(dir, err)
 			continue
 		}
 		if slices.Contains(seen, dir) {
@@ -311,7 +311,7 @@ func (f *finder) findInstalled(ctx context.Context) (bool, error) {
 		}
 		seen = append(seen, dir)
 		if err := f.checkVersion(dir); err != nil {
-			f.refuse(dir, err)
+			f.noteRefused(dir, err)
 			continue
 		}
 		ofVersion = append(ofVersion, dir)
@@ -323,10 +323,10 @@ func (f *finder) findInstalled(ctx context.Context) (bool, error) {
 			return false, context.Cause(ctx)
 		}
 		if err != nil {
-			f.refuse(dir, err)
+			f.noteRefused(dir, err)
 			continue
 		}
-		f.found.Dir, f.found.From = dir, Installed
+		f.found.Dir, f.found.Origin = dir, Installed
 		f.found.Published, f.found.Sum, f.found.GoEnv = true, f.sum, goEnv
 		return true, nil
 	}
@@ -341,11 +341,11 @@ func (f *finder) findInstalled(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", dir, err)
 	}
-	f.found.Dir, f.found.From, f.found.Sum = dir, Installed, t.h1(f.prefix())
+	f.found.Dir, f.found.Origin, f.found.Sum = dir, Installed, t.h1(f.zipPrefix())
 	return true, nil
 }
 
-func (f *finder) refuse(dir string, err error) {
+func (f *finder) noteRefused(dir string, err error) {
 	f.found.Refused = append(f.found.Refused, fmt.Sprintf("%s: %v", dir, err))
 }
 
@@ -368,12 +368,12 @@ func (f *finder) prove(ctx context.Context, dir string, lenientEnv bool) (goEnv 
 	if err != nil {
 		return "", err
 	}
-	sum := t.h1(f.prefix())
+	sum := t.h1(f.zipPrefix())
 	if sum == f.sum {
 		return "", nil
 	}
 	if lenientEnv {
-		if u, line, err := t.withPublishedGoEnv(dir); err == nil && u.h1(f.prefix()) == f.sum {
+		if u, line, err := t.withPublishedGoEnv(dir); err == nil && u.h1(f.zipPrefix()) == f.sum {
 			return line, nil
 		}
 	}
@@ -382,7 +382,7 @@ func (f *finder) prove(ctx context.Context, dir string, lenientEnv bool) (goEnv 
 
 // findCached finds the toolchain in the cache, and downloads it first if need be.
 func (f *finder) findCached(ctx context.Context) (err error) {
-	f.found.From = Cached
+	f.found.Origin = Cached
 	if err := f.lockUse(ctx); err != nil {
 		return err
 	}
@@ -396,20 +396,20 @@ func (f *finder) findCached(ctx context.Context) (err error) {
 
 	if _, err := os.Lstat(f.path("")); errors.Is(err, fs.ErrNotExist) {
 		if f.Offline {
-			return f.withRefused(errors.New("offline, and neither installed nor cached"), "run once with network, or install it")
+			return f.listRefused(errors.New("offline, and neither installed nor cached"), "run once with network, or install it")
 		}
-		err := f.exclusively(ctx, func() error {
+		err := f.withLock(ctx, func() error {
 			if _, err := os.Lstat(f.path("")); !errors.Is(err, fs.ErrNotExist) {
 				return err // another process was faster, or the next step fails
 			}
-			f.found.From = Downloaded
+			f.found.Origin = Downloaded
 			return f.download(ctx)
 		})
 		if err != nil {
 			return err
 		}
-		if f.found.From == Downloaded {
-			if err := f.useCached(); err != nil { // download has proved it
+		if f.found.Origin == Downloaded {
+			if err := f.setFoundCached(); err != nil { // download has proved it
 				return err
 			}
 			return f.evict(ctx)
@@ -430,7 +430,7 @@ func (f *finder) findCached(ctx context.Context) (err error) {
 			"find out who changed it, then remove that folder: it is downloaded anew")
 
 	}
-	return f.useCached()
+	return f.setFoundCached()
 }
 
 // lockUse keeps the toolchain, which need not be there yet, from being removed.
@@ -439,7 +439,7 @@ func (f *finder) lockUse(ctx context.Context) (err error) {
 	if f.Now != nil {
 		now = f.Now()
 	}
-	f.found.use, err = store{f.CacheDir, f.name}.use(ctx, now)
+	f.found.use, err = cacheEntry{f.CacheDir, f.name}.lockUse(ctx, now)
 	return err
 }
 
@@ -454,7 +454,7 @@ func (f *finder) evict(ctx context.Context) error {
 	return nil
 }
 
-func (f *finder) useCached() error {
+func (f *finder) setFoundCached() error {
 	dir, err := filepath.EvalSymlinks(f.path(""))
 	if err != nil {
 		return err
@@ -463,8 +463,8 @@ func (f *finder) useCached() error {
 	return nil
 }
 
-// withRefused adds to err why the installed ones were refused, and the remedy.
-func (f *finder) withRefused(err error, remedy string) error {
+// listRefused adds to err why the installed ones were refused, and the remedy.
+func (f *finder) listRefused(err error, remedy string) error {
 	for _, r := range f.found.Refused {
 		err = fmt.Errorf("%w\n\t%s", err, r)
 	}
@@ -478,7 +478,7 @@ func (f *finder) download(ctx context.Context) error {
 		err = errors.New(answer.Error)
 	}
 	if err != nil {
-		return f.withRefused(fmt.Errorf("download: %w", err),
+		return f.listRefused(fmt.Errorf("download: %w", err),
 			"is there a network, and is this a release of Go? A distribution's own Go counts only where the release file allows unpublished toolchains")
 	}
 
@@ -498,7 +498,7 @@ func (f *finder) download(ctx context.Context) error {
 	if err := os.Mkdir(goroot, 0o755); err != nil {
 		return err
 	}
-	if err := unpack(ctx, zipFile, f.prefix(), goroot); err != nil {
+	if err := unpack(ctx, zipFile, f.zipPrefix(), goroot); err != nil {
 		return err
 	}
 
@@ -512,10 +512,10 @@ func (f *finder) download(ctx context.Context) error {
 	return os.Rename(goroot, f.path(""))
 }
 
-// exclusively runs do while no other process does the same, with an empty folder
+// withLock runs do while no other process does the same, with an empty folder
 // f.path(".partial") that it removes afterwards.
-func (f *finder) exclusively(ctx context.Context, do func() error) (err error) {
-	lock, err := fsx.Lock(ctx, f.path(".lock"), f.Waits)
+func (f *finder) withLock(ctx context.Context, do func() error) (err error) {
+	lock, err := fsx.Lock(ctx, f.path(".lock"), f.OnWait)
 	if err != nil {
 		return err
 	}

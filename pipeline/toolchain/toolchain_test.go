@@ -28,7 +28,7 @@ func TestObtainInstalled(t *testing.T) {
 		t.Errorf("refused: %q", got.Refused)
 	}
 	got.Refused = nil
-	want := Toolchain{Version: fakeVersion, Dir: dir, Host: "plan8/mos6502", Published: true, Sum: w.sum, From: Installed}
+	want := Toolchain{Version: fakeVersion, Dir: dir, Host: "plan8/mos6502", Published: true, Sum: w.sum, Origin: Installed}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -67,10 +67,10 @@ func TestGoEnv(t *testing.T) {
 			t.Fatal(err)
 		}
 		if tt.want == "-" {
-			if got.From == Installed {
+			if got.Origin == Installed {
 				t.Errorf("%s: accepted", tt.name)
 			}
-		} else if got.From != Installed || got.GoEnv != tt.want {
+		} else if got.Origin != Installed || got.GoEnv != tt.want {
 			t.Errorf("%s: got %+v, want GoEnv %q", tt.name, got, tt.want)
 		}
 	}
@@ -159,7 +159,7 @@ func TestFaultyInstallation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.From == Installed || !got.Published || len(got.Refused) != 1 {
+			if got.Origin == Installed || !got.Published || len(got.Refused) != 1 {
 				t.Errorf("got %+v", got)
 			}
 
@@ -176,7 +176,7 @@ func TestFaultyInstallation(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.From != Installed || got.Published || got.Dir != dir || !strings.HasPrefix(got.Sum, "h1:") {
+			if got.Origin != Installed || got.Published || got.Dir != dir || !strings.HasPrefix(got.Sum, "h1:") {
 				t.Errorf("allowed: got %+v", got)
 			}
 			// Its hash is the published one only where links hide the difference.
@@ -210,12 +210,12 @@ func TestDownload(t *testing.T) {
 	w := newWorld(t)
 	o := w.options(t)
 	write(t, filepath.Join(o.CacheDir, fakeName+".partial", "of a killed run"), "")
-	for _, want := range []From{Downloaded, Cached, Cached} {
+	for _, want := range []Origin{Downloaded, Cached, Cached} {
 		got, err := Obtain(t.Context(), w.client, fakeVersion, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !got.Published || got.From != want || got.Sum != w.sum || filepath.Base(got.Dir) != fakeName {
+		if !got.Published || got.Origin != want || got.Sum != w.sum || filepath.Base(got.Dir) != fakeName {
 			t.Errorf("got %+v, want it %s", got, want)
 		}
 		for name, want := range published {
@@ -358,7 +358,7 @@ func TestAtOnce(t *testing.T) {
 		if errs[i] != nil || !got[i].Published {
 			t.Errorf("%+v, %v", got[i], errs[i])
 		}
-		if got[i].From == Downloaded {
+		if got[i].Origin == Downloaded {
 			downloads++
 		}
 	}

@@ -168,7 +168,7 @@ func (t tree) h1(prefix string) string {
 	return "h1:" + base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-var gotoolchainRE = regexp.MustCompile(`(?m)^GOTOOLCHAIN=[^\r\n]*$`)
+var gotoolchainPattern = regexp.MustCompile(`(?m)^GOTOOLCHAIN=[^\r\n]*$`)
 
 // errGoEnv says that a go.env has not just another GOTOOLCHAIN.
 var errGoEnv = errors.New("not a go.env with another GOTOOLCHAIN")
@@ -183,7 +183,7 @@ func (t tree) withPublishedGoEnv(dir string) (tree, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	lines := gotoolchainRE.FindAllIndex(data, -1)
+	lines := gotoolchainPattern.FindAllIndex(data, -1)
 	if sha256.Sum256(data) != t["go.env"] || len(lines) != 1 {
 		return nil, "", errGoEnv
 	}

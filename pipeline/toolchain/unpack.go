@@ -65,7 +65,7 @@ func unpack(ctx context.Context, zipFile, prefix, dir string) error {
 	return nil
 }
 
-var errLarge = errors.New("larger than a toolchain can be")
+var errTooLarge = errors.New("larger than a toolchain can be")
 
 // unpackFile writes at most room bytes, and returns how many it wrote.
 func unpackFile(root *os.Root, f *zip.File, name string, room int64) (int64, error) {
@@ -78,7 +78,7 @@ func unpackFile(root *os.Root, f *zip.File, name string, room int64) (int64, err
 		return 0, err
 	}
 	mode := fs.FileMode(0o644)
-	if executable(name) {
+	if isExecutable(name) {
 		mode = 0o755
 	}
 	w, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
@@ -88,7 +88,7 @@ func unpackFile(root *os.Root, f *zip.File, name string, room int64) (int64, err
 	defer w.Close()
 	n, err := io.Copy(w, io.LimitReader(r, room+1)) // its end is where zip checks the CRC
 	if err == nil && n > room {
-		err = errLarge
+		err = errTooLarge
 	}
 	if err != nil {
 		return n, err
@@ -96,9 +96,9 @@ func unpackFile(root *os.Root, f *zip.File, name string, room int64) (int64, err
 	return n, w.Close()
 }
 
-// executable follows cmd/go/internal/toolchain, which sets these bits on a
+// isExecutable follows cmd/go/internal/toolchain, which sets these bits on a
 // toolchain that it has downloaded, since a module's zip keeps none.
-func executable(name string) bool {
+func isExecutable(name string) bool {
 	top, rest, _ := strings.Cut(name, "/")
 	switch top {
 	case "bin":

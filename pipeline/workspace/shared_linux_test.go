@@ -86,7 +86,7 @@ func TestShared(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// As those that modules.Fill has made.
+		// As those that modules.FillCache has made.
 		if err := os.Chtimes(dirs["modules"], time.Unix(1700000000, 0), time.Unix(1700000000, 0)); err != nil {
 			t.Fatal(err)
 		}

@@ -370,7 +370,7 @@ func (w *distribution) tool(ctx context.Context, session pass.Session, res *verd
 	}
 
 	// A recipe has its environment sorted.
-	env := slices.Concat(recipe.Closed(), w.target.Env(), []string{"CGO_ENABLED=0", "GOEXPERIMENT=", "GOFIPS140=off"})
+	env := slices.Concat(recipe.ClosedEnv(), w.target.Env(), []string{"CGO_ENABLED=0", "GOEXPERIMENT=", "GOFIPS140=off"})
 	slices.Sort(env)
 	r := recipe.Recipe{
 		Schema: recipe.Schema, Binary: path.Base(name), Target: w.target, Env: env,
