@@ -10,50 +10,68 @@ import (
 // nothing if they are the same. For layers it says whether they differ before
 // compression, too.
 func Compare(a, b []Image) []string {
-	var list []string
-	differ := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	if len(a) != len(b) {
 		return []string{fmt.Sprintf("%d images, and %d", len(a), len(b))}
 	}
+	var d differences
 	for i := range a {
-		x, y := a[i], b[i]
-		name := x.Repository + ":" + strings.Join(x.Tags, ",")
-		if x.Repository != y.Repository || !slices.Equal(x.Tags, y.Tags) || len(x.Manifests) != len(y.Manifests) {
-			differ("%s: not the image that %s:%s is", name, y.Repository, strings.Join(y.Tags, ","))
-			continue
-		}
-		n := len(list)
-		for j := range x.Manifests {
-			m, o := x.Manifests[j], y.Manifests[j]
-			at := name + " " + m.Platform
-			if m.Platform != o.Platform || m.Target != o.Target || len(m.Layers) != len(o.Layers) {
-				differ("%s: other platforms or layers", at)
-				continue
-			}
-			k := len(list)
-			for l := range m.Layers {
-				p, q := m.Layers[l], o.Layers[l]
-				what := fmt.Sprintf("%s: layer %d (%s)", at, l, strings.Join(p.Files, ", "))
-				switch {
-				case p.DiffID != q.DiffID:
-					differ("%s: %s and %s before compression", what, p.DiffID.Short(), q.DiffID.Short())
-				case p.Digest != q.Digest || p.Size != q.Size:
-					differ("%s: the same before compression, %s and %s after it", what, p.Digest.Short(), q.Digest.Short())
-				case p.Base != q.Base || !slices.Equal(p.Files, q.Files):
-					differ("%s: other files", what)
-				}
-			}
-			switch {
-			case len(list) > k:
-			case m.Config != o.Config:
-				differ("%s: configuration %s and %s", at, m.Config.Short(), o.Config.Short())
-			case m.Digest != o.Digest || m.Size != o.Size:
-				differ("%s: manifest %s and %s", at, m.Digest.Short(), o.Digest.Short())
-			}
-		}
-		if len(list) == n && (x.Digest != y.Digest || x.Size != y.Size || x.Key != y.Key) {
-			differ("%s: index %s and %s", name, x.Digest.Short(), y.Digest.Short())
-		}
+		d.compareImages(a[i], b[i])
 	}
-	return list
+	return d.list
+}
+
+// differences collects the lines of [Compare].
+type differences struct{ list []string }
+
+func (d *differences) add(format string, args ...any) {
+	d.list = append(d.list, fmt.Sprintf(format, args...))
+}
+
+func (d *differences) compareImages(a, b Image) {
+	name := a.Repository + ":" + strings.Join(a.Tags, ",")
+	if a.Repository != b.Repository || !slices.Equal(a.Tags, b.Tags) || len(a.Manifests) != len(b.Manifests) {
+		d.add("%s: not the image that %s:%s is", name, b.Repository, strings.Join(b.Tags, ","))
+		return
+	}
+
+	// What is inside decides about the index, which is worth a line only if all of it is the same.
+	before := len(d.list)
+	for i := range a.Manifests {
+		d.compareManifests(name, a.Manifests[i], b.Manifests[i])
+	}
+	if len(d.list) == before && (a.Digest != b.Digest || a.Size != b.Size || a.Key != b.Key) {
+		d.add("%s: index %s and %s", name, a.Digest.Short(), b.Digest.Short())
+	}
+}
+
+func (d *differences) compareManifests(image string, a, b Manifest) {
+	name := image + " " + a.Platform
+	if a.Platform != b.Platform || a.Target != b.Target || len(a.Layers) != len(b.Layers) {
+		d.add("%s: other platforms or layers", name)
+		return
+	}
+
+	// A layer's digest is in the configuration and in the manifest.
+	before := len(d.list)
+	for i := range a.Layers {
+		d.compareLayers(fmt.Sprintf("%s: layer %d (%s)", name, i, strings.Join(a.Layers[i].Files, ", ")), a.Layers[i], b.Layers[i])
+	}
+	switch {
+	case len(d.list) > before:
+	case a.Config != b.Config:
+		d.add("%s: configuration %s and %s", name, a.Config.Short(), b.Config.Short())
+	case a.Digest != b.Digest || a.Size != b.Size:
+		d.add("%s: manifest %s and %s", name, a.Digest.Short(), b.Digest.Short())
+	}
+}
+
+func (d *differences) compareLayers(name string, a, b Layer) {
+	switch {
+	case a.DiffID != b.DiffID:
+		d.add("%s: %s and %s before compression", name, a.DiffID.Short(), b.DiffID.Short())
+	case a.Digest != b.Digest || a.Size != b.Size:
+		d.add("%s: the same before compression, %s and %s after it", name, a.Digest.Short(), b.Digest.Short())
+	case a.Base != b.Base || !slices.Equal(a.Files, b.Files):
+		d.add("%s: other files", name)
+	}
 }
