@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -22,7 +23,8 @@ type scene struct {
 	// files is a txtar archive of the tree; work has more files of the work
 	// tree. A file beginning with "go.mod" is added where there is none.
 	files, work string
-	in          Input
+	// in is the rest of the Input; scene.input gives default values to what it leaves empty.
+	in Input
 }
 
 const (
@@ -31,6 +33,7 @@ const (
 	cgoStart = "project = \"p\"\n[[binary]]\npackage = \".\"\ncgo = true\n[matrix]\ninclude = [\"linux/amd64\", \"darwin/arm64\"]\n"
 )
 
+// input returns the Input that s describes: the release file and its expansion, the trees, and s.in.
 func (s scene) input(t testing.TB, silence ...lintid.ID) Input {
 	t.Helper()
 	text := s.release
@@ -52,13 +55,11 @@ func (s scene) input(t testing.TB, silence ...lintid.ID) Input {
 	if in.Hooks, err = file.Hooks(matrix.SampleVars("p")); err != nil {
 		t.Fatal(err)
 	}
-	if in.ConfigDir == "" {
-		in.ConfigDir = "."
-	}
-	if in.ModuleDir == "" {
-		in.ModuleDir = in.ConfigDir
-	}
-	in.Toolchain, in.LockName = "go1.26.8", "images.lock"
+	in.ConfigDir = cmp.Or(in.ConfigDir, ".")
+	in.ModuleDir = cmp.Or(in.ModuleDir, in.ConfigDir)
+	in.Toolchain = cmp.Or(in.Toolchain, "go1.26.8")
+	in.LockName = cmp.Or(in.LockName, "images.lock")
+
 	tree := fstest.MapFS{}
 	add(tree, s.files)
 	if tree["go.mod"] == nil && in.ModuleDir == "." {
