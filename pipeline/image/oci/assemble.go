@@ -21,6 +21,7 @@ func (a *assembly) assemble(ctx context.Context) ([]Image, error) {
 	if err := a.makeLayers(ctx); err != nil {
 		return nil, fmt.Errorf("images: %w", err)
 	}
+
 	var images []Image
 	for _, img := range a.images {
 		made, err := a.makeImage(img)
@@ -57,6 +58,7 @@ func (a *assembly) makeLayers(ctx context.Context) error {
 			jobs = append(jobs, &job{key: key, run: run})
 		}
 	}
+
 	for _, img := range a.images {
 		for _, p := range img.platforms {
 			for _, l := range p.layers {
@@ -65,6 +67,7 @@ func (a *assembly) makeLayers(ctx context.Context) error {
 			if p.base == nil || a.out.discards() {
 				continue
 			}
+
 			for _, d := range p.base.layers {
 				add(d.Digest.String(), func(ctx context.Context, _ *Layer) error { return a.copyBase(ctx, img.base.store, d) })
 			}
@@ -82,6 +85,7 @@ func (a *assembly) makeLayers(ctx context.Context) error {
 	for _, j := range jobs {
 		a.made[j.key] = j.made
 	}
+
 	return nil
 }
 
@@ -89,12 +93,16 @@ func (a *assembly) makeLayer(ctx context.Context, l layer, made *Layer) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
+
 	var err error
 	made.Digest, made.Size, err = a.out.writeBlob(func(w io.Writer) error {
 		var err error
 		made.DiffID, err = l.write(ctx, w, a.mtime)
 		return err
 	})
+
+	// Some hundred time zones count as one folder; a reader of the record wants to see the other
+	// files.
 	for _, e := range l.entries {
 		zone := strings.HasPrefix(e.path, zoneinfo+"/") && e.system
 		switch {
@@ -104,6 +112,7 @@ func (a *assembly) makeLayer(ctx context.Context, l layer, made *Layer) error {
 			made.Files = append(made.Files, e.path)
 		}
 	}
+
 	slices.Sort(made.Files)
 	return err
 }
@@ -122,12 +131,14 @@ func (a *assembly) copyBase(ctx context.Context, store *artifact.Store, d v1.Des
 func (a *assembly) makeImage(img preparedImage) (Image, error) {
 	plan := img.plan
 	made := Image{Key: plan.Key, Repository: plan.Repository, Tags: slices.Clone(plan.Tags)}
+
 	index := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}
 	if img.base != nil {
 		index.Annotations = a.standardAnnotations(plan, plan.Annotations, img.base.Digest)
 	} else {
 		index.Annotations = a.standardAnnotations(plan, plan.Annotations, "")
 	}
+
 	for _, p := range img.platforms {
 		m, desc, err := a.makeManifest(plan, p)
 		if err != nil {
@@ -136,10 +147,12 @@ func (a *assembly) makeImage(img preparedImage) (Image, error) {
 		made.Manifests = append(made.Manifests, m)
 		index.Manifests = append(index.Manifests, desc)
 	}
+
 	desc, err := a.writeDocument(index, types.OCIImageIndex)
 	if err != nil {
 		return Image{}, err
 	}
+
 	made.Digest, made.Size = artifact.Digest(desc.Digest.String()), desc.Size
 	return made, nil
 }
@@ -148,6 +161,8 @@ func (a *assembly) makeImage(img preparedImage) (Image, error) {
 func (a *assembly) makeManifest(plan matrix.ImagePlan, p preparedPlatform) (Manifest, v1.Descriptor, error) {
 	made := Manifest{Platform: p.Platform.String(), Target: p.Target}
 	manifest := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Layers: []v1.Descriptor{}}
+
+	// The base's layers come first, in the manifest as in the configuration.
 	var from v1.ConfigFile
 	var baseDigest artifact.Digest
 	if p.base != nil {
@@ -159,9 +174,11 @@ func (a *assembly) makeManifest(plan matrix.ImagePlan, p preparedPlatform) (Mani
 			})
 		}
 	}
+
 	config := a.imageConfig(plan, p.Platform, from, baseDigest)
 	for _, l := range p.layers {
 		layer := a.made[l.key()]
+
 		digest, err := v1.NewHash(string(layer.Digest))
 		if err != nil {
 			return Manifest{}, v1.Descriptor{}, err
@@ -170,11 +187,14 @@ func (a *assembly) makeManifest(plan matrix.ImagePlan, p preparedPlatform) (Mani
 		if err != nil {
 			return Manifest{}, v1.Descriptor{}, err
 		}
+
 		made.Layers = append(made.Layers, layer)
 		manifest.Layers = append(manifest.Layers, v1.Descriptor{MediaType: types.OCILayer, Size: layer.Size, Digest: digest})
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, diffID)
 		config.History = append(config.History, v1.History{Created: v1.Time{Time: a.mtime}, CreatedBy: "twice", Comment: l.history})
 	}
+
+	// The manifest names the configuration by its digest, which is complete now.
 	var err error
 	if manifest.Config, err = a.writeDocument(config, types.OCIConfigJSON); err != nil {
 		return Manifest{}, v1.Descriptor{}, err
@@ -184,7 +204,10 @@ func (a *assembly) makeManifest(plan matrix.ImagePlan, p preparedPlatform) (Mani
 	if err != nil {
 		return Manifest{}, v1.Descriptor{}, err
 	}
+
+	// The index says for which platform the manifest is.
 	desc.Platform = &v1.Platform{OS: p.Platform.OS, Architecture: p.Platform.Arch, Variant: p.Platform.Variant}
+
 	made.Config = artifact.Digest(manifest.Config.Digest.String())
 	made.Digest, made.Size = artifact.Digest(desc.Digest.String()), desc.Size
 	return made, desc, nil
@@ -196,6 +219,7 @@ func (a *assembly) writeDocument(doc any, t types.MediaType) (v1.Descriptor, err
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
+
 	d, size, err := a.out.writeBlob(func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
@@ -203,6 +227,7 @@ func (a *assembly) writeDocument(doc any, t types.MediaType) (v1.Descriptor, err
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
+
 	digest, err := v1.NewHash(string(d))
 	return v1.Descriptor{MediaType: t, Size: size, Digest: digest}, err
 }

@@ -64,10 +64,12 @@ func (r *Remote) Resolve(ctx context.Context, base string) (artifact.Digest, err
 	if err != nil {
 		return fail(err)
 	}
+
 	tag, err := name.NewTag(ref.Repository+":"+ref.Tag, name.StrictValidation)
 	if err != nil {
 		return fail(err)
 	}
+
 	puller, err := r.puller()
 	if err != nil {
 		return fail(err)
@@ -123,10 +125,13 @@ func (b *Base) readPlatforms(ctx context.Context, r *Remote, platforms []platfor
 	if _, err := artifact.ParseDigest(string(b.Digest)); err != nil {
 		return err
 	}
+
 	repo, err := name.NewRepository(ref.Repository, name.StrictValidation)
 	if err != nil {
 		return err
 	}
+
+	// A base whose signature is refused must not be parsed.
 	if r.Check != nil {
 		if err := r.Check(ctx, b.Reference, b.Digest); err != nil {
 			return err
@@ -137,6 +142,7 @@ func (b *Base) readPlatforms(ctx context.Context, r *Remote, platforms []platfor
 	if err != nil {
 		return err
 	}
+
 	from := &repository{ctx, puller, repo, b.store}
 	top, err := from.fetchDocument(b.Digest, "")
 	if err != nil {
@@ -150,6 +156,7 @@ func (b *Base) readPlatforms(ctx context.Context, r *Remote, platforms []platfor
 		if err != nil {
 			return err
 		}
+
 		digest := artifact.Digest(desc.Digest.String())
 		if read[digest] == nil {
 			doc := top
@@ -165,6 +172,7 @@ func (b *Base) readPlatforms(ctx context.Context, r *Remote, platforms []platfor
 				return fmt.Errorf("%s: %w", p, err)
 			}
 		}
+
 		img := read[digest]
 		if err := img.checkPlatform(p, top.isIndex()); err != nil {
 			return err
@@ -196,11 +204,13 @@ func parseDocument(data []byte, announced string) (*document, error) {
 	if err := json.Unmarshal(data, &d); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
+
 	d.size = int64(len(data))
 	kind := types.MediaType(announced)
 	if d.MediaType != "" && d.MediaType != announced {
 		return nil, fmt.Errorf("manifest: announced as %q, and calls itself %q", announced, d.MediaType)
 	}
+
 	switch kind {
 	case types.OCIImageIndex, types.DockerManifestList:
 		if d.Config == nil && d.Layers == nil && d.Manifests != nil {
@@ -213,6 +223,7 @@ func parseDocument(data []byte, announced string) (*document, error) {
 	default:
 		return nil, fmt.Errorf("manifest: a document of type %q", kind)
 	}
+
 	return nil, fmt.Errorf("manifest: not what its type %s says", kind)
 }
 
@@ -223,6 +234,7 @@ func (d *document) choose(want platform.Platform, self artifact.Digest) (v1.Desc
 		digest, err := v1.NewHash(string(self))
 		return v1.Descriptor{Digest: digest, Size: d.size}, err
 	}
+
 	found := map[platform.Platform][]v1.Descriptor{}
 	var have []string
 	for _, desc := range d.Manifests {
@@ -240,6 +252,7 @@ func (d *document) choose(want platform.Platform, self artifact.Digest) (v1.Desc
 		}
 		found[p] = append(found[p], desc)
 	}
+
 	for _, p := range want.Fallbacks() {
 		switch list := found[p]; len(list) {
 		case 0:
@@ -249,6 +262,7 @@ func (d *document) choose(want platform.Platform, self artifact.Digest) (v1.Desc
 			return v1.Descriptor{}, fmt.Errorf("%d images for %s", len(list), p)
 		}
 	}
+
 	return v1.Descriptor{}, fmt.Errorf("no image for %s (there are: %s)", want, strings.Join(have, ", "))
 }
 
@@ -302,6 +316,8 @@ func (r *repository) readImage(doc *document, digest artifact.Digest) (*baseImag
 	if err := checkDescriptor(*doc.Config, maxConfig); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
+
+	// Artifacts that are no images, such as charts, have manifests of the same type.
 	if t := doc.Config.MediaType; t != types.OCIConfigJSON && t != types.DockerConfigJSON {
 		return nil, fmt.Errorf("a configuration of type %q: no image of a container", t)
 	}
@@ -317,6 +333,7 @@ func (r *repository) readImage(doc *document, digest artifact.Digest) (*baseImag
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("layer %d: %w", i, err), g.Wait())
 		}
+
 		img.layers = append(img.layers, v1.Descriptor{MediaType: t, Size: l.Size, Digest: l.Digest, Annotations: l.Annotations})
 		g.Go(func() error { return r.fetchBlob(l) })
 	}
@@ -327,6 +344,7 @@ func (r *repository) readImage(doc *document, digest artifact.Digest) (*baseImag
 	if err := r.readConfig(*doc.Config, &img.config); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
+
 	ids := img.config.RootFS.DiffIDs
 	if len(ids) != len(img.layers) {
 		return nil, fmt.Errorf("the configuration has %d layers, the manifest %d", len(ids), len(img.layers))
@@ -374,6 +392,7 @@ func (r *repository) fetchBlob(d v1.Descriptor) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+
 	blob, err := r.puller.Layer(r.ctx, r.name.Digest(string(want)))
 	if err != nil {
 		return err
@@ -382,6 +401,8 @@ func (r *repository) fetchBlob(d v1.Descriptor) error {
 	if err != nil {
 		return fmt.Errorf("blob %s: %w", want.Short(), err)
 	}
+
+	// One byte more than announced is enough to notice that there is more.
 	got, size, err := r.store.Put(io.LimitReader(contextReader{r.ctx, body}, d.Size+1))
 	if err := errors.Join(err, body.Close()); err != nil {
 		return fmt.Errorf("blob %s: %w", want.Short(), err)
@@ -397,10 +418,12 @@ func (r *repository) readConfig(d v1.Descriptor, c *v1.ConfigFile) error {
 	if err != nil {
 		return err
 	}
+
 	data, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
+
 	if int64(len(data)) != d.Size {
 		return fmt.Errorf("%d bytes, not the %d of the manifest", len(data), d.Size)
 	}
@@ -415,6 +438,8 @@ func (r *repository) readLayer(d v1.Descriptor, diffID artifact.Digest, t *tree,
 		return err
 	}
 	defer f.Close()
+
+	// Both digests are taken in one reading: that of the blob, and that of what it unpacks to.
 	packed := artifact.NewHasher(io.Discard)
 	in := io.TeeReader(io.LimitReader(contextReader{r.ctx, f}, d.Size+1), packed)
 	stream := in
@@ -444,12 +469,15 @@ func (r *repository) readLayer(d v1.Descriptor, diffID artifact.Digest, t *tree,
 	if _, err := io.Copy(io.Discard, unpacked); err != nil {
 		return err
 	}
+
 	if *left -= h.Size(); *left < 0 {
 		return fmt.Errorf("more than %d bytes unpacked", int64(maxUnpacked))
 	}
 	if h.Digest() != diffID {
 		return fmt.Errorf("unpacked it is %s, and the configuration says %s", h.Digest().Short(), diffID.Short())
 	}
+
+	// The blob's digest covers also what the decompressor did not read.
 	if _, err := io.Copy(io.Discard, in); err != nil {
 		return err
 	}

@@ -28,6 +28,8 @@ func (a *assembly) imageConfig(plan matrix.ImagePlan, p platform.Platform, base 
 	if plan.Base == matrix.Scratch {
 		env = []string{defaultPath}
 	}
+
+	// A variable of the release file keeps the place of the base's variable of that name.
 	for _, v := range plan.Env {
 		name, _, _ := strings.Cut(v, "=")
 		i := slices.IndexFunc(env, func(have string) bool { return strings.HasPrefix(have, name+"=") })
@@ -38,6 +40,7 @@ func (a *assembly) imageConfig(plan matrix.ImagePlan, p platform.Platform, base 
 		}
 	}
 
+	// Standard annotations among the base's labels describe the base itself.
 	labels := map[string]string{}
 	for name, value := range base.Config.Labels {
 		if !strings.HasPrefix(name, annotationPrefix) {
@@ -61,6 +64,7 @@ func (a *assembly) imageConfig(plan matrix.ImagePlan, p platform.Platform, base 
 	if workdir == "" {
 		workdir = "/"
 	}
+
 	return v1.ConfigFile{
 		OS: p.OS, Architecture: p.Arch, Variant: p.Variant,
 		Created: v1.Time{Time: a.mtime},
@@ -83,13 +87,17 @@ func (a *assembly) standardAnnotations(plan matrix.ImagePlan, given map[string]s
 			m[annotationPrefix+name] = value
 		}
 	}
+
+	// The release file may have its own title, but no other of these.
 	set("title", a.in.Title)
 	maps.Copy(m, given)
+
 	set("created", a.mtime.Format(time.RFC3339))
 	set("revision", a.in.Revision)
 	set("version", a.in.Version)
 	set("source", plan.Source)
 	set("licenses", plan.Licenses)
+
 	if base != "" {
 		name, _, _ := strings.Cut(plan.Base, "@")
 		set("base.name", name)

@@ -95,6 +95,7 @@ func newLayer(t *tree, history string, files []entry) (layer, error) {
 			l.entries[i] = *n.Value.entry
 		}
 	}
+
 	slices.SortFunc(l.entries, func(a, b entry) int { return strings.Compare(a.name(), b.name()) })
 	return l, errors.Join(errs...)
 }
@@ -115,17 +116,21 @@ func (l layer) write(ctx context.Context, w io.Writer, mtime time.Time) (diffID 
 	if err != nil {
 		return "", err
 	}
+
 	h := artifact.NewHasher(zw)
 	tw := tar.NewWriter(h)
+
 	for _, e := range l.entries {
 		// Without a Format, archive/tar takes USTAR if it can and PAX otherwise.
 		header := &tar.Header{Typeflag: tar.TypeReg, Name: e.name(), Size: e.Size, Mode: e.mode, Uid: e.uid, Gid: e.gid, ModTime: mtime}
+
 		if e.dir {
 			header.Typeflag = tar.TypeDir
 		}
 		if err := tw.WriteHeader(header); err != nil {
 			return "", fmt.Errorf("%s: %w", e.path, err)
 		}
+
 		if e.dir {
 			continue
 		}
@@ -133,6 +138,7 @@ func (l layer) write(ctx context.Context, w io.Writer, mtime time.Time) (diffID 
 			return "", fmt.Errorf("%s: %w", e.path, err)
 		}
 	}
+
 	if err := errors.Join(tw.Close(), zw.Close()); err != nil {
 		return "", err
 	}
@@ -145,8 +151,11 @@ func (c Content) copyTo(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+
 	h := artifact.NewHasher(w)
 	_, err = io.Copy(h, io.LimitReader(contextReader{ctx, r}, c.Size))
+
+	// A file that grew has the announced bytes at its beginning.
 	more := 0
 	if err == nil {
 		more, err = io.ReadFull(r, make([]byte, 1))
@@ -157,6 +166,7 @@ func (c Content) copyTo(ctx context.Context, w io.Writer) error {
 	if err := errors.Join(err, r.Close()); err != nil {
 		return err
 	}
+
 	if more > 0 || h.Digest() != c.Digest {
 		return fmt.Errorf("the content is not what was announced, %s with %d bytes", c.Digest.Short(), c.Size)
 	}

@@ -35,6 +35,7 @@ func (l layoutWriter) writeBlob(write func(io.Writer) error) (artifact.Digest, i
 		err := write(h)
 		return h.Digest(), h.Size(), err
 	}
+
 	// Outside of blobs/sha256, where every name is a digest.
 	f, err := os.CreateTemp(l.dir, "blob-")
 	if err != nil {

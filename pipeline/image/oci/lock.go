@@ -75,6 +75,7 @@ func DecodeLock(data []byte) (*Lock, error) {
 	if len(data) > MaxLock {
 		return fail(fmt.Errorf("more than %d bytes", MaxLock))
 	}
+
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	var l Lock
@@ -84,6 +85,9 @@ func DecodeLock(data []byte) (*Lock, error) {
 		}
 		return fail(err)
 	}
+
+	// Whatever Encode would not write, such as a member that is there twice, differs from the text
+	// here.
 	enc, err := l.Encode()
 	if err != nil {
 		return nil, err
@@ -91,6 +95,7 @@ func DecodeLock(data []byte) (*Lock, error) {
 	if !bytes.Equal(enc, data) {
 		return fail(errors.New("not laid out as twice writes it"))
 	}
+
 	return &l, nil
 }
 
@@ -104,6 +109,7 @@ func (l *Lock) Encode() ([]byte, error) {
 	if err := doc.validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", LockName, err)
 	}
+
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -111,6 +117,7 @@ func (l *Lock) Encode() ([]byte, error) {
 	if err := enc.Encode(doc); err != nil {
 		return nil, fmt.Errorf("%s: %w", LockName, err)
 	}
+
 	if b.Len() > MaxLock {
 		return nil, fmt.Errorf("%s: more than %d bytes", LockName, MaxLock)
 	}
@@ -145,6 +152,7 @@ func (l *Lock) Digest(base string) (artifact.Digest, error) {
 	if r.Digest != "" {
 		return artifact.ParseDigest(r.Digest)
 	}
+
 	if l != nil {
 		for _, img := range l.Images {
 			if img.Reference == base {
@@ -152,6 +160,7 @@ func (l *Lock) Digest(base string) (artifact.Digest, error) {
 			}
 		}
 	}
+
 	return "", fault.Usage(fmt.Errorf("base %s: it has no digest, and %s does not have it", base, LockName),
 		"run twice lock, and commit "+LockName)
 }
@@ -167,6 +176,7 @@ func (l *Lock) Resolve(ctx context.Context, bases []string, resolve func(ctx con
 		if base == matrix.Scratch {
 			continue
 		}
+
 		r, err := reference.Parse(base)
 		if err != nil {
 			return nil, nil, fmt.Errorf("base: %w", err)
@@ -174,16 +184,20 @@ func (l *Lock) Resolve(ctx context.Context, bases []string, resolve func(ctx con
 		if r.Digest != "" {
 			continue
 		}
+
 		now, err := resolve(ctx, base)
 		if err != nil {
 			return nil, nil, err
 		}
+
+		// What is locked stays until somebody asks for the move.
 		if l != nil {
 			if locked, err := l.Digest(base); err == nil && locked != now {
 				moved = append(moved, MovedTag{base, locked, now})
 				now = locked
 			}
 		}
+
 		next.Images = append(next.Images, LockedBase{base, now})
 	}
 	return next, moved, next.validate()

@@ -120,6 +120,8 @@ func Write(ctx context.Context, dir string, in Input) ([]Image, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	// What somebody else put into the folder would become part of the layout.
 	entries, err := os.ReadDir(dir)
 	if err == nil && len(entries) > 0 {
 		err = fmt.Errorf("%s: not empty", dir)
@@ -130,6 +132,7 @@ func Write(ctx context.Context, dir string, in Input) ([]Image, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
 		return nil, fmt.Errorf("images: %w", err)
 	}
+
 	a.out = layoutWriter{dir}
 	return a.assemble(ctx)
 }

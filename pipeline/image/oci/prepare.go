@@ -48,6 +48,8 @@ func prepare(in Input) (*assembly, error) {
 	if in.Jobs < 1 {
 		return nil, fmt.Errorf("images: %d jobs", in.Jobs)
 	}
+
+	// The archive of time zones is read once, however many images have them.
 	var zones []entry
 	if slices.ContainsFunc(in.Images, func(p matrix.ImagePlan) bool { return p.Timezones }) {
 		var err error
@@ -55,6 +57,7 @@ func prepare(in Input) (*assembly, error) {
 			return nil, fmt.Errorf("images: %w", err)
 		}
 	}
+
 	c := contentFinder{in: in, startNeeds: map[artifact.Digest]needs{}, binaries: map[matrix.Target]map[string]Content{}}
 	for _, b := range in.Binaries {
 		if c.binaries[b.Target] == nil {
@@ -75,6 +78,7 @@ func prepare(in Input) (*assembly, error) {
 			errs = append(errs, fmt.Errorf("%s: no tags, or no platforms", plan.Key))
 			continue
 		}
+
 		options := optionFiles(plan, zones)
 		platforms := slices.SortedFunc(slices.Values(plan.Platforms), func(x, y matrix.ImagePlatform) int { return x.Platform.Compare(y.Platform) })
 		for i, p := range platforms {
@@ -94,6 +98,7 @@ func prepare(in Input) (*assembly, error) {
 		return nil, errors.Join(errs...)
 	}
 
+	// index.json has the images in this order, whatever that of the release file is.
 	slices.SortFunc(a.images, func(x, y preparedImage) int { return strings.Compare(refName(x.plan), refName(y.plan)) })
 	for i := 1; i < len(a.images); i++ {
 		if name := refName(a.images[i].plan); name == refName(a.images[i-1].plan) {

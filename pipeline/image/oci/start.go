@@ -59,12 +59,14 @@ func needsOf(c Content) (needs, error) {
 		return needs{}, err
 	}
 	defer r.Close()
+
 	// The kernel reads no more than 256 bytes of a script, either.
 	head := make([]byte, 256)
 	n, err := r.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return needs{}, err
 	}
+
 	if line, script := bytes.CutPrefix(head[:n], []byte("#!")); script {
 		line, _, _ = bytes.Cut(line, []byte("\n"))
 		words := strings.Fields(string(line))
@@ -79,6 +81,7 @@ func needsOf(c Content) (needs, error) {
 		return needs{}, fmt.Errorf("neither a binary for linux nor a script: %w", err)
 	}
 	defer f.Close()
+
 	want := needs{header: f.FileHeader}
 	for _, p := range f.Progs {
 		if p.Type != elf.PT_INTERP {
@@ -93,9 +96,11 @@ func needsOf(c Content) (needs, error) {
 			return needs{}, errors.New("its interpreter has no name")
 		}
 	}
+
 	if want.libraries, err = f.ImportedLibraries(); err != nil {
 		return needs{}, fmt.Errorf("its libraries: %w", err)
 	}
+
 	return want, nil
 }
 
@@ -115,6 +120,7 @@ func (n needs) checkStart(p platform.Platform, t *tree) error {
 			return fmt.Errorf("not an executable (%s)", n.header.Type)
 		}
 	}
+
 	if n.loader != "" {
 		file, _, err := t.Find(path.Join("/", n.loader))
 		if err == nil && file.IsFolder() {
@@ -129,10 +135,13 @@ func (n needs) checkStart(p platform.Platform, t *tree) error {
 				`build it with pie = "auto" and cgo = false, or take a base that has the loader`)
 		}
 	}
+
+	// The loader has its own list of folders, so any folder of the image will do.
 	for _, lib := range n.libraries {
 		if !hasFile(t.Root, path.Base(lib)) {
 			return fault.Usage(fmt.Errorf("it is linked with %s, which the image does not have", lib), "take a base that has it, or link it statically")
 		}
 	}
+
 	return nil
 }

@@ -24,13 +24,17 @@ func optionFiles(p matrix.ImagePlan, zones []entry) []entry {
 	file := func(path, text string) {
 		list = append(list, entry{path: path, mode: 0o644, system: true, Content: inMemory([]byte(text))})
 	}
+
 	uid, gid := int(p.UID), int(p.GID)
+
+	// A base has its own users.
 	if p.Base == matrix.Scratch {
 		passwd, group, home := userFiles(uid, gid)
 		file("/etc/passwd", passwd)
 		file("/etc/group", group)
 		list = append(list, entry{path: home, dir: true, mode: 0o700, uid: uid, gid: gid})
 	}
+
 	if p.Tmp {
 		list = append(list, entry{path: "/tmp", dir: true, mode: 0o1777})
 	}
@@ -59,10 +63,12 @@ func optionFiles(p matrix.ImagePlan, zones []entry) []entry {
 func userFiles(uid, gid int) (passwd, group, home string) {
 	passwd = "root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n"
 	group = "root:x:0:\nnobody:x:65534:\n"
+
 	name, home := "user", "/home/user"
 	if uid == matrix.NonRoot {
 		name, home = "nonroot", "/home/nonroot"
 	}
+
 	switch uid {
 	case 0:
 		home = "/root"
@@ -72,6 +78,7 @@ func userFiles(uid, gid int) (passwd, group, home string) {
 	default:
 		passwd += fmt.Sprintf("%s:x:%d:%d:%s:%s:/sbin/nologin\n", name, uid, gid, name, home)
 	}
+
 	if gid != 0 && gid != 65534 {
 		group += fmt.Sprintf("%s:x:%d:\n", name, gid)
 	}
@@ -108,6 +115,7 @@ func timezones(archive []byte) ([]entry, error) {
 	if len(archive) == 0 {
 		return nil, errors.New("time zones: there is no archive of them")
 	}
+
 	zr, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
 	if err != nil {
 		return nil, fmt.Errorf("time zones: %w", err)
@@ -115,6 +123,7 @@ func timezones(archive []byte) ([]entry, error) {
 	if len(zr.File) > maxZones {
 		return nil, fmt.Errorf("time zones: more than %d files", maxZones)
 	}
+
 	var list []entry
 	left := int64(maxZoneinfo)
 	for _, f := range zr.File {
@@ -124,10 +133,12 @@ func timezones(archive []byte) ([]entry, error) {
 		if !fs.ValidPath(f.Name) {
 			return nil, fmt.Errorf("time zones: %q is no path in an archive", f.Name)
 		}
+
 		r, err := f.Open()
 		if err != nil {
 			return nil, fmt.Errorf("time zones: %s: %w", f.Name, err)
 		}
+
 		data, err := io.ReadAll(io.LimitReader(r, left+1))
 		if err := errors.Join(err, r.Close()); err != nil {
 			return nil, fmt.Errorf("time zones: %s: %w", f.Name, err)
@@ -136,8 +147,10 @@ func timezones(archive []byte) ([]entry, error) {
 		if left -= int64(len(data)); left < 0 || !bytes.HasPrefix(data, []byte("TZif")) {
 			return nil, fmt.Errorf("time zones: %s: no time zone, or more than %d bytes in all", f.Name, maxZoneinfo)
 		}
+
 		list = append(list, entry{path: path.Join(zoneinfo, f.Name), mode: 0o644, system: true, Content: inMemory(data)})
 	}
+
 	if len(list) == 0 {
 		return nil, errors.New("time zones: the archive of them is empty")
 	}

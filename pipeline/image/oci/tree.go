@@ -127,6 +127,7 @@ func (t *tree) readLayer(r io.Reader) (entries []layerEntry, whiteouts []string,
 		case tar.TypeGNUSparse:
 			e.node.Value.kind = tar.TypeReg
 		}
+
 		entries = append(entries, e)
 	}
 }
@@ -139,6 +140,8 @@ func (t *tree) addEntry(e layerEntry) error {
 		root.mode, root.uid, root.gid = n.Value.mode, n.Value.uid, n.Value.gid
 		return nil
 	}
+
+	// The target must be there already: links have no content of their own.
 	if e.hardLink != "" {
 		target := t.Lookup(e.hardLink)
 		if target == nil || target.IsFolder() {
@@ -146,6 +149,7 @@ func (t *tree) addEntry(e layerEntry) error {
 		}
 		n = target
 	}
+
 	t.Put(e.path, n, impliedFolder)
 	return nil
 }
@@ -161,6 +165,7 @@ func (t *tree) insert(e entry) ([]entry, error) {
 	var parents []entry
 	folder, at := t.Root, "/"
 	elems := strings.Split(strings.TrimPrefix(e.path, "/"), "/")
+
 	for _, elem := range elems[:len(elems)-1] {
 		at = path.Join(at, elem)
 		child := folder.Children[elem]
@@ -169,9 +174,11 @@ func (t *tree) insert(e entry) ([]entry, error) {
 			child.Value.implied = true
 			folder.Children[elem] = child
 		}
+
 		if !child.IsFolder() {
 			return nil, notAFolder(e.path, at, child)
 		}
+
 		if child.Value.implied {
 			parents = append(parents, entry{path: at, dir: true, mode: 0o755})
 		}
@@ -199,6 +206,7 @@ func (t *tree) insert(e entry) ([]entry, error) {
 	case !e.dir && e.system:
 		return nil, fmt.Errorf("%s: the base has this file", e.path)
 	}
+
 	folder.Children[name] = added
 	return parents, nil
 }
@@ -229,6 +237,8 @@ func (t *tree) checkExecutable(p string, uid, gid int) error {
 	if n.Value.kind != tar.TypeReg {
 		return fmt.Errorf("%s: not a file but %s", p, kindName(n))
 	}
+
+	// For root one bit of any class is enough.
 	if uid == 0 {
 		if n.Value.mode&0o111 == 0 {
 			return fmt.Errorf("%s: not executable (mode %04o)", p, n.Value.mode)
