@@ -56,6 +56,8 @@ func retryAfter(h http.Header) time.Duration {
 	if seconds, err := strconv.ParseUint(s, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second
 	}
+
+	// Without a Date there is nothing to count from.
 	at, err := http.ParseTime(s)
 	if err != nil {
 		return 0
@@ -64,5 +66,6 @@ func retryAfter(h http.Header) time.Duration {
 	if err != nil {
 		return 0
 	}
+
 	return max(0, at.Sub(now))
 }

@@ -46,10 +46,12 @@ func parseManifest(raw []byte, mt types.MediaType) (*manifest, error) {
 	if err := uniqueMembers(raw); err != nil {
 		return nil, err
 	}
+
 	var m manifest
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, err
 	}
+
 	switch {
 	case m.SchemaVersion != 2:
 		return nil, fmt.Errorf("schema version %d: want 2", m.SchemaVersion)
@@ -64,6 +66,8 @@ func parseManifest(raw []byte, mt types.MediaType) (*manifest, error) {
 	case !mt.IsImage() && !mt.IsIndex():
 		return nil, fmt.Errorf("media type %q: neither an image manifest nor an index", mt)
 	}
+
+	// Paths are made of the digests later, and bounds of the sizes.
 	for _, list := range [][]v1.Descriptor{listOptional(m.Config), listOptional(m.Subject), m.Layers, m.Manifests} {
 		for _, d := range list {
 			if _, err := artifact.ParseDigest(d.Digest.String()); err != nil {
@@ -74,6 +78,7 @@ func parseManifest(raw []byte, mt types.MediaType) (*manifest, error) {
 			}
 		}
 	}
+
 	return &m, nil
 }
 
@@ -134,6 +139,8 @@ func uniqueMembers(raw []byte) error {
 			stack = stack[:len(stack)-1]
 			continue
 		}
+
+		// Tokens of an object are a name and its value by turns.
 		if n := len(stack); n > 0 && stack[n-1].members != nil {
 			top := &stack[n-1]
 			if !top.value {
@@ -150,6 +157,7 @@ func uniqueMembers(raw []byte) error {
 			}
 			top.value = false
 		}
+
 		switch tok {
 		case json.Delim('{'):
 			stack = append(stack, frame{members: map[string]bool{}})
@@ -160,8 +168,11 @@ func uniqueMembers(raw []byte) error {
 			return fmt.Errorf("nested deeper than %d", maxDepth)
 		}
 	}
+
+	// Another program could read a second document, and see another image.
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("more than one document")
 	}
+
 	return nil
 }

@@ -73,6 +73,7 @@ func planImages(ctx context.Context, dir string, images []Image) ([]*imagePlan, 
 	if err != nil {
 		return nil, err
 	}
+
 	var plans []*imagePlan
 	tags := map[string]artifact.Digest{}
 	for i, im := range images {
@@ -80,6 +81,8 @@ func planImages(ctx context.Context, dir string, images []Image) ([]*imagePlan, 
 		if err != nil {
 			return nil, fmt.Errorf("images[%d]: %w", i, err)
 		}
+
+		// Two images under one tag would overrule each other.
 		for _, tag := range p.Tags {
 			ref := p.repo.Name() + ":" + tag
 			if _, twice := tags[ref]; twice {
@@ -87,6 +90,7 @@ func planImages(ctx context.Context, dir string, images []Image) ([]*imagePlan, 
 			}
 			tags[ref] = im.Digest
 		}
+
 		plans = append(plans, p)
 	}
 	return plans, nil
@@ -119,10 +123,12 @@ func openLayout(dir string) (*imageLayout, error) {
 		return nil, fmt.Errorf("image layout: %w", err)
 	}
 	defer root.Close()
+
 	raw, err := fsx.ReadRegular(root, "oci-layout", maxManifest)
 	if err != nil {
 		return nil, fmt.Errorf("image layout: %w", err)
 	}
+
 	var marker struct {
 		Version string `json:"imageLayoutVersion"`
 	}
@@ -132,13 +138,16 @@ func openLayout(dir string) (*imageLayout, error) {
 	if marker.Version != "1.0.0" {
 		return nil, fmt.Errorf("image layout: %s: oci-layout: version %q: want 1.0.0", dir, marker.Version)
 	}
+
 	if raw, err = fsx.ReadRegular(root, "index.json", maxManifest); err != nil {
 		return nil, fmt.Errorf("image layout: %w", err)
 	}
+
 	m, err := parseManifest(raw, types.OCIImageIndex)
 	if err != nil {
 		return nil, fmt.Errorf("image layout: %s: index.json: %w", dir, err)
 	}
+
 	return &imageLayout{dir: dir, roots: m.Manifests, hashed: map[v1.Hash]int64{}}, nil
 }
 
@@ -173,9 +182,11 @@ func ReadLayout(ctx context.Context, dir string) (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if len(l.roots) > maxPlatforms {
 		return nil, fmt.Errorf("image layout: %s: index.json: more than %d images", dir, maxPlatforms)
 	}
+
 	found := &Layout{Blobs: map[artifact.Digest]int64{}}
 	for _, d := range l.roots {
 		found.Images = append(found.Images, LayoutImage{d.Annotations["org.opencontainers.image.ref.name"], artifact.Digest(d.Digest.String())})
@@ -189,6 +200,7 @@ func ReadLayout(ctx context.Context, dir string) (*Layout, error) {
 		// A layout can name a blob many times, so each counts once.
 		d := next[0]
 		next = next[1:]
+
 		digest := artifact.Digest(d.Digest.String())
 		if _, known := found.Blobs[digest]; known {
 			continue
@@ -215,6 +227,7 @@ func (l *imageLayout) planImage(ctx context.Context, im Image) (*imagePlan, erro
 	if err != nil {
 		return nil, err
 	}
+
 	for _, tag := range im.Tags {
 		if !tagPattern.MatchString(tag) {
 			return nil, fmt.Errorf("%s: tag %q: want at most 128 of letters, digits and . _ -, and not . or - first", repo, tag)
@@ -241,14 +254,17 @@ func (l *imageLayout) collectImages(ctx context.Context, p *imagePlan) error {
 	if _, err := artifact.ParseDigest(string(p.Digest)); err != nil {
 		return err
 	}
+
 	i := slices.IndexFunc(l.roots, func(d v1.Descriptor) bool { return d.Digest.String() == string(p.Digest) })
 	if i < 0 {
 		return fmt.Errorf("index %s is not in the layout's index.json", p.Digest)
 	}
+
 	root := l.roots[i]
 	if root.MediaType != types.OCIImageIndex {
 		return fmt.Errorf("%s is not an image index but %q", p.Digest, root.MediaType)
 	}
+
 	index, m, err := l.readManifest(root)
 	if err != nil {
 		return err
@@ -258,6 +274,7 @@ func (l *imageLayout) collectImages(ctx context.Context, p *imagePlan) error {
 	}
 
 	p.index = index
+
 	for _, desc := range m.Manifests {
 		if !desc.MediaType.IsImage() {
 			return fmt.Errorf("index %s: %s is not an image manifest but %q", p.Digest, desc.Digest, desc.MediaType)
@@ -265,6 +282,7 @@ func (l *imageLayout) collectImages(ctx context.Context, p *imagePlan) error {
 		if slices.ContainsFunc(p.manifests, func(o rawManifest) bool { return o.desc.Digest == desc.Digest }) {
 			continue
 		}
+
 		o, m, err := l.readManifest(desc)
 		if err != nil {
 			return err
@@ -289,6 +307,7 @@ func (l *imageLayout) readManifest(desc v1.Descriptor) (rawManifest, *manifest, 
 	if desc.Size > maxManifest {
 		return rawManifest{}, nil, fmt.Errorf("manifest %s: more than %d bytes", desc.Digest, maxManifest)
 	}
+
 	f, err := l.openBlob(desc)
 	if err != nil {
 		return rawManifest{}, nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
@@ -298,13 +317,16 @@ func (l *imageLayout) readManifest(desc v1.Descriptor) (rawManifest, *manifest, 
 	if err != nil {
 		return rawManifest{}, nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
 	}
+
 	if got := artifact.Of(raw); string(got) != desc.Digest.String() || int64(len(raw)) != desc.Size {
 		return rawManifest{}, nil, fmt.Errorf("manifest %s: the file has digest %s and %d bytes, not %d", desc.Digest, got, len(raw), desc.Size)
 	}
+
 	m, err := parseManifest(raw, desc.MediaType)
 	if err != nil {
 		return rawManifest{}, nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
 	}
+
 	return newRawManifest(raw, desc.MediaType), m, nil
 }
 
@@ -317,19 +339,23 @@ func (l *imageLayout) openBlob(desc v1.Descriptor) (io.ReadCloser, error) {
 	if desc.Size > MaxBlob {
 		return nil, fmt.Errorf("more than %d bytes", int64(MaxBlob))
 	}
+
 	root, err := os.OpenRoot(l.dir)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
+
 	f, info, err := fsx.OpenRegular(root, path.Join("blobs", "sha256", desc.Digest.Hex), MaxBlob)
 	if err != nil {
 		return nil, err
 	}
+
 	if info.Size() != desc.Size {
 		f.Close()
 		return nil, fmt.Errorf("the file has %d bytes, and its descriptor says %d", info.Size(), desc.Size)
 	}
+
 	return f, nil
 }
 
@@ -347,6 +373,8 @@ func (l *imageLayout) verifyBlob(ctx context.Context, d v1.Descriptor) error {
 			return fmt.Errorf("blob %s: %w", d.Digest, err)
 		}
 		defer f.Close()
+
+		// One byte more than announced tells that the file is longer.
 		h := artifact.NewHasher(io.Discard)
 		if _, err := io.Copy(h, fsx.Until(ctx, io.LimitReader(f, d.Size+1))); err != nil {
 			return fmt.Errorf("blob %s: %w", d.Digest, err)
@@ -354,9 +382,12 @@ func (l *imageLayout) verifyBlob(ctx context.Context, d v1.Descriptor) error {
 		if got := h.Digest(); string(got) != d.Digest.String() {
 			return fmt.Errorf("blob %s: the file has digest %s", d.Digest, got)
 		}
+
 		size = h.Size()
 		l.hashed[d.Digest] = size
 	}
+
+	// Another manifest can name the same blob with another size.
 	if size != d.Size {
 		return fmt.Errorf("blob %s: the file has %d bytes, and its descriptor says %d", d.Digest, size, d.Size)
 	}
@@ -378,6 +409,7 @@ var emptyConfig = []byte("{}")
 func (im *imagePlan) attach(a Attachment) error {
 	a.ArtifactType = cmp.Or(a.ArtifactType, BundleType)
 	all := append([]rawManifest{im.index}, im.manifests...)
+
 	i := slices.IndexFunc(all, func(o rawManifest) bool { return o.digest() == a.Subject })
 	switch {
 	case i < 0:
@@ -408,10 +440,12 @@ func (im *imagePlan) attach(a Attachment) error {
 			createdAnnotation:   a.Created.UTC().Format(time.RFC3339),
 		},
 	}
+
 	raw, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
+
 	o := newRawManifest(raw, m.MediaType)
 	if slices.ContainsFunc(im.attached, func(other rawManifest) bool { return o.equals(other) }) {
 		return errors.New("the same is attached already")
@@ -420,6 +454,8 @@ func (im *imagePlan) attach(a Attachment) error {
 	im.addBlob(config)
 	im.addBlob(bundle)
 	im.attached = append(im.attached, o)
+
+	// A registry without a referrers API has the list from us, in one order whoever pushes.
 	ref := o.desc
 	ref.ArtifactType, ref.Annotations = a.ArtifactType, m.Annotations
 	im.referrers[a.Subject] = append(im.referrers[a.Subject], ref)

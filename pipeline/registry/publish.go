@@ -176,6 +176,7 @@ func Push(ctx context.Context, layoutDir string, images []Image, opt Options) (R
 	if err != nil {
 		return Result{}, fmt.Errorf("publish: %w", err)
 	}
+
 	p := &push{opt: opt.withDefaults(), images: plans, meter: newMeter(opt.Progress, plans)}
 	res, err := p.run(ctx)
 	if err == nil {
@@ -183,12 +184,14 @@ func Push(ctx context.Context, layoutDir string, images []Image, opt Options) (R
 	}
 	err = fmt.Errorf("publish: %w", err)
 
+	// Whoever reads the error wants the command that goes on.
 	again := "twice publish " + filepath.Dir(filepath.Clean(layoutDir))
 	if exists := (*TagExistsError)(nil); errors.As(err, &exists) {
 		exists.again = again
 	} else if fault.RemedyOf(err) == "" {
 		err = fault.WithRemedy(err, fmt.Sprintf("no tag points to anything unfinished; %s goes on where this ended", again))
 	}
+
 	return Result{}, err
 }
 
@@ -207,6 +210,7 @@ func (p *push) run(ctx context.Context) (Result, error) {
 	if p.sessions, err = openSessions(ctx, p.images, p.opt); err != nil {
 		return Result{}, err
 	}
+
 	steps := []func(context.Context, *imagePlan) error{
 		p.divideTags,
 		p.pushBlobs,
@@ -220,6 +224,7 @@ func (p *push) run(ctx context.Context) (Result, error) {
 		p.divideTags,      // again: that took a while
 		p.moveTags,
 	}
+
 	for _, step := range steps {
 		for _, im := range p.images {
 			if err := step(ctx, im); err != nil {
@@ -264,6 +269,7 @@ func (p *push) divideTags(ctx context.Context, im *imagePlan) error {
 		case have != nil && !p.opt.ForceTag:
 			return &TagExistsError{Repository: im.repo.Name(), Tag: tag, Have: have.digest(), Want: im.Digest}
 		}
+
 		im.moved = append(im.moved, tag)
 	}
 	return nil
@@ -361,6 +367,7 @@ func (p *push) movedElsewhere(ctx context.Context, im *imagePlan, tag string, er
 	if ferr != nil || have == nil || have.digest() == im.Digest {
 		return err
 	}
+
 	return fault.WithRemedy(err, fmt.Sprintf("somebody else has moved the tag, or the registry has not; the same command with --force-tag moves it from %s to %s", have.digest(), im.Digest))
 }
 

@@ -22,10 +22,12 @@ func OpenPuller(ctx context.Context, repository string, opt Options) (*Puller, e
 	if opt.Insecure {
 		options = append(options, name.Insecure)
 	}
+
 	repo, err := name.NewRepository(repository, options...)
 	if err != nil {
 		return nil, err
 	}
+
 	s, err := openSession(ctx, repo, opt.withDefaults(), repo.Scope(transport.PullScope))
 	if err != nil {
 		return nil, err
@@ -61,7 +63,10 @@ func (p *Puller) Blob(ctx context.Context, digest artifact.Digest, size int64, d
 	if _, err := artifact.ParseDigest(string(digest)); err != nil {
 		return err
 	}
+
 	desc := v1.Descriptor{Size: size, Digest: v1.Hash{Algorithm: "sha256", Hex: digest.Hex()}}
+
+	// An attempt that failed may have left a part of the blob in the file.
 	return p.s.retry(ctx, "fetch blob "+p.s.repo.Digest(string(digest)).Name(), func(ctx context.Context) error {
 		if _, err := dst.Seek(0, io.SeekStart); err != nil {
 			return err

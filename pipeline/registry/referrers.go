@@ -45,12 +45,15 @@ func (s *session) referrersFromAPI(ctx context.Context, subject artifact.Digest)
 		if err != nil {
 			return nil, false, err
 		}
+
+		// Only the first page tells that there is no such API.
 		if page == nil {
 			if list != nil {
 				return nil, false, fmt.Errorf("list the referrers of %s@%s: the first pages are there, and then one is not", s.repo, subject)
 			}
 			return nil, false, nil
 		}
+
 		if list = append(list, page.Manifests...); len(list) > maxReferrers {
 			break
 		}
@@ -58,6 +61,7 @@ func (s *session) referrersFromAPI(ctx context.Context, subject artifact.Digest)
 			return list, true, nil
 		}
 	}
+
 	return nil, false, fmt.Errorf("list the referrers of %s@%s: more than %d, or more than %d pages", s.repo, subject, maxReferrers, maxPages)
 }
 
@@ -68,12 +72,15 @@ func (s *session) fetchPage(ctx context.Context, at *url.URL) (*manifest, *url.U
 	if err != nil {
 		return nil, at, err
 	}
+
 	req.Header.Set("Accept", string(types.OCIImageIndex))
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return nil, at, err
 	}
 	defer drain(resp)
+
+	// Registries without this API answer in many ways.
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented:
@@ -81,9 +88,11 @@ func (s *session) fetchPage(ctx context.Context, at *url.URL) (*manifest, *url.U
 	default:
 		return nil, at, transport.CheckError(resp, http.StatusOK)
 	}
+
 	if mediaType(resp.Header.Get("Content-Type")) != types.OCIImageIndex {
 		return nil, nil, nil // somebody's start page
 	}
+
 	raw, err := readBounded(resp.Body, maxManifest)
 	if err != nil {
 		return nil, at, err
@@ -92,6 +101,7 @@ func (s *session) fetchPage(ctx context.Context, at *url.URL) (*manifest, *url.U
 	if err != nil {
 		return nil, at, err
 	}
+
 	next, err := nextPage(at, resp.Header.Values("Link"))
 	if err != nil {
 		return nil, at, err
@@ -118,6 +128,7 @@ func nextPage(at *url.URL, headers []string) (*url.URL, error) {
 		if !ok || !strings.HasPrefix(target, "<") {
 			return nil, fmt.Errorf("header Link: %q", printable(link))
 		}
+
 		next := false
 		for p := range strings.SplitSeq(params, ";") {
 			key, value, _ := strings.Cut(strings.TrimSpace(p), "=")
@@ -126,13 +137,16 @@ func nextPage(at *url.URL, headers []string) (*url.URL, error) {
 		if !next {
 			continue
 		}
+
 		u, err := at.Parse(target[1:])
 		if err != nil {
 			return nil, fmt.Errorf("header Link: %q", printable(link))
 		}
+
 		if u.Host != at.Host || u.User != nil || u.Opaque != "" {
 			return nil, httpguard.Refuse("header Link: %q is not on %s", printable(u.Redacted()), at.Host)
 		}
+
 		u.Scheme = at.Scheme
 		return u, nil
 	}
@@ -153,9 +167,11 @@ func (s *session) referrersFromTag(ctx context.Context, subject artifact.Digest)
 	if err != nil || o == nil {
 		return nil, nil, err
 	}
+
 	if o.desc.MediaType != types.OCIImageIndex {
 		return nil, nil, fmt.Errorf("%s: not a list of referrers but %q", s.repo.Tag(tag), o.desc.MediaType)
 	}
+
 	m, err := parseManifest(o.raw, types.OCIImageIndex)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", s.repo.Tag(tag), err)
@@ -163,6 +179,7 @@ func (s *session) referrersFromTag(ctx context.Context, subject artifact.Digest)
 	if len(m.Manifests) > maxReferrers {
 		return nil, nil, fmt.Errorf("%s: more than %d referrers", s.repo.Tag(tag), maxReferrers)
 	}
+
 	return m.Manifests, o, nil
 }
 
@@ -244,6 +261,7 @@ func extendIndex(o *rawManifest, add []v1.Descriptor) (rawManifest, error) {
 		}
 		list = append(list, raw)
 	}
+
 	var err error
 	if index["manifests"], err = json.Marshal(list); err != nil {
 		return rawManifest{}, err
@@ -252,6 +270,8 @@ func extendIndex(o *rawManifest, add []v1.Descriptor) (rawManifest, error) {
 	if err != nil {
 		return rawManifest{}, err
 	}
+
+	// The index that was there may hold what this package refuses to read.
 	if _, err := parseManifest(raw, types.OCIImageIndex); err != nil {
 		return rawManifest{}, err
 	}
@@ -305,13 +325,16 @@ func parseReference(ref string, opt Options) (name.Reference, error) {
 	if opt.Insecure {
 		options = append(options, name.Insecure)
 	}
+
 	r, err := name.ParseReference(ref, options...)
 	if err != nil {
 		return nil, fmt.Errorf("%q: not a reference to an image: want host/path:tag or host/path@sha256:digest", ref)
 	}
+
 	if path := r.Context().RepositoryStr(); !pathPattern.MatchString(path) {
 		return nil, fmt.Errorf("%q: not a reference to an image: %q is no path", ref, path)
 	}
+
 	if d, ok := r.(name.Digest); ok {
 		if _, err := artifact.ParseDigest(d.DigestStr()); err != nil {
 			return nil, err
@@ -319,6 +342,7 @@ func parseReference(ref string, opt Options) (name.Reference, error) {
 	} else if !tagPattern.MatchString(r.Identifier()) {
 		return nil, fmt.Errorf("%q: not a reference to an image: %q is no tag", ref, r.Identifier())
 	}
+
 	return r, nil
 }
 
@@ -333,10 +357,12 @@ func Resolve(ctx context.Context, ref string, opt Options) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s, err := openSession(ctx, r.Context(), opt.withDefaults(), r.Context().Scope(transport.PullScope))
 	if err != nil {
 		return nil, err
 	}
+
 	o, err := s.findManifest(ctx, r.Identifier())
 	if err != nil {
 		return nil, err
@@ -344,6 +370,7 @@ func Resolve(ctx context.Context, ref string, opt Options) (*Manifest, error) {
 	if o == nil {
 		return nil, fmt.Errorf("%s: %w", r.Name(), ErrNotFound)
 	}
+
 	m, err := ParseManifest(o.raw, string(o.desc.MediaType))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.Name(), err)
@@ -362,9 +389,11 @@ func ParseManifest(raw []byte, mediaType string) (*Manifest, error) {
 	if len(parsed.Manifests) > maxPlatforms {
 		return nil, fmt.Errorf("an index of more than %d manifests", maxPlatforms)
 	}
+
 	m := &Manifest{Digest: artifact.Of(raw), MediaType: mediaType, Size: int64(len(raw)), Raw: raw}
 	for _, d := range parsed.Manifests {
 		p := Platform{Digest: artifact.Digest(d.Digest.String()), MediaType: string(d.MediaType), Size: d.Size}
+
 		if d.Platform != nil {
 			p.Name = d.Platform.OS + "/" + d.Platform.Architecture
 			if d.Platform.Variant != "" {
@@ -373,6 +402,7 @@ func ParseManifest(raw []byte, mediaType string) (*Manifest, error) {
 		}
 		m.Platforms = append(m.Platforms, p)
 	}
+
 	return m, nil
 }
 
@@ -389,11 +419,13 @@ func Referrers(ctx context.Context, ref string, opt Options) ([]Attachment, erro
 	if _, ok := r.(name.Digest); !ok {
 		return nil, fmt.Errorf("%q: want a digest, as a tag can move", ref)
 	}
+
 	subject := artifact.Digest(r.Identifier())
 	s, err := openSession(ctx, r.Context(), opt.withDefaults(), r.Context().Scope(transport.PullScope))
 	if err != nil {
 		return nil, err
 	}
+
 	list, ok, err := s.referrersFromAPI(ctx, subject)
 	if err == nil && !ok {
 		list, _, err = s.referrersFromTag(ctx, subject)
@@ -401,12 +433,15 @@ func Referrers(ctx context.Context, ref string, opt Options) ([]Attachment, erro
 	if err != nil {
 		return nil, err
 	}
+
+	// Only bundles count against the bound, and each of them once.
 	list = slices.DeleteFunc(list, func(d v1.Descriptor) bool { return !mayBeBundle(d) })
 	slices.SortFunc(list, func(a, b v1.Descriptor) int { return cmp.Compare(a.Digest.Hex, b.Digest.Hex) })
 	list = slices.CompactFunc(list, func(a, b v1.Descriptor) bool { return a.Digest == b.Digest })
 	if len(list) > maxBundles {
 		return nil, fmt.Errorf("%s: more than %d attachments", r.Name(), maxBundles)
 	}
+
 	var (
 		found []Attachment
 		left  int64 = maxBytes
@@ -421,6 +456,7 @@ func Referrers(ctx context.Context, ref string, opt Options) ([]Attachment, erro
 			found = append(found, *a)
 		}
 	}
+
 	return found, nil
 }
 
@@ -440,6 +476,7 @@ func (s *session) attachment(ctx context.Context, subject, digest artifact.Diges
 	if o == nil {
 		return nil, fmt.Errorf("%s: listed, and not there", digest)
 	}
+
 	m, err := parseManifest(o.raw, o.desc.MediaType)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", digest, err)
@@ -447,6 +484,7 @@ func (s *session) attachment(ctx context.Context, subject, digest artifact.Diges
 	if m.ArtifactType != BundleType {
 		return nil, nil
 	}
+
 	a, err := asAttachment(m, subject)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", digest, err)
@@ -454,6 +492,7 @@ func (s *session) attachment(ctx context.Context, subject, digest artifact.Diges
 	if a.Bundle, err = s.fetchBlob(ctx, m.Layers[0], limit); err != nil {
 		return nil, err
 	}
+
 	if !json.Valid(a.Bundle) {
 		return nil, fmt.Errorf("%s: the bundle is not JSON", digest)
 	}
@@ -468,6 +507,7 @@ func asAttachment(m *manifest, subject artifact.Digest) (*Attachment, error) {
 	case len(m.Layers) != 1 || m.Layers[0].MediaType != types.MediaType(m.ArtifactType):
 		return nil, fmt.Errorf("want one layer of type %s", m.ArtifactType)
 	}
+
 	a := &Attachment{Subject: subject, ArtifactType: m.ArtifactType, PredicateType: m.Annotations[predicateAnnotation]}
 	if text, ok := m.Annotations[createdAnnotation]; ok {
 		created, err := time.Parse(time.RFC3339, text)
@@ -476,5 +516,6 @@ func asAttachment(m *manifest, subject artifact.Digest) (*Attachment, error) {
 		}
 		a.Created = created.UTC()
 	}
+
 	return a, nil
 }

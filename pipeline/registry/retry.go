@@ -37,9 +37,11 @@ func (s *session) retry(ctx context.Context, what string, f func(context.Context
 		if err == nil {
 			return nil
 		}
+
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 		}
+
 		if !isTemporary(err) {
 			return s.describeError(what, err)
 		}
@@ -51,10 +53,12 @@ func (s *session) retry(ctx context.Context, what string, f func(context.Context
 		if wait > maxPause {
 			return s.describeError(fmt.Sprintf("%s: the registry asks to come back in %s", what, wait), err)
 		}
+
 		wait = max(wait, backoff(failures))
 		if s.opt.Patience > 0 && time.Duration(s.waited.Add(int64(wait))) > s.opt.Patience {
 			return s.describeError(fmt.Sprintf("%s: the registry was waited for %s in all", what, s.opt.Patience), err)
 		}
+
 		if err := s.opt.Sleep(ctx, wait); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}

@@ -66,6 +66,7 @@ func openSession(ctx context.Context, repo name.Repository, opt Options, scopes 
 		remote.WithRetryPredicate(func(error) bool { return false }),
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
 	}
+
 	var err, err2 error
 	s.puller, err = remote.NewPuller(options...)
 	s.pusher, err2 = remote.NewPusher(options...)
@@ -95,6 +96,7 @@ func openSessions(ctx context.Context, images []*imagePlan, opt Options) (map[st
 				return nil, err
 			}
 		}
+
 		s, err := openSession(ctx, repo, opt, scopes...)
 		if err != nil {
 			return nil, err
@@ -165,6 +167,7 @@ func (s *session) fetchManifest(ctx context.Context, ref name.Reference) (*rawMa
 	if d, ok := ref.(name.Digest); ok && d.DigestStr() != string(o.digest()) {
 		return nil, fmt.Errorf("the registry answers with bytes of digest %s", o.digest())
 	}
+
 	return &o, nil
 }
 
@@ -177,6 +180,7 @@ func (s *session) putManifest(ctx context.Context, identifier string, o rawManif
 			return err
 		}
 		req.Header.Set("Content-Type", string(o.desc.MediaType))
+
 		resp, err := s.client.Do(req)
 		if err != nil {
 			return err
@@ -185,6 +189,8 @@ func (s *session) putManifest(ctx context.Context, identifier string, o rawManif
 		if err := transport.CheckError(resp, http.StatusOK, http.StatusCreated, http.StatusAccepted); err != nil {
 			return err
 		}
+
+		// A digest that differs means that the registry has changed the bytes.
 		if d := resp.Header.Get("Docker-Content-Digest"); d != "" && d != string(o.digest()) {
 			return fmt.Errorf("the registry says it took %q instead of %s", d, o.digest())
 		}
@@ -213,6 +219,7 @@ func (s *session) readBlob(ctx context.Context, desc v1.Descriptor, dst io.Write
 	if err != nil {
 		return err
 	}
+
 	req.Header.Set("Accept-Encoding", "identity") // or else the client unpacks what was packed on the way
 	resp, err := s.client.Do(req)
 	if err != nil {
@@ -228,6 +235,7 @@ func (s *session) readBlob(ctx context.Context, desc v1.Descriptor, dst io.Write
 	if _, err := io.Copy(h, io.LimitReader(resp.Body, desc.Size+1)); err != nil {
 		return err
 	}
+
 	switch got := h.Digest(); {
 	case h.Size() > desc.Size:
 		return fmt.Errorf("%w: more than %d bytes", errOtherBytes, desc.Size)
@@ -362,6 +370,8 @@ func (l *uploadAttempt) Compressed() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, httpguard.Refuse("%v", err)
 	}
+
+	// The library begins anew, so what it has read before counts no more.
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.opened = true
@@ -369,6 +379,7 @@ func (l *uploadAttempt) Compressed() (io.ReadCloser, error) {
 		l.meter.add(-l.counted)
 		l.counted = 0
 	}
+
 	return &countedReader{rc, l}, nil
 }
 
@@ -424,6 +435,7 @@ func (m *meter) finish(b *blob, sent bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.progress.Blobs++
+
 	if sent {
 		m.counts.Sent++
 		m.counts.SentBytes += b.desc.Size
@@ -431,6 +443,7 @@ func (m *meter) finish(b *blob, sent bool) {
 		m.counts.Present++
 		m.progress.Bytes += b.desc.Size
 	}
+
 	m.notify()
 }
 
