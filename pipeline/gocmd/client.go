@@ -58,6 +58,7 @@ func NewClient(ctx context.Context, path string, env []string) (Client, error) {
 	if err != nil {
 		return Client{}, err
 	}
+
 	var answer map[string]string
 	if err := json.Unmarshal(out, &answer); err != nil {
 		return Client{}, fmt.Errorf("go env: %w", err)
@@ -73,6 +74,7 @@ func NewClient(ctx context.Context, path string, env []string) (Client, error) {
 			c.Go = c.With(name + "=" + v)
 		}
 	}
+
 	return c, nil
 }
 
@@ -116,6 +118,7 @@ func proxiesOnly(list string) string {
 		} else {
 			list = ""
 		}
+
 		word = strings.TrimSpace(word)
 		if word == "off" {
 			break // what follows is not reached
@@ -125,6 +128,7 @@ func proxiesOnly(list string) string {
 			separator = next
 		}
 	}
+
 	return b.String()
 }
 
@@ -165,6 +169,7 @@ func FileProxy(cache string) (string, error) {
 	}
 	path := filepath.ToSlash(filepath.Join(cache, "cache", "download"))
 	u := url.URL{Scheme: "file", Path: path}
+
 	if unc, ok := strings.CutPrefix(path, "//"); ok { // \\server\share on Windows
 		u.Host, u.Path, _ = strings.Cut(unc, "/")
 		u.Path = "/" + u.Path
@@ -200,8 +205,10 @@ func (g Go) Resolve(ctx context.Context, path, query, scratch string) (ResolvedV
 		return ResolvedVersion{}, err
 	}
 	out, err := g.With("GOWORK=off", "GO111MODULE=on", "GOFLAGS=-mod=mod -modcacherw").Run(ctx, scratch, "list", "-m", "-e", "-json", "--", path+"@"+query)
+
 	var r ResolvedVersion
 	jsonErr := json.Unmarshal(out, &r)
+
 	switch {
 	case err != nil:
 		return r, err
@@ -227,6 +234,7 @@ func (g Go) Download(ctx context.Context, mod, scratch string) (DownloadedModule
 	if err := scratchModule(scratch); err != nil {
 		return DownloadedModule{}, err
 	}
+
 	var d DownloadedModule
 	out, err := g.With("GOWORK=off", "GO111MODULE=on").Run(ctx, scratch, "mod", "download", "-json", mod)
 	// A module that cannot be had is told in the document.

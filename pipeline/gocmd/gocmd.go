@@ -57,10 +57,12 @@ func (e *Error) Error() string {
 	if len(verb) == 2 && strings.HasPrefix(verb[1], "-") {
 		verb = verb[:1]
 	}
+
 	said := e.Stderr
 	if lines := strings.Split(said, "\n"); len(lines) > 40 {
 		said = strings.Join(slices.Concat(lines[:20], []string{"..."}, lines[len(lines)-19:]), "\n")
 	}
+
 	if said == "" {
 		said = e.Err.Error()
 	}

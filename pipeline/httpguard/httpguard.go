@@ -126,6 +126,7 @@ func (t *Transport) RoundTrip(in *http.Request) (*http.Response, error) {
 		ReadCloser: resp.Body, ctx: ctx, bound: bound, left: bound, stretch: t.Stretch, progress: progress,
 		stop: func() { timer.Stop(); cancel(nil) },
 	}
+
 	return resp, nil
 }
 
@@ -172,6 +173,7 @@ func (t *Transport) checkRequest(in *http.Request) error {
 			return Refuse("%s redirects what is sent to it to %s: refused", printable(from.Host), printable(in.URL.Host))
 		}
 	}
+
 	return nil
 }
 

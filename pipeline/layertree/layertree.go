@@ -122,6 +122,7 @@ func (t *Tree[T]) find(p string, followLast bool) (n *Node[T], folders []*Node[T
 	for links := 0; len(rest) > 0; {
 		elem := rest[0]
 		rest = rest[1:]
+
 		folder := trail[len(trail)-1]
 		switch {
 		case elem == "" || elem == ".":
@@ -147,6 +148,8 @@ func (t *Tree[T]) find(p string, followLast bool) (n *Node[T], folders []*Node[T
 		if links++; links > MaxLinks {
 			return nil, nil, fmt.Errorf("%s: more than %d symbolic links", p, MaxLinks)
 		}
+
+		// An absolute target begins at the root of the tree.
 		if strings.HasPrefix(child.Target, "/") {
 			trail = trail[:1]
 		}

@@ -118,6 +118,7 @@ func Describe(ctx context.Context, q Query) ([]*Main, error) {
 			return nil, err
 		}
 	}
+
 	if len(q.Packages) == 0 {
 		return nil, errors.New("no main package is named")
 	}
@@ -180,10 +181,12 @@ func (q Query) describeMain(pattern string, matched []*listedPackage, byPath map
 	if len(matched) != 1 {
 		return nil, fmt.Errorf("the go command finds %d packages", len(matched))
 	}
+
 	p := matched[0]
 	if err := p.err(); err != nil {
 		return nil, err
 	}
+
 	if p.Name != "main" {
 		return nil, fault.Usage(fmt.Errorf("is package %s, not a main package", p.Name), "name the folder of a command")
 	}
@@ -211,6 +214,7 @@ func (q Query) describeMain(pattern string, matched []*listedPackage, byPath map
 		if dep.Module == nil || dep.Module.Main || seen[dep.Module.Path] {
 			continue
 		}
+
 		seen[dep.Module.Path] = true
 		mod, err := q.moduleOf(dep, sums)
 		if err != nil {
@@ -235,6 +239,7 @@ func (p *listedPackage) err() error {
 			said = append(said, s)
 		}
 	}
+
 	if len(said) == 0 {
 		return nil
 	}
@@ -256,6 +261,7 @@ func withTidy(err error) error {
 func (q Query) moduleOf(dep *listedPackage, sums map[module.Version]string) (recipe.Module, error) {
 	mod := recipe.Module{Path: dep.Module.Path, Version: dep.Module.Version}
 	content := module.Version{Path: mod.Path, Version: mod.Version}
+
 	r := dep.Module.Replace
 	if r != nil && r.Version != "" {
 		mod.Replace = r.Path + "@" + r.Version
@@ -287,6 +293,8 @@ func (q Query) pathInTree(dir string) (string, error) {
 	if !filepath.IsAbs(abs) {
 		abs = filepath.Join(q.Dir, abs)
 	}
+
+	// Links on the way must not hide that the folder is outside.
 	tree, err := filepath.EvalSymlinks(q.Tree)
 	if err != nil {
 		return "", err
@@ -295,11 +303,12 @@ func (q Query) pathInTree(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	if real != tree && !isPathBelow(tree, real) {
 		return "", fault.Usage(fmt.Errorf("is replaced by %s: a local replace outside of the source tree", dir),
 			"a release is built from the source tree alone: publish the replacement, or move it into the tree")
-
 	}
+
 	rel, err := filepath.Rel(tree, real)
 	return filepath.ToSlash(rel), err
 }
@@ -318,17 +327,20 @@ func readSums(name string) (map[module.Version]string, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+
 	sums := map[module.Version]string{}
 	for line := range strings.Lines(string(data)) {
 		f := strings.Fields(line)
 		if len(f) != 3 || !strings.HasPrefix(f[2], "h1:") || strings.HasSuffix(f[1], "/go.mod") {
 			continue // the go command has complained, or will
 		}
+
 		m := module.Version{Path: f[0], Version: f[1]}
 		if sum, ok := sums[m]; ok && sum != f[2] {
 			f[2] = ""
 		}
 		sums[m] = f[2]
 	}
+
 	return sums, nil
 }

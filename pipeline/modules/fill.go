@@ -137,6 +137,7 @@ func fillCache(ctx context.Context, cfg Config) (*Cache, error) {
 	if vendored {
 		return &Cache{Dir: cfg.Dir, Vendored: true, Env: offlineEnv(cfg.Dir)}, nil
 	}
+
 	gosum, err := fsx.ReadNamed(filepath.Join(cfg.SourceDir, "go.sum"), maxGoSum)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -149,10 +150,14 @@ func fillCache(ctx context.Context, cfg Config) (*Cache, error) {
 		return c, nil
 	}
 
+	// All modules are here after this, so no pass may ask for more.
 	c.Env = offlineEnv(cfg.Dir)
 	if err := download(ctx, g, cfg.SourceDir); err != nil {
 		return nil, err
 	}
+
+	// The go command adds lines to a go.sum that lacks some, and a release does not change its
+	// source.
 	for name, before := range map[string][]byte{"go.mod": gomod, "go.sum": gosum} {
 		after, err := fsx.ReadNamed(filepath.Join(cfg.SourceDir, name), maxGoSum)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -165,6 +170,7 @@ func fillCache(ctx context.Context, cfg Config) (*Cache, error) {
 			return nil, fault.Usage(fmt.Errorf("%s is not as the go command wants it", name), tidyRemedy)
 		}
 	}
+
 	return c, nil
 }
 
@@ -193,6 +199,7 @@ func isVendored(dir string, f *modfile.File) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+
 	if !info.Mode().IsRegular() {
 		return false, fmt.Errorf("vendor/modules.txt is no regular file (%s)", info.Mode())
 	}

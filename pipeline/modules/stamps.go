@@ -76,6 +76,7 @@ func (c *stampChecker) checkStamp(name string) error {
 	if err != nil {
 		return err
 	}
+
 	obj := d.types.Scope().Lookup(variable)
 	switch obj := obj.(type) {
 	case nil:
@@ -119,12 +120,14 @@ func (c *stampChecker) checkVariable(d *declarations, obj *types.Var, spec *ast.
 			return errors.New("has no known type")
 		}
 	}
+
 	if value == nil && len(spec.Values) == 0 {
 		return nil
 	}
 	if value != nil && d.info.Types[value].Value != nil {
 		return nil
 	}
+
 	how := "an expression that is not constant"
 	if value == nil {
 		value = spec.Values[0]
@@ -135,6 +138,7 @@ func (c *stampChecker) checkVariable(d *declarations, obj *types.Var, spec *ast.
 		}
 		return true
 	})
+
 	return fault.Usage(fmt.Errorf("initialised by %s, so the linker ignores -X", how), "declare it without a value, and set the default elsewhere")
 }
 
@@ -145,6 +149,8 @@ func (d *declarations) findSpec(obj *types.Var) (spec *ast.ValueSpec, value ast.
 		if obj.Pos() < file.FileStart || obj.Pos() > file.FileEnd {
 			continue
 		}
+
+		// A go:embed directive stands between the declaration before and this one.
 		end := file.Name.End() // of what stands before the declaration
 		for _, decl := range file.Decls {
 			gen, ok := decl.(*ast.GenDecl)
@@ -176,6 +182,7 @@ func (d *declarations) findSpec(obj *types.Var) (spec *ast.ValueSpec, value ast.
 			end = decl.End()
 		}
 	}
+
 	return nil, nil, false
 }
 
@@ -188,6 +195,7 @@ func (d *declarations) stringVariables() string {
 			names = append(names, name)
 		}
 	}
+
 	if names == nil {
 		return " (which has no variables of type string)"
 	}
@@ -221,6 +229,7 @@ func (c *stampChecker) loadDeclarations(path string) (*declarations, error) {
 		}
 		d.files = append(d.files, file)
 	}
+
 	config := types.Config{
 		Importer:                 c,
 		FakeImportC:              true,
@@ -228,6 +237,7 @@ func (c *stampChecker) loadDeclarations(path string) (*declarations, error) {
 		DisableUnusedImportCheck: true,
 		Error:                    func(error) {},
 	}
+
 	// The error is one of those that do not matter.
 	d.types, _ = config.Check(path, c.fset, d.files, d.info)
 	c.packages[path] = d

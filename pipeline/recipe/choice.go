@@ -117,6 +117,7 @@ func linkChoices(value string) (rest string, stamps []Choice) {
 			i++
 			v, has = args[i], true
 		}
+
 		switch {
 		case name == StampSetting:
 			stamps = append(stamps, Choice{name, v})

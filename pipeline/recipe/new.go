@@ -62,6 +62,7 @@ func New(b matrix.Build, in Inputs) (Recipe, error) {
 			return Recipe{}, err
 		}
 	}
+
 	return r, r.checkForm()
 }
 
@@ -71,6 +72,7 @@ func Environ(b matrix.Build) []string {
 	if b.Options.Cgo {
 		cgo = "1"
 	}
+
 	env := slices.Concat(ClosedEnv(), b.Target.Env(), b.Env, []string{
 		"CGO_ENABLED=" + cgo,
 		"GOEXPERIMENT=" + strings.Join(b.Options.Experiments, ","),

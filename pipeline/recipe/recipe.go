@@ -116,12 +116,14 @@ func (r Recipe) Encode() ([]byte, error) {
 	if err := r.checkForm(); err != nil {
 		return nil, fmt.Errorf("recipe for %s %s: %w", r.Target, r.Binary, err)
 	}
+
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(r); err != nil {
 		return nil, fmt.Errorf("recipe: %w", err)
 	}
+
 	if b.Len() > maxSize {
 		return nil, fmt.Errorf("recipe for %s %s: more than %d bytes", r.Target, r.Binary, maxSize)
 	}
@@ -138,6 +140,7 @@ func Decode(data []byte) (Recipe, error) {
 	if len(data) > maxSize {
 		return Recipe{}, fmt.Errorf("recipe: more than %d bytes", maxSize)
 	}
+
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	var r Recipe
@@ -210,6 +213,7 @@ func (r Recipe) checkForm() error {
 		}
 		text = append(text, m.Path, m.Replace, m.Sum, m.Version)
 	}
+
 	for _, s := range text {
 		// Invalid UTF-8 would be replaced on the way through JSON, a NUL cannot
 		// be handed to a process, and encoding/json escapes the two separators
@@ -218,5 +222,6 @@ func (r Recipe) checkForm() error {
 			return fmt.Errorf("%q: a NUL, a line separator or no UTF-8", s)
 		}
 	}
+
 	return nil
 }

@@ -101,7 +101,6 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 	if _, err := note.NewVerifier(names[0] + "+" + key); err != nil {
 		return proof{}, "", fault.Usage(fmt.Errorf("checksum database %q is not the public one", names[0]),
 			"unset GOSUMDB: only the public checksum database tells which toolchains are published")
-
 	}
 
 	sum, files, err := lookUpProved(names[0], key, mod, func(name string) ([]byte, error) {
@@ -117,6 +116,7 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 // its h1: hash with the answers that prove it.
 func lookUpProved(database, key string, mod module.Version, read func(string) ([]byte, error)) (string, map[string][]byte, error) {
 	ops := &recordedDatabase{database: database, key: key, read: read, files: map[string][]byte{}}
+
 	// Start from an empty tree: the record brings a signed head with it.
 	lines, err := sumdb.NewClient(ops).Lookup(mod.Path, mod.Version)
 	ops.mu.Lock()

@@ -60,17 +60,21 @@ func List(ctx context.Context, cacheDir string) ([]CachedToolchain, error) {
 		if !e.IsDir() || !isToolchainName(name) {
 			continue
 		}
+
 		k := CachedToolchain{Name: name, Partial: unfinished}
 		s := cacheEntry{cacheDir, name}
 		if k.Bytes, err = fsx.Size(filepath.Join(cacheDir, e.Name())); err != nil {
 			return nil, err
 		}
+
 		if k.Used, err = s.lastUse(e); errors.Is(err, fs.ErrNotExist) {
 			continue // it was removed meanwhile
 		}
 		if err != nil {
 			return nil, err
 		}
+
+		// Whoever uses the toolchain holds a lock, so a lock that is free tells that nobody does.
 		free, release, err := s.lockRemoval(!unfinished)
 		if err != nil {
 			return nil, err
@@ -80,6 +84,7 @@ func List(ctx context.Context, cacheDir string) ([]CachedToolchain, error) {
 				return nil, err
 			}
 		}
+
 		list = append(list, k)
 	}
 
@@ -118,6 +123,7 @@ func Evict(ctx context.Context, cacheDir string, maxBytes int64) (removed []Cach
 	if err != nil {
 		return nil, err
 	}
+
 	var total int64
 	for _, k := range list {
 		total += k.Bytes
@@ -129,6 +135,8 @@ func Evict(ctx context.Context, cacheDir string, maxBytes int64) (removed []Cach
 		if !k.Partial && total <= maxBytes {
 			continue
 		}
+
+		// What is left of a download goes, whatever the bound is.
 		gone, err := cacheEntry{cacheDir, k.Name}.remove(!k.Partial)
 		if err != nil {
 			return removed, err
@@ -138,6 +146,7 @@ func Evict(ctx context.Context, cacheDir string, maxBytes int64) (removed []Cach
 			removed = append(removed, k)
 		}
 	}
+
 	return removed, nil
 }
 
@@ -202,10 +211,12 @@ func (s cacheEntry) lockRemoval(whole bool) (free bool, release func() error, er
 		}
 		return errors.Join(errs...)
 	}
+
 	names := []string{".lock"}
 	if whole {
 		names = append(names, ".use")
 	}
+
 	for _, suffix := range names {
 		l := fsx.NewLock(s.path(suffix))
 		ok, err := l.TryLock()

@@ -172,6 +172,7 @@ func obtain(ctx context.Context, client gocmd.Go, version string, o Options) (To
 	if err := removePartial(o.CacheDir); err != nil {
 		return Toolchain{}, fmt.Errorf("remove what a killed run left: %w", err)
 	}
+
 	if o.key == "" {
 		o.key = publicKey
 	}
@@ -183,6 +184,7 @@ func obtain(ctx context.Context, client gocmd.Go, version string, o Options) (To
 		found: Toolchain{Version: version, Host: o.HostOS + "/" + o.HostArch},
 	}
 
+	// Without the published hash only an unpublished toolchain can be found, and only if it may be.
 	sum, err := f.publishedSum(ctx)
 	if err != nil && (!o.AllowUnpublished || ctx.Err() != nil) {
 		return Toolchain{}, err
@@ -227,10 +229,10 @@ func (f *finder) publishedSum(ctx context.Context) (string, error) {
 	if cachedErr == nil {
 		return sum, nil
 	}
+
 	if f.Offline {
 		return "", fault.WithRemedy(fmt.Errorf("offline, and no proof of the published hash is at hand: %w", cachedErr),
 			"run once with network")
-
 	}
 	err := f.withLock(ctx, func() error {
 		var err error
@@ -248,14 +250,17 @@ func (f *finder) cachedProof() (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	p, err := decodeProof(data)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", f.path(".proof.json"), err)
 	}
+
 	sum, err := p.sum(f.mod, f.key)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", f.path(".proof.json"), err)
 	}
+
 	return sum, nil
 }
 
@@ -306,6 +311,8 @@ func (f *finder) findInstalled(ctx context.Context) (bool, error) {
 			f.noteRefused(dir, err)
 			continue
 		}
+
+		// Two of the names can lead to one folder, which is hashed once.
 		if slices.Contains(seen, dir) {
 			continue
 		}
@@ -314,10 +321,13 @@ func (f *finder) findInstalled(ctx context.Context) (bool, error) {
 			f.noteRefused(dir, err)
 			continue
 		}
+
+		// Nothing can be proved without the published hash.
 		ofVersion = append(ofVersion, dir)
 		if f.sum == "" {
 			continue
 		}
+
 		goEnv, err := f.prove(ctx, dir, true)
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
@@ -326,6 +336,7 @@ func (f *finder) findInstalled(ctx context.Context) (bool, error) {
 			f.noteRefused(dir, err)
 			continue
 		}
+
 		f.found.Dir, f.found.Origin = dir, Installed
 		f.found.Published, f.found.Sum, f.found.GoEnv = true, f.sum, goEnv
 		return true, nil
@@ -372,11 +383,13 @@ func (f *finder) prove(ctx context.Context, dir string, lenientEnv bool) (goEnv 
 	if sum == f.sum {
 		return "", nil
 	}
+
 	if lenientEnv {
 		if u, line, err := t.withPublishedGoEnv(dir); err == nil && u.h1(f.zipPrefix()) == f.sum {
 			return line, nil
 		}
 	}
+
 	return "", fmt.Errorf("not the published %s: its files hash to %s, the published ones to %s", f.found.Version, sum, f.sum)
 }
 
@@ -408,6 +421,7 @@ func (f *finder) findCached(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
+
 		if f.found.Origin == Downloaded {
 			if err := f.setFoundCached(); err != nil { // download has proved it
 				return err
@@ -422,13 +436,13 @@ func (f *finder) findCached(ctx context.Context) (err error) {
 		return errors.Join(fmt.Errorf("%s: not a folder", f.path("")), err)
 	}
 
+	// Whatever happened to the folder since it was unpacked, it is proved anew for this use.
 	if _, err := f.prove(ctx, f.path(""), false); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		return fault.WithRemedy(fmt.Errorf("the cached toolchain was changed: %s: %w", f.path(""), err),
 			"find out who changed it, then remove that folder: it is downloaded anew")
-
 	}
 	return f.setFoundCached()
 }

@@ -63,6 +63,7 @@ func hashTree(ctx context.Context, dir string, follow bool) (tree, error) {
 			}
 		})
 	}
+
 feed:
 	for i := range names {
 		select {
@@ -71,6 +72,7 @@ feed:
 			break feed
 		}
 	}
+
 	close(next)
 	workers.Wait()
 	if ctx.Err() != nil {
@@ -100,6 +102,7 @@ func listTree(ctx context.Context, dir string, follow bool) ([]string, error) {
 		if depth > maxDepth {
 			return fmt.Errorf("%s: more than %d levels of folders", dir, maxDepth)
 		}
+
 		entries, err := os.ReadDir(dir + "/" + rel)
 		if err != nil {
 			return err
@@ -114,6 +117,7 @@ func listTree(ctx context.Context, dir string, follow bool) ([]string, error) {
 				}
 				mode = info.Mode().Type()
 			}
+
 			switch {
 			case strings.Contains(name, "\n") || e.Name() == "_go.mod":
 				return fmt.Errorf("%q: no file of a Go installation has this name", name)
@@ -132,6 +136,7 @@ func listTree(ctx context.Context, dir string, follow bool) ([]string, error) {
 		}
 		return nil
 	}
+
 	if err := list("", 0); err != nil {
 		return nil, err
 	}
@@ -144,6 +149,7 @@ func hashFile(name string, buf []byte) (sum [sha256.Size]byte, err error) {
 		return sum, err
 	}
 	defer f.Close()
+
 	h := sha256.New()
 	// Neither side may bring its own buffer, which io.Copy would prefer.
 	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, buf); err != nil {
@@ -161,6 +167,7 @@ func (t tree) h1(prefix string) string {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+
 	h := sha256.New()
 	for _, name := range names {
 		fmt.Fprintf(h, "%x  %s%s\n", t[name], prefix, name)
@@ -183,12 +190,16 @@ func (t tree) withPublishedGoEnv(dir string) (tree, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+
+	// The file must be the one that was hashed.
 	lines := gotoolchainPattern.FindAllIndex(data, -1)
 	if sha256.Sum256(data) != t["go.env"] || len(lines) != 1 {
 		return nil, "", errGoEnv
 	}
+
 	from, to := lines[0][0], lines[0][1]
 	published := slices.Concat(data[:from], []byte("GOTOOLCHAIN=auto"), data[to:])
+
 	u := make(tree, len(t))
 	for name, sum := range t {
 		u[name] = sum

@@ -46,6 +46,7 @@ func unpack(ctx context.Context, zipFile, prefix, dir string) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+
 		name, ok := strings.CutPrefix(f.Name, prefix)
 		if !ok || !fs.ValidPath(name) || name == "." || strings.ContainsAny(name, "\\:\n\x00") || !filepath.IsLocal(filepath.FromSlash(name)) {
 			return fmt.Errorf("unpack: bad name %q", f.Name)
@@ -56,6 +57,7 @@ func unpack(ctx context.Context, zipFile, prefix, dir string) error {
 		if path.Base(name) == "_go.mod" {
 			name = path.Join(path.Dir(name), "go.mod")
 		}
+
 		n, err := unpackFile(root, f, name, room)
 		if err != nil {
 			return fmt.Errorf("unpack %s: %w", name, err)
@@ -74,6 +76,7 @@ func unpackFile(root *os.Root, f *zip.File, name string, room int64) (int64, err
 		return 0, err
 	}
 	defer r.Close()
+
 	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return 0, err
 	}
@@ -86,10 +89,12 @@ func unpackFile(root *os.Root, f *zip.File, name string, room int64) (int64, err
 		return 0, err
 	}
 	defer w.Close()
+
 	n, err := io.Copy(w, io.LimitReader(r, room+1)) // its end is where zip checks the CRC
 	if err == nil && n > room {
 		err = errTooLarge
 	}
+
 	if err != nil {
 		return n, err
 	}

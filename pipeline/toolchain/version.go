@@ -40,10 +40,12 @@ func ExactVersion(gomod []byte) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("go version: %w", err)
 	}
+
 	language := "go1.16" // what the go command takes where there is no go line
 	if f.Go != nil {
 		language = "go" + f.Go.Version
 	}
+
 	if f.Toolchain == nil || f.Toolchain.Name == "default" {
 		v, err := ParseVersion(language)
 		if err != nil || version.Compare(v, "go1.21") < 0 {
@@ -51,6 +53,7 @@ func ExactVersion(gomod []byte) (string, error) {
 		}
 		return v, nil
 	}
+
 	v, err := ParseVersion(f.Toolchain.Name)
 	if err != nil {
 		return "", fmt.Errorf("go.mod: %w", err)
