@@ -119,6 +119,7 @@ func (r *repository) extract(ctx context.Context, dest string) error {
 	if _, err := r.prove(ctx); err != nil {
 		return err
 	}
+
 	p := r.store.with("GIT_WORK_TREE="+dest, "GIT_INDEX_FILE="+filepath.Join(r.scratch, "extract.index"))
 	p.dir = dest
 	if _, err := p.run(ctx, nil, "read-tree", r.tree); err != nil {
@@ -127,6 +128,7 @@ func (r *repository) extract(ctx context.Context, dest string) error {
 	if _, err := p.run(ctx, joinNUL(r.fileNames()), "checkout-index", "-z", "--stdin"); err != nil {
 		return r.readError(err)
 	}
+
 	for _, sub := range r.subs {
 		at, err := realFolder(dest, sub.path)
 		if err == nil {
@@ -179,6 +181,7 @@ func (r *repository) confirmClean(ctx context.Context, p gitContext) error {
 	if err != nil {
 		return err
 	}
+
 	var wrong []string
 	list := splitNUL(out)
 	for _, rec := range list {
@@ -186,6 +189,7 @@ func (r *repository) confirmClean(ctx context.Context, p gitContext) error {
 			wrong = append(wrong, strings.TrimLeft(rec[min(2, len(rec)):], " "))
 		}
 	}
+
 	if len(wrong) > 0 {
 		return usageError("git add --renormalize . and commit, if these are line endings; else two names that this file system takes for one",
 			"cannot be laid out as git would have it: %s", listNames(wrong))
@@ -207,6 +211,7 @@ func realFolder(root, name string) (string, error) {
 		} else if !errors.Is(err, fs.ErrExist) {
 			return "", err
 		}
+
 		info, err := os.Lstat(at)
 		if err != nil {
 			return "", err
@@ -225,19 +230,24 @@ func (r *repository) packObjects(ctx context.Context) (pack string, err error) {
 	if r.pack != "" {
 		return r.pack, nil
 	}
+
 	oids, err := r.prove(ctx)
 	if err != nil {
 		return "", err
 	}
+
 	args := []string{"pack-objects", "-q", "--delta-base-offset", filepath.Join(r.scratch, "pack")}
 	if !r.shallow {
 		args = slices.Insert(args, 1, "--revs")
 		oids = append([]string{r.commit, r.tree}, r.refs...)
 	}
+
+	// With --revs git packs what can be reached from these objects, and without it these alone.
 	id, err := r.store.oid(ctx, strings.NewReader(strings.Join(oids, "\n")+"\n"), args...)
 	if err != nil {
 		return "", r.readError(err)
 	}
+
 	r.pack = filepath.Join(r.scratch, "pack-"+id)
 	return r.pack, nil
 }
@@ -252,6 +262,7 @@ func (r *repository) prove(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, r.readError(err)
 	}
+
 	for _, rec := range splitNUL(out) {
 		e, kind, err := parseTreeRecord(rec)
 		if err != nil {
@@ -267,6 +278,7 @@ func (r *repository) prove(ctx context.Context) ([]string, error) {
 	readCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	msg := boundedBuffer{max: 64 << 10}
+
 	cmd := r.store.command(readCtx, "cat-file", "--batch", "--buffer")
 	cmd.Stdin, cmd.Stderr = strings.NewReader(strings.Join(oids, "\n")+"\n"), &msg
 	pipe, err := cmd.StdoutPipe()
@@ -307,10 +319,13 @@ func checkObjects(in *bufio.Reader, oids []string, format string) error {
 		if len(f) != 3 || f[0] != oid {
 			return fmt.Errorf("object %s: unexpected answer %q", oid, head)
 		}
+
 		size, err := strconv.ParseInt(f[2], 10, 64)
 		if err != nil || size < 0 {
 			return fmt.Errorf("object %s: unexpected answer %q", oid, head)
 		}
+
+		// The name of an object is the hash of its type, its size and its content.
 		h := sha1.New()
 		if format == "sha256" {
 			h = sha256.New()

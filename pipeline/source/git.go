@@ -101,12 +101,15 @@ func (p gitContext) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd.Env = append(cmd.Env, p.git.Env...)
 	cmd.Env = append(cmd.Env, alwaysEnv...)
 	cmd.Env = append(cmd.Env, p.env...)
+
+	// Configuration in the environment wins over all files.
 	config := append(alwaysConfig[:len(alwaysConfig):len(alwaysConfig)], p.config...)
 	cmd.Env = append(cmd.Env, "GIT_CONFIG_COUNT="+strconv.Itoa(len(config)))
 	for i, kv := range config {
 		k, v, _ := strings.Cut(kv, "=")
 		cmd.Env = append(cmd.Env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, k), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, v))
 	}
+
 	process.Group(cmd)
 	cmd.WaitDelay = time.Second
 	return cmd
@@ -120,6 +123,7 @@ func (p gitContext) run(ctx context.Context, stdin io.Reader, args ...string) ([
 	if err := cmd.Run(); err != nil {
 		return nil, gitError(ctx, args[0], msg.buf.Bytes(), err)
 	}
+
 	if out.over {
 		return nil, fmt.Errorf("git %s: more than %d bytes of output", args[0], out.max)
 	}
@@ -153,6 +157,7 @@ func gitError(ctx context.Context, verb string, msg []byte, err error) error {
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
 		return usageError("install git", "git: not found: %w", err)
 	}
+
 	text := strings.TrimSpace(string(msg))
 	if len(text) > 1000 {
 		text = text[:1000] + " ..."
@@ -184,10 +189,12 @@ func (g Git) checkVersion(ctx context.Context) error {
 	if !filepath.IsAbs(g.Path) {
 		return usageError("install git", "git: not found (path %q)", g.Path)
 	}
+
 	out, err := gitContext{git: g, env: closedEnv()}.line(ctx, "version")
 	if err != nil {
 		return err
 	}
+
 	var major, minor int
 	if _, err := fmt.Sscanf(out, "git version %d.%d", &major, &minor); err != nil {
 		return fmt.Errorf("git version: unexpected answer %q", out)

@@ -43,9 +43,11 @@ func OpenModule(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (*Modu
 	if err != nil {
 		return nil, err
 	}
+
 	if !filepath.IsAbs(goCmd.Path) {
 		return nil, usageError("install Go", "go: not found (path %q)", goCmd.Path)
 	}
+
 	if scratch, err = filepath.Abs(scratch); err == nil {
 		err = emptyFolder(scratch)
 	}
@@ -97,6 +99,7 @@ func parseModule(arg string) (module.Version, error) {
 	if err := module.CheckPath(path); err != nil {
 		return module.Version{}, usageError("give the path of a module, such as example.com/tool", "module %q: %w", arg, err)
 	}
+
 	err := module.Check(path, version)
 	if err == nil && module.CanonicalVersion(version) != version {
 		err = errors.New("not a canonical version")
@@ -128,6 +131,7 @@ func readInfo(name, version string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
+
 	var info struct {
 		Version string
 		Time    time.Time
@@ -135,6 +139,7 @@ func readInfo(name, version string) (time.Time, error) {
 	if err := json.Unmarshal(data, &info); err != nil {
 		return time.Time{}, fmt.Errorf("%s: %w", name, err)
 	}
+
 	if info.Version != version || info.Time.IsZero() {
 		return time.Time{}, fmt.Errorf("%s: no time of %s in it", name, version)
 	}
@@ -233,10 +238,12 @@ func (m *Module) files() (files map[string]*zip.File, close func() error, err er
 	if err != nil {
 		return nil, nil, err
 	}
+
 	z, err := zip.OpenReader(m.zip)
 	if err != nil {
 		return nil, nil, err
 	}
+
 	files = map[string]*zip.File{}
 	for _, f := range z.File {
 		name, ok := strings.CutPrefix(f.Name, m.mod.String()+"/")
@@ -244,6 +251,7 @@ func (m *Module) files() (files map[string]*zip.File, close func() error, err er
 			z.Close()
 			return nil, nil, fmt.Errorf("zip entry %q: not in %s", f.Name, m.mod)
 		}
+
 		if name == "" || strings.HasSuffix(name, "/") {
 			continue // a folder; the sum covers files alone
 		}
@@ -258,15 +266,18 @@ func unzip(root *os.Root, name string, f *zip.File) error {
 	if err := root.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return err
 	}
+
 	in, err := f.Open()
 	if err != nil {
 		return err
 	}
 	defer in.Close()
+
 	out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
+
 	n, err := io.Copy(out, io.LimitReader(in, modzip.MaxZipFile+1))
 	if err == nil && n > modzip.MaxZipFile {
 		err = fmt.Errorf("%s: more than %d bytes", name, modzip.MaxZipFile)

@@ -427,6 +427,7 @@ func checkEntries(list []entry) error {
 		default:
 			return fmt.Errorf("tree entry %q: unknown mode %s", e.path, e.mode)
 		}
+
 		if !filepath.IsLocal(filepath.FromSlash(e.path)) || path.Clean(e.path) != e.path {
 			return fmt.Errorf("tree entry %q: not a path within the tree", e.path)
 		}
@@ -435,6 +436,8 @@ func checkEntries(list []entry) error {
 		}
 		names[e.path] = true
 	}
+
+	// A file of one name and a folder of that name would be laid out one over the other.
 	for _, e := range list {
 		for dir := path.Dir(e.path); dir != "."; dir = path.Dir(dir) {
 			if names[dir] {
@@ -442,6 +445,7 @@ func checkEntries(list []entry) error {
 			}
 		}
 	}
+
 	return nil
 }
 
@@ -499,6 +503,8 @@ func cleanURL(raw string) string {
 		default:
 			return ""
 		}
+
+		// A query can hold a token, too.
 		u.RawQuery, u.Fragment, u.RawFragment, u.ForceQuery = "", "", "", false
 		return u.String()
 	}

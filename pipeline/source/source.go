@@ -81,6 +81,7 @@ func listNames(names []string) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
+
 		if q := fmt.Sprintf("%q", n); q != `"`+n+`"` || strings.ContainsAny(n, " ,") {
 			n = q
 		}
@@ -111,6 +112,8 @@ func realPath(p string) (string, error) {
 	if err == nil || !errors.Is(err, os.ErrNotExist) {
 		return real, err
 	}
+
+	// The end of the path does not exist yet, but what leads to it can be a link.
 	parent := filepath.Dir(p)
 	if parent == p {
 		return "", err
@@ -118,6 +121,7 @@ func realPath(p string) (string, error) {
 	if parent, err = realPath(parent); err != nil {
 		return "", err
 	}
+
 	return filepath.Join(parent, filepath.Base(p)), nil
 }
 

@@ -18,10 +18,12 @@ func (r *repository) copyTags(ctx context.Context, user gitContext) error {
 	if err != nil {
 		return err
 	}
+
 	refs, err := parseRefs(out)
 	if err != nil || len(refs) == 0 {
 		return err
 	}
+
 	var in bytes.Buffer
 	for _, ref := range refs {
 		fmt.Fprintf(&in, "create %s\x00%s\x00", ref.name, ref.oid)
@@ -30,6 +32,7 @@ func (r *repository) copyTags(ctx context.Context, user gitContext) error {
 	if _, err := r.store.run(ctx, &in, "update-ref", "-z", "--stdin"); err != nil {
 		return r.readError(err)
 	}
+
 	_, err = r.store.run(ctx, nil, "pack-refs", "--all")
 	return err
 }
@@ -84,6 +87,7 @@ func pickTag(tags []string, dir string) (tag, version string) {
 		}
 		prefixes = append([]string{dir + "/"}, prefixes...)
 	}
+
 	for _, prefix := range prefixes {
 		for _, t := range tags {
 			v, ok := strings.CutPrefix(t, prefix)
@@ -94,6 +98,7 @@ func pickTag(tags []string, dir string) (tag, version string) {
 				tag, version = t, v
 			}
 		}
+
 		if tag != "" {
 			break
 		}
@@ -120,6 +125,7 @@ func snapshotVersion(base string, t time.Time, commit string, dirty bool) string
 		i := strings.LastIndexByte(base, '.') + 1
 		next = strings.TrimPrefix(base[:i], "v") + increment(base[i:]) + "-"
 	}
+
 	v := next + "snapshot." + t.UTC().Format("20060102150405") + ".g" + commit[:12]
 	if dirty {
 		v += ".dirty"

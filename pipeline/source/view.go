@@ -35,6 +35,7 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 	if err != nil {
 		return fmt.Errorf("read the user's git configuration: %w", err)
 	}
+
 	last := map[string]string{} // of several values the last one counts
 	for _, kv := range splitNUL(out) {
 		k, v, hasValue := strings.Cut(kv, "\n")
@@ -53,6 +54,7 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 		o.remote = last["remote.origin.url"]
 	}
 
+	// The view has its own index and attributes, which git may refresh.
 	viewDir := filepath.Join(r.scratch, "view", ".git")
 	if err := os.MkdirAll(filepath.Join(viewDir, "info"), 0o777); err != nil {
 		return err
@@ -124,6 +126,7 @@ func (r *repository) checkHiddenFiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	var there []string
 	for _, rec := range splitNUL(out) {
 		if name, ok := strings.CutPrefix(rec, "S "); ok {
@@ -132,6 +135,7 @@ func (r *repository) checkHiddenFiles(ctx context.Context) error {
 			}
 		}
 	}
+
 	return r.setFlag(ctx, "--no-skip-worktree", there)
 }
 
@@ -181,6 +185,7 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 		return err
 	}
 
+	// A submodule that was added, removed or moved differs between HEAD and the index.
 	for _, e := range head {
 		if e.mode == gitlink {
 			links = append(links, e.mode+" "+e.oid+" "+e.path)
@@ -203,13 +208,17 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 		if err != nil {
 			return err
 		}
+
 		if sub.commit != pinned[name] {
 			r.modified = append(r.modified, name)
 			moved = append(moved, gitlink+" "+sub.commit+"\t"+name)
 		}
+
+		// A snapshot names a commit of each submodule, and such changes are in none.
 		if o.opts.Snapshot && len(sub.modified) > 0 {
 			return usageError("commit them in the submodule", "submodule %s: uncommitted changes cannot be part of a snapshot: %s", name, listNames(sub.modified))
 		}
+
 		for _, m := range sub.modified {
 			r.modified = append(r.modified, path.Join(name, m))
 		}
@@ -239,6 +248,7 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 			return err
 		}
 	}
+
 	return o.refuseFilters(ctx, r)
 }
 
@@ -268,6 +278,7 @@ func parseIndex(out []byte) (list []entry, unmerged []string, err error) {
 		if len(f) != 3 || !filepath.IsLocal(filepath.FromSlash(name)) || !oidForm.MatchString(f[1]) {
 			return nil, nil, fmt.Errorf("git ls-files: unexpected record %.500q", rec)
 		}
+
 		if f[2] != "0" {
 			unmerged = append(unmerged, name)
 		}
@@ -282,11 +293,13 @@ func (r *repository) status(ctx context.Context, ignore []string) error {
 	if err != nil {
 		return err
 	}
+
 	modified, untracked, err := parseStatus(out)
 	if err != nil {
 		return err
 	}
 	r.modified = append(r.modified, modified...)
+
 	for _, name := range untracked {
 		at := filepath.Join(r.root, filepath.FromSlash(name))
 		if !slices.ContainsFunc(ignore, func(own string) bool { _, ok := pathWithin(own, at); return ok }) {
@@ -348,15 +361,19 @@ func (r *repository) snapshot(ctx context.Context, moved []string) error {
 	if _, err := r.view.run(ctx, nil, "add", "-u", "--", "."); err != nil {
 		return err
 	}
+
+	// The submodules are hidden from git here, so the index gets their commits by hand.
 	if len(moved) > 0 {
 		if _, err := r.view.run(ctx, joinNUL(moved), "update-index", "-z", "--index-info"); err != nil {
 			return err
 		}
 	}
+
 	tree, err := r.view.oid(ctx, nil, "write-tree")
 	if err != nil {
 		return err
 	}
+
 	r.dirty = tree != r.tree
 	r.tree = tree
 	return nil
@@ -377,6 +394,7 @@ func parseFilters(out []byte, names []string) (map[string]string, error) {
 	if len(f) != 3*len(names) {
 		return nil, fmt.Errorf("git check-attr: %d fields about %d files", len(f), len(names))
 	}
+
 	drivers := map[string]string{}
 	for i, name := range names {
 		if f[3*i] != name || f[3*i+1] != "filter" {
@@ -400,17 +418,22 @@ func (o *opener) refuseFilters(ctx context.Context, r *repository) error {
 			attributes = attributes || path.Base(e.path) == ".gitattributes"
 		}
 	}
+
 	if !attributes {
 		return nil
 	}
+
+	// The attributes of the tree count, and not those of the work tree.
 	p := r.store.with("GIT_INDEX_FILE=" + filepath.Join(r.scratch, "tree.index"))
 	if _, err := p.run(ctx, nil, "read-tree", r.tree); err != nil {
 		return r.readError(err)
 	}
+
 	drivers, err := filterDrivers(ctx, p, names)
 	if err != nil {
 		return err
 	}
+
 	var lfs, other []string
 	for _, name := range names {
 		switch driver, ok := drivers[name]; {
@@ -420,12 +443,14 @@ func (o *opener) refuseFilters(ctx context.Context, r *repository) error {
 			other = append(other, name)
 		}
 	}
+
 	if len(other) > 0 {
 		return usageError("remove the filter attribute from these files", "%s: git filter %q on %s: only what git itself stores can be built", r.root, drivers[other[0]], listNames(other))
 	}
 	if len(lfs) > 0 && !o.opts.LFSPointers {
 		return usageError(`lfs = "pointers" in [source] of release.toml builds the pointer text as it is`, "%s: in Git LFS, and so not in the commit: %s", r.root, listNames(lfs))
 	}
+
 	return nil
 }
 
@@ -437,24 +462,29 @@ func (r *repository) acceptSmudged(ctx context.Context, index []entry) error {
 	if err != nil {
 		return err
 	}
+
 	touched := splitNUL(out)
 	drivers, err := filterDrivers(ctx, r.view, touched)
 	if err != nil {
 		return err
 	}
+
 	oids := map[string]string{}
 	for _, e := range index {
 		oids[e.path] = e.oid
 	}
+
 	var same []string
 	for _, name := range touched {
 		if drivers[name] != "lfs" {
 			continue
 		}
+
 		size, err := r.store.line(ctx, "cat-file", "-s", oids[name])
 		if err != nil {
 			return r.readError(err)
 		}
+
 		ok := false
 		if len(size) < 4 { // a pointer is less than 1024 bytes long
 			pointer, err := r.store.run(ctx, nil, "cat-file", "blob", oids[name])
@@ -465,12 +495,14 @@ func (r *repository) acceptSmudged(ctx context.Context, index []entry) error {
 				return err
 			}
 		}
+
 		if ok {
 			same = append(same, name)
 		} else if _, err := os.Lstat(filepath.Join(r.root, filepath.FromSlash(name))); err == nil {
 			return usageError("commit it", "%s: modified, and in Git LFS: only git-lfs can tell what it would be in a commit", name)
 		}
 	}
+
 	return r.setFlag(ctx, "--assume-unchanged", same)
 }
 
@@ -483,6 +515,7 @@ func smudgedFrom(name string, pointer []byte) (bool, error) {
 			want = strings.TrimSpace(oid)
 		}
 	}
+
 	info, err := os.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return false, nil
@@ -490,11 +523,13 @@ func smudgedFrom(name string, pointer []byte) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+
 	f, _, err := fsx.OpenNamed(name)
 	if err != nil {
 		return false, err
 	}
 	defer f.Close()
+
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return false, err
@@ -516,6 +551,7 @@ func copyFile(from, to string) error {
 		return err
 	}
 	defer in.Close()
+
 	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
