@@ -18,11 +18,13 @@ func embedIgnored(f *facts) []Finding {
 	if f.Tree == nil || len(f.Hooks) > 0 {
 		return nil // hooks may write what is embedded
 	}
+
 	var list []Finding
 	seen := map[string]bool{}
 	for _, b := range f.Builds {
 		for _, p := range f.sources().packagesOf(b) {
 			for _, pattern := range p.EmbedPatterns {
+				// Builds for several targets share packages.
 				at := p.EmbedPatternPos[pattern][0]
 				key := at.String() + pattern
 				if seen[key] {
@@ -116,6 +118,7 @@ func embeddedFiles(tree fs.FS, dir, pattern string) (names []string, err error) 
 		})
 		err = errors.Join(err, walkErr)
 	}
+
 	slices.Sort(names)
 	return slices.Compact(names), err
 }

@@ -24,11 +24,13 @@ func (f *facts) readMod() *modfile.File {
 	if f.Tree == nil {
 		return nil
 	}
+
 	name := path.Join(f.ModuleDir, "go.mod")
 	data, ok := f.readFile(name)
 	if !ok {
 		return nil
 	}
+
 	mod, err := modfile.Parse(f.displayPath(name), data, nil)
 	if err != nil {
 		f.addReadError(err)
@@ -53,11 +55,13 @@ func replaceLocal(f *facts) []Finding {
 	if mod == nil {
 		return nil
 	}
+
 	var list []Finding
 	for _, r := range mod.Replace {
 		if r.New.Version != "" {
 			continue
 		}
+
 		needed := !f.usesVendorFolder() && slices.ContainsFunc(mod.Require, func(q *modfile.Require) bool {
 			return q.Mod.Path == r.Old.Path && (r.Old.Version == "" || r.Old.Version == q.Mod.Version)
 		})
@@ -90,6 +94,7 @@ func gosumIncomplete(f *facts) []Finding {
 	if mod == nil || len(mod.Require) == 0 || f.usesVendorFolder() {
 		return nil
 	}
+
 	name := path.Join(f.ModuleDir, "go.sum")
 	data, _ := f.readFile(name)
 	sums := map[module.Version]bool{}
@@ -105,6 +110,9 @@ func gosumIncomplete(f *facts) []Finding {
 		if content.Version == "" || sums[content] {
 			continue
 		}
+
+		// The go command asks for the hash of a go.mod alone where it needs no package of the
+		// module.
 		gomod := module.Version{Path: content.Path, Version: content.Version + "/go.mod"}
 		switch {
 		case f.importsModule(q.Mod.Path, mod):

@@ -145,6 +145,7 @@ func (r *hookReader) readDirectives() {
 		return
 	}
 	r.seen["go:generate"] = true
+
 	err := fs.WalkDir(r.Tree, r.ModuleDir, func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -154,6 +155,7 @@ func (r *hookReader) readDirectives() {
 		case d.IsDir() || !strings.HasSuffix(name, ".go"):
 			return nil
 		}
+
 		data, ok := r.readFile(name)
 		if !ok || !bytes.Contains(data, []byte("//go:generate ")) {
 			return nil
@@ -182,6 +184,7 @@ func splitDirective(s string) []string {
 			words, s = append(words, word), s[len(prefix):]
 			continue
 		}
+
 		n := strings.IndexAny(s, " \t")
 		if n < 0 {
 			n = len(s)

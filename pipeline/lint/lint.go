@@ -226,6 +226,7 @@ func sortFindings(list []Finding, release string) []Finding {
 		}
 		return 2
 	}
+
 	slices.SortFunc(list, func(a, b Finding) int {
 		return cmp.Or(rank(a)-rank(b), cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line),
 			cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.Key, b.Key), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Message, b.Message))
@@ -257,6 +258,7 @@ func (f *facts) displayPath(name string) string {
 	if f.ConfigDir == "." {
 		return name
 	}
+
 	up := ""
 	for dir := f.ConfigDir; dir != "."; dir = path.Dir(dir) {
 		if rest, ok := strings.CutPrefix(name, dir+"/"); ok {
@@ -279,9 +281,11 @@ func (f *facts) readFile(name string) ([]byte, bool) {
 			return nil, false
 		}
 	}
+
 	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxRead) {
 		return nil, false
 	}
+
 	var data []byte
 	if err == nil {
 		data, err = fs.ReadFile(f.Tree, name)
@@ -333,12 +337,14 @@ func (f *facts) findInBuilds(check func(matrix.Build) (key, message string)) []F
 		if key == "" {
 			continue
 		}
+
 		s := same{key, message}
 		if builds[s] == nil {
 			order = append(order, s)
 		}
 		builds[s] = append(builds[s], b)
 	}
+
 	var list []Finding
 	for _, s := range order {
 		list = append(list, Finding{Key: s.key, Message: buildsPrefix(builds[s], f.Builds) + s.message})

@@ -18,9 +18,11 @@ var fetchVariables = []string{"GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "G
 // hand and no build of a release.
 func (f *facts) ambientSettings(pairs []string) string {
 	cgo := slices.ContainsFunc(f.Builds, func(b matrix.Build) bool { return b.Options.Cgo })
+
 	var names []string
 	for _, pair := range pairs {
 		name, value, _ := strings.Cut(pair, "=")
+
 		known := slices.ContainsFunc(recipe.KnownVariables, func(v recipe.Variable) bool {
 			decides := v.Role == recipe.Fixed || v.Role == recipe.Chosen || v.Role == recipe.CgoOnly && cgo
 			return v.Name == name && decides

@@ -30,14 +30,18 @@ func lcUUID(f *facts) []Finding {
 		if b.Target.OS != "darwin" {
 			return "", ""
 		}
+
+		// Flags for the external linker count only with cgo.
 		for _, arg := range b.Options.ExtLDFlags {
 			if b.Options.Cgo && isNoUUID(arg) {
 				return f.File.Origin(b, "extldflags"), arg + " takes LC_UUID away"
 			}
 		}
+
 		if flags, ok := recipe.Lookup(b.Env, "CGO_LDFLAGS"); ok && b.Options.Cgo && slices.ContainsFunc(strings.Fields(flags), isNoUUID) {
 			return f.File.Origin(b, "env", "CGO_LDFLAGS"), "-no_uuid takes LC_UUID away"
 		}
+
 		if id := b.Options.BuildID; id != "" && id != "keep" {
 			return f.File.Origin(b, "buildid"), fmt.Sprintf("the linker makes LC_UUID from the build ID alone, so every darwin binary with %.60q has the same one", id)
 		}
@@ -82,9 +86,11 @@ func cgoPaths(f *facts) []Finding {
 		}
 		return f.File.Origin(b, "trimpath"), "cgo without trimpath: the go command gives the C compiler no -ffile-prefix-map for the source, so __FILE__ and debug information hold its path"
 	})
+
 	list = append(list, f.findInBuilds(func(b matrix.Build) (string, string) {
 		return findHostPath(f.File.Origin(b, "extldflags"), b, b.Options.ExtLDFlags)
 	})...)
+
 	for _, name := range cgoFlags {
 		list = append(list, f.findInBuilds(func(b matrix.Build) (string, string) {
 			value, _ := recipe.Lookup(b.Env, name)
@@ -101,15 +107,19 @@ func findHostPath(key string, b matrix.Build, args []string) (string, string) {
 		if !b.Options.Cgo || strings.Contains(arg, "-rpath") || strings.Contains(arg, "-dynamic-linker") {
 			continue // these are paths of the machine that runs the program
 		}
+
 		for _, part := range strings.FieldsFunc(strings.Trim(arg, `"'`), func(r rune) bool { return r == '=' || r == ',' }) {
 			for _, flag := range []string{"-isystem", "-iquote", "-I", "-L", "-F"} {
 				part = strings.TrimPrefix(part, flag)
 			}
+
+			// The C library of the system is where every machine has it.
 			if isAbs(part) && !strings.HasPrefix(part, "/usr/include") && !strings.HasPrefix(part, "/usr/lib") {
 				return key, fmt.Sprintf("%.80s names a folder of this machine", arg)
 			}
 		}
 	}
+
 	return "", ""
 }
 
@@ -125,14 +135,17 @@ func cgoCompiler(f *facts) []Finding {
 		if !b.Options.Cgo {
 			return "", ""
 		}
+
 		cc, ok := recipe.Lookup(b.Env, "CC")
 		if !ok {
 			return f.File.Origin(b, "cgo"), "cgo compiles with whatever C compiler the machine calls its own"
 		}
+
 		fields := strings.Fields(cc)
 		if len(fields) == 0 || strings.ContainsAny(path.Base(fields[0]), "0123456789") {
 			return "", ""
 		}
+
 		return f.File.Origin(b, "env", "CC"), fmt.Sprintf("%s is another compiler on every machine: its name has no version", fields[0])
 	})
 }
@@ -157,6 +170,7 @@ func unpinnedBase(f *facts) []Finding {
 		if err != nil || r.Digest != "" || slices.Contains(f.Locked, c.Base) {
 			continue // an error means no reference, which the release file's reader refuses
 		}
+
 		list = append(list, Finding{
 			Key:     fmt.Sprintf("image[%d].base", i),
 			Message: fmt.Sprintf("%s is a tag, which somebody can move, and %s has no digest for it", c.Base, f.LockName),

@@ -23,6 +23,7 @@ func dirtyTree(f *facts) []Finding {
 	if f.Repository == nil {
 		return nil
 	}
+
 	var list []Finding
 	if m := f.Repository.Modified; len(m) > 0 {
 		list = append(list, Finding{Message: "uncommitted changes are built here, and a release refuses them: " + firstNames(m, 5)})
@@ -49,6 +50,7 @@ func tagNoSemver(f *facts) []Finding {
 	if f.Repository == nil || f.Repository.hasVersionTag() {
 		return nil
 	}
+
 	var list []Finding
 	for _, tag := range f.Repository.Tags {
 		v := path.Base(tag)

@@ -205,16 +205,20 @@ func (r *shellReader) readHeredocs(depth int) {
 			if d.tabs {
 				mark = strings.TrimLeft(mark, "\t")
 			}
+
 			stop := r.pos + len(text)
 			if !d.quoted && mark != d.end {
 				for r.pos < stop {
 					r.readExpansion(depth)
 				}
 			}
+
+			// An expansion can read past the line, so the next mark is looked for behind it.
 			r.pos = max(r.pos, stop)
 			if more && r.accept('\n') {
 				r.line++
 			}
+
 			if mark == d.end {
 				break
 			}
@@ -271,6 +275,7 @@ func (r *shellReader) readExpansion(depth int) string {
 	c := r.s[r.pos]
 	r.pos++
 	rest := r.s[r.pos:]
+
 	switch {
 	case c == '\n':
 		r.line++

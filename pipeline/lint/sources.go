@@ -98,11 +98,13 @@ func (s *sources) packagesOf(b matrix.Build) []*build.Package {
 	if s.Tree == nil {
 		return nil
 	}
+
 	var list []*build.Package
 	dirs := []string{s.mainFolder(b)}
 	for i := 0; i < len(dirs); i++ {
 		p := s.loadPackage(b, dirs[i])
 		list = append(list, p)
+
 		for _, imported := range p.Imports {
 			if dir, own := s.folderOf(imported); own && !slices.Contains(dirs, dir) {
 				dirs = append(dirs, dir)
@@ -120,6 +122,7 @@ func (s *sources) loadPackage(b matrix.Build, dir string) *build.Package {
 	if p := s.packages[key]; p != nil {
 		return p
 	}
+
 	c := build.Context{
 		GOOS: b.Target.OS, GOARCH: b.Target.Arch, Compiler: "gc", CgoEnabled: o.Cgo, BuildTags: o.Tags,
 		ToolTags: slices.Clone(build.Default.ToolTags), ReleaseTags: s.releaseTags(),
@@ -154,6 +157,7 @@ func (s *sources) loadPackage(b matrix.Build, dir string) *build.Package {
 	for _, e := range o.Experiments {
 		c.ToolTags = append(c.ToolTags, "goexperiment."+e)
 	}
+
 	p, _ := c.ImportDir(dir, 0)
 	s.packages[key] = p
 	return p
@@ -166,6 +170,7 @@ func (s *sources) releaseTags() []string {
 	if _, err := fmt.Sscanf(s.Toolchain, "go1.%d", &minor); err != nil || minor < 1 || minor > 999 {
 		return build.Default.ReleaseTags
 	}
+
 	var tags []string
 	for i := 1; i <= minor; i++ {
 		tags = append(tags, fmt.Sprintf("go1.%d", i))
@@ -194,11 +199,13 @@ func (s *sources) uncertainFiles(p *build.Package) []string {
 			if err != nil {
 				continue
 			}
+
 			unsure := false
 			expr.Eval(func(tag string) bool {
 				unsure = unsure || strings.Contains(tag, ".") && !strings.HasPrefix(tag, "go1.")
 				return false
 			})
+
 			if unsure {
 				names = append(names, name)
 				break

@@ -20,6 +20,7 @@ func stampNoEffect(f *facts) []Finding {
 	if f.Tree == nil {
 		return nil
 	}
+
 	var names []string
 	for _, b := range f.Builds {
 		for _, s := range b.Stamps {
@@ -37,12 +38,14 @@ func stampNoEffect(f *facts) []Finding {
 				if !slices.ContainsFunc(b.Stamps, func(s matrix.Stamp) bool { return s.Name == name }) {
 					return "", ""
 				}
+
 				why, sure := f.sources().checkStamp(b, name)
 				if why == "" || sure != (severity == Error) {
 					return "", ""
 				}
 				return f.File.Origin(b, "stamps", name), why
 			})
+
 			for i := range found {
 				found[i].Severity, found[i].Remedy = severity, f.sources().suggestions[name]
 			}
@@ -68,9 +71,11 @@ func (s *sources) checkStamp(b matrix.Build, name string) (why string, sure bool
 		if !own {
 			return "", false // another module has it
 		}
+
 		if dir == main.Dir {
 			return "the linker knows the main package as main, so this is main." + variable, true
 		}
+
 		if i := slices.IndexFunc(packages, func(p *build.Package) bool { return p.Dir == dir }); i >= 0 {
 			p = packages[i]
 		} else {
@@ -78,6 +83,8 @@ func (s *sources) checkStamp(b matrix.Build, name string) (why string, sure bool
 			return fmt.Sprintf("package %s is no part of %s", importPath, b.Binary), len(s.otherImports) == 0 && len(s.Hooks) == 0
 		}
 	}
+
+	// A file that only the toolchain can judge may declare the variable.
 	files := slices.Concat(p.GoFiles, p.CgoFiles, s.uncertainFiles(p))
 	if len(files) == 0 {
 		return "", false // the compiler reports it, or a hook writes some
@@ -133,6 +140,7 @@ func (s *sources) declarations(p *build.Package, names []string) *declarations {
 		return d
 	}
 	s.declared[key] = nil
+
 	fset := token.NewFileSet()
 	d := &declarations{info: &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}}
 	for _, name := range names {
@@ -204,6 +212,7 @@ func (d *declarations) findSpec(obj *types.Var) (spec *ast.ValueSpec, value ast.
 			if !ok || gen.Tok != token.VAR {
 				continue
 			}
+
 			for _, s := range gen.Specs {
 				s := s.(*ast.ValueSpec)
 				for i, id := range s.Names {
@@ -234,6 +243,7 @@ func (s *sources) suggestVariables(stamp string, d *declarations) {
 			names = append(names, name)
 		}
 	}
+
 	if names != nil && s.suggestions[stamp] == "" {
 		s.suggestions[stamp] = "variables that can be set there: " + firstNames(names, 6)
 	}
