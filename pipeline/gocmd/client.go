@@ -180,7 +180,7 @@ func FileProxy(cache string) (string, error) {
 	return strings.NewReplacer(",", "%2C", "|", "%7C").Replace(u.String()), nil
 }
 
-// Voucher says who vouches for the content of a module.
+// Voucher returns who vouches for the content of a module, for people.
 func (s Settings) Voucher(path string) string {
 	switch {
 	case s.SumDB == "off":

@@ -2,9 +2,9 @@
 // it talk to the module proxy and the checksum database with the user's own
 // settings. It is not for builds, whose processes package pass confines.
 //
-// The environment is the caller's and complete; nothing is inherited. Output
-// is bounded, and no command leaves telemetry. When the context ends, the command and (on Unix) every process
-// that it started, such as git, are killed, and Run returns.
+// The environment is the caller's and complete: nothing is inherited. Output is
+// bounded, and no command leaves telemetry. When the context ends, the command and
+// (on Unix) every process that it started, such as git, are killed, and Run returns.
 package gocmd
 
 import (
@@ -98,7 +98,7 @@ func (g Go) Run(ctx context.Context, dir string, args ...string) ([]byte, error)
 	return stdout.buf.Bytes(), nil
 }
 
-// noTelemetry is the environment in which a go command counts nothing and leaves
+// noTelemetry returns the environment in which a go command counts nothing and leaves
 // no process behind that would send counts: there is no setting for that but a
 // file in its user's folder, which is not ours to write. The folder for counts is
 // below a file, where none can be made, and the variable of the process says that
@@ -110,8 +110,8 @@ func noTelemetry(path string) []string {
 
 var errTooMuch = errors.New("more output than expected")
 
-// limitedBuffer keeps at most max bytes: what is more is dropped with cut, or else
-// an error, which ends the command. The buffer is not embedded, since io.Copy
+// limitedBuffer keeps at most max bytes. With cut the rest is dropped. Without it, more
+// is an error, which ends the command. The buffer is not embedded, since io.Copy
 // would find its ReadFrom and go round Write.
 type limitedBuffer struct {
 	buf bytes.Buffer

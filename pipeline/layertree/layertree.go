@@ -111,7 +111,7 @@ func (t *Tree[T]) Find(p string) (n *Node[T], folders []*Node[T], err error) {
 	return t.find(p, true)
 }
 
-// FindLink is [Tree.Find] without following the last element of p.
+// FindLink works like [Tree.Find], and does not follow the last element of p.
 func (t *Tree[T]) FindLink(p string) (n *Node[T], folders []*Node[T], err error) {
 	return t.find(p, false)
 }

@@ -110,7 +110,7 @@ type Finding struct {
 	Message, Remedy string
 }
 
-// String returns the finding on one line, without the hint, as compilers do:
+// String returns the finding on one line, without the remedy, as compilers do:
 //
 //	release.toml:14: warning: build.pie: linux/amd64: asks for a loader [pie-loader]
 func (f Finding) String() string {
@@ -189,7 +189,7 @@ func Run(in Input) (found, silenced []Finding, err error) {
 	f := &facts{Input: in}
 	for _, l := range table {
 		for _, finding := range l.find(f) {
-			// What a lint leaves open is as the table has it.
+			// A lint may leave these to its entry in the table.
 			finding.ID = l.ID
 			finding.Severity = cmp.Or(finding.Severity, l.Severity)
 			finding.Remedy = cmp.Or(finding.Remedy, l.Remedy)

@@ -33,7 +33,7 @@ const (
 	cgoStart = "project = \"p\"\n[[binary]]\npackage = \".\"\ncgo = true\n[matrix]\ninclude = [\"linux/amd64\", \"darwin/arm64\"]\n"
 )
 
-// input returns the Input that s describes: the release file and its expansion, the trees, and s.in.
+// input returns the Input that s describes: the release file, its expansion, the trees and s.in.
 func (s scene) input(t testing.TB, silence ...lintid.ID) Input {
 	t.Helper()
 	text := s.release

@@ -26,7 +26,7 @@ type sources struct {
 	packages    map[string]*build.Package // by setting and folder
 	nested      map[string]bool           // by folder: in another module
 	declared    map[string]*declarations  // by folder and files
-	suggestions map[string]string         // by stamp: a hint
+	suggestions map[string]string         // by stamp: a remedy
 }
 
 // sources returns the packages of every build. They are read once.
@@ -178,7 +178,7 @@ func (s *sources) releaseTags() []string {
 	return tags
 }
 
-// cachedFile is readFile, and reads every file once.
+// cachedFile works like readFile, and reads every file once.
 func (s *sources) cachedFile(name string) ([]byte, bool) {
 	data, known := s.files[name]
 	if !known {

@@ -235,7 +235,7 @@ func hasEmbedDirective(doc *ast.CommentGroup) bool {
 	return doc != nil && slices.ContainsFunc(doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
 }
 
-// suggestVariables notes, as a hint, the variables that a stamp could have meant.
+// suggestVariables notes, as a remedy, the variables that a stamp could have meant.
 func (s *sources) suggestVariables(stamp string, d *declarations) {
 	var names []string
 	for _, name := range d.scope.Names() {

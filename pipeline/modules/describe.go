@@ -167,7 +167,7 @@ func Describe(ctx context.Context, q Query) ([]*Main, error) {
 	return mains, nil
 }
 
-// checkPattern allows what names one package.
+// checkPattern returns an error unless p names one package.
 func checkPattern(p string) error {
 	switch {
 	case p == "", strings.HasPrefix(p, "-"), strings.Contains(p, "..."), strings.Contains(p, "@"),
@@ -228,7 +228,7 @@ func (q Query) describeMain(pattern string, matched []*listedPackage, byPath map
 	return m, nil
 }
 
-// err returns what the go command finds wrong with p or its dependencies.
+// err returns the faults that the go command finds in p or its dependencies.
 func (p *listedPackage) err() error {
 	var said []string
 	if p.Error != nil {

@@ -1,10 +1,10 @@
-// Package modules gives a build the modules that it needs, once checked, and
-// tells what goes into it.
+// Package modules fills the module cache of a build with checked modules, and tells
+// what goes into a binary.
 //
 // [FillCache] makes a module cache for one run, out of which every pass builds with
 // GOPROXY=off. [Describe] asks the go command which packages and modules a
-// main package is made of for one target, and [CheckStamps] whether the
-// variables exist that the linker is told to set, which it does not tell.
+// main package is made of for one target. [CheckStamps] finds out whether the
+// variables exist that the linker is told to set; the linker itself does not say so.
 //
 // # What is believed
 //
@@ -55,9 +55,9 @@ type Config struct {
 	// spares modules that only tests and tools use. Whoever runs other commands
 	// in the source tree (hooks) may need any module.
 	Lazy bool
-	// Time is what everything in a cache that is not lazy gets as its time of
-	// modification. It is shared by the passes, and when it was downloaded is nothing
-	// that they may have in common.
+	// Time is the time of modification that everything in a cache gets which is not
+	// lazy. The passes share the cache, and the time of the download must not be
+	// something that they have in common.
 	Time time.Time
 }
 
@@ -85,11 +85,11 @@ const (
 	maxGoSum = 64 << 20
 )
 
-// FillCache downloads all modules that go.mod names into an empty cache, or with
-// Config.Lazy prepares that.
+// FillCache downloads all modules that go.mod names into an empty cache. With
+// Config.Lazy it only prepares the cache.
 //
-// With a vendor/modules.txt, which the go command honours since a go.mod says
-// "go 1.14", it does nothing.
+// It does nothing where there is a vendor/modules.txt and go.mod says at least
+// "go 1.14": from there on the go command takes modules from the vendor folder.
 //
 // A go.mod or go.sum that the go command would have to change is an error, and
 // so is a hash that does not fit. Not every gap in go.sum is found here: the
@@ -184,7 +184,7 @@ func setTimes(dir string, to time.Time) error {
 	})
 }
 
-// tidyRemedy is the remedy for go.mod and go.sum files that do not say all.
+// tidyRemedy is the remedy for go.mod and go.sum files that lack something.
 const tidyRemedy = "run go mod tidy, and commit go.mod and go.sum"
 
 func offlineEnv(dir string) []string { return []string{"GOMODCACHE=" + dir, "GOPROXY=off"} }
@@ -248,7 +248,7 @@ func addedLines(before, after []byte) []string {
 	return lines
 }
 
-// truncateList keeps the first n of list, and says how many there are more.
+// truncateList returns the first n of list, and how many more there are.
 func truncateList(list []string, n int) []string {
 	if len(list) <= n {
 		return list

@@ -18,8 +18,8 @@ import (
 // maxGoFile bounds a Go file that is read for its declarations.
 const maxGoFile = 32 << 20
 
-// CheckStamps reports whether the linker's flag -X has an effect on each of the
-// named variables, and returns one error about all on which it has none.
+// CheckStamps returns an error about each of the named variables on which the
+// linker's flag -X has no effect.
 //
 // A name is "main.version" for a variable of the main package itself, or an
 // import path, a dot and a name for one of its dependencies. The variable must
@@ -186,7 +186,7 @@ func (d *declarations) findSpec(obj *types.Var) (spec *ast.ValueSpec, value ast.
 	return nil, nil, false
 }
 
-// stringVariables tells of the variables that could have been meant.
+// stringVariables lists, for a message, the variables that could have been meant.
 func (d *declarations) stringVariables() string {
 	var names []string
 	scope := d.types.Scope()

@@ -35,12 +35,13 @@ func (c Choice) String() string {
 }
 
 // Choices returns every setting of r that its source does not force, those of -X at
-// the end. What is left out is named here, and only with the values named here: the
-// target, what a go command has by default on every host, and how the executor
-// keeps it from its user's settings. So a setting that nobody thought of is listed.
+// the end. It leaves out only settings that are named in this file, and only with the
+// values named here: the target, the defaults of a go command on every host, and how
+// the executor keeps it from its user's settings. So a setting that nobody thought of
+// is listed.
 //
-// DefaultGODEBUG is none of them: go.mod and the source decide about it. A build
-// that overrides that does it by -X.
+// DefaultGODEBUG is not among them: go.mod and the source decide about it. A build
+// that overrides it uses -X.
 func (r Recipe) Choices() []Choice {
 	var list, stamps []Choice
 	add := func(setting, value string) { list = append(list, Choice{setting, value}) }
@@ -78,7 +79,7 @@ func (r Recipe) Choices() []Choice {
 		add(name, value)
 	}
 
-	// What no recipe has that rebuilds what a stranger has published.
+	// The recipe of a rebuild has none of these.
 	if r.Compiler != "" {
 		add("CC", r.Compiler)
 	}
@@ -134,8 +135,8 @@ func linkChoices(value string) (rest string, stamps []Choice) {
 	return rest, stamps
 }
 
-// Meaning says what a setting does that a user of the program should know, and
-// nothing where that is no more than its name says.
+// Meaning explains what a setting does, as far as a user of the program should know
+// it. It returns "" where the setting's name says enough.
 func (c Choice) Meaning() string {
 	switch c.Setting {
 	case "-gcflags", "-asmflags":

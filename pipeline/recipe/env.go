@@ -101,7 +101,7 @@ var KnownVariables = []Variable{
 	{"PKG_CONFIG", CgoOnly, ""},
 }
 
-// ClosedEnv returns the fixed variables, as NAME=value: what keeps the go command
+// ClosedEnv returns the fixed variables, as NAME=value pairs. They keep the go command
 // from its user's settings, the network and other toolchains.
 func ClosedEnv() []string {
 	var env []string

@@ -24,7 +24,7 @@ type Inputs struct {
 	Compiler string
 }
 
-// New returns the recipe of one build. It fails if an option cannot be written
+// New returns the recipe of one build. It is an error if an option cannot be written
 // on the go command line.
 func New(b matrix.Build, in Inputs) (Recipe, error) {
 	r := Recipe{

@@ -3,8 +3,8 @@
 // A [Recipe] holds everything that determines the bytes of a binary and nothing
 // else: the source, the modules with their sums, the toolchain, the argument
 // list and the environment of the go command. What must not matter (paths, the
-// user, the time zone, the number of processors) is no part of it; package
-// build chooses that anew for every pass. So equal recipes must give equal
+// user, the time zone, the number of processors) is no part of it. Package
+// pass chooses that anew for every pass. So equal recipes must give equal
 // bytes, on any host, and the double build is the test of that sentence.
 //
 // # Encoding and digest
@@ -12,10 +12,9 @@
 // [Recipe.Encode] gives the canonical form: JSON after RFC 8785 (members in
 // order of their names, no white space). Every list has one order: Env and
 // Modules are sorted, Argv and Hooks are as they are run. The digest is the
-// SHA-256 of that encoding. There is nothing in it that depends on the host
-// where it was computed, with the two exceptions that are facts about the
-// build itself: an unpublished toolchain (Toolchain.Sum) and a C compiler
-// (Compiler), which exist on that host alone.
+// SHA-256 of that encoding. Only two things in it depend on the host where it
+// was computed, and both are facts about the build itself: an unpublished
+// toolchain (Toolchain.Sum) and a C compiler (Compiler) exist on that host alone.
 package recipe
 
 import (
@@ -167,7 +166,7 @@ func (r Recipe) Digest() (artifact.Digest, error) {
 	return artifact.Of(enc), nil
 }
 
-// checkForm checks r against what this package promises of every recipe.
+// checkForm returns an error unless r has the form that this package promises.
 func (r Recipe) checkForm() error {
 	src := r.Source
 	commit := src.Commit != "" && src.Tree != "" && src.Module+src.Sum+src.Version == ""

@@ -49,8 +49,8 @@ func (t pauseRecorder) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // retryAfter reads a Retry-After header
 // (https://www.rfc-editor.org/rfc/rfc9110.html#name-retry-after), which is a
-// number of seconds or a date. A date counts from the answer's own, so that no
-// clock is needed, and none has to be right. What makes no sense is zero.
+// number of seconds or a date. A date counts from the answer's own date, so that no
+// clock is needed, and none has to be right. A header that makes no sense means zero.
 func retryAfter(h http.Header) time.Duration {
 	s := strings.TrimSpace(h.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(s, 10, 31); err == nil {

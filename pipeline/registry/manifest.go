@@ -89,8 +89,8 @@ func listOptional(d *v1.Descriptor) []v1.Descriptor {
 	return []v1.Descriptor{*d}
 }
 
-// memberSpelling has the members of a manifest as they are to be written, by their
-// folded names.
+// memberSpelling has the proper spelling of each member of a manifest, by its folded
+// name.
 var memberSpelling = func() map[string]string {
 	names := map[string]string{}
 	for f := range reflect.TypeFor[manifest]().Fields() {
@@ -99,7 +99,7 @@ var memberSpelling = func() map[string]string {
 	return names
 }()
 
-// foldName makes equal what encoding/json takes for the same member name.
+// foldName returns the same text for names that encoding/json takes for the same member.
 func foldName(s string) string {
 	return strings.Map(func(r rune) rune {
 		for {

@@ -25,7 +25,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
-// imagePlan is everything of one image that has to be in its repository.
+// imagePlan is one image, with everything that has to be in its repository.
 type imagePlan struct {
 	Image
 	repo      name.Repository
@@ -108,7 +108,7 @@ func parseRepository(s string) (name.Repository, error) {
 	return repo, nil
 }
 
-// imageLayout is a checked folder.
+// imageLayout is the folder of an image layout whose index.json was read.
 type imageLayout struct {
 	dir string
 	// roots are the descriptors of index.json.
@@ -221,7 +221,7 @@ func ReadLayout(ctx context.Context, dir string) (*Layout, error) {
 // maxLayoutBlobs bounds the blobs of a layout.
 const maxLayoutBlobs = 100_000
 
-// planImage checks one image.
+// planImage checks one image, and collects all that belongs to it.
 func (l *imageLayout) planImage(ctx context.Context, im Image) (*imagePlan, error) {
 	repo, err := parseRepository(im.Repository)
 	if err != nil {
@@ -359,7 +359,7 @@ func (l *imageLayout) openBlob(desc v1.Descriptor) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// newRawManifest describes raw.
+// newRawManifest returns raw with the descriptor that fits it.
 func newRawManifest(raw []byte, mt types.MediaType) rawManifest {
 	return rawManifest{raw: raw, desc: v1.Descriptor{MediaType: mt, Size: int64(len(raw)), Digest: v1.Hash{Algorithm: "sha256", Hex: artifact.Of(raw).Hex()}}}
 }
@@ -405,7 +405,7 @@ const (
 // (https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidance-for-an-empty-descriptor).
 var emptyConfig = []byte("{}")
 
-// attach makes a manifest of a.
+// attach adds an attachment to the plan: its manifest, its blobs and its descriptor.
 func (im *imagePlan) attach(a Attachment) error {
 	a.ArtifactType = cmp.Or(a.ArtifactType, BundleType)
 	all := append([]rawManifest{im.index}, im.manifests...)

@@ -57,7 +57,7 @@ type Image struct {
 	// Repository is a registry's host, with a port if need be, and a path:
 	// registry.example/team/tool.
 	Repository string
-	// Tags are moved to the image. None is fine: the image is then there by
+	// Tags are moved to the image. Without tags the image can be found by its
 	// digest alone.
 	Tags []string
 	// Digest is that of the image's index, which the layout's index.json names.
@@ -85,7 +85,7 @@ type Attachment struct {
 // MaxBundle bounds the bytes of an [Attachment]'s Bundle.
 const MaxBundle = 16 << 20
 
-// Options are what Push, Resolve and Referrers need of the world.
+// Options say how to reach registries, and what is permitted there.
 type Options struct {
 	// Transport does the requests. Nil is [http.DefaultTransport].
 	Transport http.RoundTripper
@@ -275,10 +275,9 @@ func (p *push) divideTags(ctx context.Context, im *imagePlan) error {
 	return nil
 }
 
-// pushBlobs sends what the registry lacks of an image's blobs. Either way the
-// registry has given back every byte of each in the end, once for each repository.
-// What an earlier image brought to another repository of the same registry is
-// mounted.
+// pushBlobs sends the blobs of an image that the registry lacks. A blob that an earlier
+// image brought to another repository of the same registry is mounted. In the end the
+// registry has given back every byte of each blob, sent or not, once for each repository.
 func (p *push) pushBlobs(ctx context.Context, im *imagePlan) error {
 	s := p.sessions[im.repo.Name()]
 	return forEach(ctx, p.opt.Jobs, im.blobs, func(ctx context.Context, b *blob) error {
@@ -322,8 +321,8 @@ func (p *push) mountSource(im *imagePlan, b *blob) *name.Repository {
 	return nil
 }
 
-// pushManifests puts manifests by digest where they are not there yet. Either
-// way the registry has given back every byte of each in the end.
+// pushManifests sends the manifests that the registry lacks, by digest. In the end the
+// registry has given back every byte of each manifest, sent or not.
 func (p *push) pushManifests(ctx context.Context, im *imagePlan, list []rawManifest) error {
 	s := p.sessions[im.repo.Name()]
 	return forEach(ctx, p.opt.Jobs, list, func(ctx context.Context, o rawManifest) error {
@@ -360,8 +359,8 @@ func (p *push) moveTags(ctx context.Context, im *imagePlan) error {
 	return nil
 }
 
-// movedElsewhere adds the remedy to err where a tag that was moved points to something
-// else than the image: the same command would only find that it is there.
+// movedElsewhere adds a remedy to err where the tag points to something else than the
+// image. The same command would only find that the tag is there.
 func (p *push) movedElsewhere(ctx context.Context, im *imagePlan, tag string, err error) error {
 	have, ferr := p.sessions[im.repo.Name()].findManifest(ctx, tag)
 	if ferr != nil || have == nil || have.digest() == im.Digest {
@@ -415,5 +414,5 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// errAbsent says that a registry does not have what it said it took.
+// errAbsent says that a registry lacks something that it said it took.
 var errAbsent = errors.New("the registry does not have it, though it took it")

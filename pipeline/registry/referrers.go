@@ -183,7 +183,7 @@ func (s *session) referrersFromTag(ctx context.Context, subject artifact.Digest)
 	return m.Manifests, o, nil
 }
 
-// missingFrom returns what of want is not in have.
+// missingFrom returns those of want that are not in have.
 func missingFrom(have, want []v1.Descriptor) []v1.Descriptor {
 	return slices.DeleteFunc(slices.Clone(want), func(w v1.Descriptor) bool {
 		return slices.ContainsFunc(have, func(h v1.Descriptor) bool { return h.Digest == w.Digest })
@@ -293,7 +293,7 @@ func lockList(ctx context.Context, key string) (unlock func(), err error) {
 	}
 }
 
-// Manifest is what a reference resolved to.
+// Manifest is the manifest or index that a reference stands for.
 type Manifest struct {
 	// Repository is the full name, with the registry's host.
 	Repository string
@@ -302,7 +302,7 @@ type Manifest struct {
 	Size       int64
 	// Raw are the bytes that Digest names.
 	Raw []byte
-	// Platforms are what an index refers to. An image has none.
+	// Platforms are the manifests of an index. An image has none.
 	Platforms []Platform
 }
 

@@ -32,7 +32,7 @@ type session struct {
 	puller    *remote.Puller
 	pusher    *remote.Pusher
 
-	// waited is how long it was waited in all before something was tried again.
+	// waited is the sum of the waits before something was tried again.
 	waited atomic.Int64
 
 	mu sync.Mutex
@@ -40,7 +40,7 @@ type session struct {
 	readBack map[v1.Hash]bool
 }
 
-// openSession authenticates with the rights in scopes.
+// openSession returns a session that has the rights in scopes.
 func openSession(ctx context.Context, repo name.Repository, opt Options, scopes ...string) (*session, error) {
 	s := &session{repo: repo, opt: opt, readBack: map[v1.Hash]bool{}}
 	auth := authn.Anonymous
@@ -198,7 +198,7 @@ func (s *session) putManifest(ctx context.Context, identifier string, o rawManif
 	})
 }
 
-// urlOf returns where something of the repository is.
+// urlOf returns the URL of a manifest, a blob or the like of the repository.
 func (s *session) urlOf(kind, identifier string) *url.URL {
 	return &url.URL{Scheme: s.repo.Scheme(), Host: s.repo.RegistryStr(), Path: fmt.Sprintf("/v2/%s/%s/%s", s.repo.RepositoryStr(), kind, identifier)}
 }
@@ -213,7 +213,7 @@ func drain(resp *http.Response) {
 }
 
 // readBlob writes a blob to dst. It is an error if the registry answers with anything
-// else than the bytes that desc names; what dst got is then worth nothing.
+// else than the bytes that desc names. The content of dst must not be used then.
 func (s *session) readBlob(ctx context.Context, desc v1.Descriptor, dst io.Writer) error {
 	req, err := http.NewRequestWithContext(httpguard.WithMaxBody(ctx, desc.Size), http.MethodGet, s.urlOf("blobs", desc.Digest.String()).String(), nil)
 	if err != nil {

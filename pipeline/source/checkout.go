@@ -97,7 +97,7 @@ func (r *repository) fileNames() []string {
 }
 
 // Extract writes the files of the tree to dest, as Checkout does, and no git
-// folders: for who only reads the source, and so needs no history.
+// folders. It is for callers that only read the source, and need no history.
 func (r *Repo) Extract(ctx context.Context, dest string) error {
 	dest, err := filepath.Abs(dest)
 	if err == nil {

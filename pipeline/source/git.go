@@ -40,7 +40,7 @@ var userConfigVariables = []string{
 	"USERPROFILE", "HOMEDRIVE", "HOMEPATH", "PROGRAMDATA", // git for windows derives HOME from these
 }
 
-// user returns the part of g.User named by userConfigVariables.
+// user returns those variables of g.User that are named in userConfigVariables.
 func (g Git) user() []string {
 	var env []string
 	for _, kv := range g.User {
@@ -54,7 +54,7 @@ func (g Git) user() []string {
 	return env
 }
 
-// closedEnv is the environment in which git takes nothing from the machine: no
+// closedEnv returns the environment in which git takes nothing from the machine: no
 // configuration, no attributes, no replaced objects, no prompt, no transport.
 func closedEnv() []string {
 	return []string{
@@ -130,13 +130,13 @@ func (p gitContext) run(ctx context.Context, stdin io.Reader, args ...string) ([
 	return out.buf.Bytes(), nil
 }
 
-// line is run for a command that answers with one line.
+// line runs a command that answers with one line, and returns that line.
 func (p gitContext) line(ctx context.Context, args ...string) (string, error) {
 	out, err := p.run(ctx, nil, args...)
 	return strings.TrimSuffix(string(out), "\n"), err
 }
 
-// oid is run for a command that answers with the name of an object.
+// oid runs a command that answers with the name of an object, and returns that name.
 func (p gitContext) oid(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
 	out, err := p.run(ctx, stdin, args...)
 	if err != nil {
@@ -149,7 +149,7 @@ func (p gitContext) oid(ctx context.Context, stdin io.Reader, args ...string) (s
 	return oid, nil
 }
 
-// gitError says what git said; the first lines of it are the cause.
+// gitError returns an error with the first part of what git said, which names the cause.
 func gitError(ctx context.Context, verb string, msg []byte, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("git %s: %w", verb, context.Cause(ctx))
@@ -184,7 +184,7 @@ func (b *boundedBuffer) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// checkVersion fails for a git that is missing or too old to be closed off.
+// checkVersion returns an error if git is missing, or too old to be closed off.
 func (g Git) checkVersion(ctx context.Context) error {
 	if !filepath.IsAbs(g.Path) {
 		return usageError("install git", "git: not found (path %q)", g.Path)

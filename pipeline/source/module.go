@@ -146,12 +146,12 @@ func readInfo(name, version string) (time.Time, error) {
 	return info.Time.UTC(), nil
 }
 
-// Identity names the content: path, version and sum.
+// Identity returns what names the content: path, version and sum.
 func (m *Module) Identity() recipe.Source {
 	return recipe.Source{Module: m.mod.Path, Version: m.mod.Version, Sum: m.sum, Dir: "."}
 }
 
-// Tag is the version, or "" for a pseudo-version: it belongs to no tag.
+// Tag returns the version, or "" for a pseudo-version, which belongs to no tag.
 func (m *Module) Tag() string {
 	if module.IsPseudoVersion(m.mod.Version) {
 		return ""
@@ -159,14 +159,14 @@ func (m *Module) Tag() string {
 	return m.mod.Version
 }
 
-// Version is the version without the leading v.
+// Version returns the version without the leading v.
 func (m *Module) Version() string { return strings.TrimPrefix(m.mod.Version, "v") }
 
-// Time is the version's time, in UTC: what the proxy says of it, which nothing
-// vouches for (the checksum database does not cover it).
+// Time returns the version's time, in UTC, as the proxy says it. Nothing vouches for
+// it: the checksum database does not cover it.
 func (m *Module) Time() time.Time { return m.time }
 
-// Dirty is false.
+// Dirty returns false: a module from a proxy has no changes.
 func (m *Module) Dirty() bool { return false }
 
 // Checkout writes the module's files to dest, which must not exist or be empty,

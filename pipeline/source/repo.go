@@ -20,7 +20,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// Options say what of a repository is wanted. Scratch is required.
+// Options say what to take from a repository. Scratch is required.
 type Options struct {
 	// Dir is the main module's folder relative to the folder given to [Open],
 	// with slashes; "" is that folder itself.
@@ -103,9 +103,9 @@ var oidForm = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 // alone (git may set the time of a loose object in the repository that a
 // snapshot has in common with it). An error may have a Remedy() string.
 //
-// Refused are: a bare repository, one without a commit, a shallow one, an
-// unfinished merge, modified and untracked files (but see Options.Snapshot),
-// filter drivers (but see Options.LFSPointers), a submodule that is not checked
+// Open refuses a bare repository, one without a commit, a shallow one, an
+// unfinished merge, modified and untracked files (unless Options.Snapshot is set),
+// filter drivers (see Options.LFSPointers), a submodule that is not checked
 // out or has changes of its own, a file name that is not UTF-8, a tree without
 // go.mod in the module's folder, and objects that are missing.
 //
@@ -206,15 +206,15 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 	return r, nil
 }
 
-// Identity names the content: commit, tree, and the module's folder.
+// Identity returns what names the content: commit, tree, and the module's folder.
 func (r *Repo) Identity() recipe.Source { return r.identity }
 
-// Tag is the tag that releases this very content, such as "v1.2.3" or, for a
+// Tag returns the tag that releases this very content, such as "v1.2.3" or, for a
 // module in a folder, "cmd/tool/v1.2.3"; "" if there is none. Of several tags
 // at the commit it is the one with the highest version.
 func (r *Repo) Tag() string { return r.tag }
 
-// Version is a semantic version without the leading v, fit for file names: that
+// Version returns a semantic version without the leading v, fit for file names: that
 // of Tag or, without one, a version between the highest tag before the commit
 // and the next, made from the commit alone; see snapshotVersion.
 func (r *Repo) Version() string {
@@ -224,17 +224,17 @@ func (r *Repo) Version() string {
 	return snapshotVersion(r.highestVersion, r.time, r.identity.Commit, r.Dirty())
 }
 
-// Time is the committer's time of the commit, in UTC.
+// Time returns the committer's time of the commit, in UTC.
 func (r *Repo) Time() time.Time { return r.time }
 
 // Dirty reports whether the content differs from the commit's.
 func (r *Repo) Dirty() bool { return r.top.dirty }
 
-// TagsAtHead are the names of all tags at HEAD, sorted, whatever they look like
+// TagsAtHead returns the names of all tags at HEAD, sorted, whatever they look like
 // and whether or not the content is that of the commit.
 func (r *Repo) TagsAtHead() []string { return slices.Clone(r.tagsAtHead) }
 
-// HighestVersion is the highest version, such as "v1.2.3", that a tag at the commit or
+// HighestVersion returns the highest version, such as "v1.2.3", that a tag at the commit or
 // at one before it gives to the module; "" if there is none.
 func (r *Repo) HighestVersion() string { return r.highestVersion }
 
@@ -246,26 +246,25 @@ func (r *Repo) Linked() bool {
 	return err != nil || !info.IsDir()
 }
 
-// Modified and Untracked list what is in a snapshot and differs from the
-// commit, and what was left out of it; ten names at most, with slashes,
-// relative to Root.
+// Modified lists the files of a snapshot that differ from the commit: ten names at
+// most, with slashes, relative to Root.
 func (r *Repo) Modified() []string { return firstNames(r.modified) }
 
-// Untracked is described at Modified.
+// Untracked lists the files that a snapshot leaves out, in the form of Modified.
 func (r *Repo) Untracked() []string { return firstNames(r.untracked) }
 
-// Remote is the URL of the remote called origin without any credentials; ""
+// Remote returns the URL of the remote called origin without any credentials; ""
 // if there is none or it is a folder of this machine.
 func (r *Repo) Remote() string { return r.remote }
 
-// Root is the absolute path of the work tree, without symbolic links.
+// Root returns the absolute path of the work tree, without symbolic links.
 func (r *Repo) Root() string { return r.top.root }
 
 func firstNames(names []string) []string {
 	return names[:min(len(names), maxNames):min(len(names), maxNames)]
 }
 
-// opener carries what is the same for a repository and its submodules.
+// opener has what a repository and its submodules share while they are opened.
 type opener struct {
 	git     Git
 	opts    Options
@@ -275,8 +274,8 @@ type opener struct {
 	remote  string // origin's URL of the first repository, as configured
 }
 
-// discover finds the repository of folder dir. With a ceiling, an absolute
-// path, it does not look there or above.
+// discover finds the repository of folder dir. It does not look in the folder
+// ceiling, an absolute path, or above, unless that is empty.
 func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository, error) {
 	r := &repository{git: o.git}
 	user := gitContext{git: o.git, dir: dir, env: closedEnv()}
@@ -325,8 +324,8 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 		return nil, usageError("commit something first", "%s: no commit at HEAD", r.root)
 	}
 
-	// From here on the repository's own configuration is out of the game,
-	// except for the values that userSettings lets through.
+	// From here on the repository's own configuration has no effect, except for
+	// the values that userSettings takes over.
 	r.scratch = filepath.Join(o.scratch, strconv.Itoa(o.count))
 	storeDir, viewDir := filepath.Join(r.scratch, "store"), filepath.Join(r.scratch, "view")
 	o.count++
@@ -379,7 +378,7 @@ func (r *repository) readError(err error) error {
 	return fault.WithRemedy(fmt.Errorf("%s: read objects: %w", r.root, err), "if this is a partial clone, make a full one: git clone without --filter")
 }
 
-// files lists a tree's files and submodules, sorted by path, and refuses what
+// files lists a tree's files and submodules, sorted by path. It is an error if they
 // could not be laid out faithfully.
 func (r *repository) files(ctx context.Context, tree string) ([]entry, error) {
 	out, err := r.store.run(ctx, nil, "ls-tree", "-r", "-z", "--full-tree", tree)
@@ -449,7 +448,7 @@ func checkEntries(list []entry) error {
 	return nil
 }
 
-// hasModule fails unless the tree has a go.mod in folder dir.
+// hasModule returns an error unless the tree has a go.mod in folder dir.
 func (r *repository) hasModule(dir string) error {
 	name := path.Join(dir, "go.mod")
 	i, ok := slices.BinarySearchFunc(r.entries, name, func(e entry, name string) int { return strings.Compare(e.path, name) })

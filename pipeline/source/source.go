@@ -3,14 +3,14 @@
 // A tree comes from one of two places: a git commit ([Open]) or a version of a
 // module ([OpenModule]). Both give a [recipe.Source], which names the content,
 // and a Checkout, which writes that content and nothing else into an empty
-// folder. Opening something never changes it, and what a Checkout wrote does
-// not depend on where it came from any more.
+// folder. Opening something never changes it. What a Checkout has written does
+// not need the place that it came from.
 //
 // # Git
 //
-// The work tree's own bytes are never used. Git's tracked content is: that of
-// HEAD or, for a snapshot, that of the index after `git add -u`. The work tree
-// is looked at in order to say whether it has something that the commit lacks.
+// Only content that git tracks is used: that of HEAD or, for a snapshot, that of
+// the index after `git add -u`. The work tree is looked at in order to say whether
+// it has something that the commit lacks. Its own bytes are never used.
 //
 // No command runs that a repository, its configuration, or its owner chose.
 // The repository is read through two git folders of our own in Options.Scratch,
@@ -65,7 +65,7 @@ func (o Order) apply(names []string) error {
 // maxNames is how many file names a message and a list of a [Repo] hold.
 const maxNames = 10
 
-// usageError is an error of what the user wants to build from, with its remedy.
+// usageError returns an error about what the user wants to build from, with its remedy.
 func usageError(remedy, format string, args ...any) error {
 	return fault.Usage(fmt.Errorf(format, args...), remedy)
 }
@@ -90,7 +90,7 @@ func listNames(names []string) string {
 	return b.String()
 }
 
-// emptyFolder makes dest if it does not exist and fails if there is anything in it.
+// emptyFolder makes dest if it does not exist. It is an error if there is anything in it.
 func emptyFolder(dest string) error {
 	if err := os.MkdirAll(dest, 0o777); err != nil {
 		return err
@@ -105,7 +105,7 @@ func emptyFolder(dest string) error {
 	return nil
 }
 
-// realPath is filepath.EvalSymlinks for a path whose end need not exist yet.
+// realPath works like filepath.EvalSymlinks. The end of the path need not exist yet.
 func realPath(p string) (string, error) {
 	p = filepath.Clean(p)
 	real, err := filepath.EvalSymlinks(p)

@@ -148,7 +148,7 @@ func (r *repository) setFlag(ctx context.Context, flag string, names []string) e
 	return err
 }
 
-// inspect compares the work tree with HEAD, opens the submodules, and settles
+// inspect compares the work tree with HEAD, opens the submodules, and decides
 // what is to be laid out: r.tree, r.entries, and r.subs.
 func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 	head, err := r.files(ctx, r.tree)
@@ -287,7 +287,7 @@ func parseIndex(out []byte) (list []entry, unmerged []string, err error) {
 	return list, unmerged, nil
 }
 
-// status fills r.modified and r.untracked, submodules aside.
+// status fills r.modified and r.untracked. It leaves out submodules.
 func (r *repository) status(ctx context.Context, ignore []string) error {
 	out, err := r.view.run(ctx, nil, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=all")
 	if err != nil {

@@ -18,12 +18,12 @@ import (
 	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
-// CachedToolchain is a toolchain in the cache folder, or what a download left there that did
-// not end.
+// CachedToolchain is a toolchain in the cache folder, or what is left there of a download
+// that did not end.
 type CachedToolchain struct {
 	// Name is VERSION.GOOS-GOARCH.
 	Name string
-	// Partial tells that it is what a download left.
+	// Partial tells that it is what is left of a download.
 	Partial bool
 	// Bytes is what its files take.
 	Bytes int64
@@ -104,9 +104,9 @@ func isToolchainName(name string) bool {
 	return err == nil
 }
 
-// Evict removes toolchains from the cache folder, the least recently used first,
-// until those that are left take at most maxBytes, and all that downloads left
-// which did not end. What is in use stays, and counts. It returns what it removed.
+// Evict removes from the cache folder what is left of downloads that did not end. It
+// also removes toolchains, the least recently used first, until the others take at
+// most maxBytes. A toolchain in use stays, and counts. Evict returns what it removed.
 func Evict(ctx context.Context, cacheDir string, maxBytes int64) (removed []CachedToolchain, err error) {
 	info, err := os.Lstat(cacheDir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -150,7 +150,7 @@ func Evict(ctx context.Context, cacheDir string, maxBytes int64) (removed []Cach
 	return removed, nil
 }
 
-// removePartial removes what downloads left that did not end.
+// removePartial removes what is left of downloads that did not end.
 func removePartial(cacheDir string) error {
 	entries, err := os.ReadDir(cacheDir)
 	if err != nil {
@@ -171,8 +171,8 @@ type cacheEntry struct{ dir, name string }
 
 func (s cacheEntry) path(suffix string) string { return filepath.Join(s.dir, s.name+suffix) }
 
-// lastUse is when it was used last: the time of the file that its users lock, or of
-// its folder e before there was such a file.
+// lastUse returns when the toolchain was used last: the time of the file that its users
+// lock, or that of its folder e where there is no such file yet.
 func (s cacheEntry) lastUse(e fs.DirEntry) (time.Time, error) {
 	info, err := os.Lstat(s.path(".use"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -184,8 +184,8 @@ func (s cacheEntry) lastUse(e fs.DirEntry) (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// lockUse keeps the toolchain from being removed until the lock is closed, which it is
-// with the process, too. It notes the time unless that is zero.
+// lockUse keeps the toolchain from being removed until the lock is closed. The end of the
+// process closes it, too. lockUse notes the time unless that is zero.
 func (s cacheEntry) lockUse(ctx context.Context, now time.Time) (*flock.Flock, error) {
 	lock := fsx.NewLock(s.path(".use"))
 	// Who removes it holds the lock for a moment only.
@@ -200,8 +200,8 @@ func (s cacheEntry) lockUse(ctx context.Context, now time.Time) (*flock.Flock, e
 	return lock, nil
 }
 
-// lockRemoval locks out who makes the toolchain and, if it is whole, who uses it. It
-// tells whether nobody does.
+// lockRemoval keeps others from making the toolchain and, if it is whole, from using it.
+// free reports whether nobody does either now; only then is anything locked.
 func (s cacheEntry) lockRemoval(whole bool) (free bool, release func() error, err error) {
 	var held []*flock.Flock
 	release = func() error {
@@ -228,8 +228,8 @@ func (s cacheEntry) lockRemoval(whole bool) (free bool, release func() error, er
 	return true, release, nil
 }
 
-// remove removes the toolchain, or what a download left, unless it is in use. One
-// that is removed halfway is never taken for a toolchain.
+// remove removes the toolchain, or what is left of a download, unless it is in use. A
+// toolchain that is removed halfway is never taken for a whole one.
 func (s cacheEntry) remove(whole bool) (gone bool, err error) {
 	free, release, err := s.lockRemoval(whole)
 	if err != nil || !free {

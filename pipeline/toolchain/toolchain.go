@@ -1,15 +1,14 @@
 // Package toolchain obtains a Go toolchain and proves that it is the published
 // one.
 //
-// In goes the exact version of a Go release and a go command that may talk to
-// the module proxy and the checksum database; out comes a GOROOT whose every
-// file was read and hashed in this call, and found to be what the checksum
-// database says of the module golang.org/toolchain at version
-// v0.0.1-VERSION.GOOS-GOARCH (https://go.dev/doc/toolchain). An installed Go
-// will do, and is proved without a download of another; otherwise that module
-// is downloaded and unpacked into a cache folder, where it is proved anew each
-// time. Since Go 1.21 the published toolchains of all hosts give the same
-// bytes, so a published one is named by its version alone.
+// The input is the exact version of a Go release, and a go command that may talk to
+// the module proxy and the checksum database. The output is a GOROOT. Every file of
+// it was read and hashed in this call, and the hash is what the checksum database
+// says of the module golang.org/toolchain at version v0.0.1-VERSION.GOOS-GOARCH
+// (https://go.dev/doc/toolchain). An installed Go is proved in this way without a
+// download. Otherwise that module is downloaded and unpacked into a cache folder,
+// and is proved anew each time. Since Go 1.21 the published toolchains of all hosts
+// give the same bytes, so a published one is named by its version alone.
 //
 // # What is believed
 //
@@ -81,16 +80,16 @@ type Toolchain struct {
 	GoEnv string
 	// Origin tells where it was found.
 	Origin Origin
-	// Refused says of every installed one that was looked at and not taken,
-	// why, to be told to people.
+	// Refused says why each installed toolchain that was looked at was not taken.
+	// The text is for people.
 	Refused []string
 
 	// use keeps one in the cache folder from being removed.
 	use *flock.Flock
 }
 
-// Close tells that the toolchain is not used any more. One in the cache folder is
-// not removed before.
+// Close tells that the toolchain is not used any more. A toolchain in the cache folder
+// can be removed from then on.
 func (t Toolchain) Close() error {
 	if t.use == nil {
 		return nil
@@ -123,8 +122,8 @@ type Options struct {
 	Offline bool
 	// MaxBytes bounds what the toolchains in CacheDir take. Zero is no bound.
 	MaxBytes int64
-	// OnWait is told when another process has to be waited for, such as one that downloads
-	// the same toolchain, by its number, or zero. Nil tells nobody.
+	// OnWait, if set, is called when another process has to be waited for, such as one
+	// that downloads the same toolchain. It gets the number of the process, or zero.
 	OnWait func(process int)
 	// Now is the clock, for when one of the cache was used. Nil notes nothing.
 	Now func() time.Time
@@ -372,7 +371,7 @@ func (f *finder) checkVersion(dir string) error {
 	return nil
 }
 
-// prove returns nil if the GOROOT at dir is the published one. With
+// prove returns an error unless the GOROOT at dir is the published one. With
 // lenientEnv, go.env may have another GOTOOLCHAIN line, which is returned.
 func (f *finder) prove(ctx context.Context, dir string, lenientEnv bool) (goEnv string, err error) {
 	t, err := hashTree(ctx, dir, false)
@@ -526,8 +525,8 @@ func (f *finder) download(ctx context.Context) error {
 	return os.Rename(goroot, f.path(""))
 }
 
-// withLock runs do while no other process does the same, with an empty folder
-// f.path(".partial") that it removes afterwards.
+// withLock runs do while no other process does the same. do finds an empty folder
+// f.path(".partial"), which is removed afterwards.
 func (f *finder) withLock(ctx context.Context, do func() error) (err error) {
 	lock, err := fsx.Lock(ctx, f.path(".lock"), f.OnWait)
 	if err != nil {

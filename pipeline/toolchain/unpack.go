@@ -101,8 +101,8 @@ func unpackFile(root *os.Root, f *zip.File, name string, room int64) (int64, err
 	return n, w.Close()
 }
 
-// isExecutable follows cmd/go/internal/toolchain, which sets these bits on a
-// toolchain that it has downloaded, since a module's zip keeps none.
+// isExecutable reports whether a file of a toolchain is executable. It follows
+// cmd/go/internal/toolchain, which sets these bits, since a module's zip keeps none.
 func isExecutable(name string) bool {
 	top, rest, _ := strings.Cut(name, "/")
 	switch top {

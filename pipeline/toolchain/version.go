@@ -15,7 +15,7 @@ const exactVersion = "write the exact version, such as go1.26.8, as the toolchai
 
 var versionPattern = regexp.MustCompile(`^go1\.(0|[1-9]\d{0,3})(\.\d{1,4})?(rc\d{1,3}|beta\d{1,3})?$`)
 
-// ParseVersion accepts the version of one Go release, such as "go1.26.8",
+// ParseVersion reads the version of one Go release, such as "go1.26.8",
 // "go1.27rc1" or, before Go 1.21, "go1.20", and returns it. Everything else is
 // an error with a remedy: "1.26" and "go1.26" are versions of the language, and
 // a suffix ("go1.26.8-custom") names what is not published.

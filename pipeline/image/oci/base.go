@@ -38,9 +38,9 @@ const (
 
 // Remote is how registries are reached.
 type Remote struct {
-	// Transport carries every request; whether it lets plain HTTP through is its
-	// own affair. The library asks for it where a host is this machine, is in a
-	// private network or ends in .local.
+	// Transport carries every request, and decides whether plain HTTP is allowed. The
+	// library asks for plain HTTP where a host is this machine, is in a private network
+	// or ends in .local.
 	Transport http.RoundTripper
 	// Keychain has the credentials.
 	Keychain  authn.Keychain
@@ -56,8 +56,8 @@ func (r *Remote) puller() (*remote.Puller, error) {
 	return remote.NewPuller(remote.WithTransport(r.Transport), remote.WithAuthFromKeychain(r.Keychain), remote.WithUserAgent(r.UserAgent))
 }
 
-// Resolve returns the digest of what a reference with a tag stands for in the
-// registry now. It is what [Lock.Resolve] wants.
+// Resolve returns the digest of the image that a reference with a tag stands for in the
+// registry now. [Lock.Resolve] calls it.
 func (r *Remote) Resolve(ctx context.Context, base string) (artifact.Digest, error) {
 	fail := func(err error) (artifact.Digest, error) { return "", fmt.Errorf("base %s: %w", base, err) }
 	ref, err := reference.Parse(base)
@@ -105,8 +105,8 @@ type baseImage struct {
 }
 
 // ReadBase reads the image that digest names from the registry of base, for each
-// of the platforms, into store. The image for a platform is that whose variant is
-// the same, or else the best of [platform.Platform.Fallbacks]; it is an error if
+// of the platforms, into store. The image for a platform is the one with the same
+// variant, or else the best of [platform.Platform.Fallbacks]. It is an error if
 // there is none. Every byte is compared with the digest that names it, beginning
 // with the given one. A tag in base is not looked up.
 func (r *Remote) ReadBase(ctx context.Context, store *artifact.Store, base string, digest artifact.Digest, platforms []platform.Platform) (*Base, error) {
@@ -273,8 +273,8 @@ func platformText(os, arch, variant string) string {
 	return os + "/" + arch + "/" + variant
 }
 
-// checkPlatform returns an error unless an image says itself that it is for p. Where an index has
-// chosen it, the index knows the variant: many configurations say none.
+// checkPlatform returns an error unless an image says itself that it is for p. Where an
+// index has chosen the image, the index knows the variant: many configurations say none.
 func (b *baseImage) checkPlatform(p platform.Platform, chosen bool) error {
 	text := platformText(b.config.OS, b.config.Architecture, b.config.Variant)
 	own, err := platform.Parse(text)

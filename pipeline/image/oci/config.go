@@ -78,8 +78,8 @@ func (a *assembly) imageConfig(plan matrix.ImagePlan, p platform.Platform, base 
 	}
 }
 
-// standardAnnotations adds the standard annotations to those of the release file, of which a
-// title is the only one that it may have.
+// standardAnnotations returns the annotations of the release file, which are given, and the
+// standard ones. Of these the release file may have a title only.
 func (a *assembly) standardAnnotations(plan matrix.ImagePlan, given map[string]string, base artifact.Digest) map[string]string {
 	m := map[string]string{}
 	set := func(name, value string) {

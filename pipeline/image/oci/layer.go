@@ -50,11 +50,11 @@ type entry struct {
 	dir      bool
 	mode     int64
 	uid, gid int
-	system   bool // one that no base may have
+	system   bool // a base must not have it
 	Content       // of a file
 }
 
-// name is the path as a tar header has it.
+// name returns the path as a tar header has it.
 func (e entry) name() string {
 	name := strings.TrimPrefix(e.path, "/")
 	if e.dir {
@@ -100,7 +100,7 @@ func newLayer(t *tree, history string, files []entry) (layer, error) {
 	return l, errors.Join(errs...)
 }
 
-// key is the same for layers that have the same bytes.
+// key returns the same text for layers that have the same bytes.
 func (l layer) key() string {
 	var b strings.Builder
 	for _, e := range l.entries {
@@ -145,7 +145,7 @@ func (l layer) write(ctx context.Context, w io.Writer, mtime time.Time) (diffID 
 	return h.Digest(), nil
 }
 
-// copyTo copies the content to w and insists on its size and digest.
+// copyTo copies the content to w. Another size or digest is an error.
 func (c Content) copyTo(ctx context.Context, w io.Writer) error {
 	r, err := c.Open()
 	if err != nil {

@@ -25,8 +25,8 @@ const LockSchema = "twice.lock/v1"
 // MaxLock is the greatest size of a lock file, in bytes.
 const MaxLock = 1 << 20
 
-// Lock says which image each base with a tag is. A tag can be moved; the digest
-// in the lock file cannot, and it is what is used.
+// Lock says which image each base with a tag is. A tag can be moved, and the digest
+// in the lock file cannot. So the digest is used.
 //
 // The file is one JSON document, indented by two spaces, with a final newline:
 //
@@ -61,7 +61,7 @@ type MovedTag struct {
 	Locked, Now artifact.Digest
 }
 
-// String says it in a sentence.
+// String returns a sentence that says so.
 func (m MovedTag) String() string {
 	return fmt.Sprintf("%s is %s in the registry and %s in %s", m.Reference, m.Now.Short(), m.Locked.Short(), LockName)
 }
@@ -142,8 +142,8 @@ func (l *Lock) validate() error {
 	return nil
 }
 
-// Digest returns which image a base of the release file is: the digest in the
-// reference, or that of the lock. A lock that is nil has none.
+// Digest returns the digest of a base of the release file: that of the reference, or
+// else that of the lock. A lock that is nil has none.
 func (l *Lock) Digest(base string) (artifact.Digest, error) {
 	r, err := reference.Parse(base)
 	if err != nil {

@@ -89,8 +89,8 @@ type Input struct {
 	// Title, Revision and Version are the values of standard annotations: the
 	// project, the commit, the version. One that is empty is left out.
 	Title, Revision, Version string
-	// Created is the time of the commit: of every file and of the images. It
-	// loses what it has below the second.
+	// Created is the time of the commit. Every file and image gets it, in whole
+	// seconds.
 	Created time.Time
 	// Jobs is how many layers are compressed at once; at least 1.
 	Jobs int
@@ -104,7 +104,7 @@ type Binary struct {
 	Content
 }
 
-// What was made, in the words of package image.
+// These types describe what was made.
 type (
 	Image    = image.Image
 	Manifest = image.Manifest

@@ -14,7 +14,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 )
 
-// assembly is work that was found to make sense.
+// assembly is the work on images that can be made.
 type assembly struct {
 	in     Input
 	mtime  time.Time
@@ -39,7 +39,8 @@ type preparedPlatform struct {
 // tarLast is the last second that eleven octal digits hold.
 var tarLast = time.Unix(1<<33-1, 0)
 
-// prepare finds out what each layer will hold, and what is wrong with the images.
+// prepare finds out what each layer will hold. The error tells of everything that is wrong with
+// the images.
 func prepare(in Input) (*assembly, error) {
 	a := &assembly{in: in, mtime: time.Unix(in.Created.Unix(), 0).UTC(), made: map[string]Layer{}}
 	if a.mtime.Unix() < 0 || a.mtime.After(tarLast) {
@@ -129,7 +130,7 @@ type contentFinder struct {
 	startNeeds map[artifact.Digest]needs
 }
 
-// preparePlatform resolves one platform of an image. All faults are found.
+// preparePlatform resolves one platform of an image. The error tells of all faults.
 func (c *contentFinder) preparePlatform(plan matrix.ImagePlan, p matrix.ImagePlatform, base *Base, options []entry) (preparedPlatform, error) {
 	ready, t := preparedPlatform{ImagePlatform: p}, newTree()
 	if base != nil {

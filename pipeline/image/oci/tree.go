@@ -227,8 +227,8 @@ func kindName(n *node) string {
 	return "a special file"
 }
 
-// checkExecutable returns nil if the user can execute what p names. The error is the
-// first thing that prevents it.
+// checkExecutable returns an error unless the user can execute the file p. The error
+// names the first thing that prevents it.
 func (t *tree) checkExecutable(p string, uid, gid int) error {
 	n, folders, err := t.Find(p)
 	if err != nil {
