@@ -70,6 +70,7 @@ func replaceLocal(f *facts) []Finding {
 		finding := Finding{File: mod.Syntax.Name, Line: r.Syntax.Start.Line, Severity: Warning}
 		finding.Message = fmt.Sprintf("%s is replaced by the folder %s, so the build info has no hash of it, and go install %s@version refuses the module", r.Old.Path, r.New.Path, mod.Module.Mod.Path)
 
+		// A folder that a hook may still write is no fault yet.
 		inside := path.Join(f.ModuleDir, dir)
 		switch _, err := fs.Stat(f.Tree, path.Join(inside, "go.mod")); {
 		case isAbs(dir) || !fs.ValidPath(inside):

@@ -105,6 +105,7 @@ func (r *hookReader) readCommand(argv []string, dir string, note noteFunc) {
 	case strings.Contains(argv[0], "/") && !path.IsAbs(argv[0]):
 		r.readScript(path.Join(dir, argv[0]))
 	}
+
 	judgeCommand(command{argv, 0}, note)
 }
 
@@ -161,6 +162,7 @@ func (r *hookReader) readDirectives() {
 			return nil
 		}
 
+		// The line of the directive counts, and not that in the command.
 		line := 0
 		for text := range strings.Lines(string(data)) {
 			line++

@@ -23,6 +23,7 @@ func (f *facts) ambientSettings(pairs []string) string {
 	for _, pair := range pairs {
 		name, value, _ := strings.Cut(pair, "=")
 
+		// A variable that only says where things lie does not change a build.
 		known := slices.ContainsFunc(recipe.KnownVariables, func(v recipe.Variable) bool {
 			decides := v.Role == recipe.Fixed || v.Role == recipe.Chosen || v.Role == recipe.CgoOnly && cgo
 			return v.Name == name && decides
@@ -38,6 +39,7 @@ func (f *facts) ambientSettings(pairs []string) string {
 			continue // twice sets the same
 		}
 
+		// The value is the user's, so it can be long and hold anything.
 		if len(value) > 40 {
 			value = value[:40] + "..."
 		}

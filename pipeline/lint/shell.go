@@ -172,6 +172,7 @@ func (r *shellReader) readRedirection(depth int) string {
 		}
 	}
 
+	// The file counts as a word of the command, since it can be one of the machine's.
 	r.skipBlank()
 	if r.pos == len(r.s) || strings.IndexByte("\n;&|()<>", r.s[r.pos]) >= 0 {
 		return ""

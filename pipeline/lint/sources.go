@@ -43,6 +43,7 @@ func (f *facts) sources() *sources {
 		s.module = mod.Module.Mod.Path
 	}
 
+	// An import that is neither own nor standard shows which required modules are needed.
 	for _, b := range f.Builds {
 		for _, p := range s.packagesOf(b) {
 			for _, imported := range p.Imports {
@@ -200,6 +201,7 @@ func (s *sources) uncertainFiles(p *build.Package) []string {
 				continue
 			}
 
+			// Such tags have a dot, and only those of releases are known here.
 			unsure := false
 			expr.Eval(func(tag string) bool {
 				unsure = unsure || strings.Contains(tag, ".") && !strings.HasPrefix(tag, "go1.")

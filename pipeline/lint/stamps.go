@@ -152,6 +152,7 @@ func (s *sources) declarations(p *build.Package, names []string) *declarations {
 		d.files = append(d.files, file)
 	}
 
+	// Types are checked as far as the package's own source goes.
 	config := types.Config{
 		Importer: noImports{}, FakeImportC: true, IgnoreFuncBodies: true, DisableUnusedImportCheck: true,
 		Error: func(error) {}, // there are some, such as imports that are not followed

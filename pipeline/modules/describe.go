@@ -147,6 +147,7 @@ func Describe(ctx context.Context, q Query) ([]*Main, error) {
 		}
 	}
 
+	// A recipe names each module by its hash.
 	sums, err := readSums(filepath.Join(q.Dir, "go.sum"))
 	if err != nil {
 		return nil, err
@@ -206,6 +207,8 @@ func (q Query) describeMain(pattern string, matched []*listedPackage, byPath map
 		m.deps[path] = dep
 	}
 
+	// Cgo and modules are asked for over all dependencies, since any of them decides about the
+	// bytes.
 	seen := map[string]bool{}
 	for path, dep := range m.deps {
 		if len(dep.CgoFiles) > 0 {

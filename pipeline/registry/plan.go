@@ -143,6 +143,8 @@ func openLayout(dir string) (*imageLayout, error) {
 		return nil, fmt.Errorf("image layout: %w", err)
 	}
 
+	// What index.json names is checked like an index from a registry, since the folder may be a
+	// stranger's.
 	m, err := parseManifest(raw, types.OCIImageIndex)
 	if err != nil {
 		return nil, fmt.Errorf("image layout: %s: index.json: %w", dir, err)
@@ -228,6 +230,7 @@ func (l *imageLayout) planImage(ctx context.Context, im Image) (*imagePlan, erro
 		return nil, err
 	}
 
+	// A registry would refuse these only after everything was sent.
 	for _, tag := range im.Tags {
 		if !tagPattern.MatchString(tag) {
 			return nil, fmt.Errorf("%s: tag %q: want at most 128 of letters, digits and . _ -, and not . or - first", repo, tag)
@@ -289,6 +292,7 @@ func (l *imageLayout) collectImages(ctx context.Context, p *imagePlan) error {
 		}
 		p.manifests = append(p.manifests, o)
 
+		// Everything is read now, so that a damaged layout is found before a byte is sent.
 		for _, d := range append([]v1.Descriptor{*m.Config}, m.Layers...) {
 			if !d.MediaType.IsDistributable() {
 				return fmt.Errorf("manifest %s: layer %s may not be distributed (%s)", desc.Digest, d.Digest, d.MediaType)
@@ -318,6 +322,7 @@ func (l *imageLayout) readManifest(desc v1.Descriptor) (rawManifest, *manifest, 
 		return rawManifest{}, nil, fmt.Errorf("manifest %s: %w", desc.Digest, err)
 	}
 
+	// The file may have changed since its size was looked at.
 	if got := artifact.Of(raw); string(got) != desc.Digest.String() || int64(len(raw)) != desc.Size {
 		return rawManifest{}, nil, fmt.Errorf("manifest %s: the file has digest %s and %d bytes, not %d", desc.Digest, got, len(raw), desc.Size)
 	}

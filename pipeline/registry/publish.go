@@ -225,6 +225,7 @@ func (p *push) run(ctx context.Context) (Result, error) {
 		p.moveTags,
 	}
 
+	// Whoever follows a tag finds everything that belongs to the image.
 	for _, step := range steps {
 		for _, im := range p.images {
 			if err := step(ctx, im); err != nil {
@@ -286,6 +287,7 @@ func (p *push) pushBlobs(ctx context.Context, im *imagePlan) error {
 			return nil
 		}
 
+		// Reading the blob is the only proof that the registry has it.
 		there, err := s.hasBlob(ctx, b.desc)
 		if err != nil {
 			return err

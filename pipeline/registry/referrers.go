@@ -143,6 +143,7 @@ func nextPage(at *url.URL, headers []string) (*url.URL, error) {
 			return nil, fmt.Errorf("header Link: %q", printable(link))
 		}
 
+		// The request has credentials, which are for this host alone.
 		if u.Host != at.Host || u.User != nil || u.Opaque != "" {
 			return nil, httpguard.Refuse("header Link: %q is not on %s", printable(u.Redacted()), at.Host)
 		}
@@ -219,6 +220,7 @@ func (s *session) ensureListed(ctx context.Context, subject artifact.Digest, wan
 			continue
 		}
 
+		// Without the API the list is an index under a tag, which everyone changes as a whole.
 		have, o, err := s.referrersFromTag(ctx, subject)
 		if err != nil {
 			return err
@@ -331,6 +333,7 @@ func parseReference(ref string, opt Options) (name.Reference, error) {
 		return nil, fmt.Errorf("%q: not a reference to an image: want host/path:tag or host/path@sha256:digest", ref)
 	}
 
+	// The library lets more through than the specification does.
 	if path := r.Context().RepositoryStr(); !pathPattern.MatchString(path) {
 		return nil, fmt.Errorf("%q: not a reference to an image: %q is no path", ref, path)
 	}
@@ -481,6 +484,8 @@ func (s *session) attachment(ctx context.Context, subject, digest artifact.Diges
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", digest, err)
 	}
+
+	// The list said that it may be a bundle. The manifest decides.
 	if m.ArtifactType != BundleType {
 		return nil, nil
 	}

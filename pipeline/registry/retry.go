@@ -54,6 +54,8 @@ func (s *session) retry(ctx context.Context, what string, f func(context.Context
 			return s.describeError(fmt.Sprintf("%s: the registry asks to come back in %s", what, wait), err)
 		}
 
+		// The sum of the waits is bounded too, since a registry can ask for a wait after each
+		// request.
 		wait = max(wait, backoff(failures))
 		if s.opt.Patience > 0 && time.Duration(s.waited.Add(int64(wait))) > s.opt.Patience {
 			return s.describeError(fmt.Sprintf("%s: the registry was waited for %s in all", what, s.opt.Patience), err)
@@ -74,6 +76,7 @@ func isTemporary(err error) bool {
 		badCert *tls.CertificateVerificationError
 		unknown *net.DNSError
 	)
+
 	switch {
 	case errors.As(err, &denied), errors.As(err, &badCert):
 		return false

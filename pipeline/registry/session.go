@@ -59,6 +59,7 @@ func openSession(ctx context.Context, repo name.Repository, opt Options, scopes 
 		return nil, err
 	}
 
+	// Retries are this package's, with the caller's context.
 	s.client = &http.Client{Transport: s.transport}
 	options := []remote.Option{
 		remote.WithTransport(s.transport),

@@ -188,6 +188,7 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 		modified:  top.modified,
 		untracked: top.untracked,
 	}
+
 	if r.time, err = top.commitTime(ctx); err != nil {
 		return nil, err
 	}

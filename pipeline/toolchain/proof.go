@@ -98,6 +98,7 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 		return proof{}, "", fmt.Errorf("answers of more than one checksum database: %q", names)
 	}
 
+	// A key fits one name only, so a database of another name is another database.
 	if _, err := note.NewVerifier(names[0] + "+" + key); err != nil {
 		return proof{}, "", fault.Usage(fmt.Errorf("checksum database %q is not the public one", names[0]),
 			"unset GOSUMDB: only the public checksum database tells which toolchains are published")

@@ -212,6 +212,7 @@ func (s cacheEntry) lockRemoval(whole bool) (free bool, release func() error, er
 		return errors.Join(errs...)
 	}
 
+	// The makers' lock comes first. What is not whole has no users.
 	names := []string{".lock"}
 	if whole {
 		names = append(names, ".use")

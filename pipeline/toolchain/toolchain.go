@@ -284,6 +284,7 @@ func (f *finder) askDatabase(ctx context.Context) (string, error) {
 		return "", err
 	}
 
+	// The rename makes the proof visible as a whole.
 	data, err := p.encode()
 	if err != nil {
 		return "", err

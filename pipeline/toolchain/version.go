@@ -46,6 +46,7 @@ func ExactVersion(gomod []byte) (string, error) {
 		language = "go" + f.Go.Version
 	}
 
+	// Since Go 1.21 a go line can name a release, too.
 	if f.Toolchain == nil || f.Toolchain.Name == "default" {
 		v, err := ParseVersion(language)
 		if err != nil || version.Compare(v, "go1.21") < 0 {
