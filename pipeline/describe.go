@@ -26,7 +26,7 @@ import (
 
 // describe asks the go command about the main package of every build, once for all
 // builds that share a target and the flags that matter.
-func describe(ctx context.Context, h host.Host, in Inputs, builds []matrix.Build, tree, workDir string) ([]*modules.Main, error) {
+func describe(ctx context.Context, h host.Host, in Inputs, builds []matrix.Build, tree, workDir string) ([]*modules.MainPackage, error) {
 	type query struct {
 		flags, env []string
 		of         []int
@@ -40,7 +40,7 @@ func describe(ctx context.Context, h host.Host, in Inputs, builds []matrix.Build
 			return nil, fault.Usage(err)
 		}
 
-		env := recipe.Environ(b)
+		env := recipe.BuildEnv(b)
 		key := strings.Join(append(slices.Clone(flags), env...), "\x00")
 		if queries[key] == nil {
 			queries[key] = &query{flags: flags, env: env}
@@ -49,7 +49,7 @@ func describe(ctx context.Context, h host.Host, in Inputs, builds []matrix.Build
 		queries[key].of = append(queries[key].of, i)
 	}
 
-	mains := make([]*modules.Main, len(builds))
+	mains := make([]*modules.MainPackage, len(builds))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, h.CPUs))
 	for _, q := range queries {

@@ -285,7 +285,7 @@ func planRecipes(ctx context.Context, cfg Config, in Inputs, sel Selection, pinn
 
 // recipesOf makes the recipes of the selected builds. mains are their main packages,
 // in the same order, and compiler identifies the C compiler of a build.
-func recipesOf(in Inputs, sel Selection, mains []*modules.Main, compiler func(matrix.Build) (string, error)) ([]Planned, error) {
+func recipesOf(in Inputs, sel Selection, mains []*modules.MainPackage, compiler func(matrix.Build) (string, error)) ([]Planned, error) {
 	inputs := recipe.Inputs{
 		Source: in.Source.Identity(), Toolchain: recipe.Toolchain{Version: in.Toolchain.Version},
 		Hooks: sel.Hooks, Epoch: in.Time.Unix(), Vendored: in.Modules.Vendored,

@@ -220,7 +220,7 @@ func TestRecipes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mains := []*modules.Main{{}, {Cgo: []string{"net"}}}
+	mains := []*modules.MainPackage{{}, {Cgo: []string{"net"}}}
 	mains[0].ImportPath, mains[1].ImportPath = "m/p", "m/q"
 	in := Inputs{SourceTree: s, Modules: &modules.Cache{}, Time: time.Unix(1e9, 0)}
 	in.Toolchain.Version, in.Toolchain.Sum = "go1.26.8", "h1:sum"

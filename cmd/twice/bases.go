@@ -44,7 +44,7 @@ type loopbackHTTP struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (t loopbackHTTP) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != "https" && !httpguard.Loopback(r.URL.Hostname()) {
+	if r.URL.Scheme != "https" && !httpguard.IsLoopback(r.URL.Hostname()) {
 		return nil, fmt.Errorf("plain HTTP to %s: refused", r.URL.Host)
 	}
 	return t.RoundTripper.RoundTrip(r)

@@ -140,7 +140,7 @@ func (t *Transport) checkRequest(in *http.Request) error {
 		if t.KeepTLS && t.tls.Load() {
 			return Refuse("%s asks to go on over plain HTTP, at %s: refused", t.Host, printable(in.URL.Host))
 		}
-		if !Loopback(host) && (!t.Insecure || in.URL.Host != t.Host) {
+		if !IsLoopback(host) && (!t.Insecure || in.URL.Host != t.Host) {
 			err := Refuse("plain HTTP to %s: refused", printable(in.URL.Host))
 			if t.InsecureRemedy != "" {
 				err = fault.WithRemedy(err, t.InsecureRemedy)
@@ -153,7 +153,7 @@ func (t *Transport) checkRequest(in *http.Request) error {
 
 	// A host elsewhere must not make this machine ask its own network.
 	named := (&url.URL{Host: t.Host}).Hostname()
-	if host != named && Internal(host) && !Internal(named) {
+	if host != named && IsInternal(host) && !IsInternal(named) {
 		return Refuse("%s sends us to %s, an address of this network: refused", t.Host, printable(host))
 	}
 
@@ -177,18 +177,18 @@ func (t *Transport) checkRequest(in *http.Request) error {
 	return nil
 }
 
-// Loopback reports whether host is this machine by its very name.
-func Loopback(host string) bool {
+// IsLoopback reports whether host is this machine by its very name.
+func IsLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
-// Internal reports whether host is an address that means something else on every
+// IsInternal reports whether host is an address that means something else on every
 // network. Names are not looked up.
-func Internal(host string) bool {
+func IsInternal(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return Loopback(host)
+		return IsLoopback(host)
 	}
 	addr = addr.Unmap()
 	return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsMulticast() || addr.IsUnspecified()

@@ -55,19 +55,19 @@ func (f *facts) hookUses() []hookUse {
 	if f.hooks != nil {
 		return *f.hooks
 	}
-	r := hookReader{facts: f, seen: map[string]bool{}}
+	r := hookReader{facts: f, readFiles: map[string]bool{}}
 	for i, argv := range f.Hooks {
 		r.readHook(argv, fmt.Sprintf("before[%d].run", i))
 	}
-	f.hooks = &r.list
-	return r.list
+	f.hooks = &r.uses
+	return r.uses
 }
 
 // hookReader follows a hook into the scripts and directives that it runs.
 type hookReader struct {
 	*facts
-	list []hookUse
-	seen map[string]bool // files
+	uses      []hookUse
+	readFiles map[string]bool // by name
 }
 
 // shells are the programs whose scripts readShell reads.
@@ -75,7 +75,7 @@ var shells = []string{"sh", "bash", "dash", "ash", "ksh", "zsh"}
 
 // readHook reads the command at key of the release file.
 func (r *hookReader) readHook(argv []string, key string) {
-	note := func(id lintid.ID, what string, _ int) { r.list = append(r.list, hookUse{id: id, what: what, key: key}) }
+	note := func(id lintid.ID, what string, _ int) { r.uses = append(r.uses, hookUse{id: id, what: what, key: key}) }
 	r.readCommand(argv, r.ModuleDir, note)
 }
 
@@ -111,10 +111,10 @@ func (r *hookReader) readCommand(argv []string, dir string, note noteFunc) {
 
 // readScript reads a shell script of the tree, unless it was read before.
 func (r *hookReader) readScript(name string) {
-	if r.Tree == nil || !fs.ValidPath(name) || r.seen[name] {
+	if r.Tree == nil || !fs.ValidPath(name) || r.readFiles[name] {
 		return
 	}
-	r.seen[name] = true
+	r.readFiles[name] = true
 	data, ok := r.readFile(name)
 	if !ok {
 		return
@@ -135,17 +135,17 @@ func (r *hookReader) readScript(name string) {
 // noteIn returns a function that notes what is found in a file of the tree.
 func (r *hookReader) noteIn(name string) noteFunc {
 	return func(id lintid.ID, what string, line int) {
-		r.list = append(r.list, hookUse{id: id, what: what, file: r.displayPath(name), line: line})
+		r.uses = append(r.uses, hookUse{id: id, what: what, file: r.displayPath(name), line: line})
 	}
 }
 
 // readDirectives reads the directives of go generate in the whole module, whichever
 // packages the hook names.
 func (r *hookReader) readDirectives() {
-	if r.Tree == nil || r.seen["go:generate"] {
+	if r.Tree == nil || r.readFiles["go:generate"] {
 		return
 	}
-	r.seen["go:generate"] = true
+	r.readFiles["go:generate"] = true
 
 	err := fs.WalkDir(r.Tree, r.ModuleDir, func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -205,13 +205,13 @@ func judgeScript(script string, line int, note noteFunc) {
 	}
 	for _, v := range variables {
 		if id := hookVariables[v.name]; id != "" {
-			note(id, "$"+v.name+" "+meaning[id], v.line)
+			note(id, "$"+v.name+" "+dependencyMeanings[id], v.line)
 		}
 	}
 }
 
-// meaning says what is wrong about a dependency, after the name of what was found.
-var meaning = map[lintid.ID]string{
+// dependencyMeanings says what is wrong about a dependency, after the name of what was found.
+var dependencyMeanings = map[lintid.ID]string{
 	onClock:  "is another in every run",
 	onHost:   "tells of the machine, and pass B is made to look like another one",
 	onRandom: "is another in every run",
@@ -276,11 +276,11 @@ func judgeCommand(c command, note noteFunc) {
 	}
 
 	if id != "" {
-		note(id, name+" "+meaning[id], c.line)
+		note(id, name+" "+dependencyMeanings[id], c.line)
 	}
 	for _, a := range args {
 		if id := hookFiles[strings.TrimLeft(a, "@")]; id != "" {
-			note(id, a+" "+meaning[id], c.line)
+			note(id, a+" "+dependencyMeanings[id], c.line)
 		}
 	}
 }

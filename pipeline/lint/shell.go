@@ -27,20 +27,20 @@ const maxNesting = 20
 // as it takes to tell a command from a word and from a comment. It never fails, and
 // skips what it does not understand. The script begins at line.
 func readShell(script string, line int) ([]command, []variable) {
-	r := &shellReader{s: script, line: line}
+	r := &shellReader{script: script, line: line}
 	r.readCommands(0, 0)
-	return r.found, r.vars
+	return r.commands, r.variables
 }
 
 // shellReader walks over a shell script.
 type shellReader struct {
-	s     string
-	pos   int
-	line  int
-	found []command
-	vars  []variable
-	docs  []heredoc // those that this line announces
-	ticks bool      // within ` `, where the next ` is the end
+	script      string
+	pos         int
+	line        int
+	commands    []command
+	variables   []variable
+	heredocs    []heredoc // those that this line announces
+	inBackticks bool      // within ` `, where the next ` is the end
 }
 
 // heredoc is a here-document that was announced and not read yet.
@@ -50,8 +50,8 @@ type heredoc struct {
 	quoted bool // nothing in it is expanded
 }
 
-// prefixes are words before the name of a command.
-var prefixes = []string{
+// commandPrefixes are words before the name of a command.
+var commandPrefixes = []string{
 	"if", "then", "else", "elif", "while", "until", "do", "!", "{", "time", "exec", "command", "builtin", "eval", "env", "sudo", "nohup", "nice", "xargs",
 }
 
@@ -63,14 +63,14 @@ func (r *shellReader) readCommands(closing byte, depth int) {
 
 	end := func() {
 		if words = dropPrefixes(words); len(words) > 0 {
-			r.found = append(r.found, command{words, at})
+			r.commands = append(r.commands, command{words, at})
 		}
 		words = nil
 	}
 	defer func() { end() }()
 
-	for r.pos < len(r.s) {
-		switch c := r.s[r.pos]; c {
+	for r.pos < len(r.script) {
+		switch c := r.script[r.pos]; c {
 		case closing:
 			if closing != 0 {
 				r.pos++
@@ -96,7 +96,7 @@ func (r *shellReader) readCommands(closing byte, depth int) {
 				r.readWithin(')', depth)
 			}
 		case '#':
-			for r.pos < len(r.s) && r.s[r.pos] != '\n' {
+			for r.pos < len(r.script) && r.script[r.pos] != '\n' {
 				r.pos++
 			}
 		case '<', '>':
@@ -104,7 +104,7 @@ func (r *shellReader) readCommands(closing byte, depth int) {
 				words = append(words, file)
 			}
 		default:
-			if strings.HasPrefix(r.s[r.pos:], "\\\n") {
+			if strings.HasPrefix(r.script[r.pos:], "\\\n") {
 				r.pos += 2
 				r.line++
 				continue
@@ -123,7 +123,7 @@ func dropPrefixes(words []string) []string {
 	for i := 0; i < len(words); i++ {
 		name, _, assigns := strings.Cut(words[i], "=")
 		switch {
-		case assigns && isName(name), slices.Contains(prefixes, words[i]):
+		case assigns && isName(name), slices.Contains(commandPrefixes, words[i]):
 		case i > 0 && strings.HasPrefix(words[i], "-"): // an option of env, nice, xargs
 		default:
 			return words[i:]
@@ -150,7 +150,7 @@ func isNameByte(c byte) bool {
 // readRedirection reads < and > and returns the file. For << there is no file: it
 // notes the here-document.
 func (r *shellReader) readRedirection(depth int) string {
-	rest := r.s[r.pos:]
+	rest := r.script[r.pos:]
 	r.pos++
 	switch {
 	case strings.HasPrefix(rest[1:], "("):
@@ -163,8 +163,8 @@ func (r *shellReader) readRedirection(depth int) string {
 		r.skipBlank()
 		start := r.pos
 		d.end = r.readWord(depth)
-		d.quoted = strings.ContainsAny(r.s[start:r.pos], `'"\`)
-		r.docs = append(r.docs, d)
+		d.quoted = strings.ContainsAny(r.script[start:r.pos], `'"\`)
+		r.heredocs = append(r.heredocs, d)
 		return ""
 	default:
 		if !r.accept('>') && !r.accept('&') {
@@ -174,7 +174,7 @@ func (r *shellReader) readRedirection(depth int) string {
 
 	// The file counts as a word of the command, since it can be one of the machine's.
 	r.skipBlank()
-	if r.pos == len(r.s) || strings.IndexByte("\n;&|()<>", r.s[r.pos]) >= 0 {
+	if r.pos == len(r.script) || strings.IndexByte("\n;&|()<>", r.script[r.pos]) >= 0 {
 		return ""
 	}
 	return r.readWord(depth)
@@ -188,7 +188,7 @@ func (r *shellReader) skipBlank() {
 
 // accept skips c, and reports whether it was there.
 func (r *shellReader) accept(c byte) bool {
-	if r.pos < len(r.s) && r.s[r.pos] == c {
+	if r.pos < len(r.script) && r.script[r.pos] == c {
 		r.pos++
 		return true
 	}
@@ -197,11 +197,11 @@ func (r *shellReader) accept(c byte) bool {
 
 // readHeredocs reads the here-documents that the line before announced.
 func (r *shellReader) readHeredocs(depth int) {
-	docs := r.docs
-	r.docs = nil
+	docs := r.heredocs
+	r.heredocs = nil
 	for _, d := range docs {
-		for r.pos < len(r.s) {
-			text, _, more := strings.Cut(r.s[r.pos:], "\n")
+		for r.pos < len(r.script) {
+			text, _, more := strings.Cut(r.script[r.pos:], "\n")
 			mark := text
 			if d.tabs {
 				mark = strings.TrimLeft(mark, "\t")
@@ -230,10 +230,10 @@ func (r *shellReader) readHeredocs(depth int) {
 // readWord reads one word. It takes at least one byte, so that every loop ends.
 func (r *shellReader) readWord(depth int) string {
 	var b strings.Builder
-	for start := r.pos; r.pos < len(r.s); {
-		switch c := r.s[r.pos]; c {
+	for start := r.pos; r.pos < len(r.script); {
+		switch c := r.script[r.pos]; c {
 		case '\'':
-			text, _, closed := strings.Cut(r.s[r.pos+1:], "'")
+			text, _, closed := strings.Cut(r.script[r.pos+1:], "'")
 			b.WriteString(text)
 			r.line += strings.Count(text, "\n")
 			r.pos += 1 + len(text)
@@ -242,12 +242,12 @@ func (r *shellReader) readWord(depth int) string {
 			}
 		case '"':
 			r.pos++
-			for r.pos < len(r.s) && r.s[r.pos] != '"' {
+			for r.pos < len(r.script) && r.script[r.pos] != '"' {
 				b.WriteString(r.readExpansion(depth))
 			}
 			r.accept('"')
 		case '`':
-			if r.ticks {
+			if r.inBackticks {
 				if r.pos == start {
 					r.pos++
 				}
@@ -273,9 +273,9 @@ func (r *shellReader) readWord(depth int) string {
 // the text as it is written.
 func (r *shellReader) readExpansion(depth int) string {
 	start := r.pos
-	c := r.s[r.pos]
+	c := r.script[r.pos]
 	r.pos++
-	rest := r.s[r.pos:]
+	rest := r.script[r.pos:]
 
 	switch {
 	case c == '\n':
@@ -299,35 +299,35 @@ func (r *shellReader) readExpansion(depth int) string {
 		}
 	case c == '$' && strings.HasPrefix(rest, "{"):
 		r.pos++
-		for r.pos < len(r.s) && strings.IndexByte("#!", r.s[r.pos]) >= 0 {
+		for r.pos < len(r.script) && strings.IndexByte("#!", r.script[r.pos]) >= 0 {
 			r.pos++
 		}
 		r.readName()
-		for r.pos < len(r.s) && r.s[r.pos] != '}' && r.s[r.pos] != '\n' {
+		for r.pos < len(r.script) && r.script[r.pos] != '}' && r.script[r.pos] != '\n' {
 			r.readExpansion(depth + 1)
 		}
 		r.accept('}')
 	case c == '$':
 		r.readName()
 	}
-	return r.s[start:r.pos]
+	return r.script[start:r.pos]
 }
 
 // readWithin reads commands up to closing.
 func (r *shellReader) readWithin(closing byte, depth int) {
-	ticks := r.ticks
-	r.ticks = closing == '`'
+	ticks := r.inBackticks
+	r.inBackticks = closing == '`'
 	r.readCommands(closing, depth+1)
-	r.ticks = ticks
+	r.inBackticks = ticks
 }
 
 // readName reads the name of a variable.
 func (r *shellReader) readName() {
 	start := r.pos
-	for r.pos < len(r.s) && isNameByte(r.s[r.pos]) {
+	for r.pos < len(r.script) && isNameByte(r.script[r.pos]) {
 		r.pos++
 	}
-	if name := r.s[start:r.pos]; isName(name) {
-		r.vars = append(r.vars, variable{name, r.line})
+	if name := r.script[start:r.pos]; isName(name) {
+		r.variables = append(r.variables, variable{name, r.line})
 	}
 }

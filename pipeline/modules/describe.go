@@ -51,8 +51,8 @@ type Package struct {
 	GoFiles, CgoFiles, EmbedFiles []string
 }
 
-// Main is a main package and all it is made of.
-type Main struct {
+// MainPackage is a main package and all it is made of.
+type MainPackage struct {
 	Package
 	// Pattern is the member of Query.Packages that named it.
 	Pattern string
@@ -69,7 +69,7 @@ type Main struct {
 
 // Dependency returns the package of that import path if it is a part of m,
 // which itself is one.
-func (m *Main) Dependency(importPath string) (Package, bool) {
+func (m *MainPackage) Dependency(importPath string) (Package, bool) {
 	if p := m.deps[importPath]; p != nil {
 		return p.Package, true
 	}
@@ -112,7 +112,7 @@ func (e *listedError) String() string {
 // that the cache lacks), is an error with the go command's own words; the
 // error tells of all packages at once. So is a dependency that is replaced by
 // a folder outside of the source tree.
-func Describe(ctx context.Context, q Query) ([]*Main, error) {
+func Describe(ctx context.Context, q Query) ([]*MainPackage, error) {
 	for _, p := range q.Packages {
 		if err := checkPattern(p); err != nil {
 			return nil, err
@@ -153,7 +153,7 @@ func Describe(ctx context.Context, q Query) ([]*Main, error) {
 		return nil, err
 	}
 
-	var mains []*Main
+	var mains []*MainPackage
 	var errs []error
 	for _, pattern := range q.Packages {
 		m, err := q.describeMain(pattern, byPattern[pattern], byPath, sums)
@@ -178,7 +178,7 @@ func checkPattern(p string) error {
 	return nil
 }
 
-func (q Query) describeMain(pattern string, matched []*listedPackage, byPath map[string]*listedPackage, sums map[module.Version]string) (*Main, error) {
+func (q Query) describeMain(pattern string, matched []*listedPackage, byPath map[string]*listedPackage, sums map[module.Version]string) (*MainPackage, error) {
 	if len(matched) != 1 {
 		return nil, fmt.Errorf("the go command finds %d packages", len(matched))
 	}
@@ -192,7 +192,7 @@ func (q Query) describeMain(pattern string, matched []*listedPackage, byPath map
 		return nil, fault.Usage(fmt.Errorf("is package %s, not a main package", p.Name), "name the folder of a command")
 	}
 
-	m := &Main{Package: p.Package, Pattern: pattern, deps: map[string]*listedPackage{p.ImportPath: p}}
+	m := &MainPackage{Package: p.Package, Pattern: pattern, deps: map[string]*listedPackage{p.ImportPath: p}}
 	for _, path := range p.Deps {
 		if path == "C" || path == "unsafe" { // no packages that are compiled
 			continue

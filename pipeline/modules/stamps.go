@@ -28,8 +28,8 @@ const maxGoFile = 32 << 20
 // constant expression. The linker says nothing in most other cases, and the
 // stamp is lost: see -X in https://pkg.go.dev/cmd/link, and addstrdata in
 // cmd/link/internal/ld. A variable that //go:embed fills is an error, too.
-func CheckStamps(m *Main, names []string) error {
-	c := &stampChecker{main: m, fset: token.NewFileSet(), packages: map[string]*declarations{}}
+func CheckStamps(m *MainPackage, names []string) error {
+	c := &stampChecker{mainPackage: m, fset: token.NewFileSet(), packages: map[string]*declarations{}}
 	var errs []error
 	for _, name := range names {
 		if err := c.checkStamp(name); err != nil {
@@ -42,9 +42,9 @@ func CheckStamps(m *Main, names []string) error {
 // stampChecker type-checks packages of one main package, as far as their
 // declarations go. Errors in the source do not matter: the compiler tells them.
 type stampChecker struct {
-	main     *Main
-	fset     *token.FileSet
-	packages map[string]*declarations
+	mainPackage *MainPackage
+	fset        *token.FileSet
+	packages    map[string]*declarations
 	// followImports makes imports known, which few variables need.
 	followImports bool
 }
@@ -65,11 +65,11 @@ func (c *stampChecker) checkStamp(name string) error {
 	path, variable := name[:dot], name[dot+1:]
 	switch {
 	case path == "main":
-		path = c.main.ImportPath
-	case path == c.main.ImportPath:
+		path = c.mainPackage.ImportPath
+	case path == c.mainPackage.ImportPath:
 		return fault.Usage(errors.New("the linker knows the main package as main"), "write main."+variable)
-	case c.main.deps[path] == nil:
-		return fmt.Errorf("package %s is no part of %s", path, c.main.Pattern)
+	case c.mainPackage.deps[path] == nil:
+		return fmt.Errorf("package %s is no part of %s", path, c.mainPackage.Pattern)
 	}
 
 	d, err := c.loadDeclarations(path)
@@ -204,8 +204,8 @@ func (d *declarations) stringVariables() string {
 
 // patternOf names a package as the user did.
 func (c *stampChecker) patternOf(path string) string {
-	if path == c.main.ImportPath {
-		return c.main.Pattern
+	if path == c.mainPackage.ImportPath {
+		return c.mainPackage.Pattern
 	}
 	return path
 }
@@ -215,7 +215,7 @@ func (c *stampChecker) loadDeclarations(path string) (*declarations, error) {
 	if d := c.packages[path]; d != nil {
 		return d, nil
 	}
-	p := c.main.deps[path]
+	p := c.mainPackage.deps[path]
 	d := &declarations{info: &types.Info{Types: map[ast.Expr]types.TypeAndValue{}}}
 	for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {
 		name = filepath.Join(p.Dir, name)
@@ -253,7 +253,7 @@ func (c *stampChecker) Import(path string) (*types.Package, error) {
 	if path == "unsafe" {
 		return types.Unsafe, nil
 	}
-	if !c.followImports || c.main.deps[path] == nil {
+	if !c.followImports || c.mainPackage.deps[path] == nil {
 		return nil, errUnknownImport
 	}
 	d, err := c.loadDeclarations(path)

@@ -126,7 +126,7 @@ t
 `
 
 // judge returns the errors of CheckStamps by the names in them.
-func judge(m *Main, names []string) map[string]error {
+func judge(m *MainPackage, names []string) map[string]error {
 	errs := map[string]error{}
 	if err, ok := CheckStamps(m, names).(interface{ Unwrap() []error }); ok {
 		for _, err := range err.Unwrap() {

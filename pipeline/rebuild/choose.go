@@ -237,7 +237,7 @@ func (a *attempt) openSource(ctx context.Context) error {
 
 // checkGuess ends a guess that is certain to be wrong before anything is built: the
 // source asks for other modules than the file has in it.
-func (a *attempt) checkGuess(main *modules.Main) error {
+func (a *attempt) checkGuess(main *modules.MainPackage) error {
 	if a.choice.guess == "" {
 		return nil
 	}

@@ -152,12 +152,12 @@ func TestDoubt(t *testing.T) {
 		{"replaced", []recipe.Module{a}, []recipe.Module{forked}, true},
 	} {
 		a := &attempt{job: &job{claim: &claim{deps: x.in}}, choice: choice{guess: "a name"}}
-		err := a.checkGuess(&modules.Main{Modules: x.asked})
+		err := a.checkGuess(&modules.MainPackage{Modules: x.asked})
 		if guess := (*wrongGuess)(nil); errors.As(err, &guess) != x.wrong {
 			t.Errorf("%s: %v", x.what, err)
 		}
 		a.choice.guess = ""
-		if err := a.checkGuess(&modules.Main{Modules: x.asked}); err != nil {
+		if err := a.checkGuess(&modules.MainPackage{Modules: x.asked}); err != nil {
 			t.Errorf("%s, no guess: %v", x.what, err)
 		}
 	}

@@ -56,7 +56,7 @@ func (r Recipe) Choices() []Choice {
 			switch {
 			case slices.Contains(forcedFlags, arg):
 			case name == LinkSetting:
-				rest, x := linkChoices(value)
+				rest, x := splitLinkFlags(value)
 				if rest != "" {
 					add(name, rest)
 				}
@@ -100,9 +100,9 @@ var (
 	forcedEnv = []string{"GOEXPERIMENT=", "GOFIPS140=off", "CC=no-c-compiler", "CXX=no-c-compiler", "FC=no-c-compiler"}
 )
 
-// linkChoices takes the value of -ldflags apart: what -X sets, and the rest with
+// splitLinkFlags takes the value of -ldflags apart: what -X sets, and the rest with
 // each value behind a "=". A value that cannot be taken apart is the rest.
-func linkChoices(value string) (rest string, stamps []Choice) {
+func splitLinkFlags(value string) (rest string, stamps []Choice) {
 	args, err := matrix.Split(value)
 	if err != nil {
 		return value, nil

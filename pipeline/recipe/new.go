@@ -36,7 +36,7 @@ func New(b matrix.Build, in Inputs) (Recipe, error) {
 		Hooks:     in.Hooks,
 		Modules:   slices.Clone(in.Modules),
 		Compiler:  in.Compiler,
-		Env:       Environ(b),
+		Env:       BuildEnv(b),
 	}
 
 	if len(in.Hooks) > 0 {
@@ -45,7 +45,7 @@ func New(b matrix.Build, in Inputs) (Recipe, error) {
 	slices.SortFunc(r.Modules, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
 
 	var err error
-	if r.Argv, err = goBuild(b, in); err != nil {
+	if r.Argv, err = buildArgv(b, in); err != nil {
 		return Recipe{}, err
 	}
 
@@ -58,7 +58,7 @@ func New(b matrix.Build, in Inputs) (Recipe, error) {
 			return Recipe{}, err
 		}
 		sum := sha256.Sum256([]byte("twice LC_UUID " + d))
-		if r.Argv, err = goBuild(b, in, "-B=0x"+hex.EncodeToString(sum[:16])); err != nil {
+		if r.Argv, err = buildArgv(b, in, "-B=0x"+hex.EncodeToString(sum[:16])); err != nil {
 			return Recipe{}, err
 		}
 	}
@@ -66,8 +66,8 @@ func New(b matrix.Build, in Inputs) (Recipe, error) {
 	return r, r.checkForm()
 }
 
-// Environ returns the environment of a build's recipe, sorted.
-func Environ(b matrix.Build) []string {
+// BuildEnv returns the environment of a build's recipe, sorted.
+func BuildEnv(b matrix.Build) []string {
 	cgo := "0"
 	if b.Options.Cgo {
 		cgo = "1"
@@ -102,8 +102,8 @@ func modFlag(vendored bool) string {
 	return "-mod=readonly"
 }
 
-// goBuild returns the command line, with more arguments for the linker.
-func goBuild(b matrix.Build, in Inputs, ldflags ...string) ([]string, error) {
+// buildArgv returns the command line, with more arguments for the linker.
+func buildArgv(b matrix.Build, in Inputs, ldflags ...string) ([]string, error) {
 	flags, err := b.Flags(ldflags...)
 	if err != nil {
 		return nil, err

@@ -271,7 +271,7 @@ func TestEnviron(t *testing.T) {
 		role[v.Name] = v.Role
 	}
 	for _, b := range builds(t, "") {
-		env := Environ(b)
+		env := BuildEnv(b)
 		if !slices.IsSorted(env) {
 			t.Errorf("%s: not sorted", b.Target)
 		}
@@ -301,7 +301,7 @@ func TestEnviron(t *testing.T) {
 	}
 	b := build(t, "experiments = [\"jsonv2\", \"noregabi\"]\nfips140 = \"latest\"", "tool", "linux/amd64")
 	for name, want := range map[string]string{"GOEXPERIMENT": "jsonv2,noregabi", "GOFIPS140": "latest", "GOAMD64": "v1", "FOO": "bar"} {
-		if got, _ := Lookup(Environ(b), name); got != want {
+		if got, _ := Lookup(BuildEnv(b), name); got != want {
 			t.Errorf("%s=%s, want %s", name, got, want)
 		}
 	}

@@ -27,8 +27,8 @@ func (o Options) guard(registry string) *httpguard.Transport {
 	}
 }
 
-// pause is how long the registry asks to wait, in the context of a request.
-type pause struct{ nanoseconds atomic.Int64 }
+// requestedPause is how long the registry asks to wait, in the context of a request.
+type requestedPause struct{ nanoseconds atomic.Int64 }
 
 type pauseKey struct{}
 
@@ -41,7 +41,7 @@ func (t pauseRecorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p, ok := req.Context().Value(pauseKey{}).(*pause); ok && (resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500) {
+	if p, ok := req.Context().Value(pauseKey{}).(*requestedPause); ok && (resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500) {
 		p.nanoseconds.Store(int64(retryAfter(resp.Header)))
 	}
 	return resp, nil

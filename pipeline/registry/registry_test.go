@@ -266,7 +266,7 @@ func whole(t *testing.T, s *server, repository string, im image) {
 	}
 }
 
-// tagged reports whether the registry has a tag, without the proxy.
+// has reports whether the registry has a tag, without the proxy.
 func (s *server) has(repository, tag string) bool {
 	_, path, _ := strings.Cut(repository, "/")
 	rec := httptest.NewRecorder()

@@ -32,7 +32,7 @@ func backoff(failures int) time.Duration { return time.Second << (failures - 1) 
 // error names what.
 func (s *session) retry(ctx context.Context, what string, f func(context.Context) error) error {
 	for failures := 1; ; failures++ {
-		var asked pause
+		var asked requestedPause
 		err := f(context.WithValue(ctx, pauseKey{}, &asked))
 		if err == nil {
 			return nil

@@ -72,7 +72,7 @@ func (r *repository) checkout(ctx context.Context, dest string, order Order) err
 		return err
 	}
 
-	for _, sub := range r.subs {
+	for _, sub := range r.submodules {
 		at, err := realFolder(dest, sub.path)
 		if err == nil {
 			err = sub.checkout(ctx, at, order)
@@ -116,7 +116,7 @@ func (r *Repo) Extract(ctx context.Context, dest string) error {
 }
 
 func (r *repository) extract(ctx context.Context, dest string) error {
-	if _, err := r.prove(ctx); err != nil {
+	if _, err := r.proveObjects(ctx); err != nil {
 		return err
 	}
 
@@ -129,7 +129,7 @@ func (r *repository) extract(ctx context.Context, dest string) error {
 		return r.readError(err)
 	}
 
-	for _, sub := range r.subs {
+	for _, sub := range r.submodules {
 		at, err := realFolder(dest, sub.path)
 		if err == nil {
 			err = sub.extract(ctx, at)
@@ -150,7 +150,7 @@ func (r *repository) fillGitDir(gitDir, pack string) error {
 		}
 	}
 
-	if len(r.refs) > 0 {
+	if len(r.tagObjects) > 0 {
 		if err := copyFile(filepath.Join(r.store.dir, "packed-refs"), filepath.Join(gitDir, "packed-refs")); err != nil {
 			return err
 		}
@@ -231,7 +231,7 @@ func (r *repository) packObjects(ctx context.Context) (pack string, err error) {
 		return r.pack, nil
 	}
 
-	oids, err := r.prove(ctx)
+	oids, err := r.proveObjects(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -239,11 +239,11 @@ func (r *repository) packObjects(ctx context.Context) (pack string, err error) {
 	args := []string{"pack-objects", "-q", "--delta-base-offset", filepath.Join(r.scratch, "pack")}
 	if !r.shallow {
 		args = slices.Insert(args, 1, "--revs")
-		oids = append([]string{r.commit, r.tree}, r.refs...)
+		oids = append([]string{r.commit, r.tree}, r.tagObjects...)
 	}
 
 	// With --revs git packs what can be reached from these objects, and without it these alone.
-	id, err := r.store.oid(ctx, strings.NewReader(strings.Join(oids, "\n")+"\n"), args...)
+	id, err := r.store.runOID(ctx, strings.NewReader(strings.Join(oids, "\n")+"\n"), args...)
 	if err != nil {
 		return "", r.readError(err)
 	}
@@ -252,11 +252,11 @@ func (r *repository) packObjects(ctx context.Context) (pack string, err error) {
 	return r.pack, nil
 }
 
-// prove reads the commit and every object of the tree and holds each to its
+// proveObjects reads the commit and every object of the tree and holds each to its
 // name. Git checks an object's hash when it receives it and hardly ever again,
 // so a damaged or forged object store would go unnoticed. It returns their
 // names, without repetition.
-func (r *repository) prove(ctx context.Context) ([]string, error) {
+func (r *repository) proveObjects(ctx context.Context) ([]string, error) {
 	oids := []string{r.commit, r.tree}
 	out, err := r.store.run(ctx, nil, "ls-tree", "-r", "-t", "-z", "--full-tree", r.tree)
 	if err != nil {

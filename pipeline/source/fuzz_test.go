@@ -41,7 +41,7 @@ func FuzzGitAnswers(f *testing.F) {
 		if list, err := parseTreeFiles(answer); err == nil {
 			for i, e := range list {
 				local(t, e.path)
-				if i > 0 && list[i-1].path >= e.path || path.Clean(e.path) != e.path || !utf8.ValidString(e.path) || !oidForm.MatchString(e.oid) {
+				if i > 0 && list[i-1].path >= e.path || path.Clean(e.path) != e.path || !utf8.ValidString(e.path) || !oidPattern.MatchString(e.oid) {
 					t.Errorf("accepted %+v of %d", e, len(list))
 				}
 				for dir := path.Dir(e.path); dir != "."; dir = path.Dir(dir) {
@@ -57,7 +57,7 @@ func FuzzGitAnswers(f *testing.F) {
 			}
 			for _, e := range list {
 				local(t, e.path)
-				if !oidForm.MatchString(e.oid) {
+				if !oidPattern.MatchString(e.oid) {
 					t.Errorf("accepted the object %q", e.oid)
 				}
 			}
@@ -76,7 +76,7 @@ func FuzzGitAnswers(f *testing.F) {
 		}
 		if list, err := parseRefs(answer); err == nil {
 			for _, r := range list {
-				if !oidForm.MatchString(r.oid) || !strings.HasPrefix(r.name, "refs/tags/") || strings.ContainsAny(r.name, "\x00\n ") {
+				if !oidPattern.MatchString(r.oid) || !strings.HasPrefix(r.name, "refs/tags/") || strings.ContainsAny(r.name, "\x00\n ") {
 					t.Errorf("accepted %+v", r)
 				}
 			}
@@ -88,7 +88,7 @@ func FuzzGitAnswers(f *testing.F) {
 				t.Errorf("picked %q, %q", tag, version)
 			}
 		}
-		if at, err := parseTime(string(answer)); err == nil && (at.Year() < 1970 || at.Year() > 9999) {
+		if at, err := parseCommitTime(string(answer)); err == nil && (at.Year() < 1970 || at.Year() > 9999) {
 			t.Errorf("accepted the time %s", at)
 		}
 		// Nothing but the object itself passes for it.

@@ -40,8 +40,8 @@ var userConfigVariables = []string{
 	"USERPROFILE", "HOMEDRIVE", "HOMEPATH", "PROGRAMDATA", // git for windows derives HOME from these
 }
 
-// user returns those variables of g.User that are named in userConfigVariables.
-func (g Git) user() []string {
+// userConfigEnv returns those variables of g.User that are named in userConfigVariables.
+func (g Git) userConfigEnv() []string {
 	var env []string
 	for _, kv := range g.User {
 		name, _, _ := strings.Cut(kv, "=")
@@ -130,20 +130,20 @@ func (p gitContext) run(ctx context.Context, stdin io.Reader, args ...string) ([
 	return out.buf.Bytes(), nil
 }
 
-// line runs a command that answers with one line, and returns that line.
-func (p gitContext) line(ctx context.Context, args ...string) (string, error) {
+// runLine runs a command that answers with one line, and returns that line.
+func (p gitContext) runLine(ctx context.Context, args ...string) (string, error) {
 	out, err := p.run(ctx, nil, args...)
 	return strings.TrimSuffix(string(out), "\n"), err
 }
 
-// oid runs a command that answers with the name of an object, and returns that name.
-func (p gitContext) oid(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
+// runOID runs a command that answers with the name of an object, and returns that name.
+func (p gitContext) runOID(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
 	out, err := p.run(ctx, stdin, args...)
 	if err != nil {
 		return "", err
 	}
 	oid := strings.TrimSuffix(string(out), "\n")
-	if !oidForm.MatchString(oid) {
+	if !oidPattern.MatchString(oid) {
 		return "", fmt.Errorf("git %s: unexpected answer %.200q", args[0], oid)
 	}
 	return oid, nil
@@ -190,7 +190,7 @@ func (g Git) checkVersion(ctx context.Context) error {
 		return usageError("install git", "git: not found (path %q)", g.Path)
 	}
 
-	out, err := gitContext{git: g, env: closedEnv()}.line(ctx, "version")
+	out, err := gitContext{git: g, env: closedEnv()}.runLine(ctx, "version")
 	if err != nil {
 		return err
 	}

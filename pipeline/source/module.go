@@ -78,7 +78,7 @@ func OpenModule(ctx context.Context, goCmd gocmd.Go, arg, scratch string) (*Modu
 		return nil, fmt.Errorf("module %s: %w", arg, err)
 	}
 
-	files, close, err := m.files()
+	files, close, err := m.openFiles()
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +187,7 @@ func (m *Module) Checkout(ctx context.Context, dest string, order Order) error {
 }
 
 func (m *Module) checkout(ctx context.Context, dest string, order Order) error {
-	files, close, err := m.files()
+	files, close, err := m.openFiles()
 	if err != nil {
 		return err
 	}
@@ -211,7 +211,7 @@ func (m *Module) checkout(ctx context.Context, dest string, order Order) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := unzip(root, name, files[name]); err != nil {
+		if err := unzipFile(root, name, files[name]); err != nil {
 			return err
 		}
 	}
@@ -227,10 +227,10 @@ func (m *Module) checkout(ctx context.Context, dest string, order Order) error {
 	return nil
 }
 
-// files opens the zip, after holding it to golang.org/x/mod/zip's limits of
+// openFiles opens the zip, after holding it to golang.org/x/mod/zip's limits of
 // sizes and names, and returns its files by their name in the module. They are
 // good until close is called.
-func (m *Module) files() (files map[string]*zip.File, close func() error, err error) {
+func (m *Module) openFiles() (files map[string]*zip.File, close func() error, err error) {
 	checked, err := modzip.CheckZip(m.mod, m.zip)
 	if err == nil {
 		err = checked.Err()
@@ -260,8 +260,8 @@ func (m *Module) files() (files map[string]*zip.File, close func() error, err er
 	return files, z.Close, nil
 }
 
-// unzip writes one file. The zip reader checks the size and the CRC.
-func unzip(root *os.Root, name string, f *zip.File) error {
+// unzipFile writes one file. The zip reader checks the size and the CRC.
+func unzipFile(root *os.Root, name string, f *zip.File) error {
 	name = filepath.FromSlash(name)
 	if err := root.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return err

@@ -63,13 +63,13 @@ type repository struct {
 	store   gitContext // bare; closed configuration; borrows the objects
 	view    gitContext // the user's work tree through a copy of the index
 
-	shallow bool   // no history: not there, or for a submodule not wanted
-	dirty   bool   // tree is not that of commit
-	commit  string // HEAD
-	tree    string // what is to be laid out
-	entries []entry
-	refs    []string // object ids of the tags
-	subs    []submodule
+	shallow    bool   // no history: not there, or for a submodule not wanted
+	dirty      bool   // tree is not that of commit
+	commit     string // HEAD
+	tree       string // what is to be laid out
+	entries    []entry
+	tagObjects []string // object ids of the tags
+	submodules []submodule
 
 	modified, untracked []string
 
@@ -96,7 +96,7 @@ const maxDepth = 8
 // ErrShallow is what [Open] says of a repository whose history is cut off.
 var ErrShallow = errors.New("a shallow clone")
 
-var oidForm = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+var oidPattern = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // Open reads the repository whose work tree dir lies in: HEAD, or with
 // opts.Snapshot the tracked content of the work tree. It writes to opts.Scratch
@@ -178,7 +178,7 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 	if err := o.inspect(ctx, top, 0); err != nil {
 		return nil, err
 	}
-	if err := top.hasModule(module); err != nil {
+	if err := top.checkModule(module); err != nil {
 		return nil, err
 	}
 
@@ -193,7 +193,7 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 		return nil, err
 	}
 
-	at, merged, err := top.tags(ctx)
+	at, merged, err := top.listTags(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -267,12 +267,12 @@ func firstNames(names []string) []string {
 
 // opener has what a repository and its submodules share while they are opened.
 type opener struct {
-	git     Git
-	opts    Options
-	ignore  []string // absolute, without symbolic links
-	scratch string
-	count   int    // of repositories
-	remote  string // origin's URL of the first repository, as configured
+	git          Git
+	opts         Options
+	ignore       []string // absolute, without symbolic links
+	scratch      string
+	repositories int    // how many were found
+	remote       string // origin's URL of the first repository, as configured
 }
 
 // discover finds the repository of folder dir. It does not look in the folder
@@ -284,7 +284,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 		user = user.with("GIT_CEILING_DIRECTORIES=" + ceiling)
 	}
 
-	out, err := user.line(ctx, "rev-parse", "--path-format=absolute", "--is-bare-repository", "--is-inside-work-tree",
+	out, err := user.runLine(ctx, "rev-parse", "--path-format=absolute", "--is-bare-repository", "--is-inside-work-tree",
 		"--is-shallow-repository", "--show-object-format", "--absolute-git-dir", "--git-common-dir")
 	if err != nil {
 		if ctx.Err() != nil {
@@ -307,7 +307,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 		return nil, fmt.Errorf("%s: unknown object format %q", dir, r.format)
 	}
 
-	top, err := user.line(ctx, "rev-parse", "--path-format=absolute", "--show-toplevel")
+	top, err := user.runLine(ctx, "rev-parse", "--path-format=absolute", "--show-toplevel")
 	if err != nil {
 		return nil, err
 	}
@@ -318,7 +318,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 		return nil, fmt.Errorf("repository %q: unsupported character in its path", r.root)
 	}
 
-	if r.commit, err = user.oid(ctx, nil, "rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD^{commit}"); err != nil {
+	if r.commit, err = user.runOID(ctx, nil, "rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD^{commit}"); err != nil {
 		if ctx.Err() != nil {
 			return nil, err
 		}
@@ -327,9 +327,9 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 
 	// From here on the repository's own configuration has no effect, except for
 	// the values that userSettings takes over.
-	r.scratch = filepath.Join(o.scratch, strconv.Itoa(o.count))
+	r.scratch = filepath.Join(o.scratch, strconv.Itoa(o.repositories))
 	storeDir, viewDir := filepath.Join(r.scratch, "store"), filepath.Join(r.scratch, "view")
-	o.count++
+	o.repositories++
 	for _, args := range [][]string{{"--bare", storeDir}, {viewDir}} {
 		args = append([]string{"init", "-q", "--template=", "--initial-branch=none", "--object-format=" + r.format}, args...)
 		if _, err := (gitContext{git: o.git, dir: o.scratch, env: closedEnv()}).run(ctx, nil, args...); err != nil {
@@ -348,7 +348,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 	r.store = gitContext{git: o.git, dir: storeDir, env: append(closedEnv(), "GIT_DIR="+storeDir), config: strictConfig}
 
 	viewDir = filepath.Join(viewDir, ".git")
-	r.view = gitContext{git: o.git, dir: r.root, env: slices.Concat(o.git.user(), []string{
+	r.view = gitContext{git: o.git, dir: r.root, env: slices.Concat(o.git.userConfigEnv(), []string{
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull,
 		"GIT_DIR=" + viewDir, "GIT_WORK_TREE=" + r.root, "GIT_INDEX_FILE=" + filepath.Join(viewDir, "index"),
 		"GIT_OBJECT_DIRECTORY=" + filepath.Join(storeDir, "objects"),
@@ -359,7 +359,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 			return nil, r.readError(err)
 		}
 	}
-	if r.tree, err = r.store.oid(ctx, nil, "rev-parse", "--verify", "HEAD^{tree}"); err != nil {
+	if r.tree, err = r.store.runOID(ctx, nil, "rev-parse", "--verify", "HEAD^{tree}"); err != nil {
 		return nil, r.readError(err)
 	}
 
@@ -379,9 +379,9 @@ func (r *repository) readError(err error) error {
 	return fault.WithRemedy(fmt.Errorf("%s: read objects: %w", r.root, err), "if this is a partial clone, make a full one: git clone without --filter")
 }
 
-// files lists a tree's files and submodules, sorted by path. It is an error if they
+// listFiles lists a tree's files and submodules, sorted by path. It is an error if they
 // could not be laid out faithfully.
-func (r *repository) files(ctx context.Context, tree string) ([]entry, error) {
+func (r *repository) listFiles(ctx context.Context, tree string) ([]entry, error) {
 	out, err := r.store.run(ctx, nil, "ls-tree", "-r", "-z", "--full-tree", tree)
 	if err != nil {
 		return nil, r.readError(err)
@@ -409,7 +409,7 @@ func parseTreeFiles(out []byte) ([]entry, error) {
 func parseTreeRecord(rec string) (e entry, kind string, err error) {
 	meta, name, ok := strings.Cut(rec, "\t")
 	f := strings.Split(meta, " ")
-	if !ok || len(f) != 3 || name == "" || !oidForm.MatchString(f[2]) {
+	if !ok || len(f) != 3 || name == "" || !oidPattern.MatchString(f[2]) {
 		return entry{}, "", fmt.Errorf("git ls-tree: unexpected record %q", rec)
 	}
 	return entry{mode: f[0], oid: f[2], path: name}, f[1], nil
@@ -449,8 +449,8 @@ func checkEntries(list []entry) error {
 	return nil
 }
 
-// hasModule returns an error unless the tree has a go.mod in folder dir.
-func (r *repository) hasModule(dir string) error {
+// checkModule returns an error unless the tree has a go.mod in folder dir.
+func (r *repository) checkModule(dir string) error {
 	name := path.Join(dir, "go.mod")
 	i, ok := slices.BinarySearchFunc(r.entries, name, func(e entry, name string) int { return strings.Compare(e.path, name) })
 	switch {
@@ -464,19 +464,19 @@ func (r *repository) hasModule(dir string) error {
 
 // commitTime returns the committer's time.
 func (r *repository) commitTime(ctx context.Context) (time.Time, error) {
-	out, err := r.store.line(ctx, "log", "-1", "--format=%ct", "HEAD")
+	out, err := r.store.runLine(ctx, "log", "-1", "--format=%ct", "HEAD")
 	if err != nil {
 		return time.Time{}, r.readError(err)
 	}
-	t, err := parseTime(out)
+	t, err := parseCommitTime(out)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("commit %.12s: %w", r.commit, err)
 	}
 	return t, nil
 }
 
-// parseTime reads seconds since 1970.
-func parseTime(s string) (time.Time, error) {
+// parseCommitTime reads seconds since 1970.
+func parseCommitTime(s string) (time.Time, error) {
 	sec, err := strconv.ParseInt(s, 10, 64)
 	// A year of more than four digits does not fit a version, nor most formats.
 	if err != nil || sec < 0 || sec >= time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).Unix() {
@@ -509,11 +509,11 @@ func cleanURL(raw string) string {
 		return u.String()
 	}
 	// host:path or user@host:path, git's short form of ssh.
-	m := scpForm.FindStringSubmatch(raw)
+	m := scpPattern.FindStringSubmatch(raw)
 	if m == nil {
 		return ""
 	}
 	return raw
 }
 
-var scpForm = regexp.MustCompile(`^([A-Za-z0-9._-]+@)?[A-Za-z0-9][A-Za-z0-9.-]+:[^:@\s\\][^@\s\\]*$`)
+var scpPattern = regexp.MustCompile(`^([A-Za-z0-9._-]+@)?[A-Za-z0-9][A-Za-z0-9.-]+:[^:@\s\\][^@\s\\]*$`)

@@ -27,7 +27,7 @@ func (r *repository) copyTags(ctx context.Context, user gitContext) error {
 	var in bytes.Buffer
 	for _, ref := range refs {
 		fmt.Fprintf(&in, "create %s\x00%s\x00", ref.name, ref.oid)
-		r.refs = append(r.refs, ref.oid)
+		r.tagObjects = append(r.tagObjects, ref.oid)
 	}
 	if _, err := r.store.run(ctx, &in, "update-ref", "-z", "--stdin"); err != nil {
 		return r.readError(err)
@@ -44,7 +44,7 @@ type ref struct{ name, oid string }
 func parseRefs(out []byte) (list []ref, err error) {
 	for line := range strings.Lines(string(out)) {
 		oid, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		if !ok || !oidForm.MatchString(oid) || !strings.HasPrefix(name, "refs/tags/") || strings.ContainsAny(name, " \x00") {
+		if !ok || !oidPattern.MatchString(oid) || !strings.HasPrefix(name, "refs/tags/") || strings.ContainsAny(name, " \x00") {
 			return nil, fmt.Errorf("git for-each-ref: unexpected answer %.500q", line)
 		}
 		list = append(list, ref{name, oid})
@@ -52,8 +52,8 @@ func parseRefs(out []byte) (list []ref, err error) {
 	return list, nil
 }
 
-// tags lists the tags at the commit, and those at it or at its ancestors.
-func (r *repository) tags(ctx context.Context) (at, merged []string, err error) {
+// listTags lists the tags at the commit, and those at it or at its ancestors.
+func (r *repository) listTags(ctx context.Context) (at, merged []string, err error) {
 	for _, q := range []struct {
 		flag string
 		list *[]string
@@ -69,7 +69,7 @@ func (r *repository) tags(ctx context.Context) (at, merged []string, err error) 
 	return at, merged, nil
 }
 
-var majorDir = regexp.MustCompile(`^v[0-9]+$`)
+var majorVersionDir = regexp.MustCompile(`^v[0-9]+$`)
 
 // pickTag returns the tag with the highest version for a module in folder dir,
 // and that version, both "" if there is none. As in the Go module reference
@@ -82,7 +82,7 @@ var majorDir = regexp.MustCompile(`^v[0-9]+$`)
 func pickTag(tags []string, dir string) (tag, version string) {
 	prefixes := []string{""}
 	if dir != "." {
-		if majorDir.MatchString(path.Base(dir)) && path.Dir(dir) != "." {
+		if majorVersionDir.MatchString(path.Base(dir)) && path.Dir(dir) != "." {
 			prefixes = append([]string{path.Dir(dir) + "/"}, prefixes...)
 		}
 		prefixes = append([]string{dir + "/"}, prefixes...)

@@ -30,7 +30,7 @@ var userSettingKeys = []string{
 // userSettings takes the settings in userKeys over from the repository's and
 // the user's own configuration, and the files beside it that have a say.
 func (o *opener) userSettings(ctx context.Context, user gitContext, r *repository) error {
-	user.env = append(o.git.user(), user.env[len(closedEnv()):]...)
+	user.env = append(o.git.userConfigEnv(), user.env[len(closedEnv()):]...)
 	out, err := user.run(ctx, nil, "config", "--list", "--includes", "-z")
 	if err != nil {
 		return fmt.Errorf("read the user's git configuration: %w", err)
@@ -50,7 +50,7 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 			r.view.config = append(r.view.config, k+"="+v)
 		}
 	}
-	if o.remote == "" && o.count == 1 {
+	if o.remote == "" && o.repositories == 1 {
 		o.remote = last["remote.origin.url"]
 	}
 
@@ -151,11 +151,11 @@ func (r *repository) setFlag(ctx context.Context, flag string, names []string) e
 // inspect compares the work tree with HEAD, opens the submodules, and decides
 // what is to be laid out: r.tree, r.entries, and r.subs.
 func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
-	head, err := r.files(ctx, r.tree)
+	head, err := r.listFiles(ctx, r.tree)
 	if err != nil {
 		return err
 	}
-	index, err := r.index(ctx)
+	index, err := r.listIndex(ctx)
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 		}
 	}
 
-	if err := r.status(ctx, o.ignore); err != nil {
+	if err := r.findChanges(ctx, o.ignore); err != nil {
 		return err
 	}
 
@@ -204,7 +204,7 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 		if depth == maxDepth {
 			return fmt.Errorf("submodule %s: more than %d submodules deep", name, maxDepth)
 		}
-		sub, err := o.submodule(ctx, r, name, depth)
+		sub, err := o.openSubmodule(ctx, r, name, depth)
 		if err != nil {
 			return err
 		}
@@ -225,7 +225,7 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 		for _, u := range sub.untracked {
 			r.untracked = append(r.untracked, name+"/"+u)
 		}
-		r.subs = append(r.subs, submodule{name, sub})
+		r.submodules = append(r.submodules, submodule{name, sub})
 	}
 	slices.Sort(r.modified)
 	r.modified = slices.Compact(r.modified)
@@ -237,14 +237,14 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 	case !o.opts.Snapshot && len(r.untracked) > 0:
 		return usageError("commit or ignore them, or --snapshot", "%s: untracked: %s", r.root, listNames(r.untracked))
 	case o.opts.Snapshot && len(r.modified) > 0:
-		if err := r.snapshot(ctx, moved); err != nil {
+		if err := r.takeSnapshot(ctx, moved); err != nil {
 			return fmt.Errorf("snapshot of %s: %w", r.root, err)
 		}
 	}
 
 	r.entries = head
 	if r.dirty {
-		if r.entries, err = r.files(ctx, r.tree); err != nil {
+		if r.entries, err = r.listFiles(ctx, r.tree); err != nil {
 			return err
 		}
 	}
@@ -252,8 +252,8 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 	return o.refuseFilters(ctx, r)
 }
 
-// index lists the view's index.
-func (r *repository) index(ctx context.Context) ([]entry, error) {
+// listIndex lists the view's index.
+func (r *repository) listIndex(ctx context.Context) ([]entry, error) {
 	out, err := r.view.run(ctx, nil, "ls-files", "-z", "--stage")
 	if err != nil {
 		return nil, err
@@ -275,7 +275,7 @@ func parseIndex(out []byte) (list []entry, unmerged []string, err error) {
 		// "mode oid stage<TAB>path"
 		meta, name, _ := strings.Cut(rec, "\t")
 		f := strings.Split(meta, " ")
-		if len(f) != 3 || !filepath.IsLocal(filepath.FromSlash(name)) || !oidForm.MatchString(f[1]) {
+		if len(f) != 3 || !filepath.IsLocal(filepath.FromSlash(name)) || !oidPattern.MatchString(f[1]) {
 			return nil, nil, fmt.Errorf("git ls-files: unexpected record %.500q", rec)
 		}
 
@@ -287,8 +287,8 @@ func parseIndex(out []byte) (list []entry, unmerged []string, err error) {
 	return list, unmerged, nil
 }
 
-// status fills r.modified and r.untracked. It leaves out submodules.
-func (r *repository) status(ctx context.Context, ignore []string) error {
+// findChanges fills r.modified and r.untracked. It leaves out submodules.
+func (r *repository) findChanges(ctx context.Context, ignore []string) error {
 	out, err := r.view.run(ctx, nil, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=all")
 	if err != nil {
 		return err
@@ -324,10 +324,10 @@ func parseStatus(out []byte) (modified, untracked []string, err error) {
 	return modified, untracked, nil
 }
 
-// submodule opens the repository at path name of r's work tree. Its name in
+// openSubmodule opens the repository at path name of r's work tree. Its name in
 // .gitmodules and its place in the git folder do not matter, so nothing that
 // these files say is followed.
-func (o *opener) submodule(ctx context.Context, r *repository, name string, depth int) (*repository, error) {
+func (o *opener) openSubmodule(ctx context.Context, r *repository, name string, depth int) (*repository, error) {
 	dir := filepath.Join(r.root, filepath.FromSlash(name))
 	const remedy = "git submodule update --init --recursive"
 	if real, err := filepath.EvalSymlinks(dir); err != nil || real != dir {
@@ -355,9 +355,9 @@ func (o *opener) submodule(ctx context.Context, r *repository, name string, dept
 	return sub, nil
 }
 
-// snapshot makes r.tree the tracked content of the work tree. Its new objects
+// takeSnapshot makes r.tree the tracked content of the work tree. Its new objects
 // are in the store.
-func (r *repository) snapshot(ctx context.Context, moved []string) error {
+func (r *repository) takeSnapshot(ctx context.Context, moved []string) error {
 	if _, err := r.view.run(ctx, nil, "add", "-u", "--", "."); err != nil {
 		return err
 	}
@@ -369,7 +369,7 @@ func (r *repository) snapshot(ctx context.Context, moved []string) error {
 		}
 	}
 
-	tree, err := r.view.oid(ctx, nil, "write-tree")
+	tree, err := r.view.runOID(ctx, nil, "write-tree")
 	if err != nil {
 		return err
 	}
@@ -480,7 +480,7 @@ func (r *repository) acceptSmudged(ctx context.Context, index []entry) error {
 			continue
 		}
 
-		size, err := r.store.line(ctx, "cat-file", "-s", oids[name])
+		size, err := r.store.runLine(ctx, "cat-file", "-s", oids[name])
 		if err != nil {
 			return r.readError(err)
 		}

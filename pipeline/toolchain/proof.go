@@ -63,9 +63,9 @@ func decodeProof(data []byte) (proof, error) {
 
 func (p proof) encode() ([]byte, error) { return json.Marshal(p) }
 
-// sum verifies p under the database's key and returns the h1: hash that it
+// verifiedSum verifies p under the database's key and returns the h1: hash that it
 // states for mod. key is a verifier key without its name.
-func (p proof) sum(mod module.Version, key string) (string, error) {
+func (p proof) verifiedSum(mod module.Version, key string) (string, error) {
 	sum, _, err := lookUpProved(p.Database, key, mod, func(name string) ([]byte, error) {
 		if data, ok := p.Files[name]; ok {
 			return data, nil

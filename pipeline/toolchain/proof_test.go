@@ -41,7 +41,7 @@ const lookup = "lookup/" + modulePath + "@v0.0.1-" + fakeName
 
 func TestProof(t *testing.T) {
 	p, key := ask(t, 1, goodSum)
-	if sum, err := p.sum(fakeModule, key); err != nil || sum != goodSum {
+	if sum, err := p.verifiedSum(fakeModule, key); err != nil || sum != goodSum {
 		t.Fatalf("got %s, %v", sum, err)
 	}
 	if len(p.Files) < 4 {
@@ -68,30 +68,30 @@ func TestProof(t *testing.T) {
 			bad[i] ^= 1
 			q := proof{p.Database, maps.Clone(p.Files)}
 			q.Files[name] = bad
-			if sum, err := q.sum(fakeModule, key); err == nil {
+			if sum, err := q.verifiedSum(fakeModule, key); err == nil {
 				t.Errorf("%s: byte %d was changed, and still %s", name, i, sum)
 			}
 		}
 		for what, bad := range map[string][]byte{"truncated": data[:len(data)-1], "prolonged": append(bytes.Clone(data), 'x'), "empty": nil} {
 			q := proof{p.Database, maps.Clone(p.Files)}
 			q.Files[name] = bad
-			if _, err := q.sum(fakeModule, key); err == nil {
+			if _, err := q.verifiedSum(fakeModule, key); err == nil {
 				t.Errorf("%s: %s, and no error", name, what)
 			}
 		}
 		q := proof{p.Database, maps.Clone(p.Files)}
 		delete(q.Files, name)
-		if _, err := q.sum(fakeModule, key); err == nil {
+		if _, err := q.verifiedSum(fakeModule, key); err == nil {
 			t.Errorf("%s: removed, and no error", name)
 		}
 	}
 
 	// The same records, signed by another key of the same name.
 	forged, otherKey := ask(t, 2, goodSum)
-	if _, err := forged.sum(fakeModule, key); err == nil {
+	if _, err := forged.verifiedSum(fakeModule, key); err == nil {
 		t.Error("another key was accepted")
 	}
-	if _, err := forged.sum(fakeModule, otherKey); err != nil {
+	if _, err := forged.verifiedSum(fakeModule, otherKey); err != nil {
 		t.Errorf("under its own key: %v", err)
 	}
 	// The right tree, with the head that another key has signed.
@@ -99,14 +99,14 @@ func TestProof(t *testing.T) {
 	record, _, _ := bytes.Cut(p.Files[lookup], []byte("\n\n"))
 	_, head, _ := bytes.Cut(forged.Files[lookup], []byte("\n\n"))
 	q.Files[lookup] = append(append(bytes.Clone(record), "\n\n"...), head...)
-	if _, err := q.sum(fakeModule, key); err == nil {
+	if _, err := q.verifiedSum(fakeModule, key); err == nil {
 		t.Error("a head that is signed by another key was accepted")
 	}
 	// A good record, of another version.
 	other := module.Version{Path: modulePath, Version: "v0.0.1-go1.99.4.plan8-mos6502"}
 	q = proof{p.Database, maps.Clone(p.Files)}
 	q.Files["lookup/"+other.String()] = p.Files[lookup]
-	if sum, err := q.sum(other, key); err == nil {
+	if sum, err := q.verifiedSum(other, key); err == nil {
 		t.Errorf("a record of another version was taken: %s", sum)
 	}
 	// A record that claims to be another leaf.
@@ -121,18 +121,18 @@ func TestProof(t *testing.T) {
 		}
 		q := proof{p.Database, maps.Clone(p.Files)}
 		q.Files[lookup] = append(msg, head...)
-		if _, err := q.sum(fakeModule, key); err == nil {
+		if _, err := q.verifiedSum(fakeModule, key); err == nil {
 			t.Errorf("record %d was accepted", id)
 		}
 	}
 	// A record with another hash.
 	q = proof{p.Database, maps.Clone(p.Files)}
 	q.Files[lookup] = bytes.Replace(p.Files[lookup], []byte(goodSum), []byte("h1:"+strings.Repeat("A", 43)+"="), 1)
-	if _, err := q.sum(fakeModule, key); err == nil {
+	if _, err := q.verifiedSum(fakeModule, key); err == nil {
 		t.Error("another hash was accepted")
 	}
 	// Another name for the database.
-	if _, err := (proof{"sums.example.com", p.Files}).sum(fakeModule, key); err == nil {
+	if _, err := (proof{"sums.example.com", p.Files}).verifiedSum(fakeModule, key); err == nil {
 		t.Error("another name of the database was accepted")
 	}
 }
@@ -147,7 +147,7 @@ func FuzzProof(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
 		q := proof{p.Database, maps.Clone(p.Files)}
 		q.Files[name] = data
-		if sum, err := q.sum(fakeModule, key); err == nil && sum != goodSum {
+		if sum, err := q.verifiedSum(fakeModule, key); err == nil && sum != goodSum {
 			t.Errorf("%s was accepted", sum)
 		}
 	})

@@ -218,8 +218,8 @@ type finder struct {
 
 func (f *finder) zipPrefix() string { return f.mod.String() + "/" }
 
-// path returns a path in the cache folder.
-func (f *finder) path(suffix string) string { return filepath.Join(f.CacheDir, f.name+suffix) }
+// cachePath returns a path in the cache folder.
+func (f *finder) cachePath(suffix string) string { return filepath.Join(f.CacheDir, f.name+suffix) }
 
 // publishedSum returns the hash that the checksum database states, from the
 // cached proof or by asking.
@@ -245,19 +245,19 @@ func (f *finder) publishedSum(ctx context.Context) (string, error) {
 }
 
 func (f *finder) cachedProof() (string, error) {
-	data, err := fsx.ReadNamed(f.path(".proof.json"), maxProof)
+	data, err := fsx.ReadNamed(f.cachePath(".proof.json"), maxProof)
 	if err != nil {
 		return "", err
 	}
 
 	p, err := decodeProof(data)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", f.path(".proof.json"), err)
+		return "", fmt.Errorf("%s: %w", f.cachePath(".proof.json"), err)
 	}
 
-	sum, err := p.sum(f.mod, f.key)
+	sum, err := p.verifiedSum(f.mod, f.key)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", f.path(".proof.json"), err)
+		return "", fmt.Errorf("%s: %w", f.cachePath(".proof.json"), err)
 	}
 
 	return sum, nil
@@ -289,11 +289,11 @@ func (f *finder) askDatabase(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	tmp := filepath.Join(f.path(".partial"), "proof.json")
+	tmp := filepath.Join(f.cachePath(".partial"), "proof.json")
 	if err := os.WriteFile(tmp, data, 0o644); err != nil {
 		return "", err
 	}
-	if err := os.Rename(tmp, f.path(".proof.json")); err != nil {
+	if err := os.Rename(tmp, f.cachePath(".proof.json")); err != nil {
 		return "", err
 	}
 	return sum, nil
@@ -352,7 +352,7 @@ func (f *finder) findInstalled(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", dir, err)
 	}
-	f.found.Dir, f.found.Origin, f.found.Sum = dir, Installed, t.h1(f.zipPrefix())
+	f.found.Dir, f.found.Origin, f.found.Sum = dir, Installed, t.h1Sum(f.zipPrefix())
 	return true, nil
 }
 
@@ -379,13 +379,13 @@ func (f *finder) prove(ctx context.Context, dir string, lenientEnv bool) (goEnv 
 	if err != nil {
 		return "", err
 	}
-	sum := t.h1(f.zipPrefix())
+	sum := t.h1Sum(f.zipPrefix())
 	if sum == f.sum {
 		return "", nil
 	}
 
 	if lenientEnv {
-		if u, line, err := t.withPublishedGoEnv(dir); err == nil && u.h1(f.zipPrefix()) == f.sum {
+		if u, line, err := t.withPublishedGoEnv(dir); err == nil && u.h1Sum(f.zipPrefix()) == f.sum {
 			return line, nil
 		}
 	}
@@ -407,12 +407,12 @@ func (f *finder) findCached(ctx context.Context) (err error) {
 		}
 	}()
 
-	if _, err := os.Lstat(f.path("")); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(f.cachePath("")); errors.Is(err, fs.ErrNotExist) {
 		if f.Offline {
 			return f.listRefused(errors.New("offline, and neither installed nor cached"), "run once with network, or install it")
 		}
 		err := f.withLock(ctx, func() error {
-			if _, err := os.Lstat(f.path("")); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Lstat(f.cachePath("")); !errors.Is(err, fs.ErrNotExist) {
 				return err // another process was faster, or the next step fails
 			}
 			f.found.Origin = Downloaded
@@ -432,16 +432,16 @@ func (f *finder) findCached(ctx context.Context) (err error) {
 		return err
 	}
 
-	if info, err := os.Lstat(f.path("")); err != nil || !info.IsDir() {
-		return errors.Join(fmt.Errorf("%s: not a folder", f.path("")), err)
+	if info, err := os.Lstat(f.cachePath("")); err != nil || !info.IsDir() {
+		return errors.Join(fmt.Errorf("%s: not a folder", f.cachePath("")), err)
 	}
 
 	// Whatever happened to the folder since it was unpacked, it is proved anew for this use.
-	if _, err := f.prove(ctx, f.path(""), false); err != nil {
+	if _, err := f.prove(ctx, f.cachePath(""), false); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return fault.WithRemedy(fmt.Errorf("the cached toolchain was changed: %s: %w", f.path(""), err),
+		return fault.WithRemedy(fmt.Errorf("the cached toolchain was changed: %s: %w", f.cachePath(""), err),
 			"find out who changed it, then remove that folder: it is downloaded anew")
 	}
 	return f.setFoundCached()
@@ -469,7 +469,7 @@ func (f *finder) evict(ctx context.Context) error {
 }
 
 func (f *finder) setFoundCached() error {
-	dir, err := filepath.EvalSymlinks(f.path(""))
+	dir, err := filepath.EvalSymlinks(f.cachePath(""))
 	if err != nil {
 		return err
 	}
@@ -508,7 +508,7 @@ func (f *finder) download(ctx context.Context) error {
 		return fmt.Errorf("download: the zip's hash is %s, and the checksum database states %s", sum, f.sum)
 	}
 
-	goroot := filepath.Join(f.path(".partial"), "goroot")
+	goroot := filepath.Join(f.cachePath(".partial"), "goroot")
 	if err := os.Mkdir(goroot, 0o755); err != nil {
 		return err
 	}
@@ -523,41 +523,41 @@ func (f *finder) download(ctx context.Context) error {
 	if err := f.checkVersion(goroot); err != nil {
 		return fmt.Errorf("unpack: VERSION %w", err)
 	}
-	return os.Rename(goroot, f.path(""))
+	return os.Rename(goroot, f.cachePath(""))
 }
 
 // withLock runs do while no other process does the same. do finds an empty folder
 // f.path(".partial"), which is removed afterwards.
 func (f *finder) withLock(ctx context.Context, do func() error) (err error) {
-	lock, err := fsx.Lock(ctx, f.path(".lock"), f.OnWait)
+	lock, err := fsx.Lock(ctx, f.cachePath(".lock"), f.OnWait)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 
 	// Who holds the lock knows that nobody is at work on this folder.
-	if err := os.RemoveAll(f.path(".partial")); err != nil {
+	if err := os.RemoveAll(f.cachePath(".partial")); err != nil {
 		return err
 	}
-	if err := os.Mkdir(f.path(".partial"), 0o755); err != nil {
+	if err := os.Mkdir(f.cachePath(".partial"), 0o755); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(f.path(".partial"))) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(f.cachePath(".partial"))) }()
 	return do()
 }
 
 // downloads is where the go command of isolatedClient leaves what it has downloaded.
 func (f *finder) downloads() string {
-	return filepath.Join(f.path(".partial"), "mod", "cache", "download")
+	return filepath.Join(f.cachePath(".partial"), "mod", "cache", "download")
 }
 
 // clientDir is the folder in which the go command is a client.
-func (f *finder) clientDir() string { return filepath.Join(f.path(".partial"), "client") }
+func (f *finder) clientDir() string { return filepath.Join(f.cachePath(".partial"), "client") }
 
 // isolatedClient returns the client with an empty module cache, and without the
 // settings that would switch the checks off.
 func (f *finder) isolatedClient() gocmd.Go {
-	partial := f.path(".partial")
+	partial := f.cachePath(".partial")
 	return f.client.With(
 		"GOMODCACHE="+filepath.Join(partial, "mod"),
 		"GOPATH="+filepath.Join(partial, "gopath"), // the go command keeps the tree's head here

@@ -159,9 +159,9 @@ func hashFile(name string, buf []byte) (sum [sha256.Size]byte, err error) {
 	return sum, nil
 }
 
-// h1 returns the hash of t in the format of [dirhash.Hash1], with prefix before
+// h1Sum returns the hash of t in the format of [dirhash.Hash1], with prefix before
 // each name. (Hash1 itself would read the files again, one after the other.)
-func (t tree) h1(prefix string) string {
+func (t tree) h1Sum(prefix string) string {
 	names := make([]string, 0, len(t))
 	for name := range t {
 		names = append(names, name)

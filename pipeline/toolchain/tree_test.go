@@ -11,14 +11,14 @@ import (
 	"testing"
 )
 
-// h1 and dirhash agree, whatever the names.
+// h1Sum and dirhash agree, whatever the names.
 func TestHashTree(t *testing.T) {
 	dir := install(t)
 	tree, err := hashTree(t.Context(), dir, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := tree.h1(fakeModule.String()+"/"), hashZip(t, fakeZip(t, published)); got != want {
+	if got, want := tree.h1Sum(fakeModule.String()+"/"), hashZip(t, fakeZip(t, published)); got != want {
 		t.Errorf("got %s, dirhash has %s", got, want)
 	}
 }
@@ -126,6 +126,6 @@ func BenchmarkHashTree(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		tree.h1("x/")
+		tree.h1Sum("x/")
 	}
 }

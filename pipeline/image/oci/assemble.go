@@ -35,7 +35,7 @@ func (a *assembly) assemble(ctx context.Context) ([]Image, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	if err := a.out.writeIndex(images); err != nil {
+	if err := a.layout.writeIndex(images); err != nil {
 		return nil, fmt.Errorf("images: %w", err)
 	}
 	return images, nil
@@ -64,7 +64,7 @@ func (a *assembly) makeLayers(ctx context.Context) error {
 			for _, l := range p.layers {
 				add(l.key(), func(ctx context.Context, made *Layer) error { return a.makeLayer(ctx, l, made) })
 			}
-			if p.base == nil || a.out.discards() {
+			if p.base == nil || a.layout.discards() {
 				continue
 			}
 
@@ -75,7 +75,7 @@ func (a *assembly) makeLayers(ctx context.Context) error {
 	}
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(a.in.Jobs)
+	g.SetLimit(a.input.Jobs)
 	for _, j := range jobs {
 		g.Go(func() error { return j.run(ctx, &j.made) })
 	}
@@ -83,7 +83,7 @@ func (a *assembly) makeLayers(ctx context.Context) error {
 		return err
 	}
 	for _, j := range jobs {
-		a.made[j.key] = j.made
+		a.layerByKey[j.key] = j.made
 	}
 
 	return nil
@@ -95,7 +95,7 @@ func (a *assembly) makeLayer(ctx context.Context, l layer, made *Layer) error {
 	}
 
 	var err error
-	made.Digest, made.Size, err = a.out.writeBlob(func(w io.Writer) error {
+	made.Digest, made.Size, err = a.layout.writeBlob(func(w io.Writer) error {
 		var err error
 		made.DiffID, err = l.write(ctx, w, a.mtime)
 		return err
@@ -104,10 +104,10 @@ func (a *assembly) makeLayer(ctx context.Context, l layer, made *Layer) error {
 	// Some hundred time zones count as one folder; a reader of the record wants to see the other
 	// files.
 	for _, e := range l.entries {
-		zone := strings.HasPrefix(e.path, zoneinfo+"/") && e.system
+		zone := strings.HasPrefix(e.path, zoneinfoDir+"/") && e.system
 		switch {
-		case zone && !slices.Contains(made.Files, zoneinfo):
-			made.Files = append(made.Files, zoneinfo)
+		case zone && !slices.Contains(made.Files, zoneinfoDir):
+			made.Files = append(made.Files, zoneinfoDir)
 		case !zone && !e.dir:
 			made.Files = append(made.Files, e.path)
 		}
@@ -120,7 +120,7 @@ func (a *assembly) makeLayer(ctx context.Context, l layer, made *Layer) error {
 func (a *assembly) copyBase(ctx context.Context, store *artifact.Store, d v1.Descriptor) error {
 	digest := artifact.Digest(d.Digest.String())
 	c := Content{Digest: digest, Size: d.Size, Open: func() (Reader, error) { return store.Open(digest) }}
-	_, _, err := a.out.writeBlob(func(w io.Writer) error { return c.copyTo(ctx, w) })
+	_, _, err := a.layout.writeBlob(func(w io.Writer) error { return c.copyTo(ctx, w) })
 	if err != nil {
 		return fmt.Errorf("layer %s of a base: %w", digest.Short(), err)
 	}
@@ -177,7 +177,7 @@ func (a *assembly) makeManifest(plan matrix.ImagePlan, p preparedPlatform) (Mani
 
 	config := a.imageConfig(plan, p.Platform, from, baseDigest)
 	for _, l := range p.layers {
-		layer := a.made[l.key()]
+		layer := a.layerByKey[l.key()]
 
 		digest, err := v1.NewHash(string(layer.Digest))
 		if err != nil {
@@ -220,7 +220,7 @@ func (a *assembly) writeDocument(doc any, t types.MediaType) (v1.Descriptor, err
 		return v1.Descriptor{}, err
 	}
 
-	d, size, err := a.out.writeBlob(func(w io.Writer) error {
+	d, size, err := a.layout.writeBlob(func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
 	})

@@ -52,7 +52,7 @@ type Remote struct {
 	Check func(ctx context.Context, reference string, digest artifact.Digest) error
 }
 
-func (r *Remote) puller() (*remote.Puller, error) {
+func (r *Remote) newPuller() (*remote.Puller, error) {
 	return remote.NewPuller(remote.WithTransport(r.Transport), remote.WithAuthFromKeychain(r.Keychain), remote.WithUserAgent(r.UserAgent))
 }
 
@@ -70,7 +70,7 @@ func (r *Remote) Resolve(ctx context.Context, base string) (artifact.Digest, err
 		return fail(err)
 	}
 
-	puller, err := r.puller()
+	puller, err := r.newPuller()
 	if err != nil {
 		return fail(err)
 	}
@@ -138,7 +138,7 @@ func (b *Base) readPlatforms(ctx context.Context, r *Remote, platforms []platfor
 		}
 	}
 
-	puller, err := r.puller()
+	puller, err := r.newPuller()
 	if err != nil {
 		return err
 	}

@@ -262,7 +262,7 @@ func TestBase(t *testing.T) {
 	in := input(t, p)
 	in.Bases = map[string]*Base{reference: base}
 	// A dynamic binary, on a base that has what it needs.
-	in.Binaries[0].Content = inMemory(elfFile(t, "amd64", "x", "/lib64/ld-linux-x86-64.so.2", "libc.so.6"))
+	in.Binaries[0].Content = contentOf(elfFile(t, "amd64", "x", "/lib64/ld-linux-x86-64.so.2", "libc.so.6"))
 	layoutDir, images := mustWrite(t, in)
 	// The library reads the content of gzipped layers alone.
 	index := valid(t, layoutDir, validate.Fast)
@@ -389,14 +389,14 @@ func TestOnBase(t *testing.T) {
 		"  ":  func(in *Input) { in.Images[0].Tmp = true },
 		"   ": func(in *Input) { in.Images[0].Entrypoint = []string{"/bin/sh"} },
 		"its loader is /lib/ld-musl-x86_64.so.1": func(in *Input) {
-			in.Binaries[0].Content = inMemory(elfFile(t, "amd64", "x", "/lib/ld-musl-x86_64.so.1"))
+			in.Binaries[0].Content = contentOf(elfFile(t, "amd64", "x", "/lib/ld-musl-x86_64.so.1"))
 		},
-		"its loader is /lib64, which": func(in *Input) { in.Binaries[0].Content = inMemory(elfFile(t, "amd64", "x", "/lib64")) },
+		"its loader is /lib64, which": func(in *Input) { in.Binaries[0].Content = contentOf(elfFile(t, "amd64", "x", "/lib64")) },
 		"it is linked with libm.so.6": func(in *Input) {
-			in.Binaries[0].Content = inMemory(elfFile(t, "amd64", "x", "", "libc.so.6", "libm.so.6"))
+			in.Binaries[0].Content = contentOf(elfFile(t, "amd64", "x", "", "libc.so.6", "libm.so.6"))
 		},
-		"    ":  func(in *Input) { in.Binaries[0].Content = inMemory([]byte("#!/bin/sh\n")) },
-		"     ": func(in *Input) { in.Binaries[0].Content = inMemory(elfFile(t, "amd64", "x", "/lib/libc.so.6")) },
+		"    ":  func(in *Input) { in.Binaries[0].Content = contentOf([]byte("#!/bin/sh\n")) },
+		"     ": func(in *Input) { in.Binaries[0].Content = contentOf(elfFile(t, "amd64", "x", "/lib/libc.so.6")) },
 		"base " + reference + " was not read for it": func(in *Input) { in.Images[0].Platforms = platformsOf(t, "linux/s390x") },
 		"/etc/ssl: in the base this is":              nil,
 	} {

@@ -89,12 +89,12 @@ func (a *assembly) standardAnnotations(plan matrix.ImagePlan, given map[string]s
 	}
 
 	// The release file may have its own title, but no other of these.
-	set("title", a.in.Title)
+	set("title", a.input.Title)
 	maps.Copy(m, given)
 
 	set("created", a.mtime.Format(time.RFC3339))
-	set("revision", a.in.Revision)
-	set("version", a.in.Version)
+	set("revision", a.input.Revision)
+	set("version", a.input.Version)
 	set("source", plan.Source)
 	set("licenses", plan.Licenses)
 

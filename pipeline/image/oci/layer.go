@@ -34,8 +34,8 @@ type Reader interface {
 	io.Closer
 }
 
-// inMemory returns b as a Content.
-func inMemory(b []byte) Content {
+// contentOf returns b as a Content.
+func contentOf(b []byte) Content {
 	return Content{Digest: artifact.Of(b), Size: int64(len(b)), Open: func() (Reader, error) {
 		return struct {
 			*bytes.Reader
@@ -54,8 +54,8 @@ type entry struct {
 	Content       // of a file
 }
 
-// name returns the path as a tar header has it.
-func (e entry) name() string {
+// tarName returns the path as a tar header has it.
+func (e entry) tarName() string {
 	name := strings.TrimPrefix(e.path, "/")
 	if e.dir {
 		name += "/"
@@ -96,7 +96,7 @@ func newLayer(t *tree, history string, files []entry) (layer, error) {
 		}
 	}
 
-	slices.SortFunc(l.entries, func(a, b entry) int { return strings.Compare(a.name(), b.name()) })
+	slices.SortFunc(l.entries, func(a, b entry) int { return strings.Compare(a.tarName(), b.tarName()) })
 	return l, errors.Join(errs...)
 }
 
@@ -104,7 +104,7 @@ func newLayer(t *tree, history string, files []entry) (layer, error) {
 func (l layer) key() string {
 	var b strings.Builder
 	for _, e := range l.entries {
-		fmt.Fprintf(&b, "%q %o %d %d %s %d\n", e.name(), e.mode, e.uid, e.gid, e.Digest, e.Size)
+		fmt.Fprintf(&b, "%q %o %d %d %s %d\n", e.tarName(), e.mode, e.uid, e.gid, e.Digest, e.Size)
 	}
 	return b.String()
 }
@@ -122,7 +122,7 @@ func (l layer) write(ctx context.Context, w io.Writer, mtime time.Time) (diffID 
 
 	for _, e := range l.entries {
 		// Without a Format, archive/tar takes USTAR if it can and PAX otherwise.
-		header := &tar.Header{Typeflag: tar.TypeReg, Name: e.name(), Size: e.Size, Mode: e.mode, Uid: e.uid, Gid: e.gid, ModTime: mtime}
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: e.tarName(), Size: e.Size, Mode: e.mode, Uid: e.uid, Gid: e.gid, ModTime: mtime}
 
 		if e.dir {
 			header.Typeflag = tar.TypeDir

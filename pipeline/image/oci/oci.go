@@ -133,7 +133,7 @@ func Write(ctx context.Context, dir string, in Input) ([]Image, error) {
 		return nil, fmt.Errorf("images: %w", err)
 	}
 
-	a.out = layoutWriter{dir}
+	a.layout = layoutWriter{dir}
 	return a.assemble(ctx)
 }
 

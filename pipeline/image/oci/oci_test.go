@@ -45,7 +45,7 @@ var created = time.Date(2026, 8, 3, 17, 2, 11, 999, time.UTC)
 // interpreter and needed libraries if they are given.
 func elfFile(t testing.TB, goarch, text, loader string, libraries ...string) []byte {
 	t.Helper()
-	m, ok := machines[goarch]
+	m, ok := elfMachines[goarch]
 	if !ok {
 		t.Fatalf("no machine %s", goarch)
 	}
@@ -157,7 +157,7 @@ func input(t testing.TB, plans ...matrix.ImagePlan) Input {
 	t.Helper()
 	in := Input{
 		Images: plans, Title: "tool", Revision: "0123456789abcdef0123456789abcdef01234567", Version: "1.2.3", Created: created, Jobs: 2,
-		Files: map[string]Content{"conf/tool.toml": inMemory([]byte("key = 1\n"))}, Zoneinfo: zones(t),
+		Files: map[string]Content{"conf/tool.toml": contentOf([]byte("key = 1\n"))}, Zoneinfo: zones(t),
 	}
 	seen := map[matrix.Target]bool{}
 	for _, p := range plans {
@@ -168,7 +168,7 @@ func input(t testing.TB, plans ...matrix.ImagePlan) Input {
 			seen[platform.Target] = true
 			for _, name := range []string{"tool", "other"} {
 				data := elfFile(t, platform.Target.Arch, name+" for "+platform.Target.String()+prose(), "")
-				in.Binaries = append(in.Binaries, Binary{platform.Target, name, inMemory(data)})
+				in.Binaries = append(in.Binaries, Binary{platform.Target, name, contentOf(data)})
 			}
 		}
 	}
@@ -641,7 +641,7 @@ func TestUsers(t *testing.T) {
 // for it.
 func TestRefusals(t *testing.T) {
 	binary := func(data []byte) func(*Input) {
-		return func(in *Input) { in.Binaries[0].Content = inMemory(data) }
+		return func(in *Input) { in.Binaries[0].Content = contentOf(data) }
 	}
 	each := func(change func(p *matrix.ImagePlan)) func(*Input) {
 		return func(in *Input) { change(&in.Images[0]) }
@@ -706,7 +706,7 @@ func TestRefusals(t *testing.T) {
 	}
 	// All of them at once, each on a line with its image and platform.
 	in := input(t, full(t, "linux/amd64", "linux/arm64"))
-	in.Binaries[0].Content, in.Binaries[2].Content = inMemory(nil), inMemory([]byte("x"))
+	in.Binaries[0].Content, in.Binaries[2].Content = contentOf(nil), contentOf([]byte("x"))
 	_, err := Digests(t.Context(), in)
 	if err == nil || strings.Count(err.Error(), "image[0]: linux/a") != 2 || strings.Count(err.Error(), "\n") != 1 {
 		t.Errorf("two faults: %v", err)
@@ -718,8 +718,8 @@ func TestContentIsVerified(t *testing.T) {
 	good := elfFile(t, "amd64", strings.Repeat("text", 30_000), "")
 	for name, data := range map[string][]byte{"other": append(good[:len(good)-1:len(good)-1], 'x'), "longer": append(good[:len(good):len(good)], 0), "shorter": good[:len(good)-1]} {
 		in := input(t, plan(t, "linux/amd64"))
-		c := inMemory(good)
-		c.Open = inMemory(data).Open
+		c := contentOf(good)
+		c.Open = contentOf(data).Open
 		in.Binaries[0].Content = c
 		dir := filepath.Join(t.TempDir(), "oci")
 		if _, err := Write(t.Context(), dir, in); err == nil || !strings.Contains(err.Error(), "/usr/local/bin/tool") {
@@ -814,7 +814,7 @@ func TestCompare(t *testing.T) {
 		t.Errorf("none: %q", diff)
 	}
 	// Another binary is seen in its layer alone.
-	in.Binaries[0].Content = inMemory(elfFile(t, "amd64", "other", ""))
+	in.Binaries[0].Content = contentOf(elfFile(t, "amd64", "other", ""))
 	if diff := Compare(a, made()); len(diff) != 1 || !strings.Contains(diff[0], "linux/amd64: layer 2 (/usr/local/bin/tool)") || !strings.Contains(diff[0], "before compression") {
 		t.Errorf("other binary: %q", diff)
 	}

@@ -16,11 +16,11 @@ import (
 
 // assembly is the work on images that can be made.
 type assembly struct {
-	in     Input
-	mtime  time.Time
-	images []preparedImage
-	out    layoutWriter
-	made   map[string]Layer // by layer.key
+	input      Input
+	mtime      time.Time
+	images     []preparedImage
+	layout     layoutWriter
+	layerByKey map[string]Layer // by layer.key
 }
 
 type preparedImage struct {
@@ -42,7 +42,7 @@ var tarLast = time.Unix(1<<33-1, 0)
 // prepare finds out what each layer will hold. The error tells of everything that is wrong with
 // the images.
 func prepare(in Input) (*assembly, error) {
-	a := &assembly{in: in, mtime: time.Unix(in.Created.Unix(), 0).UTC(), made: map[string]Layer{}}
+	a := &assembly{input: in, mtime: time.Unix(in.Created.Unix(), 0).UTC(), layerByKey: map[string]Layer{}}
 	if a.mtime.Unix() < 0 || a.mtime.After(tarLast) {
 		return nil, fmt.Errorf("images: time %s: tar holds times from 1970 to 2242", a.mtime.Format(time.RFC3339))
 	}
@@ -59,7 +59,7 @@ func prepare(in Input) (*assembly, error) {
 		}
 	}
 
-	c := contentFinder{in: in, startNeeds: map[artifact.Digest]needs{}, binaries: map[matrix.Target]map[string]Content{}}
+	c := contentFinder{in: in, startNeeds: map[artifact.Digest]startNeeds{}, binaries: map[matrix.Target]map[string]Content{}}
 	for _, b := range in.Binaries {
 		if c.binaries[b.Target] == nil {
 			c.binaries[b.Target] = map[string]Content{}
@@ -127,7 +127,7 @@ func refName(p matrix.ImagePlan) string { return p.Repository + ":" + p.Tags[0] 
 type contentFinder struct {
 	in         Input
 	binaries   map[matrix.Target]map[string]Content
-	startNeeds map[artifact.Digest]needs
+	startNeeds map[artifact.Digest]startNeeds
 }
 
 // preparePlatform resolves one platform of an image. The error tells of all faults.
@@ -199,7 +199,7 @@ func (c *contentFinder) checkStart(p platform.Platform, t *tree, file Content) e
 	need, ok := c.startNeeds[file.Digest]
 	if !ok {
 		var err error
-		if need, err = needsOf(file); err != nil {
+		if need, err = readStartNeeds(file); err != nil {
 			return err
 		}
 		c.startNeeds[file.Digest] = need

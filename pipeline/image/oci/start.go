@@ -19,8 +19,8 @@ import (
 // built and compared, so they are not read as hostile input, as package inspect
 // reads binaries.
 
-// machines says how ELF calls the architectures of Go's ports for Linux.
-var machines = map[string]struct {
+// elfMachines says how ELF calls the architectures of Go's ports for Linux.
+var elfMachines = map[string]struct {
 	machine elf.Machine
 	class   elf.Class
 	order   binary.ByteOrder
@@ -40,8 +40,8 @@ var machines = map[string]struct {
 	"s390x":    {elf.EM_S390, elf.ELFCLASS64, binary.BigEndian},
 }
 
-// needs is what a file wants of the image it is started in.
-type needs struct {
+// startNeeds is what a file wants of the image it is started in.
+type startNeeds struct {
 	script bool   // it begins with #!
 	loader string // the path of its interpreter; "" if it starts by itself
 	// libraries are the names of the shared libraries that it is linked with.
@@ -52,11 +52,11 @@ type needs struct {
 // maxLoader bounds the path of an interpreter, in bytes. Linux has PATH_MAX.
 const maxLoader = 4096
 
-// needsOf reads what c is and needs.
-func needsOf(c Content) (needs, error) {
+// readStartNeeds reads what c is and needs.
+func readStartNeeds(c Content) (startNeeds, error) {
 	r, err := c.Open()
 	if err != nil {
-		return needs{}, err
+		return startNeeds{}, err
 	}
 	defer r.Close()
 
@@ -64,41 +64,41 @@ func needsOf(c Content) (needs, error) {
 	head := make([]byte, 256)
 	n, err := r.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return needs{}, err
+		return startNeeds{}, err
 	}
 
 	if line, script := bytes.CutPrefix(head[:n], []byte("#!")); script {
 		line, _, _ = bytes.Cut(line, []byte("\n"))
 		words := strings.Fields(string(line))
 		if len(words) == 0 {
-			return needs{}, errors.New("a script without an interpreter")
+			return startNeeds{}, errors.New("a script without an interpreter")
 		}
-		return needs{script: true, loader: words[0]}, nil
+		return startNeeds{script: true, loader: words[0]}, nil
 	}
 
 	f, err := elf.NewFile(r)
 	if err != nil {
-		return needs{}, fmt.Errorf("neither a binary for linux nor a script: %w", err)
+		return startNeeds{}, fmt.Errorf("neither a binary for linux nor a script: %w", err)
 	}
 	defer f.Close()
 
-	want := needs{header: f.FileHeader}
+	want := startNeeds{header: f.FileHeader}
 	for _, p := range f.Progs {
 		if p.Type != elf.PT_INTERP {
 			continue
 		}
 		text, err := io.ReadAll(io.LimitReader(p.Open(), maxLoader))
 		if err != nil {
-			return needs{}, fmt.Errorf("its interpreter: %w", err)
+			return startNeeds{}, fmt.Errorf("its interpreter: %w", err)
 		}
 		want.loader = strings.TrimRight(string(text), "\x00")
 		if want.loader == "" {
-			return needs{}, errors.New("its interpreter has no name")
+			return startNeeds{}, errors.New("its interpreter has no name")
 		}
 	}
 
 	if want.libraries, err = f.ImportedLibraries(); err != nil {
-		return needs{}, fmt.Errorf("its libraries: %w", err)
+		return startNeeds{}, fmt.Errorf("its libraries: %w", err)
 	}
 
 	return want, nil
@@ -106,9 +106,9 @@ func needsOf(c Content) (needs, error) {
 
 // checkStart returns an error unless what n describes can start in an image for p
 // with the files of t.
-func (n needs) checkStart(p platform.Platform, t *tree) error {
+func (n startNeeds) checkStart(p platform.Platform, t *tree) error {
 	if !n.script {
-		m, known := machines[p.Arch]
+		m, known := elfMachines[p.Arch]
 		switch {
 		case p.OS != "linux" || !known:
 			return fmt.Errorf("it is not known what binaries for %s look like", p)

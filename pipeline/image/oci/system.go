@@ -22,7 +22,7 @@ import (
 func optionFiles(p matrix.ImagePlan, zones []entry) []entry {
 	var list []entry
 	file := func(path, text string) {
-		list = append(list, entry{path: path, mode: 0o644, system: true, Content: inMemory([]byte(text))})
+		list = append(list, entry{path: path, mode: 0o644, system: true, Content: contentOf([]byte(text))})
 	}
 
 	uid, gid := int(p.UID), int(p.GID)
@@ -97,11 +97,11 @@ var certificates = sync.OnceValue(func() Content {
 			b.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate}))
 		}
 	}
-	return inMemory(b.Bytes())
+	return contentOf(b.Bytes())
 })
 
-// zoneinfo is the first folder in which Go and the C library look for time zones.
-const zoneinfo = "/usr/share/zoneinfo"
+// zoneinfoDir is the first folder in which Go and the C library look for time zones.
+const zoneinfoDir = "/usr/share/zoneinfo"
 
 // Bounds of an archive of time zones. Go's has 600 files and 0.4 MB.
 const (
@@ -148,7 +148,7 @@ func timezones(archive []byte) ([]entry, error) {
 			return nil, fmt.Errorf("time zones: %s: no time zone, or more than %d bytes in all", f.Name, maxZoneinfo)
 		}
 
-		list = append(list, entry{path: path.Join(zoneinfo, f.Name), mode: 0o644, system: true, Content: inMemory(data)})
+		list = append(list, entry{path: path.Join(zoneinfoDir, f.Name), mode: 0o644, system: true, Content: contentOf(data)})
 	}
 
 	if len(list) == 0 {

@@ -176,7 +176,7 @@ func (t *tree) insert(e entry) ([]entry, error) {
 		}
 
 		if !child.IsFolder() {
-			return nil, notAFolder(e.path, at, child)
+			return nil, notAFolderError(e.path, at, child)
 		}
 
 		if child.Value.implied {
@@ -200,7 +200,7 @@ func (t *tree) insert(e entry) ([]entry, error) {
 	case have.Value.entry != nil || have.Value.implied && !e.dir:
 		return nil, fmt.Errorf("%s: two files of the image have this path", e.path)
 	case e.dir && !have.IsFolder():
-		return nil, notAFolder(e.path, e.path, have)
+		return nil, notAFolderError(e.path, e.path, have)
 	case !e.dir && have.Value.kind != tar.TypeReg:
 		return nil, fmt.Errorf("%s: in the base this is %s", e.path, kindName(have))
 	case !e.dir && e.system:
@@ -211,7 +211,7 @@ func (t *tree) insert(e entry) ([]entry, error) {
 	return parents, nil
 }
 
-func notAFolder(p, at string, n *node) error {
+func notAFolderError(p, at string, n *node) error {
 	return fmt.Errorf("%s: in the base, %s is %s", p, at, kindName(n))
 }
 
