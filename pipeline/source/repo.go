@@ -124,32 +124,9 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 		return nil, fmt.Errorf("open source: %w", err)
 	}
 
-	scratch, err := filepath.Abs(opts.Scratch)
-	if err == nil && opts.Scratch == "" {
-		err = errors.New("no scratch folder given")
-	}
-	if err == nil {
-		err = emptyFolder(scratch)
-	}
+	o, err := newOpener(git, opts)
 	if err != nil {
 		return nil, fmt.Errorf("open source: %w", err)
-	}
-
-	o := opener{git: git, opts: opts, scratch: scratch}
-	for _, p := range opts.Ignore {
-		if !filepath.IsAbs(p) {
-			return nil, fmt.Errorf("open source: ignored path %s is not absolute", p)
-		}
-		// Both the folder and the symbolic link that it may be are ours.
-		real, err := realPath(p)
-		if err != nil {
-			return nil, fmt.Errorf("open source: %w", err)
-		}
-		parent, err := realPath(filepath.Dir(p))
-		if err != nil {
-			return nil, fmt.Errorf("open source: %w", err)
-		}
-		o.ignore = append(o.ignore, real, filepath.Join(parent, filepath.Base(p)))
 	}
 
 	top, err := o.discover(ctx, dir, "")
@@ -165,16 +142,10 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 		}
 	}
 
-	// The module may lie in a folder of the repository.
-	prefix, ok := pathWithin(top.root, dir)
-	if !ok {
-		return nil, fmt.Errorf("%s: outside the work tree %s", dir, top.root)
+	module, err := top.moduleDir(dir, opts.Dir)
+	if err != nil {
+		return nil, err
 	}
-	module := path.Join(prefix, opts.Dir)
-	if !filepath.IsLocal(filepath.FromSlash(module)) || path.IsAbs(opts.Dir) {
-		return nil, fmt.Errorf("module folder %q: outside the repository %s", opts.Dir, top.root)
-	}
-
 	if err := o.inspect(ctx, top, 0); err != nil {
 		return nil, err
 	}
@@ -193,12 +164,12 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 		return nil, err
 	}
 
-	at, merged, err := top.listTags(ctx)
+	atHead, merged, err := top.listTags(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r.tagsAtHead = at
-	r.tag, _ = pickTag(at, module)
+	r.tagsAtHead = atHead
+	r.tag, _ = pickTag(atHead, module)
 	_, r.highestVersion = pickTag(merged, module)
 	if r.Dirty() {
 		r.tag = ""
@@ -275,15 +246,80 @@ type opener struct {
 	remote       string // origin's URL of the first repository, as configured
 }
 
+// newOpener checks the folders in opts.
+func newOpener(git Git, opts Options) (*opener, error) {
+	scratch, err := filepath.Abs(opts.Scratch)
+	if err == nil && opts.Scratch == "" {
+		err = errors.New("no scratch folder given")
+	}
+	if err == nil {
+		err = emptyFolder(scratch)
+	}
+	if err != nil {
+		return nil, err
+	}
+
+	o := &opener{git: git, opts: opts, scratch: scratch}
+	for _, p := range opts.Ignore {
+		if !filepath.IsAbs(p) {
+			return nil, fmt.Errorf("ignored path %s is not absolute", p)
+		}
+
+		// Both the folder and the symbolic link that it may be are ours.
+		real, err := realPath(p)
+		if err != nil {
+			return nil, err
+		}
+		parent, err := realPath(filepath.Dir(p))
+		if err != nil {
+			return nil, err
+		}
+		o.ignore = append(o.ignore, real, filepath.Join(parent, filepath.Base(p)))
+	}
+	return o, nil
+}
+
 // discover finds the repository of folder dir. It does not look in the folder
 // ceiling, an absolute path, or above, unless that is empty.
 func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository, error) {
-	r := &repository{git: o.git}
 	user := gitContext{git: o.git, dir: dir, env: closedEnv()}
 	if ceiling != "" {
 		user = user.with("GIT_CEILING_DIRECTORIES=" + ceiling)
 	}
+	r, err := o.locate(ctx, user)
+	if err != nil {
+		return nil, err
+	}
 
+	// From here on the repository's own configuration has no effect, except for
+	// the values that takeUserSettings takes over.
+	if err := o.makeGitFolders(ctx, r); err != nil {
+		return nil, err
+	}
+	for _, p := range []gitContext{r.store, r.view} {
+		if _, err := p.run(ctx, nil, "update-ref", "--no-deref", "HEAD", r.commit); err != nil {
+			return nil, r.readError(err)
+		}
+	}
+	if r.tree, err = r.store.runOID(ctx, nil, "rev-parse", "--verify", "HEAD^{tree}"); err != nil {
+		return nil, r.readError(err)
+	}
+
+	// The user's settings and tags are the last two things asked of the
+	// repository itself.
+	if err := o.takeUserSettings(ctx, user, r); err != nil {
+		return nil, err
+	}
+	if ceiling == "" {
+		err = r.copyTags(ctx, user)
+	}
+	return r, err
+}
+
+// locate asks git about the repository of user.dir: where it is, and which commit
+// is at HEAD.
+func (o *opener) locate(ctx context.Context, user gitContext) (*repository, error) {
+	dir := user.dir
 	out, err := user.runLine(ctx, "rev-parse", "--path-format=absolute", "--is-bare-repository", "--is-inside-work-tree",
 		"--is-shallow-repository", "--show-object-format", "--absolute-git-dir", "--git-common-dir")
 	if err != nil {
@@ -302,7 +338,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 	case f[1] != "true":
 		return nil, fmt.Errorf("%s: not in the work tree of a git repository", dir)
 	}
-	r.shallow, r.format, r.gitDir, r.commonDir = f[2] != "false", f[3], f[4], f[5]
+	r := &repository{git: o.git, shallow: f[2] != "false", format: f[3], gitDir: f[4], commonDir: f[5]}
 	if r.format != "sha1" && r.format != "sha256" {
 		return nil, fmt.Errorf("%s: unknown object format %q", dir, r.format)
 	}
@@ -324,26 +360,28 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 		}
 		return nil, usageError("commit something first", "%s: no commit at HEAD", r.root)
 	}
+	return r, nil
+}
 
-	// From here on the repository's own configuration has no effect, except for
-	// the values that userSettings takes over.
+// makeGitFolders makes the two git folders of our own, through which r is read.
+func (o *opener) makeGitFolders(ctx context.Context, r *repository) error {
 	r.scratch = filepath.Join(o.scratch, strconv.Itoa(o.repositories))
 	storeDir, viewDir := filepath.Join(r.scratch, "store"), filepath.Join(r.scratch, "view")
 	o.repositories++
 	for _, args := range [][]string{{"--bare", storeDir}, {viewDir}} {
 		args = append([]string{"init", "-q", "--template=", "--initial-branch=none", "--object-format=" + r.format}, args...)
 		if _, err := (gitContext{git: o.git, dir: o.scratch, env: closedEnv()}).run(ctx, nil, args...); err != nil {
-			return nil, err
+			return err
 		}
 	}
 
 	// The store borrows the objects, and the view looks at the work tree.
 	objects := filepath.ToSlash(filepath.Join(r.commonDir, "objects"))
 	if err := os.MkdirAll(filepath.Join(storeDir, "objects", "info"), 0o777); err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.WriteFile(filepath.Join(storeDir, "objects", "info", "alternates"), []byte(objects+"\n"), 0o666); err != nil {
-		return nil, err
+		return err
 	}
 	r.store = gitContext{git: o.git, dir: storeDir, env: append(closedEnv(), "GIT_DIR="+storeDir), config: strictConfig}
 
@@ -353,25 +391,7 @@ func (o *opener) discover(ctx context.Context, dir, ceiling string) (*repository
 		"GIT_DIR=" + viewDir, "GIT_WORK_TREE=" + r.root, "GIT_INDEX_FILE=" + filepath.Join(viewDir, "index"),
 		"GIT_OBJECT_DIRECTORY=" + filepath.Join(storeDir, "objects"),
 	})}
-
-	for _, p := range []gitContext{r.store, r.view} {
-		if _, err := p.run(ctx, nil, "update-ref", "--no-deref", "HEAD", r.commit); err != nil {
-			return nil, r.readError(err)
-		}
-	}
-	if r.tree, err = r.store.runOID(ctx, nil, "rev-parse", "--verify", "HEAD^{tree}"); err != nil {
-		return nil, r.readError(err)
-	}
-
-	// The user's settings and tags are the last two things asked of the
-	// repository itself.
-	if err := o.userSettings(ctx, user, r); err != nil {
-		return nil, err
-	}
-	if ceiling == "" {
-		err = r.copyTags(ctx, user)
-	}
-	return r, err
+	return nil
 }
 
 // readError explains why an object of a repository may not be there.
@@ -447,6 +467,20 @@ func checkEntries(list []entry) error {
 	}
 
 	return nil
+}
+
+// moduleDir returns the folder of the main module in the repository. The module may
+// lie in a folder below dir, which is where the user is.
+func (r *repository) moduleDir(dir, below string) (string, error) {
+	prefix, ok := pathWithin(r.root, dir)
+	if !ok {
+		return "", fmt.Errorf("%s: outside the work tree %s", dir, r.root)
+	}
+	module := path.Join(prefix, below)
+	if !filepath.IsLocal(filepath.FromSlash(module)) || path.IsAbs(below) {
+		return "", fmt.Errorf("module folder %q: outside the repository %s", below, r.root)
+	}
+	return module, nil
 }
 
 // checkModule returns an error unless the tree has a go.mod in folder dir.

@@ -17,7 +17,7 @@
 // which borrow its objects: one with a closed configuration, for everything
 // that ends up in a tree, and one that also knows the few settings that decide
 // what "modified" means to the user (core.autocrlf, core.excludesFile and their
-// like; see userSettings). Hooks, filters, file system monitors, and transports
+// like; see takeUserSettings). Hooks, filters, file system monitors, and transports
 // are out of reach, and it does not matter whose the repository is.
 //
 // Before anything is laid out, every object of the tree is read and hashed

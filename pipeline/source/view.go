@@ -27,9 +27,9 @@ var userSettingKeys = []string{
 	"core.ignorecase", "core.precomposeunicode", "core.longpaths",
 }
 
-// userSettings takes the settings in userKeys over from the repository's and
+// takeUserSettings takes the settings in userSettingKeys over from the repository's and
 // the user's own configuration, and the files beside it that have a say.
-func (o *opener) userSettings(ctx context.Context, user gitContext, r *repository) error {
+func (o *opener) takeUserSettings(ctx context.Context, user gitContext, r *repository) error {
 	user.env = append(o.git.userConfigEnv(), user.env[len(closedEnv()):]...)
 	out, err := user.run(ctx, nil, "config", "--list", "--includes", "-z")
 	if err != nil {
@@ -59,7 +59,23 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 	if err := os.MkdirAll(filepath.Join(viewDir, "info"), 0o777); err != nil {
 		return err
 	}
+	if err := r.copyUserFiles(viewDir); err != nil {
+		return err
+	}
+	if err := o.excludeOutputs(r, viewDir); err != nil {
+		return err
+	}
 
+	switch strings.ToLower(last["core.sparsecheckout"]) {
+	case "true", "yes", "on", "1":
+		return r.checkHiddenFiles(ctx)
+	}
+	return nil
+}
+
+// copyUserFiles copies the index, attributes and exclusions of the work tree to the
+// view's git folder.
+func (r *repository) copyUserFiles(viewDir string) error {
 	copies := map[string]string{filepath.Join(r.gitDir, "index"): "index"}
 	for _, name := range []string{"info/attributes", "info/exclude"} {
 		copies[filepath.Join(r.commonDir, filepath.FromSlash(name))] = name
@@ -94,9 +110,12 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 			return err
 		}
 	}
+	return nil
+}
 
-	// So that git does not walk through our own outputs; status filters them
-	// again, because a .gitignore may say otherwise.
+// excludeOutputs keeps git from walking through our own outputs. findChanges filters
+// them again, because a .gitignore may say otherwise.
+func (o *opener) excludeOutputs(r *repository, viewDir string) error {
 	var own bytes.Buffer
 	for _, p := range o.ignore {
 		if rel, ok := pathWithin(r.root, p); ok && !strings.Contains(rel, "\n") {
@@ -108,15 +127,7 @@ func (o *opener) userSettings(ctx context.Context, user gitContext, r *repositor
 		return err
 	}
 	_, err = own.WriteTo(f)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-
-	switch strings.ToLower(last["core.sparsecheckout"]) {
-	case "true", "yes", "on", "1":
-		return r.checkHiddenFiles(ctx)
-	}
-	return nil
+	return errors.Join(err, f.Close())
 }
 
 // checkHiddenFiles makes git look at files that a sparse checkout says are not there but
@@ -149,7 +160,7 @@ func (r *repository) setFlag(ctx context.Context, flag string, names []string) e
 }
 
 // inspect compares the work tree with HEAD, opens the submodules, and decides
-// what is to be laid out: r.tree, r.entries, and r.subs.
+// what is to be laid out: r.tree, r.entries, and r.submodules.
 func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 	head, err := r.listFiles(ctx, r.tree)
 	if err != nil {
@@ -160,18 +171,16 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 		return err
 	}
 
-	var links, linkNames []string
-	pinned := map[string]string{}
-	for _, e := range index {
-		if e.mode == gitlink {
-			links = append(links, e.mode+" "+e.oid+" "+e.path)
-			linkNames = append(linkNames, e.path)
-			pinned[e.path] = e.oid
-		}
-	}
-
 	// Git would run git in each submodule, under the configuration it finds
 	// there; they are opened below, like the repository they are in.
+	var links []entry
+	var linkNames []string
+	for _, e := range index {
+		if e.mode == gitlink {
+			links = append(links, e)
+			linkNames = append(linkNames, e.path)
+		}
+	}
 	if err := r.setFlag(ctx, "--skip-worktree", linkNames); err != nil {
 		return err
 	}
@@ -185,47 +194,10 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 		return err
 	}
 
-	// A submodule that was added, removed or moved differs between HEAD and the index.
-	for _, e := range head {
-		if e.mode == gitlink {
-			links = append(links, e.mode+" "+e.oid+" "+e.path)
-		}
-	}
-	// A submodule that is in HEAD and in the index alike is there twice.
-	slices.Sort(links)
-	for i, l := range links {
-		if (i == 0 || links[i-1] != l) && (i+1 == len(links) || links[i+1] != l) {
-			r.modified = append(r.modified, strings.SplitN(l, " ", 3)[2])
-		}
-	}
-
-	var moved []string // submodules at another commit than the index says
-	for _, name := range linkNames {
-		if depth == maxDepth {
-			return fmt.Errorf("submodule %s: more than %d submodules deep", name, maxDepth)
-		}
-		sub, err := o.openSubmodule(ctx, r, name, depth)
-		if err != nil {
-			return err
-		}
-
-		if sub.commit != pinned[name] {
-			r.modified = append(r.modified, name)
-			moved = append(moved, gitlink+" "+sub.commit+"\t"+name)
-		}
-
-		// A snapshot names a commit of each submodule, and such changes are in none.
-		if o.opts.Snapshot && len(sub.modified) > 0 {
-			return usageError("commit them in the submodule", "submodule %s: uncommitted changes cannot be part of a snapshot: %s", name, listNames(sub.modified))
-		}
-
-		for _, m := range sub.modified {
-			r.modified = append(r.modified, path.Join(name, m))
-		}
-		for _, u := range sub.untracked {
-			r.untracked = append(r.untracked, name+"/"+u)
-		}
-		r.submodules = append(r.submodules, submodule{name, sub})
+	r.modified = append(r.modified, changedLinks(head, links)...)
+	moved, err := o.openSubmodules(ctx, r, links, depth)
+	if err != nil {
+		return err
 	}
 	slices.Sort(r.modified)
 	r.modified = slices.Compact(r.modified)
@@ -250,6 +222,62 @@ func (o *opener) inspect(ctx context.Context, r *repository, depth int) error {
 	}
 
 	return o.refuseFilters(ctx, r)
+}
+
+// changedLinks returns the paths of the submodules that differ between the files of
+// HEAD and the links of the index: those that were added, removed or moved.
+func changedLinks(head, links []entry) []string {
+	var list []string
+	for _, e := range slices.Concat(links, head) {
+		if e.mode == gitlink {
+			list = append(list, e.mode+" "+e.oid+" "+e.path)
+		}
+	}
+	slices.Sort(list)
+
+	// A submodule that is in HEAD and in the index alike is there twice.
+	var changed []string
+	for i, l := range list {
+		if (i == 0 || list[i-1] != l) && (i+1 == len(list) || list[i+1] != l) {
+			changed = append(changed, strings.SplitN(l, " ", 3)[2])
+		}
+	}
+	return changed
+}
+
+// openSubmodules opens the submodules that the index links to, and adds their changes
+// to those of r. It returns input for git update-index about those whose commit is not
+// that of the index.
+func (o *opener) openSubmodules(ctx context.Context, r *repository, links []entry, depth int) (moved []string, err error) {
+	for _, link := range links {
+		name := link.path
+		if depth == maxDepth {
+			return nil, fmt.Errorf("submodule %s: more than %d submodules deep", name, maxDepth)
+		}
+		sub, err := o.openSubmodule(ctx, r, name, depth)
+		if err != nil {
+			return nil, err
+		}
+
+		if sub.commit != link.oid {
+			r.modified = append(r.modified, name)
+			moved = append(moved, gitlink+" "+sub.commit+"\t"+name)
+		}
+
+		// A snapshot names a commit of each submodule, and such changes are in none.
+		if o.opts.Snapshot && len(sub.modified) > 0 {
+			return nil, usageError("commit them in the submodule", "submodule %s: uncommitted changes cannot be part of a snapshot: %s", name, listNames(sub.modified))
+		}
+
+		for _, m := range sub.modified {
+			r.modified = append(r.modified, path.Join(name, m))
+		}
+		for _, u := range sub.untracked {
+			r.untracked = append(r.untracked, name+"/"+u)
+		}
+		r.submodules = append(r.submodules, submodule{name, sub})
+	}
+	return moved, nil
 }
 
 // listIndex lists the view's index.
