@@ -107,15 +107,8 @@ func FillCache(ctx context.Context, cfg Config) (*Cache, error) {
 }
 
 func fillCache(ctx context.Context, cfg Config) (*Cache, error) {
-	for _, dir := range []string{cfg.SourceDir, cfg.Dir, cmp.Or(cfg.Reuse, cfg.Dir)} {
-		if !filepath.IsAbs(dir) {
-			return nil, fmt.Errorf("folder %q: want an absolute path", dir)
-		}
-	}
-	if left, err := os.ReadDir(cfg.Dir); err != nil {
+	if err := cfg.checkFolders(); err != nil {
 		return nil, err
-	} else if len(left) > 0 {
-		return nil, fmt.Errorf("%s: not empty", cfg.Dir)
 	}
 
 	gomod, err := fsx.ReadNamed(filepath.Join(cfg.SourceDir, "go.mod"), maxGoMod)
@@ -159,19 +152,41 @@ func fillCache(ctx context.Context, cfg Config) (*Cache, error) {
 	// The go command adds lines to a go.sum that lacks some, and a release does not change its
 	// source.
 	for name, before := range map[string][]byte{"go.mod": gomod, "go.sum": gosum} {
-		after, err := fsx.ReadNamed(filepath.Join(cfg.SourceDir, name), maxGoSum)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := checkUnchanged(cfg.SourceDir, name, before); err != nil {
 			return nil, err
 		}
-		if lines := addedLines(before, after); len(lines) > 0 {
-			return nil, fault.Usage(fmt.Errorf("%s lacks %d lines, the first of them %q", name, len(lines), lines[0]), tidyRemedy)
-		}
-		if !bytes.Equal(before, after) {
-			return nil, fault.Usage(fmt.Errorf("%s is not as the go command wants it", name), tidyRemedy)
+	}
+	return c, nil
+}
+
+// checkFolders returns an error unless the paths are absolute and the cache is empty.
+func (cfg Config) checkFolders() error {
+	for _, dir := range []string{cfg.SourceDir, cfg.Dir, cmp.Or(cfg.Reuse, cfg.Dir)} {
+		if !filepath.IsAbs(dir) {
+			return fmt.Errorf("folder %q: want an absolute path", dir)
 		}
 	}
+	if left, err := os.ReadDir(cfg.Dir); err != nil {
+		return err
+	} else if len(left) > 0 {
+		return fmt.Errorf("%s: not empty", cfg.Dir)
+	}
+	return nil
+}
 
-	return c, nil
+// checkUnchanged returns an error unless the go.mod or go.sum in dir still is as before.
+func checkUnchanged(dir, name string, before []byte) error {
+	after, err := fsx.ReadNamed(filepath.Join(dir, name), maxGoSum)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if lines := addedLines(before, after); len(lines) > 0 {
+		return fault.Usage(fmt.Errorf("%s lacks %d lines, the first of them %q", name, len(lines), lines[0]), tidyRemedy)
+	}
+	if !bytes.Equal(before, after) {
+		return fault.Usage(fmt.Errorf("%s is not as the go command wants it", name), tidyRemedy)
+	}
+	return nil
 }
 
 // setTimes sets the times of dir and of all that is below it.

@@ -70,28 +70,9 @@ func prepare(in Input) (*assembly, error) {
 	// All faults are found before anything is made.
 	var errs []error
 	for _, plan := range in.Images {
-		img := preparedImage{plan: plan, base: in.Bases[plan.Base]}
-		if img.base == nil && plan.Base != matrix.Scratch {
-			errs = append(errs, fmt.Errorf("%s: base %s was not read", plan.Key, plan.Base))
-			continue
-		}
-		if len(plan.Tags) == 0 || len(plan.Platforms) == 0 {
-			errs = append(errs, fmt.Errorf("%s: no tags, or no platforms", plan.Key))
-			continue
-		}
-
-		options := optionFiles(plan, zones)
-		platforms := slices.SortedFunc(slices.Values(plan.Platforms), func(x, y matrix.ImagePlatform) int { return x.Platform.Compare(y.Platform) })
-		for i, p := range platforms {
-			if i > 0 && platforms[i-1].Platform == p.Platform {
-				errs = append(errs, fmt.Errorf("%s: %s is there twice", plan.Key, p.Platform))
-				continue
-			}
-			ready, err := c.preparePlatform(plan, p, img.base, options)
-			if err != nil {
-				errs = append(errs, prefixErrors(fmt.Sprintf("%s: %s: ", plan.Key, p.Platform), err))
-			}
-			img.platforms = append(img.platforms, ready)
+		img, imageErrs := c.prepareImage(plan, in.Bases[plan.Base], optionFiles(plan, zones))
+		for _, err := range imageErrs {
+			errs = append(errs, prefixErrors(plan.Key+": ", err))
 		}
 		a.images = append(a.images, img)
 	}
@@ -128,6 +109,33 @@ type contentFinder struct {
 	in         Input
 	binaries   map[matrix.Target]map[string]Content
 	startNeeds map[artifact.Digest]startNeeds
+}
+
+// prepareImage resolves an image for each of its platforms. It returns all faults.
+func (c *contentFinder) prepareImage(plan matrix.ImagePlan, base *Base, options []entry) (preparedImage, []error) {
+	img := preparedImage{plan: plan, base: base}
+	if base == nil && plan.Base != matrix.Scratch {
+		return img, []error{fmt.Errorf("base %s was not read", plan.Base)}
+	}
+	if len(plan.Tags) == 0 || len(plan.Platforms) == 0 {
+		return img, []error{errors.New("no tags, or no platforms")}
+	}
+
+	// The index lists its manifests in this order, whatever that of the release file is.
+	platforms := slices.SortedFunc(slices.Values(plan.Platforms), func(x, y matrix.ImagePlatform) int { return x.Platform.Compare(y.Platform) })
+	var errs []error
+	for i, p := range platforms {
+		if i > 0 && platforms[i-1].Platform == p.Platform {
+			errs = append(errs, fmt.Errorf("%s is there twice", p.Platform))
+			continue
+		}
+		ready, err := c.preparePlatform(plan, p, base, options)
+		if err != nil {
+			errs = append(errs, prefixErrors(p.Platform.String()+": ", err))
+		}
+		img.platforms = append(img.platforms, ready)
+	}
+	return img, errs
 }
 
 // preparePlatform resolves one platform of an image. The error tells of all faults.
@@ -176,10 +184,19 @@ func (c *contentFinder) preparePlatform(plan matrix.ImagePlan, p matrix.ImagePla
 	}
 
 	// The tree is complete, so it is known what can start.
+	return ready, c.checkStarts(plan, p.Platform, t)
+}
+
+// checkStarts returns an error unless the entrypoint and the binaries of an image with the
+// files of t can start. The error tells of all faults.
+func (c *contentFinder) checkStarts(plan matrix.ImagePlan, p platform.Platform, t *tree) error {
 	starts := map[string]bool{}
 	for _, b := range plan.Binaries {
 		starts[b.Path] = true
 	}
+
+	// An entrypoint from a base is the base's affair, and only one of ours is read.
+	var errs []error
 	if len(plan.Entrypoint) == 0 {
 		errs = append(errs, errors.New("no entrypoint"))
 	} else if err := t.checkExecutable(plan.Entrypoint[0], int(plan.UID), int(plan.GID)); err != nil {
@@ -187,12 +204,13 @@ func (c *contentFinder) preparePlatform(plan matrix.ImagePlan, p matrix.ImagePla
 	} else if n := t.Lookup(plan.Entrypoint[0]); n != nil && n.Value.entry != nil {
 		starts[plan.Entrypoint[0]] = true
 	}
+
 	for _, at := range slices.Sorted(maps.Keys(starts)) {
-		if err := c.checkStart(p.Platform, t, t.Lookup(at).Value.entry.Content); err != nil {
+		if err := c.checkStart(p, t, t.Lookup(at).Value.entry.Content); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", at, err))
 		}
 	}
-	return ready, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 func (c *contentFinder) checkStart(p platform.Platform, t *tree, file Content) error {
