@@ -27,7 +27,7 @@ type Client struct {
 	Settings
 }
 
-// Settings are what the user's go command says of itself and about modules.
+// Settings are the answers of the user's go command about itself and about modules.
 type Settings struct {
 	// Version is the release that it belongs to (GOVERSION), and Root its GOROOT.
 	Version, Root string
@@ -93,7 +93,7 @@ func withoutBuildSettings(env []string) []string {
 
 // ProxyOnly returns the client for modules that a stranger names. They come from
 // a module proxy alone: for a direct download a version control system would talk
-// to a server of the stranger's choice. Nor are any of them private.
+// to a server of the stranger's choice. None of them is private.
 func (c Client) ProxyOnly() (Client, error) {
 	proxies := proxiesOnly(c.Proxy)
 	if proxies == "" {
@@ -191,7 +191,7 @@ func (s Settings) Voucher(path string) string {
 	return "checksum database"
 }
 
-// ResolvedVersion is what the module proxy says of a version or revision.
+// ResolvedVersion is the answer of the module proxy about a version or revision.
 type ResolvedVersion struct {
 	Version string
 	Error   *struct{ Err string }
@@ -222,7 +222,7 @@ func (g Go) Resolve(ctx context.Context, path, query, scratch string) (ResolvedV
 	return r, nil
 }
 
-// DownloadedModule is what go mod download -json says of a module (go help mod
+// DownloadedModule is the answer of go mod download -json about a module (go help mod
 // download). Error is set if the module cannot be had.
 type DownloadedModule struct {
 	Path, Version, Error, Info, Zip, Dir, Sum string

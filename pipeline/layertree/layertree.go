@@ -2,8 +2,7 @@
 //
 // The names and the links of a layer can be hostile. A path never leads out of
 // the root, and the way to a file follows a bounded number of symbolic links.
-// What is known of a file beside its name and its links is the caller's, as a
-// value at each node.
+// Each node has a value, in which the caller keeps what else it knows of a file.
 package layertree
 
 import (

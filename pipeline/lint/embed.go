@@ -50,7 +50,7 @@ func (f *facts) checkEmbed(dir, pattern string) (fault string, severity Severity
 
 	var untracked []string
 	if f.Work != nil {
-		// A work tree may hold anything. What cannot be read there is not embedded.
+		// A work tree may hold anything. A file that cannot be read there is not embedded.
 		work, _ := embeddedFiles(f.Work, dir, pattern)
 		for _, name := range work {
 			if _, committed := slices.BinarySearch(clean, name); !committed {

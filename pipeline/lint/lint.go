@@ -1,4 +1,4 @@
-// Package lint looks for what makes two builds of a release differ, or makes a
+// Package lint looks for causes that make two builds of a release differ, or make a
 // release other than it was meant, before anything is built.
 //
 // The input is values: the release file, the source tree, and what is known of the
@@ -129,8 +129,8 @@ func (f Finding) String() string {
 	return b.String() + f.Message + " [" + string(f.ID) + "]"
 }
 
-// Input is what the lints look at. A lint finds nothing where what it needs is not
-// known and left out.
+// Input holds the facts that the lints look at. A lint finds nothing where a fact that
+// it needs is left out, because it is not known.
 type Input struct {
 	// File is the release file. Builds and Hooks are its expansion; Builds may be a
 	// part of it.
@@ -153,7 +153,7 @@ type Input struct {
 	Locked   []string
 }
 
-// Repository is what is known of the repository. A version from the module proxy
+// Repository holds the facts about the repository. A version from the module proxy
 // has none.
 type Repository struct {
 	// Modified names files that differ from the commit, Untracked files that are not
@@ -169,7 +169,7 @@ type Repository struct {
 	HighestVersion string
 }
 
-// Machine is what is known of the machine. No build sees any of it.
+// Machine holds the facts about the machine. No build sees any of it.
 type Machine struct {
 	// Env is the environment as NAME=value pairs.
 	Env []string

@@ -67,8 +67,8 @@ type MainPackage struct {
 	deps map[string]*listedPackage
 }
 
-// Dependency returns the package of that import path if it is a part of m,
-// which itself is one.
+// Dependency returns the package of that import path, and whether it is a part of m.
+// The main package itself is one.
 func (m *MainPackage) Dependency(importPath string) (Package, bool) {
 	if p := m.deps[importPath]; p != nil {
 		return p.Package, true
@@ -76,7 +76,7 @@ func (m *MainPackage) Dependency(importPath string) (Package, bool) {
 	return Package{}, false
 }
 
-// listedPackage is what go list tells about a package.
+// listedPackage is a package as go list describes it.
 type listedPackage struct {
 	Package
 	Module     *listedModule
@@ -124,8 +124,8 @@ func Describe(ctx context.Context, q Query) ([]*MainPackage, error) {
 	}
 
 	// A profile would split packages in one per main package, and has no say
-	// in what is compiled. Nor has a stamp, for which the go command would run git,
-	// as hooks may have set it up.
+	// in what is compiled. A stamp has no say either, and for it the go command would
+	// run git, as hooks may have set it up.
 	args := slices.Concat([]string{"list", "-e", "-deps", "-json=" + listedFields}, q.Flags, []string{"-pgo=off", "-buildvcs=false", "--"}, q.Packages)
 	out, err := q.Go.Run(ctx, q.Dir, args...)
 	if err != nil {
@@ -207,8 +207,7 @@ func (q Query) describeMain(pattern string, matched []*listedPackage, byPath map
 		m.deps[path] = dep
 	}
 
-	// Cgo and modules are asked for over all dependencies, since any of them decides about the
-	// bytes.
+	// Any dependency decides about the bytes, so cgo and modules are those of all of them.
 	seen := map[string]bool{}
 	for path, dep := range m.deps {
 		if len(dep.CgoFiles) > 0 {

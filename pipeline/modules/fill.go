@@ -8,7 +8,7 @@
 //
 // # What is believed
 //
-// The go command of the pinned toolchain. It checks every module against
+// This package believes the go command of the pinned toolchain. It checks every module against
 // go.sum and, where go.sum has no line, against the checksum database, unless
 // the user's GONOSUMDB, GOPRIVATE or GOSUMDB exempt the module; Cache.SumDB
 // and Cache.NoSumDB tell. The cache begins empty, so each zip is hashed in
@@ -52,8 +52,8 @@ type Config struct {
 	// of downloaded, and nothing in it is changed.
 	Reuse string
 	// Lazy leaves it to Describe to fetch what the main packages need, which
-	// spares modules that only tests and tools use. Whoever runs other commands
-	// in the source tree (hooks) may need any module.
+	// spares modules that only tests and tools use. Other commands in the source
+	// tree, such as hooks, may need any module.
 	Lazy bool
 	// Time is the time of modification that everything in a cache gets which is not
 	// lazy. The passes share the cache, and the time of the download must not be

@@ -103,8 +103,8 @@ func (c *stampChecker) checkStamp(name string) error {
 	return fmt.Errorf("is no variable (%s)", obj)
 }
 
-// checkVariable reports whether -X works for the variable obj, declared in spec with the
-// initial value value, if any.
+// checkVariable returns an error unless -X works for the variable obj, which is declared
+// in spec with the initial value value, if any.
 func (c *stampChecker) checkVariable(d *declarations, obj *types.Var, spec *ast.ValueSpec, value ast.Expr) error {
 	if spec == nil {
 		return errors.New("declaration not found")
@@ -247,7 +247,7 @@ func (c *stampChecker) loadDeclarations(path string) (*declarations, error) {
 var errUnknownImport = errors.New("import not followed")
 
 // Import makes c a types.Importer, which knows the main package's dependencies
-// if c is deep, and otherwise none. An import cycle has no place here: the go
+// if c follows imports, and otherwise none. An import cycle has no place here: the go
 // command has refused it.
 func (c *stampChecker) Import(path string) (*types.Package, error) {
 	if path == "unsafe" {

@@ -7,8 +7,8 @@ import (
 	"github.com/twicebuild/twice/matrix"
 )
 
-// Choice is a setting that the source does not force: whoever builds decides about
-// it, and it decides about the bytes.
+// Choice is a setting that the source does not force. The builder chooses it, and it
+// decides about the bytes.
 type Choice struct {
 	// Setting is a flag of the go command ("-gcflags"), a variable of its environment
 	// ("GOEXPERIMENT"), or "-X", which is a part of -ldflags.

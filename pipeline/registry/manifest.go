@@ -16,8 +16,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
-// maxManifest bounds a manifest in bytes. It is what registries have to accept,
-// and what many of them do not exceed
+// maxManifest bounds a manifest in bytes. Registries have to accept that much, and
+// many accept no more
 // (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests).
 const maxManifest = 4 << 20
 
@@ -33,8 +33,8 @@ type manifest struct {
 	Annotations   map[string]string `json:"annotations"`
 }
 
-// parseManifest reads raw as what mt says. Bytes that two programs could take
-// for two different things are refused: an image that is an index too
+// parseManifest reads raw as a document of the media type mt. It refuses bytes that
+// two programs could take for two different things: an image that is an index too
 // (CVE-2021-41190), another media type inside than outside, members that are
 // there twice. Members that it does not know are no fault, as the specification
 // lets everyone add some

@@ -33,16 +33,16 @@ type imagePlan struct {
 	manifests []rawManifest // one for each platform
 	index     rawManifest
 	attached  []rawManifest // the attachments' own manifests
-	// referrers are what must be found for a subject.
+	// referrers are the descriptors that must be listed for each subject.
 	referrers map[artifact.Digest][]v1.Descriptor
 	// moved are the tags to be moved, and kept those that point to the image already.
 	moved, kept []string
 }
 
-// subjects returns what has attachments, sorted.
+// subjects returns the digests of the manifests with attachments, sorted.
 func (im *imagePlan) subjects() []artifact.Digest { return slices.Sorted(maps.Keys(im.referrers)) }
 
-// addBlob puts b on the list of what is sent, unless it is there.
+// addBlob puts b on the list of blobs to send, unless it is there.
 func (im *imagePlan) addBlob(b *blob) {
 	if !slices.ContainsFunc(im.blobs, func(o *blob) bool { return o.desc.Digest == b.desc.Digest }) {
 		im.blobs = append(im.blobs, b)
@@ -143,8 +143,7 @@ func openLayout(dir string) (*imageLayout, error) {
 		return nil, fmt.Errorf("image layout: %w", err)
 	}
 
-	// What index.json names is checked like an index from a registry, since the folder may be a
-	// stranger's.
+	// The folder may be a stranger's, so index.json is checked like an index from a registry.
 	m, err := parseManifest(raw, types.OCIImageIndex)
 	if err != nil {
 		return nil, fmt.Errorf("image layout: %s: index.json: %w", dir, err)
@@ -161,7 +160,7 @@ func readBounded(r io.Reader, limit int64) ([]byte, error) {
 	return raw, err
 }
 
-// Layout is what an image layout says that it holds.
+// Layout lists the content of an image layout, as the layout itself describes it.
 type Layout struct {
 	// Images are those of its index.json.
 	Images []LayoutImage
@@ -177,8 +176,8 @@ type LayoutImage struct {
 }
 
 // ReadLayout reads the manifests of an image layout, which may be a stranger's. Other
-// blobs are not read. A manifest that cannot be read leads to nothing; whoever reads
-// blobs reports it.
+// blobs are not read. A manifest that cannot be read leads to nothing here; it is an
+// error for those who read the blobs.
 func ReadLayout(ctx context.Context, dir string) (*Layout, error) {
 	l, err := openLayout(dir)
 	if err != nil {
@@ -460,7 +459,7 @@ func (im *imagePlan) attach(a Attachment) error {
 	im.addBlob(bundle)
 	im.attached = append(im.attached, o)
 
-	// A registry without a referrers API has the list from us, in one order whoever pushes.
+	// A registry without a referrers API gets the list from us, always in one order.
 	ref := o.desc
 	ref.ArtifactType, ref.Annotations = a.ArtifactType, m.Annotations
 	im.referrers[a.Subject] = append(im.referrers[a.Subject], ref)

@@ -1,11 +1,11 @@
 // Package registry moves finished images to registries, and reads back what
 // others find there.
 //
-// What goes in is a folder with an OCI image layout
+// The input is a folder with an OCI image layout
 // (https://github.com/opencontainers/image-spec/blob/main/image-layout.md) and a
 // list of the images in it, each with a repository, tags, and attachments: signed
-// bundles about the image or one of its platforms. What comes out are the same
-// bytes in a registry that speaks the OCI distribution protocol
+// bundles about the image or one of its platforms. The result is the same bytes in a
+// registry that speaks the OCI distribution protocol
 // (https://github.com/opencontainers/distribution-spec/blob/main/spec.md).
 //
 // [Push] checks everything before it sends a byte, sends what is missing, reads
@@ -16,14 +16,15 @@
 // again goes on where it ended. Any number of pushes may run at the same time.
 //
 // The protocol has no conditional writes, so a client cannot prevent two things. A
-// push overrules whoever moves a tag after the push has read it for the last time. In
-// a registry without a referrers API, two processes that attach different things to
-// the same image can undo each other's change. The same push again repairs that.
+// push overwrites a tag that somebody moves after the push has read it for the last
+// time. In a registry without a referrers API, two processes that attach different
+// things to the same image can undo each other's change. The same push again repairs
+// that.
 //
 // [Resolve] and [Referrers] read an image's manifest and attachments.
 //
-// What a registry answers is not believed. Answers are bounded in size, number and
-// time, and bytes count by their digest alone. Plain HTTP is for loopback addresses,
+// A registry is not believed. Its answers are bounded in size, number and time, and
+// bytes count by their digest alone. Plain HTTP is for loopback addresses,
 // unless it is asked for. Credentials go to the registry and to the token server that
 // it names, and never to where these redirect.
 package registry
@@ -121,7 +122,7 @@ type Progress struct {
 	Bytes, BytesTotal int64
 }
 
-// Result is what a push did.
+// Result says what a push did.
 type Result struct {
 	Images []PushedImage
 	// Sent is how many blobs were uploaded, and SentBytes their size. Present is
@@ -167,8 +168,8 @@ func (e *TagExistsError) Remedy() string {
 }
 
 // Push sends images of the layout in layoutDir to their repositories, with
-// their attachments, and moves their tags. What a registry has already is not
-// sent again. The error of a push that went wrong in between has a remedy that says
+// their attachments, and moves their tags. A registry is not sent again what it
+// has already. The error of a push that went wrong in between has a remedy that says
 // how to go on. The error about a tag that points to something else is a
 // [*TagExistsError]; nothing was sent if the tag did so from the beginning.
 func Push(ctx context.Context, layoutDir string, images []Image, opt Options) (Result, error) {
@@ -184,7 +185,7 @@ func Push(ctx context.Context, layoutDir string, images []Image, opt Options) (R
 	}
 	err = fmt.Errorf("publish: %w", err)
 
-	// Whoever reads the error wants the command that goes on.
+	// The remedy is the command that goes on.
 	again := "twice publish " + filepath.Dir(filepath.Clean(layoutDir))
 	if exists := (*TagExistsError)(nil); errors.As(err, &exists) {
 		exists.again = again
@@ -225,7 +226,7 @@ func (p *push) run(ctx context.Context) (Result, error) {
 		p.moveTags,
 	}
 
-	// Whoever follows a tag finds everything that belongs to the image.
+	// A tag that moves last leads to an image that is complete.
 	for _, step := range steps {
 		for _, im := range p.images {
 			if err := step(ctx, im); err != nil {

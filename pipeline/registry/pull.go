@@ -58,7 +58,7 @@ type ScratchFile interface {
 }
 
 // Blob writes the blob that digest names to dst, which holds nothing else. It is
-// an error if it has not that digest and size.
+// an error if the blob does not have that digest and size.
 func (p *Puller) Blob(ctx context.Context, digest artifact.Digest, size int64, dst ScratchFile) error {
 	if _, err := artifact.ParseDigest(string(digest)); err != nil {
 		return err

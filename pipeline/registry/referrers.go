@@ -31,8 +31,8 @@ const (
 	maxBytes     = 64 << 20 // of all bundles
 )
 
-// referrersFromAPI returns what the registry's referrers API says of a subject, all pages
-// of it (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers).
+// referrersFromAPI returns all pages of the answer of the referrers API about a subject
+// (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers).
 // A registry without that API is no error: ok is false.
 func (s *session) referrersFromAPI(ctx context.Context, subject artifact.Digest) (list []v1.Descriptor, ok bool, err error) {
 	next := s.urlOf("referrers", string(subject))
@@ -65,8 +65,8 @@ func (s *session) referrersFromAPI(ctx context.Context, subject artifact.Digest)
 	return nil, false, fmt.Errorf("list the referrers of %s@%s: more than %d, or more than %d pages", s.repo, subject, maxReferrers, maxPages)
 }
 
-// fetchPage fetches one page, and says where the next one is. On an error that is
-// where this one is. The page is nil if there is no referrers API.
+// fetchPage fetches one page, and returns the URL of the next one. With an error it
+// returns the URL of this page. The page is nil if there is no referrers API.
 func (s *session) fetchPage(ctx context.Context, at *url.URL) (*manifest, *url.URL, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {

@@ -207,8 +207,7 @@ func (s *session) urlOf(kind, identifier string) *url.URL {
 // drain reads the rest of a short answer, so that the connection can serve
 // again, and closes it.
 func drain(resp *http.Response) {
-	// What comes after the part that counts is of no interest, and neither is an
-	// error in it.
+	// The part that counts was read, so an error in the rest does not matter.
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	resp.Body.Close()
 }

@@ -162,7 +162,7 @@ func (r *repository) fillGitDir(gitDir, pack string) error {
 		}
 	}
 
-	// For whoever runs git here later: the go command for its stamp, or a hook.
+	// Git runs here later: in the go command for its stamp, or in a hook.
 	f, err := os.OpenFile(filepath.Join(gitDir, "config"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err

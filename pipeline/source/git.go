@@ -63,7 +63,7 @@ func closedEnv() []string {
 	}
 }
 
-// alwaysEnv is what every git command gets.
+// alwaysEnv has the variables that every git command gets.
 var alwaysEnv = []string{
 	"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_PAGER=cat", "GIT_EDITOR=false",
 	// No protocol at all: objects are borrowed or copied, never transported.

@@ -93,7 +93,7 @@ const gitlink = "160000"
 // maxDepth bounds submodules in submodules.
 const maxDepth = 8
 
-// ErrShallow is what [Open] says of a repository whose history is cut off.
+// ErrShallow is the error of [Open] about a repository whose history is cut off.
 var ErrShallow = errors.New("a shallow clone")
 
 var oidPattern = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
@@ -520,7 +520,7 @@ func parseCommitTime(s string) (time.Time, error) {
 }
 
 // cleanURL returns a remote's URL without credentials, or "" for what is not
-// the address of a host: a folder's path is nobody else's business.
+// the address of a host: a folder's path must not be published.
 func cleanURL(raw string) string {
 	if strings.Contains(raw, "://") {
 		u, err := url.Parse(raw)

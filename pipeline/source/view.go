@@ -435,8 +435,8 @@ func parseFilters(out []byte, names []string) (map[string]string, error) {
 	return drivers, nil
 }
 
-// refuseFilters fails if a file of the tree is stored in another form than it
-// is worked with: the driver is a command of the user's machine.
+// refuseFilters returns an error if a file of the tree is stored in another form
+// than it has in the work tree: the driver is a command of the user's machine.
 func (o *opener) refuseFilters(ctx context.Context, r *repository) error {
 	var names []string
 	attributes := false
@@ -534,8 +534,8 @@ func (r *repository) acceptSmudged(ctx context.Context, index []entry) error {
 	return r.setFlag(ctx, "--assume-unchanged", same)
 }
 
-// smudgedFrom reports whether the file called name is what an LFS pointer
-// stands for. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+// smudgedFrom reports whether the file called name has the content that an LFS
+// pointer stands for. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 func smudgedFrom(name string, pointer []byte) (bool, error) {
 	var want string
 	for line := range strings.Lines(string(pointer)) {

@@ -28,7 +28,7 @@ import (
 // stands here so that an installed go command need not be believed.
 const publicKey = "033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
 
-// proof is what the checksum database said about one toolchain: the record of
+// proof holds the answers of the checksum database about one toolchain: the record of
 // its hash, the signed head of a tree that holds the record, and those tiles
 // of the tree that connect the two, all as the database sent them. It needs no
 // trust in where it was kept. See https://go.dev/design/25530-sumdb.

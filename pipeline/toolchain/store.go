@@ -74,7 +74,7 @@ func List(ctx context.Context, cacheDir string) ([]CachedToolchain, error) {
 			return nil, err
 		}
 
-		// Whoever uses the toolchain holds a lock, so a lock that is free tells that nobody does.
+		// A user of the toolchain holds a lock, so a lock that is free tells that nobody uses it.
 		free, release, err := s.lockRemoval(!unfinished)
 		if err != nil {
 			return nil, err
@@ -188,7 +188,7 @@ func (s cacheEntry) lastUse(e fs.DirEntry) (time.Time, error) {
 // process closes it, too. lockUse notes the time unless that is zero.
 func (s cacheEntry) lockUse(ctx context.Context, now time.Time) (*flock.Flock, error) {
 	lock := fsx.NewLock(s.path(".use"))
-	// Who removes it holds the lock for a moment only.
+	// A process that removes the toolchain holds the lock for a moment only.
 	if _, err := lock.TryRLockContext(ctx, 20*time.Millisecond); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", lock.Path(), err)
 	}

@@ -12,20 +12,19 @@
 //
 // # What is believed
 //
-// The key of the public checksum database, which stands in this package's
-// source. The go command is a messenger: its answers count only as far as they
-// prove to be part of a tree that the database has signed.
+// This package believes the key of the public checksum database, which stands in its
+// source. The go command is a messenger: its answers count only as far as they prove
+// to be part of a tree that the database has signed.
 //
 // # How an installed Go is compared
 //
-// By the h1: hash (golang.org/x/mod/sumdb/dirhash) of its files under the
-// module's names. The module has no files of the top folders api, doc, misc
-// and test, and calls every go.mod _go.mod; everything else must agree: a file
-// that is missing, added or changed, and anything that is neither a regular
-// file nor a folder (symbolic links, too) makes it another toolchain. File
-// modes are not part of the hash. There is one exception: in go.env, the value
-// of GOTOOLCHAIN may differ from the published "auto", and Toolchain.GoEnv
-// then says so.
+// It is compared by the h1: hash (golang.org/x/mod/sumdb/dirhash) of its files under
+// the module's names. The module has no files of the top folders api, doc, misc and
+// test, and calls every go.mod _go.mod. Everything else must agree. A file that is
+// missing, added or changed, and anything that is neither a regular file nor a folder
+// (symbolic links, too), makes it another toolchain. File modes are not part of the
+// hash. There is one exception: in go.env, the value of GOTOOLCHAIN may differ from the
+// published "auto", and Toolchain.GoEnv then says so.
 //
 // # The cache folder
 //
@@ -35,7 +34,7 @@
 //	VERSION.GOOS-GOARCH.use         held by those who use the GOROOT; its time is that of the last use
 //	VERSION.GOOS-GOARCH.partial/    what is being made, or removed
 //
-// Processes may share it. What a killed one left behind, the next removes. After a
+// Processes may share it. The next one removes what a killed one left behind. After a
 // download the least recently used toolchains that nobody uses are removed, until
 // the rest take no more than Options.MaxBytes.
 package toolchain
@@ -342,7 +341,7 @@ func (f *finder) findInstalled(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 
-	// Of an unpublished one nothing is claimed but its own hash.
+	// Only its own hash is claimed of an unpublished toolchain.
 	if !f.AllowUnpublished || len(ofVersion) == 0 {
 		return false, nil
 	}
@@ -516,7 +515,7 @@ func (f *finder) download(ctx context.Context) error {
 		return err
 	}
 
-	// Proves what we unpacked, and that both ways to the hash are the same.
+	// This proves what was unpacked, and that both ways to the hash are the same.
 	if _, err := f.prove(ctx, goroot, false); err != nil {
 		return fmt.Errorf("unpack: %w", err)
 	}
@@ -527,7 +526,7 @@ func (f *finder) download(ctx context.Context) error {
 }
 
 // withLock runs do while no other process does the same. do finds an empty folder
-// f.path(".partial"), which is removed afterwards.
+// f.cachePath(".partial"), which is removed afterwards.
 func (f *finder) withLock(ctx context.Context, do func() error) (err error) {
 	lock, err := fsx.Lock(ctx, f.cachePath(".lock"), f.OnWait)
 	if err != nil {
@@ -535,7 +534,7 @@ func (f *finder) withLock(ctx context.Context, do func() error) (err error) {
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 
-	// Who holds the lock knows that nobody is at work on this folder.
+	// While the lock is held, nobody else is at work on this folder.
 	if err := os.RemoveAll(f.cachePath(".partial")); err != nil {
 		return err
 	}

@@ -177,7 +177,7 @@ func (t tree) h1Sum(prefix string) string {
 
 var gotoolchainPattern = regexp.MustCompile(`(?m)^GOTOOLCHAIN=[^\r\n]*$`)
 
-// errGoEnv says that a go.env has not just another GOTOOLCHAIN.
+// errGoEnv says that a go.env differs in more than GOTOOLCHAIN.
 var errGoEnv = errors.New("not a go.env with another GOTOOLCHAIN")
 
 // withPublishedGoEnv returns t as it would be if the one GOTOOLCHAIN line in

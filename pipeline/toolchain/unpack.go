@@ -19,7 +19,7 @@ const maxUnpacked = 4 << 30
 
 // unpack writes the files of a toolchain's zip, whose names all begin with
 // prefix, to the empty folder dir, as an installation has them: every _go.mod
-// is called go.mod, and what the go command marks as executable is so.
+// is called go.mod, and files that the go command marks as executable are executable.
 //
 // The zip's hash was checked before, but nothing here relies on that: a name
 // that leads out of dir or occurs twice, and an entry that is no regular file

@@ -465,7 +465,7 @@ func (r *repository) readLayer(d v1.Descriptor, diffID artifact.Digest, t *tree,
 	if err := t.applyLayer(unpacked); err != nil {
 		return err
 	}
-	// What follows the end of the archive is part of the bytes.
+	// The digest also covers the bytes after the end of the archive.
 	if _, err := io.Copy(io.Discard, unpacked); err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (d *differences) compareImages(a, b Image) {
 		return
 	}
 
-	// What is inside decides about the index, which is worth a line only if all of it is the same.
+	// The index names all of this, so it is worth a line only where the rest is the same.
 	before := len(d.list)
 	for i := range a.Manifests {
 		d.compareManifests(name, a.Manifests[i], b.Manifests[i])
@@ -51,7 +51,7 @@ func (d *differences) compareManifests(image string, a, b Manifest) {
 		return
 	}
 
-	// A layer's digest is in the configuration and in the manifest.
+	// The configuration and the manifest name the layers, so they differ where a layer does.
 	before := len(d.list)
 	for i := range a.Layers {
 		d.compareLayers(fmt.Sprintf("%s: layer %d (%s)", name, i, strings.Join(a.Layers[i].Files, ", ")), a.Layers[i], b.Layers[i])

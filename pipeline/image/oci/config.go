@@ -14,7 +14,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
-// annotationPrefix is what the names of standard annotations begin with
+// annotationPrefix begins the name of every standard annotation
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/annotations.md).
 const annotationPrefix = "org.opencontainers.image."
 

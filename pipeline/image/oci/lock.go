@@ -86,8 +86,7 @@ func DecodeLock(data []byte) (*Lock, error) {
 		return fail(err)
 	}
 
-	// Whatever Encode would not write, such as a member that is there twice, differs from the text
-	// here.
+	// A member that is there twice, and whatever else Encode does not write, differs here.
 	enc, err := l.Encode()
 	if err != nil {
 		return nil, err

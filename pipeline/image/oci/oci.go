@@ -17,18 +17,18 @@
 //  3. the files of the release file, if any.
 //  4. each binary, in a layer of its own.
 //
-// Layers that hold the same are one blob, whichever images and platforms they
+// Layers with the same content are one blob, whichever images and platforms they
 // belong to. A layer has the files and the folders that lead to them, unless the
 // base has these, in bytewise order of their names (a folder's ends in a slash).
-// Owner and group are 0, and the user's in its home; the modification time is that
+// Owner and group are 0, and the user's in its home. The modification time is that
 // of the commit. The tar stream is USTAR, PAX where an entry does not fit, and
-// compressed by the same pinned compressor as archives. So the file in the layer
-// is, byte for byte, the binary that was compared: writing fails if it is not.
+// compressed by the same pinned compressor as archives. The file in the layer is,
+// byte for byte, the binary that was compared: writing fails if it is not.
 //
-// What is taken from the configuration of a base is the environment, the labels
-// that are not standard annotations (those describe the base itself), the working
-// directory, ports, volumes, the stop signal and the history. Its entrypoint,
-// command, user, health check, shell and build triggers are not.
+// An image takes from the configuration of its base the environment, the labels that
+// are not standard annotations (those describe the base itself), the working
+// directory, ports, volumes, the stop signal and the history. It does not take the
+// entrypoint, command, user, health check, shell and build triggers.
 //
 // # Sizes
 //
@@ -48,18 +48,18 @@
 //	com.github.twicebuild.twice.tags        all tags, separated by spaces, in the
 //	                                        order of the release file
 //
-// A complete name rather than a tag alone, since a layout can hold images of
-// several repositories; and one descriptor for all tags, since many tools want a
+// The name is complete, and not a tag alone, since a layout can hold images of
+// several repositories. All tags share one descriptor, since many tools want a
 // layout to have just one, unless they are told which image to take.
 //
 // # What is refused
 //
-// Before anything is written, all at once: an image that could not start. Its
-// binaries must be for its platform; a loader (PT_INTERP) and shared libraries
-// (DT_NEEDED) that they ask for must be there, and so must the interpreter of a
-// script; the entrypoint must be there and be executable for the user. Files must
-// not fall on each other, and a file that a base has behind a symbolic link must be
-// named by its real path: unpacking would replace the link.
+// An image that could not start is refused before anything is written, with all its
+// faults at once. Its binaries must be for its platform. A loader (PT_INTERP) and
+// shared libraries (DT_NEEDED) that they ask for must be there, and so must the
+// interpreter of a script. The entrypoint must be there and be executable for the
+// user. Two files must not have one path. A file that a base has behind a symbolic
+// link must be named by its real path: unpacking would replace the link.
 package oci
 
 import (
@@ -113,15 +113,15 @@ type (
 
 // Write makes the images and an image layout in dir, which must not exist or be
 // empty. It returns them in the order of index.json. Nothing is written if an
-// image is refused (see the package comment); after another error, what is in dir
-// is no layout, as index.json comes last.
+// image is refused (see the package comment). After another error dir is no layout,
+// as index.json comes last.
 func Write(ctx context.Context, dir string, in Input) ([]Image, error) {
 	a, err := prepare(in)
 	if err != nil {
 		return nil, err
 	}
 
-	// What somebody else put into the folder would become part of the layout.
+	// A file that was there before would become part of the layout.
 	entries, err := os.ReadDir(dir)
 	if err == nil && len(entries) > 0 {
 		err = fmt.Errorf("%s: not empty", dir)
@@ -137,8 +137,8 @@ func Write(ctx context.Context, dir string, in Input) ([]Image, error) {
 	return a.assemble(ctx)
 }
 
-// Digests does what [Write] does, without keeping it: the bytes are made and
-// hashed.
+// Digests returns the same images as [Write]. Their bytes are made and hashed, and not
+// kept.
 func Digests(ctx context.Context, in Input) ([]Image, error) {
 	a, err := prepare(in)
 	if err != nil {

@@ -195,7 +195,7 @@ func (c *contentFinder) checkStarts(plan matrix.ImagePlan, p platform.Platform, 
 		starts[b.Path] = true
 	}
 
-	// An entrypoint from a base is the base's affair, and only one of ours is read.
+	// An entrypoint from a base is not read: it was not built here.
 	var errs []error
 	if len(plan.Entrypoint) == 0 {
 		errs = append(errs, errors.New("no entrypoint"))

@@ -19,7 +19,7 @@ import (
 // built and compared, so they are not read as hostile input, as package inspect
 // reads binaries.
 
-// elfMachines says how ELF calls the architectures of Go's ports for Linux.
+// elfMachines says what ELF calls the architectures of Go's ports for Linux.
 var elfMachines = map[string]struct {
 	machine elf.Machine
 	class   elf.Class
@@ -40,7 +40,7 @@ var elfMachines = map[string]struct {
 	"s390x":    {elf.EM_S390, elf.ELFCLASS64, binary.BigEndian},
 }
 
-// startNeeds is what a file wants of the image it is started in.
+// startNeeds says what a file needs of the image in which it is started.
 type startNeeds struct {
 	script bool   // it begins with #!
 	loader string // the path of its interpreter; "" if it starts by itself
@@ -52,7 +52,7 @@ type startNeeds struct {
 // maxLoader bounds the path of an interpreter, in bytes. Linux has PATH_MAX.
 const maxLoader = 4096
 
-// readStartNeeds reads what c is and needs.
+// readStartNeeds reads from a file what it needs to start.
 func readStartNeeds(c Content) (startNeeds, error) {
 	r, err := c.Open()
 	if err != nil {

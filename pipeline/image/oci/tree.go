@@ -25,8 +25,7 @@ type tree struct {
 
 type node = layertree.Node[fileInfo]
 
-// fileInfo is what is known of a file, a folder, or something else that a tar entry
-// can be.
+// fileInfo describes a file, a folder, or something else that a tar entry can be.
 type fileInfo struct {
 	kind     byte // a tar type flag
 	mode     int64
