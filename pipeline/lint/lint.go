@@ -234,7 +234,7 @@ func sortFindings(list []Finding, release string) []Finding {
 	return slices.Compact(list)
 }
 
-// facts is an Input and what several lints need to know about it.
+// facts is an Input, with facts about it that several lints need.
 type facts struct {
 	Input
 	errs    []error

@@ -196,7 +196,7 @@ func Push(ctx context.Context, layoutDir string, images []Image, opt Options) (R
 	return Result{}, err
 }
 
-// push is one run of Push.
+// push is the state of one call of Push.
 type push struct {
 	opt      Options
 	images   []*imagePlan

@@ -204,7 +204,7 @@ func obtain(ctx context.Context, client gocmd.Go, version string, o Options) (To
 	return f.found, nil
 }
 
-// finder is one call of Obtain.
+// finder is the state of one call of Obtain.
 type finder struct {
 	Options
 	client gocmd.Go

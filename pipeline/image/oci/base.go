@@ -36,7 +36,7 @@ const (
 	maxWindow   = 128 << 20 // of zstd: more is refused by the usual tools too
 )
 
-// Remote is how registries are reached.
+// Remote reaches the registries that have the bases.
 type Remote struct {
 	// Transport carries every request, and decides whether plain HTTP is allowed. The
 	// library asks for plain HTTP where a host is this machine, is in a private network
@@ -284,7 +284,7 @@ func (b *baseImage) checkPlatform(p platform.Platform, chosen bool) error {
 	return nil
 }
 
-// repository is where the parts of a base come from.
+// repository reads the parts of a base from a registry into a store.
 type repository struct {
 	ctx    context.Context
 	puller *remote.Puller
