@@ -7,11 +7,16 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/attest/key"
+	"github.com/twicebuild/twice/attest/verify"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/matrix/reference"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/image/oci"
+	"github.com/twicebuild/twice/pipeline/registry"
 )
 
 // fetchBases fetches the locked base images into store.
@@ -85,10 +90,61 @@ func checkBaseTrust(ctx context.Context, cfg Config, dir string, images []matrix
 			trust.Key = filepath.Join(dir, filepath.FromSlash(trust.Key))
 		}
 
-		if err := cfg.CheckBase(ctx, trust, ref.Repository+"@"+string(digest)); err != nil {
+		if err := cfg.BaseSignatures.check(ctx, trust, ref.Repository+"@"+string(digest)); err != nil {
 			return fmt.Errorf("base %s: %w", base, err)
 		}
 	}
 
 	return nil
+}
+
+// BaseSignatures is how the signatures of base images are verified.
+type BaseSignatures struct {
+	// Keys is how the public keys are loaded that a release file names.
+	Keys key.Options
+	// Instance is where the trusted root comes from, for bases signed with a certificate.
+	Instance attest.Instance
+	// Registry is how the signatures are fetched.
+	Registry registry.Options
+}
+
+// check returns an error unless an image, by its digest, has a signature that is trusted. The
+// path of trust's key is absolute.
+func (s BaseSignatures) check(ctx context.Context, trust matrix.BaseTrust, reference string) error {
+	publisher, err := s.publisher(ctx, trust)
+	if err != nil {
+		return err
+	}
+
+	image := verify.New(verify.Options{Publisher: &publisher, Registry: s.Registry}).Image(ctx, reference)
+	if image.Verdict == verify.Verified {
+		return nil
+	}
+
+	err = fault.WithRemedy(fmt.Errorf("its signature: %s", image.Problems[0].Error), image.Problems[0].Remedy)
+	if image.Verdict == verify.Refused {
+		return fault.Refused(err)
+	}
+	return err
+}
+
+// publisher returns who has to have signed a base: the holder of a key or of a certificate.
+func (s BaseSignatures) publisher(ctx context.Context, trust matrix.BaseTrust) (attest.Trust, error) {
+	if trust.Key != "" {
+		public, err := key.LoadPublic(ctx, trust.Key, s.Keys)
+		if err != nil {
+			return attest.Trust{}, err
+		}
+		return attest.TrustKey(public.Key())
+	}
+
+	data, err := s.Instance.TrustedRoot(ctx)
+	if err != nil {
+		return attest.Trust{}, err
+	}
+	root, err := attest.ParseRoot(data)
+	if err != nil {
+		return attest.Trust{}, err
+	}
+	return attest.TrustIdentity(root, attest.Identity{Name: trust.Identity, Issuer: trust.Issuer})
 }

@@ -80,18 +80,24 @@ var depsRules = map[string]string{
 	"attest/identity":   "pipeline/fault pipeline/safetext",
 	"attest/attesttest": "",
 
+	// The names of what is in a dist: one writes it by these, and another judges it.
+	"pipeline/distfiles": `attest/intoto attest/slsa matrix pipeline/artifact pipeline/image/oci pipeline/pass
+		pipeline/record pipeline/sbom`,
+
 	// What is kept from run to run.
 	"pipeline/cache": "pipeline/fsx pipeline/toolchain pipeline/workspace",
 
-	// The forward flow.
-	"pipeline": `attest/intoto attest/slsa matrix matrix/platform matrix/reference pipeline/archive pipeline/artifact
-		pipeline/compare pipeline/explain pipeline/fault pipeline/fsx pipeline/gocmd pipeline/host pipeline/image
-		pipeline/image/oci pipeline/lint pipeline/modules pipeline/output pipeline/pass pipeline/progress
-		pipeline/recipe pipeline/record pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
-
 	// The judgement of what is published: signatures and statements.
-	"attest/verify": `attest attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix/reference pipeline
-		pipeline/artifact pipeline/fault pipeline/fsx pipeline/recipe pipeline/record pipeline/registry`,
+	"attest/verify": `attest attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix/reference
+		pipeline/artifact pipeline/distfiles pipeline/fault pipeline/fsx pipeline/recipe pipeline/record
+		pipeline/registry`,
+
+	// The forward flow, which has the signatures of base images judged.
+	"pipeline": `attest attest/intoto attest/key attest/slsa attest/verify matrix matrix/platform matrix/reference
+		pipeline/archive pipeline/artifact pipeline/compare pipeline/distfiles pipeline/explain pipeline/fault
+		pipeline/fsx pipeline/gocmd pipeline/host pipeline/image pipeline/image/oci pipeline/lint pipeline/modules
+		pipeline/output pipeline/pass pipeline/progress pipeline/recipe pipeline/record pipeline/registry pipeline/sbom
+		pipeline/source pipeline/toolchain pipeline/workspace`,
 
 	// The reverse flow.
 	"pipeline/rebuild/verdict": `pipeline/artifact pipeline/compare pipeline/explain pipeline/inspect pipeline/recipe pipeline/safetext`,
@@ -109,8 +115,8 @@ var depsRules = map[string]string{
 	// theirs says.
 	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa attest/verify
 		matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact
-		pipeline/cache pipeline/compare pipeline/explain pipeline/fault pipeline/fsx pipeline/gocmd pipeline/host
-		pipeline/httpguard pipeline/image/oci pipeline/inspect pipeline/lint pipeline/pass pipeline/progress
+		pipeline/cache pipeline/compare pipeline/distfiles pipeline/explain pipeline/fault pipeline/fsx
+		pipeline/gocmd pipeline/host pipeline/httpguard pipeline/image/oci pipeline/inspect pipeline/lint pipeline/pass pipeline/progress
 		pipeline/purl pipeline/rebuild pipeline/rebuild/gotree pipeline/rebuild/verdict pipeline/recipe
 		pipeline/record pipeline/registry pipeline/safetext pipeline/sbom pipeline/shell pipeline/subject
 		pipeline/workspace`,

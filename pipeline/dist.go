@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,15 +13,10 @@ import (
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline/archive"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/output"
 	"github.com/twicebuild/twice/pipeline/record"
 )
-
-// RecordName is the name of the release record in dist.
-const RecordName = "release.json"
-
-// ImagesName is the name of the folder with OCI images in dist.
-const ImagesName = "oci"
 
 // Rejected returns the folder where the two builds are kept if they differ.
 func (run *Run) Rejected() string { return output.Rejected(run.cfg.Out) }
@@ -74,7 +68,7 @@ func (o *Outcome) write(ctx context.Context, rec *record.Record, pkg Package) er
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(staging, RecordName), data, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(staging, distfiles.RecordName), data, 0o644); err != nil {
 		return err
 	}
 
@@ -133,7 +127,7 @@ func (o *Outcome) record() *record.Record {
 func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record, archives bool) error {
 	run := o.run
 	for _, b := range o.Binaries {
-		a := artifact.Artifact{Name: binaryPath(b), Kind: artifact.Binary, Digest: b.A, Size: b.Size, Executable: true}
+		a := artifact.Artifact{Name: distfiles.Binary(b), Kind: artifact.Binary, Digest: b.A, Size: b.Size, Executable: true}
 		if err := o.copyOut(a, filepath.Join(dir, filepath.FromSlash(a.Name))); err != nil {
 			return err
 		}
@@ -153,7 +147,7 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record,
 		}
 		rec.Artifacts = slices.Concat(rec.Artifacts, made, sboms)
 		listed = made
-		if err := o.writeImages(ctx, filepath.Join(dir, ImagesName), rec); err != nil {
+		if err := o.writeImages(ctx, filepath.Join(dir, distfiles.ImagesName), rec); err != nil {
 			return err
 		}
 	}
@@ -168,9 +162,6 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record,
 	slices.SortFunc(rec.Artifacts, func(a, b artifact.Artifact) int { return strings.Compare(a.Name, b.Name) })
 	return nil
 }
-
-// binaryPath returns the path of a binary below dist.
-func binaryPath(b record.Binary) string { return path.Join("bin", b.Target.Slug(), b.Name) }
 
 // create writes a file of dist and hashes it while it is written.
 func (o *Outcome) create(dir, name string, kind artifact.Kind, write func(io.Writer) error) (artifact.Artifact, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/record"
@@ -110,7 +111,7 @@ type oldDist struct {
 	dir      string
 	root     *os.Root
 	rec      *record.Record
-	contents *Contents
+	contents *distfiles.Contents
 	folders  []string
 	// key is the name of the key in the first bundle. The other bundles have to name it too.
 	key *string
@@ -119,9 +120,9 @@ type oldDist struct {
 // openOldDist reads the record. Twice encodes a record in one way only. So an edited record shows
 // by its form, by its bundle, or by files that do not fit it.
 func openOldDist(dir string, root *os.Root) (*oldDist, error) {
-	data, err := fsx.ReadRegular(root, RecordName, record.MaxSize)
+	data, err := fsx.ReadRegular(root, distfiles.RecordName, record.MaxSize)
 	if err != nil {
-		return nil, errNotOurs("%s was not written by twice: it has no %s", dir, RecordName)
+		return nil, errNotOurs("%s was not written by twice: it has no %s", dir, distfiles.RecordName)
 	}
 
 	// Another tool may write a release.json too, and its folder is not to be deleted.
@@ -129,16 +130,16 @@ func openOldDist(dir string, root *os.Root) (*oldDist, error) {
 		Schema string `json:"schema"`
 	}
 	if err := json.Unmarshal(data, &header); err != nil || !strings.HasPrefix(header.Schema, "twice.release/") {
-		return nil, errNotOurs("%s was not written by twice: its %s is another's", dir, RecordName)
+		return nil, errNotOurs("%s was not written by twice: its %s is another's", dir, distfiles.RecordName)
 	}
 
 	rec, err := record.Decode(data)
-	var contents *Contents
+	var contents *distfiles.Contents
 	if err == nil {
-		contents, err = ContentsOf(rec)
+		contents, err = distfiles.Of(rec)
 	}
 	if err != nil {
-		return nil, fault.Usage(fmt.Errorf("%s cannot be replaced: its %s was edited, or written by another version of twice: %w", dir, RecordName, err),
+		return nil, fault.Usage(fmt.Errorf("%s cannot be replaced: its %s was edited, or written by another version of twice: %w", dir, distfiles.RecordName, err),
 			moveAway+"; what this version writes is replaced without a question")
 	}
 	return &oldDist{dir: dir, root: root, rec: rec, contents: contents, folders: contents.Folders()}, nil
@@ -182,7 +183,7 @@ func (d *oldDist) checkFile(ctx context.Context, name string, want artifact.Dige
 
 // checkBundle returns an error unless a bundle is about what its name says, and names the key of
 // the other bundles. It does not verify the signature.
-func (d *oldDist) checkBundle(name string, want BundleOf) error {
+func (d *oldDist) checkBundle(name string, want distfiles.Bundle) error {
 	data, err := fsx.ReadRegular(d.root, name, maxBundle)
 	if err != nil {
 		return err
@@ -217,7 +218,7 @@ func (d *oldDist) checkBundle(name string, want BundleOf) error {
 		return errors.New("another key has signed it than the other bundles")
 	}
 	if want.PredicateType == "" {
-		return d.checkSignedDigest(strings.TrimSuffix(name, BundleSuffix), b.Message.Digest.Digest)
+		return d.checkSignedDigest(strings.TrimSuffix(name, distfiles.BundleSuffix), b.Message.Digest.Digest)
 	}
 
 	s, err := intoto.Decode(b.Envelope.Payload)

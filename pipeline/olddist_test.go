@@ -20,6 +20,7 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/image/oci"
@@ -114,8 +115,8 @@ func ownFiles(t *testing.T, rec *record.Record, files map[string]string) map[str
 	if err != nil {
 		t.Fatal(err)
 	}
-	files[RecordName] = string(data)
-	c, err := ContentsOf(rec)
+	files[distfiles.RecordName] = string(data)
+	c, err := distfiles.Of(rec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +148,7 @@ func ownFiles(t *testing.T, rec *record.Record, files map[string]string) map[str
 func TestWritten(t *testing.T) {
 	rec, files := ownRecord(t, compare.Reproduced)
 	good := ownFiles(t, rec, files)
-	record := good[RecordName]
+	record := good[distfiles.RecordName]
 	edited := strings.Replace(record, `"cpus": 2`, `"cpus": 3`, 1)
 	rec, files = ownRecord(t, compare.Differs)
 	rejected := ownFiles(t, rec, files)

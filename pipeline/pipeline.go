@@ -12,13 +12,11 @@
 package pipeline
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"time"
 
-	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/image/oci"
@@ -64,11 +62,10 @@ type Config struct {
 	host.Host
 	// Remote is how registries are reached, for the bases of images.
 	Remote *oci.Remote
-	// CheckBase returns an error unless an image, by its digest, has a signature
-	// that is trusted. The key's path is absolute.
-	CheckBase func(ctx context.Context, trust matrix.BaseTrust, reference string) error
-	Tool      record.Tool
-	Progress  *progress.Printer
+	// BaseSignatures is how the signatures of bases are verified.
+	BaseSignatures BaseSignatures
+	Tool           record.Tool
+	Progress       *progress.Printer
 	// HookLog gets what hooks print.
 	HookLog io.Writer
 }

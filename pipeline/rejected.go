@@ -1,11 +1,10 @@
 package pipeline
 
 import (
-	"path"
 	"path/filepath"
 
-	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/pass"
 )
 
@@ -18,7 +17,7 @@ func (o *Outcome) writeRejected(dir string) error {
 				continue
 			}
 			a := artifact.Artifact{Name: b.Name, Digest: d, Executable: true}
-			if err := o.copyOut(a, filepath.Join(dir, filepath.FromSlash(rejectedBinary(pass, b.Target, b.Name)))); err != nil {
+			if err := o.copyOut(a, filepath.Join(dir, filepath.FromSlash(distfiles.RejectedBinary(pass, b.Target, b.Name)))); err != nil {
 				return err
 			}
 		}
@@ -33,20 +32,10 @@ func (o *Outcome) writeRejected(dir string) error {
 			if d == "" {
 				continue
 			}
-			if err := o.copyOut(artifact.Artifact{Name: f.Name, Digest: d}, filepath.Join(dir, filepath.FromSlash(rejectedFile(pass, f.Name)))); err != nil {
+			if err := o.copyOut(artifact.Artifact{Name: f.Name, Digest: d}, filepath.Join(dir, filepath.FromSlash(distfiles.RejectedFile(pass, f.Name)))); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-// rejectedBinary returns the path of a pass's binary below dist.rejected.
-func rejectedBinary(pass pass.Pass, t matrix.Target, name string) string {
-	return path.Join(string(pass), t.Slug(), name)
-}
-
-// rejectedFile returns the path of a pass's file below dist.rejected.
-func rejectedFile(pass pass.Pass, name string) string {
-	return path.Join(string(pass), "files", name)
 }

@@ -5,26 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
-
-// sbomForms are the formats of a list of components.
-var sbomForms = []struct {
-	suffix, predicateType string
-	encode                func(*sbom.Document) ([]byte, error)
-}{
-	{".cdx.json", sbom.CycloneDXPredicateType, (*sbom.Document).CycloneDX},
-	{".spdx.json", sbom.SPDXPredicateType, (*sbom.Document).SPDX},
-}
-
-// sbomPath returns the path of a list of components below dist.
-func sbomPath(b record.Binary, suffix string) string {
-	return path.Join("sbom", b.Target.Slug(), b.Name+suffix)
-}
 
 // writeSBOMs writes the lists of components of each binary, from its own build information.
 func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifact, error) {
@@ -36,16 +22,16 @@ func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifa
 
 		doc, err := o.sbom(b)
 		if errors.Is(err, sbom.ErrNoBuildInfo) {
-			o.run.cfg.Progress.Line("no list of components for %s: %v", binaryPath(b), err)
+			o.run.cfg.Progress.Line("no list of components for %s: %v", distfiles.Binary(b), err)
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("components of %s: %w", binaryPath(b), err)
+			return nil, fmt.Errorf("components of %s: %w", distfiles.Binary(b), err)
 		}
 
-		for _, form := range sbomForms {
-			a, err := o.create(dir, sbomPath(b, form.suffix), artifact.SBOM, func(w io.Writer) error {
-				data, err := form.encode(doc)
+		for _, format := range sbom.Formats {
+			a, err := o.create(dir, distfiles.SBOM(b, format.Suffix), artifact.SBOM, func(w io.Writer) error {
+				data, err := format.Encode(doc)
 				if err != nil {
 					return err
 				}
@@ -53,7 +39,7 @@ func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifa
 				return err
 			})
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", sbomPath(b, form.suffix), err)
+				return nil, fmt.Errorf("%s: %w", distfiles.SBOM(b, format.Suffix), err)
 			}
 
 			made = append(made, a)

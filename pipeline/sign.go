@@ -15,9 +15,11 @@ import (
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/record"
+	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
 // Signer signs. What it returns is a Sigstore bundle in JSON, which it has
@@ -28,10 +30,6 @@ type Signer interface {
 	// SignFile signs a file's content.
 	SignFile(ctx context.Context, name string, content []byte) ([]byte, error)
 }
-
-// BundleSuffix is how the names of bundles end. The bundle of a statement about
-// one file has the name of the file with this suffix.
-const BundleSuffix = ".sigstore.json"
 
 // signers is how many bundles are made at once: with a signature log each waits
 // for its servers.
@@ -49,7 +47,7 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 		return err
 	}
 
-	files := map[string][]byte{RecordName: encoded}
+	files := map[string][]byte{distfiles.RecordName: encoded}
 	for _, a := range rec.Artifacts {
 		if a.Kind == artifact.Checksums {
 			if files[a.Name], err = fsx.ReadNamed(filepath.Join(dir, a.Name), a.Size); err != nil {
@@ -67,7 +65,7 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 			if err != nil {
 				return fmt.Errorf("sign %s: %w", name, err)
 			}
-			file := filepath.Join(dir, filepath.FromSlash(name)+BundleSuffix)
+			file := filepath.Join(dir, filepath.FromSlash(name)+distfiles.BundleSuffix)
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				return err
 			}
@@ -87,24 +85,22 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 
 // statements returns the statements about a release, by the names of their bundles.
 func (o *Outcome) statements(dir string, rec *record.Record, run slsa.Run) (map[string]intoto.Statement, error) {
-	base := rec.Project + "_" + rec.Version
-
 	list := map[string]intoto.Statement{}
 	var err error
-	if list[base+".double-build"], err = slsa.NewTestResult(rec, ""); err != nil {
+	if list[distfiles.TestResult(rec)], err = slsa.NewTestResult(rec, ""); err != nil {
 		return nil, err
 	}
 	if o.Err() != nil {
 		return list, nil
 	}
 
-	if list[base+".provenance"], err = slsa.NewProvenance(rec, run); err != nil {
+	if list[distfiles.Provenance(rec)], err = slsa.NewProvenance(rec, run); err != nil {
 		return nil, err
 	}
 
 	for _, b := range o.Binaries {
-		for _, form := range sbomForms {
-			name := sbomPath(b, form.suffix)
+		for _, format := range sbom.Formats {
+			name := distfiles.SBOM(b, format.Suffix)
 			i := slices.IndexFunc(rec.Artifacts, func(a artifact.Artifact) bool { return a.Name == name })
 			if i < 0 {
 				continue // reported when the lists were written
@@ -116,38 +112,17 @@ func (o *Outcome) statements(dir string, rec *record.Record, run slsa.Run) (map[
 			}
 
 			list[name] = intoto.Statement{
-				Subjects:      append([]intoto.Subject{{Name: binaryPath(b), Digest: b.A}}, holders(rec, b)...),
-				PredicateType: form.predicateType, Predicate: json.RawMessage(doc),
+				Subjects:      append([]intoto.Subject{{Name: distfiles.Binary(b), Digest: b.A}}, holders(rec, b)...),
+				PredicateType: format.PredicateType, Predicate: json.RawMessage(doc),
 			}
 		}
 	}
 
-	for _, s := range imageSubjects(rec) {
-		list[imageBundle(s.Digest)] = intoto.Statement{Subjects: []intoto.Subject{s}, PredicateType: ImageSignature, Predicate: json.RawMessage("{}")}
+	for _, s := range distfiles.SignedImages(rec) {
+		list[distfiles.SignatureOfImage(s.Digest)] = intoto.Statement{Subjects: []intoto.Subject{s}, PredicateType: distfiles.ImageSignature, Predicate: json.RawMessage("{}")}
 	}
 
 	return list, nil
-}
-
-// ImageSignature is the type of a statement that says only that its subject is signed.
-// cosign verify looks for it
-// (https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md).
-const ImageSignature = "https://sigstore.dev/cosign/sign/v1"
-
-// imageBundle returns the path below dist of the signature of an image, or of its manifest
-// for one platform, without the suffix.
-func imageBundle(d artifact.Digest) string { return "oci-signatures/sha256-" + d.Hex() }
-
-// imageSubjects returns the images and their manifests.
-func imageSubjects(rec *record.Record) []intoto.Subject {
-	var list []intoto.Subject
-	for _, img := range rec.Images {
-		list = append(list, intoto.Subject{Name: img.Repository, Digest: img.Digest})
-		for _, m := range img.Manifests {
-			list = append(list, intoto.Subject{Name: img.Repository, Digest: m.Digest})
-		}
-	}
-	return list
 }
 
 // holders returns the images and manifests that hold a binary. They are subjects of its

@@ -15,8 +15,8 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/attest"
-	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 )
@@ -129,7 +129,7 @@ func (x *bundleIndex) in(dir string) ([]bundleFile, error) {
 	for {
 		entries, err := f.ReadDir(1000) // a folder may have any number
 		for _, e := range entries {
-			if !strings.HasSuffix(e.Name(), pipeline.BundleSuffix) {
+			if !strings.HasSuffix(e.Name(), distfiles.BundleSuffix) {
 				continue
 			}
 			b, err := x.read(filepath.Join(dir, e.Name()))
@@ -230,7 +230,7 @@ func (x *bundleIndex) readNamed(name string) (bundleFile, error) {
 // SignatureClaims returns an error unless the signature beside a file claims to be about data,
 // the file's bytes. Whether it is anybody's does not matter. display is how a path is shown.
 func SignatureClaims(name string, data []byte, display func(string) string) error {
-	b, err := newBundleIndex().read(name + pipeline.BundleSuffix)
+	b, err := newBundleIndex().read(name + distfiles.BundleSuffix)
 	switch {
 	case err != nil:
 		return err

@@ -14,8 +14,8 @@ import (
 	"github.com/twicebuild/twice/attest"
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/slsa"
-	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
@@ -85,7 +85,7 @@ func (r *ProvenanceReader) in(dir string) []LoadedBundle {
 		entries = nil
 	}
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), pipeline.BundleSuffix) || !e.Type().IsRegular() {
+		if !strings.HasSuffix(e.Name(), distfiles.BundleSuffix) || !e.Type().IsRegular() {
 			continue
 		}
 		if len(list) == maxInFolder {

@@ -15,8 +15,8 @@ import (
 	"github.com/twicebuild/twice/attest"
 	"github.com/twicebuild/twice/attest/policy"
 	"github.com/twicebuild/twice/attest/slsa"
-	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/record"
@@ -31,7 +31,7 @@ type releaseFolder struct {
 	folders []string // paths below root, and "."
 	record  *record.Record
 	// contents is what the folder should hold, by the record.
-	contents *pipeline.Contents
+	contents *distfiles.Contents
 	// names are the paths that the record gives to bytes.
 	names map[artifact.Digest][]string
 	// matches says, by the bytes of a statement, why it does not match the record, nil if
@@ -46,7 +46,7 @@ func (v *Verifier) release(ctx context.Context, root string) ([]File, error) {
 	case v.named != nil:
 		return nil, fault.Usage(fmt.Errorf("%s: --bundle is for files: a release has its bundles in its folder", v.opt.Display(root)))
 	case v.opt.Publisher == nil:
-		return nil, fault.Usage(fmt.Errorf("%s: nothing says who has to have signed its %s", v.opt.Display(root), pipeline.RecordName),
+		return nil, fault.Usage(fmt.Errorf("%s: nothing says who has to have signed its %s", v.opt.Display(root), distfiles.RecordName),
 			"give --key or --certificate-identity, or name the files that were rebuilt")
 	}
 	d := &releaseFolder{v: v, root: root, files: map[string]fs.FileInfo{}, names: map[artifact.Digest][]string{}, matches: map[artifact.Digest]error{}}
@@ -66,7 +66,7 @@ func (v *Verifier) release(ctx context.Context, root string) ([]File, error) {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-		if name == pipeline.RecordName {
+		if name == distfiles.RecordName {
 			continue
 		}
 		// A good part of an image is not listed: the image is.
@@ -154,7 +154,7 @@ func (d *releaseFolder) judge(name string, about attest.Artifact, expected *poli
 // bundleWithoutSubject returns the bundle that is called like a file and does not say what
 // it is about.
 func (d *releaseFolder) bundleWithoutSubject(name string) (bundleFile, bool) {
-	file := d.path(name) + pipeline.BundleSuffix
+	file := d.path(name) + distfiles.BundleSuffix
 	refs, err := d.v.index.in(filepath.Dir(file))
 	i := slices.IndexFunc(refs, func(b bundleFile) bool { return b.name == file && len(b.subjects) == 0 })
 	if err != nil || i < 0 {
@@ -165,7 +165,7 @@ func (d *releaseFolder) bundleWithoutSubject(name string) (bundleFile, bool) {
 
 // openRecord judges release.json, and reads it if it is good.
 func (d *releaseFolder) openRecord() File {
-	const name = pipeline.RecordName
+	const name = distfiles.RecordName
 	if bad, ok := d.regular(name); !ok {
 		return bad
 	}
@@ -183,7 +183,7 @@ func (d *releaseFolder) openRecord() File {
 		err = fmt.Errorf("the builds are %q: there is no release in this folder", d.record.Verdict)
 	}
 	if err == nil {
-		d.contents, err = pipeline.ContentsOf(d.record)
+		d.contents, err = distfiles.Of(d.record)
 	}
 	if err != nil {
 		f.addProblem("", BadRecord, err)
@@ -200,7 +200,7 @@ func (d *releaseFolder) openRecord() File {
 
 // isImagePart reports whether a file is a part of the image layout.
 func (d *releaseFolder) isImagePart(name string) bool {
-	return strings.HasPrefix(name, pipeline.ImagesName+"/")
+	return strings.HasPrefix(name, distfiles.ImagesName+"/")
 }
 
 // smallFile is a size in bytes that is read whatever the record says: the record does not
@@ -313,12 +313,12 @@ func (d *releaseFolder) images() []File {
 	var list []File
 	for _, img := range d.record.Images {
 		name := img.Repository + ":" + img.Tags[0]
-		f := d.judge(pipeline.ImagesName, attest.Artifact{Digest: img.Digest}, d.v.opt.Policy)
+		f := d.judge(distfiles.ImagesName, attest.Artifact{Digest: img.Digest}, d.v.opt.Policy)
 		f.Name += ": " + name
 		d.checkRun(&f)
 		list = append(list, f)
 		for _, m := range img.Manifests {
-			f := d.judge(pipeline.ImagesName, attest.Artifact{Digest: m.Digest}, nil)
+			f := d.judge(distfiles.ImagesName, attest.Artifact{Digest: m.Digest}, nil)
 			f.Name += ": " + name + "#" + m.Platform
 			if f.Verdict != Verified {
 				list = append(list, f)
@@ -418,7 +418,7 @@ func (d *releaseFolder) foreign(ctx context.Context) []File {
 		}
 		if bad, ok := d.regular(name); !ok {
 			list = append(list, bad)
-		} else if !strings.HasSuffix(name, pipeline.BundleSuffix) {
+		} else if !strings.HasSuffix(name, distfiles.BundleSuffix) {
 			list = append(list, d.foreignFile(ctx, name))
 		}
 	}
@@ -457,8 +457,8 @@ func (f File) ofRelease() bool {
 // took the record out hides what else is missing.
 func (v *Verifier) missingRecord(dir string) File {
 	f := File{Name: v.opt.Display(dir), Bundles: []Bundle{}}
-	f.addProblem("", MissingFile, fault.WithRemedy(fmt.Errorf("%s is missing: there are files of a release, and nothing tells which", pipeline.RecordName),
-		"fetch "+pipeline.RecordName+" of the release and its bundle, too, or name the files instead of the folder"))
+	f.addProblem("", MissingFile, fault.WithRemedy(fmt.Errorf("%s is missing: there are files of a release, and nothing tells which", distfiles.RecordName),
+		"fetch "+distfiles.RecordName+" of the release and its bundle, too, or name the files instead of the folder"))
 	f.setVerdict()
 	return f
 }

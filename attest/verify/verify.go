@@ -24,8 +24,8 @@ import (
 	"github.com/twicebuild/twice/attest/rebuilt"
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/matrix/reference"
-	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/registry"
 )
@@ -116,7 +116,7 @@ func (v *Verifier) Verify(ctx context.Context, subjects []Subject) (Report, erro
 			report.add(v.missingRecord(dir.name))
 			continue
 		}
-		report.Notes = append(report.Notes, fmt.Sprintf("whether something is missing from %s, or was added: it has no %s", v.opt.Display(dir.name), pipeline.RecordName))
+		report.Notes = append(report.Notes, fmt.Sprintf("whether something is missing from %s, or was added: it has no %s", v.opt.Display(dir.name), distfiles.RecordName))
 	}
 
 	for _, dir := range found.releases {
@@ -194,7 +194,7 @@ func (l *listing) addFolder(s Subject) error {
 			return err
 		case e.IsDir():
 			return l.enter(name)
-		case strings.HasSuffix(name, pipeline.BundleSuffix):
+		case strings.HasSuffix(name, distfiles.BundleSuffix):
 			return nil
 		case len(l.files) == maxFiles:
 			return fmt.Errorf("%s: more than %d files", s.Name, maxFiles)
@@ -223,7 +223,7 @@ func (l *listing) enter(dir string) error {
 		return err == nil
 	}
 	switch {
-	case has(pipeline.RecordName): // even with the mark of a layout: the record is signed
+	case has(distfiles.RecordName): // even with the mark of a layout: the record is signed
 		l.releases = append(l.releases, dir)
 		return filepath.SkipDir
 	case has(layoutMark):
@@ -402,7 +402,7 @@ func (v *Verifier) bundlesAbout(dirs []string, name string, d artifact.Digest) (
 		for _, b := range found {
 			if b.about(d) {
 				claiming = append(claiming, b)
-			} else if b.name == name+pipeline.BundleSuffix {
+			} else if b.name == name+distfiles.BundleSuffix {
 				own = append(own, b)
 			}
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/twicebuild/twice/matrix/reference"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/purl"
@@ -39,7 +40,7 @@ type attestFlags struct {
 
 func (f *attestFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&f.attest, "attest", false, "sign a statement of each result")
-	c.Flags().StringVar(&f.out, "attest-out", ".", "write the statements to `DIR`, as NAME_DIGEST.rebuild"+pipeline.BundleSuffix)
+	c.Flags().StringVar(&f.out, "attest-out", ".", "write the statements to `DIR`, as NAME_DIGEST.rebuild"+distfiles.BundleSuffix)
 	before := map[string]bool{}
 	c.Flags().VisitAll(func(flag *pflag.Flag) { before[flag.Name] = true })
 	f.signFlags.add(c)
@@ -153,9 +154,9 @@ func (at *attester) fileName(o origin, d artifact.Digest, taken map[string]artif
 		return '_'
 	}, o.name)
 	name = strings.TrimLeft(name[:min(len(name), 80)], ".")
-	file := filepath.Join(at.dir, name+"_"+d.Hex()[:16]+".rebuild"+pipeline.BundleSuffix)
+	file := filepath.Join(at.dir, name+"_"+d.Hex()[:16]+".rebuild"+distfiles.BundleSuffix)
 	if other, ok := taken[file]; ok && other != d {
-		file = filepath.Join(at.dir, name+"_"+d.Hex()+".rebuild"+pipeline.BundleSuffix)
+		file = filepath.Join(at.dir, name+"_"+d.Hex()+".rebuild"+distfiles.BundleSuffix)
 	}
 	taken[file] = d
 	return file

@@ -322,8 +322,11 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 	cfg := pipeline.Config{
 		Request: pipeline.Request{Module: a.module, Targets: a.targets, Timeout: a.timeout},
 		Host:    h,
-		Remote:  a.remote(), CheckBase: a.checkBase,
-		Tool: toolVersion(), Progress: a.progress, HookLog: io.Discard,
+		Remote:  a.remote(),
+		Tool:    toolVersion(), Progress: a.progress, HookLog: io.Discard,
+	}
+	if cfg.BaseSignatures, err = a.baseSignatures(); err != nil {
+		return cfg, err
 	}
 	if a.verbose {
 		cfg.HookLog = a.stderr

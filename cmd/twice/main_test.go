@@ -33,7 +33,7 @@ import (
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/zip"
 
-	"github.com/twicebuild/twice/pipeline"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/record"
 )
@@ -276,7 +276,7 @@ func cmdSameRelease(ts *testscript.TestScript, neg bool, args []string) {
 	a, b := tree(ts, args[0]), tree(ts, args[1])
 	for _, t := range []map[string]string{a, b} {
 		for name := range t {
-			if strings.HasSuffix(name, pipeline.BundleSuffix) {
+			if strings.HasSuffix(name, distfiles.BundleSuffix) {
 				t[name] = "" // no signature is like another
 			}
 		}

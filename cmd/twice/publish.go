@@ -16,8 +16,8 @@ import (
 
 	"github.com/twicebuild/twice/attest"
 	"github.com/twicebuild/twice/attest/verify"
-	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/record"
@@ -99,7 +99,7 @@ func (a *app) publish(ctx context.Context, dist string, opt registry.Options, tr
 	if err := isDist(dist); err != nil {
 		return err
 	}
-	data, err := fsx.ReadNamed(filepath.Join(dist, pipeline.RecordName), record.MaxSize)
+	data, err := fsx.ReadNamed(filepath.Join(dist, distfiles.RecordName), record.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
 		return fault.Usage(err, "make a release first: twice release")
 	}
@@ -120,7 +120,7 @@ func (a *app) publish(ctx context.Context, dist string, opt registry.Options, tr
 	if trust != nil {
 		err = a.verifyDist(ctx, dist, *trust)
 	} else {
-		err = verify.SignatureClaims(filepath.Join(dist, pipeline.RecordName), data, short)
+		err = verify.SignatureClaims(filepath.Join(dist, distfiles.RecordName), data, short)
 		if err != nil {
 			err = fmt.Errorf("nothing was pushed: %w", err)
 		}
@@ -134,7 +134,7 @@ func (a *app) publish(ctx context.Context, dist string, opt registry.Options, tr
 	opt.Progress = func(p registry.Progress) {
 		a.progress.Stage(fmt.Sprintf("publish: %d of %d blobs, %.1f of %.1f MB", p.Blobs, p.BlobsTotal, float64(p.Bytes)/1e6, float64(p.BytesTotal)/1e6))
 	}
-	res, err := registry.Push(ctx, filepath.Join(dist, pipeline.ImagesName), images, opt)
+	res, err := registry.Push(ctx, filepath.Join(dist, distfiles.ImagesName), images, opt)
 	a.progress.Hide()
 	if err != nil {
 		return err
@@ -186,7 +186,7 @@ func attached(dist string, rec *record.Record) ([]registry.Image, error) {
 	}
 	read := int64(0)
 	err := filepath.WalkDir(dist, func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || !strings.HasSuffix(name, pipeline.BundleSuffix) {
+		if err != nil || e.IsDir() || !strings.HasSuffix(name, distfiles.BundleSuffix) {
 			return err
 		}
 		data, err := fsx.ReadNamed(name, registry.MaxBundle)
@@ -222,7 +222,7 @@ func attached(dist string, rec *record.Record) ([]registry.Image, error) {
 		}
 		for _, d := range subjects {
 			if !slices.ContainsFunc(images[i].Attachments, func(a registry.Attachment) bool {
-				return a.Subject == d && a.PredicateType == pipeline.ImageSignature
+				return a.Subject == d && a.PredicateType == distfiles.ImageSignature
 			}) {
 				return nil, fault.Refused(fmt.Errorf("nothing was pushed: %s: the signature of %s:%s is gone (%s)", short(dist), img.Repository, img.Tags[0], d))
 			}

@@ -16,8 +16,8 @@ import (
 
 	"github.com/twicebuild/twice/attest/verify"
 	"github.com/twicebuild/twice/matrix/platform"
-	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/rebuild"
@@ -343,7 +343,7 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 		a.progress.Stage("reading " + clean(arg))
 		var names []string
 		bundle := false
-		if strings.HasSuffix(arg, pipeline.BundleSuffix) {
+		if strings.HasSuffix(arg, distfiles.BundleSuffix) {
 			names, bundle, err = said.SubjectsOf(ctx, a.at(arg))
 		}
 		if err != nil {

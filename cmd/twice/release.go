@@ -13,6 +13,7 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/record"
 )
@@ -266,7 +267,7 @@ func summary(rec *record.Record, out string) string {
 		}
 	}
 	s := fmt.Sprintf("%s  %s %s: %s and %d of %d package compilations, %d things varied; see %s",
-		rec.Verdict, rec.Project, rec.Version, count(len(rec.Binaries), "binary"), reproduced, packages, varied, filepath.Join(out, pipeline.RecordName))
+		rec.Verdict, rec.Project, rec.Version, count(len(rec.Binaries), "binary"), reproduced, packages, varied, filepath.Join(out, distfiles.RecordName))
 	if rec.Snapshot {
 		s += " (a snapshot, not a release)"
 	}

@@ -19,9 +19,9 @@ import (
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/attest/verify"
 	"github.com/twicebuild/twice/matrix"
-	"github.com/twicebuild/twice/pipeline"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/image/oci"
 	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
@@ -138,8 +138,8 @@ func (f *fakeRelease) sign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.write(t, pipeline.RecordName, string(encoded))
-	contents, err := pipeline.ContentsOf(f.record)
+	f.write(t, distfiles.RecordName, string(encoded))
+	contents, err := distfiles.Of(f.record)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func (f *fakeRelease) sign(t *testing.T) {
 		var data []byte
 		switch b.PredicateType {
 		case "":
-			content, err := os.ReadFile(filepath.Join(f.dir, strings.TrimSuffix(name, pipeline.BundleSuffix)))
+			content, err := os.ReadFile(filepath.Join(f.dir, strings.TrimSuffix(name, distfiles.BundleSuffix)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -168,7 +168,7 @@ func (f *fakeRelease) sign(t *testing.T) {
 		case slsa.TestResultType:
 			statement = test
 		case sbom.CycloneDXPredicateType:
-			statement.Subjects[0].Name = strings.Replace(strings.TrimSuffix(name, ".cdx.json"+pipeline.BundleSuffix), "sbom", "bin", 1)
+			statement.Subjects[0].Name = strings.Replace(strings.TrimSuffix(name, ".cdx.json"+distfiles.BundleSuffix), "sbom", "bin", 1)
 		}
 		if data, err = f.signer.Sign(t.Context(), statement); err != nil {
 			t.Fatal(err)

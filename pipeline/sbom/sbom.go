@@ -86,6 +86,20 @@ const (
 	SPDXPredicateType      = "https://spdx.dev/Document/v2.3"
 )
 
+// Format is one of the two forms of a [Document].
+type Format struct {
+	// Suffix is what a file's name gets after that of the binary.
+	Suffix        string
+	PredicateType string
+	Encode        func(*Document) ([]byte, error)
+}
+
+// Formats are all formats that a Document can be written in.
+var Formats = []Format{
+	{".cdx.json", CycloneDXPredicateType, (*Document).CycloneDX},
+	{".spdx.json", SPDXPredicateType, (*Document).SPDX},
+}
+
 // ErrNoBuildInfo is what [New] returns for a file that has no build information:
 // one that Go did not link, or not with modules, or of a format that package
 // inspect does not read (WebAssembly).

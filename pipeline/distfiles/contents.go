@@ -1,4 +1,4 @@
-package pipeline
+package distfiles
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/image/oci"
 	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/record"
+	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
 // Contents lists the files of a signed dist, or of dist.rejected.
@@ -27,20 +28,20 @@ type Contents struct {
 	// files.
 	Largest int64
 	// Bundles are the bundles of a release, by their paths.
-	Bundles map[string]BundleOf
+	Bundles map[string]Bundle
 }
 
-// BundleOf says what a bundle of a release is about.
-type BundleOf struct {
+// Bundle says what a bundle of a release is about.
+type Bundle struct {
 	// PredicateType is that of the statement, empty for a file's signature.
 	PredicateType string
 	// Subject is the digest of one of its subjects.
 	Subject artifact.Digest
 }
 
-// ContentsOf derives the contents of a dist from its record. They deserve as much trust as
+// Of derives the contents of a dist from its record. They deserve as much trust as
 // the signature of the record does.
-func ContentsOf(rec *record.Record) (*Contents, error) {
+func Of(rec *record.Record) (*Contents, error) {
 	encoded, err := rec.Encode()
 	if err != nil {
 		return nil, err
@@ -49,9 +50,9 @@ func ContentsOf(rec *record.Record) (*Contents, error) {
 		return nil, errors.New("the record has no artifacts: there is no release in this folder")
 	}
 
-	c := &Contents{Files: map[string]artifact.Digest{}, Bundles: map[string]BundleOf{}, Executable: map[string]bool{}}
+	c := &Contents{Files: map[string]artifact.Digest{}, Bundles: map[string]Bundle{}, Executable: map[string]bool{}}
 	sign := func(name, predicateType string, subject artifact.Digest) {
-		c.Bundles[name+BundleSuffix] = BundleOf{predicateType, subject}
+		c.Bundles[name+BundleSuffix] = Bundle{predicateType, subject}
 	}
 
 	// The record is not among its own artifacts, so it is added here.
@@ -59,7 +60,7 @@ func ContentsOf(rec *record.Record) (*Contents, error) {
 	c.Largest = int64(len(encoded))
 	sign(RecordName, "", c.Files[RecordName])
 
-	base := rec.Project + "_" + rec.Version
+	provenance, testResult := Provenance(rec), TestResult(rec)
 	for _, a := range rec.Artifacts {
 		// Such a name would let an artifact stand for a bundle, a blob, or the record.
 		if a.Name == RecordName || strings.HasPrefix(a.Name, ImagesName+"/") || strings.HasSuffix(a.Name, BundleSuffix) {
@@ -73,27 +74,27 @@ func ContentsOf(rec *record.Record) (*Contents, error) {
 			sign(a.Name, "", a.Digest)
 		}
 		// These two are about every artifact, so the first one is enough.
-		if _, ok := c.Bundles[base+".provenance"+BundleSuffix]; !ok {
-			sign(base+".provenance", slsa.ProvenanceType, a.Digest)
-			sign(base+".double-build", slsa.TestResultType, a.Digest)
+		if _, ok := c.Bundles[provenance+BundleSuffix]; !ok {
+			sign(provenance, slsa.ProvenanceType, a.Digest)
+			sign(testResult, slsa.TestResultType, a.Digest)
 		}
 	}
 
 	// A list of components is signed only if it was written.
 	for _, b := range rec.Binaries {
-		for _, form := range sbomForms {
-			name := sbomPath(b, form.suffix)
+		for _, format := range sbom.Formats {
+			name := SBOM(b, format.Suffix)
 			if _, ok := c.Files[name]; ok {
-				sign(name, form.predicateType, b.A)
+				sign(name, format.PredicateType, b.A)
 			}
 		}
 	}
 
 	// A rejected run is signed too: its test result says that the builds differ.
 	if !rec.Verdict.Pass() {
-		c.rejected(rec)
+		c.addRejected(rec)
 		if test, err := slsa.NewTestResult(rec, ""); err == nil {
-			sign(base+".double-build", slsa.TestResultType, test.Subjects[0].Digest)
+			sign(testResult, slsa.TestResultType, test.Subjects[0].Digest)
 		}
 	}
 
@@ -126,14 +127,14 @@ func ContentsOf(rec *record.Record) (*Contents, error) {
 		}
 	}
 
-	for _, s := range imageSubjects(rec) {
-		sign(imageBundle(s.Digest), ImageSignature, s.Digest)
+	for _, s := range SignedImages(rec) {
+		sign(SignatureOfImage(s.Digest), ImageSignature, s.Digest)
 	}
 	return c, nil
 }
 
-// rejected adds the files in which dist.rejected keeps what the passes built.
-func (c *Contents) rejected(rec *record.Record) {
+// addRejected adds the files in which dist.rejected keeps what the passes built.
+func (c *Contents) addRejected(rec *record.Record) {
 	add := func(name string, d artifact.Digest) {
 		if d != "" {
 			c.Files[name] = d
@@ -141,14 +142,14 @@ func (c *Contents) rejected(rec *record.Record) {
 	}
 
 	for _, b := range rec.Binaries {
-		add(rejectedBinary(pass.A, b.Target, b.Name), b.A)
-		add(rejectedBinary(pass.B, b.Target, b.Name), b.B)
+		add(RejectedBinary(pass.A, b.Target, b.Name), b.A)
+		add(RejectedBinary(pass.B, b.Target, b.Name), b.B)
 	}
 
 	for _, f := range rec.Files {
 		if !f.Verdict.Pass() {
-			add(rejectedFile(pass.A, f.Name), f.A)
-			add(rejectedFile(pass.B, f.Name), f.B)
+			add(RejectedFile(pass.A, f.Name), f.A)
+			add(RejectedFile(pass.B, f.Name), f.B)
 		}
 	}
 }
