@@ -52,7 +52,7 @@ func (o *Outcome) write(ctx context.Context, rec *record.Record, pkg Package) er
 		return errors.New("the output folder was not reserved")
 	}
 
-	staging, dest := run.out.Staging, run.cfg.Out
+	staging, dest := run.out.NewDir, run.cfg.Out
 	fill := func() error { return o.writeDist(ctx, staging, rec, pkg.Archives) }
 	if o.Err() != nil {
 		dest, fill = run.Rejected(), func() error { return o.writeRejected(staging) }

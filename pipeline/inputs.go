@@ -88,7 +88,7 @@ func openSource(ctx context.Context, cfg Config, client gocmd.Go, file ReleaseFi
 		Dir:         file.Source.Dir,
 		Snapshot:    cfg.Snapshot || cfg.Trial,
 		LFSPointers: file.Source.LFS == "pointers",
-		Ignore:      []string{cfg.Out, output.Rejected(cfg.Out), output.Unfinished(cfg.Out)},
+		Ignore:      []string{cfg.Out, output.Rejected(cfg.Out), output.Staging(cfg.Out)},
 		Scratch:     scratch,
 	})
 	if err != nil {

@@ -39,19 +39,19 @@ import (
 
 // Output is a folder that this process alone may write, until it is closed.
 type Output struct {
-	// Staging is the folder to fill. It is empty at first.
-	Staging string
+	// NewDir is the folder to fill. It is empty at first.
+	NewDir string
 
-	dir  string // what is written
-	base string // dist.staging
-	ours func(ctx context.Context, dir string) error
-	// seen is what a folder looked like when it was judged last, by where it belongs.
-	seen map[string]look
-	lock *flock.Flock
+	dir            string // what is written
+	staging        string // dist.staging
+	checkDeletable func(ctx context.Context, dir string) error
+	// judged is what a folder looked like when it was judged last, by where it belongs.
+	judged map[string]fingerprint
+	lock   *flock.Flock
 }
 
-// Unfinished is the folder beside dir that holds what is not finished.
-func Unfinished(dir string) string { return dir + ".staging" }
+// Staging is the folder beside dir that holds what is not finished.
+func Staging(dir string) string { return dir + ".staging" }
 
 // Rejected is the folder beside dir for what must not become dir.
 func Rejected(dir string) string { return dir + ".rejected" }
@@ -61,29 +61,29 @@ const maxMarker = 64 << 10
 
 // What is in the folder of what is unfinished.
 const (
-	marker  = ".twice-unfinished"
-	process = "process"
-	fresh   = "new"
-	former  = "old-" // and the name of what was replaced
+	markerName  = ".twice-unfinished"
+	processName = "process"
+	newName     = "new"
+	oldPrefix   = "old-" // and the name of what was replaced
 )
 
 // Open reserves dir, an absolute path, for this process, and mends what a killed
 // one has left. ours returns an error unless a folder may be deleted, which it
 // may if it is not there; dir and what is [Rejected] must be such. It may take its
 // time, and hears the context. An error leaves nothing behind.
-func Open(ctx context.Context, dir string, ours func(ctx context.Context, dir string) error) (_ *Output, err error) {
-	o := &Output{dir: dir, base: Unfinished(dir), ours: ours, seen: map[string]look{}}
-	o.Staging = o.path(fresh)
+func Open(ctx context.Context, dir string, checkDeletable func(ctx context.Context, dir string) error) (_ *Output, err error) {
+	o := &Output{dir: dir, staging: Staging(dir), checkDeletable: checkDeletable, judged: map[string]fingerprint{}}
+	o.NewDir = o.path(newName)
 	if info, err := os.Stat(filepath.Dir(dir)); err != nil || !info.IsDir() {
 		return nil, fault.Usage(fmt.Errorf("%s: its parent folder does not exist", dir))
 	}
-	for _, dest := range []string{dir, Rejected(dir), o.base} {
+	for _, dest := range []string{dir, Rejected(dir), o.staging} {
 		if mounted(dest) {
 			return nil, fault.Usage(fmt.Errorf("%s is a mount point, which no rename replaces", dest), "name a folder below it with --out")
 		}
 	}
 	// Before anything is written, as far as that can be told.
-	if err := o.replaceable(ctx); err != nil {
+	if err := o.judgeAll(ctx); err != nil {
 		return nil, err
 	}
 	if err := o.acquire(); err != nil {
@@ -97,22 +97,22 @@ func Open(ctx context.Context, dir string, ours func(ctx context.Context, dir st
 			err = errors.Join(err, o.Close())
 		}
 	}()
-	if err := o.replaceable(ctx); err != nil {
+	if err := o.judgeAll(ctx); err != nil {
 		return nil, err
 	}
-	if err := o.name(); err != nil {
+	if err := o.writeProcess(); err != nil {
 		return nil, err
 	}
-	return o, os.Mkdir(o.Staging, 0o755)
+	return o, os.Mkdir(o.NewDir, 0o755)
 }
 
-// name writes down this process. Of what is there by that name nothing is followed or
+// writeProcess writes down this process. Of what is there by that name nothing is followed or
 // opened: a link would lead out of the folder.
-func (o *Output) name() error {
-	if err := os.Remove(o.path(process)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (o *Output) writeProcess() error {
+	if err := os.Remove(o.path(processName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f, err := os.OpenFile(o.path(process), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(o.path(processName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
@@ -120,34 +120,34 @@ func (o *Output) name() error {
 	return errors.Join(err, f.Close())
 }
 
-func (o *Output) path(name string) string { return filepath.Join(o.base, name) }
+func (o *Output) path(name string) string { return filepath.Join(o.staging, name) }
 
-// old is where what was dest waits until it is removed.
-func (o *Output) old(dest string) string { return o.path(former + filepath.Base(dest)) }
+// oldPath is where what was dest waits until it is removed.
+func (o *Output) oldPath(dest string) string { return o.path(oldPrefix + filepath.Base(dest)) }
 
-// replaceable returns an error unless all that may be replaced is ours.
-func (o *Output) replaceable(ctx context.Context) error {
-	return errors.Join(o.mine(ctx, o.dir, o.dir), o.mine(ctx, Rejected(o.dir), Rejected(o.dir)))
+// judgeAll returns an error unless all that may be replaced is ours.
+func (o *Output) judgeAll(ctx context.Context) error {
+	return errors.Join(o.judge(ctx, o.dir, o.dir), o.judge(ctx, Rejected(o.dir), Rejected(o.dir)))
 }
 
-// mine returns an error unless the folder at a path may be deleted: dest, or what was
+// judge returns an error unless the folder at a path may be deleted: dest, or what was
 // dest. To judge it takes reading it; one that looks as it did when it was judged is
 // not judged again.
-func (o *Output) mine(ctx context.Context, dest, at string) error {
-	before, lookErr := lookAt(ctx, at)
-	if seen, ok := o.seen[dest]; ok && lookErr == nil && seen == before {
+func (o *Output) judge(ctx context.Context, dest, at string) error {
+	before, readErr := fingerprintOf(ctx, at)
+	if last, ok := o.judged[dest]; ok && readErr == nil && last == before {
 		return nil
 	}
 	// What somebody else has may be anything, also what cannot be looked at.
-	if err := cmp.Or(o.ours(ctx, at), lookErr); err != nil {
+	if err := cmp.Or(o.checkDeletable(ctx, at), readErr); err != nil {
 		return err
 	}
-	after, err := lookAt(ctx, at)
+	after, err := fingerprintOf(ctx, at)
 	if err == nil && after != before {
 		err = fault.WithRemedy(fmt.Errorf("%s changes while it is read", at), "wait until nothing writes there, or name another folder with --out")
 	}
 	if err == nil {
-		o.seen[dest] = before
+		o.judged[dest] = before
 	}
 	return err
 }
@@ -162,16 +162,16 @@ func (o *Output) acquire() error {
 	// the lock: then it is another file's, and we begin again.
 	for range 100 {
 		step("make the folder")
-		made := os.Mkdir(o.base, 0o755)
+		made := os.Mkdir(o.staging, 0o755)
 		if made != nil && !errors.Is(made, fs.ErrExist) {
 			return fmt.Errorf("nothing can be written beside %s: %w", o.dir, made)
 		}
 		var err error
 		if made != nil {
-			err = o.usable()
+			err = o.checkOwner()
 		}
 		if err == nil {
-			err = o.mark()
+			err = o.writeMarker()
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -180,38 +180,38 @@ func (o *Output) acquire() error {
 			err = fault.Usage(fmt.Errorf("what a run has left cannot be used: %w", err), moveAway)
 		}
 		if err != nil && made == nil {
-			_ = os.Remove(o.base) // which fails if another run has begun in it
+			_ = os.Remove(o.staging) // which fails if another run has begun in it
 		}
 		if err != nil {
 			return err
 		}
-		lock := flock.New(o.path(marker), flock.SetFlag(os.O_RDWR))
+		lock := flock.New(o.path(markerName), flock.SetFlag(os.O_RDWR))
 		free, err := lock.TryLock()
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("lock %s: %w", o.path(marker), err)
+			return fmt.Errorf("lock %s: %w", o.path(markerName), err)
 		}
 		if !free {
-			return o.busy()
+			return o.errBusy()
 		}
 		locked, lerr := lock.Stat()
-		there, terr := os.Lstat(o.path(marker))
+		there, terr := os.Lstat(o.path(markerName))
 		if lerr == nil && terr == nil && os.SameFile(locked, there) {
 			o.lock = lock
-			return o.known()
+			return o.checkEntries()
 		}
 		lock.Close()
 	}
-	return fmt.Errorf("lock %s: it does not stay", o.path(marker))
+	return fmt.Errorf("lock %s: it does not stay", o.path(markerName))
 }
 
-// busy says who has the lock.
-func (o *Output) busy() error {
+// errBusy says who has the lock.
+func (o *Output) errBusy() error {
 	who := ""
-	if info, err := os.Lstat(o.path(process)); err == nil && info.Mode().IsRegular() && info.Size() < 20 {
-		data, _ := fsx.ReadNamed(o.path(process), 20)
+	if info, err := os.Lstat(o.path(processName)); err == nil && info.Mode().IsRegular() && info.Size() < 20 {
+		data, _ := fsx.ReadNamed(o.path(processName), 20)
 		if pid, err := strconv.Atoi(string(data)); err == nil {
 			who = fmt.Sprintf(" (process %d)", pid)
 		}
@@ -219,8 +219,8 @@ func (o *Output) busy() error {
 	return fmt.Errorf("another run of twice%s is writing %s", who, o.dir)
 }
 
-// text is what the marker says: a format, and which folder it is for.
-func (o *Output) text() (string, error) {
+// markerText is what the marker says: a format, and which folder it is for.
+func (o *Output) markerText() (string, error) {
 	parent, err := filepath.EvalSymlinks(filepath.Dir(o.dir))
 	if err != nil {
 		return "", err
@@ -228,88 +228,88 @@ func (o *Output) text() (string, error) {
 	return fmt.Sprintf("twice.unfinished/v1\n%q\n", filepath.Join(parent, filepath.Base(o.dir))), nil
 }
 
-// usable returns an error if another user can change what is unfinished, which becomes
+// checkOwner returns an error if another user can change what is unfinished, which becomes
 // dist.
-func (o *Output) usable() error {
-	info, err := os.Lstat(o.base)
+func (o *Output) checkOwner() error {
+	info, err := os.Lstat(o.staging)
 	if err != nil {
 		return err
 	}
-	if info.IsDir() && !own(info) {
-		return fault.Usage(fmt.Errorf("%s belongs to another user", o.base), moveAway)
+	if info.IsDir() && !ownedByUser(info) {
+		return fault.Usage(fmt.Errorf("%s belongs to another user", o.staging), moveAway)
 	}
 	return nil
 }
 
-// mark writes the marker, unless it is there. A folder that has something in it
+// writeMarker writes the marker, unless it is there. A folder that has something in it
 // and no marker, or another one, is not ours.
-func (o *Output) mark() error {
-	want, err := o.text()
+func (o *Output) writeMarker() error {
+	want, err := o.markerText()
 	if err != nil {
 		return err
 	}
-	if info, err := os.Lstat(o.base); err != nil {
+	if info, err := os.Lstat(o.staging); err != nil {
 		return err
 	} else if !info.IsDir() {
-		return o.foreign("it is no folder")
+		return o.errNotOurs("it is no folder")
 	}
-	entries, err := os.ReadDir(o.base)
+	entries, err := os.ReadDir(o.staging)
 	if err != nil {
 		return err
 	}
-	marked := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == marker })
+	marked := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == markerName })
 	if marked {
-		info, err := os.Lstat(o.path(marker))
+		info, err := os.Lstat(o.path(markerName))
 		if err != nil {
 			return err
 		}
 		if !info.Mode().IsRegular() || info.Size() > maxMarker {
-			return o.foreign("its marker is not the one for this folder")
+			return o.errNotOurs("its marker is not the one for this folder")
 		}
-		have, err := fsx.ReadNamed(o.path(marker), maxMarker)
+		have, err := fsx.ReadNamed(o.path(markerName), maxMarker)
 		if err != nil || string(have) == want {
 			return err
 		}
 		// A run may be killed while it writes the marker; then there is nothing else.
 		if len(entries) > 1 || !strings.HasPrefix(want, string(have)) {
-			return o.foreign("its marker is not the one for this folder")
+			return o.errNotOurs("its marker is not the one for this folder")
 		}
 	} else if len(entries) > 0 {
-		return o.foreign("it has no marker of an unfinished run")
+		return o.errNotOurs("it has no marker of an unfinished run")
 	}
 	step("write the marker")
-	f, err := os.OpenFile(o.path(marker), os.O_WRONLY|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(o.path(markerName), os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteString(want)
 	if err := errors.Join(err, flush(f), f.Close()); err != nil {
 		if !marked {
-			err = errors.Join(err, os.Remove(o.path(marker)))
+			err = errors.Join(err, os.Remove(o.path(markerName)))
 		}
 		return err
 	}
-	return syncFolder(o.base)
+	return syncFolder(o.staging)
 }
 
-func (o *Output) foreign(why string) error {
-	return fault.Usage(fmt.Errorf("%s was not written by twice: %s", o.base, why), moveAway)
+func (o *Output) errNotOurs(why string) error {
+	return fault.Usage(fmt.Errorf("%s was not written by twice: %s", o.staging, why), moveAway)
 }
 
 const moveAway = "move it away, or name another folder with --out"
 
-// known returns an error if there is something in the folder that no run puts
+// checkEntries returns an error if there is something in the folder that no run puts
 // there.
-func (o *Output) known() error {
-	entries, err := os.ReadDir(o.base)
+func (o *Output) checkEntries() error {
+	entries, err := os.ReadDir(o.staging)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case marker, process, fresh, former + filepath.Base(o.dir), former + filepath.Base(Rejected(o.dir)):
+		case markerName, processName, newName, oldPrefix + filepath.Base(o.dir), oldPrefix + filepath.Base(Rejected(o.dir)):
 		default:
-			err := errors.Join(o.foreign("it has "+e.Name()), o.lock.Close())
+			err := errors.Join(o.errNotOurs("it has "+e.Name()), o.lock.Close())
 			o.lock = nil
 			return err
 		}
@@ -321,7 +321,7 @@ func (o *Output) known() error {
 // removes what is of no use any more.
 func (o *Output) mend(ctx context.Context) error {
 	for _, dest := range []string{o.dir, Rejected(o.dir)} {
-		old := o.old(dest)
+		old := o.oldPath(dest)
 		if !exists(old) {
 			continue
 		}
@@ -335,77 +335,77 @@ func (o *Output) mend(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := o.mine(ctx, dest, old); err != nil {
+		if err := o.judge(ctx, dest, old); err != nil {
 			return err
 		}
-		if err := o.remove(old); err != nil {
+		if err := o.removeOld(old); err != nil {
 			return err
 		}
 	}
 	step("remove what is unfinished")
-	return fsx.RemoveAll(o.Staging)
+	return fsx.RemoveAll(o.NewDir)
 }
 
-// remove removes what waits to be removed, from a place where nobody takes half of it
+// removeOld removes what waits to be removed, from a place where nobody takes half of it
 // for the whole, if the process ends in between.
-func (o *Output) remove(old string) error {
+func (o *Output) removeOld(old string) error {
 	step("remove what is unfinished")
-	if err := fsx.RemoveAll(o.Staging); err != nil {
+	if err := fsx.RemoveAll(o.NewDir); err != nil {
 		return err
 	}
 	step("move away")
-	if err := os.Rename(old, o.Staging); err != nil {
+	if err := os.Rename(old, o.NewDir); err != nil {
 		return err
 	}
 	step("remove the old one")
-	return fsx.RemoveAll(o.Staging)
+	return fsx.RemoveAll(o.NewDir)
 }
 
-// Replace puts what is in Staging in the place of dest, which is the output
+// Replace puts what is in NewDir in the place of dest, which is the output
 // folder or what is [Rejected] of it, and removes what was there. A build takes its
 // time, so that is looked at again: right before, and where nobody else puts anything
 // any more. If it is not ours any more, all of it is back in its place.
 func (o *Output) Replace(ctx context.Context, dest string) error {
 	step("sync")
-	if err := syncTree(o.Staging); err != nil {
+	if err := syncTree(o.NewDir); err != nil {
 		return err
 	}
-	if err := o.mine(ctx, dest, dest); err != nil {
+	if err := o.judge(ctx, dest, dest); err != nil {
 		return err
 	}
 	if !exists(dest) {
 		step("rename")
-		return errors.Join(os.Rename(o.Staging, dest), syncFolder(filepath.Dir(dest)), syncFolder(o.base))
+		return errors.Join(os.Rename(o.NewDir, dest), syncFolder(filepath.Dir(dest)), syncFolder(o.staging))
 	}
 	if err := o.swap(dest); err != nil {
 		return err
 	}
-	return o.settle(ctx, dest, o.swapBack)
+	return o.discard(ctx, dest, o.swapBack)
 }
 
-// settle removes what was dest and is out of the way. back undoes that, if it is not
+// discard removes what was dest and is out of the way. back undoes that, if it is not
 // ours after all.
-func (o *Output) settle(ctx context.Context, dest string, back func(dest string) error) error {
-	if err := errors.Join(syncFolder(filepath.Dir(dest)), syncFolder(o.base)); err != nil {
+func (o *Output) discard(ctx context.Context, dest string, back func(dest string) error) error {
+	if err := errors.Join(syncFolder(filepath.Dir(dest)), syncFolder(o.staging)); err != nil {
 		return err
 	}
-	err := o.mine(ctx, dest, o.old(dest))
+	err := o.judge(ctx, dest, o.oldPath(dest))
 	if err == nil {
-		return o.remove(o.old(dest))
+		return o.removeOld(o.oldPath(dest))
 	}
 	if err := errors.Join(back(dest), syncFolder(filepath.Dir(dest))); err != nil {
 		return err
 	}
-	return cmp.Or(o.mine(ctx, dest, dest), err) // by the name that it has again
+	return cmp.Or(o.judge(ctx, dest, dest), err) // by the name that it has again
 }
 
-// swap puts what is in Staging in the place of dest, and what was there beside. Of dest
+// swap puts what is in NewDir in the place of dest, and what was there beside. Of dest
 // there is the old one or the new one in between; where the system cannot exchange two
 // folders, or none, which mend repairs.
 func (o *Output) swap(dest string) error {
-	old := o.old(dest)
+	old := o.oldPath(dest)
 	step("set aside")
-	if err := os.Rename(o.Staging, old); err != nil {
+	if err := os.Rename(o.NewDir, old); err != nil {
 		return err
 	}
 	step("exchange")
@@ -413,7 +413,7 @@ func (o *Output) swap(dest string) error {
 		return nil
 	}
 	step("take again")
-	if err := os.Rename(old, o.Staging); err != nil {
+	if err := os.Rename(old, o.NewDir); err != nil {
 		return err
 	}
 	step("move away")
@@ -421,7 +421,7 @@ func (o *Output) swap(dest string) error {
 		return err
 	}
 	step("rename")
-	if err := os.Rename(o.Staging, dest); err != nil {
+	if err := os.Rename(o.NewDir, dest); err != nil {
 		return errors.Join(err, os.Rename(old, dest))
 	}
 	return nil
@@ -429,14 +429,14 @@ func (o *Output) swap(dest string) error {
 
 // swapBack undoes what swap has done.
 func (o *Output) swapBack(dest string) error {
-	old := o.old(dest)
+	old := o.oldPath(dest)
 	step("exchange back")
 	if exchange(old, dest) == nil {
 		step("take again")
-		return os.Rename(old, o.Staging)
+		return os.Rename(old, o.NewDir)
 	}
 	step("take away")
-	if err := os.Rename(dest, o.Staging); err != nil {
+	if err := os.Rename(dest, o.NewDir); err != nil {
 		return err
 	}
 	step("bring back")
@@ -444,18 +444,18 @@ func (o *Output) swapBack(dest string) error {
 }
 
 // Remove removes dest, the output folder or what is [Rejected] of it, if it is
-// ours, and what is in Staging.
+// ours, and what is in NewDir.
 func (o *Output) Remove(ctx context.Context, dest string) error {
-	if err := o.mine(ctx, dest, dest); err != nil || !exists(dest) {
+	if err := o.judge(ctx, dest, dest); err != nil || !exists(dest) {
 		return err
 	}
 	step("move out of the way")
-	if err := os.Rename(dest, o.old(dest)); err != nil {
+	if err := os.Rename(dest, o.oldPath(dest)); err != nil {
 		return err
 	}
-	return o.settle(ctx, dest, func(dest string) error {
+	return o.discard(ctx, dest, func(dest string) error {
 		step("bring back")
-		return os.Rename(o.old(dest), dest)
+		return os.Rename(o.oldPath(dest), dest)
 	})
 }
 
@@ -473,25 +473,25 @@ func (o *Output) Close() error {
 func (o *Output) release(tidy bool) (err error) {
 	if tidy {
 		step("remove the process")
-		if err = os.Remove(o.path(process)); errors.Is(err, fs.ErrNotExist) {
+		if err = os.Remove(o.path(processName)); errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
 		tidy = err == nil
 	}
 	if tidy && runtime.GOOS != "windows" {
 		step("remove the marker")
-		err = os.Remove(o.path(marker))
+		err = os.Remove(o.path(markerName))
 		tidy = err == nil
 	}
 	err = errors.Join(err, o.lock.Close())
 	o.lock = nil
 	if tidy && runtime.GOOS == "windows" {
 		// No file is removed there while it is open. Another run may have it now.
-		_ = os.Remove(o.path(marker))
+		_ = os.Remove(o.path(markerName))
 	}
 	step("remove the folder")
 	if tidy {
-		_ = os.Remove(o.base) // another run may have begun in it
+		_ = os.Remove(o.staging) // another run may have begun in it
 	}
 	return err
 }

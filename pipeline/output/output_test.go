@@ -71,7 +71,7 @@ func write(dir, text string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.Close()) }()
-	if err := fill(o.Staging, text); err != nil {
+	if err := fill(o.NewDir, text); err != nil {
 		return err
 	}
 	if err := o.Replace(context.Background(), dir); err != nil {
@@ -266,23 +266,23 @@ func TestBusy(t *testing.T) {
 // nothing is written beside it.
 func TestForeign(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dist")
-	mark := must((&Output{dir: dir}).text())
+	mark := must((&Output{dir: dir}).markerText())
 	for _, c := range []struct {
 		name  string
 		files map[string]string // below the parent; "-> x" is a link
 		ok    bool
 	}{
 		{"nothing", nil, true},
-		{"our marker alone", map[string]string{"dist.staging/" + marker: mark}, true},
-		{"half a marker", map[string]string{"dist.staging/" + marker: mark[:20]}, true},
-		{"what a killed run left", map[string]string{"dist.staging/" + marker: mark, "dist.staging/new/a": "x", "dist.staging/process": "1"}, true},
+		{"our marker alone", map[string]string{"dist.staging/" + markerName: mark}, true},
+		{"half a marker", map[string]string{"dist.staging/" + markerName: mark[:20]}, true},
+		{"what a killed run left", map[string]string{"dist.staging/" + markerName: mark, "dist.staging/new/a": "x", "dist.staging/process": "1"}, true},
 		{"no marker", map[string]string{"dist.staging/a": "precious"}, false},
-		{"an empty marker", map[string]string{"dist.staging/" + marker: "", "dist.staging/new/a": "precious"}, false},
-		{"another folder's marker", map[string]string{"dist.staging/" + marker: strings.Replace(mark, "dist", "tsid", 1), "dist.staging/new/a": "precious"}, false},
-		{"something beside", map[string]string{"dist.staging/" + marker: mark, "dist.staging/a": "precious"}, false},
+		{"an empty marker", map[string]string{"dist.staging/" + markerName: "", "dist.staging/new/a": "precious"}, false},
+		{"another folder's marker", map[string]string{"dist.staging/" + markerName: strings.Replace(mark, "dist", "tsid", 1), "dist.staging/new/a": "precious"}, false},
+		{"something beside", map[string]string{"dist.staging/" + markerName: mark, "dist.staging/a": "precious"}, false},
 		{"a record", map[string]string{"dist.staging/ours": "precious"}, false},
-		{"a linked marker", map[string]string{"dist.staging/" + marker: "-> ../m", "m": mark, "dist.staging/new/a": "precious"}, false},
-		{"a link", map[string]string{"dist.staging": "-> other", "other/" + marker: mark, "other/new/a": "precious"}, false},
+		{"a linked marker", map[string]string{"dist.staging/" + markerName: "-> ../m", "m": mark, "dist.staging/new/a": "precious"}, false},
+		{"a link", map[string]string{"dist.staging": "-> other", "other/" + markerName: mark, "other/new/a": "precious"}, false},
 		{"a file", map[string]string{"dist.staging": "precious"}, false},
 		{"a foreign dist", map[string]string{"dist/a": "precious"}, false},
 		{"a foreign dist.rejected", map[string]string{"dist.rejected/a": "precious"}, false},
@@ -308,7 +308,7 @@ func TestForeign(t *testing.T) {
 			before := treeOf(t, parent)
 			err := write(dir, "new")
 			if c.ok {
-				if err != nil || read(t, dir) != "new" || exists(Unfinished(dir)) {
+				if err != nil || read(t, dir) != "new" || exists(Staging(dir)) {
 					t.Errorf("%v", err)
 				}
 				if err := os.RemoveAll(dir); err != nil {
@@ -337,13 +337,13 @@ func TestForeignLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := filepath.Join(dir, "precious")
-	if err := errors.Join(fill(o.Staging, "new"), os.Mkdir(dir, 0o755), os.WriteFile(late, nil, 0o644)); err != nil {
+	if err := errors.Join(fill(o.NewDir, "new"), os.Mkdir(dir, 0o755), os.WriteFile(late, nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	if err := o.Replace(t.Context(), dir); err == nil {
 		t.Error("it was replaced")
 	}
-	if err := o.Close(); err != nil || !exists(late) || exists(Unfinished(dir)) {
+	if err := o.Close(); err != nil || !exists(late) || exists(Staging(dir)) {
 		t.Errorf("%v", err)
 	}
 }
@@ -396,7 +396,7 @@ func TestForeignLast(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := fill(o.Staging, "new"); err != nil {
+				if err := fill(o.NewDir, "new"); err != nil {
 					t.Fatal(err)
 				}
 				var want map[string]string
@@ -420,7 +420,7 @@ func TestForeignLast(t *testing.T) {
 				if err := o.Close(); err != nil {
 					t.Error(err)
 				}
-				if got := treeOf(t, dest); !maps.Equal(got, want) || exists(Unfinished(dir)) {
+				if got := treeOf(t, dest); !maps.Equal(got, want) || exists(Staging(dir)) {
 					t.Errorf("%v, want %v", got, want)
 				}
 			})
@@ -433,9 +433,9 @@ func TestForeignLast(t *testing.T) {
 // moved away.
 func TestForeignKilled(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dist")
-	mark := must((&Output{dir: dir}).text())
-	old := filepath.Join(Unfinished(dir), former+"dist")
-	err := errors.Join(fill(dir, "new"), fill(filepath.Join(old, "in"), "old"), os.WriteFile(filepath.Join(Unfinished(dir), marker), []byte(mark), 0o644))
+	mark := must((&Output{dir: dir}).markerText())
+	old := filepath.Join(Staging(dir), oldPrefix+"dist")
+	err := errors.Join(fill(dir, "new"), fill(filepath.Join(old, "in"), "old"), os.WriteFile(filepath.Join(Staging(dir), markerName), []byte(mark), 0o644))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -451,7 +451,7 @@ func TestForeignKilled(t *testing.T) {
 	if err := os.Rename(old, dir+".mine"); err != nil {
 		t.Fatal(err)
 	}
-	if err := write(dir, "newer"); err != nil || read(t, dir) != "newer" || exists(Unfinished(dir)) {
+	if err := write(dir, "newer"); err != nil || read(t, dir) != "newer" || exists(Staging(dir)) {
 		t.Error(err)
 	}
 }
@@ -465,7 +465,7 @@ func TestLookOnce(t *testing.T) {
 	}
 	read, during := 0, func() error { return nil }
 	judge := func(_ context.Context, at string) error {
-		if at == dir || strings.HasSuffix(at, former+"dist") {
+		if at == dir || strings.HasSuffix(at, oldPrefix+"dist") {
 			read++
 		}
 		return during()
@@ -474,16 +474,16 @@ func TestLookOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(fill(o.Staging, "new"), o.Replace(t.Context(), dir), o.Close()); err != nil || read != 1 {
+	if err := errors.Join(fill(o.NewDir, "new"), o.Replace(t.Context(), dir), o.Close()); err != nil || read != 1 {
 		t.Errorf("read %d times: %v", read, err)
 	}
 	during = func() error { return os.WriteFile(filepath.Join(dir, "more"), make([]byte, read), 0o644) }
-	if _, err := Open(t.Context(), dir, judge); err == nil || err.Error() != dir+" changes while it is read" || exists(Unfinished(dir)) {
+	if _, err := Open(t.Context(), dir, judge); err == nil || err.Error() != dir+" changes while it is read" || exists(Staging(dir)) {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Open(ctx, dir, judge); !errors.Is(err, context.Canceled) || exists(Unfinished(dir)) {
+	if _, err := Open(ctx, dir, judge); !errors.Is(err, context.Canceled) || exists(Staging(dir)) {
 		t.Errorf("interrupted: %v", err)
 	}
 }
@@ -493,9 +493,9 @@ func TestLinkedProcess(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "dist")
 	victim := filepath.Join(parent, "victim")
-	mark := must((&Output{dir: dir}).text())
-	err := errors.Join(os.WriteFile(victim, []byte("precious"), 0o644), os.Mkdir(Unfinished(dir), 0o755),
-		os.WriteFile(filepath.Join(Unfinished(dir), marker), []byte(mark), 0o644), os.Symlink(victim, filepath.Join(Unfinished(dir), process)))
+	mark := must((&Output{dir: dir}).markerText())
+	err := errors.Join(os.WriteFile(victim, []byte("precious"), 0o644), os.Mkdir(Staging(dir), 0o755),
+		os.WriteFile(filepath.Join(Staging(dir), markerName), []byte(mark), 0o644), os.Symlink(victim, filepath.Join(Staging(dir), processName)))
 	if err != nil {
 		t.Fatal(err)
 	}

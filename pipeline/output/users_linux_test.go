@@ -43,9 +43,9 @@ func TestAnotherUsers(t *testing.T) {
 		t.Skip("only root gives files away")
 	}
 	dir := filepath.Join(t.TempDir(), "dist")
-	base := Unfinished(dir)
-	mark := must((&Output{dir: dir}).text())
-	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o1777), os.Mkdir(base, 0o755), os.WriteFile(filepath.Join(base, marker), []byte(mark), 0o644)); err != nil {
+	base := Staging(dir)
+	mark := must((&Output{dir: dir}).markerText())
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o1777), os.Mkdir(base, 0o755), os.WriteFile(filepath.Join(base, markerName), []byte(mark), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	for _, mode := range []os.FileMode{0o777, 0o755, 0o700} {
@@ -77,8 +77,8 @@ func TestHostileMarkers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "dist")
-			file := filepath.Join(Unfinished(dir), marker)
-			if err := errors.Join(os.Mkdir(Unfinished(dir), 0o755), make(file)); err != nil {
+			file := filepath.Join(Staging(dir), markerName)
+			if err := errors.Join(os.Mkdir(Staging(dir), 0o755), make(file)); err != nil {
 				t.Fatal(err)
 			}
 			refuses(t, dir, "its marker is not the one for this folder")

@@ -9,17 +9,17 @@ import (
 	"path/filepath"
 )
 
-// look is what something looks like without reading it: two that are equal have the
+// fingerprint is what something looks like without reading it: two that are equal have the
 // same files, as far as names, sizes and times tell. The zero value is that of nothing.
-type look [sha256.Size]byte
+type fingerprint [sha256.Size]byte
 
-// maxLook is how many files and folders are looked at. No release has so many.
-const maxLook = 100_000
+// maxEntries is how many files and folders are looked at. No release has so many.
+const maxEntries = 100_000
 
-// lookAt looks at a folder, or at what is in its place, and at all that is below. No
+// fingerprintOf looks at a folder, or at what is in its place, and at all that is below. No
 // link is followed. Where the folder itself is does not matter.
-func lookAt(ctx context.Context, dir string) (l look, err error) {
-	h, seen := sha256.New(), 0
+func fingerprintOf(ctx context.Context, dir string) (f fingerprint, err error) {
+	h, entries := sha256.New(), 0
 	err = filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
 		if name == dir && errors.Is(err, fs.ErrNotExist) {
 			return fs.SkipAll
@@ -27,8 +27,8 @@ func lookAt(ctx context.Context, dir string) (l look, err error) {
 		if err = errors.Join(err, context.Cause(ctx)); err != nil {
 			return err
 		}
-		if seen++; seen > maxLook {
-			return fmt.Errorf("%s has more than %d files", dir, maxLook)
+		if entries++; entries > maxEntries {
+			return fmt.Errorf("%s has more than %d files", dir, maxEntries)
 		}
 		rel, err := filepath.Rel(dir, name)
 		if err != nil {
@@ -45,8 +45,8 @@ func lookAt(ctx context.Context, dir string) (l look, err error) {
 		fmt.Fprintln(h)
 		return nil
 	})
-	if err == nil && seen > 0 {
-		h.Sum(l[:0])
+	if err == nil && entries > 0 {
+		h.Sum(f[:0])
 	}
-	return l, err
+	return f, err
 }

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// own reports whether something belongs to the user who runs this process.
-func own(info fs.FileInfo) bool {
+// ownedByUser reports whether something belongs to the user who runs this process.
+func ownedByUser(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return !ok || int(st.Uid) == os.Geteuid()
 }
