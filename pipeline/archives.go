@@ -25,10 +25,10 @@ func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Art
 		binaries := o.binariesOf(planned.Target)
 
 		// Without an archive the binaries themselves are published, under the names of the plan.
-		if planned.Plan.Format == "none" {
+		if planned.Format == "none" {
 			for _, b := range binaries {
-				i := slices.Index(planned.Plan.Binaries, b.Name)
-				a := artifact.Artifact{Name: planned.Plan.Raw[i], Kind: artifact.Binary, Digest: b.A, Size: b.Size, Executable: true}
+				i := slices.Index(planned.Binaries, b.Name)
+				a := artifact.Artifact{Name: planned.Raw[i], Kind: artifact.Binary, Digest: b.A, Size: b.Size, Executable: true}
 				if err := o.copyOut(a, filepath.Join(dir, a.Name)); err != nil {
 					return nil, err
 				}
@@ -37,11 +37,11 @@ func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Art
 			continue
 		}
 
-		a, err := o.create(dir, planned.Plan.Name, artifact.Archive, func(w io.Writer) error {
-			return archive.Write(w, archive.Format(planned.Plan.Format), o.run.Inputs.Time, o.members(planned, binaries))
+		a, err := o.create(dir, planned.Name, artifact.Archive, func(w io.Writer) error {
+			return archive.Write(w, archive.Format(planned.Format), o.run.Inputs.Time, o.members(planned, binaries))
 		})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", planned.Plan.Name, err)
+			return nil, fmt.Errorf("%s: %w", planned.Name, err)
 		}
 		made = append(made, a)
 	}
@@ -61,11 +61,11 @@ func (o *Outcome) binariesOf(t matrix.Target) []record.Binary {
 }
 
 // members returns the files of an archive: the binaries, and the files that its globs match.
-func (o *Outcome) members(planned Archive, binaries []record.Binary) []archive.File {
+func (o *Outcome) members(planned PlannedArchive, binaries []record.Binary) []archive.File {
 	var list []archive.File
 	add := func(a artifact.Artifact) {
 		list = append(list, archive.File{
-			Name: path.Join(planned.Plan.Wrap, a.Name), Executable: a.Executable, Size: a.Size,
+			Name: path.Join(planned.Wrap, a.Name), Executable: a.Executable, Size: a.Size,
 			Open: func() (io.ReadCloser, error) { return openVerified(o.run.store, a) },
 		})
 	}
@@ -75,7 +75,7 @@ func (o *Outcome) members(planned Archive, binaries []record.Binary) []archive.F
 	}
 
 	for _, f := range o.Files {
-		if slices.ContainsFunc(planned.Plan.Files, func(glob string) bool { return matches(glob, f.Name) }) {
+		if slices.ContainsFunc(planned.Files, func(glob string) bool { return matches(glob, f.Name) }) {
 			add(o.files[f.Name])
 		}
 	}

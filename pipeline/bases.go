@@ -29,7 +29,7 @@ func fetchBases(ctx context.Context, cfg Config, s SourceTree, images []matrix.I
 	cfg.Progress.Stage("base images")
 	dir := filepath.Join(s.Tree, filepath.FromSlash(s.configDir()))
 
-	lock, err := readLock(dir)
+	lock, err := readBaseLock(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -95,7 +95,7 @@ func (o *Outcome) Bisect(ctx context.Context) error {
 		}
 
 		b.Trials = t.made - before
-		b.Reason = run.summary(b.Reason) // without the output of a hook
+		b.Reason = run.portable(b.Reason) // without the output of a hook
 		x.save(b)
 	}
 	return nil

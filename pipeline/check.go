@@ -126,7 +126,7 @@ func lintInput(src SourceTree, sel Selection) (lint.Input, error) {
 	if in.Toolchain, err = src.goVersion(); err != nil {
 		return in, err
 	}
-	lock, err := readLock(filepath.Join(src.Tree, filepath.FromSlash(in.ConfigDir)))
+	lock, err := readBaseLock(filepath.Join(src.Tree, filepath.FromSlash(in.ConfigDir)))
 	if err != nil || lock == nil {
 		return in, err
 	}

@@ -16,9 +16,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// judge compares what the passes made of a target's binaries, and adds the binaries to the
+// compareBinaries compares what the passes made of a target's binaries, and adds the binaries to the
 // outcome.
-func (o *Outcome) judge(ctx context.Context, pair pair) {
+func (o *Outcome) compareBinaries(ctx context.Context, pair pair) {
 	run := o.run
 	var failed error
 
@@ -56,16 +56,16 @@ func (o *Outcome) judge(ctx context.Context, pair pair) {
 		b.A, b.B, b.Size = artA.Digest, artB.Digest, artA.Size
 
 		if failed == nil {
-			b.Verdict, b.Reason, b.Explanation, failed = o.compare(ctx, artA, artB)
+			b.Verdict, b.Reason, b.Explanation, failed = o.compareArtifacts(ctx, artA, artB)
 		}
 
 		// Equal bytes that nothing proves to be the build's are no reproduction.
 		if b.Verdict.Pass() && unproven != nil {
-			b.Verdict, b.Reason = compare.Undetermined, run.summary(unproven.Error())
+			b.Verdict, b.Reason = compare.Undetermined, run.portable(unproven.Error())
 		}
 
 		if failed != nil {
-			b.Verdict, b.Reason = compare.Undetermined, run.summary(reason(failed))
+			b.Verdict, b.Reason = compare.Undetermined, run.portable(reason(failed))
 		}
 
 		o.Binaries = append(o.Binaries, b)
@@ -85,9 +85,9 @@ func reason(err error) string {
 	return first
 }
 
-// compare returns the verdict on two artifacts, one of each pass. If the bytes differ, it
+// compareArtifacts returns the verdict on two artifacts, one of each pass. If the bytes differ, it
 // explains why.
-func (o *Outcome) compare(ctx context.Context, a, b artifact.Artifact) (compare.Verdict, string, *explain.Summary, error) {
+func (o *Outcome) compareArtifacts(ctx context.Context, a, b artifact.Artifact) (compare.Verdict, string, *explain.Summary, error) {
 	run := o.run
 	res, err := compare.Files(a, b)
 	if err != nil || a.Digest == b.Digest {
@@ -99,7 +99,7 @@ func (o *Outcome) compare(ctx context.Context, a, b artifact.Artifact) (compare.
 		return compare.Undetermined, "", nil, fmt.Errorf("%s: %w", a.Name, err)
 	}
 	for n := range sum.Notes {
-		sum.Notes[n] = run.summary(sum.Notes[n])
+		sum.Notes[n] = run.portable(sum.Notes[n])
 	}
 	return res.Verdict, res.Reason, sum, nil
 }
@@ -116,9 +116,9 @@ func (o *Outcome) hints() []explain.Hint {
 	return hints
 }
 
-// summary returns a message as it is recorded: without the output of commands, and
+// portable returns a message as it is recorded: without the output of commands, and
 // without the path of the workspace, which differs from run to run.
-func (run *Run) summary(message string) string {
+func (run *Run) portable(message string) string {
 	line, _, _ := strings.Cut(message, "\n")
 	return strings.ReplaceAll(line, run.work.Dir, "workspace")
 }
@@ -183,7 +183,7 @@ func (o *Outcome) compareFiles(ctx context.Context, sessions map[pass.Pass]pass.
 			f.Reason = "only one pass has it"
 		default:
 			var err error
-			if f.Verdict, f.Reason, f.Explanation, err = o.compare(ctx, a, b); err != nil {
+			if f.Verdict, f.Reason, f.Explanation, err = o.compareArtifacts(ctx, a, b); err != nil {
 				return err
 			}
 		}

@@ -66,7 +66,7 @@ func TestJudge(t *testing.T) {
 		target := matrix.Target{OS: "linux", Arch: "amd64"}
 		jobs := pair{a: &job{target: target, pass: pass.A}, b: &job{target: target, pass: pass.B}}
 		for i, name := range []string{"x", "y"} {
-			run.Plan.Recipes = append(run.Plan.Recipes, Planned{Build: matrix.Build{Binary: name, Target: target}, Recipe: recipe.Recipe{Binary: name}, ImportPath: "m/" + name})
+			run.Plan.Recipes = append(run.Plan.Recipes, PlannedBinary{Build: matrix.Build{Binary: name, Target: target}, Recipe: recipe.Recipe{Binary: name}, ImportPath: "m/" + name})
 			for _, j := range []*job{jobs.a, jobs.b} {
 				text := "program " + name
 				if c.differ && j == jobs.b {
@@ -88,7 +88,7 @@ func TestJudge(t *testing.T) {
 		}
 
 		o := &Outcome{run: run}
-		o.judge(t.Context(), jobs)
+		o.compareBinaries(t.Context(), jobs)
 		for _, b := range o.Binaries {
 			if b.Verdict != c.verdict || !strings.Contains(b.Reason, c.reason) || (b.Reason == "") != (c.reason == "") {
 				t.Errorf("%s: %s: %q, want %s: %q", name, b.Verdict, b.Reason, c.verdict, c.reason)

@@ -21,8 +21,8 @@ import (
 // Rejected returns the folder where the two builds are kept if they differ.
 func (run *Run) Rejected() string { return output.Rejected(run.cfg.Out) }
 
-// Package says what is made of the binaries, in addition to checksums and the record.
-type Package struct {
+// WriteOptions say what is made of the binaries, in addition to checksums and the record.
+type WriteOptions struct {
 	// Archives asks for archives, and for a list of what each binary is made of.
 	Archives bool
 	// Signer signs the statements about the release, or about why there is none. Nil
@@ -32,28 +32,27 @@ type Package struct {
 	Run slsa.Run
 }
 
-// Write writes the binaries and what pkg asks for, with checksums and the record. It fills a
+// Write writes the binaries and what opt asks for, with checksums and the record. It fills a
 // folder beside dist. The folder takes dist's place by one rename when it is complete. If
-// something was not reproduced, both builds go to dist.rejected instead, dist stays as it was, and
-// the error is that of [Outcome.Err]. If the record is nil, nothing was written.
-func (o *Outcome) Write(ctx context.Context, pkg Package) (*record.Record, error) {
+// something was not reproduced, which [Outcome.Err] says, both builds go to dist.rejected instead,
+// and dist stays as it was. The error is about the writing alone. After one, the record is nil.
+func (o *Outcome) Write(ctx context.Context, opt WriteOptions) (*record.Record, error) {
 	rec := o.record()
-	if err := o.write(ctx, rec, pkg); err != nil {
-		// The verdict stands, whether or not it could be written down.
-		return nil, errors.Join(o.Err(), err)
+	if err := o.write(ctx, rec, opt); err != nil {
+		return nil, err
 	}
-	return rec, o.Err()
+	return rec, nil
 }
 
 // write fills the staging folder, and exchanges it with dist or dist.rejected.
-func (o *Outcome) write(ctx context.Context, rec *record.Record, pkg Package) error {
+func (o *Outcome) write(ctx context.Context, rec *record.Record, opt WriteOptions) error {
 	run := o.run
 	if run.out == nil {
 		return errors.New("the output folder was not reserved")
 	}
 
 	staging, dest := run.out.NewDir, run.cfg.Out
-	fill := func() error { return o.writeDist(ctx, staging, rec, pkg.Archives) }
+	fill := func() error { return o.writeDist(ctx, staging, rec, opt.Archives) }
 	if o.Err() != nil {
 		dest, fill = run.Rejected(), func() error { return o.writeRejected(staging) }
 	}
@@ -73,7 +72,7 @@ func (o *Outcome) write(ctx context.Context, rec *record.Record, pkg Package) er
 	}
 
 	// A signature covers the bytes of the record, so the record is complete before it.
-	signErr := o.sign(ctx, staging, rec, data, pkg)
+	signErr := o.sign(ctx, staging, rec, data, opt)
 	if o.Err() == nil && signErr != nil {
 		return signErr
 	}

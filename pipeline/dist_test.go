@@ -23,7 +23,7 @@ func TestStoredBytesChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := artifact.Artifact{Name: "tool", Digest: d, Size: size, Executable: true}
-	p := Archive{matrix.Target{OS: "linux", Arch: "amd64"}, matrix.ArchivePlan{}}
+	p := PlannedArchive{matrix.Target{OS: "linux", Arch: "amd64"}, matrix.ArchivePlan{}}
 	copyOut := func(name string) error { return o.copyOut(a, filepath.Join(t.TempDir(), "bin", name)) }
 	pack := func(f archive.Format) error {
 		return archive.Write(io.Discard, f, time.Unix(1e9, 0), o.members(p, []record.Binary{{Name: "tool", A: d, Size: size}}))

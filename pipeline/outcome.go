@@ -32,17 +32,17 @@ type Outcome struct {
 // Verdict returns reproduced only if everything was reproduced.
 func (o *Outcome) Verdict() compare.Verdict {
 	verdict := compare.Reproduced
-	judge := func(v compare.Verdict) {
+	include := func(v compare.Verdict) {
 		if !v.Pass() && verdict != compare.Differs {
 			verdict = v
 		}
 	}
 
 	for _, b := range o.Binaries {
-		judge(b.Verdict)
+		include(b.Verdict)
 	}
 	for _, f := range o.Files {
-		judge(f.Verdict)
+		include(f.Verdict)
 	}
 
 	if len(o.Binaries) == 0 {

@@ -43,7 +43,7 @@ func (run *Run) Build(ctx context.Context) (*Outcome, error) {
 	o.variations = pass.Variations(sessions[pass.A].Witness(), sessions[pass.B].Witness(), run.confine.Reasons())
 
 	for _, pair := range jobs {
-		o.judge(ctx, pair)
+		o.compareBinaries(ctx, pair)
 	}
 
 	if err := o.compareFiles(ctx, sessions); err != nil {

@@ -24,7 +24,7 @@ type Plan struct {
 	Selection
 	Packaging
 	// Recipes are in the order of Selection.Builds.
-	Recipes []Planned
+	Recipes []PlannedBinary
 	// Warnings are for the user to read.
 	Warnings []string
 }
@@ -47,19 +47,19 @@ type Selection struct {
 // Packaging is what is made of the binaries, and of which files beside them.
 type Packaging struct {
 	// Archives are in the order of targets.
-	Archives []Archive
+	Archives []PlannedArchive
 	// Globs match the files that archives and images hold beside the binaries.
 	Globs []string
 }
 
-// Archive is an archive to make for a target.
-type Archive struct {
+// PlannedArchive is the archive to make for a target.
+type PlannedArchive struct {
 	Target matrix.Target
-	Plan   matrix.ArchivePlan
+	matrix.ArchivePlan
 }
 
-// Planned is one binary to build.
-type Planned struct {
+// PlannedBinary is one binary to build.
+type PlannedBinary struct {
 	Build      matrix.Build
 	Recipe     recipe.Recipe
 	Digest     artifact.Digest
@@ -235,7 +235,7 @@ func packagingOf(file ReleaseFile, sel Selection, folder fs.FS) (Packaging, erro
 			return p, fault.Usage(err)
 		}
 
-		p.Archives = append(p.Archives, Archive{target, plan})
+		p.Archives = append(p.Archives, PlannedArchive{target, plan})
 
 		for _, g := range plan.Files {
 			if slices.Contains(p.Globs, g) {
@@ -273,7 +273,7 @@ func literal(name string) string {
 }
 
 // planRecipes asks the go command what each binary is made of, and makes the recipes.
-func planRecipes(ctx context.Context, cfg Config, in Inputs, sel Selection, pinned gocmd.Go, tree, workDir string) ([]Planned, error) {
+func planRecipes(ctx context.Context, cfg Config, in Inputs, sel Selection, pinned gocmd.Go, tree, workDir string) ([]PlannedBinary, error) {
 	mains, err := describe(ctx, cfg.Host, in, sel.Builds, tree, workDir)
 	if err != nil {
 		return nil, err
@@ -285,7 +285,7 @@ func planRecipes(ctx context.Context, cfg Config, in Inputs, sel Selection, pinn
 
 // recipesOf makes the recipes of the selected builds. mains are their main packages,
 // in the same order, and compiler identifies the C compiler of a build.
-func recipesOf(in Inputs, sel Selection, mains []*modules.MainPackage, compiler func(matrix.Build) (string, error)) ([]Planned, error) {
+func recipesOf(in Inputs, sel Selection, mains []*modules.MainPackage, compiler func(matrix.Build) (string, error)) ([]PlannedBinary, error) {
 	inputs := recipe.Inputs{
 		Source: in.Source.Identity(), Toolchain: recipe.Toolchain{Version: in.Toolchain.Version},
 		Hooks: sel.Hooks, Epoch: in.Time.Unix(), Vendored: in.Modules.Vendored,
@@ -294,7 +294,7 @@ func recipesOf(in Inputs, sel Selection, mains []*modules.MainPackage, compiler 
 		inputs.Toolchain.Sum = in.Toolchain.Sum // the version does not say which it is
 	}
 
-	var list []Planned
+	var list []PlannedBinary
 	for i, b := range sel.Builds {
 		main := mains[i]
 
@@ -315,7 +315,7 @@ func recipesOf(in Inputs, sel Selection, mains []*modules.MainPackage, compiler 
 			}
 		}
 
-		p := Planned{Build: b, ImportPath: main.ImportPath}
+		p := PlannedBinary{Build: b, ImportPath: main.ImportPath}
 		if p.Recipe, err = recipe.New(b, inputs); err != nil {
 			return nil, fault.Usage(err)
 		}

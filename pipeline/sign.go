@@ -36,13 +36,13 @@ type Signer interface {
 const signers = 4
 
 // sign signs the statements about the files in dir, the record, and the checksums.
-func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, encoded []byte, pkg Package) error {
-	if pkg.Signer == nil || o.Err() != nil && !errors.Is(o.Err(), ErrDiffers) {
+func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, encoded []byte, opt WriteOptions) error {
+	if opt.Signer == nil || o.Err() != nil && !errors.Is(o.Err(), ErrDiffers) {
 		return nil
 	}
 
 	o.run.cfg.Progress.Stage("sign")
-	statements, err := o.statements(dir, rec, pkg.Run)
+	statements, err := o.statements(dir, rec, opt.Run)
 	if err != nil {
 		return err
 	}
@@ -74,10 +74,10 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 	}
 
 	for name, s := range statements {
-		save(name, func() ([]byte, error) { return pkg.Signer.Sign(ctx, s) })
+		save(name, func() ([]byte, error) { return opt.Signer.Sign(ctx, s) })
 	}
 	for name, content := range files {
-		save(name, func() ([]byte, error) { return pkg.Signer.SignFile(ctx, name, content) })
+		save(name, func() ([]byte, error) { return opt.Signer.SignFile(ctx, name, content) })
 	}
 
 	return g.Wait()

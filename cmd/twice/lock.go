@@ -37,7 +37,7 @@ stays as it is: a tag that was moved is reported, and followed with --update.`,
 			if err != nil {
 				return err
 			}
-			next, moved, err := pipeline.Lock(c.Context(), cfg, update)
+			next, moved, err := pipeline.LockBases(c.Context(), cfg, update)
 			if err != nil {
 				return err
 			}

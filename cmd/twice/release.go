@@ -24,7 +24,9 @@ func (a *app) buildCmd() *cobra.Command {
 		Short: "Build twice and compare; binaries only",
 		Long: `Build runs both passes and compares them, and writes the binaries with their
 checksums and release.json. Uncommitted changes of tracked files are built too.`,
-		RunE: func(c *cobra.Command, _ []string) error { return a.makeRelease(c, releaseFlags{}, nil, pushFlags{}) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.makeRelease(c, releaseFlags{binariesOnly: true}, signFlags{}, pushFlags{})
+		},
 	})
 }
 
@@ -48,7 +50,7 @@ are published, those of a snapshot are not. A release of some targets alone take
 			if partial && len(a.targets) == 0 {
 				return fault.Usage(errors.New("--partial says that --target may leave something out, and there is no --target"))
 			}
-			return a.makeRelease(c, releaseFlags{snapshot, partial}, &sign, push)
+			return a.makeRelease(c, releaseFlags{snapshot: snapshot, partial: partial}, sign, push)
 		},
 	})
 	c.Flags().BoolVar(&partial, "partial", false, "allow a release of the targets of --target alone")
@@ -61,19 +63,23 @@ are published, those of a snapshot are not. A release of some targets alone take
 }
 
 // releaseFlags say what a release may be that is none, or not all of one.
-type releaseFlags struct{ snapshot, partial bool }
+type releaseFlags struct {
+	snapshot, partial bool
+	// binariesOnly leaves out archives, images and signatures: nothing is released.
+	binariesOnly bool
+}
 
 // pushFlags say whether and how images are published.
 type pushFlags struct{ not, force, insecure bool }
 
-// makeRelease builds, and with sign packages and signs. The images of what is no
-// snapshot are published, unless push says not.
-func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign *signFlags, push pushFlags) (err error) {
+// makeRelease builds and, unless only binaries are wanted, packages and signs. The images of
+// what is no snapshot are published, unless push says not.
+func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign signFlags, push pushFlags) (err error) {
 	cfg, err := a.pipelineConfig()
 	if err != nil {
 		return err
 	}
-	cfg.Snapshot, cfg.Partial, cfg.Trial, cfg.Write = what.snapshot, what.partial, sign == nil, true
+	cfg.Snapshot, cfg.Partial, cfg.Trial, cfg.Write = what.snapshot, what.partial, what.binariesOnly, true
 	run, err := pipeline.Prepare(c.Context(), cfg)
 	if err != nil {
 		return err
@@ -83,10 +89,10 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign *signFlags, 
 	a.warn(plan.Warnings)
 	a.describeInputs(run.Inputs)
 	a.describePlan(plan)
-	pkg := pipeline.Package{Archives: sign != nil}
+	opt := pipeline.WriteOptions{Archives: !what.binariesOnly}
 	var trust attest.Trust
-	if sign != nil {
-		flags := *sign
+	if !what.binariesOnly {
+		flags := sign
 		if !plan.Snapshot {
 			flags = sign.withDefaults(run.Inputs.Release.Sign, filepath.Dir(cfg.ConfigFile))
 		}
@@ -94,8 +100,8 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign *signFlags, 
 		if err != nil {
 			return err
 		}
-		pkg.Signer, trust = signer, signer.Trust()
-		pkg.Run.Builder = flags.Builder
+		opt.Signer, trust = signer, signer.Trust()
+		opt.Run.Builder = flags.Builder
 	}
 	out, err := run.Build(c.Context())
 	if err != nil {
@@ -106,21 +112,21 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign *signFlags, 
 		return err
 	}
 	a.bisections(out)
-	rec, err := out.Write(c.Context(), pkg)
+	rec, err := out.Write(c.Context(), opt)
 	a.progress.Close() // stdout may be the same terminal
-	if rec == nil {
-		return err
+	if err != nil {
+		return errors.Join(out.Err(), err) // the verdict stands, whether or not it could be written down
 	}
 	if a.json {
-		data, jerr := rec.Encode()
-		if jerr == nil {
-			_, jerr = a.document().Write(data)
+		data, err := rec.Encode()
+		if err == nil {
+			_, err = a.document().Write(data)
 		}
-		if jerr != nil {
-			return errors.Join(err, jerr)
+		if err != nil {
+			return errors.Join(out.Err(), err)
 		}
 	}
-	if err != nil {
+	if err := out.Err(); err != nil {
 		a.progress.Line("%s was not touched; the record, and what was built, is in %s", short(cfg.Out), short(run.Rejected()))
 		return err
 	}
@@ -128,12 +134,12 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign *signFlags, 
 	if !a.json {
 		fmt.Fprintf(a.stdout, "%s\n", summary(rec, short(cfg.Out)))
 	}
-	if sign == nil || rec.Snapshot || push.not || len(rec.Images) == 0 {
+	if what.binariesOnly || rec.Snapshot || push.not || len(rec.Images) == 0 {
 		return nil
 	}
-	opt := a.registry(push.insecure)
-	opt.ForceTag = push.force
-	return a.publish(c.Context(), cfg.Out, opt, &trust)
+	to := a.registry(push.insecure)
+	to.ForceTag = push.force
+	return a.publish(c.Context(), cfg.Out, to, &trust)
 }
 
 // describeInputs says on what the release rests.

@@ -12,9 +12,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/image/oci"
 )
 
-// readLock reads the lock file in dir, the folder of the release file. The lock is
+// readBaseLock reads the lock file in dir, the folder of the release file. The lock is
 // nil if there is none.
-func readLock(dir string) (*oci.Lock, error) {
+func readBaseLock(dir string) (*oci.Lock, error) {
 	data, err := fsx.ReadNamed(filepath.Join(dir, oci.LockName), oci.MaxLock)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -29,16 +29,16 @@ func readLock(dir string) (*oci.Lock, error) {
 	return lock, nil
 }
 
-// Lock writes the lock file beside the release file. The file holds the digests of the bases that
-// are named by a tag. A locked digest stays, unless update is set and the tag was moved. Lock
+// LockBases writes the lock file beside the release file. The file holds the digests of the bases that
+// are named by a tag. A locked digest stays, unless update is set and the tag was moved. LockBases
 // returns the tags that were moved.
-func Lock(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.MovedTag, error) {
+func LockBases(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.MovedTag, error) {
 	file, err := readReleaseFile(cfg.ConfigFile)
 	if err != nil {
 		return nil, nil, err
 	}
 	dir := filepath.Dir(cfg.ConfigFile)
-	old, err := readLock(dir)
+	old, err := readBaseLock(dir)
 	if err != nil {
 		return nil, nil, err
 	}
