@@ -23,7 +23,7 @@ var opens = map[string]string{
 	"pipeline/pass/execute_linux.go":   "/proc",
 	"pipeline/pass/processes_linux.go": "/proc",
 	"pipeline/fsx/holder_linux.go":     "/proc",
-	"pipeline/output/output.go":        "folders, and what is written in staging",
+	"pipeline/output/sync.go":          "folders, and what is written in staging",
 }
 
 func TestOpen(t *testing.T) {

@@ -25,11 +25,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
-	"slices"
-	"strconv"
-	"strings"
-	"syscall"
 
 	"github.com/gofrs/flock"
 
@@ -55,9 +50,6 @@ func Staging(dir string) string { return dir + ".staging" }
 
 // Rejected is the folder beside dir for what must not become dir.
 func Rejected(dir string) string { return dir + ".rejected" }
-
-// maxMarker bounds the marker, in bytes: it holds a path.
-const maxMarker = 64 << 10
 
 // What is in the folder of what is unfinished.
 const (
@@ -106,20 +98,6 @@ func Open(ctx context.Context, dir string, checkDeletable func(ctx context.Conte
 	return o, os.Mkdir(o.NewDir, 0o755)
 }
 
-// writeProcess writes down this process. Of what is there by that name nothing is followed or
-// opened: a link would lead out of the folder.
-func (o *Output) writeProcess() error {
-	if err := os.Remove(o.path(processName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(o.path(processName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(strconv.Itoa(os.Getpid()))
-	return errors.Join(err, f.Close())
-}
-
 func (o *Output) path(name string) string { return filepath.Join(o.staging, name) }
 
 // oldPath is where what was dest waits until it is removed.
@@ -155,168 +133,6 @@ func (o *Output) judge(ctx context.Context, dest, at string) error {
 // step is told what comes next. Tests end the process there.
 var step = func(what string) {}
 
-// acquire makes the folder of what is unfinished, or takes over one that a killed
-// run has left, and locks it.
-func (o *Output) acquire() error {
-	// Whoever held the lock may remove the marker, and the folder, before we have
-	// the lock: then it is another file's, and we begin again.
-	for range 100 {
-		step("make the folder")
-		made := os.Mkdir(o.staging, 0o755)
-		if made != nil && !errors.Is(made, fs.ErrExist) {
-			return fmt.Errorf("nothing can be written beside %s: %w", o.dir, made)
-		}
-		var err error
-		if made != nil {
-			err = o.checkOwner()
-		}
-		if err == nil {
-			err = o.writeMarker()
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if errors.Is(err, fs.ErrPermission) {
-			err = fault.Usage(fmt.Errorf("what a run has left cannot be used: %w", err), moveAway)
-		}
-		if err != nil && made == nil {
-			_ = os.Remove(o.staging) // which fails if another run has begun in it
-		}
-		if err != nil {
-			return err
-		}
-		lock := flock.New(o.path(markerName), flock.SetFlag(os.O_RDWR))
-		free, err := lock.TryLock()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("lock %s: %w", o.path(markerName), err)
-		}
-		if !free {
-			return o.errBusy()
-		}
-		locked, lerr := lock.Stat()
-		there, terr := os.Lstat(o.path(markerName))
-		if lerr == nil && terr == nil && os.SameFile(locked, there) {
-			o.lock = lock
-			return o.checkEntries()
-		}
-		lock.Close()
-	}
-	return fmt.Errorf("lock %s: it does not stay", o.path(markerName))
-}
-
-// errBusy says who has the lock.
-func (o *Output) errBusy() error {
-	who := ""
-	if info, err := os.Lstat(o.path(processName)); err == nil && info.Mode().IsRegular() && info.Size() < 20 {
-		data, _ := fsx.ReadNamed(o.path(processName), 20)
-		if pid, err := strconv.Atoi(string(data)); err == nil {
-			who = fmt.Sprintf(" (process %d)", pid)
-		}
-	}
-	return fmt.Errorf("another run of twice%s is writing %s", who, o.dir)
-}
-
-// markerText is what the marker says: a format, and which folder it is for.
-func (o *Output) markerText() (string, error) {
-	parent, err := filepath.EvalSymlinks(filepath.Dir(o.dir))
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("twice.unfinished/v1\n%q\n", filepath.Join(parent, filepath.Base(o.dir))), nil
-}
-
-// checkOwner returns an error if another user can change what is unfinished, which becomes
-// dist.
-func (o *Output) checkOwner() error {
-	info, err := os.Lstat(o.staging)
-	if err != nil {
-		return err
-	}
-	if info.IsDir() && !ownedByUser(info) {
-		return fault.Usage(fmt.Errorf("%s belongs to another user", o.staging), moveAway)
-	}
-	return nil
-}
-
-// writeMarker writes the marker, unless it is there. A folder that has something in it
-// and no marker, or another one, is not ours.
-func (o *Output) writeMarker() error {
-	want, err := o.markerText()
-	if err != nil {
-		return err
-	}
-	if info, err := os.Lstat(o.staging); err != nil {
-		return err
-	} else if !info.IsDir() {
-		return o.errNotOurs("it is no folder")
-	}
-	entries, err := os.ReadDir(o.staging)
-	if err != nil {
-		return err
-	}
-	marked := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == markerName })
-	if marked {
-		info, err := os.Lstat(o.path(markerName))
-		if err != nil {
-			return err
-		}
-		if !info.Mode().IsRegular() || info.Size() > maxMarker {
-			return o.errNotOurs("its marker is not the one for this folder")
-		}
-		have, err := fsx.ReadNamed(o.path(markerName), maxMarker)
-		if err != nil || string(have) == want {
-			return err
-		}
-		// A run may be killed while it writes the marker; then there is nothing else.
-		if len(entries) > 1 || !strings.HasPrefix(want, string(have)) {
-			return o.errNotOurs("its marker is not the one for this folder")
-		}
-	} else if len(entries) > 0 {
-		return o.errNotOurs("it has no marker of an unfinished run")
-	}
-	step("write the marker")
-	f, err := os.OpenFile(o.path(markerName), os.O_WRONLY|os.O_CREATE, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(want)
-	if err := errors.Join(err, flush(f), f.Close()); err != nil {
-		if !marked {
-			err = errors.Join(err, os.Remove(o.path(markerName)))
-		}
-		return err
-	}
-	return syncFolder(o.staging)
-}
-
-func (o *Output) errNotOurs(why string) error {
-	return fault.Usage(fmt.Errorf("%s was not written by twice: %s", o.staging, why), moveAway)
-}
-
-const moveAway = "move it away, or name another folder with --out"
-
-// checkEntries returns an error if there is something in the folder that no run puts
-// there.
-func (o *Output) checkEntries() error {
-	entries, err := os.ReadDir(o.staging)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		switch e.Name() {
-		case markerName, processName, newName, oldPrefix + filepath.Base(o.dir), oldPrefix + filepath.Base(Rejected(o.dir)):
-		default:
-			err := errors.Join(o.errNotOurs("it has "+e.Name()), o.lock.Close())
-			o.lock = nil
-			return err
-		}
-	}
-	return nil
-}
-
 // mend brings dir back where it was moved away and nothing took its place, and
 // removes what is of no use any more.
 func (o *Output) mend(ctx context.Context) error {
@@ -343,21 +159,6 @@ func (o *Output) mend(ctx context.Context) error {
 		}
 	}
 	step("remove what is unfinished")
-	return fsx.RemoveAll(o.NewDir)
-}
-
-// removeOld removes what waits to be removed, from a place where nobody takes half of it
-// for the whole, if the process ends in between.
-func (o *Output) removeOld(old string) error {
-	step("remove what is unfinished")
-	if err := fsx.RemoveAll(o.NewDir); err != nil {
-		return err
-	}
-	step("move away")
-	if err := os.Rename(old, o.NewDir); err != nil {
-		return err
-	}
-	step("remove the old one")
 	return fsx.RemoveAll(o.NewDir)
 }
 
@@ -397,6 +198,21 @@ func (o *Output) discard(ctx context.Context, dest string, back func(dest string
 		return err
 	}
 	return cmp.Or(o.judge(ctx, dest, dest), err) // by the name that it has again
+}
+
+// removeOld removes what waits to be removed, from a place where nobody takes half of it
+// for the whole, if the process ends in between.
+func (o *Output) removeOld(old string) error {
+	step("remove what is unfinished")
+	if err := fsx.RemoveAll(o.NewDir); err != nil {
+		return err
+	}
+	step("move away")
+	if err := os.Rename(old, o.NewDir); err != nil {
+		return err
+	}
+	step("remove the old one")
+	return fsx.RemoveAll(o.NewDir)
 }
 
 // swap puts what is in NewDir in the place of dest, and what was there beside. Of dest
@@ -469,85 +285,10 @@ func (o *Output) Close() error {
 	return errors.Join(err, o.release(err == nil))
 }
 
-// release gives the folder free. What else is in it stays, unless it is tidy.
-func (o *Output) release(tidy bool) (err error) {
-	if tidy {
-		step("remove the process")
-		if err = os.Remove(o.path(processName)); errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-		tidy = err == nil
-	}
-	if tidy && runtime.GOOS != "windows" {
-		step("remove the marker")
-		err = os.Remove(o.path(markerName))
-		tidy = err == nil
-	}
-	err = errors.Join(err, o.lock.Close())
-	o.lock = nil
-	if tidy && runtime.GOOS == "windows" {
-		// No file is removed there while it is open. Another run may have it now.
-		_ = os.Remove(o.path(markerName))
-	}
-	step("remove the folder")
-	if tidy {
-		_ = os.Remove(o.staging) // another run may have begun in it
-	}
-	return err
-}
-
 func exists(name string) bool {
 	_, err := os.Lstat(name)
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// syncTree writes all files below dir to the disk, and the folders after what is
-// in them.
-func syncTree(dir string) error {
-	var folders []string
-	err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if e.IsDir() {
-			folders = append(folders, name)
-			return nil
-		}
-		f, err := os.OpenFile(name, os.O_RDWR, 0)
-		if errors.Is(err, fs.ErrPermission) {
-			f, err = os.Open(name)
-		}
-		if err != nil {
-			return err
-		}
-		return errors.Join(flush(f), f.Close())
-	})
-	slices.Reverse(folders)
-	for _, name := range folders {
-		err = errors.Join(err, syncFolder(name))
-	}
-	return err
-}
-
-// syncFolder writes the names in a folder to the disk. Windows does so by itself;
-// a folder that may not be read, or a file system that knows no such thing, is
-// left to the system.
-func syncFolder(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	f, err := os.Open(dir)
-	if err == nil {
-		err = errors.Join(flush(f), f.Close())
-	}
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		return nil
-	}
-	return err
-}
-
 // exchange swaps two folders in one step, where the system can. Tests have it fail.
 var exchange = fsx.ExchangeFolders
-
-// flush writes a file to the disk. Tests, which take no power away, leave it out.
-var flush = (*os.File).Sync

@@ -1,0 +1,224 @@
+package output
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gofrs/flock"
+
+	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
+)
+
+// acquire makes the folder of what is unfinished, or takes over one that a killed
+// run has left, and locks it.
+func (o *Output) acquire() error {
+	// Whoever held the lock may remove the marker, and the folder, before we have
+	// the lock: then it is another file's, and we begin again.
+	for range 100 {
+		step("make the folder")
+		made := os.Mkdir(o.staging, 0o755)
+		if made != nil && !errors.Is(made, fs.ErrExist) {
+			return fmt.Errorf("nothing can be written beside %s: %w", o.dir, made)
+		}
+		var err error
+		if made != nil {
+			err = o.checkOwner()
+		}
+		if err == nil {
+			err = o.writeMarker()
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			err = fault.Usage(fmt.Errorf("what a run has left cannot be used: %w", err), moveAway)
+		}
+		if err != nil && made == nil {
+			_ = os.Remove(o.staging) // which fails if another run has begun in it
+		}
+		if err != nil {
+			return err
+		}
+		lock := flock.New(o.path(markerName), flock.SetFlag(os.O_RDWR))
+		free, err := lock.TryLock()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("lock %s: %w", o.path(markerName), err)
+		}
+		if !free {
+			return o.errBusy()
+		}
+		locked, lerr := lock.Stat()
+		there, terr := os.Lstat(o.path(markerName))
+		if lerr == nil && terr == nil && os.SameFile(locked, there) {
+			o.lock = lock
+			return o.checkEntries()
+		}
+		lock.Close()
+	}
+	return fmt.Errorf("lock %s: it does not stay", o.path(markerName))
+}
+
+// errBusy says who has the lock.
+func (o *Output) errBusy() error {
+	who := ""
+	if info, err := os.Lstat(o.path(processName)); err == nil && info.Mode().IsRegular() && info.Size() < 20 {
+		data, _ := fsx.ReadNamed(o.path(processName), 20)
+		if pid, err := strconv.Atoi(string(data)); err == nil {
+			who = fmt.Sprintf(" (process %d)", pid)
+		}
+	}
+	return fmt.Errorf("another run of twice%s is writing %s", who, o.dir)
+}
+
+// checkOwner returns an error if another user can change what is unfinished, which becomes
+// dist.
+func (o *Output) checkOwner() error {
+	info, err := os.Lstat(o.staging)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() && !ownedByUser(info) {
+		return fault.Usage(fmt.Errorf("%s belongs to another user", o.staging), moveAway)
+	}
+	return nil
+}
+
+// maxMarker bounds the marker, in bytes: it holds a path.
+const maxMarker = 64 << 10
+
+// markerText is what the marker says: a format, and which folder it is for.
+func (o *Output) markerText() (string, error) {
+	parent, err := filepath.EvalSymlinks(filepath.Dir(o.dir))
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("twice.unfinished/v1\n%q\n", filepath.Join(parent, filepath.Base(o.dir))), nil
+}
+
+// writeMarker writes the marker, unless it is there. A folder that has something in it
+// and no marker, or another one, is not ours.
+func (o *Output) writeMarker() error {
+	want, err := o.markerText()
+	if err != nil {
+		return err
+	}
+	if info, err := os.Lstat(o.staging); err != nil {
+		return err
+	} else if !info.IsDir() {
+		return o.errNotOurs("it is no folder")
+	}
+	entries, err := os.ReadDir(o.staging)
+	if err != nil {
+		return err
+	}
+	marked := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == markerName })
+	if marked {
+		info, err := os.Lstat(o.path(markerName))
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() || info.Size() > maxMarker {
+			return o.errNotOurs("its marker is not the one for this folder")
+		}
+		have, err := fsx.ReadNamed(o.path(markerName), maxMarker)
+		if err != nil || string(have) == want {
+			return err
+		}
+		// A run may be killed while it writes the marker; then there is nothing else.
+		if len(entries) > 1 || !strings.HasPrefix(want, string(have)) {
+			return o.errNotOurs("its marker is not the one for this folder")
+		}
+	} else if len(entries) > 0 {
+		return o.errNotOurs("it has no marker of an unfinished run")
+	}
+	step("write the marker")
+	f, err := os.OpenFile(o.path(markerName), os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(want)
+	if err := errors.Join(err, flush(f), f.Close()); err != nil {
+		if !marked {
+			err = errors.Join(err, os.Remove(o.path(markerName)))
+		}
+		return err
+	}
+	return syncFolder(o.staging)
+}
+
+func (o *Output) errNotOurs(why string) error {
+	return fault.Usage(fmt.Errorf("%s was not written by twice: %s", o.staging, why), moveAway)
+}
+
+const moveAway = "move it away, or name another folder with --out"
+
+// checkEntries returns an error if there is something in the folder that no run puts
+// there.
+func (o *Output) checkEntries() error {
+	entries, err := os.ReadDir(o.staging)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case markerName, processName, newName, oldPrefix + filepath.Base(o.dir), oldPrefix + filepath.Base(Rejected(o.dir)):
+		default:
+			err := errors.Join(o.errNotOurs("it has "+e.Name()), o.lock.Close())
+			o.lock = nil
+			return err
+		}
+	}
+	return nil
+}
+
+// writeProcess writes down this process. Of what is there by that name nothing is followed or
+// opened: a link would lead out of the folder.
+func (o *Output) writeProcess() error {
+	if err := os.Remove(o.path(processName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(o.path(processName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strconv.Itoa(os.Getpid()))
+	return errors.Join(err, f.Close())
+}
+
+// release gives the folder free. What else is in it stays, unless it is tidy.
+func (o *Output) release(tidy bool) (err error) {
+	if tidy {
+		step("remove the process")
+		if err = os.Remove(o.path(processName)); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		tidy = err == nil
+	}
+	if tidy && runtime.GOOS != "windows" {
+		step("remove the marker")
+		err = os.Remove(o.path(markerName))
+		tidy = err == nil
+	}
+	err = errors.Join(err, o.lock.Close())
+	o.lock = nil
+	if tidy && runtime.GOOS == "windows" {
+		// No file is removed there while it is open. Another run may have it now.
+		_ = os.Remove(o.path(markerName))
+	}
+	step("remove the folder")
+	if tidy {
+		_ = os.Remove(o.staging) // another run may have begun in it
+	}
+	return err
+}
