@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// identity tells a file from one that was put in its place, and from what it was before
-// something wrote to it: nobody sets the time at which it was changed.
+// identity returns what tells a file from another in its place, and from itself before somebody
+// wrote to it. No program can set the time at which a file was changed.
 func identity(info fs.FileInfo) string {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -2,5 +2,5 @@
 
 package output
 
-// mounted is not known here: the rename says so in the end.
+// mounted reports false: this system does not say it, and the rename fails in the end.
 func mounted(string) bool { return false }

@@ -4,5 +4,5 @@ package output
 
 import "io/fs"
 
-// ownedByUser is not known here.
+// ownedByUser reports true: this system does not say who owns a file.
 func ownedByUser(fs.FileInfo) bool { return true }

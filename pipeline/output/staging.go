@@ -17,17 +17,17 @@ import (
 	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
-// acquire makes the folder of what is unfinished, or takes over one that a killed
-// run has left, and locks it.
+// acquire makes the staging folder, or takes over one that a killed run has left, and locks it.
 func (o *Output) acquire() error {
-	// Whoever held the lock may remove the marker, and the folder, before we have
-	// the lock: then it is another file's, and we begin again.
+	// The run that held the lock may remove the marker and the folder before the lock is ours.
+	// Then the lock is on a file that is gone, and we begin again.
 	for range 100 {
 		step("make the folder")
 		made := os.Mkdir(o.staging, 0o755)
 		if made != nil && !errors.Is(made, fs.ErrExist) {
 			return fmt.Errorf("nothing can be written beside %s: %w", o.dir, made)
 		}
+
 		var err error
 		if made != nil {
 			err = o.checkOwner()
@@ -35,6 +35,7 @@ func (o *Output) acquire() error {
 		if err == nil {
 			err = o.writeMarker()
 		}
+
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -47,6 +48,7 @@ func (o *Output) acquire() error {
 		if err != nil {
 			return err
 		}
+
 		lock := flock.New(o.path(markerName), flock.SetFlag(os.O_RDWR))
 		free, err := lock.TryLock()
 		if errors.Is(err, fs.ErrNotExist) {
@@ -58,6 +60,8 @@ func (o *Output) acquire() error {
 		if !free {
 			return o.errBusy()
 		}
+
+		// Only the file that has the marker's name now keeps other runs out.
 		locked, lerr := lock.Stat()
 		there, terr := os.Lstat(o.path(markerName))
 		if lerr == nil && terr == nil && os.SameFile(locked, there) {
@@ -66,10 +70,11 @@ func (o *Output) acquire() error {
 		}
 		lock.Close()
 	}
+
 	return fmt.Errorf("lock %s: it does not stay", o.path(markerName))
 }
 
-// errBusy says who has the lock.
+// errBusy returns an error that says who has the lock.
 func (o *Output) errBusy() error {
 	who := ""
 	if info, err := os.Lstat(o.path(processName)); err == nil && info.Mode().IsRegular() && info.Size() < 20 {
@@ -78,11 +83,12 @@ func (o *Output) errBusy() error {
 			who = fmt.Sprintf(" (process %d)", pid)
 		}
 	}
+
 	return fmt.Errorf("another run of twice%s is writing %s", who, o.dir)
 }
 
-// checkOwner returns an error if another user can change what is unfinished, which becomes
-// dist.
+// checkOwner returns an error if the staging folder belongs to another user, who could change
+// what becomes dist.
 func (o *Output) checkOwner() error {
 	info, err := os.Lstat(o.staging)
 	if err != nil {
@@ -97,7 +103,7 @@ func (o *Output) checkOwner() error {
 // maxMarker bounds the marker, in bytes: it holds a path.
 const maxMarker = 64 << 10
 
-// markerText is what the marker says: a format, and which folder it is for.
+// markerText returns the content of the marker: its format, and the folder that it is for.
 func (o *Output) markerText() (string, error) {
 	parent, err := filepath.EvalSymlinks(filepath.Dir(o.dir))
 	if err != nil {
@@ -106,8 +112,8 @@ func (o *Output) markerText() (string, error) {
 	return fmt.Sprintf("twice.unfinished/v1\n%q\n", filepath.Join(parent, filepath.Base(o.dir))), nil
 }
 
-// writeMarker writes the marker, unless it is there. A folder that has something in it
-// and no marker, or another one, is not ours.
+// writeMarker writes the marker, unless it is there. A folder that is not empty is ours only if it
+// has the marker for this folder.
 func (o *Output) writeMarker() error {
 	want, err := o.markerText()
 	if err != nil {
@@ -118,6 +124,7 @@ func (o *Output) writeMarker() error {
 	} else if !info.IsDir() {
 		return o.errNotOurs("it is no folder")
 	}
+
 	entries, err := os.ReadDir(o.staging)
 	if err != nil {
 		return err
@@ -131,22 +138,27 @@ func (o *Output) writeMarker() error {
 		if !info.Mode().IsRegular() || info.Size() > maxMarker {
 			return o.errNotOurs("its marker is not the one for this folder")
 		}
+
 		have, err := fsx.ReadNamed(o.path(markerName), maxMarker)
 		if err != nil || string(have) == want {
 			return err
 		}
-		// A run may be killed while it writes the marker; then there is nothing else.
+
+		// A run may be killed while it writes the marker. Then there is nothing else.
 		if len(entries) > 1 || !strings.HasPrefix(want, string(have)) {
 			return o.errNotOurs("its marker is not the one for this folder")
 		}
 	} else if len(entries) > 0 {
 		return o.errNotOurs("it has no marker of an unfinished run")
 	}
+
 	step("write the marker")
 	f, err := os.OpenFile(o.path(markerName), os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
+
+	// Half a marker in an empty folder is mended by the next run. One that was just made is not left.
 	_, err = f.WriteString(want)
 	if err := errors.Join(err, flush(f), f.Close()); err != nil {
 		if !marked {
@@ -154,22 +166,26 @@ func (o *Output) writeMarker() error {
 		}
 		return err
 	}
+
 	return syncFolder(o.staging)
 }
 
+// errNotOurs returns an error that says why the staging folder cannot be used.
 func (o *Output) errNotOurs(why string) error {
 	return fault.Usage(fmt.Errorf("%s was not written by twice: %s", o.staging, why), moveAway)
 }
 
+// moveAway is the remedy where a folder of somebody else is in the way.
 const moveAway = "move it away, or name another folder with --out"
 
-// checkEntries returns an error if there is something in the folder that no run puts
-// there.
+// checkEntries returns an error, and gives up the lock, if there is something in the staging folder
+// that no run puts there.
 func (o *Output) checkEntries() error {
 	entries, err := os.ReadDir(o.staging)
 	if err != nil {
 		return err
 	}
+
 	for _, e := range entries {
 		switch e.Name() {
 		case markerName, processName, newName, oldPrefix + filepath.Base(o.dir), oldPrefix + filepath.Base(Rejected(o.dir)):
@@ -179,15 +195,17 @@ func (o *Output) checkEntries() error {
 			return err
 		}
 	}
+
 	return nil
 }
 
-// writeProcess writes down this process. Of what is there by that name nothing is followed or
-// opened: a link would lead out of the folder.
+// writeProcess writes down the number of this process. A file that is there by that name is removed
+// and not opened, since a link would lead out of the folder.
 func (o *Output) writeProcess() error {
 	if err := os.Remove(o.path(processName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+
 	f, err := os.OpenFile(o.path(processName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
@@ -196,7 +214,8 @@ func (o *Output) writeProcess() error {
 	return errors.Join(err, f.Close())
 }
 
-// release gives the folder free. What else is in it stays, unless it is tidy.
+// release gives the staging folder free. If tidy is set, nothing of the run is left in it, and
+// release removes it.
 func (o *Output) release(tidy bool) (err error) {
 	if tidy {
 		step("remove the process")
@@ -205,20 +224,25 @@ func (o *Output) release(tidy bool) (err error) {
 		}
 		tidy = err == nil
 	}
+
+	// The marker goes before the lock, so that nobody locks a marker that is about to go.
 	if tidy && runtime.GOOS != "windows" {
 		step("remove the marker")
 		err = os.Remove(o.path(markerName))
 		tidy = err == nil
 	}
+
 	err = errors.Join(err, o.lock.Close())
 	o.lock = nil
 	if tidy && runtime.GOOS == "windows" {
-		// No file is removed there while it is open. Another run may have it now.
+		// Windows removes no file while it is open. Another run may have it open now.
 		_ = os.Remove(o.path(markerName))
 	}
+
 	step("remove the folder")
 	if tidy {
 		_ = os.Remove(o.staging) // another run may have begun in it
 	}
+
 	return err
 }

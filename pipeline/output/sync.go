@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// syncTree writes all files below dir to the disk, and the folders after what is
-// in them.
+// syncTree writes all files below dir to the disk, and then the folders. A folder is written after
+// what is in it.
 func syncTree(dir string) error {
 	var folders []string
 	err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
@@ -22,6 +22,8 @@ func syncTree(dir string) error {
 			folders = append(folders, name)
 			return nil
 		}
+
+		// Windows flushes only a file that is open for writing.
 		f, err := os.OpenFile(name, os.O_RDWR, 0)
 		if errors.Is(err, fs.ErrPermission) {
 			f, err = os.Open(name)
@@ -31,16 +33,17 @@ func syncTree(dir string) error {
 		}
 		return errors.Join(flush(f), f.Close())
 	})
+
 	slices.Reverse(folders)
 	for _, name := range folders {
 		err = errors.Join(err, syncFolder(name))
 	}
+
 	return err
 }
 
-// syncFolder writes the names in a folder to the disk. Windows does so by itself;
-// a folder that may not be read, or a file system that knows no such thing, is
-// left to the system.
+// syncFolder writes the names in a folder to the disk. Windows does so by itself. If the folder
+// may not be read, or its file system cannot do that, it is left to the system.
 func syncFolder(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -55,5 +58,5 @@ func syncFolder(dir string) error {
 	return err
 }
 
-// flush writes a file to the disk. Tests, which take no power away, leave it out.
+// flush writes a file to the disk. Tests leave it out, since no power fails in them.
 var flush = (*os.File).Sync
