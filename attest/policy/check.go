@@ -142,7 +142,7 @@ func (p *Policy) Check(subject artifact.Digest, statements []intoto.Statement, r
 func (p *Policy) partial(provenances []*slsa.Provenance) (Finding, bool) {
 	for _, prov := range provenances {
 		if ext := prov.External; ext != nil && ext.Partial != nil && !p.Partial && !p.OnlyRebuilds() {
-			return Finding{Expectation: "build.partial", Outcome: Failed, Reason: "it is a part of a release, " + ext.Partial.Of(len(ext.Targets)) + ", and the policy does not say partial = true"}, true
+			return Finding{Expectation: "build.partial", Outcome: Failed, Reason: "it is a part of a release, " + ext.Partial.Describe(len(ext.Targets)) + ", and the policy does not say partial = true"}, true
 		}
 	}
 	return Finding{}, false

@@ -149,7 +149,7 @@ func (r *Report) addWarnings(development artifact.Digest) {
 				say("a snapshot, not a release")
 			}
 			if p.External.Partial != nil {
-				say("partial: %s", p.External.Partial.Of(len(p.External.Targets)))
+				say("partial: %s", p.External.Partial.Describe(len(p.External.Targets)))
 			}
 			if p.External.Source.Uncommitted {
 				say("built with uncommitted changes: the commit is not quite its source")

@@ -278,7 +278,7 @@ func summary(rec *record.Record, out string) string {
 		s += " (a snapshot, not a release)"
 	}
 	if rec.Partial != nil {
-		s += " (partial: " + rec.Partial.Of(len(rec.Targets())) + ")"
+		s += " (partial: " + rec.Partial.Describe(len(rec.Targets())) + ")"
 	}
 	return s
 }

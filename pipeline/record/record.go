@@ -13,12 +13,8 @@ package record
 
 import (
 	"bytes"
-	"cmp"
 	_ "embed"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -30,7 +26,6 @@ import (
 	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
-	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // SchemaName is the value of Record.Schema that this package writes.
@@ -90,8 +85,8 @@ type Partial struct {
 	LeftOut []matrix.Target `json:"leftOut"`
 }
 
-// Of names what was left out, of how many targets in all.
-func (p *Partial) Of(built int) string {
+// Describe says what was left out, and how many targets were built of how many in all.
+func (p *Partial) Describe(built int) string {
 	names := make([]string, len(p.LeftOut))
 	for i, t := range p.LeftOut {
 		names[i] = t.String()
@@ -101,19 +96,6 @@ func (p *Partial) Of(built int) string {
 		names = append(names[:few], fmt.Sprintf("%d more", n))
 	}
 	return fmt.Sprintf("%d of %d targets, without %s", built, built+len(p.LeftOut), strings.Join(names, ", "))
-}
-
-// Check holds what was left out against the targets that were built.
-func (p *Partial) Check(built []matrix.Target) error {
-	if len(p.LeftOut) == 0 {
-		return errors.New("partial: nothing is left out")
-	}
-	for i, t := range p.LeftOut {
-		if slices.Contains(p.LeftOut[:i], t) || slices.Contains(built, t) {
-			return fmt.Errorf("partial: leftOut[%d]: %s was built, or is there twice", i, t)
-		}
-	}
-	return nil
 }
 
 // Source is what was built.
@@ -271,129 +253,6 @@ type Job struct {
 	CPUSeconds float64 `json:"cpuSeconds"`
 }
 
-// MaxSize bounds what [Decode] reads and Encode writes, in bytes. A release of
-// a hundred binaries with a hundred modules each takes 3 MB.
-const MaxSize = 256 << 20
-
-// Encode returns the document, indented and with a final newline. A record that
-// contradicts itself is an error.
-func (r *Record) Encode() ([]byte, error) {
-	doc := *r
-	doc.Binaries, doc.Files, doc.Artifacts = list(r.Binaries), list(r.Files), list(r.Artifacts)
-	doc.Varying.Variations, doc.Varying.Jobs = list(r.Varying.Variations), list(r.Varying.Jobs)
-	doc.Varying.Confinement.Missing = list(r.Varying.Confinement.Missing)
-	if err := doc.check(); err != nil {
-		return nil, fmt.Errorf("release record: %w", err)
-	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(doc); err != nil {
-		return nil, fmt.Errorf("release record: %w", err)
-	}
-	if b.Len() > MaxSize {
-		return nil, fmt.Errorf("release record: more than %d bytes", MaxSize)
-	}
-	return b.Bytes(), nil
-}
-
-// list makes [] of a list that would be null.
-func list[T any](s []T) []T {
-	if s == nil {
-		return []T{}
-	}
-	return s
-}
-
-// Decode reads what Encode writes and nothing else: an unknown member, one that
-// is there twice, another schema version or another layout is an error, as two
-// programs might read such a document differently.
-func Decode(data []byte) (*Record, error) {
-	if len(data) > MaxSize {
-		return nil, fmt.Errorf("release record: more than %d bytes", MaxSize)
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	var r Record
-	if err := dec.Decode(&r); err != nil {
-		return nil, fmt.Errorf("release record: %w", err)
-	}
-	enc, err := r.Encode()
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(enc, data) {
-		return nil, fmt.Errorf("release record: not laid out as twice writes it")
-	}
-	return &r, nil
-}
-
-// check looks for what no run of twice can have come to.
-func (r *Record) check() error {
-	if r.Schema != SchemaName {
-		return fmt.Errorf("schema %q: want %q", r.Schema, SchemaName)
-	}
-	if _, err := artifact.ParseDigest(string(r.Source.Config)); err != nil {
-		return fmt.Errorf("source.config: %w", err)
-	}
-	if r.Source.ConfigUncommitted && !r.Snapshot {
-		return errors.New("source.configUncommitted: and no snapshot")
-	}
-	if r.Partial != nil {
-		if err := r.Partial.Check(r.Targets()); err != nil {
-			return err
-		}
-	}
-	pass := len(r.Binaries) > 0
-	for i, b := range r.Binaries {
-		if err := b.check(); err != nil {
-			return fmt.Errorf("binaries[%d]: %w", i, err)
-		}
-		pass = pass && b.Verdict.Pass()
-	}
-	for i, f := range r.Files {
-		if err := cmp.Or(checkVerdict(f.Verdict, f.A, f.B), checkBisection(f.Verdict, f.Bisection)); err != nil {
-			return fmt.Errorf("files[%d]: %w", i, err)
-		}
-		pass = pass && f.Verdict.Pass()
-	}
-	if err := known(r.Verdict); err != nil {
-		return err
-	}
-	if r.Verdict.Pass() != pass {
-		return fmt.Errorf("verdict %q: that is not what the binaries and files say", r.Verdict)
-	}
-	if len(r.Artifacts)+len(r.Images) > 0 && !pass {
-		return fmt.Errorf("artifacts: there are some, but the verdict is %q", r.Verdict)
-	}
-	for i, img := range r.Images {
-		if err := checkImage(img); err != nil {
-			return fmt.Errorf("images[%d]: %w", i, err)
-		}
-	}
-	for i, b := range r.Bases {
-		if _, err := artifact.ParseDigest(string(b.Digest)); err != nil || b.Reference == "" {
-			return fmt.Errorf("bases[%d]: %q %q: no image", i, b.Reference, b.Digest)
-		}
-	}
-	folded := map[string]string{}
-	for i, a := range r.Artifacts {
-		if err := checkArtifact(a); err != nil {
-			return fmt.Errorf("artifacts[%d]: %w", i, err)
-		}
-		if i > 0 && r.Artifacts[i-1].Name >= a.Name {
-			return fmt.Errorf("artifacts[%d]: %q: not sorted by name", i, a.Name)
-		}
-		// Where names are one whatever their case is, one file would replace the other.
-		if other, same := folded[strings.ToLower(a.Name)]; same {
-			return fmt.Errorf("artifacts[%d]: %q: differs from %q in its case alone", i, a.Name, other)
-		}
-		folded[strings.ToLower(a.Name)] = a.Name
-	}
-	return nil
-}
-
 // Targets are those that were built, in the order of the release file.
 func (r *Record) Targets() []matrix.Target {
 	var list []matrix.Target
@@ -403,97 +262,4 @@ func (r *Record) Targets() []matrix.Target {
 		}
 	}
 	return list
-}
-
-func (b Binary) check() error {
-	digest, err := b.Recipe.Digest()
-	switch {
-	case err != nil:
-		return err
-	case b.RecipeDigest != digest:
-		return fmt.Errorf("recipeDigest %q: the recipe's is %s", b.RecipeDigest, digest)
-	case b.Name != b.Recipe.Binary || b.Target != b.Recipe.Target:
-		return fmt.Errorf("%s for %s: the recipe is for another binary", b.Name, b.Target)
-	}
-	if err := checkBisection(b.Verdict, b.Bisection); err != nil {
-		return err
-	}
-	if err := b.Compilations.Err(); err != nil && b.Verdict.Pass() {
-		return fmt.Errorf("verdict %q: compilations: %w", b.Verdict, err)
-	}
-	return checkVerdict(b.Verdict, b.A, b.B)
-}
-
-// checkBisection holds what was found out about a difference against the verdict.
-func checkBisection(v compare.Verdict, b *Bisection) error {
-	switch {
-	case b == nil:
-		return nil
-	case v != compare.Differs:
-		return fmt.Errorf("bisection: there is one, but the verdict is %q", v)
-	case slices.ContainsFunc(b.Variations, func(set []string) bool { return len(set) == 0 }):
-		return errors.New("bisection: an empty list of variations")
-	case !b.Itself && len(b.Variations) == 0 && b.Reason == "":
-		return errors.New("bisection: no variation, and no reason")
-	}
-	return nil
-}
-
-// checkVerdict holds a verdict against the digests that it is about.
-func checkVerdict(v compare.Verdict, a, b artifact.Digest) error {
-	if err := known(v); err != nil {
-		return err
-	}
-	for _, d := range []artifact.Digest{a, b} {
-		if _, err := artifact.ParseDigest(string(d)); err != nil && (d != "" || v.Pass()) {
-			return err
-		}
-	}
-	if v == compare.Reproduced && a != b {
-		return fmt.Errorf("verdict %q: the digests differ", v)
-	}
-	return nil
-}
-
-func known(v compare.Verdict) error {
-	if !slices.Contains([]compare.Verdict{compare.Reproduced, compare.Equivalent, compare.Differs, compare.Undetermined}, v) {
-		return fmt.Errorf("verdict %q: unknown", v)
-	}
-	return nil
-}
-
-func checkArtifact(a artifact.Artifact) error {
-	if !fs.ValidPath(a.Name) || a.Name == "." || strings.ContainsAny(a.Name, `\:`) {
-		return fmt.Errorf("name %q: not a path below dist", a.Name)
-	}
-	if !safetext.Printable(a.Name) {
-		return fmt.Errorf("name %q: a character that cannot be printed", a.Name)
-	}
-	if !slices.Contains([]artifact.Kind{artifact.Binary, artifact.Archive, artifact.SBOM, artifact.Checksums, artifact.File}, a.Kind) {
-		return fmt.Errorf("%s: kind %q: unknown", a.Name, a.Kind)
-	}
-	if a.Size < 0 {
-		return fmt.Errorf("%s: size %d", a.Name, a.Size)
-	}
-	_, err := artifact.ParseDigest(string(a.Digest))
-	return err
-}
-
-func checkImage(img image.Image) error {
-	if img.Repository == "" || len(img.Tags) == 0 || len(img.Manifests) == 0 {
-		return fmt.Errorf("without a repository, a tag or a platform")
-	}
-	digests := []artifact.Digest{img.Digest}
-	for _, m := range img.Manifests {
-		digests = append(digests, m.Digest, m.Config)
-		for _, l := range m.Layers {
-			digests = append(digests, l.Digest, l.DiffID)
-		}
-	}
-	for _, d := range digests {
-		if _, err := artifact.ParseDigest(string(d)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
