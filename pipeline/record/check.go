@@ -15,7 +15,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
-// check looks for what no run of twice can have come to.
+// check returns an error if the record says what no run of twice can have come to.
 func (r *Record) check() error {
 	if r.Schema != SchemaName {
 		return fmt.Errorf("schema %q: want %q", r.Schema, SchemaName)
@@ -31,6 +31,8 @@ func (r *Record) check() error {
 			return err
 		}
 	}
+
+	// The verdict has to be what the binaries and files say, so a forged one needs all of them.
 	pass := len(r.Binaries) > 0
 	for i, b := range r.Binaries {
 		if err := b.check(); err != nil {
@@ -38,12 +40,14 @@ func (r *Record) check() error {
 		}
 		pass = pass && b.Verdict.Pass()
 	}
+
 	for i, f := range r.Files {
 		if err := cmp.Or(checkVerdict(f.Verdict, f.A, f.B), checkBisection(f.Verdict, f.Bisection)); err != nil {
 			return fmt.Errorf("files[%d]: %w", i, err)
 		}
 		pass = pass && f.Verdict.Pass()
 	}
+
 	if err := checkKnown(r.Verdict); err != nil {
 		return err
 	}
@@ -53,6 +57,7 @@ func (r *Record) check() error {
 	if len(r.Artifacts)+len(r.Images) > 0 && !pass {
 		return fmt.Errorf("artifacts: there are some, but the verdict is %q", r.Verdict)
 	}
+
 	for i, img := range r.Images {
 		if err := checkImage(img); err != nil {
 			return fmt.Errorf("images[%d]: %w", i, err)
@@ -63,6 +68,8 @@ func (r *Record) check() error {
 			return fmt.Errorf("bases[%d]: %q %q: no image", i, b.Reference, b.Digest)
 		}
 	}
+
+	// A dist has each name once, on every system that it may be copied to.
 	folded := map[string]string{}
 	for i, a := range r.Artifacts {
 		if err := checkArtifact(a); err != nil {
@@ -71,16 +78,18 @@ func (r *Record) check() error {
 		if i > 0 && r.Artifacts[i-1].Name >= a.Name {
 			return fmt.Errorf("artifacts[%d]: %q: not sorted by name", i, a.Name)
 		}
-		// Where names are one whatever their case is, one file would replace the other.
+		// Where letter case does not count, one file would replace the other.
 		if other, same := folded[strings.ToLower(a.Name)]; same {
 			return fmt.Errorf("artifacts[%d]: %q: differs from %q in its case alone", i, a.Name, other)
 		}
 		folded[strings.ToLower(a.Name)] = a.Name
 	}
+
 	return nil
 }
 
-// Check holds what was left out against the targets that were built.
+// Check returns an error unless what was left out and the targets that were built exclude each
+// other.
 func (p *Partial) Check(built []matrix.Target) error {
 	if len(p.LeftOut) == 0 {
 		return errors.New("partial: nothing is left out")
@@ -93,6 +102,7 @@ func (p *Partial) Check(built []matrix.Target) error {
 	return nil
 }
 
+// check returns an error if a binary and its recipe, verdict and digests do not fit together.
 func (b Binary) check() error {
 	digest, err := b.Recipe.Digest()
 	switch {
@@ -103,6 +113,7 @@ func (b Binary) check() error {
 	case b.Name != b.Recipe.Binary || b.Target != b.Recipe.Target:
 		return fmt.Errorf("%s for %s: the recipe is for another binary", b.Name, b.Target)
 	}
+
 	if err := checkBisection(b.Verdict, b.Bisection); err != nil {
 		return err
 	}
@@ -112,7 +123,7 @@ func (b Binary) check() error {
 	return checkVerdict(b.Verdict, b.A, b.B)
 }
 
-// checkBisection holds what was found out about a difference against the verdict.
+// checkBisection returns an error unless the bisection of a difference fits the verdict.
 func checkBisection(v compare.Verdict, b *Bisection) error {
 	switch {
 	case b == nil:
@@ -127,22 +138,26 @@ func checkBisection(v compare.Verdict, b *Bisection) error {
 	return nil
 }
 
-// checkVerdict holds a verdict against the digests that it is about.
+// checkVerdict returns an error unless a verdict fits the digests that it is about.
 func checkVerdict(v compare.Verdict, a, b artifact.Digest) error {
 	if err := checkKnown(v); err != nil {
 		return err
 	}
+
+	// A pass that built nothing has no digest. Only a verdict that is no pass allows that.
 	for _, d := range []artifact.Digest{a, b} {
 		if _, err := artifact.ParseDigest(string(d)); err != nil && (d != "" || v.Pass()) {
 			return err
 		}
 	}
+
 	if v == compare.Reproduced && a != b {
 		return fmt.Errorf("verdict %q: the digests differ", v)
 	}
 	return nil
 }
 
+// checkKnown returns an error unless this version of twice knows the verdict.
 func checkKnown(v compare.Verdict) error {
 	if !slices.Contains([]compare.Verdict{compare.Reproduced, compare.Equivalent, compare.Differs, compare.Undetermined}, v) {
 		return fmt.Errorf("verdict %q: unknown", v)
@@ -150,6 +165,8 @@ func checkKnown(v compare.Verdict) error {
 	return nil
 }
 
+// checkArtifact returns an error unless an artifact has a digest, a known kind, and a name that is
+// a path below dist on every system.
 func checkArtifact(a artifact.Artifact) error {
 	if !fs.ValidPath(a.Name) || a.Name == "." || strings.ContainsAny(a.Name, `\:`) {
 		return fmt.Errorf("name %q: not a path below dist", a.Name)
@@ -167,10 +184,12 @@ func checkArtifact(a artifact.Artifact) error {
 	return err
 }
 
+// checkImage returns an error unless an image is complete and each of its digests is one.
 func checkImage(img image.Image) error {
 	if img.Repository == "" || len(img.Tags) == 0 || len(img.Manifests) == 0 {
 		return fmt.Errorf("without a repository, a tag or a platform")
 	}
+
 	digests := []artifact.Digest{img.Digest}
 	for _, m := range img.Manifests {
 		digests = append(digests, m.Digest, m.Config)
@@ -178,6 +197,7 @@ func checkImage(img image.Image) error {
 			digests = append(digests, l.Digest, l.DiffID)
 		}
 	}
+
 	for _, d := range digests {
 		if _, err := artifact.ParseDigest(string(d)); err != nil {
 			return err

@@ -1,14 +1,14 @@
-// Package record writes down what a run did, for programs: the release record.
+// Package record holds the release record: what a run did, written down for programs.
 //
 // # release.json
 //
-// A [Record] is one JSON document whose format is named by its schema member
-// and described by release.schema.json ([Schema]; JSON Schema draft 2020-12).
-// Within a schema version members may be added and are never removed or given
-// another meaning. All that may differ when the same release is made again
-// elsewhere is in the member "varying"; everything else is the same, byte for
-// byte, if the same version of twice makes it. Only a record of builds that
-// were not reproduced may show paths of the host, as text found in binaries.
+// A [Record] is one JSON document. Its member schema names its format, and release.schema.json
+// ([Schema]; JSON Schema draft 2020-12) describes it. Within a schema version members may be
+// added. They are never removed, and their meaning never changes.
+//
+// The member "varying" holds all that may differ when the same release is made again elsewhere.
+// Everything else is the same, byte for byte, if the same version of twice makes it. A record
+// shows paths of the host only if builds were not reproduced, as text found in binaries.
 package record
 
 import (
@@ -44,42 +44,40 @@ type Record struct {
 	Version string `json:"version"`
 	// Tag is the git tag that the version comes from.
 	Tag string `json:"tag,omitempty"`
-	// Snapshot tells that this is no release: it was asked for as a snapshot,
-	// or its commit has no version tag.
+	// Snapshot tells that this is no release. The user asked for a snapshot, or the commit
+	// has no version tag.
 	Snapshot bool `json:"snapshot"`
-	// Partial says that not all of the release file was built, nil if all was.
+	// Partial says which targets of the release file were not built. It is nil if all were.
 	Partial *Partial `json:"partial,omitempty"`
 	Tool    Tool     `json:"tool"`
 	Source  Source   `json:"source"`
-	// Epoch is the time of the files in archives, and SOURCE_DATE_EPOCH for
-	// hooks, in seconds since 1970: that of Source.Time unless the user's
-	// environment set another.
+	// Epoch is the time of the files in archives, and SOURCE_DATE_EPOCH for hooks, in seconds
+	// since 1970. It is that of Source.Time unless the user's environment set another.
 	Epoch     int64            `json:"epoch"`
 	Toolchain recipe.Toolchain `json:"toolchain"`
-	// Verdict is reproduced if every binary and file is, differs if one
-	// differs, and undetermined otherwise.
+	// Verdict is reproduced if every binary and file is. It is differs if one differs, and
+	// undetermined otherwise.
 	Verdict  compare.Verdict `json:"verdict"`
 	Binaries []Binary        `json:"binaries"`
 	// Files are files of the source tree that archives hold.
 	Files []File `json:"files"`
 	// Artifacts are the files of the release, by their paths below dist.
 	Artifacts []artifact.Artifact `json:"artifacts"`
-	// Images are the OCI images in dist/oci, and Bases what some were added to.
+	// Images are the OCI images in dist/oci. Bases are the images that some were added to.
 	Images  []image.Image `json:"images,omitempty"`
 	Bases   []image.Base  `json:"bases,omitempty"`
 	Varying Varying       `json:"varying"`
 }
 
-// Tool is the twice that made the record. The compressors of the archives come
-// with it, so equal archives need an equal one.
+// Tool is the twice that made the record. The compressors of the archives come with it, so equal
+// archives need the same Tool.
 type Tool struct {
 	Version string `json:"version"`
 	// Go is the release of Go that it was built with.
 	Go string `json:"go"`
 }
 
-// Partial says that a part of the release file's targets was built: those of the
-// binaries.
+// Partial says that only some targets of the release file were built, those of the binaries.
 type Partial struct {
 	// LeftOut are all other targets, in the order of the release file.
 	LeftOut []matrix.Target `json:"leftOut"`
@@ -91,6 +89,7 @@ func (p *Partial) Describe(built int) string {
 	for i, t := range p.LeftOut {
 		names[i] = t.String()
 	}
+
 	const few = 5
 	if n := len(names) - few; n > 1 {
 		names = append(names[:few], fmt.Sprintf("%d more", n))
@@ -105,12 +104,12 @@ type Source struct {
 	Time time.Time `json:"time"`
 	// Dirty tells that there were uncommitted changes, which are in Tree.
 	Dirty bool `json:"dirty"`
-	// ConfigFile is the release file, as a path in the source tree where it is
-	// part of it, and Config the digest of its bytes.
+	// ConfigFile is the path of the release file. If the file is part of the source tree, the
+	// path is relative to the tree. Config is the digest of its bytes.
 	ConfigFile string          `json:"configFile"`
 	Config     artifact.Digest `json:"config"`
-	// ConfigUncommitted tells that the release file is not the one in the commit, or
-	// that there is none in it.
+	// ConfigUncommitted tells that the release file is not the one in the commit, or that the
+	// commit has none.
 	ConfigUncommitted bool `json:"configUncommitted,omitempty"`
 }
 
@@ -125,18 +124,18 @@ type Binary struct {
 	Verdict      compare.Verdict `json:"verdict"`
 	// Reason says why the verdict is not reproduced.
 	Reason string `json:"reason,omitempty"`
-	// A and B are what the passes built; absent where a pass built nothing.
+	// A and B are what the passes built. A pass that built nothing has none.
 	A artifact.Digest `json:"a,omitempty"`
 	B artifact.Digest `json:"b,omitempty"`
 	// Size is that of A in bytes.
 	Size int64 `json:"size,omitempty"`
-	// Explanation says where A and B differ, and why, nil unless their bytes do.
+	// Explanation says where A and B differ, and why. It is nil unless their bytes differ.
 	Explanation *explain.Summary `json:"explanation,omitempty"`
-	// Bisection is what repeating the build told of a difference, nil where that
-	// was not tried.
+	// Bisection is what repeating the build told of a difference. It is nil if that was not
+	// tried.
 	Bisection *Bisection `json:"bisection,omitempty"`
-	// Compilations compares the action graphs of the passes for the target,
-	// which all its binaries share.
+	// Compilations compares the action graphs of the passes for the target. All binaries of a
+	// target share them.
 	Compilations compare.GraphResult `json:"compilations"`
 }
 
@@ -161,20 +160,20 @@ type File struct {
 // Bisection is what was found out about a difference by repeating pass A with some
 // of the variations of pass B.
 type Bisection struct {
-	// Variations are those that make the difference, by the names that
-	// Varying.Variations has. Each list is a set that is needed together; of several
-	// lists each makes a difference of its own.
+	// Variations are those that make the difference, by the names in Varying.Variations. Each
+	// list is a set that makes a difference together. Of several lists, each makes one of its
+	// own.
 	Variations [][]string `json:"variations,omitempty"`
-	// Itself tells that a pass that was repeated, with nothing else varied, gave
-	// something else than it had: no variation explains that.
+	// Itself tells that a pass did not give the same when it was repeated. No variation
+	// explains that.
 	Itself bool `json:"itself"`
-	// Reason says why the answer is not complete, empty if it is.
+	// Reason says why the answer is not complete. It is empty if it is.
 	Reason string `json:"reason,omitempty"`
 	// Trials is how many builds it took.
 	Trials int `json:"trials"`
 }
 
-// String says it in a line.
+// String returns the finding in one line.
 func (b *Bisection) String() string {
 	var parts []string
 	for _, set := range b.Variations {
@@ -185,9 +184,11 @@ func (b *Bisection) String() string {
 			parts = append(parts, "when "+names+" differ together")
 		}
 	}
+
 	if b.Itself {
 		parts = append(parts, "from itself: not a variation, but something such as randomness or the clock")
 	}
+
 	s := "which variation it is was not found"
 	if len(parts) > 0 {
 		s = "differs " + strings.Join(parts, ", and ")
@@ -195,6 +196,7 @@ func (b *Bisection) String() string {
 	if b.Reason != "" {
 		s += " (" + b.Reason + ")"
 	}
+
 	return s
 }
 
@@ -209,8 +211,8 @@ type Varying struct {
 	// Modules says where trust in the modules' hashes comes from, beside go.sum.
 	Modules     Modules          `json:"modules"`
 	Confinement pass.Confinement `json:"confinement"`
-	// Variations are all things that the passes are meant to differ in, those
-	// included that could not be varied here.
+	// Variations are all things in which the passes should differ, even those that could not
+	// be varied here.
 	Variations []pass.Variation `json:"variations"`
 	Started    time.Time        `json:"started"`
 	Finished   time.Time        `json:"finished"`
@@ -253,7 +255,7 @@ type Job struct {
 	CPUSeconds float64 `json:"cpuSeconds"`
 }
 
-// Targets are those that were built, in the order of the release file.
+// Targets returns the targets that were built, in the order of the release file.
 func (r *Record) Targets() []matrix.Target {
 	var list []matrix.Target
 	for _, b := range r.Binaries {
