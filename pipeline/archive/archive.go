@@ -1,42 +1,43 @@
-// Package archive writes archives and checksum files whose bytes depend on
-// nothing but what it is given: equal inputs give equal outputs, on any host
-// and in any order of the list.
+// Package archive writes archives and checksum files whose bytes depend on their input alone.
+// Equal inputs give equal outputs, on any host and in any order of the list.
 //
 // # What an archive holds
 //
-// The regular files of the list and the folders that lead to them, in bytewise
-// order of their entry names (a folder's ends in a slash), so that every folder
-// stands before its contents. Files have mode 0644 or 0755, folders 0755; owner
-// and group are 0 without names; every entry has the one modification time that
-// was given, in whole seconds UTC. There are no links and no devices.
+// An archive holds the regular files of the list and the folders that lead to them. They are in
+// bytewise order of their entry names. The name of a folder ends in a slash, so every folder
+// stands before its contents. Files have mode 0644 or 0755, folders 0755. Owner and group are 0
+// and have no names. Every entry has the one modification time that was given, in whole seconds
+// UTC. There are no links and no devices.
 //
 //   - tar.gz and tar.zst hold USTAR headers
 //     (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html).
-//     An entry that does not fit (a long or non-ASCII name, 8 GiB and more) gets
-//     a PAX extended header.
+//     An entry that does not fit gets a PAX extended header. That is one with a long or
+//     non-ASCII name, or with 8 GiB and more.
 //   - The gzip header (RFC 1952) has no name, time 0 and operating system 255,
 //     unknown. The zstd stream (RFC 8878) is one frame with a checksum.
-//   - zip entries carry Unix modes and, beside the MS-DOS time, which counts in
-//     steps of two seconds, the extended timestamp, which counts in ones
-//     (https://libzip.org/specifications/extrafld.txt). Files are deflated,
-//     sizes follow the data, names that are not ASCII are flagged as UTF-8.
+//   - zip entries carry Unix modes. They have the MS-DOS time, which counts in steps of two
+//     seconds, and the extended timestamp, which counts seconds
+//     (https://libzip.org/specifications/extrafld.txt). Files are deflated, and sizes follow
+//     the data. Names that are not ASCII are flagged as UTF-8.
 //
 // # What is refused
 //
-// [Write] checks the complete list before it writes the first byte. A name must
-// be one that a Go module may contain ([module.CheckFilePath]: relative, slashes,
-// valid UTF-8 without control characters, no "." or ".." or empty element, no
-// element that Windows reserves or that ends in a dot) and may also not have an
-// element that ends in a space, that is longer than 255 bytes or is CONIN$ or
-// CONOUT$, nor exceed 1024 bytes. Two entries whose names are the same but for
-// letter case are refused, as they would be one file on macOS and Windows, and
-// so is a file with the name of a folder.
+// [Write] checks the complete list before it writes the first byte. It refuses a name that
+//
+//   - a Go module may not contain ([module.CheckFilePath]): a name has to be relative, with
+//     slashes, in valid UTF-8 without control characters. It has no element that is empty, is "."
+//     or "..", ends in a dot, or is reserved on Windows;
+//   - has an element that ends in a space, is longer than 255 bytes, or is CONIN$ or CONOUT$;
+//   - is longer than 1024 bytes.
+//
+// It also refuses two names that differ in letter case alone, since they would be one file on
+// macOS and Windows, and a file with the name of a folder.
 //
 // # Compressors
 //
-// They come from github.com/klauspost/compress, so that go.mod pins their
-// output: compress/flate of the standard library changes its output with the Go
-// version that this program was built with. The test TestGolden pins the bytes.
+// The compressors come from github.com/klauspost/compress, so go.mod pins their output. The output
+// of compress/flate in the standard library changes with the Go version that this program was
+// built with. The test TestGolden pins the bytes.
 package archive
 
 import (
@@ -64,8 +65,8 @@ type File struct {
 	Executable bool
 	// Size is the number of bytes that Open yields.
 	Size int64
-	// Open returns the content. It is called once, when the file's turn comes,
-	// and what it returns is closed before the next file's is called.
+	// Open returns the content. It is called once, when the file's turn comes. The content is
+	// closed before the next file is opened.
 	Open func() (io.ReadCloser, error)
 }
 
@@ -79,14 +80,14 @@ const (
 	Zip     Format = "zip"
 )
 
-// The strongest levels that are worth their time for Go binaries. Level 9 of
-// deflate takes four times as long as 8 and saves 0.3 %.
+// Compression levels: the strongest that are worth their time for Go binaries. Level 9 of deflate
+// takes four times as long as 8 and saves 0.3 %.
 const (
 	deflateLevel = 8
 	zstdLevel    = zstd.SpeedBestCompression
 )
 
-// The times that the formats' narrowest fields hold.
+// Bounds of modification times, as the narrowest field of each format has them.
 var (
 	tarFirst = time.Unix(0, 0).UTC()
 	tarLast  = time.Unix(1<<33-1, 0).UTC() // eleven octal digits
@@ -94,17 +95,16 @@ var (
 	zipLast  = time.Unix(1<<31-1, 0).UTC() // a signed 32-bit count of seconds
 )
 
-// Write writes an archive of files to w. mtime is every entry's modification
-// time and loses what it has below the second. The order of files does not
-// matter, and the slice is not changed.
+// Write writes an archive of files to w. mtime is the modification time of every entry, cut off to
+// a second. The order of files does not matter, and the slice is not changed.
 //
-// It is an error, found before anything is written, if the format is unknown, a
-// name is refused (see the package comment), a size is negative, Open is nil,
-// or the format cannot express mtime: tar begins in 1970, zip in 1980 and ends
-// in January 2038. An earlier time is refused and not moved, because a time
-// that was changed silently is one more thing to explain. It is an error, found
-// while writing, if a file cannot be read or yields more or less than Size; what
-// is in w then is no archive. Errors name the file.
+// Before it writes anything, Write returns an error if the format is unknown, a name is refused
+// (see the package comment), a size is negative, Open is nil, or the format cannot express mtime.
+// The times of tar begin in 1970. Those of zip begin in 1980 and end in January 2038. A time out of
+// these bounds is refused and not moved, since a reader would have to find out why it was changed.
+//
+// While it writes, Write returns an error if a file cannot be read, or yields more or less than
+// Size. What is in w then is no archive. Errors name the file.
 //
 // Memory use does not depend on the sizes of the files.
 func Write(w io.Writer, f Format, mtime time.Time, files []File) error {
@@ -112,6 +112,7 @@ func Write(w io.Writer, f Format, mtime time.Time, files []File) error {
 	if err := checkTime(f, mtime); err != nil {
 		return fmt.Errorf("archive: %w", err)
 	}
+
 	entries, err := normalize(files)
 	if err != nil {
 		return fmt.Errorf("archive: %w", err)
@@ -131,6 +132,7 @@ func Write(w io.Writer, f Format, mtime time.Time, files []File) error {
 	return nil
 }
 
+// checkTime returns an error unless the format is known and can express mtime.
 func checkTime(f Format, mtime time.Time) error {
 	first, last := tarFirst, tarLast
 	switch f {
@@ -140,6 +142,7 @@ func checkTime(f Format, mtime time.Time) error {
 	default:
 		return fmt.Errorf("unknown format %q (%s, %s, %s)", f, TarGzip, TarZstd, Zip)
 	}
+
 	if mtime.Before(first) || mtime.After(last) {
 		return fmt.Errorf("modification time %s: %s holds times from %s to %s", mtime.Format(time.RFC3339),
 			f, first.Format(time.RFC3339), last.Format(time.RFC3339))
@@ -147,8 +150,7 @@ func checkTime(f Format, mtime time.Time) error {
 	return nil
 }
 
-// entry is a file, or a folder whose File has nothing but a Name that ends in a
-// slash.
+// entry is a file or a folder. The File of a folder has only a Name, which ends in a slash.
 type entry struct{ File }
 
 func (e entry) isDir() bool { return strings.HasSuffix(e.Name, "/") }
@@ -163,8 +165,7 @@ func (e entry) mode() fs.FileMode {
 	return 0o644
 }
 
-// normalize checks files and returns them with their folders in the order of
-// the archive.
+// normalize checks files and returns them and their folders, in the order of the archive.
 func normalize(files []File) ([]entry, error) {
 	var entries []entry
 	taken := names{}
@@ -172,12 +173,14 @@ func normalize(files []File) ([]entry, error) {
 		if err := checkName(f.Name); err != nil {
 			return nil, err
 		}
+
 		if f.Size < 0 {
 			return nil, fmt.Errorf("%q: size %d is negative", f.Name, f.Size)
 		}
 		if f.Open == nil {
 			return nil, fmt.Errorf("%q: has no content to open", f.Name)
 		}
+
 		dirs, err := taken.add(f.Name)
 		if err != nil {
 			return nil, err
@@ -187,10 +190,13 @@ func normalize(files []File) ([]entry, error) {
 		}
 		entries = append(entries, entry{f})
 	}
+
+	// The caller's order has no influence on the bytes.
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.Name, b.Name) })
 	return entries, nil
 }
 
+// writeTar writes entries as a tar in the compression of compress.
 func writeTar(w io.Writer, compress func(io.Writer) (io.WriteCloser, error), mtime time.Time, entries []entry) error {
 	zw, err := compress(w)
 	if err != nil {
@@ -199,11 +205,12 @@ func writeTar(w io.Writer, compress func(io.Writer) (io.WriteCloser, error), mti
 
 	tw := tar.NewWriter(zw)
 	for _, e := range entries {
-		// Without a Format, archive/tar takes USTAR if it can and PAX otherwise.
+		// Without a Format, archive/tar chooses USTAR if it can and PAX otherwise.
 		h := &tar.Header{Typeflag: tar.TypeReg, Name: e.Name, Size: e.Size, Mode: int64(e.mode().Perm()), ModTime: mtime}
 		if e.isDir() {
 			h.Typeflag = tar.TypeDir
 		}
+
 		if err := tw.WriteHeader(h); err != nil {
 			return fmt.Errorf("%q: %w", e.Name, err)
 		}
@@ -218,15 +225,18 @@ func writeTar(w io.Writer, compress func(io.Writer) (io.WriteCloser, error), mti
 	return zw.Close()
 }
 
+// writeZip writes entries as a zip.
 func writeZip(w io.Writer, mtime time.Time, entries []entry) error {
 	zw := zip.NewWriter(w)
 	zw.RegisterCompressor(zip.Deflate, newFlate)
+
 	for _, e := range entries {
 		h := &zip.FileHeader{Name: e.Name, Method: zip.Deflate, Modified: mtime}
 		h.SetMode(e.mode())
 		if e.isDir() {
 			h.Method = zip.Store
 		}
+
 		ew, err := zw.CreateHeader(h)
 		if err != nil {
 			return fmt.Errorf("%q: %w", e.Name, err)
@@ -235,10 +245,12 @@ func writeZip(w io.Writer, mtime time.Time, entries []entry) error {
 			return fmt.Errorf("%q: %w", e.Name, err)
 		}
 	}
+
 	return zw.Close()
 }
 
-// copyTo copies a file's content to w and insists on its size.
+// copyTo copies the content of a file to w. It returns an error if that is not of the size of the
+// entry.
 func (e entry) copyTo(w io.Writer) error {
 	if e.isDir() {
 		return nil
@@ -254,9 +266,9 @@ func (e entry) copyTo(w io.Writer) error {
 	return err
 }
 
+// copyExactly copies size bytes from r to w. It returns an error if r has less or more.
 func copyExactly(w io.Writer, r io.Reader, size int64) error {
-	// LimitReader also hides a WriterTo, which would hand over everything in
-	// one write and past the limit.
+	// LimitReader also hides a WriterTo, which would write everything at once, past the limit.
 	n, err := io.Copy(w, io.LimitReader(r, size))
 	if err != nil {
 		return err
@@ -264,6 +276,8 @@ func copyExactly(w io.Writer, r io.Reader, size int64) error {
 	if n < size {
 		return fmt.Errorf("has %d bytes, not the %d that were announced", n, size)
 	}
+
+	// One byte more shows that the announced size, which is in the header already, is wrong.
 	switch _, err := io.ReadFull(r, make([]byte, 1)); {
 	case err == nil:
 		return fmt.Errorf("has more than the %d bytes that were announced", size)
@@ -273,14 +287,15 @@ func copyExactly(w io.Writer, r io.Reader, size int64) error {
 	return nil
 }
 
-// blocks hands a compressor blocks of one size, however the data came in, so
-// that its output cannot depend on how many bytes a read returned.
+// blocks gives a compressor blocks of one size. So its output does not depend on how many bytes
+// each read returned.
 type blocks struct {
 	*bufio.Writer
 	compressor io.Closer
 }
 
-const blockSize = 64 << 10 // larger than io.Copy's writes, which would bypass the buffer otherwise
+// blockSize is larger than the writes of io.Copy, which would bypass the buffer otherwise.
+const blockSize = 64 << 10
 
 func newBlocks(c io.WriteCloser) io.WriteCloser {
 	return blocks{bufio.NewWriterSize(c, blockSize), c}
@@ -298,7 +313,7 @@ func newGzip(w io.Writer) (io.WriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The zero time.Time would be written as some second of 2042.
+	// The package would write the zero time.Time as some second of 2042.
 	c.Header = gzip.Header{OS: 255, ModTime: time.Unix(0, 0)}
 	return newBlocks(c), nil
 }

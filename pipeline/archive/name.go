@@ -8,8 +8,8 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// checkName reports whether name may stand in an archive or a checksum file; the
-// package comment has the rule.
+// checkName returns an error unless name is allowed in an archive or a checksum file. The package
+// comment has the rule.
 func checkName(name string) error {
 	// CheckFilePath's own message begins with the name.
 	if err := module.CheckFilePath(name); err != nil {
@@ -18,10 +18,12 @@ func checkName(name string) error {
 	if len(name) > 1024 {
 		return fmt.Errorf("%.80q...: name of %d bytes, at most 1024 are allowed", name, len(name))
 	}
+
 	for elem := range strings.SplitSeq(name, "/") {
-		// Windows drops the spaces at the end of what comes before the first
-		// dot when it looks for a device: "nul .txt" is one.
+		// When Windows looks for a device, it drops the spaces before the first dot: "nul .txt"
+		// is one.
 		stem, _, _ := strings.Cut(elem, ".")
+
 		switch {
 		case len(elem) > 255:
 			return fmt.Errorf("%.80q...: path element of %d bytes, at most 255 are allowed", name, len(elem))
@@ -31,21 +33,24 @@ func checkName(name string) error {
 			return fmt.Errorf("%q: path element %q is reserved on Windows", name, elem)
 		}
 	}
+
 	return nil
 }
 
-// names holds the entries of one archive or checksum file, by a key that is the
-// same for those which would be one file where letter case does not count. A
-// folder's name ends in a slash, which its key lacks.
+// names holds the names of the entries of one archive or checksum file. Names that would be one
+// file where letter case does not count have the same key. The name of a folder ends in a slash,
+// and its key does not.
 type names map[string]string
 
-// add takes the name of a file and returns the folders that lead to it and are
-// new, outermost first.
+// add adds the name of a file, and those of the folders that lead to it. It returns the folders
+// that are new, outermost first.
 func (n names) add(name string) (dirs []string, err error) {
 	for i, c := range name {
 		if c != '/' {
 			continue
 		}
+
+		// A name that is taken is fine only for the same folder.
 		key, dir := fold(name[:i]), name[:i+1]
 		have, taken := n[key]
 		switch {
@@ -56,6 +61,7 @@ func (n names) add(name string) (dirs []string, err error) {
 			return nil, collision(name, have)
 		}
 	}
+
 	key := fold(name)
 	if have, taken := n[key]; taken {
 		return nil, collision(name, have)
@@ -64,6 +70,7 @@ func (n names) add(name string) (dirs []string, err error) {
 	return dirs, nil
 }
 
+// collision returns an error about a name that cannot be beside another.
 func collision(name, have string) error {
 	if name == have {
 		return fmt.Errorf("%q: listed twice", name)
@@ -71,7 +78,7 @@ func collision(name, have string) error {
 	return fmt.Errorf("%q: collides with %q, at least on macOS and Windows", name, have)
 }
 
-// fold maps strings that strings.EqualFold calls equal to one string.
+// fold returns the same string for all strings that strings.EqualFold calls equal.
 func fold(s string) string {
 	return strings.Map(func(r rune) rune {
 		lowest := r

@@ -12,23 +12,22 @@ import (
 
 // Sum is one line of a checksum file.
 type Sum struct {
-	// Name is the slash-separated path of the file, relative to the folder that
-	// the checksum file is in.
+	// Name is the slash-separated path of the file, relative to the folder of the checksum
+	// file.
 	Name string
 	// Digest names the file's bytes.
 	Digest artifact.Digest
 }
 
-// Sums writes the digests of list to w as GNU sha256sum does and sha256sum -c
-// reads: a line per artifact with 64 hexadecimal digits, two spaces and the
-// name, in bytewise order of the names
-// (https://www.gnu.org/software/coreutils/manual/html_node/cksum-output-modes.html).
+// Sums writes the digests of list to w in the form that GNU sha256sum writes and sha256sum -c reads
+// (https://www.gnu.org/software/coreutils/manual/html_node/cksum-output-modes.html). Each artifact
+// has a line with 64 hexadecimal digits, two spaces and the name. The lines are in bytewise order
+// of the names.
 //
-// Names are subject to the rule for names in archives, see the package comment.
-// So there is nothing that GNU would have to escape; a backslash or a newline is
-// refused. An invalid digest and a name that is there twice are errors, found
-// before anything is written. The order of list does not matter, and the slice
-// is not changed.
+// The rule for names in archives holds here too, see the package comment. It refuses backslashes
+// and newlines, so there is nothing that GNU would escape. Before it writes anything, Sums returns
+// an error for an invalid digest and for a name that is there twice. The order of list does not
+// matter, and the slice is not changed.
 func Sums(w io.Writer, list []artifact.Artifact) error {
 	lines := make([]Sum, len(list))
 	taken := names{}
@@ -46,6 +45,7 @@ func Sums(w io.Writer, list []artifact.Artifact) error {
 	}
 
 	slices.SortFunc(lines, func(a, b Sum) int { return strings.Compare(a.Name, b.Name) })
+
 	b := bufio.NewWriter(w)
 	for _, l := range lines {
 		fmt.Fprintf(b, "%s  %s\n", l.Digest.Hex(), l.Name)
@@ -56,21 +56,22 @@ func Sums(w io.Writer, list []artifact.Artifact) error {
 	return nil
 }
 
+// Bounds of what ParseSums reads, in bytes.
 const (
-	maxSumsSize = 16 << 20 // bytes that ParseSums reads
-	maxSumsLine = 64 + 2 + 1024
+	maxSumsSize = 16 << 20
+	maxSumsLine = 64 + 2 + 1024 // digits, two spaces, the longest name
 )
 
-// ParseSums reads a checksum file in the form that [Sums] documents, in any
-// order, and keeps that order. "*" (GNU's mark for binary mode) may stand in the
-// place of the second space. Everything else that is not in that form is an
-// error that names the line: a missing last newline, an escaped or refused name,
-// upper-case digits, a name that is there twice, more than 16 MiB.
+// ParseSums reads a checksum file in the form that [Sums] documents. The lines may be in any order,
+// which ParseSums keeps. The second space may be "*", GNU's mark for binary mode. Everything else
+// is an error that names the line: a missing last newline, an escaped or refused name, upper-case
+// digits, a name that is there twice, more than 16 MiB.
 func ParseSums(r io.Reader) ([]Sum, error) {
 	var sums []Sum
 	taken := names{}
 	lr := &io.LimitedReader{R: r, N: maxSumsSize + 1}
 	br := bufio.NewReaderSize(lr, maxSumsLine+1)
+
 	for n := 1; ; n++ {
 		line, err := br.ReadSlice('\n')
 		switch {
@@ -85,6 +86,7 @@ func ParseSums(r io.Reader) ([]Sum, error) {
 		case err != nil:
 			return nil, fmt.Errorf("checksums: line %d: %w", n, err)
 		}
+
 		s, err := parseSum(string(line[:len(line)-1]))
 		if err == nil {
 			_, err = taken.add(s.Name)
@@ -96,6 +98,7 @@ func ParseSums(r io.Reader) ([]Sum, error) {
 	}
 }
 
+// parseSum parses a line without its newline.
 func parseSum(line string) (Sum, error) {
 	const digits = 64
 	if len(line) < digits+3 || line[digits] != ' ' || line[digits+1] != ' ' && line[digits+1] != '*' {
