@@ -1,10 +1,10 @@
 // Package artifact names bytes by their content.
 //
-// A [Digest] is the SHA-256 of some bytes, written "sha256:" and 64 lower-case
-// hexadecimal digits, as in the OCI image specification
-// (https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests).
-// An [Artifact] is a name, a kind and a Digest: what the stages of the pipeline
-// hand to each other instead of paths. A [Store] holds the bytes.
+// A [Digest] is the SHA-256 of some bytes. It is written "sha256:" and 64 lower-case hexadecimal
+// digits, as in the OCI image specification
+// (https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests). An [Artifact] is
+// a name, a kind and a Digest. The stages of the pipeline give artifacts to each other instead of
+// paths. A [Store] holds the bytes.
 package artifact
 
 import (
@@ -49,8 +49,8 @@ func (d Digest) Short() string {
 	return h[:min(12, len(h))]
 }
 
-// Hasher computes a Digest of what is written through it. The zero value is
-// not usable: see [NewHasher].
+// Hasher computes a Digest of what is written through it. [NewHasher] makes one. The zero value
+// cannot be used.
 type Hasher struct {
 	w    io.Writer
 	h    hash.Hash
@@ -88,15 +88,15 @@ const (
 
 // Artifact is bytes with a name, a kind and a digest.
 type Artifact struct {
-	// Name is a slash-separated path, relative to what the context says
-	// (dist/ in a release record, the wrapped folder in an archive).
+	// Name is a slash-separated path. In a release record it is relative to dist, in an archive
+	// to the folder that everything is in.
 	Name string `json:"name"`
 	Kind Kind   `json:"kind"`
 	// Digest names the bytes.
 	Digest Digest `json:"digest"`
 	// Size is the number of bytes.
 	Size int64 `json:"size"`
-	// Executable tells whether the file's mode is 0755 instead of 0644. Those
-	// are the only two modes a release has.
+	// Executable tells whether the file's mode is 0755 instead of 0644. A release has no other
+	// modes.
 	Executable bool `json:"executable,omitempty"`
 }

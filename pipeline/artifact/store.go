@@ -10,9 +10,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
-// Store keeps bytes in a folder, each file named by the hexadecimal part of
-// its digest. It belongs to one run of one process, which may use it from many
-// goroutines.
+// Store keeps bytes in a folder. The name of each file is the hexadecimal part of its digest. A
+// store belongs to one run of one process, which may use it from many goroutines.
 type Store struct{ dir string }
 
 // NewStore returns a store in dir, which must exist.
@@ -21,8 +20,8 @@ func NewStore(dir string) *Store { return &Store{dir: dir} }
 // path returns where the bytes of d are, whether or not they are there yet.
 func (s *Store) path(d Digest) string { return filepath.Join(s.dir, d.Hex()) }
 
-// Open returns the bytes of d for reading. If they are not in the store the error
-// is [fs.ErrNotExist].
+// Open returns the bytes of d for reading. If the store does not have them, the error is
+// [fs.ErrNotExist].
 func (s *Store) Open(d Digest) (*os.File, error) {
 	f, _, err := fsx.OpenNamed(s.path(d))
 	return f, err
@@ -34,12 +33,15 @@ func (s *Store) Put(r io.Reader) (d Digest, size int64, err error) {
 	if err != nil {
 		return "", 0, err
 	}
+
 	defer func() {
 		if err != nil {
 			f.Close()
 			os.Remove(f.Name())
 		}
 	}()
+
+	// The file gets its name last, so a name in the store always stands for all of its bytes.
 	h := NewHasher(f)
 	if _, err := io.Copy(h, r); err != nil {
 		return "", 0, fmt.Errorf("store: %w", err)
@@ -53,17 +55,17 @@ func (s *Store) Put(r io.Reader) (d Digest, size int64, err error) {
 	return h.Digest(), h.Size(), nil
 }
 
-// Take copies the regular file name below root, which something else has written,
-// into the store; name has slashes. It is opened as [fsx.OpenRegular] does, and hashed
-// while it is copied: what else has a name for the file, or has it open, has no
-// influence on what is stored. executable tells whether its owner may execute it. A
-// file of more than limit bytes is an error.
+// Take copies a regular file below root into the store. Something else has written the file. name
+// has slashes. [fsx.OpenRegular] opens the file, and it is hashed while it is copied. So a process
+// that has it open, or has another name for it, has no influence on what is stored. executable
+// tells whether its owner may execute it. A file of more than limit bytes is an error.
 func (s *Store) Take(root *os.Root, name string, limit int64) (d Digest, size int64, executable bool, err error) {
 	f, info, err := fsx.OpenRegular(root, name, limit)
 	if err != nil {
 		return "", 0, false, err
 	}
 	defer f.Close()
+
 	if d, size, err = s.Put(fsx.AtMost(f, name, limit)); err != nil {
 		return "", 0, false, err
 	}
@@ -77,6 +79,7 @@ func DigestRegular(ctx context.Context, root *os.Root, name string, limit int64)
 		return "", err
 	}
 	defer f.Close()
+
 	h := NewHasher(io.Discard)
 	if _, err := io.Copy(h, fsx.Until(ctx, fsx.AtMost(f, name, limit))); err != nil {
 		return "", fmt.Errorf("hash %s: %w", name, err)

@@ -11,14 +11,13 @@ import (
 	"time"
 )
 
-// Printer prints a line for each thing that is done and, on a terminal, one last line
-// that says what is going on now. Its methods may be called from many goroutines. A nil
-// Printer prints nothing.
+// Printer prints a line for each thing that is done. On a terminal, one last line says what is
+// going on now. The methods may be called from many goroutines. A nil Printer prints nothing.
 type Printer struct {
 	// W takes what is printed.
 	W io.Writer
-	// Width is the width of the terminal in columns. If it is 0, W is no terminal, and
-	// there is no last line.
+	// Width is the width of the terminal in columns. It is 0 if W is no terminal, which gets no
+	// last line.
 	Width int
 	// Now is the clock.
 	Now func() time.Time
@@ -32,7 +31,7 @@ type Printer struct {
 	stop    chan struct{} // ends the ticking of the last line, if there is one
 }
 
-// Stage says what begins now.
+// Stage shows the name of what begins now.
 func (p *Printer) Stage(name string) {
 	if p == nil {
 		return
@@ -43,7 +42,7 @@ func (p *Printer) Stage(name string) {
 	p.draw()
 }
 
-// Line tells something, on lines of its own.
+// Line prints a message on a line of its own.
 func (p *Printer) Line(format string, args ...any) {
 	if p == nil {
 		return
@@ -55,7 +54,7 @@ func (p *Printer) Line(format string, args ...any) {
 	p.draw()
 }
 
-// Begin says how many jobs there are.
+// Begin begins the count of jobs.
 func (p *Printer) Begin(jobs int) {
 	if p == nil {
 		return
@@ -63,16 +62,18 @@ func (p *Printer) Begin(jobs int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.total, p.done, p.status, p.start = jobs, 0, "", p.Now()
+
 	if p.Width > 0 && p.stop == nil {
 		p.stop = make(chan struct{})
 		go p.tick(p.stop)
 	}
 }
 
-// tick shows every second that the run lives: a job may take minutes.
+// tick draws the last line every second, since a job may take minutes in which nothing is printed.
 func (p *Printer) tick(stop <-chan struct{}) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
+
 	for {
 		select {
 		case <-stop:
@@ -87,28 +88,32 @@ func (p *Printer) tick(stop <-chan struct{}) {
 	}
 }
 
-// Job says that a pass began to build a target. The returned function says
-// that it ended: well, with an error, or stopped by its context.
+// Job shows that a pass began to build a target. The caller calls done when that ends, with nil,
+// with an error, or with that of a context that stopped it.
 func (p *Printer) Job(pass, target string) (done func(error)) {
 	if p == nil {
 		return func(error) {}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	name := pass + " " + target
 	start := p.Now()
 	p.running = append(p.running, name)
 	p.draw()
+
 	return func(err error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.done++
+
 		for i, r := range p.running {
 			if r == name {
 				p.running = append(p.running[:i], p.running[i+1:]...)
 				break
 			}
 		}
+
 		p.erase()
 		word := "built"
 		switch {
@@ -117,12 +122,13 @@ func (p *Printer) Job(pass, target string) (done func(error)) {
 		case err != nil:
 			word = "failed"
 		}
+
 		fmt.Fprintf(p.W, "%3d/%d  pass %s  %-22s %s in %.1fs\n", p.done, p.total, pass, target, word, p.Now().Sub(start).Seconds())
 		p.draw()
 	}
 }
 
-// End says that all jobs are done.
+// End ends the count of jobs.
 func (p *Printer) End() {
 	if p == nil {
 		return
@@ -134,6 +140,7 @@ func (p *Printer) End() {
 	p.endTicking()
 }
 
+// endTicking ends the goroutine that draws the last line.
 func (p *Printer) endTicking() {
 	if p.stop != nil {
 		close(p.stop)
@@ -141,7 +148,7 @@ func (p *Printer) endTicking() {
 	}
 }
 
-// Hide removes the last line until something is said.
+// Hide removes the last line until the next message.
 func (p *Printer) Hide() {
 	if p == nil {
 		return
@@ -151,7 +158,7 @@ func (p *Printer) Hide() {
 	p.erase()
 }
 
-// Close removes the last line.
+// Close removes the last line for good.
 func (p *Printer) Close() {
 	if p == nil {
 		return
@@ -168,20 +175,26 @@ func (p *Printer) draw() {
 	if p.Width == 0 {
 		return
 	}
+
 	p.erase()
 	text := p.status
 	if p.total > 0 {
 		text = fmt.Sprintf("%d of %d, %s: %s", p.done, p.total, p.Now().Sub(p.start).Round(time.Second), strings.Join(p.running, ", "))
 	}
+
 	if text == "" {
 		return
 	}
+
+	// A line that wraps could not be erased.
 	if r := []rune(text); len(r) > p.Width-4 && p.Width > 8 {
 		text = string(r[:p.Width-8]) + "..."
 	}
+
 	fmt.Fprintf(p.W, "  %s", text)
 }
 
+// erase removes the last line from the terminal.
 func (p *Printer) erase() {
 	if p.Width > 0 {
 		fmt.Fprint(p.W, "\r\x1b[K")

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// h1 checks an h1: hash. A module that was vendored or built from a folder has
-// none.
+// h1 returns s, and an error unless it is an h1: hash or empty. A module that was vendored or built
+// from a folder has none.
 func h1(s string) (string, error) {
 	if s == "" {
 		return "", nil

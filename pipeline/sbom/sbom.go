@@ -3,42 +3,43 @@
 // (https://spdx.github.io/spdx-spec/v2.3/), both as JSON.
 //
 // The only source is the build information that the linker stored in the binary
-// (see runtime/debug.BuildInfo), so the list is of what was linked, not of what a
-// go.mod asks for. Equal bytes and an equal [Binary] give equal documents: there
-// is no clock in them, and their serial number is a digest of the rest.
+// (see runtime/debug.BuildInfo). So the list is of what was linked, not of what a go.mod asks for.
+// Equal bytes and an equal [Binary] give equal documents. No clock is in them, and their serial
+// number is a digest of the rest.
 //
 // # What the documents say
 //
 //   - The binary: name, version, SHA-256, path of its main package, and every
 //     build setting (GOOS, CGO_ENABLED, -tags, vcs.revision and the rest).
-//   - The main module, and every module that packages were linked from, with
-//     its version and its h1: hash. A module without a version is one that was
-//     built from a folder: "(devel)" in the build information.
-//   - A replaced module is listed as what was built, its replacement; what was
-//     replaced is a property. If a folder replaced it, it keeps its name and has
-//     neither version nor package URL, because nobody published that.
-//   - The standard library ("stdlib") and the toolchain ("toolchain"): these are
-//     the names that the Go vulnerability database has for them
-//     (https://go.dev/doc/security/vuln/database), and by which scanners find
-//     what is known about them: they do not find a library that is called "std"
-//     (https://github.com/golang/go/issues/71567). The toolchain was used to
-//     build the binary and is no part of it.
+//   - The main module, and every module that packages were linked from, with its version and its
+//     h1: hash. A module without a version was built from a folder: "(devel)" in the build
+//     information.
+//   - A replaced module is listed as what was built, its replacement. What was replaced is a
+//     property. If a folder replaced it, it keeps its name and has neither version nor package
+//     URL, because nobody published that.
+//   - The standard library ("stdlib") and the toolchain ("toolchain"). These are their names in
+//     the Go vulnerability database (https://go.dev/doc/security/vuln/database). Scanners find
+//     by them what is known. They do not find a library that is called "std"
+//     (https://github.com/golang/go/issues/71567). The toolchain was used to build the binary
+//     and is no part of it.
 //
 // The h1: hash is the SHA-256 of a list of the hashes of a module's files
-// (golang.org/x/mod/sumdb/dirhash) and of no file that anybody could hash, so it
-// is not given as a hash of the component: CycloneDX has it as the property
-// golang:h1, SPDX as an external reference of the type golang-h1.
+// (golang.org/x/mod/sumdb/dirhash). It is not given as a hash of the component, since no file has
+// it. CycloneDX has it as the property golang:h1, SPDX as an external reference of the type
+// golang-h1.
 //
 // # What they do not say
 //
-// Build information has a flat list. The binary depends on each module of it;
-// which module needs which is not known and not made up: CycloneDX leaves the
-// modules out of its graph and calls its completeness "unknown". The binary's
-// own list is "complete" where the gc compiler built a main module without cgo,
-// and "unknown" otherwise, since C code leaves no trace in build information (in
-// SPDX: the binary depends on NOASSERTION too). That is about what was linked:
-// libraries of the operating system that are loaded when the binary starts are
-// not in the list. Licences are unknown: absent in CycloneDX, NOASSERTION in SPDX.
+// Build information has a flat list. The binary depends on each module of it. Nobody knows which
+// module needs which, so the documents do not say it: CycloneDX leaves the modules out of its graph
+// and calls its completeness "unknown".
+//
+// The list of the binary itself is "complete" if the gc compiler built a main module without cgo.
+// Otherwise it is "unknown", since C code leaves no trace in build information. In SPDX the binary
+// depends on NOASSERTION too. That is about what was linked. Libraries of the operating system that
+// are loaded when the binary starts are not in the list.
+//
+// Licences are unknown: absent in CycloneDX, NOASSERTION in SPDX.
 //
 // # Names of properties
 //
@@ -53,10 +54,10 @@
 //
 // # Limits
 //
-// The binary is read as hostile input, see package inspect. Build information
-// that the go command would not have written is an error, and so is a version of
-// more than 1024 bytes, which CycloneDX does not allow. The most build information
-// that package inspect reads, 1 MiB, makes documents of some 40 MB.
+// The binary is read as hostile input, see package inspect. Build information that the go command
+// would not have written is an error. So is a version of more than 1024 bytes, which CycloneDX does
+// not allow. Package inspect reads at most 1 MiB of build information, which makes documents of
+// some 40 MB.
 package sbom
 
 import (
@@ -100,9 +101,8 @@ var Formats = []Format{
 	{".spdx.json", SPDXPredicateType, (*Document).SPDX},
 }
 
-// ErrNoBuildInfo is what [New] returns for a file that has no build information:
-// one that Go did not link, or not with modules, or of a format that package
-// inspect does not read (WebAssembly).
+// ErrNoBuildInfo is what [New] returns for a file that has no build information. Go did not link
+// it, or not with modules, or package inspect does not read its format (WebAssembly).
 var ErrNoBuildInfo = errors.New("no Go build information")
 
 // Binary is what the caller knows of a binary.
@@ -115,10 +115,9 @@ type Binary struct {
 	Digest artifact.Digest
 	// Size is in bytes.
 	Size int64
-	// Time is the time of both documents, in seconds: the commit's.
+	// Time is the time of both documents, in seconds. It is that of the commit.
 	Time time.Time
-	// Tool is the version of twice, which the documents name as their maker. It
-	// may be empty.
+	// Tool is the version of twice, which the documents name as their tool. It may be empty.
 	Tool string
 }
 
@@ -137,10 +136,9 @@ type Document struct {
 type component struct {
 	// ref tells the components of a document apart.
 	ref string
-	// path and version are those of what was built; version is empty if it was
-	// a folder.
+	// path and version are those of what was built. The version of a folder is empty.
 	path, version string
-	// folder is the path of that folder, for a module that one replaced.
+	// folder is the path of the folder that replaced a module, or empty.
 	folder string
 	// h1 is the h1: hash, or empty.
 	h1 string
@@ -148,12 +146,12 @@ type component struct {
 	replaces string
 }
 
-// maxVersion is CycloneDX's bound of a version, in bytes rather than characters.
+// maxVersion is the longest version that CycloneDX allows, in bytes rather than characters.
 const maxVersion = 1024
 
-// New reads the build information of the binary in r and holds r's content
-// against b.Digest. An error is [ErrNoBuildInfo], or about a file that cannot be
-// read, is not the one of the digest, or has malformed build information.
+// New reads the build information of the binary in r. It returns [ErrNoBuildInfo] if there is none,
+// and another error if r cannot be read, does not have b.Digest, or has malformed build
+// information.
 func New(r io.ReaderAt, b Binary) (*Document, error) {
 	d, err := newDocument(r, b)
 	if err != nil {
@@ -162,11 +160,13 @@ func New(r io.ReaderAt, b Binary) (*Document, error) {
 	return d, nil
 }
 
+// newDocument is New with errors that do not name the binary.
 func newDocument(r io.ReaderAt, b Binary) (*Document, error) {
 	if err := b.checkFields(); err != nil {
 		return nil, err
 	}
 
+	// The list is about the bytes of the digest, so nothing else is read.
 	hash := artifact.NewHasher(io.Discard)
 	if n, err := io.Copy(hash, io.NewSectionReader(r, 0, b.Size)); err != nil {
 		return nil, err
@@ -193,12 +193,14 @@ func newDocument(r io.ReaderAt, b Binary) (*Document, error) {
 	return parse(b, info.GoVersion, strings.Join(info.Lines, "\n")+"\n")
 }
 
+// checkFields returns an error if a document could not hold what the caller says.
 func (b Binary) checkFields() error {
 	for _, s := range []string{b.Name, b.Version, b.Tool} {
 		if !utf8.ValidString(s) {
 			return fmt.Errorf("%q: not UTF-8", s)
 		}
 	}
+
 	_, err := artifact.ParseDigest(string(b.Digest))
 	switch {
 	case err != nil:
@@ -215,24 +217,27 @@ func (b Binary) checkFields() error {
 	return nil
 }
 
-// parse makes the list from the two strings of build information: the
-// toolchain's version, and the text that debug.ParseBuildInfo reads.
+// parse makes the list from the two strings of build information: the version of the toolchain,
+// and the text that debug.ParseBuildInfo reads.
 func parse(b Binary, goVersion, text string) (*Document, error) {
 	if goVersion == "" || len(goVersion) > maxVersion || !utf8.ValidString(goVersion) || !utf8.ValidString(text) {
 		return nil, fmt.Errorf("build information: no Go version, one of more than %d bytes, or not UTF-8", maxVersion)
 	}
+
 	info, err := debug.ParseBuildInfo(text)
 	if err != nil {
 		return nil, err // which says what it is about
 	}
-	// ParseBuildInfo skips lines that it does not know and takes the last of
-	// those that may be there once.
+
+	// ParseBuildInfo skips lines that it does not know. Of lines that should be there once, it
+	// keeps the last.
 	if info.String() != text {
 		return nil, errors.New("build information: not as the go command writes it")
 	}
+
 	d := &Document{binary: b, goVersion: goVersion, pkg: info.Path, settings: info.Settings}
-	// The binaries of the Go distribution do not list what was vendored for
-	// them; they have no main module.
+	// The binaries of the Go distribution have no main module. They do not list what was vendored
+	// for them.
 	d.complete = info.Main.Path != "" && setting(info, "-compiler") == "gc" && setting(info, "CGO_ENABLED") == "0"
 	if info.Main.Path != "" {
 		c, err := newComponent(&info.Main)
@@ -242,6 +247,7 @@ func parse(b Binary, goVersion, text string) (*Document, error) {
 		c.ref = "main"
 		d.main = &c
 	}
+
 	seen := map[string]bool{}
 	for _, m := range info.Deps {
 		c, err := newComponent(m)
@@ -254,10 +260,11 @@ func parse(b Binary, goVersion, text string) (*Document, error) {
 		seen[m.Path] = true
 		d.modules = append(d.modules, c)
 	}
+
 	return d, nil
 }
 
-// setting returns the value of a build setting, and nothing for one that is
+// setting returns the value of a build setting. It is empty if the setting is not there, or is
 // there twice with different values.
 func setting(info *debug.BuildInfo, key string) string {
 	value, found := "", false
@@ -272,10 +279,12 @@ func setting(info *debug.BuildInfo, key string) string {
 	return value
 }
 
+// newComponent returns a module of build information as a component.
 func newComponent(m *debug.Module) (component, error) {
 	if err := module.CheckImportPath(m.Path); err != nil {
 		return component{}, err
 	}
+
 	// A path has no @, so this is as unique as the path.
 	c := component{ref: m.Path + "@" + m.Version}
 	built := m
@@ -283,6 +292,7 @@ func newComponent(m *debug.Module) (component, error) {
 		c.replaces = m.Path + "@" + m.Version
 		built = m.Replace
 	}
+
 	if _, err := version(m.Version); err != nil {
 		return component{}, err
 	}
@@ -290,20 +300,23 @@ func newComponent(m *debug.Module) (component, error) {
 	if c.version, err = version(built.Version); err != nil {
 		return component{}, err
 	}
+
+	// A folder has no module path, so the module keeps the one that it replaces.
 	c.path = built.Path
 	if m.Replace != nil && c.version == "" {
 		c.path, c.folder = m.Path, built.Path
 	} else if err := module.CheckImportPath(c.path); err != nil {
 		return component{}, err
 	}
+
 	if c.h1, err = h1(built.Sum); err != nil {
 		return component{}, err
 	}
 	return c, nil
 }
 
-// version returns a version as modules have it, and an empty one for a module
-// that was built from a folder.
+// version returns a version as modules have it. It is empty for a module that was built from a
+// folder.
 func version(v string) (string, error) {
 	if v == "" || v == "(devel)" {
 		return "", nil
@@ -314,20 +327,21 @@ func version(v string) (string, error) {
 	return v, nil
 }
 
-// release returns the number of a Go version without the experiments that it was
-// built with: 1.26.8 of "go1.26.8 X:nodwarf5".
+// release returns the number of a Go version, without experiments: 1.26.8 of
+// "go1.26.8 X:nodwarf5".
 func release(goVersion string) string {
 	v, _, _ := strings.Cut(goVersion, " X:")
 	v, _, _ = strings.Cut(v, "-X:")
 	return strings.TrimPrefix(v, "go")
 }
 
-// property is a name and a value, see the package comment.
+// property is a name and a value. The package comment lists the names.
 type property struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
 
+// binaryProperties returns the properties of the binary.
 func (d *Document) binaryProperties() []property {
 	list := []property{{"golang:package", d.pkg}}
 	for _, s := range d.settings {
@@ -336,8 +350,10 @@ func (d *Document) binaryProperties() []property {
 	return list
 }
 
+// goProperties returns the properties of the standard library and the toolchain.
 func (d *Document) goProperties() []property { return []property{{"golang:version", d.goVersion}} }
 
+// properties returns what is said of a replaced module.
 func (c component) properties() []property {
 	var list []property
 	if c.replaces != "" {
@@ -357,18 +373,18 @@ func (d *Document) components() []component {
 	return append([]component{*d.main}, d.modules...)
 }
 
+// Descriptions of what is no module.
 const (
 	stdlibText    = "The Go standard library and runtime."
 	toolchainText = "The Go compiler and linker, which built the binary and are no part of it."
 )
 
-// time is the documents' time as both formats want it.
+// time returns the time of the documents in the form that both formats ask for.
 func (d *Document) time() string { return d.binary.Time.UTC().Format("2006-01-02T15:04:05Z") }
 
-// serial makes a UUID of a document without one: of version 8, whose content is
-// the maker's choice (https://www.rfc-editor.org/rfc/rfc9562#section-5.8), here
-// the beginning of the SHA-256. So two documents have the same only if they are
-// the same.
+// serial makes a UUID from a document that has none yet. It is the beginning of the SHA-256, as a
+// UUID of version 8, whose content is free
+// (https://www.rfc-editor.org/rfc/rfc9562#section-5.8). So only equal documents have equal UUIDs.
 func serial(document []byte) string {
 	u := sha256.Sum256(document)
 	u[6] = u[6]&0x0f | 0x80

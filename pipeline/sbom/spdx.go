@@ -7,9 +7,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/purl"
 )
 
-// The part of SPDX 2.3 that is needed, with the sections of the specification.
-// The types are our own, as those of CycloneDX are: spdx/tools-golang would be
-// light to compile (0.3 CPU seconds, 45 kB) but is two more modules to trust.
+// The part of SPDX 2.3 that is needed, with the sections of the specification. The types are our
+// own, as those of CycloneDX are. The library spdx/tools-golang takes little (0.3 CPU seconds,
+// 45 kB), but it brings two more modules to trust.
 type (
 	spdxDocument struct { // 6
 		Version       string             `json:"spdxVersion"`
@@ -65,15 +65,16 @@ type (
 	}
 )
 
+// noAssertion is what SPDX has for what nobody says.
 const noAssertion = "NOASSERTION"
 
-// SPDX returns the list as an SPDX 2.3 document: JSON, indented and with a final
-// newline.
+// SPDX returns the list as an SPDX 2.3 document: JSON, indented and with a final newline.
 //
-// The binary is a package with a file name, not a file, because a file would
-// have to have a SHA-1 (section 8.4) and could not have a version.
+// The binary is a package with a file name, not a file. A file needs a SHA-1 (section 8.4) and
+// cannot have a version.
 func (d *Document) SPDX() ([]byte, error) {
 	const document, binary, stdlib, toolchain = "SPDXRef-DOCUMENT", "SPDXRef-Binary", "SPDXRef-Stdlib", "SPDXRef-Toolchain"
+
 	number := release(d.goVersion)
 	file := d.spdxPackage(binary, d.binary.Name, d.binary.Version, "APPLICATION", d.binaryProperties())
 	file.FileName = d.binary.Name
@@ -86,6 +87,7 @@ func (d *Document) SPDX() ([]byte, error) {
 		Packages:      []spdxPackage{file},
 		Relationships: []spdxRelationship{{document, "DESCRIBES", binary}},
 	}
+
 	for _, c := range d.components() {
 		p := d.spdxPackage(spdxID(c.ref), c.path, c.version, "LIBRARY", c.properties())
 		if c.folder == "" {
@@ -97,16 +99,21 @@ func (d *Document) SPDX() ([]byte, error) {
 		doc.Packages = append(doc.Packages, p)
 		doc.Relationships = append(doc.Relationships, spdxRelationship{binary, "DEPENDS_ON", p.ID})
 	}
+
+	// Scanners find the standard library and the toolchain by these names.
 	library := d.spdxPackage(stdlib, "stdlib", number, "LIBRARY", d.goProperties())
 	library.Description, library.ExternalRefs = stdlibText, []spdxRef{purlRef("stdlib", number)}
 	compiler := d.spdxPackage(toolchain, "toolchain", number, "APPLICATION", d.goProperties())
 	compiler.Description, compiler.ExternalRefs = toolchainText, []spdxRef{purlRef("toolchain", number)}
 	doc.Packages = append(doc.Packages, library, compiler)
+
 	doc.Relationships = append(doc.Relationships, spdxRelationship{binary, "DEPENDS_ON", stdlib})
 	if !d.complete { // C code, which is not in build information (11.1 has this form)
 		doc.Relationships = append(doc.Relationships, spdxRelationship{binary, "DEPENDS_ON", noAssertion})
 	}
 	doc.Relationships = append(doc.Relationships, spdxRelationship{toolchain, "BUILD_TOOL_OF", binary})
+
+	// The namespace is a digest of the document, which has none yet.
 	text, err := encode(doc)
 	if err != nil {
 		return nil, err
@@ -115,6 +122,7 @@ func (d *Document) SPDX() ([]byte, error) {
 	return encode(doc)
 }
 
+// spdxPackage returns a package without checksums, references and relationships.
 func (d *Document) spdxPackage(id, name, version, purpose string, properties []property) spdxPackage {
 	p := spdxPackage{
 		ID: id, Name: name, Version: version, Supplier: noAssertion, DownloadLocation: noAssertion,
@@ -126,6 +134,7 @@ func (d *Document) spdxPackage(id, name, version, purpose string, properties []p
 	return p
 }
 
+// spdxTool returns the tool that the document names as its creator.
 func (d *Document) spdxTool() string {
 	if d.binary.Tool == "" {
 		return "Tool: twice"
@@ -133,12 +142,13 @@ func (d *Document) spdxTool() string {
 	return "Tool: twice-" + d.binary.Tool
 }
 
+// purlRef returns the package URL of a module as an external reference.
 func purlRef(path, version string) spdxRef {
 	return spdxRef{"PACKAGE-MANAGER", "purl", purl.Golang(path, version)}
 }
 
-// spdxID makes an identifier of letters, digits, "." and "-" (7.2); different
-// refs get different ones.
+// spdxID makes an identifier of letters, digits, "." and "-" (7.2). Different refs get different
+// identifiers.
 func spdxID(ref string) string {
 	var b strings.Builder
 	b.WriteString("SPDXRef-Module-")
