@@ -41,7 +41,7 @@ func (o *Outcome) compareBinaries(ctx context.Context, pair pair) {
 		}
 	}
 
-	for k, i := range pair.a.of {
+	for k, i := range pair.a.recipes {
 		r := run.Plan.Recipes[i]
 		b := record.Binary{
 			Name: r.Recipe.Binary, Target: r.Build.Target, Recipe: r.Recipe, RecipeDigest: r.Digest,
@@ -65,7 +65,7 @@ func (o *Outcome) compareBinaries(ctx context.Context, pair pair) {
 		}
 
 		if failed != nil {
-			b.Verdict, b.Reason = compare.Undetermined, run.portable(reason(failed))
+			b.Verdict, b.Reason = compare.Undetermined, run.portable(reasonOf(failed))
 		}
 
 		o.Binaries = append(o.Binaries, b)
@@ -76,8 +76,8 @@ func (o *Outcome) compareBinaries(ctx context.Context, pair pair) {
 	}
 }
 
-// reason returns the first line of an error, with the complaint of the command that failed.
-func reason(err error) string {
+// reasonOf returns the first line of an error, with the complaint of the command that failed.
+func reasonOf(err error) string {
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && !strings.Contains(first, failed.Complaint()) {
 		first += ": " + failed.Complaint()
@@ -138,7 +138,7 @@ func (p Plan) compareGraphs(pair pair) (res compare.GraphResult, unproven, err e
 	}
 
 	programs := compare.Programs{OS: pair.a.target.OS, Arch: pair.a.target.Arch}
-	for _, i := range pair.a.of {
+	for _, i := range pair.a.recipes {
 		programs.ImportPaths = append(programs.ImportPaths, p.Recipes[i].ImportPath)
 	}
 
@@ -149,8 +149,8 @@ func (p Plan) compareGraphs(pair pair) (res compare.GraphResult, unproven, err e
 		}
 
 		err := programs.Fit(graphs[i])
-		if n := len(graphs[i]); err == nil && j.pass == pass.B && n != len(j.of) {
-			err = fmt.Errorf("%d action graphs for %d binaries, each of which it builds by itself", n, len(j.of))
+		if n := len(graphs[i]); err == nil && j.pass == pass.B && n != len(j.recipes) {
+			err = fmt.Errorf("%d action graphs for %d binaries, each of which it builds by itself", n, len(j.recipes))
 		}
 		if err != nil && unproven == nil {
 			unproven = fmt.Errorf("pass %s: %w", j.pass, err)
@@ -168,12 +168,12 @@ func (o *Outcome) compareFiles(ctx context.Context, sessions map[pass.Pass]pass.
 	for pass, s := range sessions {
 		var err error
 		if found[pass], err = o.run.filesOf(s); err != nil {
-			return passError(pass, err)
+			return filesError(pass, err)
 		}
 	}
 
 	o.files, o.filesB = found[pass.A], found[pass.B]
-	for _, name := range names(found[pass.A], found[pass.B]) {
+	for _, name := range sortedNames(found[pass.A], found[pass.B]) {
 		a, okA := found[pass.A][name]
 		b, okB := found[pass.B][name]
 		f := record.File{Name: name, A: a.Digest, B: b.Digest, Verdict: compare.Differs}
@@ -193,8 +193,8 @@ func (o *Outcome) compareFiles(ctx context.Context, sessions map[pass.Pass]pass.
 	return nil
 }
 
-// passError says in which pass something is wrong with the files beside the binaries.
-func passError(pass pass.Pass, err error) error {
+// filesError says in which pass something is wrong with the files beside the binaries.
+func filesError(pass pass.Pass, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -215,8 +215,8 @@ func (run *Run) filesOf(s pass.Session) (map[string]artifact.Artifact, error) {
 	return files, nil
 }
 
-// names returns the keys of maps, sorted.
-func names(maps ...map[string]artifact.Artifact) []string {
+// sortedNames returns the keys of maps, sorted.
+func sortedNames(maps ...map[string]artifact.Artifact) []string {
 	var list []string
 	for _, m := range maps {
 		for name := range m {

@@ -76,7 +76,7 @@ func TestJudge(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				j.of = append(j.of, i)
+				j.recipes = append(j.recipes, i)
 				j.result.Artifacts = append(j.result.Artifacts, artifact.Artifact{Name: name, Kind: artifact.Binary, Digest: d, Size: size, Executable: true})
 			}
 		}

@@ -29,7 +29,7 @@ import (
 func describe(ctx context.Context, h host.Host, in Inputs, builds []matrix.Build, tree, workDir string) ([]*modules.MainPackage, error) {
 	type query struct {
 		flags, env []string
-		of         []int
+		builds     []int
 	}
 
 	// Builds with equal flags and environment get the same answer.
@@ -46,7 +46,7 @@ func describe(ctx context.Context, h host.Host, in Inputs, builds []matrix.Build
 			queries[key] = &query{flags: flags, env: env}
 		}
 
-		queries[key].of = append(queries[key].of, i)
+		queries[key].builds = append(queries[key].builds, i)
 	}
 
 	mains := make([]*modules.MainPackage, len(builds))
@@ -55,7 +55,7 @@ func describe(ctx context.Context, h host.Host, in Inputs, builds []matrix.Build
 	for _, q := range queries {
 		g.Go(func() error {
 			var packages []string
-			for _, i := range q.of {
+			for _, i := range q.builds {
 				if pkg := builds[i].Package; !slices.Contains(packages, pkg) {
 					packages = append(packages, pkg)
 				}
@@ -67,10 +67,10 @@ func describe(ctx context.Context, h host.Host, in Inputs, builds []matrix.Build
 				Flags: q.flags, Packages: packages,
 			})
 			if err != nil {
-				return fmt.Errorf("%s: %w", builds[q.of[0]].Target, err)
+				return fmt.Errorf("%s: %w", builds[q.builds[0]].Target, err)
 			}
 
-			for _, i := range q.of {
+			for _, i := range q.builds {
 				mains[i] = found[slices.Index(packages, builds[i].Package)]
 			}
 			return nil

@@ -81,16 +81,16 @@ func (run *Run) open(ctx context.Context) (map[pass.Pass]pass.Session, error) {
 
 	// The hooks of pass B may have made other files than those of pass A.
 	_, err = pass.Match(s.Tree(), run.Inputs.configDir(), run.Plan.Globs)
-	return sessions, passError(pass.B, err)
+	return sessions, filesError(pass.B, err)
 }
 
 // job is the build of a target in one pass, and its result.
 type job struct {
-	target matrix.Target
-	pass   pass.Pass
-	of     []int // indices in Plan.Recipes
-	result pass.Result
-	err    error
+	target  matrix.Target
+	pass    pass.Pass
+	recipes []int // indices in Plan.Recipes
+	result  pass.Result
+	err     error
 }
 
 // pair is the jobs of a target in both passes.
@@ -102,14 +102,14 @@ func (p Plan) pairs() []pair {
 
 	for i, r := range p.Recipes {
 		if n := len(list); n > 0 && list[n-1].a.target == r.Build.Target {
-			list[n-1].a.of = append(list[n-1].a.of, i)
-			list[n-1].b.of = append(list[n-1].b.of, i)
+			list[n-1].a.recipes = append(list[n-1].a.recipes, i)
+			list[n-1].b.recipes = append(list[n-1].b.recipes, i)
 			continue
 		}
 
 		list = append(list, pair{
-			a: &job{target: r.Build.Target, pass: pass.A, of: []int{i}},
-			b: &job{target: r.Build.Target, pass: pass.B, of: []int{i}},
+			a: &job{target: r.Build.Target, pass: pass.A, recipes: []int{i}},
+			b: &job{target: r.Build.Target, pass: pass.B, recipes: []int{i}},
 		})
 	}
 	return list
@@ -165,7 +165,7 @@ func (run *Run) runJobs(ctx context.Context, sessions map[pass.Pass]pass.Session
 			done := run.cfg.Progress.Job(string(j.pass), j.target.String())
 
 			work := pass.Job{Slot: slot, Share: share}
-			for _, i := range j.of {
+			for _, i := range j.recipes {
 				work.Binaries = append(work.Binaries, pass.Binary{Recipe: run.Plan.Recipes[i].Recipe, ImportPath: run.Plan.Recipes[i].ImportPath})
 			}
 

@@ -91,13 +91,13 @@ func selectBuilds(req Request, s SourceTree, ports []platform.Port, tree fs.FS) 
 	if err != nil {
 		return sel, fault.Usage(err)
 	}
-	if sel.Builds, err = chosen(all, req.Targets); err != nil {
+	if sel.Builds, err = chooseBuilds(all, req.Targets); err != nil {
 		return sel, err
 	}
-	if sel.LeftOut, err = leftOut(req, sel.Snapshot, targetsOf(all), targetsOf(sel.Builds)); err != nil {
+	if sel.LeftOut, err = leaveOut(req, sel.Snapshot, targetsOf(all), targetsOf(sel.Builds)); err != nil {
 		return sel, err
 	}
-	sel.Images = buildable(images, sel.Builds)
+	sel.Images = imagesOf(images, sel.Builds)
 
 	for _, b := range sel.Builds {
 		if info, err := fs.Stat(tree, path.Join(src.Dir, b.Package)); err != nil || !info.IsDir() {
@@ -130,8 +130,8 @@ func decideVersion(req Request, s SourceTree) (version string, released bool, er
 	return file.Version, !s.Source.Dirty(), nil
 }
 
-// chosen keeps the builds whose targets match one of the globs.
-func chosen(builds []matrix.Build, globs []string) ([]matrix.Build, error) {
+// chooseBuilds keeps the builds whose targets match one of the globs.
+func chooseBuilds(builds []matrix.Build, globs []string) ([]matrix.Build, error) {
 	if len(globs) == 0 {
 		return builds, nil
 	}
@@ -160,9 +160,9 @@ func chosen(builds []matrix.Build, globs []string) ([]matrix.Build, error) {
 	return kept, nil
 }
 
-// leftOut returns the targets of all that are not among those chosen. To release a part
+// leaveOut returns the targets of all that are not among those chosen. To release a part
 // takes a flag of its own.
-func leftOut(req Request, snapshot bool, all, chosen []matrix.Target) ([]matrix.Target, error) {
+func leaveOut(req Request, snapshot bool, all, chosen []matrix.Target) ([]matrix.Target, error) {
 	var left []matrix.Target
 	for _, t := range all {
 		if !slices.Contains(chosen, t) {
@@ -188,9 +188,9 @@ func targetsOf(builds []matrix.Build) []matrix.Target {
 	return list
 }
 
-// buildable removes from images the platforms that the builds have no binaries for. Some builds
+// imagesOf removes from images the platforms that the builds have no binaries for. Some builds
 // may not have been chosen.
-func buildable(images []matrix.ImagePlan, builds []matrix.Build) []matrix.ImagePlan {
+func imagesOf(images []matrix.ImagePlan, builds []matrix.Build) []matrix.ImagePlan {
 	var kept []matrix.ImagePlan
 	for _, img := range images {
 		img.Platforms = slices.DeleteFunc(slices.Clone(img.Platforms), func(p matrix.ImagePlatform) bool {
@@ -259,7 +259,7 @@ func packagingOf(file ReleaseFile, sel Selection, folder fs.FS) (Packaging, erro
 				return p, fault.Usage(fmt.Errorf("%s: %s.file: there is no file %s", file.Path, img.Key, f.Source))
 			}
 
-			if g := literal(f.Source); !slices.Contains(p.Globs, g) {
+			if g := literalGlob(f.Source); !slices.Contains(p.Globs, g) {
 				p.Globs = append(p.Globs, g)
 			}
 		}
@@ -267,8 +267,8 @@ func packagingOf(file ReleaseFile, sel Selection, folder fs.FS) (Packaging, erro
 	return p, nil
 }
 
-// literal returns the glob that matches name alone.
-func literal(name string) string {
+// literalGlob returns the glob that matches name alone.
+func literalGlob(name string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
 }
 

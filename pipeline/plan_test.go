@@ -207,7 +207,7 @@ func TestPackaging(t *testing.T) {
 			t.Errorf("%s: %d archives, %q, %v", name, len(p.Archives), p.Globs, err)
 		}
 	}
-	if got := literal(`a*b?[c]\d`); got != `a\*b\?\[c]\\d` {
+	if got := literalGlob(`a*b?[c]\d`); got != `a\*b\?\[c]\\d` {
 		t.Error(got)
 	}
 }
