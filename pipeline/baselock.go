@@ -29,9 +29,9 @@ func readBaseLock(dir string) (*oci.Lock, error) {
 	return lock, nil
 }
 
-// LockBases writes the lock file beside the release file. The file holds the digests of the bases that
-// are named by a tag. A locked digest stays, unless update is set and the tag was moved. LockBases
-// returns the tags that were moved.
+// LockBases writes the lock file beside the release file. The file holds the digests of the bases
+// that are named by a tag. A locked digest stays, unless update is set and the tag was moved.
+// LockBases returns the tags that were moved.
 func LockBases(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.MovedTag, error) {
 	file, err := readReleaseFile(cfg.ConfigFile)
 	if err != nil {

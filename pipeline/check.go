@@ -31,11 +31,10 @@ type Checked struct {
 	Findings, Silenced []lint.Finding
 }
 
-// Check finds out whether the release file is consistent and fits the source. It
-// expands the matrix, looks for the main packages, pins the version of Go, and
-// runs the lints. It builds nothing, proves no toolchain, and downloads nothing
-// unless cfg.Module is set. Ports are those of the Go release that twice was
-// written for.
+// Check finds out whether the release file is consistent and fits the source. It expands the
+// matrix, looks for the main packages, pins the version of Go, and runs the lints. It builds
+// nothing, proves no toolchain, and downloads nothing unless cfg.Module is set. The ports are those
+// of the Go release that twice was written for.
 func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	cfg.Trial = true // what a release refuses is a finding here
 	file, err := readReleaseFile(cfg.ConfigFile)
@@ -151,8 +150,8 @@ func runLints(file ReleaseFile, in lint.Input) (*Checked, error) {
 // maxSettings bounds the go command's own settings file, in bytes.
 const maxSettings = 1 << 20
 
-// userSettings gathers the settings of the machine and its user that a go build in folder
-// dir would obey.
+// userSettings returns the settings of the machine and its user that a go build in folder dir would
+// obey.
 func userSettings(cfg Config, user gocmd.Settings, dir string) (lint.Machine, error) {
 	m := lint.Machine{Env: cfg.Env, GoVersion: user.Version}
 

@@ -16,8 +16,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// compareBinaries compares what the passes made of a target's binaries, and adds the binaries to the
-// outcome.
+// compareBinaries compares what the passes made of a target's binaries, and adds the binaries to
+// the outcome.
 func (o *Outcome) compareBinaries(ctx context.Context, pair pair) {
 	run := o.run
 	var failed error
@@ -104,8 +104,8 @@ func (o *Outcome) compareArtifacts(ctx context.Context, a, b artifact.Artifact) 
 	return res.Verdict, res.Reason, sum, nil
 }
 
-// hints returns the values that differed between the passes on purpose. Where binaries
-// differ, they are looked for.
+// hints returns the values that differed between the passes on purpose. Where files differ, an
+// explanation looks for these values.
 func (o *Outcome) hints() []explain.Hint {
 	var hints []explain.Hint
 	for _, v := range o.variations {
@@ -193,7 +193,7 @@ func (o *Outcome) compareFiles(ctx context.Context, sessions map[pass.Pass]pass.
 	return nil
 }
 
-// filesError says in which pass something is wrong with the files beside the binaries.
+// filesError adds to an error about the files beside the binaries in which pass it is.
 func filesError(pass pass.Pass, err error) error {
 	if err == nil {
 		return nil

@@ -80,8 +80,9 @@ func describe(ctx context.Context, h host.Host, in Inputs, builds []matrix.Build
 	return mains, g.Wait()
 }
 
-// compiler identifies the C compiler of a cgo build by its version line and the digest of
-// the program. It is a fact of this host, and the record says so.
+// compiler identifies the C compiler of a cgo build by its version line and the digest of the
+// program. It is a fact of this host, which the recipe holds all the same, since it is in the
+// bytes.
 func compiler(ctx context.Context, h host.Host, pinned gocmd.Go, b matrix.Build, workDir string) (string, error) {
 	cc, ok := recipe.Lookup(b.Env, "CC")
 	if !ok {

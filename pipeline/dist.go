@@ -162,7 +162,7 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record,
 	return nil
 }
 
-// create writes a file of dist and hashes it while it is written.
+// create writes a file of dist. It hashes the file while it writes it.
 func (o *Outcome) create(dir, name string, kind artifact.Kind, write func(io.Writer) error) (artifact.Artifact, error) {
 	file := filepath.Join(dir, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {

@@ -38,7 +38,7 @@ func (o *Outcome) writeImages(ctx context.Context, dir string, rec *record.Recor
 		return err
 	}
 
-	// The order in which things are given and done must not matter either.
+	// Pass B gets its binaries in another order and is made by one job, which must not matter.
 	in.Binaries = o.imageBinaries(pass.B)
 	slices.Reverse(in.Binaries)
 	in.Jobs = 1

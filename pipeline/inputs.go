@@ -52,12 +52,12 @@ type Source interface {
 	Checkout(ctx context.Context, dest string, order source.Order) error
 }
 
-// moduleDir is the folder of the main module in a checkout in tree.
+// moduleDir returns the folder of the main module in a checkout in tree.
 func (s SourceTree) moduleDir(tree string) string {
 	return filepath.Join(tree, filepath.FromSlash(s.Source.Identity().Dir))
 }
 
-// configDir is the folder of the release file in the source, with slashes.
+// configDir returns the folder of the release file in the source, with slashes.
 func (s SourceTree) configDir() string { return path.Dir(s.Release.Path) }
 
 // openSource finds the commit or the module version. It lays nothing out yet.
@@ -123,7 +123,8 @@ func pinSource(ctx context.Context, cfg Config, client gocmd.Go, file ReleaseFil
 	return s, err
 }
 
-// warnings tells what is in a source, or left out of it, that a release refuses.
+// warnings returns warnings about what a release refuses: changes that are in the source, and files
+// that are left out of it.
 func (s SourceTree) warnings() (list []string) {
 	if repo, ok := s.Source.(interface{ Modified() []string }); ok && len(repo.Modified()) > 0 {
 		list = append(list, "uncommitted changes are built here, and a release refuses them: "+strings.Join(repo.Modified(), ", "))
@@ -138,7 +139,8 @@ func (s SourceTree) warnings() (list []string) {
 	return list
 }
 
-// maxGoMod bounds a go.mod, as the go command does for those of dependencies.
+// maxGoMod is the largest go.mod that is read, in bytes. The go command has the same bound for
+// those of dependencies.
 const maxGoMod = 16 << 20
 
 // goVersion returns the exact version of Go that the release file or go.mod names.
@@ -159,7 +161,7 @@ func (s SourceTree) goVersion() (string, error) {
 	return version, nil
 }
 
-// obtainToolchain finds the exact version and has it proved.
+// obtainToolchain obtains the exact version of Go that the source asks for, and proves it.
 func obtainToolchain(ctx context.Context, cfg Config, client gocmd.Client, s SourceTree) (toolchain.Toolchain, error) {
 	version, err := s.goVersion()
 	if err != nil {
@@ -186,8 +188,8 @@ func listPorts(ctx context.Context, goCmd gocmd.Go, dir string) ([]platform.Port
 	return platform.ParsePorts(bytes.NewReader(out))
 }
 
-// fillModules fills the module cache of the run. If lazy is set, the cache gets the modules
-// of the main packages when these are described. Hooks may need any module.
+// fillModules fills the module cache of the run. If lazy is set, the cache gets the modules of the
+// main packages when these are described. Hooks may need any module, so lazy is not set for them.
 func fillModules(ctx context.Context, cfg Config, pinned gocmd.Client, in Inputs, work *workspace.Workspace, lazy bool) (*modules.Cache, error) {
 	dir, err := work.Sub("modules")
 	if err != nil {

@@ -51,9 +51,8 @@ func (o *Outcome) Verdict() compare.Verdict {
 	return verdict
 }
 
-// Err returns nil only if everything was reproduced and nothing failed.
-// Otherwise it is [ErrDiffers] if something differs, joined with what kept other
-// targets from a verdict.
+// Err returns nil only if everything was reproduced and nothing failed. If something differs, the
+// error is [ErrDiffers], joined with what kept other targets from a verdict.
 func (o *Outcome) Err() error {
 	errs := o.Failures
 	switch v := o.Verdict(); {
@@ -79,8 +78,8 @@ func (f *failure) Error() string { return strings.Join(f.targets, ", ") + ": " +
 // Unwrap returns the cause.
 func (f *failure) Unwrap() error { return f.err }
 
-// fail adds a failure. One that several targets share, such as an error in the source,
-// is listed once.
+// fail adds a failure. A failure that several targets share, such as an error in the source, is
+// listed once.
 func (o *Outcome) fail(t matrix.Target, err error) {
 	for _, earlier := range o.Failures {
 		if f := (*failure)(nil); errors.As(earlier, &f) && f.err.Error() == err.Error() {

@@ -13,13 +13,13 @@ import (
 	"github.com/twicebuild/twice/pipeline/pass"
 )
 
-// hookPause lies between the hooks of the two passes, so that a time stamp in
-// whole seconds cannot be the same in both.
+// hookPause is the time between the hooks of the two passes. A time stamp in whole seconds cannot
+// be the same in both then.
 const hookPause = 1100 * time.Millisecond
 
-// Build runs both passes over all recipes and compares them. A target that
-// fails does not keep the others from being built: see Outcome.Failures. The
-// error is that of a pass that could not be set up, or the context's.
+// Build runs both passes over all recipes and compares them. If a target fails, the others are
+// built all the same: see Outcome.Failures. The error is that of a pass that could not be set up,
+// or the context's.
 func (run *Run) Build(ctx context.Context) (*Outcome, error) {
 	run.cfg.Progress.Stage("passes")
 	sessions, err := run.open(ctx)
@@ -137,8 +137,8 @@ func share(h host.Host, jobs int) (slots int, s pass.Share) {
 	return slots, s
 }
 
-// runJobs builds every target in both passes and returns the pairs. The error
-// is the context's. Other failures are in the jobs.
+// runJobs builds every target in both passes and returns the pairs. The error is the context's.
+// Other failures are in the jobs.
 func (run *Run) runJobs(ctx context.Context, sessions map[pass.Pass]pass.Session) ([]pair, error) {
 	pairs := run.Plan.pairs()
 	slots, share := share(run.cfg.Host, 2*len(pairs))
@@ -183,8 +183,8 @@ func (run *Run) runJobs(ctx context.Context, sessions map[pass.Pass]pass.Session
 	}
 
 	for _, pair := range pairs {
-		// Pass B may run on fewer processors than there are, so it comes first:
-		// what runs last then has the whole machine.
+		// Pass B may run on fewer processors than there are, so it comes first. Then the last job
+		// has the whole machine.
 		var failed atomic.Bool
 		start(pair.b, &failed)
 		start(pair.a, &failed)

@@ -1,14 +1,13 @@
-// Package pipeline is the forward flow: from a release file and a commit to a
-// folder of files that were built twice and agree.
+// Package pipeline is the forward flow. It leads from a release file and a commit to a folder of
+// files that were built twice and agree.
 //
 //	release.toml + commit -> Inputs -> Plan -> pass A, pass B -> compare
 //	    -> archives, images, checksums, record -> sign
 //
-// [Prepare] turns a [Config] into a [Run]: its [Inputs] are pinned and proved, and
-// its [Plan] says what is made of them. [Run.Build] runs the two passes and compares
-// them, [Outcome.Bisect] finds the variation that a difference takes, and [Outcome.Write]
-// writes the result. The stages live in packages below this
-// one and do not know each other.
+// [Prepare] turns a [Config] into a [Run]. Its [Inputs] are pinned and proved, and its [Plan] says
+// what is made of them. [Run.Build] runs the two passes and compares them. [Outcome.Bisect] finds
+// the variation that a difference takes, and [Outcome.Write] writes the result. The stages live in
+// packages below this one and do not know each other.
 package pipeline
 
 import (
@@ -26,8 +25,8 @@ import (
 
 // Request is what the user asks for.
 type Request struct {
-	// ConfigFile is the path of the release file. Its folder is where the
-	// source is found, unless Module is set.
+	// ConfigFile is the path of the release file. The source is found in its folder, unless
+	// Module is set.
 	ConfigFile string
 	// Out is the absolute path of the folder to write (dist).
 	Out string
@@ -36,8 +35,8 @@ type Request struct {
 	// Module is "path@version" to build a version of the module proxy instead
 	// of a commit.
 	Module string
-	// Snapshot asks for a snapshot: a commit without a tag and uncommitted
-	// changes are allowed, and the outcome is never called a release.
+	// Snapshot asks for a snapshot. A commit without a tag and uncommitted changes are allowed,
+	// and the outcome is never called a release.
 	Snapshot bool
 	// Trial allows the same as Snapshot where nothing is released. The outcome is
 	// called a snapshot only if it could not be a release, so that a tagged commit
@@ -49,13 +48,12 @@ type Request struct {
 	Partial bool
 	// Timeout is how long each hook, and each build of a target, may take.
 	Timeout time.Duration
-	// Epoch is SOURCE_DATE_EPOCH where the user set it: the time of the files in
-	// archives instead of the commit's.
+	// Epoch is SOURCE_DATE_EPOCH where the user set it. The files in archives have this time
+	// instead of the commit's.
 	Epoch *time.Time
 }
 
-// Config is what a run is asked for and what it may use. Nothing else comes in
-// from the outside.
+// Config is what a run is asked for and what it may use. Nothing else comes in from outside.
 type Config struct {
 	Request
 	// Host is this machine and its user.
@@ -70,7 +68,7 @@ type Config struct {
 	HookLog io.Writer
 }
 
-// waits tells the user that another process obtains the same toolchain.
+// waits tells the user that a run waits for another process, which obtains the same toolchain.
 func (cfg Config) waits(process int) {
 	who := ""
 	if process > 0 {

@@ -66,9 +66,9 @@ type PlannedBinary struct {
 	ImportPath string
 }
 
-// selectBuilds decides on the version, expands the matrix, and keeps the targets that
-// are asked for. Nil ports are those that package matrix knows. tree is the source's
-// root, where the folder of each binary has to be.
+// selectBuilds decides on the version, expands the matrix, and keeps the targets that are asked
+// for. If ports is nil, they are those that package matrix knows. tree is the root of the source,
+// where the folder of each binary has to be.
 func selectBuilds(req Request, s SourceTree, ports []platform.Port, tree fs.FS) (Selection, error) {
 	file, src := s.Release, s.Source.Identity()
 	version, released, err := decideVersion(req, s)
@@ -111,8 +111,7 @@ func selectBuilds(req Request, s SourceTree, ports []platform.Port, tree fs.FS) 
 	return sel, nil
 }
 
-// decideVersion returns the version, and reports whether the source can be released
-// under it.
+// decideVersion returns the version, and whether the source can be released under it.
 func decideVersion(req Request, s SourceTree) (version string, released bool, err error) {
 	file, tag := s.Release, s.Source.Tag()
 
@@ -160,8 +159,8 @@ func chooseBuilds(builds []matrix.Build, globs []string) ([]matrix.Build, error)
 	return kept, nil
 }
 
-// leaveOut returns the targets of all that are not among those chosen. To release a part
-// takes a flag of its own.
+// leaveOut returns the targets of all that are not among those chosen. A release of a part is an
+// error, unless the request allows it.
 func leaveOut(req Request, snapshot bool, all, chosen []matrix.Target) ([]matrix.Target, error) {
 	var left []matrix.Target
 	for _, t := range all {
@@ -188,8 +187,8 @@ func targetsOf(builds []matrix.Build) []matrix.Target {
 	return list
 }
 
-// imagesOf removes from images the platforms that the builds have no binaries for. Some builds
-// may not have been chosen.
+// imagesOf returns the images without the platforms that the builds have no binaries for. Which
+// builds there are depends on the targets that were chosen.
 func imagesOf(images []matrix.ImagePlan, builds []matrix.Build) []matrix.ImagePlan {
 	var kept []matrix.ImagePlan
 	for _, img := range images {
@@ -224,8 +223,8 @@ func planPackaging(file ReleaseFile, sel Selection, tree string) (Packaging, err
 	return p, nil
 }
 
-// packagingOf plans the archives. A glob that must match has to match in folder, which
-// is that of the release file.
+// packagingOf plans the archives. A glob that must match has to match in folder, which is the
+// folder of the release file.
 func packagingOf(file ReleaseFile, sel Selection, folder fs.FS) (Packaging, error) {
 	var p Packaging
 
@@ -283,8 +282,8 @@ func planRecipes(ctx context.Context, cfg Config, in Inputs, sel Selection, pinn
 	})
 }
 
-// recipesOf makes the recipes of the selected builds. mains are their main packages,
-// in the same order, and compiler identifies the C compiler of a build.
+// recipesOf makes the recipes of the selected builds. mains are their main packages, in the same
+// order. compiler identifies the C compiler of a build.
 func recipesOf(in Inputs, sel Selection, mains []*modules.MainPackage, compiler func(matrix.Build) (string, error)) ([]PlannedBinary, error) {
 	inputs := recipe.Inputs{
 		Source: in.Source.Identity(), Toolchain: recipe.Toolchain{Version: in.Toolchain.Version},

@@ -22,8 +22,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
-// Signer signs. What it returns is a Sigstore bundle in JSON, which it has
-// verified. It may be used by several goroutines.
+// Signer signs. It returns Sigstore bundles in JSON, and has verified each of them. Several
+// goroutines may use it.
 type Signer interface {
 	// Sign signs a statement.
 	Sign(context.Context, intoto.Statement) ([]byte, error)
@@ -31,8 +31,8 @@ type Signer interface {
 	SignFile(ctx context.Context, name string, content []byte) ([]byte, error)
 }
 
-// signers is how many bundles are made at once: with a signature log each waits
-// for its servers.
+// signers is how many bundles are made at once. With a signature log, each of them waits for
+// servers.
 const signers = 4
 
 // sign signs the statements about the files in dir, the record, and the checksums.
@@ -56,7 +56,6 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 		}
 	}
 
-	// Each bundle is written when it is there.
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(signers)
 	save := func(name string, sign func() ([]byte, error)) {
@@ -125,8 +124,8 @@ func (o *Outcome) statements(dir string, rec *record.Record, run slsa.Run) (map[
 	return list, nil
 }
 
-// holders returns the images and manifests that hold a binary. They are subjects of its
-// list of components, so that the list is found for an image too.
+// holders returns the images and manifests that hold a binary. They are subjects of its list of
+// components, so that a client finds the list by an image too.
 func holders(rec *record.Record, b record.Binary) []intoto.Subject {
 	var list []intoto.Subject
 

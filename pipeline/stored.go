@@ -11,8 +11,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
-// verified reads stored bytes. It fails at their end if they are not the bytes that were
-// compared.
+// verified reads stored bytes. At their end, it fails if they are not the bytes that were compared.
 type verified struct {
 	a artifact.Artifact
 	f *os.File

@@ -23,9 +23,9 @@ type Contents struct {
 	Files map[string]artifact.Digest
 	// Executable reports which of them may have an executable mode.
 	Executable map[string]bool
-	// Largest is the size in bytes of the largest file whose size the record states. It
-	// states no sizes of the configurations of images, which are small, and of rejected
-	// files.
+	// Largest is the size in bytes of the largest file whose size the record states. A record
+	// does not state the sizes of rejected files, and of the configurations of images, which
+	// are small.
 	Largest int64
 	// Bundles are the bundles of a release, by their paths.
 	Bundles map[string]Bundle
@@ -39,8 +39,8 @@ type Bundle struct {
 	Subject artifact.Digest
 }
 
-// Of derives the contents of a dist from its record. They deserve as much trust as
-// the signature of the record does.
+// Of derives the contents of a dist from its record. They deserve as much trust as the signature of
+// the record does.
 func Of(rec *record.Record) (*Contents, error) {
 	encoded, err := rec.Encode()
 	if err != nil {
@@ -62,7 +62,7 @@ func Of(rec *record.Record) (*Contents, error) {
 
 	provenance, testResult := Provenance(rec), TestResult(rec)
 	for _, a := range rec.Artifacts {
-		// Such a name would let an artifact stand for a bundle, a blob, or the record.
+		// An artifact of such a name could pass for a bundle, a blob, or the record.
 		if a.Name == RecordName || strings.HasPrefix(a.Name, ImagesName+"/") || strings.HasSuffix(a.Name, BundleSuffix) {
 			return nil, fmt.Errorf("artifact %q: this name is for something else", a.Name)
 		}
