@@ -98,12 +98,24 @@ func Of(rec *record.Record) (*Contents, error) {
 		}
 	}
 
-	if len(rec.Images) == 0 {
-		return c, nil
+	if err := c.addImages(rec); err != nil {
+		return nil, err
 	}
+	for _, s := range SignedImages(rec) {
+		sign(SignatureOfImage(s.Digest), ImageSignature, s.Digest)
+	}
+	return c, nil
+}
+
+// addImages adds the files of the image layout.
+func (c *Contents) addImages(rec *record.Record) error {
+	if len(rec.Images) == 0 {
+		return nil
+	}
+
 	layout, err := oci.LayoutFiles(rec.Images)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for name, data := range layout {
 		c.Files[path.Join(ImagesName, name)] = artifact.Of(data)
@@ -127,10 +139,7 @@ func Of(rec *record.Record) (*Contents, error) {
 		}
 	}
 
-	for _, s := range SignedImages(rec) {
-		sign(SignatureOfImage(s.Digest), ImageSignature, s.Digest)
-	}
-	return c, nil
+	return nil
 }
 
 // addRejected adds the files in which dist.rejected keeps what the passes built.
