@@ -12,9 +12,9 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 )
 
-// checkBody proves that the entry of Rekor v2, as it stands in the bundle, is in
+// checkInclusion proves that the entry of Rekor v2, as it stands in the bundle, is in
 // the log, and that the proof's members are those of the signed checkpoint.
-func checkBody(e *tlog.Entry, log *root.TransparencyLog) error {
+func checkInclusion(e *tlog.Entry, log *root.TransparencyLog) error {
 	base, err := url.Parse(log.BaseURL)
 	if err != nil {
 		return fmt.Errorf("trusted root: log %q: %w", log.BaseURL, err)

@@ -113,9 +113,9 @@ func Open(data []byte, t Trust, a Artifact) (*Verified, error) {
 	return v, nil
 }
 
-// Check returns an error of type [*Error], with the reason [Malformed], if data is no
+// CheckFormat returns an error of type [*Error], with the reason [Malformed], if data is no
 // bundle that [Open] could read, whoever signed it and whatever it is about.
-func Check(data []byte) error {
+func CheckFormat(data []byte) error {
 	_, err := parse(data, Trust{}, Artifact{})
 	return err
 }
@@ -125,11 +125,11 @@ type opening struct {
 	trust    Trust
 	material root.TrustedMaterial
 	artifact Artifact
-	bundle   entity
+	bundle   strictBundle
 	// entries and stamps are those that the trusted root knows, unknown all others.
 	entries []*tlog.Entry
 	stamps  [][]byte
-	unknown []Unknown
+	unknown []UnknownWitness
 	// promises counts the entries with a time that their log signed.
 	promises int
 	content  verify.SignatureContent
@@ -143,11 +143,11 @@ type opening struct {
 	message  verify.MessageSignatureContent
 }
 
-// entity is a bundle whose version sigstore-go does not know. For those that it
+// strictBundle is a bundle whose version sigstore-go does not know. For those that it
 // does know it would try P-384 and P-521 with SHA-256, too, and say so on stderr.
-type entity struct{ *bundle.Bundle }
+type strictBundle struct{ *bundle.Bundle }
 
-func (entity) Version() (string, error) { return "strict", nil }
+func (strictBundle) Version() (string, error) { return "strict", nil }
 
 // parse parses a bundle.
 func parse(data []byte, t Trust, a Artifact) (*opening, error) {
@@ -167,7 +167,7 @@ func parse(data []byte, t Trust, a Artifact) (*opening, error) {
 	if proto.Size(pb.GetVerificationMaterial()) > maxBeside {
 		return nil, refuse(Malformed, "more than %d bytes of certificates, log entries and time stamps", maxBeside)
 	}
-	unknown, err := dropUnknown(pb, t.root)
+	unknown, err := dropUnknownWitnesses(pb, t.root)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func parse(data []byte, t Trust, a Artifact) (*opening, error) {
 	if !slices.Contains(mediaTypes, b.MediaType) {
 		return nil, refuse(Malformed, "media type %q: unknown", b.MediaType)
 	}
-	o := &opening{trust: t, material: t.material(), artifact: a, bundle: entity{b}, unknown: unknown}
+	o := &opening{trust: t, material: t.material(), artifact: a, bundle: strictBundle{b}, unknown: unknown}
 	if o.entries, err = b.TlogEntries(); err != nil {
 		return nil, refuse(Malformed, "log entries: %w", err)
 	}
@@ -264,7 +264,7 @@ func (o *opening) checkShape() error {
 		}
 	}
 	if o.message != nil {
-		if err := o.checkMessage(); err != nil {
+		if err := o.checkMessageDigest(); err != nil {
 			return err
 		}
 	}
@@ -272,15 +272,15 @@ func (o *opening) checkShape() error {
 		return refuse(Malformed, "the signature is empty")
 	}
 	for _, e := range o.entries {
-		if err := checkEntry(e); err != nil {
+		if err := checkLogEntry(e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkMessage compares the digest in the bundle with the artifact's.
-func (o *opening) checkMessage() error {
+// checkMessageDigest compares the digest in the bundle with the artifact's.
+func (o *opening) checkMessageDigest() error {
 	algorithm := o.message.DigestAlgorithm()
 	switch {
 	case algorithm == protocommon.HashAlgorithm_SHA2_256.String():
@@ -295,9 +295,9 @@ func (o *opening) checkMessage() error {
 	return nil
 }
 
-// checkEntry finds wrong values in an entry that neither a signature covers nor
+// checkLogEntry finds wrong values in an entry that neither a signature covers nor
 // sigstore-go compares.
-func checkEntry(e *tlog.Entry) error {
+func checkLogEntry(e *tlog.Entry) error {
 	tle := e.TransparencyLogEntry()
 	var body struct {
 		Kind    string `json:"kind"`
@@ -332,8 +332,8 @@ func checkEntry(e *tlog.Entry) error {
 // says why, and accepts nothing that was refused here.
 func (o *opening) verify() (*verify.VerificationResult, error) {
 	var options []verify.VerifierOption
-	if n := max(len(o.entries), o.trust.logs); n > 0 {
-		options = append(options, verify.WithTransparencyLog(n))
+	if entries := max(len(o.entries), o.trust.logs); entries > 0 {
+		options = append(options, verify.WithTransparencyLog(entries))
 	}
 	times := o.promises + len(o.stamps)
 	if o.leaf != nil {
@@ -362,11 +362,11 @@ func (o *opening) verify() (*verify.VerificationResult, error) {
 		}
 		policy = verify.WithCertificateIdentity(ci)
 	}
-	return v.Verify(o.bundle, verify.NewPolicy(o.about(), policy))
+	return v.Verify(o.bundle, verify.NewPolicy(o.artifactPolicy(), policy))
 }
 
-// about is the artifact as sigstore-go takes it.
-func (o *opening) about() verify.ArtifactPolicyOption {
+// artifactPolicy is the artifact as sigstore-go takes it.
+func (o *opening) artifactPolicy() verify.ArtifactPolicyOption {
 	if o.message != nil && o.artifact.Content != nil {
 		return verify.WithArtifact(bytes.NewReader(o.artifact.Content))
 	}
@@ -377,15 +377,15 @@ func (o *opening) about() verify.ArtifactPolicyOption {
 // explain finds the reason of a refusal by asking for each part alone, in the order
 // in which the answers are most telling. The refusal stands whatever it finds.
 func (o *opening) explain(refusal error) error {
-	for _, ask := range []func() error{o.askSignature, o.askSubject, o.askCertificate, o.askWhichLog, o.askTime, o.askLog} {
-		if err := ask(); err != nil {
+	for _, faultOf := range []func() error{o.signatureFault, o.subjectFault, o.certificateFault, o.missingLogFault, o.timeFault, o.logFault} {
+		if err := faultOf(); err != nil {
 			return err
 		}
 	}
 	return refuse(Tampered, "%w", refusal)
 }
 
-func (o *opening) askSignature() error {
+func (o *opening) signatureFault() error {
 	var err error
 	switch {
 	case o.envelope != nil:
@@ -408,7 +408,7 @@ func (o *opening) askSignature() error {
 	return refuse(Tampered, "the signature is not one of this content: %w", err)
 }
 
-func (o *opening) askSubject() error {
+func (o *opening) subjectFault() error {
 	if o.envelope == nil {
 		return nil
 	}
@@ -416,12 +416,12 @@ func (o *opening) askSubject() error {
 	return err
 }
 
-// askTime asks the time stamp authorities, and whether the certificate was valid.
-func (o *opening) askTime() error {
+// timeFault asks the time stamp authorities, and whether the certificate was valid.
+func (o *opening) timeFault() error {
 	times, failures, err := verify.VerifySignedTimestamp(o.bundle, o.material)
 	switch {
 	case o.leaf != nil && o.promises+len(o.stamps) == 0:
-		return refuse(WrongTime, "nothing tells when it was signed: neither a log's time nor a time stamp%s", o.beside(kindTimestamp))
+		return refuse(WrongTime, "nothing tells when it was signed: neither a log's time nor a time stamp%s", o.unknownWitnesses(kindTimestamp))
 	case err != nil:
 		return refuse(WrongTime, "time stamps: %w", err)
 	case len(failures) > 0:
@@ -440,24 +440,24 @@ func (o *opening) askTime() error {
 	}
 	for _, t := range all {
 		if t.Before(o.leaf.NotBefore) {
-			return refuse(WrongTime, "signed at %s, before the certificate was valid (from %s)", utc(t), utc(o.leaf.NotBefore))
+			return refuse(WrongTime, "signed at %s, before the certificate was valid (from %s)", formatUTC(t), formatUTC(o.leaf.NotBefore))
 		}
 		if t.After(o.leaf.NotAfter) {
-			return refuse(WrongTime, "signed at %s, after the certificate had expired (at %s)", utc(t), utc(o.leaf.NotAfter))
+			return refuse(WrongTime, "signed at %s, after the certificate had expired (at %s)", formatUTC(t), formatUTC(o.leaf.NotAfter))
 		}
 	}
 	return nil
 }
 
-func (o *opening) askWhichLog() error {
+func (o *opening) missingLogFault() error {
 	if len(o.entries) < o.trust.logs {
-		return refuse(WrongLog, "no entry of a transparency log of the trusted root%s", o.beside(kindLog))
+		return refuse(WrongLog, "no entry of a transparency log of the trusted root%s", o.unknownWitnesses(kindLog))
 	}
 	return nil
 }
 
-// beside names the unknown ones of a kind, after saying that there is none that is known.
-func (o *opening) beside(kind string) string {
+// unknownWitnesses names the unknown ones of a kind, after saying that there is none that is known.
+func (o *opening) unknownWitnesses(kind string) string {
 	var names []string
 	for _, u := range o.unknown {
 		if u.Kind == kind {
@@ -470,7 +470,7 @@ func (o *opening) beside(kind string) string {
 	return ": it does not know " + strings.Join(names[:min(3, len(names))], ", ")
 }
 
-func (o *opening) askLog() error {
+func (o *opening) logFault() error {
 	if len(o.entries) == 0 {
 		return nil
 	}
@@ -480,13 +480,13 @@ func (o *opening) askLog() error {
 	return nil
 }
 
-func (o *opening) askCertificate() error {
+func (o *opening) certificateFault() error {
 	if o.leaf == nil {
 		return nil
 	}
 	chains, err := verify.VerifyLeafCertificate(o.leaf.NotBefore, o.leaf, o.material)
 	if err != nil {
-		return refuse(WrongAuthority, "the certificate is not of an authority of the trusted root (or that was not valid at %s)", utc(o.leaf.NotBefore))
+		return refuse(WrongAuthority, "the certificate is not of an authority of the trusted root (or that was not valid at %s)", formatUTC(o.leaf.NotBefore))
 	}
 	if err := verify.VerifySignedCertificateTimestamp(chains, 1, o.material); err != nil {
 		return refuse(WrongAuthority, "the certificate is in no certificate log of the trusted root: %w", err)
@@ -505,13 +505,13 @@ func (o *opening) checkLogs(times []verify.TimestampVerificationResult) error {
 			return refuse(WrongLog, "the log %s is not one of the trusted root", id)
 		}
 		if e.IsRekorV2() {
-			if err := checkBody(e, log); err != nil {
+			if err := checkInclusion(e, log); err != nil {
 				return refuse(WrongLog, "%w", err)
 			}
 		}
 		for _, t := range times {
 			if t.Timestamp.Before(log.ValidityPeriodStart) || !log.ValidityPeriodEnd.IsZero() && t.Timestamp.After(log.ValidityPeriodEnd) {
-				return refuse(WrongTime, "signed at %s, when the key of the log %s was not valid", utc(t.Timestamp), logName([]byte(e.LogKeyID())))
+				return refuse(WrongTime, "signed at %s, when the key of the log %s was not valid", formatUTC(t.Timestamp), shortLogID([]byte(e.LogKeyID())))
 			}
 		}
 	}
@@ -549,4 +549,4 @@ func subjects(s intoto.Statement) string {
 	return strings.Join(names, ", ")
 }
 
-func utc(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func formatUTC(t time.Time) string { return t.UTC().Format(time.RFC3339) }

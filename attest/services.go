@@ -73,8 +73,8 @@ const (
 	timeout = 30 * time.Second
 )
 
-// use adds the logs and time stamp authorities to opts.
-func (s *Services) use(ctx context.Context, opts *sign.BundleOptions) (done func(), err error) {
+// addWitnesses adds the logs and time stamp authorities to opts.
+func (s *Services) addWitnesses(ctx context.Context, opts *sign.BundleOptions) (done func(), err error) {
 	ctx, done = context.WithCancel(ctx)
 	now := s.now()
 	if urls := s.config.TimestampAuthorityURLs(); len(urls) > 0 {
@@ -114,7 +114,7 @@ func (s *Services) certify(ctx context.Context, kp sign.Keypair, token string) (
 	f := sign.NewFulcio(&sign.FulcioOptions{BaseURL: c.URL, Timeout: timeout, Retries: retries, Transport: t})
 	der, err := f.GetCertificate(ctx, kp, &sign.CertificateProviderOptions{IDToken: token})
 	if err != nil {
-		return nil, fmt.Errorf("certificate authority %s: %w%s", c.URL, err, t.last)
+		return nil, fmt.Errorf("certificate authority %s: %w%s", c.URL, err, t.lastFault)
 	}
 	return der, nil
 }
@@ -123,9 +123,9 @@ func (s *Services) certify(ctx context.Context, kp sign.Keypair, token string) (
 type transport struct {
 	ctx  context.Context
 	base http.RoundTripper
-	// last is the last answer of a server that had a fault: sigstore-go has
+	// lastFault is the last answer of a server that had a fault: sigstore-go has
 	// closed it when it gives up.
-	last string
+	lastFault string
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -143,14 +143,14 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if resp.StatusCode >= http.StatusInternalServerError {
-		t.last = " (the server said " + resp.Status + ")"
+		t.lastFault = " (the server said " + resp.Status + ")"
 	}
-	resp.Body = &body{resp.Body, func() { stop(); cancel() }}
+	resp.Body = &cancelingBody{resp.Body, func() { stop(); cancel() }}
 	return resp, nil
 }
 
-// compact removes insignificant space.
-func compact(data []byte) ([]byte, error) {
+// compactJSON removes insignificant space.
+func compactJSON(data []byte) ([]byte, error) {
 	var b bytes.Buffer
 	if err := json.Compact(&b, data); err != nil {
 		return nil, err
@@ -158,14 +158,14 @@ func compact(data []byte) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// body is that of an answer, which ends its request's context when closed.
-type body struct {
+// cancelingBody is that of an answer, which ends its request's context when closed.
+type cancelingBody struct {
 	io.ReadCloser
 	done func()
 }
 
 // Close closes the body.
-func (b *body) Close() error {
+func (b *cancelingBody) Close() error {
 	b.done()
 	return b.ReadCloser.Close()
 }

@@ -33,7 +33,7 @@ type Signer struct {
 	trust Trust
 
 	mu      sync.Mutex
-	session *session
+	current *certifiedKey
 }
 
 // NewSigner returns a Signer with a key, in a file or a key management system:
@@ -75,7 +75,7 @@ func NewLoggedSigner(ctx context.Context, key signature.Signer, s *Services) (*S
 // authority of s certifies each for the identity in a token, and logs and time
 // stamps say that it was used while the certificate was valid.
 func NewKeylessSigner(s *Services, token Token) (*Signer, error) {
-	if err := s.root.complete(); err != nil {
+	if err := s.root.checkComplete(); err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
 	if len(s.config.FulcioCertificateAuthorityURLs()) == 0 || len(s.config.RekorLogURLs()) == 0 {
@@ -123,14 +123,14 @@ func (s *Signer) sign(ctx context.Context, content sign.Content, about Artifact)
 	opts := sign.BundleOptions{Context: ctx}
 	var kp sign.Keypair = s.keypair
 	if s.services != nil {
-		done, err := s.services.use(ctx, &opts)
+		done, err := s.services.addWitnesses(ctx, &opts)
 		if err != nil {
 			return nil, err
 		}
 		defer done()
 	}
 	if s.keypair == nil {
-		session, err := s.certified(ctx)
+		session, err := s.currentKey(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -145,7 +145,7 @@ func (s *Signer) sign(ctx context.Context, content sign.Content, about Artifact)
 		return nil, err
 	}
 	// protojson varies its spacing on purpose; one form is enough for us.
-	data, err = compact(data)
+	data, err = compactJSON(data)
 	if err != nil {
 		return nil, err
 	}
@@ -163,28 +163,28 @@ func (s *Signer) sign(ctx context.Context, content sign.Content, about Artifact)
 	return data, nil
 }
 
-// session is a certified key that lives in memory alone.
-type session struct {
+// certifiedKey is a certified key that lives in memory alone.
+type certifiedKey struct {
 	keypair     *sign.EphemeralKeypair
 	certificate []byte
-	until       time.Time
+	notAfter    time.Time
 }
 
 // GetCertificate is how sign.Bundle asks for it.
-func (s *session) GetCertificate(context.Context, sign.Keypair, *sign.CertificateProviderOptions) ([]byte, error) {
+func (s *certifiedKey) GetCertificate(context.Context, sign.Keypair, *sign.CertificateProviderOptions) ([]byte, error) {
 	return s.certificate, nil
 }
 
-// spare is how long a certificate must still be valid to be used once more.
-const spare = time.Minute
+// minRemaining is how long a certificate must still be valid to be used once more.
+const minRemaining = time.Minute
 
-// certified returns a key with a certificate. The statements of a release share
+// currentKey returns a key with a certificate. The statements of a release share
 // it while it is valid, so that a person is asked for a token once.
-func (s *Signer) certified(ctx context.Context) (*session, error) {
+func (s *Signer) currentKey(ctx context.Context) (*certifiedKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session != nil && s.services.now().Add(spare).Before(s.session.until) {
-		return s.session, nil
+	if s.current != nil && s.services.now().Add(minRemaining).Before(s.current.notAfter) {
+		return s.current, nil
 	}
 	token, err := s.token(ctx)
 	if err != nil {
@@ -202,8 +202,8 @@ func (s *Signer) certified(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority: %w", err)
 	}
-	s.session = &session{kp, der, cert.NotAfter}
-	return s.session, nil
+	s.current = &certifiedKey{kp, der, cert.NotAfter}
+	return s.current, nil
 }
 
 // keypair is a signature.Signer as sign.Bundle takes it.

@@ -121,18 +121,18 @@ func TrustIdentity(r *Root, id Identity) (Trust, error) {
 		return Trust{}, errors.New("identity: want either an issuer or a regular expression for it")
 	}
 	var err error
-	if id.name, err = whole(id.Name, id.NameRegexp); err != nil {
+	if id.name, err = wholeMatch(id.Name, id.NameRegexp); err != nil {
 		return Trust{}, fmt.Errorf("identity: name: %w", err)
 	}
-	if id.issuer, err = whole(id.Issuer, id.IssuerRegexp); err != nil {
+	if id.issuer, err = wholeMatch(id.Issuer, id.IssuerRegexp); err != nil {
 		return Trust{}, fmt.Errorf("identity: issuer: %w", err)
 	}
 	t := Trust{root: r, logs: 1, identity: &id}
-	return t, r.complete()
+	return t, r.checkComplete()
 }
 
-// whole returns what matches exact, or all of a text that expr matches.
-func whole(exact, expr string) (*regexp.Regexp, error) {
+// wholeMatch returns what matches exact, or all of a text that expr matches.
+func wholeMatch(exact, expr string) (*regexp.Regexp, error) {
 	if expr == "" {
 		expr = regexp.QuoteMeta(exact)
 	} else if _, err := regexp.Compile(expr); err != nil {
@@ -141,10 +141,10 @@ func whole(exact, expr string) (*regexp.Regexp, error) {
 	return regexp.Compile(`\A(?:` + expr + `)\z`)
 }
 
-// Names reports whether s, which is a verified signature, is one of the key or the
+// MatchesSigner reports whether s, which is a verified signature, is one of the key or the
 // identity that t trusts, whatever else t asks for: a log that must know it, or
 // certain certificate authorities.
-func (t Trust) Names(s Signature) bool {
+func (t Trust) MatchesSigner(s Signature) bool {
 	switch id := t.identity; {
 	case t.key != nil:
 		return s.Key == t.key.fingerprint
@@ -170,8 +170,8 @@ func ParseRoot(data []byte) (*Root, error) {
 	return &Root{material}, nil
 }
 
-// complete reports whether an identity can be judged by r.
-func (r *Root) complete() error {
+// checkComplete reports whether an identity can be judged by r.
+func (r *Root) checkComplete() error {
 	missing := func(what string) error { return refuse(Undetermined, "the trusted root has no %s", what) }
 	switch m := r.material; {
 	case len(m.FulcioCertificateAuthorities()) == 0:
@@ -199,5 +199,5 @@ func (t Trust) material() root.TrustedMaterial {
 	return all
 }
 
-// logName is how messages call a log: by the start of its key's ID.
-func logName(id []byte) string { return hex.EncodeToString(id[:min(len(id), 8)]) }
+// shortLogID is how messages call a log: by the start of its key's ID.
+func shortLogID(id []byte) string { return hex.EncodeToString(id[:min(len(id), 8)]) }

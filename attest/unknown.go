@@ -20,11 +20,11 @@ import (
 // maxWitnesses bounds the log entries of a bundle, and its time stamps.
 const maxWitnesses = 32
 
-// dropUnknown takes those log entries and time stamps out of a bundle that no log or
+// dropUnknownWitnesses takes those log entries and time stamps out of a bundle that no log or
 // authority of the trusted root made, and returns them. What is left has to be good.
 // Whoever hands a bundle on can take out any of them, so what nobody can judge is worth
 // as much as what is not there: nothing.
-func dropUnknown(b *protobundle.Bundle, r *Root) ([]Unknown, error) {
+func dropUnknownWitnesses(b *protobundle.Bundle, r *Root) ([]UnknownWitness, error) {
 	m := b.GetVerificationMaterial()
 	stamps := m.GetTimestampVerificationData()
 	if len(m.GetTlogEntries()) > maxWitnesses || len(stamps.GetRfc3161Timestamps()) > maxWitnesses {
@@ -37,14 +37,14 @@ func dropUnknown(b *protobundle.Bundle, r *Root) ([]Unknown, error) {
 		return nil, nil // no log is known, and none is looked at
 	}
 
-	var unknown []Unknown
+	var unknown []UnknownWitness
 	if m != nil {
 		m.TlogEntries = slices.DeleteFunc(m.TlogEntries, func(e *protorekor.TransparencyLogEntry) bool {
 			id := hex.EncodeToString(e.GetLogId().GetKeyId())
 			if r.material.RekorLogs()[id] != nil {
 				return false
 			}
-			unknown = append(unknown, Unknown{Kind: kindLog, By: fmt.Sprintf("%.64s", id)})
+			unknown = append(unknown, UnknownWitness{Kind: kindLog, By: fmt.Sprintf("%.64s", id)})
 			return true
 		})
 	}
@@ -57,10 +57,10 @@ func dropUnknown(b *protobundle.Bundle, r *Root) ([]Unknown, error) {
 		if err != nil {
 			unreadable = errors.Join(unreadable, err)
 		}
-		if err != nil || slices.ContainsFunc(signers, r.isStamper) {
+		if err != nil || slices.ContainsFunc(signers, r.isTimestampSigner) {
 			return false
 		}
-		unknown = append(unknown, Unknown{Kind: kindTimestamp, By: signers[0].String()})
+		unknown = append(unknown, UnknownWitness{Kind: kindTimestamp, By: signers[0].String()})
 		return true
 	})
 	if unreadable != nil {
@@ -108,9 +108,9 @@ func stampSigners(response []byte) ([]certificateName, error) {
 	return signers, nil
 }
 
-// isStamper reports whether the certificate is that of a time stamp authority of r, or, of an
+// isTimestampSigner reports whether the certificate is that of a time stamp authority of r, or, of an
 // authority that leaves it to its time stamps to hold the certificate, one that it issued.
-func (r *Root) isStamper(n certificateName) bool {
+func (r *Root) isTimestampSigner(n certificateName) bool {
 	return slices.ContainsFunc(r.material.TimestampingAuthorities(), func(a root.TimestampingAuthority) bool {
 		tsa, ok := a.(*root.SigstoreTimestampingAuthority)
 		switch {

@@ -47,9 +47,9 @@ type Signature struct {
 	Logs []LogEntry `json:"logs"`
 	// Times say when it was signed. None is the clock of who verifies.
 	Times []Time `json:"times"`
-	// Unknown are the bundle's log entries and time stamps that the trusted root does
+	// UnknownWitness are the bundle's log entries and time stamps that the trusted root does
 	// not know how to judge. They count for nothing.
-	Unknown []Unknown `json:"unknown,omitempty"`
+	Unknown []UnknownWitness `json:"unknown,omitempty"`
 }
 
 // Certificate is what a certificate authority of the trusted root certified.
@@ -95,9 +95,9 @@ type Time struct {
 	By string `json:"by"`
 }
 
-// Unknown is an entry of a log, or a time stamp of an authority, that the trusted root
+// UnknownWitness is an entry of a log, or a time stamp of an authority, that the trusted root
 // does not know.
-type Unknown struct {
+type UnknownWitness struct {
 	// Kind is log or timestamp.
 	Kind string `json:"kind"`
 	// By is the ID of the log's key, or the issuer and serial number of the authority's
@@ -112,7 +112,7 @@ const (
 )
 
 // String says what it is and whose.
-func (u Unknown) String() string {
+func (u UnknownWitness) String() string {
 	if u.Kind == kindLog {
 		return "an entry of the log " + u.By
 	}

@@ -28,8 +28,8 @@ type WriteOptions struct {
 	// Signer signs the statements about the release, or about why there is none. Nil
 	// leaves it unsigned.
 	Signer Signer
-	// Run is what the provenance says about who ran the build.
-	Run slsa.Run
+	// Invocation is what the provenance says about who ran the build.
+	Invocation slsa.Invocation
 }
 
 // Write writes the binaries and what opt asks for, with checksums and the record. It fills a

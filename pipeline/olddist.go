@@ -229,7 +229,7 @@ func (d *oldDist) checkBundle(name string, want distfiles.Bundle) error {
 	if s.PredicateType != want.PredicateType || !s.Has(want.Subject) || ofRun && !slsa.IsOurs(s) {
 		return errors.New("it is about something else")
 	}
-	return slsa.Matches(s, d.rec)
+	return slsa.CheckAgainstRecord(s, d.rec)
 }
 
 // checkSignedDigest returns an error unless a digest is that of the file of that name as the

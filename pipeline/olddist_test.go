@@ -131,7 +131,7 @@ func ownFiles(t *testing.T, rec *record.Record, files map[string]string) map[str
 			files[name] = message("one", digest)
 			continue
 		case slsa.ProvenanceType:
-			s, err = slsa.NewProvenance(rec, slsa.Run{Builder: "https://example.com/builder"})
+			s, err = slsa.NewProvenance(rec, slsa.Invocation{Builder: "https://example.com/builder"})
 		case slsa.TestResultType:
 			s, err = slsa.NewTestResult(rec, "")
 		}

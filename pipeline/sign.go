@@ -42,7 +42,7 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 	}
 
 	o.run.cfg.Progress.Stage("sign")
-	statements, err := o.statements(dir, rec, opt.Run)
+	statements, err := o.statements(dir, rec, opt.Invocation)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 }
 
 // statements returns the statements about a release, by the names of their bundles.
-func (o *Outcome) statements(dir string, rec *record.Record, run slsa.Run) (map[string]intoto.Statement, error) {
+func (o *Outcome) statements(dir string, rec *record.Record, invocation slsa.Invocation) (map[string]intoto.Statement, error) {
 	list := map[string]intoto.Statement{}
 	var err error
 	if list[distfiles.TestResult(rec)], err = slsa.NewTestResult(rec, ""); err != nil {
@@ -93,7 +93,7 @@ func (o *Outcome) statements(dir string, rec *record.Record, run slsa.Run) (map[
 		return list, nil
 	}
 
-	if list[distfiles.Provenance(rec)], err = slsa.NewProvenance(rec, run); err != nil {
+	if list[distfiles.Provenance(rec)], err = slsa.NewProvenance(rec, invocation); err != nil {
 		return nil, err
 	}
 

@@ -55,7 +55,7 @@ func FuzzAnswers(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	ctx = oidc.ClientContext(ctx, bounded(&http.Client{Transport: now}))
+	ctx = oidc.ClientContext(ctx, boundedClient(&http.Client{Transport: now}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		now.body = data
 		shown := func(err error) {
@@ -65,7 +65,7 @@ func FuzzAnswers(f *testing.F) {
 		}
 
 		// A CI system's.
-		token, err := github(t.Context(), bounded(&http.Client{Transport: now}), "https://ci.example/token", "secret")
+		token, err := githubToken(t.Context(), boundedClient(&http.Client{Transport: now}), "https://ci.example/token", "secret")
 		if err == nil && (!jwt.MatchString(token) || len(token) > maxToken) {
 			t.Errorf("accepted %q", token)
 		}
@@ -85,9 +85,9 @@ func FuzzAnswers(f *testing.F) {
 
 		// What it says to a device.
 		if device, err := (Person{Client: &http.Client{Transport: now}}).deviceAuth(t.Context(), config, "verifier"); err != nil {
-			shown(failed(err))
+			shown(identityError(err))
 		} else if text, err := instruction(device); err != nil {
-			shown(failed(err))
+			shown(identityError(err))
 		} else {
 			line(t, text)
 			time.NewTicker(time.Duration(max(device.Interval, 1)) * time.Second).Stop() // as oauth2 does
@@ -96,10 +96,10 @@ func FuzzAnswers(f *testing.F) {
 		// And the token in the end.
 		tokens, err := config.Exchange(ctx, "code")
 		if err != nil {
-			shown(failed(err))
+			shown(identityError(err))
 			return
 		}
-		raw, err := accept(ctx, provider, config, tokens, "")
+		raw, err := verifyToken(ctx, provider, config, tokens, "")
 		shown(err)
 		if err == nil && !strings.HasPrefix(raw, head+"."+body+".") {
 			t.Errorf("accepted %q", raw)

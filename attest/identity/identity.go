@@ -44,21 +44,21 @@ const maxToken = 64 << 10
 // maxAnswer bounds what a server answers, in bytes.
 const maxAnswer = 1 << 20
 
-// bounded is c with answers of at most maxAnswer bytes. What is longer ends early,
+// boundedClient is c with answers of at most maxAnswer bytes. What is longer ends early,
 // and then is no document any more.
-func bounded(c *http.Client) *http.Client {
+func boundedClient(c *http.Client) *http.Client {
 	b := *c
 	if b.Transport == nil {
 		b.Transport = http.DefaultTransport
 	}
-	b.Transport = bounder{b.Transport}
+	b.Transport = boundedTransport{b.Transport}
 	return &b
 }
 
-type bounder struct{ http.RoundTripper }
+type boundedTransport struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (b bounder) RoundTrip(r *http.Request) (*http.Response, error) {
+func (b boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := b.RoundTripper.RoundTrip(r)
 	if err == nil {
 		resp.Body = struct {
@@ -69,18 +69,18 @@ func (b bounder) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// quoting is an error that may quote what a server said: one line that a terminal only
+// quotedError is an error that may quote what a server said: one line that a terminal only
 // shows, and not a long one.
-type quoting struct{ err error }
+type quotedError struct{ err error }
 
 // maxText bounds such a line, in bytes.
 const maxText = 600
 
-func (f quoting) Error() string {
+func (f quotedError) Error() string {
 	return safetext.Replace(safetext.Cut(f.err.Error(), maxText, " ..."), '?')
 }
 
-func (f quoting) Unwrap() error { return f.err }
+func (f quotedError) Unwrap() error { return f.err }
 
 // The variables that Ambient looks at.
 const (
@@ -110,9 +110,9 @@ func Ambient(env map[string]string, client *http.Client) (Token, error) {
 		return func(context.Context) (string, error) { return token, nil }, nil
 	case env[githubURL] != "" && env[githubSecret] != "":
 		return func(ctx context.Context) (string, error) {
-			token, err := github(ctx, bounded(client), env[githubURL], env[githubSecret])
+			token, err := githubToken(ctx, boundedClient(client), env[githubURL], env[githubSecret])
 			if err != nil {
-				return "", quoting{fmt.Errorf("GitHub Actions: %w", err)}
+				return "", quotedError{fmt.Errorf("GitHub Actions: %w", err)}
 			}
 			return token, nil
 		}, nil
@@ -135,7 +135,7 @@ func checkToken(token string) error {
 	return nil
 }
 
-func github(ctx context.Context, client *http.Client, address, secret string) (string, error) {
+func githubToken(ctx context.Context, client *http.Client, address, secret string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", githubURL, err)
@@ -183,10 +183,10 @@ type Person struct {
 
 // provider finds the endpoints of the issuer, and the context for requests.
 func (p Person) provider(ctx context.Context) (context.Context, *oidc.Provider, oauth2.Config, error) {
-	ctx = oidc.ClientContext(ctx, bounded(p.Client))
+	ctx = oidc.ClientContext(ctx, boundedClient(p.Client))
 	provider, err := oidc.NewProvider(ctx, p.Issuer)
 	if err != nil {
-		return nil, nil, oauth2.Config{}, failed(err)
+		return nil, nil, oauth2.Config{}, identityError(err)
 	}
 	id := p.ClientID
 	if id == "" {
@@ -195,8 +195,8 @@ func (p Person) provider(ctx context.Context) (context.Context, *oidc.Provider, 
 	return ctx, provider, oauth2.Config{ClientID: id, Endpoint: provider.Endpoint(), Scopes: []string{oidc.ScopeOpenID, "email"}}, nil
 }
 
-// failed says that it was the identity that could not be had.
-func failed(err error) error { return quoting{fmt.Errorf("identity: %w", err)} }
+// identityError says that it was the identity that could not be had.
+func identityError(err error) error { return quotedError{fmt.Errorf("identity: %w", err)} }
 
 // Browser gets a token through a browser on this machine, which must be able to
 // reach it at localhost.
@@ -209,12 +209,12 @@ func (p Person) Browser(ctx context.Context) (string, error) {
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "localhost:0")
 	if err != nil {
-		return "", failed(err)
+		return "", identityError(err)
 	}
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {
 		listener.Close()
-		return "", failed(err)
+		return "", identityError(err)
 	}
 	config.RedirectURL = "http://localhost:" + port + "/auth/callback"
 	state, nonce, verifier := rand.Text(), rand.Text(), oauth2.GenerateVerifier()
@@ -241,9 +241,9 @@ func (p Person) Browser(ctx context.Context) (string, error) {
 	}
 	tokens, err := config.Exchange(ctx, answer.Get("code"), oauth2.VerifierOption(verifier))
 	if err != nil {
-		return "", failed(err)
+		return "", identityError(err)
 	}
-	return accept(ctx, provider, config, tokens, nonce)
+	return verifyToken(ctx, provider, config, tokens, nonce)
 }
 
 // callback takes the first answer with the right state.
@@ -273,18 +273,18 @@ func (p Person) Device(ctx context.Context) (string, error) {
 	verifier := oauth2.GenerateVerifier()
 	device, err := p.deviceAuth(ctx, config, verifier)
 	if err != nil {
-		return "", failed(err)
+		return "", identityError(err)
 	}
 	line, err := instruction(device)
 	if err != nil {
-		return "", failed(err)
+		return "", identityError(err)
 	}
 	p.Tell(line)
 	tokens, err := config.DeviceAccessToken(ctx, device, oauth2.VerifierOption(verifier))
 	if err != nil {
-		return "", failed(err)
+		return "", identityError(err)
 	}
-	return accept(ctx, provider, config, tokens, "")
+	return verifyToken(ctx, provider, config, tokens, "")
 }
 
 // deviceAuth asks for a code (https://www.rfc-editor.org/rfc/rfc8628#section-3.1).
@@ -300,7 +300,7 @@ func (p Person) deviceAuth(ctx context.Context, config oauth2.Config, verifier s
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
-	resp, err := bounded(p.Client).Do(req)
+	resp, err := boundedClient(p.Client).Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -351,16 +351,16 @@ func instruction(device *oauth2.DeviceAuthResponse) (string, error) {
 	return fmt.Sprintf("type the code %s at %s", device.UserCode, u), nil
 }
 
-// accept verifies the identity token that came with others, so that a wrong one
+// verifyToken verifies the identity token that came with others, so that a wrong one
 // is noticed before it is used.
-func accept(ctx context.Context, provider *oidc.Provider, config oauth2.Config, tokens *oauth2.Token, nonce string) (string, error) {
+func verifyToken(ctx context.Context, provider *oidc.Provider, config oauth2.Config, tokens *oauth2.Token, nonce string) (string, error) {
 	raw, _ := tokens.Extra("id_token").(string)
 	if raw == "" {
 		return "", errors.New("identity: the issuer gave no identity token")
 	}
 	token, err := provider.Verifier(&oidc.Config{ClientID: config.ClientID}).Verify(ctx, raw)
 	if err != nil {
-		return "", failed(err)
+		return "", identityError(err)
 	}
 	if token.Nonce != nonce {
 		return "", errors.New("identity: the token is not the answer to our question")

@@ -141,7 +141,7 @@ func decode(data []byte) (Statement, error) {
 	var typ string
 	var subjects []json.RawMessage
 	var s Statement
-	if err := object(data, map[string]any{
+	if err := decodeObject(data, map[string]any{
 		"_type": &typ, "subject": &subjects, "predicateType": &s.PredicateType, "predicate": &s.Predicate,
 	}, "_type", "subject", "predicateType", "predicate"); err != nil {
 		return Statement{}, err

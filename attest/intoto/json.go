@@ -73,10 +73,10 @@ func checkJSON(data []byte) error {
 	return nil
 }
 
-// object takes an object apart. Names must match exactly, which encoding/json
+// decodeObject takes an object apart. Names must match exactly, which encoding/json
 // does not insist on for structs; a name that is not in members, a required one
 // that is missing and a null are errors.
-func object(data []byte, members map[string]any, required ...string) error {
+func decodeObject(data []byte, members map[string]any, required ...string) error {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(data, &all); err != nil || all == nil {
 		return errors.New("not an object")
@@ -142,7 +142,7 @@ func (d *Descriptor) UnmarshalJSON(data []byte) error {
 func decodeDescriptor(data []byte) (Descriptor, error) {
 	var d Descriptor
 	var digests map[string]*string
-	if err := object(data, map[string]any{
+	if err := decodeObject(data, map[string]any{
 		"name": &d.Name, "uri": &d.URI, "digest": &digests, "content": &d.Content,
 		"downloadLocation": &d.DownloadLocation, "mediaType": &d.MediaType, "annotations": &d.Annotations,
 	}); err != nil {

@@ -41,18 +41,18 @@ const (
 func readFile(path string) ([]byte, fs.FileInfo, error) {
 	f, info, err := fsx.OpenNamed(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fault.Usage(cause(err), "twice keygen makes a key")
+		return nil, nil, fault.Usage(withoutPath(err), "twice keygen makes a key")
 	}
 	if errors.Is(err, fsx.ErrNotRegular) {
 		return nil, nil, fault.Usage(errors.New("not a regular file"))
 	}
 	if err != nil {
-		return nil, nil, cause(err)
+		return nil, nil, withoutPath(err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {
-		return nil, nil, cause(err)
+		return nil, nil, withoutPath(err)
 	}
 	if len(data) > MaxFile {
 		return nil, nil, fmt.Errorf("more than %d bytes: not a key", MaxFile)
@@ -60,8 +60,8 @@ func readFile(path string) ([]byte, fs.FileInfo, error) {
 	return data, info, nil
 }
 
-// cause drops the path from an error of package os, as the callers name it.
-func cause(err error) error {
+// withoutPath drops the path from an error of package os, as the callers name it.
+func withoutPath(err error) error {
 	var e *fs.PathError
 	if errors.As(err, &e) {
 		return e.Err
@@ -193,9 +193,9 @@ func onlyBlock(data []byte) (*pem.Block, error) {
 	return block, nil
 }
 
-// box is the document in cosign's encrypted keys, for looking at it before it is
+// cosignBox is the document in cosign's encrypted keys, for looking at it before it is
 // decrypted.
-type box struct {
+type cosignBox struct {
 	KDF struct {
 		Name   string `json:"name"`
 		Params struct {
@@ -216,7 +216,7 @@ type box struct {
 // the passphrase. An unknown member, one that is there twice, and another order
 // make a document that encodes to something else.
 func checkBox(data []byte) error {
-	var b box
+	var b cosignBox
 	if err := json.Unmarshal(data, &b); err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func generate(ctx context.Context, name string, opts GenerateOptions) (*Private,
 	// A first look, so that nobody thinks of a passphrase in vain.
 	for _, path := range []string{keyFile, pubFile} {
 		if _, err := os.Lstat(path); err == nil {
-			return nil, exists(path)
+			return nil, alreadyExists(path)
 		}
 	}
 	key, err := newKey(opts.Algorithm)
@@ -143,7 +143,7 @@ type newFile struct {
 	mode fs.FileMode
 }
 
-func exists(path string) error {
+func alreadyExists(path string) error {
 	return fault.Usage(fmt.Errorf("%s: %w", path, fs.ErrExist), "move it away, or take another name")
 }
 
@@ -153,7 +153,7 @@ func writeNew(files []newFile) (err error) {
 		// O_EXCL does not follow a symbolic link either.
 		f, openErr := os.OpenFile(file.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, file.mode)
 		if errors.Is(openErr, fs.ErrExist) {
-			return exists(file.path)
+			return alreadyExists(file.path)
 		}
 		if errors.Is(openErr, fs.ErrNotExist) {
 			return fault.Usage(openErr) // there is no such folder
@@ -166,16 +166,16 @@ func writeNew(files []newFile) (err error) {
 				err = errors.Join(err, os.Remove(file.path))
 			}
 		}()
-		if err := fill(f, file.data); err != nil {
+		if err := writeAndSync(f, file.data); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fill writes data to f and closes it. A key that a power cut takes away may
+// writeAndSync writes data to f and closes it. A key that a power cut takes away may
 // have signed something, so it is on disk before anyone uses it.
-func fill(f *os.File, data []byte) error {
+func writeAndSync(f *os.File, data []byte) error {
 	_, err := f.Write(data)
 	if err == nil {
 		err = f.Sync()
@@ -224,7 +224,7 @@ func development(ctx context.Context, dir string) (_ *Private, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := replace(path, pem.EncodeToMemory(block), 0o600); err != nil {
+		if err := replaceFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 			return nil, err
 		}
 	}
@@ -235,15 +235,15 @@ func development(ctx context.Context, dir string) (_ *Private, err error) {
 	// For twice verify --key. It follows from the key, so it may be written again.
 	pub := filepath.Join(dir, "development.pub")
 	if data, _, err := readFile(pub); err != nil || !bytes.Equal(data, private.public.PEM()) {
-		if err := replace(pub, private.public.PEM(), 0o644); err != nil {
+		if err := replaceFile(pub, private.public.PEM(), 0o644); err != nil {
 			return nil, err
 		}
 	}
 	return private, nil
 }
 
-// replace makes path a file with data in one step. The caller holds a lock.
-func replace(path string, data []byte, mode fs.FileMode) (err error) {
+// replaceFile makes path a file with data in one step. The caller holds a lock.
+func replaceFile(path string, data []byte, mode fs.FileMode) (err error) {
 	// Left behind by a process that was killed.
 	temp := path + ".new"
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {

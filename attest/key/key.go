@@ -175,16 +175,16 @@ func newPublic(key crypto.PublicKey) (*Public, error) {
 
 // newPrivate takes the types that crypto/x509 returns.
 func newPrivate(key crypto.PrivateKey) (*Private, error) {
-	var half crypto.PublicKey
+	var publicKey crypto.PublicKey
 	switch key := key.(type) {
 	case *ecdh.PrivateKey:
-		half = key.PublicKey()
+		publicKey = key.PublicKey()
 	case crypto.Signer:
-		half = key.Public()
+		publicKey = key.Public()
 	default:
-		return nil, refused(fmt.Sprintf("%T", key))
+		return nil, unsupported(fmt.Sprintf("%T", key))
 	}
-	public, err := newPublic(half)
+	public, err := newPublic(publicKey)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +204,7 @@ func kindOf(key crypto.PublicKey) (string, error) {
 	case *ecdsa.PublicKey:
 		kind := "ECDSA " + key.Params().Name
 		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() {
-			return "", refused(kind)
+			return "", unsupported(kind)
 		}
 		return kind, nil
 	case ed25519.PublicKey:
@@ -214,20 +214,20 @@ func kindOf(key crypto.PublicKey) (string, error) {
 		bits := key.N.BitLen()
 		kind := fmt.Sprintf("RSA %d", bits)
 		if bits != 2048 && bits != 3072 && bits != 4096 {
-			return "", refused(kind)
+			return "", unsupported(kind)
 		}
 		if key.E != exponent {
-			return "", refused(fmt.Sprintf("%s with the exponent %d", kind, key.E))
+			return "", unsupported(fmt.Sprintf("%s with the exponent %d", kind, key.E))
 		}
 		return kind, nil
 	case *ecdh.PublicKey:
-		return "", refused(fmt.Sprintf("%v, which cannot sign,", key.Curve()))
+		return "", unsupported(fmt.Sprintf("%v, which cannot sign,", key.Curve()))
 	default:
-		return "", refused(fmt.Sprintf("%T", key))
+		return "", unsupported(fmt.Sprintf("%T", key))
 	}
 }
 
-func refused(kind string) error {
+func unsupported(kind string) error {
 	return fault.Usage(fmt.Errorf("a key of kind %s is not accepted", kind),
 		"take ECDSA P-256 (twice keygen makes one); P-384, Ed25519, and RSA 2048, 3072 and 4096 are accepted too")
 

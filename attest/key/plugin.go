@@ -166,10 +166,10 @@ func (p *plugin) call(ctx context.Context, stdin []byte, hash crypto.Hash, args 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
-	said := &lastLine{next: p.stderr}
-	answer := &bounded{max: maxAnswer}
+	messages := &lastLine{next: p.stderr}
+	answer := &boundedBuffer{max: maxAnswer}
 	cmd := exec.CommandContext(ctx, p.path, common.ProtocolVersion, string(arg))
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), answer, said
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), answer, messages
 	// Not nil, which would be this process's own.
 	cmd.Env = append([]string{}, p.environ...)
 	cmd.WaitDelay = time.Second
@@ -185,7 +185,7 @@ func (p *plugin) call(ctx context.Context, stdin []byte, hash crypto.Hash, args 
 	case err != nil && (!errors.As(err, &exit) || !exit.Exited()):
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	case answer.buf.Len() == 0:
-		return nil, fmt.Errorf("%s: no answer (%v): %s", p.name, cmd.ProcessState, said)
+		return nil, fmt.Errorf("%s: no answer (%v): %s", p.name, cmd.ProcessState, messages)
 	}
 	resp, err := parseAnswer(answer.buf.Bytes())
 	if err != nil {
@@ -218,15 +218,15 @@ func printable(s string) string {
 	return strings.TrimSpace(safetext.Replace(safetext.Cut(s, maxMessage, "..."), ' '))
 }
 
-// bounded keeps what is written, and ends the writer with an error if that is
+// boundedBuffer keeps what is written, and ends the writer with an error if that is
 // too much.
-type bounded struct {
+type boundedBuffer struct {
 	buf  bytes.Buffer
 	max  int
 	full bool
 }
 
-func (b *bounded) Write(p []byte) (int, error) {
+func (b *boundedBuffer) Write(p []byte) (int, error) {
 	if len(p) > b.max-b.buf.Len() {
 		b.full = true
 		return 0, errors.New("too much")

@@ -29,9 +29,9 @@ type setting struct {
 
 var settings = map[string]setting{
 	recipe.StampSetting: {},
-	recipe.LinkSetting:  {words, []string{"-s", "-w", "-s=*", "-w=*", "-buildid=*", "-B=*", "-extldflags=-static"}},
+	recipe.LinkSetting:  {splitWords, []string{"-s", "-w", "-s=*", "-w=*", "-buildid=*", "-B=*", "-extldflags=-static"}},
 
-	"-tags":     {commas, nil},
+	"-tags":     {splitCommas, nil},
 	"-gcflags":  {nil, []string{"cmd/...=-dwarf=false"}}, // of the tools of every release of Go
 	"-asmflags": {},
 
@@ -40,21 +40,21 @@ var settings = map[string]setting{
 	"-trimpath":  {nil, []string{"", "true"}},
 
 	"CGO_ENABLED":  {nil, []string{"0", "1"}}, // no C is in what twice rebuilds
-	"GOEXPERIMENT": {commas, nil},
+	"GOEXPERIMENT": {splitCommas, nil},
 	"GOFIPS140":    {},
 
 	// The level of the processor is a part of the target.
-	"GO386": anything, "GOAMD64": anything, "GOARM": anything, "GOARM64": anything, "GOMIPS": anything, "GOMIPS64": anything,
-	"GOPPC64": anything, "GORISCV64": anything, "GOWASM": anything,
+	"GO386": anyValue, "GOAMD64": anyValue, "GOARM": anyValue, "GOARM64": anyValue, "GOMIPS": anyValue, "GOMIPS64": anyValue,
+	"GOPPC64": anyValue, "GORISCV64": anyValue, "GOWASM": anyValue,
 
 	// Words about the build that the program only repeats.
-	"vcs.revision": anything, "vcs.time": anything, "vcs.modified": anything,
-	"GOROOT": anything, "GOMODCACHE": anything, "source-folder": anything,
+	"vcs.revision": anyValue, "vcs.time": anyValue, "vcs.modified": anyValue,
+	"GOROOT": anyValue, "GOMODCACHE": anyValue, "source-folder": anyValue,
 }
 
-var anything = setting{nil, []string{"*"}}
+var anyValue = setting{nil, []string{"*"}}
 
-func words(value string) []string {
+func splitWords(value string) []string {
 	list, err := matrix.Split(value)
 	if err != nil {
 		return []string{value}
@@ -62,7 +62,7 @@ func words(value string) []string {
 	return list
 }
 
-func commas(value string) []string { return strings.Split(value, ",") }
+func splitCommas(value string) []string { return strings.Split(value, ",") }
 
 // matches reports whether a value is one that a pattern stands for: the same, where *
 // stands for any text. For -X, a pattern without "=" is a variable with any value.
@@ -75,19 +75,19 @@ func matches(name, pattern, value string) bool {
 	return ok && err == nil
 }
 
-// refuses says why the settings of a rebuild are not allowed, in the words of those
+// refusal says why the settings of a rebuild are not allowed, in the words of those
 // who are to allow them, or nothing if they are.
-func (b *Rebuilds) refuses(said *rebuilt.Result) string {
-	const most = 3
+func (b *Rebuilds) refusal(result *rebuilt.Result) string {
+	const maxShown = 3
 	var list []string
-	more := 0
-	for _, c := range said.Choices() {
-		how := b.allows(c)
+	hidden := 0
+	for _, c := range result.Choices() {
+		how := b.howToAllow(c)
 		if how == "" {
 			continue
 		}
-		if len(list) == most {
-			more++
+		if len(list) == maxShown {
+			hidden++
 			continue
 		}
 		what := fmt.Sprintf("%.200q", c)
@@ -96,14 +96,14 @@ func (b *Rebuilds) refuses(said *rebuilt.Result) string {
 		}
 		list = append(list, what+", "+how)
 	}
-	if more > 0 {
-		list = append(list, fmt.Sprintf("and %d more", more))
+	if hidden > 0 {
+		list = append(list, fmt.Sprintf("and %d more", hidden))
 	}
 	return strings.Join(list, "; ")
 }
 
-// allows says how a setting would be allowed, or nothing if it is.
-func (b *Rebuilds) allows(c recipe.Choice) string {
+// howToAllow says how a setting would be allowed, or nothing if it is.
+func (b *Rebuilds) howToAllow(c recipe.Choice) string {
 	s, known := settings[c.Setting]
 	if !known {
 		return "a setting that this twice does not know, and no policy can allow"
@@ -127,18 +127,18 @@ func (b *Rebuilds) allows(c recipe.Choice) string {
 	return ""
 }
 
-// allowed reads the patterns for one setting.
-func allowed(v any, name string, to *Rebuilds) error {
+// readPatterns reads the patterns for one setting.
+func readPatterns(v any, name string, to *Rebuilds) error {
 	l, ok := v.([]any)
 	if !ok {
-		return fmt.Errorf("want a list of strings, not %s", kind(v))
+		return fmt.Errorf("want a list of strings, not %s", typeName(v))
 	}
 	patterns := []string{} // none is a list, too: nothing is allowed
 	for _, e := range l {
 		s, ok := e.(string)
 		switch {
 		case !ok:
-			return fmt.Errorf("want a list of strings, not of %s", kind(e))
+			return fmt.Errorf("want a list of strings, not of %s", typeName(e))
 		case slices.Contains(patterns, s):
 			return fmt.Errorf("%q is there twice", s)
 		case name == recipe.StampSetting && (s == "" || strings.HasPrefix(s, "*") || strings.HasPrefix(s, "=")):
@@ -161,10 +161,10 @@ func allowed(v any, name string, to *Rebuilds) error {
 
 const maxPatterns = 200
 
-// allowKeys adds to keys those of [rebuilds.allow].
-func (p *Policy) allowKeys(keys map[string]func(any) error) map[string]func(any) error {
+// addAllowReaders adds to keys those of [rebuilds.allow].
+func (p *Policy) addAllowReaders(keys map[string]func(any) error) map[string]func(any) error {
 	for name := range maps.Keys(settings) {
-		keys["rebuilds.allow."+name] = func(v any) error { return allowed(v, name, p.rebuilds()) }
+		keys["rebuilds.allow."+name] = func(v any) error { return readPatterns(v, name, p.rebuilds()) }
 	}
 	return keys
 }

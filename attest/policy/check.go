@@ -121,13 +121,13 @@ func (p *Policy) Check(subject artifact.Digest, statements []intoto.Statement, r
 	for _, e := range p.expectations() {
 		f := Finding{Expectation: e.name}
 		if e.provenance != nil {
-			f.Outcome, f.Reason = every(provenances, badProvenance, "provenance", e.provenance)
+			f.Outcome, f.Reason = evaluate(provenances, badProvenance, "provenance", e.provenance)
 		} else {
-			f.Outcome, f.Reason = every(tests, badTest, "result of a double build", e.test)
+			f.Outcome, f.Reason = evaluate(tests, badTest, "result of a double build", e.test)
 		}
 		all = append(all, f)
 	}
-	if f, ok := p.partial(provenances); ok {
+	if f, ok := p.checkPartial(provenances); ok {
 		all = append(all, f)
 	}
 	if p.Rebuilds != nil {
@@ -136,10 +136,10 @@ func (p *Policy) Check(subject artifact.Digest, statements []intoto.Statement, r
 	return all
 }
 
-// partial finds that something is of a part of a release, which nobody allowed. That
+// checkPartial finds that something is of a part of a release, which nobody allowed. That
 // there is more of the release than somebody has is not seen in a file, so this does not
 // wait to be asked for.
-func (p *Policy) partial(provenances []*slsa.Provenance) (Finding, bool) {
+func (p *Policy) checkPartial(provenances []*slsa.Provenance) (Finding, bool) {
 	for _, prov := range provenances {
 		if ext := prov.External; ext != nil && ext.Partial != nil && !p.Partial && !p.OnlyRebuilds() {
 			return Finding{Expectation: "build.partial", Outcome: Failed, Reason: "it is a part of a release, " + ext.Partial.Describe(len(ext.Targets)) + ", and the policy does not say partial = true"}, true
@@ -148,9 +148,9 @@ func (p *Policy) partial(provenances []*slsa.Provenance) (Finding, bool) {
 	return Finding{}, false
 }
 
-// every is Met if there are statements, all could be read, and show says Met of
+// evaluate is Met if there are statements, all could be read, and show says Met of
 // each. Failed wins over NotShown.
-func every[T any](list []T, bad error, what string, show func(T) (Outcome, string)) (Outcome, string) {
+func evaluate[T any](list []T, bad error, what string, show func(T) (Outcome, string)) (Outcome, string) {
 	if bad != nil {
 		return Failed, bad.Error()
 	}
@@ -204,11 +204,11 @@ func (p *Policy) expectations() []expectation {
 		if s.Repository == "" {
 			return NotShown, "the provenance names no repository"
 		}
-		got, err := address(s.Repository)
+		got, err := repositoryOf(s.Repository)
 		if err != nil {
 			return Failed, err.Error()
 		}
-		want, err := address(p.Repository)
+		want, err := repositoryOf(p.Repository)
 		if err != nil {
 			return Failed, err.Error()
 		}

@@ -167,12 +167,12 @@ func Parse(name string, data []byte) (*Policy, error) {
 	r.lines, _ = tomlfile.ReadIndex(string(data))
 
 	p := &Policy{}
-	r.table(nil, tree, p.keys())
+	r.table(nil, tree, p.readers())
 	if p.Rebuilds != nil && len(r.list) == 0 {
-		r.rebuilds(p.Rebuilds)
+		r.checkRebuilds(p.Rebuilds)
 	}
-	if len(tree) == 0 || len(r.list) == 0 && p.empty() {
-		r.add(nil, "write builder, or a key of [source], [build] or [rebuilds]", "nothing is expected, so anything would pass")
+	if len(tree) == 0 || len(r.list) == 0 && p.isEmpty() {
+		r.addError(nil, "write builder, or a key of [source], [build] or [rebuilds]", "nothing is expected, so anything would pass")
 	}
 	if len(r.list) > 0 {
 		slices.SortStableFunc(r.list, func(a, b *tomlfile.Error) int { return a.Line - b.Line })
@@ -181,37 +181,37 @@ func Parse(name string, data []byte) (*Policy, error) {
 	return p, nil
 }
 
-func (p *Policy) empty() bool { return p.Rebuilds == nil && len(p.expectations()) == 0 }
+func (p *Policy) isEmpty() bool { return p.Rebuilds == nil && len(p.expectations()) == 0 }
 
 // OnlyRebuilds reports whether nothing is expected but of people who rebuilt the
 // file, so that it does not matter who published it.
 func (p *Policy) OnlyRebuilds() bool { return p.Rebuilds != nil && len(p.expectations()) == 0 }
 
-// rebuilds holds the keys of [rebuilds] against each other.
-func (r *reader) rebuilds(b *Rebuilds) {
+// checkRebuilds holds the keys of [rebuilds] against each other.
+func (r *reader) checkRebuilds(b *Rebuilds) {
 	at := []string{"rebuilds"}
 	switch {
 	case b.AtLeast == 0:
-		r.add(at, "how many of them have to have rebuilt it?", "without atLeast")
+		r.addError(at, "how many of them have to have rebuilt it?", "without atLeast")
 	case len(b.By) == 0:
-		r.add(at, `whose word counts? Such as by = [{ name = "ada", key = "ada.pub" }]`, "without by")
+		r.addError(at, `whose word counts? Such as by = [{ name = "ada", key = "ada.pub" }]`, "without by")
 	case b.AtLeast > len(b.By):
-		r.add(append(at, "atLeast"), "", "%d, and only %d in by: it can never be met", b.AtLeast, len(b.By))
+		r.addError(append(at, "atLeast"), "", "%d, and only %d in by: it can never be met", b.AtLeast, len(b.By))
 	}
 }
 
-// keys says how each key is read. A key that begins with a table's name and a dot
+// readers says how each key is read. A key that begins with a table's name and a dot
 // belongs into that table.
-func (p *Policy) keys() map[string]func(any) error {
-	return p.allowKeys(map[string]func(any) error{
+func (p *Policy) readers() map[string]func(any) error {
+	return p.addAllowReaders(map[string]func(any) error{
 		"builder": func(v any) error {
-			return list(v, &p.Builders, intoto.CheckURI)
+			return readList(v, &p.Builders, intoto.CheckURI)
 		},
 		"source.repository": func(v any) error {
-			return text(v, &p.Repository, func(s string) error { _, err := address(s); return err })
+			return readText(v, &p.Repository, func(s string) error { _, err := repositoryOf(s); return err })
 		},
 		"source.tag": func(v any) error {
-			return text(v, &p.Tag, func(s string) error {
+			return readText(v, &p.Tag, func(s string) error {
 				if strings.HasPrefix(s, "refs/") || strings.ContainsAny(s, " ~^:?*[\\") {
 					return fmt.Errorf("%q: want the name of a tag, such as v1.2.3", s)
 				}
@@ -219,7 +219,7 @@ func (p *Policy) keys() map[string]func(any) error {
 			})
 		},
 		"source.commit": func(v any) error {
-			return text(v, &p.Commit, func(s string) error {
+			return readText(v, &p.Commit, func(s string) error {
 				if len(s) != 40 && len(s) != 64 || strings.Trim(s, "0123456789abcdef") != "" {
 					return fmt.Errorf("%q: want a full commit, of 40 or 64 lower-case hexadecimal digits", s)
 				}
@@ -227,21 +227,21 @@ func (p *Policy) keys() map[string]func(any) error {
 			})
 		},
 		"source.module": func(v any) error {
-			return text(v, &p.Module, checkModule)
+			return readText(v, &p.Module, checkModule)
 		},
 		"build.toolchain": func(v any) error {
-			return text(v, &p.Toolchain, func(s string) error {
+			return readText(v, &p.Toolchain, func(s string) error {
 				if !isRelease(strings.TrimPrefix(s, "=")) {
 					return fmt.Errorf("%q: want a version of Go, such as go1.26.5", s)
 				}
 				return nil
 			})
 		},
-		"build.snapshot": func(v any) error { return only(false, v, &p.NoSnapshot) },
-		"build.partial":  func(v any) error { return only(true, v, &p.Partial) },
-		"build.double":   func(v any) error { return only(true, v, &p.Double) },
+		"build.snapshot": func(v any) error { return readFlag(false, v, &p.NoSnapshot) },
+		"build.partial":  func(v any) error { return readFlag(true, v, &p.Partial) },
+		"build.double":   func(v any) error { return readFlag(true, v, &p.Double) },
 		"build.variations": func(v any) error {
-			return list(v, &p.Variations, func(string) error { return nil })
+			return readList(v, &p.Variations, func(string) error { return nil })
 		},
 		"rebuilds.atLeast": func(v any) error {
 			n, ok := v.(int64)
@@ -251,11 +251,11 @@ func (p *Policy) keys() map[string]func(any) error {
 			p.rebuilds().AtLeast = int(n)
 			return nil
 		},
-		"rebuilds.by": func(v any) error { return rebuilders(v, &p.rebuilds().By) },
+		"rebuilds.by": func(v any) error { return readRebuilders(v, &p.rebuilds().By) },
 		"rebuilds.module": func(v any) error {
-			return text(v, &p.rebuilds().Module, checkModule)
+			return readText(v, &p.rebuilds().Module, checkModule)
 		},
-		"rebuilds.reproduced": func(v any) error { return only(true, v, &p.rebuilds().Reproduced) },
+		"rebuilds.reproduced": func(v any) error { return readFlag(true, v, &p.rebuilds().Reproduced) },
 	})
 }
 
@@ -279,8 +279,8 @@ func checkModule(s string) error {
 	return module.Check(path, version)
 }
 
-// rebuilders reads rebuilds.by.
-func rebuilders(v any, to *[]Rebuilder) error {
+// readRebuilders reads rebuilds.by.
+func readRebuilders(v any, to *[]Rebuilder) error {
 	var tables []map[string]any
 	switch v := v.(type) {
 	case []map[string]any: // [[rebuilds.by]]
@@ -289,18 +289,18 @@ func rebuilders(v any, to *[]Rebuilder) error {
 		for i, e := range v {
 			t, ok := e.(map[string]any)
 			if !ok {
-				return fmt.Errorf("[%d]: want a table with a name and a key, or with a name, an identity and an issuer, not %s", i, kind(e))
+				return fmt.Errorf("[%d]: want a table with a name and a key, or with a name, an identity and an issuer, not %s", i, typeName(e))
 			}
 			tables = append(tables, t)
 		}
 	default:
-		return fmt.Errorf("want a list of tables, not %s", kind(v))
+		return fmt.Errorf("want a list of tables, not %s", typeName(v))
 	}
 	if len(tables) == 0 || len(tables) > maxRebuilders {
 		return fmt.Errorf("%d of them: want 1 to %d", len(tables), maxRebuilders)
 	}
 	for i, t := range tables {
-		r, err := rebuilder(t)
+		r, err := readRebuilder(t)
 		if err == nil && slices.ContainsFunc(*to, func(other Rebuilder) bool { return other.Name == r.Name }) {
 			err = fmt.Errorf("name: %q is there twice", r.Name)
 		}
@@ -312,7 +312,7 @@ func rebuilders(v any, to *[]Rebuilder) error {
 	return nil
 }
 
-func rebuilder(t map[string]any) (Rebuilder, error) {
+func readRebuilder(t map[string]any) (Rebuilder, error) {
 	var r Rebuilder
 	members := map[string]*string{"name": &r.Name, "key": &r.Key, "identity": &r.Identity, "issuer": &r.Issuer, "trustedRoot": &r.TrustedRoot}
 	for _, name := range slices.Sorted(maps.Keys(t)) {
@@ -320,7 +320,7 @@ func rebuilder(t map[string]any) (Rebuilder, error) {
 		if !ok {
 			return r, fmt.Errorf("%s: unknown key; there are %s", name, strings.Join(slices.Sorted(maps.Keys(members)), ", "))
 		}
-		if err := text(t[name], to, printable); err != nil {
+		if err := readText(t[name], to, printable); err != nil {
 			return r, fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -345,9 +345,9 @@ func printable(s string) error {
 	return nil
 }
 
-// only reads a boolean that expects something with one of its values. The other
+// readFlag reads a boolean that expects something with one of its values. The other
 // one could be misread as its contrary, so the key is to be left out instead.
-func only(want bool, v any, to *bool) error {
+func readFlag(want bool, v any, to *bool) error {
 	b, ok := v.(bool)
 	switch {
 	case !ok:
@@ -359,11 +359,11 @@ func only(want bool, v any, to *bool) error {
 	return nil
 }
 
-func text(v any, to *string, check func(string) error) error {
+func readText(v any, to *string, check func(string) error) error {
 	s, ok := v.(string)
 	switch {
 	case !ok:
-		return fmt.Errorf("want a string, not %s", kind(v))
+		return fmt.Errorf("want a string, not %s", typeName(v))
 	case s == "":
 		return errors.New("empty: leave the key out if nothing is expected")
 	}
@@ -371,17 +371,17 @@ func text(v any, to *string, check func(string) error) error {
 	return check(s)
 }
 
-func list(v any, to *[]string, check func(string) error) error {
+func readList(v any, to *[]string, check func(string) error) error {
 	l, ok := v.([]any)
 	switch {
 	case !ok:
-		return fmt.Errorf("want a list of strings, not %s", kind(v))
+		return fmt.Errorf("want a list of strings, not %s", typeName(v))
 	case len(l) == 0:
 		return errors.New("empty: leave the key out if nothing is expected")
 	}
 	for _, e := range l {
 		var s string
-		if err := text(e, &s, check); err != nil {
+		if err := readText(e, &s, check); err != nil {
 			return err
 		}
 		if slices.Contains(*to, s) {
@@ -392,7 +392,7 @@ func list(v any, to *[]string, check func(string) error) error {
 	return nil
 }
 
-func kind(v any) string {
+func typeName(v any) string {
 	switch v.(type) {
 	case string:
 		return "a string"
@@ -408,8 +408,8 @@ func kind(v any) string {
 	return "a date or time"
 }
 
-// address reduces the address of a repository to its host and path.
-func address(s string) (string, error) {
+// repositoryOf reduces the address of a repository to its host and path.
+func repositoryOf(s string) (string, error) {
 	s = strings.TrimPrefix(s, "git+")
 	if !strings.Contains(s, "://") { // user@host:path, git's short form of ssh
 		host, path, ok := strings.Cut(s, ":")
@@ -443,21 +443,21 @@ func (r *reader) table(path []string, tree map[string]any, keys map[string]func(
 		switch {
 		case read != nil && !strings.Contains(name, "."):
 			if err := read(tree[name]); err != nil {
-				r.add(here, "", "%v", err)
+				r.addError(here, "", "%v", err)
 			}
 		case slices.ContainsFunc(slices.Collect(maps.Keys(keys)), holds) && isTable:
 			r.table(here, inner, keys)
 		case slices.ContainsFunc(slices.Collect(maps.Keys(keys)), holds):
-			r.add(here, "write ["+joined+"]", "want a table, not %s", kind(tree[name]))
+			r.addError(here, "write ["+joined+"]", "want a table, not %s", typeName(tree[name]))
 		default:
-			r.add(here, "the keys are "+strings.Join(names(keys, path), ", "), "unknown key")
+			r.addError(here, "the keys are "+strings.Join(knownKeys(keys, path), ", "), "unknown key")
 		}
 	}
 }
 
-// names are the keys that a message about a table lists: all of them, where those of
+// knownKeys are the keys that a message about a table lists: all of them, where those of
 // another table with many stand for themselves as one.
-func names(keys map[string]func(any) error, table []string) []string {
+func knownKeys(keys map[string]func(any) error, table []string) []string {
 	const many = "rebuilds.allow"
 	var list []string
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
@@ -474,7 +474,7 @@ func names(keys map[string]func(any) error, table []string) []string {
 	return slices.Compact(list)
 }
 
-func (r *reader) add(key []string, hint, format string, args ...any) {
+func (r *reader) addError(key []string, hint, format string, args ...any) {
 	path := ""
 	for _, name := range key {
 		path = tomlfile.Key(path, name)

@@ -35,8 +35,8 @@ const distribution = "golang.org/toolchain"
 // checkRebuilds counts who has rebuilt what subject names.
 func (b *Rebuilds) checkRebuilds(subject artifact.Digest, list []Rebuilt) Finding {
 	f := Finding{Expectation: RebuildsExpectation, Outcome: NotShown}
-	var not []string // why some do not count
-	heard := make([]bool, len(b.By))
+	var notCounted []string // why some do not count
+	hasStatement := make([]bool, len(b.By))
 	signers := map[string]string{}
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(x, y Rebuilt) int { return x.By - y.By })
@@ -45,29 +45,29 @@ func (b *Rebuilds) checkRebuilds(subject artifact.Digest, list []Rebuilt) Findin
 			continue
 		}
 		name := b.By[r.By].Name
-		said, err := rebuilt.Decode(r.Statement)
+		result, err := rebuilt.Decode(r.Statement)
 		if err != nil {
 			return Finding{Expectation: RebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s: %v", name, err)}
 		}
-		if !said.Pass() {
-			return Finding{Expectation: RebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s says that it differs from what its source compiles to: %.500s", name, said.Reason.Text)}
+		if !result.Pass() {
+			return Finding{Expectation: RebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s says that it differs from what its source compiles to: %.500s", name, result.Reason.Text)}
 		}
-		if why := b.refuses(said); why != "" {
+		if why := b.refusal(result); why != "" {
 			return Finding{Expectation: RebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s says that it was built with %s", name, why)}
 		}
-		heard[r.By] = true
+		hasStatement[r.By] = true
 		first, known := signers[r.Signer]
 		switch {
-		case b.Module != "" && said.Source != b.Module:
-			not = append(not, fmt.Sprintf("%s rebuilt it from %.200s", name, said.Source))
-		case said.Recipe == nil && !strings.HasPrefix(said.Source, distribution+"@"):
-			not = append(not, name+" does not say with which settings: there is no recipe")
-		case b.Reproduced && said.Verdict != compare.Reproduced:
-			not = append(not, fmt.Sprintf("%s says that it is %s, not reproduced", name, said.Verdict))
+		case b.Module != "" && result.Source != b.Module:
+			notCounted = append(notCounted, fmt.Sprintf("%s rebuilt it from %.200s", name, result.Source))
+		case result.Recipe == nil && !strings.HasPrefix(result.Source, distribution+"@"):
+			notCounted = append(notCounted, name+" does not say with which settings: there is no recipe")
+		case b.Reproduced && result.Verdict != compare.Reproduced:
+			notCounted = append(notCounted, fmt.Sprintf("%s says that it is %s, not reproduced", name, result.Verdict))
 		case r.Publisher:
-			not = append(not, name+" is the publisher, who is no second witness")
+			notCounted = append(notCounted, name+" is the publisher, who is no second witness")
 		case known && first != name:
-			not = append(not, fmt.Sprintf("%s is the same signer as %s, and counts once", name, first))
+			notCounted = append(notCounted, fmt.Sprintf("%s is the same signer as %s, and counts once", name, first))
 		case !known:
 			signers[r.Signer] = name
 			f.By = append(f.By, name)
@@ -78,11 +78,11 @@ func (b *Rebuilds) checkRebuilds(subject artifact.Digest, list []Rebuilt) Findin
 		return f
 	}
 	for i, r := range b.By {
-		if !heard[i] {
-			not = append(not, "nothing of "+r.Name)
+		if !hasStatement[i] {
+			notCounted = append(notCounted, "nothing of "+r.Name)
 		}
 	}
-	slices.Sort(not)
-	f.Reason = fmt.Sprintf("%d of at least %d: %s", len(f.By), b.AtLeast, strings.Join(slices.Compact(not), "; "))
+	slices.Sort(notCounted)
+	f.Reason = fmt.Sprintf("%d of at least %d: %s", len(f.By), b.AtLeast, strings.Join(slices.Compact(notCounted), "; "))
 	return f
 }

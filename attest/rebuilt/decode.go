@@ -16,10 +16,10 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// Is reports whether a predicate is about a rebuild, from what names it: nothing is
+// IsRebuild reports whether a predicate is about a rebuild, from what names it: nothing is
 // verified, and [Decode] may refuse it all the same. It serves to decide whose
 // signature has to be on it.
-func Is(predicateType string, predicate []byte) bool {
+func IsRebuild(predicateType string, predicate []byte) bool {
 	return ruleOf(predicateType, predicate) != ""
 }
 
@@ -61,17 +61,17 @@ func checkRule(rule string) error {
 	case policyURI, testURI:
 		return nil
 	case rulePolicy, ruleTest:
-		return fmt.Errorf("%w: it is of the first version of the rules, and this twice reads the second alone: have the rebuilder rebuild the file with a newer twice, sign anew, and drop this statement", ErrRule)
+		return fmt.Errorf("%w: it is of the first version of the rules, and this twice reads the second alone: have the rebuilder rebuild the file with a newer twice, sign anew, and drop this statement", ErrOtherRule)
 	}
-	return fmt.Errorf("%w: %.200q is not known here: read it with the twice that made it, or have the rebuilder rebuild the file with this one, sign anew, and drop this statement", ErrRule, rule)
+	return fmt.Errorf("%w: %.200q is not known here: read it with the twice that made it, or have the rebuilder rebuild the file with this one, sign anew, and drop this statement", ErrOtherRule, rule)
 }
 
-// Decode reads a statement that [New] has made. The error is [ErrOther] if it is
-// about something else than a rebuild, and wraps [ErrRule] if it has to be made anew.
+// Decode reads a statement that [New] has made. The error is [ErrNotRebuild] if it is
+// about something else than a rebuild, and wraps [ErrOtherRule] if it has to be made anew.
 func Decode(s intoto.Statement) (*Result, error) {
 	rule := ruleOf(s.PredicateType, s.Predicate)
 	if rule == "" {
-		return nil, ErrOther
+		return nil, ErrNotRebuild
 	}
 	r, err := (*Result)(nil), checkRule(rule)
 	if err == nil {
@@ -94,9 +94,9 @@ func decode(s intoto.Statement) (*Result, error) {
 	r := &Result{Name: s.Subjects[0].Name, Digest: s.Subjects[0].Digest}
 	at := ""
 	if s.PredicateType == SummaryType {
-		at, err = r.fromSummary(predicate)
+		at, err = r.readSummary(predicate)
 	} else {
-		at, err = r.fromTest(predicate)
+		at, err = r.readTestResult(predicate)
 	}
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func decode(s intoto.Statement) (*Result, error) {
 	return r, r.checkResult()
 }
 
-func (r *Result) fromSummary(predicate []byte) (at string, err error) {
+func (r *Result) readSummary(predicate []byte) (at string, err error) {
 	var p summary
 	if err := intoto.Exact(predicate, &p); err != nil {
 		return "", err
@@ -121,10 +121,10 @@ func (r *Result) fromSummary(predicate []byte) (at string, err error) {
 	case !slices.Equal(p.VerifiedLevels, []string{r.level()}):
 		return "", fmt.Errorf("verifiedLevels %.200q: want %s, as it was %s", p.VerifiedLevels, r.level(), r.Verdict)
 	}
-	return p.TimeVerified, same(p.Policy, intoto.Descriptor{URI: policyURI})
+	return p.TimeVerified, checkDescriptor(p.Policy, intoto.Descriptor{URI: policyURI})
 }
 
-func (r *Result) fromTest(predicate []byte) (at string, err error) {
+func (r *Result) readTestResult(predicate []byte) (at string, err error) {
 	var p testResult
 	if err := intoto.Exact(predicate, &p); err != nil {
 		return "", err
@@ -132,8 +132,8 @@ func (r *Result) fromTest(predicate []byte) (at string, err error) {
 	if len(p.Configuration) < 3 {
 		return "", errors.New("configuration: want the test, the verifier and the resource")
 	}
-	test, who, where := p.Configuration[0], p.Configuration[1], p.Configuration[2]
-	r.Verifier, r.Resource, r.Inputs = who.URI, where.URI, p.Configuration[3:]
+	test, who, resource := p.Configuration[0], p.Configuration[1], p.Configuration[2]
+	r.Verifier, r.Resource, r.Inputs = who.URI, resource.URI, p.Configuration[3:]
 	if err := intoto.FromAnnotations(test.Annotations, &r.Evidence); err != nil {
 		return "", fmt.Errorf("configuration[0]: %w", err)
 	}
@@ -145,9 +145,9 @@ func (r *Result) fromTest(predicate []byte) (at string, err error) {
 	for i, want := range []intoto.Descriptor{
 		{Name: testName, URI: testURI, Annotations: test.Annotations},
 		{Name: verifierName, URI: who.URI, Annotations: who.Annotations},
-		{Name: resourceName, URI: where.URI},
+		{Name: resourceName, URI: resource.URI},
 	} {
-		if err := same(p.Configuration[i], want); err != nil {
+		if err := checkDescriptor(p.Configuration[i], want); err != nil {
 			return "", fmt.Errorf("configuration[%d]: %w", i, err)
 		}
 	}
@@ -160,8 +160,8 @@ func (r *Result) fromTest(predicate []byte) (at string, err error) {
 	return notes.TimeVerified, nil
 }
 
-// same compares what a document has with what was derived.
-func same(got, want intoto.Descriptor) error {
+// checkDescriptor compares what a document has with what was derived.
+func checkDescriptor(got, want intoto.Descriptor) error {
 	g, err := intoto.Marshal(got)
 	if err != nil {
 		return err
@@ -219,7 +219,7 @@ func (r *Result) checkResult() error {
 // checkClaims holds the claims against the recipe: every setting in it that the
 // source does not force is claimed, and no other.
 func (r *Result) checkClaims() error {
-	var said []recipe.Choice
+	var claimed []recipe.Choice
 	for _, c := range r.Claimed {
 		choice := recipe.Choice{Setting: c.Setting, Value: c.Value}
 		switch {
@@ -230,22 +230,22 @@ func (r *Result) checkClaims() error {
 		case c.What != choice.String():
 			return fmt.Errorf("claimed: %.200q: want %.200q", c.What, choice)
 		}
-		if !slices.Contains(Beside, c.Setting) {
-			said = append(said, choice)
+		if !slices.Contains(SettingsBesideRecipe, c.Setting) {
+			claimed = append(claimed, choice)
 		}
 	}
 	if r.Recipe == nil {
 		return nil
 	}
-	chosen := r.Recipe.Recipe.Choices()
-	for i := range max(len(said), len(chosen)) {
+	inRecipe := r.Recipe.Recipe.Choices()
+	for i := range max(len(claimed), len(inRecipe)) {
 		switch {
-		case i >= len(said):
-			return fmt.Errorf("claimed: does not say %.200q, which the recipe has and the source does not force", chosen[i])
-		case i >= len(chosen):
-			return fmt.Errorf("claimed: %.200q: the recipe has no such setting", said[i])
-		case said[i] != chosen[i]:
-			return fmt.Errorf("claimed: %.200q: want %.200q, as the recipe has it", said[i], chosen[i])
+		case i >= len(claimed):
+			return fmt.Errorf("claimed: does not say %.200q, which the recipe has and the source does not force", inRecipe[i])
+		case i >= len(inRecipe):
+			return fmt.Errorf("claimed: %.200q: the recipe has no such setting", claimed[i])
+		case claimed[i] != inRecipe[i]:
+			return fmt.Errorf("claimed: %.200q: want %.200q, as the recipe has it", claimed[i], inRecipe[i])
 		}
 	}
 	return nil

@@ -139,14 +139,14 @@ type Claim struct {
 	What string `json:"what"`
 	Why  string `json:"why"`
 	// Setting and Value are those of the [recipe.Choice] that What is, or of one of
-	// [Beside]; Setting is empty for what is no setting.
+	// [SettingsBesideRecipe]; Setting is empty for what is no setting.
 	Setting string `json:"setting,omitempty"`
 	Value   string `json:"value,omitempty"`
 }
 
-// Beside are the settings that no recipe has: what version control left in the file
+// SettingsBesideRecipe are the settings that no recipe has: what version control left in the file
 // where its history was not at hand, and where the folders of the build were.
-var Beside = []string{"vcs.revision", "vcs.time", "vcs.modified", "GOROOT", "GOMODCACHE", "source-folder"}
+var SettingsBesideRecipe = []string{"vcs.revision", "vcs.time", "vcs.modified", "GOROOT", "GOMODCACHE", "source-folder"}
 
 // Choices are the settings in the claims.
 func (e *Evidence) Choices() []recipe.Choice {
@@ -198,10 +198,10 @@ func (r *Result) Pass() bool { return r.Verdict.Pass() }
 // pass nor a difference must not look like either.
 var ErrUndetermined = errors.New("an undetermined result says nothing about the file")
 
-// ErrOther says that a statement is none of a rebuild: its predicate has another
+// ErrNotRebuild says that a statement is none of a rebuild: its predicate has another
 // type, or is a summary or a test result of something else.
-var ErrOther = errors.New("not a statement of a rebuild")
+var ErrNotRebuild = errors.New("not a statement of a rebuild")
 
-// ErrRule is wrapped by the error about a statement of a rebuild that another rule
+// ErrOtherRule is wrapped by the error about a statement of a rebuild that another rule
 // judged than the one that is known here.
-var ErrRule = errors.New("another rule judged")
+var ErrOtherRule = errors.New("another rule judged")

@@ -345,14 +345,14 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Fatalf("%s: no %s in %s", what, c.old, s.Predicate)
 		}
 		s.Predicate = []byte(strings.Replace(string(s.Predicate), c.old, c.new, 1))
-		if _, err := Decode(s); err == nil || errors.Is(err, ErrOther) || !strings.Contains(err.Error(), c.want) {
+		if _, err := Decode(s); err == nil || errors.Is(err, ErrNotRebuild) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	// Nothing is read of a statement by another rule, not even whether it passes.
 	old := statement(t, all["v1.differs.json"])
 	old.Predicate = []byte(strings.Replace(string(old.Predicate), testURI, ruleTest, 1))
-	if r, err := Decode(old); r != nil || !errors.Is(err, ErrRule) || !Is(old.PredicateType, old.Predicate) {
+	if r, err := Decode(old); r != nil || !errors.Is(err, ErrOtherRule) || !IsRebuild(old.PredicateType, old.Predicate) {
 		t.Errorf("by the first rule: %+v, %v", r, err)
 	}
 	s := statement(t, all["v1.reproduced.json"])
@@ -371,7 +371,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"a wrong kind":    {PredicateType: TestResultType, Predicate: []byte(`{"configuration":7}`)},
 		"a pass as test":  {PredicateType: TestResultType, Predicate: s.Predicate},
 	} {
-		if _, err := Decode(s); !errors.Is(err, ErrOther) {
+		if _, err := Decode(s); !errors.Is(err, ErrNotRebuild) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

@@ -75,23 +75,23 @@ func (r Result) statement() (s intoto.Statement, err error) {
 		r.Verifier = LocalVerifier
 	}
 	if r.Resource == "" {
-		r.Resource = r.resource()
+		r.Resource = r.defaultResource()
 	}
 	claims := []Claim{}
 	for _, c := range r.Claimed {
-		claims = append(claims, Claim{valid(c.What), valid(c.Why), valid(c.Setting), valid(c.Value)})
+		claims = append(claims, Claim{validUTF8(c.What), validUTF8(c.Why), validUTF8(c.Setting), validUTF8(c.Value)})
 	}
-	r.Claimed, r.Recovered, r.RestsOn = claims, grounds(r.Recovered), grounds(r.RestsOn)
+	r.Claimed, r.Recovered, r.RestsOn = claims, validGrounds(r.Recovered), validGrounds(r.RestsOn)
 	if r.Reason != nil {
-		r.Reason = &Reason{valid(r.Reason.Kind), valid(r.Reason.Text)}
+		r.Reason = &Reason{validUTF8(r.Reason.Kind), validUTF8(r.Reason.Text)}
 	}
 	notes := []string{}
 	for _, n := range r.Notes {
-		notes = append(notes, valid(n))
+		notes = append(notes, validUTF8(n))
 	}
 	r.Notes = notes
-	fill(&r.Normalizations)
-	fill(&r.Inputs)
+	notNil(&r.Normalizations)
+	notNil(&r.Inputs)
 	at := r.Time.UTC().Format(timeFormat)
 	s = intoto.Statement{Subjects: []intoto.Subject{{Name: r.Name, Digest: r.Digest}}}
 	if r.Pass() {
@@ -107,37 +107,37 @@ func (r Result) statement() (s intoto.Statement, err error) {
 	if test.Annotations, err = intoto.Annotations(r.Evidence); err != nil {
 		return s, err
 	}
-	who := intoto.Descriptor{Name: verifierName, URI: r.Verifier}
-	if who.Annotations, err = intoto.Annotations(verifierNotes{at, r.Version}); err != nil {
+	verifierPart := intoto.Descriptor{Name: verifierName, URI: r.Verifier}
+	if verifierPart.Annotations, err = intoto.Annotations(verifierNotes{at, r.Version}); err != nil {
 		return s, err
 	}
 	s.PredicateType = TestResultType
 	s.Predicate, err = intoto.Marshal(testResult{
 		Result:        failed,
-		Configuration: slices.Concat([]intoto.Descriptor{test, who, {Name: resourceName, URI: r.Resource}}, r.Inputs),
+		Configuration: slices.Concat([]intoto.Descriptor{test, verifierPart, {Name: resourceName, URI: r.Resource}}, r.Inputs),
 		PassedTests:   []string{}, WarnedTests: []string{}, FailedTests: []string{testName},
 	})
 	return s, err
 }
 
-// fill makes an empty list of none, so that it is written as one.
-func fill[T any](list *[]T) {
+// notNil makes an empty list of none, so that it is written as one.
+func notNil[T any](list *[]T) {
 	if *list == nil {
 		*list = []T{}
 	}
 }
 
-// grounds is list as it can be written.
-func grounds(list []Ground) []Ground {
+// validGrounds is list as it can be written.
+func validGrounds(list []Ground) []Ground {
 	out := []Ground{}
 	for _, g := range list {
-		out = append(out, Ground{valid(g.What), valid(g.Why)})
+		out = append(out, Ground{validUTF8(g.What), validUTF8(g.Why)})
 	}
 	return out
 }
 
-// valid makes UTF-8 of a stranger's words, which may be anything.
-func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+// validUTF8 makes UTF-8 of a stranger's words, which may be anything.
+func validUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // level is that of a pass.
 func (r *Result) level() string {
@@ -147,8 +147,8 @@ func (r *Result) level() string {
 	return LevelRebuilt
 }
 
-// resource is the URI of a file that came from nowhere in particular.
-func (r *Result) resource() string {
+// defaultResource is the URI of a file that came from nowhere in particular.
+func (r *Result) defaultResource() string {
 	if path, version, ok := strings.Cut(r.Source, "@"); ok && path != "" && version != "" {
 		return purl.Golang(path, version)
 	}

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Predicate types of older provenance, which is not made any more and is still
-// around (https://slsa.dev/spec/v0.2/provenance, https://slsa.dev/spec/v0.1/provenance).
+// Predicate types of older provenance. It is not made any more, and is still around
+// (https://slsa.dev/spec/v0.2/provenance, https://slsa.dev/spec/v0.1/provenance).
 const (
 	provenanceType02 = "https://slsa.dev/provenance/v0.2"
 	provenanceType01 = "https://slsa.dev/provenance/v0.1"
@@ -20,12 +20,11 @@ var commitRE = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 // maxClaimed bounds a text from a provenance, in bytes.
 const maxClaimed = 1024
 
-// ClaimedSource returns what an encoded statement says of the source: the URL of its
-// repository, the commit, the tag. It is for guesses, not for judgement: nothing is
-// verified, any subjects will do, versions 0.1, 0.2 and 1 of provenance are read, and
-// what cannot be understood is left out. It reads what GitHub's workflows, the SLSA
-// generators and the npm client write, and provenance of ours. ok tells that
-// something was found.
+// ClaimedSource returns what an encoded statement says of the source: the URL of its repository,
+// the commit and the tag. It is for guesses, not for judgement. Nothing is verified, and any
+// subjects will do. It reads versions 0.1, 0.2 and 1 of provenance, as GitHub's workflows, the SLSA
+// generators and the npm client write it, and provenance of ours. It leaves out what it does not
+// understand. ok tells that something was found.
 func ClaimedSource(statement []byte) (s Source, ok bool) {
 	var doc struct {
 		PredicateType string          `json:"predicateType"`
@@ -60,25 +59,32 @@ func sourceFromV1(predicate []byte) (s Source) {
 	if json.Unmarshal(predicate, &p) != nil {
 		return s
 	}
+
+	// Provenance of ours has a source of its own.
 	ext := p.BuildDefinition.ExternalParameters
-	var own struct {
+	var ours struct {
 		Commit, Repository, Tag string
 	}
-	if json.Unmarshal(ext.Source, &own) == nil && own.Commit+own.Repository != "" { // ours
-		s.add(own.Repository, "", own.Commit)
-		s.Tag = bounded(own.Tag)
+	if json.Unmarshal(ext.Source, &ours) == nil && ours.Commit+ours.Repository != "" {
+		s.fillIn(ours.Repository, "", ours.Commit)
+		s.Tag = oneLine(ours.Tag)
 		return s
 	}
+
 	var uri string // of other generators: git+https://HOST/OWNER/NAME@REF
 	if json.Unmarshal(ext.Source, &uri) == nil {
-		s.addURI(uri, "")
+		s.fillInURI(uri, "")
 	}
-	s.add(ext.Workflow.Repository, ext.Workflow.Ref, "")
+
+	// The workflow comes first, so that dependencies of other repositories add nothing.
+	s.fillIn(ext.Workflow.Repository, ext.Workflow.Ref, "")
+
 	for _, m := range p.BuildDefinition.ResolvedDependencies[:min(16, len(p.BuildDefinition.ResolvedDependencies))] {
 		if repository, _ := splitURI(m.URI); s.Repository == "" || repository == s.Repository {
-			s.addURI(m.URI, m.commit())
+			s.fillInURI(m.URI, m.commit())
 		}
 	}
+
 	return s
 }
 
@@ -96,11 +102,14 @@ func sourceFromV0(predicate []byte) (s Source) {
 	if json.Unmarshal(predicate, &p) != nil {
 		return s
 	}
+
+	// Version 0.1 points into the list of materials, and version 0.2 repeats the material.
 	config := p.Invocation.ConfigSource
 	if i := p.Recipe.DefinedInMaterial; config.URI == "" && i != nil && *i >= 0 && *i < len(p.Materials) {
 		config = p.Materials[*i]
 	}
-	s.addURI(config.URI, config.commit())
+
+	s.fillInURI(config.URI, config.commit())
 	return s
 }
 
@@ -110,6 +119,7 @@ type material struct {
 	Digest map[string]string `json:"digest"`
 }
 
+// commit returns the digest of a git commit, or nothing.
 func (m material) commit() string {
 	for _, algorithm := range []string{"gitCommit", "sha1"} {
 		if c := m.Digest[algorithm]; c != "" {
@@ -129,27 +139,27 @@ func splitURI(uri string) (repository, ref string) {
 	return repository, ref
 }
 
-func (s *Source) addURI(uri, commit string) {
+func (s *Source) fillInURI(uri, commit string) {
 	if repository, ref := splitURI(uri); repository != "" {
-		s.add(repository, ref, commit)
+		s.fillIn(repository, ref, commit)
 	}
 }
 
-// add adds what fits, where nothing is there yet.
-func (s *Source) add(repository, ref, commit string) {
+// fillIn takes over what has the right form, where nothing is there yet.
+func (s *Source) fillIn(repository, ref, commit string) {
 	if u, err := url.Parse(repository); s.Repository == "" && err == nil && u.Scheme == "https" && u.User == nil {
-		s.Repository = bounded(repository)
+		s.Repository = oneLine(repository)
 	}
 	if tag, ok := strings.CutPrefix(ref, "refs/tags/"); ok && s.Tag == "" {
-		s.Tag = bounded(tag)
+		s.Tag = oneLine(tag)
 	}
 	if s.Commit == "" && commitRE.MatchString(commit) {
 		s.Commit = commit
 	}
 }
 
-// bounded returns a text of one line, or nothing.
-func bounded(s string) string {
+// oneLine returns a text of one line that is not too long, or nothing.
+func oneLine(s string) string {
 	if len(s) > maxClaimed || slices.ContainsFunc([]byte(s), func(c byte) bool { return c < ' ' || c == 0x7f }) {
 		return ""
 	}

@@ -15,11 +15,10 @@ import (
 	"github.com/twicebuild/twice/pipeline/pass"
 )
 
-// DecodeProvenance reads a provenance. For [BuildType] it is what NewProvenance
-// writes or an error: unknown members, absent ones and values that contradict
-// each other are refused. For a foreign build type the members that Provenance
-// has must be of the right kind and there where the specification requires
-// them, and others are ignored, as it demands.
+// DecodeProvenance reads a provenance. For [BuildType] it accepts what NewProvenance writes and
+// nothing else: unknown members, absent ones and values that contradict each other are refused. For
+// a foreign build type the members that Provenance has must be of the right kind, and must be there
+// where the specification requires them. Others are ignored, as it demands.
 func DecodeProvenance(s intoto.Statement) (*Provenance, error) {
 	p, err := decodeProvenance(s)
 	if err != nil {
@@ -32,18 +31,23 @@ func decodeProvenance(s intoto.Statement) (*Provenance, error) {
 	if s.PredicateType != ProvenanceType {
 		return nil, fmt.Errorf("predicateType %.200q: want %q", s.PredicateType, ProvenanceType)
 	}
+
 	predicate, err := s.CompactPredicate()
 	if err != nil {
 		return nil, err
 	}
+
+	// The build type decides how strict the rest is.
 	p, err := readForeign(predicate)
 	if err != nil || p.BuildDefinition.BuildType != BuildType {
 		return p, err
 	}
+
 	p = &Provenance{}
 	if err := intoto.Exact(predicate, p); err != nil {
 		return nil, err
 	}
+
 	p.External, p.Internal = &ExternalParameters{}, &InternalParameters{}
 	if err := intoto.Exact(p.BuildDefinition.ExternalParameters, p.External); err != nil {
 		return nil, fmt.Errorf("externalParameters: %w", err)
@@ -54,15 +58,17 @@ func decodeProvenance(s intoto.Statement) (*Provenance, error) {
 	return p, p.checkProvenance(s)
 }
 
-// check holds the parts of a provenance of ours against each other.
+// checkProvenance checks the parts of a provenance of ours against each other.
 func (p *Provenance) checkProvenance(s intoto.Statement) error {
 	ext, in := p.External, p.Internal
 	if err := ext.checkParameters(in); err != nil {
 		return fmt.Errorf("externalParameters: %w", err)
 	}
+
 	if in.Project == "" || in.ReleaseVersion == "" {
 		return errors.New("internalParameters: without a project or a version")
 	}
+
 	for i, r := range in.Recipes {
 		switch digest, err := r.Recipe.Digest(); {
 		case err != nil:
@@ -75,6 +81,8 @@ func (p *Provenance) checkProvenance(s intoto.Statement) error {
 			return fmt.Errorf("internalParameters: recipes[%d]: another epoch", i)
 		}
 	}
+
+	// The toolchain is the one thing that the parameters do not tell. All others are derived.
 	deps := p.BuildDefinition.ResolvedDependencies
 	if len(deps) < 3 {
 		return errors.New("resolvedDependencies: want the source, the release file and the toolchain at least")
@@ -82,20 +90,23 @@ func (p *Provenance) checkProvenance(s intoto.Statement) error {
 	if err := checkToolchain(deps[2], in); err != nil {
 		return fmt.Errorf("resolvedDependencies[2]: %w", err)
 	}
+
 	want, err := dependencies(ext, in, deps[2])
 	if err != nil {
 		return fmt.Errorf("resolvedDependencies: %w", err)
 	}
-	if err := same(deps, want); err != nil {
+	if err := checkDescriptors(deps, want); err != nil {
 		return fmt.Errorf("resolvedDependencies%w", err)
 	}
-	return p.RunDetails.checkRun(p, s)
+	return p.RunDetails.checkRunDetails(p, s)
 }
 
+// checkParameters checks what the caller chose against the recipes.
 func (ext *ExternalParameters) checkParameters(in *InternalParameters) error {
 	if len(in.Recipes) == 0 {
 		return errors.New("internalParameters: recipes: there is none")
 	}
+
 	src, claimed := in.Recipes[0].Recipe.Source, ext.Source
 	_, digestErr := artifact.ParseDigest("sha256:" + ext.Config.Digest["sha256"])
 	switch {
@@ -107,7 +118,7 @@ func (ext *ExternalParameters) checkParameters(in *InternalParameters) error {
 		return fmt.Errorf("source: the recipes are for %s", src.Name())
 	case claimed.Commit == "" && (claimed.Repository+claimed.Tag != "" || claimed.Uncommitted):
 		return errors.New("source: a module has no repository, tag or changes")
-	case claimed.Commit != "" && (!isObject(src.Commit) || !isObject(src.Tree)):
+	case claimed.Commit != "" && (!isObjectName(src.Commit) || !isObjectName(src.Tree)):
 		return fmt.Errorf("source: commit %.100q, tree %.100q: want full names of git objects", src.Commit, src.Tree)
 	case ext.Config.Uncommitted && (!ext.Snapshot || claimed.Commit == ""):
 		return errors.New("config: not the one in the commit, and no snapshot")
@@ -123,24 +134,30 @@ func (ext *ExternalParameters) checkParameters(in *InternalParameters) error {
 	return nil
 }
 
-// isObject reports whether s is the full name of a git object.
-func isObject(s string) bool {
+// isObjectName reports whether s is the full name of a git object.
+func isObjectName(s string) bool {
 	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-func (d *RunDetails) checkRun(p *Provenance, s intoto.Statement) error {
+// checkRunDetails checks what the run says of itself: its times, what each pass made, and the
+// record at the end.
+func (d *RunDetails) checkRunDetails(p *Provenance, s intoto.Statement) error {
 	if v := d.Builder.Version; len(v) != 2 || v["twice"] == "" || v["go"] == "" {
 		return fmt.Errorf("builder: version %v: want those of twice and go", v)
 	}
+
 	start, err1 := time.Parse(timeFormat, d.Metadata.StartedOn)
 	end, err2 := time.Parse(timeFormat, d.Metadata.FinishedOn)
 	if err := errors.Join(err1, err2); err != nil || end.Before(start) {
 		return fmt.Errorf("metadata: from %.50q to %.50q: not times in order", d.Metadata.StartedOn, d.Metadata.FinishedOn)
 	}
+
+	// What pass A built is the subject of that name.
 	subject := map[string]artifact.Digest{}
 	for _, sub := range s.Subjects {
 		subject[sub.Name] = sub.Digest
 	}
+
 	rest := d.Byproducts
 	for _, r := range p.Internal.Recipes {
 		t, name := r.Recipe.Target, r.Recipe.Binary
@@ -153,6 +170,8 @@ func (d *RunDetails) checkRun(p *Provenance, s intoto.Statement) error {
 		}
 		rest = rest[2:]
 	}
+
+	// Files of the source tree come next, in archives alone.
 	for ; len(rest) > 1; rest = rest[2:] {
 		name, ok := strings.CutPrefix(rest[0].Name, fileName(pass.A, ""))
 		if !ok {
@@ -162,10 +181,13 @@ func (d *RunDetails) checkRun(p *Provenance, s intoto.Statement) error {
 			return err
 		}
 	}
+
+	// The record is last, and its annotations are the circumstances.
 	if len(rest) != 1 || rest[0].Name != recordName || rest[0].URI+rest[0].DownloadLocation != "" || rest[0].MediaType != "application/json" ||
 		len(rest[0].Digest) != 1 || len(rest[0].Digest["sha256"]) != 64 || len(rest[0].Content) > 0 {
 		return fmt.Errorf("byproducts: want %s and its sha256 at the end", recordName)
 	}
+
 	p.Circumstances = &Circumstances{}
 	if err := intoto.FromAnnotations(rest[0].Annotations, p.Circumstances); err != nil {
 		return fmt.Errorf("byproducts: %s: %w", recordName, err)
@@ -173,6 +195,7 @@ func (d *RunDetails) checkRun(p *Provenance, s intoto.Statement) error {
 	if err := p.Circumstances.checkCircumstances(); err != nil {
 		return fmt.Errorf("byproducts: %s: %w", recordName, err)
 	}
+
 	var counted []matrix.Target
 	var names []string
 	for _, c := range p.Circumstances.Compilations {
@@ -184,30 +207,34 @@ func (d *RunDetails) checkRun(p *Provenance, s intoto.Statement) error {
 	if !slices.Equal(counted, p.External.Targets) {
 		return fmt.Errorf("byproducts: %s: compilations of %v: want the targets", recordName, counted)
 	}
-	if err := p.Circumstances.compiled(names); err != nil {
+	if err := p.Circumstances.checkCompilations(names); err != nil {
 		return fmt.Errorf("byproducts: %s: %w", recordName, err)
 	}
+
 	return nil
 }
 
-// checkPasses reads the two descriptors of what the passes made and returns the
-// digest of the first.
+// checkPasses reads the two descriptors of what the passes made. It returns the digest of the
+// first.
 func checkPasses(list []intoto.Descriptor, nameA, nameB string) (artifact.Digest, error) {
 	if len(list) < 2 {
 		return "", fmt.Errorf("byproducts: no %s", nameA)
 	}
+
+	// Nothing else in the document tells which of the passing verdicts it was.
 	a, b := artifact.Digest("sha256:"+list[0].Digest["sha256"]), artifact.Digest("sha256:"+list[1].Digest["sha256"])
 	for _, v := range []compare.Verdict{compare.Reproduced, compare.Equivalent} {
-		if same(list[:2], []intoto.Descriptor{passDescriptor(nameA, a, v), passDescriptor(nameB, b, v)}) == nil &&
+		if checkDescriptors(list[:2], []intoto.Descriptor{passDescriptor(nameA, a, v), passDescriptor(nameB, b, v)}) == nil &&
 			len(a.Hex()) == 64 && len(b.Hex()) == 64 && (a == b || v == compare.Equivalent) {
 			return a, nil
 		}
 	}
+
 	return "", fmt.Errorf("byproducts: want %s and %s with equal digests, or a verdict that explains why not", nameA, nameB)
 }
 
-// same compares what a document has with what was derived.
-func same(got, want []intoto.Descriptor) error {
+// checkDescriptors compares the descriptors of a document with those that were derived.
+func checkDescriptors(got, want []intoto.Descriptor) error {
 	for i := range max(len(got), len(want)) {
 		switch {
 		case i >= len(got):
@@ -215,6 +242,7 @@ func same(got, want []intoto.Descriptor) error {
 		case i >= len(want):
 			return fmt.Errorf("[%d]: %.200q: unknown", i, got[i].Name)
 		}
+
 		g, err := intoto.Marshal(got[i])
 		if err != nil {
 			return err
@@ -230,9 +258,9 @@ func same(got, want []intoto.Descriptor) error {
 	return nil
 }
 
-// Record is the digest of the release record that p, which is of our build type, is
-// about. It is empty for a provenance of another.
-func (p *Provenance) Record() artifact.Digest {
+// RecordDigest returns the digest of the release record that p is about. It is empty for provenance
+// of a foreign build type.
+func (p *Provenance) RecordDigest() artifact.Digest {
 	if p.Internal == nil || len(p.RunDetails.Byproducts) == 0 {
 		return ""
 	}

@@ -15,9 +15,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// Provenance is a provenance predicate
-// (https://slsa.dev/spec/v1.0/provenance#schema). Of a foreign one only the
-// members that are here are read.
+// Provenance is a provenance predicate (https://slsa.dev/spec/v1.0/provenance#schema). Of a foreign
+// one only the members that are here are read.
 type Provenance struct {
 	BuildDefinition BuildDefinition `json:"buildDefinition"`
 	RunDetails      RunDetails      `json:"runDetails"`
@@ -45,22 +44,22 @@ type RunDetails struct {
 	Byproducts []intoto.Descriptor `json:"byproducts,omitempty"`
 }
 
-// Builder is who is trusted to have built and to have told the truth about it.
+// Builder is trusted to have built, and to have told the truth about it.
 type Builder struct {
 	// ID is a URI.
 	ID      string            `json:"id"`
 	Version map[string]string `json:"version,omitempty"`
 }
 
-// Metadata are an identifier of the execution and its times, after RFC 3339.
+// Metadata are an identifier of the execution and its times, as RFC 3339 writes them.
 type Metadata struct {
 	InvocationID string `json:"invocationId,omitempty"`
 	StartedOn    string `json:"startedOn,omitempty"`
 	FinishedOn   string `json:"finishedOn,omitempty"`
 }
 
-// ExternalParameters are what the caller of twice chose. The fields of these
-// types stand in the order of their JSON names.
+// ExternalParameters are what the caller of twice chose. The fields of these types stand in the
+// order of their JSON names.
 type ExternalParameters struct {
 	Config ConfigFile `json:"config"`
 	// Partial is there if Targets are not all of the release file.
@@ -77,8 +76,8 @@ type ExternalParameters struct {
 // ConfigFile is the release file.
 type ConfigFile struct {
 	Digest map[string]string `json:"digest"`
-	// Path is its path in the repository, with slashes; its name, if the source
-	// is a module.
+	// Path is its path in the repository, with slashes. If the source is a module it is the name of
+	// the file.
 	Path string `json:"path"`
 	// Uncommitted tells that it is not the one in the commit.
 	Uncommitted bool `json:"uncommitted,omitempty"`
@@ -88,13 +87,13 @@ type ConfigFile struct {
 type Source struct {
 	Commit string `json:"commit,omitempty"`
 	Module string `json:"module,omitempty"`
-	// Repository is the URL of the clone's origin, without credentials, if it has
-	// one.
+	// Repository is the URL of the clone's origin, without credentials. It is empty if there is no
+	// origin.
 	Repository string `json:"repository,omitempty"`
 	// Tag is the git tag that the version comes from.
 	Tag string `json:"tag,omitempty"`
-	// Uncommitted tells that there were uncommitted changes, so that Commit is
-	// not quite what was built.
+	// Uncommitted tells that there were uncommitted changes, so that Commit is not quite what was
+	// built.
 	Uncommitted bool   `json:"uncommitted,omitempty"`
 	Version     string `json:"version,omitempty"`
 }
@@ -117,20 +116,20 @@ type Recipe struct {
 	Recipe recipe.Recipe     `json:"recipe"`
 }
 
-// Run is what the record does not know about a run.
-type Run struct {
-	// Builder is the builder.id, a URI; LocalBuilder if it is empty.
+// Invocation says who ran twice. The record does not know it.
+type Invocation struct {
+	// Builder is the builder.id, a URI. If it is empty, it is LocalBuilder.
 	Builder string
-	// Invocation identifies the run among all others: the address of a CI job, or
-	// something random. It may be empty.
-	Invocation string
+	// ID identifies the run among all others: the address of a CI job, or something random. It may
+	// be empty.
+	ID string
 }
 
-// NewProvenance returns the provenance of a release. Its subjects are the
-// artifacts of rec, its images and their manifests. rec has to be what is written as release.json, byte for byte,
-// since its digest is among the byproducts. A record of builds that were not
-// reproduced has no artifacts, and so no provenance.
-func NewProvenance(rec *record.Record, run Run) (intoto.Statement, error) {
+// NewProvenance returns the provenance of a release. Its subjects are the artifacts of rec, its
+// images and their manifests. The digest of rec is among the byproducts, so rec has to be what is
+// written as release.json, byte for byte. A record of builds that were not reproduced has no
+// artifacts, and so no provenance.
+func NewProvenance(rec *record.Record, run Invocation) (intoto.Statement, error) {
 	s, err := newProvenance(rec, run)
 	if err != nil {
 		return intoto.Statement{}, fmt.Errorf("provenance: %w", err)
@@ -138,14 +137,16 @@ func NewProvenance(rec *record.Record, run Run) (intoto.Statement, error) {
 	return s, nil
 }
 
-func newProvenance(rec *record.Record, run Run) (intoto.Statement, error) {
-	record, err := rec.Encode()
+func newProvenance(rec *record.Record, run Invocation) (intoto.Statement, error) {
+	encoded, err := rec.Encode()
 	if err != nil {
 		return intoto.Statement{}, err
 	}
+
 	if !rec.Verdict.Pass() || len(rec.Artifacts) == 0 {
 		return intoto.Statement{}, fmt.Errorf("no release: the verdict is %q, and there are %d artifacts", rec.Verdict, len(rec.Artifacts))
 	}
+
 	ext := &ExternalParameters{
 		Config:   ConfigFile{Digest: sha256Set(rec.Source.Config), Path: rec.Source.ConfigFile, Uncommitted: rec.Source.ConfigUncommitted},
 		Partial:  rec.Partial,
@@ -155,12 +156,16 @@ func newProvenance(rec *record.Record, run Run) (intoto.Statement, error) {
 			Uncommitted: rec.Source.Dirty, Version: rec.Source.Version,
 		},
 	}
+
+	// A module version is the whole name of its source.
 	if rec.Source.Module != "" { // the version is all that there is
 		ext.Source = Source{Module: rec.Source.Module, Version: rec.Source.Version}
 	}
 	if rec.Epoch != rec.Source.Time.Unix() {
 		ext.SourceDateEpoch = &rec.Epoch
 	}
+
+	// Byproducts are what each pass made, so that a reader sees both.
 	in := &InternalParameters{Bases: rec.Bases, Epoch: rec.Epoch, Project: rec.Project, ReleaseVersion: rec.Version}
 	var byproducts []intoto.Descriptor
 	for _, b := range rec.Binaries {
@@ -174,15 +179,17 @@ func newProvenance(rec *record.Record, run Run) (intoto.Statement, error) {
 			passDescriptor(fileName(pass.A, f.Name), f.A, f.Verdict),
 			passDescriptor(fileName(pass.B, f.Name), f.B, f.Verdict))
 	}
+
 	ext.Targets = in.targets()
-	notes, err := intoto.Annotations(circumstances(rec))
+	notes, err := intoto.Annotations(circumstancesOf(rec))
 	if err != nil {
 		return intoto.Statement{}, err
 	}
 	byproducts = append(byproducts, intoto.Descriptor{
-		Name: recordName, Digest: sha256Set(artifact.Of(record)), MediaType: "application/json", Annotations: notes,
+		Name: recordName, Digest: sha256Set(artifact.Of(encoded)), MediaType: "application/json", Annotations: notes,
 	})
-	toolchain, err := toolchainOf(rec)
+
+	toolchain, err := toolchainDescriptor(rec)
 	if err != nil {
 		return intoto.Statement{}, fmt.Errorf("toolchain: %w", err)
 	}
@@ -199,7 +206,7 @@ func newProvenance(rec *record.Record, run Run) (intoto.Statement, error) {
 				Version: map[string]string{"twice": rec.Tool.Version, "go": rec.Tool.Go},
 			},
 			Metadata: Metadata{
-				InvocationID: run.Invocation,
+				InvocationID: run.ID,
 				StartedOn:    rec.Varying.Started.UTC().Format(timeFormat),
 				FinishedOn:   rec.Varying.Finished.UTC().Format(timeFormat),
 			},
@@ -212,7 +219,8 @@ func newProvenance(rec *record.Record, run Run) (intoto.Statement, error) {
 	if p.BuildDefinition.InternalParameters, err = intoto.Marshal(in); err != nil {
 		return intoto.Statement{}, err
 	}
-	s := intoto.Statement{Subjects: subjects(rec), PredicateType: ProvenanceType}
+
+	s := intoto.Statement{Subjects: subjectsOf(rec), PredicateType: ProvenanceType}
 	if s.Predicate, err = intoto.Marshal(p); err != nil {
 		return intoto.Statement{}, err
 	}
@@ -227,13 +235,14 @@ const recordName = "release.json"
 // timeFormat is that of in-toto's Timestamp, in UTC and to the second.
 const timeFormat = "2006-01-02T15:04:05Z"
 
-// subjects are the artifacts and, of each image, its index and its manifests,
-// named repository:tag and repository:tag#platform.
-func subjects(rec *record.Record) []intoto.Subject {
+// subjectsOf returns the artifacts and, of each image, its index and its manifests. They are named
+// repository:tag and repository:tag#platform.
+func subjectsOf(rec *record.Record) []intoto.Subject {
 	var s []intoto.Subject
 	for _, a := range rec.Artifacts {
 		s = append(s, intoto.Subject{Name: a.Name, Digest: a.Digest})
 	}
+
 	for _, img := range rec.Images {
 		name := img.Repository + ":" + img.Tags[0]
 		s = append(s, intoto.Subject{Name: name, Digest: img.Digest})
@@ -241,6 +250,7 @@ func subjects(rec *record.Record) []intoto.Subject {
 			s = append(s, intoto.Subject{Name: name + "#" + m.Platform, Digest: m.Digest})
 		}
 	}
+
 	return s
 }
 

@@ -1,16 +1,14 @@
-// Package slsa says in statements what a release record says: SLSA provenance
-// v1 (https://slsa.dev/spec/v1.0/provenance), and the result of the double build
-// as an in-toto test result v0.1
-// (https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md).
+// Package slsa says in statements what a release record says: SLSA provenance v1
+// (https://slsa.dev/spec/v1.0/provenance), and the result of the double build as an in-toto test
+// result v0.1 (https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md).
 //
-// What the members of a provenance of ours mean is written in the document of
-// its build type, configs/buildtype/v1.md, whose address is [BuildType].
+// The document of our build type, configs/buildtype/v1.md, defines the members of a provenance of
+// ours. Its address is [BuildType].
 //
-// A statement depends on the record and the arguments alone: equal ones give
-// equal bytes. Reading is strict. Of our own build type nothing is accepted that
-// [NewProvenance] does not write, and everything that can be derived from the
-// recipes is derived again and compared. Foreign build types are read as the
-// specification has it, and no meaning is guessed.
+// A statement depends on the record and the arguments alone: equal ones give equal bytes. Reading
+// is strict. Of our own build type nothing is accepted that [NewProvenance] does not write, and
+// everything that can be derived from the recipes is derived again and compared. Foreign build
+// types are read as the specification says, and no meaning is guessed.
 package slsa
 
 import (
@@ -41,19 +39,18 @@ const (
 	TestResultType = "https://in-toto.io/attestation/test-result/v0.1"
 )
 
-// BuildType is the build type of what twice makes, and the address of its
-// document.
+// BuildType is the build type of what twice makes, and the address of its document.
 const BuildType = "https://github.com/twicebuild/twice/blob/main/configs/buildtype/v1.md"
 
-// LocalBuilder is the builder.id of a twice that somebody ran on a machine of
-// their own: who that was, the signature alone can tell.
+// LocalBuilder is the builder.id of a twice that somebody ran on a machine of their own. The
+// signature alone can tell who that was.
 const LocalBuilder = BuildType + "#local"
 
-// doubleBuild names, in a test result, the test.
+// doubleBuild is the URI of the test in a test result.
 const doubleBuild = BuildType + "#double-build"
 
-// Variation is one thing that must not matter to the bytes, and whether it was
-// seen to differ between the two builds. What was seen is in the record.
+// Variation is one thing that must not matter to the bytes. It says whether the thing was seen to
+// differ between the two builds. The record has what was seen.
 type Variation struct {
 	Name string `json:"name"`
 	// Reason says why it was not varied.
@@ -61,16 +58,16 @@ type Variation struct {
 	Varied bool   `json:"varied"`
 }
 
-// Compilations counts, for one target, the compilations of the go command, and
-// those that both builds carried out with equal inputs and equal results.
+// Compilations counts, for one target, the compilations of the go command. Reproduced counts those
+// that both builds carried out with equal inputs and equal results.
 type Compilations struct {
 	Packages   int           `json:"packages"`
 	Reproduced int           `json:"reproduced"`
 	Target     matrix.Target `json:"target"`
 }
 
-// Circumstances are those of the double build: the annotations of the record in
-// a provenance, and of the test in a test result.
+// Circumstances are those of the double build. They are the annotations of the record in a
+// provenance, and of the test in a test result.
 type Circumstances struct {
 	Compilations []Compilations   `json:"compilations"`
 	Confinement  pass.Confinement `json:"confinement"`
@@ -82,11 +79,13 @@ func (c Circumstances) Varied(name string) bool {
 	return slices.ContainsFunc(c.Variations, func(v Variation) bool { return v.Name == name && v.Varied })
 }
 
-func circumstances(rec *record.Record) Circumstances {
+// circumstancesOf takes the circumstances out of a record. No list in them is null.
+func circumstancesOf(rec *record.Record) Circumstances {
 	c := Circumstances{Compilations: []Compilations{}, Confinement: rec.Varying.Confinement, Variations: []Variation{}}
 	if c.Confinement.Missing == nil {
 		c.Confinement.Missing = []string{}
 	}
+
 	for _, b := range rec.Binaries {
 		// All binaries of a target have the same counts.
 		if slices.ContainsFunc(c.Compilations, func(x Compilations) bool { return x.Target == b.Target }) {
@@ -94,15 +93,16 @@ func circumstances(rec *record.Record) Circumstances {
 		}
 		c.Compilations = append(c.Compilations, Compilations{b.Compilations.Packages, b.Compilations.Reproduced, b.Target})
 	}
+
 	for _, v := range rec.Varying.Variations {
 		c.Variations = append(c.Variations, Variation{Name: string(v.Name), Reason: v.Reason, Varied: v.Varied})
 	}
 	return c
 }
 
-// compiled returns an error unless packages were compiled for each target, of which there
-// is one at least: two builds that did nothing agree.
-func (c Circumstances) compiled(targets []string) error {
+// checkCompilations returns an error unless packages were compiled for each target, and there is at
+// least one target. Two builds that did nothing agree.
+func (c Circumstances) checkCompilations(targets []string) error {
 	var counted []string
 	for _, x := range c.Compilations {
 		if x.Packages < 1 {
@@ -110,6 +110,7 @@ func (c Circumstances) compiled(targets []string) error {
 		}
 		counted = append(counted, x.Target.String())
 	}
+
 	if len(targets) == 0 {
 		return errors.New("compilations: there is no target")
 	}
@@ -120,10 +121,14 @@ func (c Circumstances) compiled(targets []string) error {
 	return nil
 }
 
+// checkCircumstances returns an error unless the circumstances are those that circumstancesOf can
+// make.
 func (c Circumstances) checkCircumstances() error {
 	if c.Compilations == nil || c.Variations == nil || c.Confinement.Missing == nil {
 		return errors.New("null, where a list belongs")
 	}
+
+	// A target or a variation that is there twice could say two things.
 	targets := map[matrix.Target]bool{}
 	for _, x := range c.Compilations {
 		if targets[x.Target] {
@@ -134,6 +139,7 @@ func (c Circumstances) checkCircumstances() error {
 			return fmt.Errorf("compilations: %s: %d of %d packages", x.Target, x.Reproduced, x.Packages)
 		}
 	}
+
 	names := map[string]bool{}
 	for _, v := range c.Variations {
 		switch {
@@ -144,6 +150,7 @@ func (c Circumstances) checkCircumstances() error {
 		}
 		names[v.Name] = true
 	}
+
 	if c.Confinement.Landlock < 0 || !slices.Contains([]string{"", "tcp", "none"}, c.Confinement.NetworkCut) {
 		return fmt.Errorf("confinement: landlock %d, network cut %.200q", c.Confinement.Landlock, c.Confinement.NetworkCut)
 	}
@@ -153,8 +160,8 @@ func (c Circumstances) checkCircumstances() error {
 // sha256Set is a DigestSet of one SHA-256.
 func sha256Set(d artifact.Digest) map[string]string { return map[string]string{"sha256": d.Hex()} }
 
-// dirHash is the DigestSet of an h1: hash (golang.org/x/mod/sumdb/dirhash): the
-// same SHA-256, in hexadecimal
+// dirHash is the DigestSet of an h1: hash (golang.org/x/mod/sumdb/dirhash). It has the same
+// SHA-256, in hexadecimal
 // (https://github.com/in-toto/attestation/blob/main/spec/v1/digest_set.md#dirhash).
 func dirHash(h1 string) (map[string]string, error) {
 	b64, ok := strings.CutPrefix(h1, "h1:")
@@ -174,15 +181,14 @@ func modulePURL(path, version string) (string, error) {
 	return purl.Golang(path, version), nil
 }
 
-// toolchainPURL is that of a published Go distribution
+// toolchainPURL returns the package URL of a published Go distribution
 // (https://go.dev/doc/toolchain says how its module is named).
 func toolchainPURL(version, goos, goarch string) (string, error) {
 	return modulePURL("golang.org/toolchain", fmt.Sprintf("v0.0.1-%s.%s-%s", version, goos, goarch))
 }
 
 // gitURI returns the SPDX form of a repository's address and a commit:
-// git+https://example.com/x.git@<commit>. The short form of ssh,
-// user@host:path, is written out.
+// git+https://example.com/x.git@<commit>. The short form of ssh, user@host:path, is written out.
 func gitURI(repository, commit string) (string, error) {
 	if !strings.Contains(repository, "://") {
 		host, path, ok := strings.Cut(repository, ":")
@@ -191,22 +197,25 @@ func gitURI(repository, commit string) (string, error) {
 		}
 		repository = "ssh://" + host + "/" + strings.TrimPrefix(path, "/")
 	}
+
+	// A query or a fragment would swallow the commit that is appended.
 	if u, err := url.Parse(repository); err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return "", fmt.Errorf("repository %.200q: not an address", repository)
 	}
 	if !strings.HasPrefix(repository, "git+") {
 		repository = "git+" + repository
 	}
+
 	uri := repository + "@" + commit
 	return uri, intoto.CheckURI(uri)
 }
 
-// passName is the name of what a pass built, as below dist.rejected.
+// passName returns the name of what a pass built, as below dist.rejected.
 func passName(pass pass.Pass, t matrix.Target, binary string) string {
 	return string(pass) + "/" + t.Slug() + "/" + binary
 }
 
-// fileName is the name of a file of the source tree as a pass left it.
+// fileName returns the name of a file of the source tree as a pass left it.
 func fileName(pass pass.Pass, name string) string { return string(pass) + "/files/" + name }
 
 // passDescriptor refers to what a pass made.
@@ -217,8 +226,8 @@ func passDescriptor(name string, d artifact.Digest, v compare.Verdict) intoto.De
 	}
 }
 
-// IsOurs reports whether s is what twice says of a release: provenance of our build type,
-// or the result of a double build.
+// IsOurs reports whether s is a statement that twice makes of a release: provenance of our build
+// type, or the result of a double build.
 func IsOurs(s intoto.Statement) bool {
 	switch s.PredicateType {
 	case ProvenanceType:
@@ -231,14 +240,15 @@ func IsOurs(s intoto.Statement) bool {
 	return false
 }
 
-// Matches returns an error if s is what twice says of a release, as [IsOurs] tells, and
-// not of that of rec: the provenance or the result of the double build is made anew from
-// the record and compared. Only who ran it, which no record states, is taken from s.
-func Matches(s intoto.Statement, rec *record.Record) error {
-	want, err := derived(s, rec)
+// CheckAgainstRecord returns an error if s is a statement of ours, as [IsOurs] tells, and not one
+// of the release of rec. It makes the provenance or the test result again from the record, and
+// compares the bytes. Only the invocation is taken from s, since no record states it.
+func CheckAgainstRecord(s intoto.Statement, rec *record.Record) error {
+	want, err := statementFromRecord(s, rec)
 	if err != nil || want == nil {
 		return err
 	}
+
 	a, err := s.Encode()
 	if err != nil {
 		return err
@@ -253,8 +263,8 @@ func Matches(s intoto.Statement, rec *record.Record) error {
 	return nil
 }
 
-// derived makes a statement of ours anew; of others it returns nil.
-func derived(s intoto.Statement, rec *record.Record) (*intoto.Statement, error) {
+// statementFromRecord makes a statement of ours again. It returns nil for others.
+func statementFromRecord(s intoto.Statement, rec *record.Record) (*intoto.Statement, error) {
 	var want intoto.Statement
 	switch s.PredicateType {
 	case ProvenanceType:
@@ -262,8 +272,9 @@ func derived(s intoto.Statement, rec *record.Record) (*intoto.Statement, error) 
 		if err != nil || p.Internal == nil {
 			return nil, nil // whoever opened it has told what is wrong
 		}
+
 		d := p.RunDetails
-		want, err = NewProvenance(rec, Run{Builder: d.Builder.ID, Invocation: d.Metadata.InvocationID})
+		want, err = NewProvenance(rec, Invocation{Builder: d.Builder.ID, ID: d.Metadata.InvocationID})
 		return &want, err
 	case TestResultType:
 		t, err := DecodeTestResult(s)

@@ -59,7 +59,7 @@ func golden(t *testing.T, path string, s intoto.Statement) {
 	}
 }
 
-func provenance(t testing.TB, rec *record.Record, run Run) intoto.Statement {
+func provenance(t testing.TB, rec *record.Record, run Invocation) intoto.Statement {
 	t.Helper()
 	s, err := NewProvenance(rec, run)
 	if err != nil {
@@ -80,9 +80,9 @@ func testResult(t testing.TB, rec *record.Record) intoto.Statement {
 func TestGolden(t *testing.T) {
 	for name, rec := range releases(t) {
 		path := filepath.Join("testdata", "provenance_"+name+".json")
-		run := Run{Builder: "https://ci.example.com/builder", Invocation: "https://ci.example.com/runs/7"}
+		run := Invocation{Builder: "https://ci.example.com/builder", ID: "https://ci.example.com/runs/7"}
 		if name == "release" { // the complete example of the build type's document
-			path, run = docs+"v1.example.json", Run{Invocation: "0b5ad1f4"}
+			path, run = docs+"v1.example.json", Invocation{ID: "0b5ad1f4"}
 		}
 		s := provenance(t, rec, run)
 		golden(t, path, s)
@@ -130,7 +130,7 @@ func TestSchemas(t *testing.T) {
 		}
 	}
 	for name, rec := range releases(t) {
-		p, err := DecodeProvenance(provenance(t, rec, Run{}))
+		p, err := DecodeProvenance(provenance(t, rec, Invocation{}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func TestMutatedProvenance(t *testing.T) {
 	rec := release(t)
 	// One binary for each target is enough.
 	rec.Binaries = []record.Binary{rec.Binaries[0], rec.Binaries[2]}
-	s := provenance(t, rec, Run{Invocation: "0b5ad1f4"})
+	s := provenance(t, rec, Invocation{ID: "0b5ad1f4"})
 	free := map[string]bool{}
 	total := 0
 	mutate(t, s.Predicate, func(path, what string, doc []byte) {
@@ -294,7 +294,7 @@ func TestPage(t *testing.T) {
 
 func TestRefusedRecords(t *testing.T) {
 	for name, rec := range rejects(t) {
-		if s, err := NewProvenance(rec, Run{}); err == nil || len(s.Subjects) > 0 {
+		if s, err := NewProvenance(rec, Invocation{}); err == nil || len(s.Subjects) > 0 {
 			t.Errorf("%s: has a provenance", name)
 		}
 	}
@@ -320,7 +320,7 @@ func TestRefusedRecords(t *testing.T) {
 		"31 of 30 packages":        func(r *record.Record) { r.Binaries[0].Compilations.Reproduced = 31 },
 		"release record: ":         func(r *record.Record) { r.Binaries[0].B = digest("x") },
 	} {
-		rec, run := release(t), Run{}
+		rec, run := release(t), Invocation{}
 		if change == nil {
 			run.Builder = "me"
 		} else {
@@ -347,7 +347,7 @@ func modulesWith(r *record.Record, sum string) []recipe.Module {
 // TestNothingCompiled: two builds that did nothing agree, and so they show nothing.
 func TestNothingCompiled(t *testing.T) {
 	rec := release(t)
-	for name, s := range map[string]intoto.Statement{"provenance": provenance(t, rec, Run{}), "test result": testResult(t, rec)} {
+	for name, s := range map[string]intoto.Statement{"provenance": provenance(t, rec, Invocation{}), "test result": testResult(t, rec)} {
 		decode := func(predicate string) error {
 			s.Predicate = json.RawMessage(predicate)
 			if name == "provenance" {
@@ -534,7 +534,7 @@ func FuzzProvenance(f *testing.F) {
 		return seal(f, rec)
 	}
 	for _, rec := range releases(f) {
-		data, _ := provenance(f, small(rec), Run{}).Encode()
+		data, _ := provenance(f, small(rec), Invocation{}).Encode()
 		f.Add(data)
 	}
 	for _, rec := range rejects(f) {
@@ -566,7 +566,7 @@ func FuzzProvenance(f *testing.F) {
 }
 
 func BenchmarkDecodeProvenance(b *testing.B) {
-	s := provenance(b, release(b), Run{})
+	s := provenance(b, release(b), Invocation{})
 	b.SetBytes(int64(len(s.Predicate)))
 	for b.Loop() {
 		if _, err := DecodeProvenance(s); err != nil {

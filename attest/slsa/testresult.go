@@ -16,33 +16,30 @@ import (
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// The results of a double build. A test result may also say WARNED, which ours
-// never does.
+// The results of a double build. The specification has WARNED too, which ours never is.
 const (
 	Passed = "PASSED"
 	Failed = "FAILED"
 )
 
-// TestResult is the result of a double build, in the form of a test result
-// predicate
+// TestResult is the result of a double build, in the form of a test result predicate
 // (https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md).
 //
-// There is a test for each binary, named double-build/<target>/<binary>, and one
-// for each file of the source tree that is in archives, named
-// double-build/files/<name>. It passes if both builds gave equal bytes (or bytes
-// that are equal after a named normalization), and fails otherwise: also if the
-// answer could not be determined, since a test without an answer was not passed,
-// with or without a warning. Which of the two it was is in Verdicts. The Result
-// is PASSED if every test passed and there was one, and FAILED otherwise.
+// There is a test for each binary, named double-build/<target>/<binary>, and one for each file of
+// the source tree that is in archives, named double-build/files/<name>. A test passes if both
+// builds gave equal bytes, or bytes that are equal after a named normalization. Otherwise it fails.
+// It also fails if the answer could not be determined, since a test without an answer was not
+// passed. Verdicts tells which of the two it was. The Result is PASSED if there was a test and
+// every test passed, and FAILED otherwise.
 //
-// What was varied between the builds is no test but how the test was made. So
-// it is in the configuration, together with what could not be varied and why:
-// something that was not varied has not failed, and is no warning about the
-// artifacts; a policy names the variations that it requires.
+// What was varied between the builds is no test. It is how the test was made, so it is in the
+// configuration, together with what could not be varied and why. Something that was not varied has
+// not failed, and is no warning about the artifacts. A policy names the variations that it
+// requires.
 type TestResult struct {
 	Result string `json:"result"`
-	// Configuration has, in this order, the test (its annotations are Notes), the
-	// release file, and the recipes, named recipe/<target>/<binary>.
+	// Configuration has, in this order, the test (its annotations are Notes), the release file, and
+	// the recipes, named recipe/<target>/<binary>.
 	Configuration []intoto.Descriptor `json:"configuration"`
 	// URL is that of the run, if it has one.
 	URL         string   `json:"url,omitempty"`
@@ -64,12 +61,11 @@ type Notes struct {
 // ErrNothingBuilt says that a test result has nothing that it could be about.
 var ErrNothingBuilt = errors.New("no pass built anything")
 
-// NewTestResult returns what the double build of rec came to. Its subjects are
-// the artifacts of the release if every test passed. Otherwise there is no
-// release, and the subjects are what the passes built, by the names that they
-// have below dist.rejected: A/<os>_<arch>/<binary>, B/files/<name>. If they built
-// nothing at all, the error is [ErrNothingBuilt]: a statement needs a subject.
-// url is that of the run, or empty.
+// NewTestResult returns the result of the double build of rec. Its subjects are the artifacts of
+// the release if every test passed. Otherwise there is no release, and the subjects are what the
+// passes built, by the names that they have below dist.rejected: A/<os>_<arch>/<binary>,
+// B/files/<name>. If they built nothing at all, the error is [ErrNothingBuilt]: a statement needs a
+// subject. url is that of the run, or empty.
 func NewTestResult(rec *record.Record, url string) (intoto.Statement, error) {
 	s, err := newTestResult(rec, url)
 	if err != nil {
@@ -79,14 +75,17 @@ func NewTestResult(rec *record.Record, url string) (intoto.Statement, error) {
 }
 
 func newTestResult(rec *record.Record, url string) (intoto.Statement, error) {
+	// Encoding finds contradictions in the record.
 	if _, err := rec.Encode(); err != nil { // which sees contradictions
 		return intoto.Statement{}, err
 	}
+
 	test := intoto.Descriptor{Name: "double build", URI: doubleBuild}
 	config := intoto.Descriptor{Name: "config", Digest: sha256Set(rec.Source.Config)}
 	t := TestResult{Result: Failed, Configuration: []intoto.Descriptor{test, config}, URL: url, PassedTests: []string{}, WarnedTests: []string{}, FailedTests: []string{}}
-	t.Notes = Notes{Circumstances: circumstances(rec), Verdicts: map[string]compare.Verdict{}}
-	count := func(name string, v compare.Verdict) {
+	t.Notes = Notes{Circumstances: circumstancesOf(rec), Verdicts: map[string]compare.Verdict{}}
+
+	addTest := func(name string, v compare.Verdict) {
 		t.Notes.Verdicts[name] = v
 		if v.Pass() {
 			t.PassedTests = append(t.PassedTests, name)
@@ -94,30 +93,35 @@ func newTestResult(rec *record.Record, url string) (intoto.Statement, error) {
 			t.FailedTests = append(t.FailedTests, name)
 		}
 	}
+
 	s := intoto.Statement{PredicateType: TestResultType}
-	built := func(name string, d artifact.Digest) {
+	addSubject := func(name string, d artifact.Digest) {
 		if d != "" {
 			s.Subjects = append(s.Subjects, intoto.Subject{Name: name, Digest: d})
 		}
 	}
+
+	// The subjects are what was built, until it is known that there is a release.
 	for _, b := range rec.Binaries {
-		count(testName(b.Target, b.Name), b.Verdict)
+		addTest(testName(b.Target, b.Name), b.Verdict)
 		t.Configuration = append(t.Configuration, intoto.Descriptor{Name: recipeName(b.Target, b.Name), Digest: sha256Set(b.RecipeDigest)})
-		built(passName(pass.A, b.Target, b.Name), b.A)
-		built(passName(pass.B, b.Target, b.Name), b.B)
+		addSubject(passName(pass.A, b.Target, b.Name), b.A)
+		addSubject(passName(pass.B, b.Target, b.Name), b.B)
 	}
 	for _, f := range rec.Files {
-		count(filesTest+f.Name, f.Verdict)
-		built(fileName(pass.A, f.Name), f.A)
-		built(fileName(pass.B, f.Name), f.B)
+		addTest(filesTest+f.Name, f.Verdict)
+		addSubject(fileName(pass.A, f.Name), f.A)
+		addSubject(fileName(pass.B, f.Name), f.B)
 	}
+
 	if rec.Verdict.Pass() {
 		t.Result = Passed
-		s.Subjects = subjects(rec)
+		s.Subjects = subjectsOf(rec)
 	}
 	if len(s.Subjects) == 0 {
 		return intoto.Statement{}, ErrNothingBuilt
 	}
+
 	var err error
 	if t.Configuration[0].Annotations, err = intoto.Annotations(t.Notes); err != nil {
 		return intoto.Statement{}, err
@@ -125,6 +129,8 @@ func newTestResult(rec *record.Record, url string) (intoto.Statement, error) {
 	if s.Predicate, err = intoto.Marshal(t); err != nil {
 		return intoto.Statement{}, err
 	}
+
+	// Readers are strict, so what they would refuse is not written.
 	_, err = DecodeTestResult(s)
 	return s, err
 }
@@ -139,16 +145,17 @@ func recipeName(t matrix.Target, binary string) string {
 	return "recipe/" + t.String() + "/" + binary
 }
 
-// ErrOtherTest says that a test result is not that of a double build, of which
-// there may be many.
+// ErrOtherTest says that a test result is of another test than a double build. There may be many of
+// those.
 var ErrOtherTest = errors.New("test result: of another test than a double build")
 
-// DecodeTestResult reads the result of a double build: what NewTestResult writes
-// or an error. That of another test is [ErrOtherTest].
+// DecodeTestResult reads the result of a double build. It accepts what NewTestResult writes and
+// nothing else. The error about the result of another test is [ErrOtherTest].
 func DecodeTestResult(s intoto.Statement) (*TestResult, error) {
 	if s.PredicateType != TestResultType {
 		return nil, fmt.Errorf("test result: predicateType %.200q: want %q", s.PredicateType, TestResultType)
 	}
+
 	predicate, err := s.CompactPredicate()
 	if err != nil {
 		return nil, fmt.Errorf("test result: %w", err)
@@ -156,6 +163,7 @@ func DecodeTestResult(s intoto.Statement) (*TestResult, error) {
 	if !isDoubleBuild(predicate) {
 		return nil, ErrOtherTest
 	}
+
 	t := &TestResult{}
 	if err := intoto.Exact(predicate, t); err != nil {
 		return nil, fmt.Errorf("test result: %w", err)
@@ -163,39 +171,44 @@ func DecodeTestResult(s intoto.Statement) (*TestResult, error) {
 	if err := t.checkTests(); err != nil {
 		return nil, fmt.Errorf("test result: %w", err)
 	}
+
 	return t, nil
 }
 
-// isDoubleBuild looks for the test among the configuration, in whatever else
-// there is.
+// isDoubleBuild reports whether the double build is the test in the configuration, whatever else is
+// there.
 func isDoubleBuild(predicate []byte) bool {
 	var top object
 	var list []object
-	if json.Unmarshal(predicate, &top) != nil || top.get("configuration", true, &list) != nil {
+	if json.Unmarshal(predicate, &top) != nil || top.required("configuration", &list) != nil {
 		return false
 	}
 	return slices.ContainsFunc(list, func(o object) bool {
 		var uri string
-		return o.get("uri", true, &uri) == nil && uri == doubleBuild
+		return o.required("uri", &uri) == nil && uri == doubleBuild
 	})
 }
 
+// checkTests checks the notes, the lists of tests and the verdicts against each other.
 func (t *TestResult) checkTests() error {
 	want := intoto.Descriptor{Name: "double build", URI: doubleBuild, Annotations: t.Configuration[0].Annotations}
-	if err := same(t.Configuration[:1], []intoto.Descriptor{want}); err != nil {
+	if err := checkDescriptors(t.Configuration[:1], []intoto.Descriptor{want}); err != nil {
 		return fmt.Errorf("configuration%w", err)
 	}
+
 	if err := intoto.FromAnnotations(t.Configuration[0].Annotations, &t.Notes); err != nil {
 		return fmt.Errorf("configuration[0]: %w", err)
 	}
 	if err := t.Notes.checkCircumstances(); err != nil {
 		return fmt.Errorf("configuration[0]: %w", err)
 	}
+
 	if t.URL != "" {
 		if err := intoto.CheckURI(t.URL); err != nil {
 			return fmt.Errorf("url: %w", err)
 		}
 	}
+
 	if t.PassedTests == nil || t.WarnedTests == nil || t.FailedTests == nil {
 		return errors.New("null, where a list of tests belongs")
 	}
@@ -208,6 +221,7 @@ func (t *TestResult) checkTests() error {
 	if (t.Result == Passed) != (len(t.FailedTests) == 0 && len(t.PassedTests) > 0) {
 		return fmt.Errorf("result %s: with %d tests passed and %d failed", t.Result, len(t.PassedTests), len(t.FailedTests))
 	}
+
 	verdicts := t.Notes.Verdicts
 	for _, name := range slices.Concat(t.PassedTests, t.FailedTests) {
 		v, ok := verdicts[name]
@@ -228,11 +242,14 @@ func (t *TestResult) checkTests() error {
 	return t.checkConfiguration()
 }
 
-// checkConfiguration holds the configuration behind the test against the tests.
+// checkConfiguration checks the release file and the recipes in the configuration against the
+// tests.
 func (t *TestResult) checkConfiguration() error {
 	if len(t.Configuration) < 2 {
 		return errors.New("configuration: no release file")
 	}
+
+	// What is derived has the digests as they are, and nothing else of the document.
 	sum := func(d intoto.Descriptor) map[string]string { return map[string]string{"sha256": d.Digest["sha256"]} }
 	list := []intoto.Descriptor{t.Configuration[0], {Name: "config", Digest: sum(t.Configuration[1])}}
 	recipes := map[string]bool{}
@@ -244,30 +261,35 @@ func (t *TestResult) checkConfiguration() error {
 		list = append(list, intoto.Descriptor{Name: d.Name, Digest: sum(d)})
 		recipes["double-build/"+test] = true
 	}
+
 	if len(recipes) != len(list)-2 {
 		return errors.New("configuration: a recipe is there twice")
 	}
-	if err := same(t.Configuration, list); err != nil {
+	if err := checkDescriptors(t.Configuration, list); err != nil {
 		return fmt.Errorf("configuration%w", err)
 	}
+
 	for _, d := range list[1:] {
 		if len(d.Digest["sha256"]) != 64 {
 			return fmt.Errorf("configuration: %s: no sha256", d.Name)
 		}
 	}
+
 	for name := range t.Notes.Verdicts {
 		if recipes[name] == strings.HasPrefix(name, filesTest) {
 			return fmt.Errorf("configuration: %.200q: want a recipe for each binary, and for nothing else", name)
 		}
 	}
+
 	if t.Result == Failed {
 		return nil // it may be that nothing was compiled
 	}
+
 	var targets []string
 	for name := range recipes {
 		targets = append(targets, path.Dir(strings.TrimPrefix(name, "double-build/")))
 	}
-	if err := t.Notes.compiled(targets); err != nil {
+	if err := t.Notes.checkCompilations(targets); err != nil {
 		return fmt.Errorf("configuration[0]: %w", err)
 	}
 	return nil

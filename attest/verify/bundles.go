@@ -15,8 +15,8 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/attest"
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/distfiles"
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 )
@@ -57,7 +57,7 @@ func describeBundle(name string, data []byte) bundleFile {
 		b.subjects = append(b.subjects, rawDigest(d))
 	}
 	if len(b.subjects) == 0 {
-		b.unfit = attest.Check(data)
+		b.unfit = attest.CheckFormat(data)
 	}
 	return b
 }
@@ -115,7 +115,7 @@ type bundleIndex struct {
 func newBundleIndex() *bundleIndex { return &bundleIndex{byFolder: map[string][]bundleFile{}} }
 
 // in returns what is called a bundle in a folder, sorted by name.
-func (x *bundleIndex) in(dir string) ([]bundleFile, error) {
+func (x *bundleIndex) inFolder(dir string) ([]bundleFile, error) {
 	dir = filepath.Clean(dir)
 	if found, ok := x.byFolder[dir]; ok {
 		return found, nil
@@ -227,9 +227,9 @@ func (x *bundleIndex) readNamed(name string) (bundleFile, error) {
 	return b, b.unfit
 }
 
-// SignatureClaims returns an error unless the signature beside a file claims to be about data,
+// CheckSignatureClaim returns an error unless the signature beside a file claims to be about data,
 // the file's bytes. Whether it is anybody's does not matter. display is how a path is shown.
-func SignatureClaims(name string, data []byte, display func(string) string) error {
+func CheckSignatureClaim(name string, data []byte, display func(string) string) error {
 	b, err := newBundleIndex().read(name + distfiles.BundleSuffix)
 	switch {
 	case err != nil:

@@ -27,7 +27,7 @@ func TestBundleClaims(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	found, err := index.in(dir)
+	found, err := index.inFolder(dir)
 	if err != nil || len(found) != n || len(found[0].subjects) != 1023 {
 		t.Fatalf("%d bundles, %v", len(found), err)
 	}

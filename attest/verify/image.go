@@ -23,7 +23,7 @@ func (v *Verifier) Image(ctx context.Context, ref string) File {
 	if err != nil {
 		return unreadable(ref, err)
 	}
-	candidates := v.named
+	candidates := v.namedBundles
 	if candidates == nil {
 		attached, err := registry.Referrers(ctx, m.Reference(), v.opt.Registry)
 		if err != nil {
@@ -58,9 +58,9 @@ func isNamed(repository, ref, signed string) bool {
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md).
 const layoutMark = "oci-layout"
 
-// layout judges the images of an image layout, each by the digest of its index. An index
+// judgeLayout judges the images of an image layout, each by the digest of its index. An index
 // vouches for the blobs that it names, as far as each blob has the digest in its name.
-func (v *Verifier) layout(ctx context.Context, dir string) ([]File, error) {
+func (v *Verifier) judgeLayout(ctx context.Context, dir string) ([]File, error) {
 	content, err := registry.ReadLayout(ctx, dir)
 	if err != nil {
 		return []File{unreadable(v.opt.Display(dir), err)}, nil
@@ -124,6 +124,6 @@ func (v *Verifier) layout(ctx context.Context, dir string) ([]File, error) {
 func (f *File) noteBlobs(what string, list []artifact.Digest, matches func(artifact.Digest) bool) {
 	list = slices.DeleteFunc(list, func(d artifact.Digest) bool { return !matches(d) })
 	if len(list) > 0 {
-		f.Notes = append(f.Notes, fmt.Sprintf("%s %s, %s among them", what, count(len(list), "blob"), list[0]))
+		f.Notes = append(f.Notes, fmt.Sprintf("%s %s, %s among them", what, plural(len(list), "blob"), list[0]))
 	}
 }

@@ -60,7 +60,7 @@ func (r *ProvenanceReader) Near(name string) []LoadedBundle {
 	}
 	var all []LoadedBundle
 	for _, dir := range dirs {
-		all = append(all, r.in(dir)...)
+		all = append(all, r.readFolder(dir)...)
 	}
 	return all
 }
@@ -73,9 +73,9 @@ const (
 	maxAllProvenance = 64 << 20
 )
 
-// in reads the bundles with provenance in a folder. They are no more than hints: what cannot
+// readFolder reads the bundles with provenance in a folder. They are no more than hints: what cannot
 // be read is passed over, and logged.
-func (r *ProvenanceReader) in(dir string) []LoadedBundle {
+func (r *ProvenanceReader) readFolder(dir string) []LoadedBundle {
 	if list, ok := r.byFolder[dir]; ok {
 		return list
 	}
@@ -213,7 +213,7 @@ func (r *ProvenanceReader) SubjectsOf(ctx context.Context, name string) (files [
 		return err
 	})
 	if err == nil && len(files) == 0 {
-		err = fmt.Errorf("%s: none of the %s that it is about is in its folder", r.display(name), count(len(claim.Subjects), "file"))
+		err = fmt.Errorf("%s: none of the %s that it is about is in its folder", r.display(name), plural(len(claim.Subjects), "file"))
 	}
 
 	// Archives come last: a binary that is also in one goes by its own name.

@@ -15,7 +15,7 @@ import (
 // is asked, and a bundle that nobody trusted has signed speaks for nothing. A bundle that the
 // user names has to be good, unless a rebuilder may have signed it.
 func (v *Verifier) asksRebuilders(b LoadedBundle) bool {
-	return (v.named == nil || len(v.opt.Rebuilders) > 0) && rebuilt.Is(b.claim.PredicateType, b.claim.Predicate)
+	return (v.namedBundles == nil || len(v.opt.Rebuilders) > 0) && rebuilt.IsRebuild(b.claim.PredicateType, b.claim.Predicate)
 }
 
 // judgeRebuild opens a bundle under the trust of the publisher and of each rebuilder. It is
@@ -62,12 +62,12 @@ func (v *Verifier) addRebuild(f *File, position int, b LoadedBundle, opened *att
 	bundle := v.bundleOf(b, opened)
 	f.Rebuilds = append(f.Rebuilds, Rebuild{v.opt.Policy.Rebuilds.By[position].Name, bundle, position})
 	s, ok := opened.Statement()
-	if !ok || !rebuilt.Is(s.PredicateType, s.Predicate) {
+	if !ok || !rebuilt.IsRebuild(s.PredicateType, s.Predicate) {
 		f.addProblem(bundle.Name, BadStatement, errors.New("it is not about a rebuild, and about nothing else is a rebuilder believed"))
 		return
 	}
 	f.RebuildStatements = append(f.RebuildStatements, policy.Rebuilt{
-		By: position, Signer: signerName(bundle.Signature), Publisher: v.opt.Publisher != nil && v.opt.Publisher.Names(bundle.Signature), Statement: s,
+		By: position, Signer: signerName(bundle.Signature), Publisher: v.opt.Publisher != nil && v.opt.Publisher.MatchesSigner(bundle.Signature), Statement: s,
 	})
 }
 

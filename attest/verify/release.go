@@ -15,8 +15,8 @@ import (
 	"github.com/twicebuild/twice/attest"
 	"github.com/twicebuild/twice/attest/policy"
 	"github.com/twicebuild/twice/attest/slsa"
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/distfiles"
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/record"
@@ -39,11 +39,11 @@ type releaseFolder struct {
 	matches map[artifact.Digest]error
 }
 
-// release judges a folder with a release: the record has to be signed, everything that it
+// judgeRelease judges a folder with a release: the record has to be signed, everything that it
 // names has to be there and good, and nothing else may be there.
-func (v *Verifier) release(ctx context.Context, root string) ([]File, error) {
+func (v *Verifier) judgeRelease(ctx context.Context, root string) ([]File, error) {
 	switch {
-	case v.named != nil:
+	case v.namedBundles != nil:
 		return nil, fault.Usage(fmt.Errorf("%s: --bundle is for files: a release has its bundles in its folder", v.opt.Display(root)))
 	case v.opt.Publisher == nil:
 		return nil, fault.Usage(fmt.Errorf("%s: nothing says who has to have signed its %s", v.opt.Display(root), distfiles.RecordName),
@@ -70,14 +70,14 @@ func (v *Verifier) release(ctx context.Context, root string) ([]File, error) {
 			continue
 		}
 		// A good part of an image is not listed: the image is.
-		if f := d.file(ctx, name); f.Verdict != Verified || !d.isImagePart(name) {
+		if f := d.judgeFile(ctx, name); f.Verdict != Verified || !d.isImagePart(name) {
 			list = append(list, f)
 		}
 	}
-	list = append(list, d.images()...)
+	list = append(list, d.judgeImages()...)
 	list = append(list, d.badBundles()...)
 	list = append(list, d.badModes()...)
-	return append(list, d.foreign(ctx)...), nil
+	return append(list, d.foreignFiles(ctx)...), nil
 }
 
 // list lists the folder.
@@ -108,19 +108,19 @@ func (d *releaseFolder) path(name string) string {
 	return filepath.Join(d.root, filepath.FromSlash(name))
 }
 
-// shown is how the path of a file is shown.
-func (d *releaseFolder) shown(name string) string { return d.v.opt.Display(d.path(name)) }
+// display is how the path of a file is shown.
+func (d *releaseFolder) display(name string) string { return d.v.opt.Display(d.path(name)) }
 
 // refuse is the verdict on something that is not as it should be.
 func (d *releaseFolder) refuse(name string, reason Reason, format string, args ...any) File {
-	f := File{Name: d.shown(name), Bundles: []Bundle{}}
+	f := File{Name: d.display(name), Bundles: []Bundle{}}
 	f.addProblem("", reason, fmt.Errorf(format, args...))
 	f.setVerdict()
 	return f
 }
 
-// regular reports whether a file is a regular one. If it is not, it returns the verdict.
-func (d *releaseFolder) regular(name string) (File, bool) {
+// checkRegular reports whether a file is a regular one. If it is not, it returns the verdict.
+func (d *releaseFolder) checkRegular(name string) (File, bool) {
 	info := d.files[name]
 	switch {
 	case info == nil:
@@ -141,21 +141,21 @@ func (d *releaseFolder) judge(name string, about attest.Artifact, expected *poli
 	}
 	candidates, err := d.v.bundlesAbout(dirs, d.path(name), about.Digest)
 	if err != nil {
-		return unreadable(d.shown(name), err)
+		return unreadable(d.display(name), err)
 	}
 
 	// A key that goes with SHA-384 signs a file without naming its SHA-256.
 	if own, ok := d.bundleWithoutSubject(name); ok && !slices.ContainsFunc(candidates, func(b bundleFile) bool { return b.name == own.name }) {
 		candidates = append(candidates, own)
 	}
-	return d.v.judge(d.shown(name), about, candidates, expected)
+	return d.v.judge(d.display(name), about, candidates, expected)
 }
 
 // bundleWithoutSubject returns the bundle that is called like a file and does not say what
 // it is about.
 func (d *releaseFolder) bundleWithoutSubject(name string) (bundleFile, bool) {
 	file := d.path(name) + distfiles.BundleSuffix
-	refs, err := d.v.index.in(filepath.Dir(file))
+	refs, err := d.v.index.inFolder(filepath.Dir(file))
 	i := slices.IndexFunc(refs, func(b bundleFile) bool { return b.name == file && len(b.subjects) == 0 })
 	if err != nil || i < 0 {
 		return bundleFile{}, false
@@ -166,12 +166,12 @@ func (d *releaseFolder) bundleWithoutSubject(name string) (bundleFile, bool) {
 // openRecord judges release.json, and reads it if it is good.
 func (d *releaseFolder) openRecord() File {
 	const name = distfiles.RecordName
-	if bad, ok := d.regular(name); !ok {
+	if bad, ok := d.checkRegular(name); !ok {
 		return bad
 	}
 	data, err := fsx.ReadNamed(d.path(name), record.MaxSize)
 	if err != nil {
-		return unreadable(d.shown(name), err)
+		return unreadable(d.display(name), err)
 	}
 	f := d.judge(name, attest.Artifact{Digest: artifact.Of(data), Content: data}, nil)
 	if f.Verdict != Verified {
@@ -214,13 +214,13 @@ func (d *releaseFolder) tooLarge(size int64) bool { return size > d.largest() }
 // largest is the size in bytes that a file of the release can have.
 func (d *releaseFolder) largest() int64 { return max(d.contents.Largest, smallFile) }
 
-// file judges a file that the record names.
-func (d *releaseFolder) file(ctx context.Context, name string) File {
+// judgeFile judges a file that the record names.
+func (d *releaseFolder) judgeFile(ctx context.Context, name string) File {
 	want := d.contents.Files[name]
 	if d.files[name] == nil {
 		return d.refuse(name, MissingFile, "missing: the release has it, with %s", want)
 	}
-	if bad, ok := d.regular(name); !ok {
+	if bad, ok := d.checkRegular(name); !ok {
 		return bad
 	}
 
@@ -230,7 +230,7 @@ func (d *releaseFolder) file(ctx context.Context, name string) File {
 	}
 	about, err := digestFile(ctx, d.path(name), d.largest())
 	if err != nil {
-		return unreadable(d.shown(name), err)
+		return unreadable(d.display(name), err)
 	}
 	if about.Digest != want {
 		if others := d.names[about.Digest]; len(others) > 0 {
@@ -238,12 +238,12 @@ func (d *releaseFolder) file(ctx context.Context, name string) File {
 		}
 		return d.refuse(name, ChangedFile, "changed: it is %s, and the release has %s", about.Digest, want)
 	}
-	if d.isImagePart(name) { // images judges those that bundles are about
+	if d.isImagePart(name) { // judgeImages judges those that bundles are about
 		return File{Verdict: Verified}
 	}
 
-	f := d.judge(name, about, d.expected(name))
-	d.checkRun(&f)
+	f := d.judge(name, about, d.policyFor(name))
+	d.checkAgainstRecord(&f)
 	d.noteFile(&f, name)
 	return f
 }
@@ -271,9 +271,9 @@ func (d *releaseFolder) badModes() []File {
 	return list
 }
 
-// expected returns what the policy asks of an artifact. It asks for rebuilds of binaries
+// policyFor returns what the policy asks of an artifact. It asks for rebuilds of binaries
 // and archives alone, since nobody can rebuild other files.
-func (d *releaseFolder) expected(name string) *policy.Policy {
+func (d *releaseFolder) policyFor(name string) *policy.Policy {
 	if d.v.opt.Policy == nil || d.v.opt.Policy.Rebuilds == nil || slices.ContainsFunc(d.record.Artifacts, func(a artifact.Artifact) bool {
 		return a.Name == name && (a.Kind == artifact.Binary || a.Kind == artifact.Archive)
 	}) {
@@ -287,16 +287,16 @@ func (d *releaseFolder) expected(name string) *policy.Policy {
 	return &p
 }
 
-// checkRun refuses a file with a statement by twice that does not match the record. A
+// checkAgainstRecord refuses a file with a statement by twice that does not match the record. A
 // statement of another run with the same bytes may say more of its double build than this
 // one can.
-func (d *releaseFolder) checkRun(f *File) {
+func (d *releaseFolder) checkAgainstRecord(f *File) {
 	for _, s := range f.Statements {
 		data, err := s.Encode()
 		if err == nil {
 			id := artifact.Of(data)
 			if _, done := d.matches[id]; !done {
-				d.matches[id] = slsa.Matches(s, d.record)
+				d.matches[id] = slsa.CheckAgainstRecord(s, d.record)
 			}
 			err = d.matches[id]
 		}
@@ -307,15 +307,15 @@ func (d *releaseFolder) checkRun(f *File) {
 	}
 }
 
-// images judges the images by their digests in the record. A manifest is listed only if it
+// judgeImages judges the images by their digests in the record. A manifest is listed only if it
 // is not verified.
-func (d *releaseFolder) images() []File {
+func (d *releaseFolder) judgeImages() []File {
 	var list []File
 	for _, img := range d.record.Images {
 		name := img.Repository + ":" + img.Tags[0]
 		f := d.judge(distfiles.ImagesName, attest.Artifact{Digest: img.Digest}, d.v.opt.Policy)
 		f.Name += ": " + name
-		d.checkRun(&f)
+		d.checkAgainstRecord(&f)
 		list = append(list, f)
 		for _, m := range img.Manifests {
 			f := d.judge(distfiles.ImagesName, attest.Artifact{Digest: m.Digest}, nil)
@@ -334,7 +334,7 @@ func (d *releaseFolder) images() []File {
 func (d *releaseFolder) badBundles() []File {
 	found := map[string]bundleFile{}
 	for _, dir := range d.folders {
-		refs, err := d.v.index.in(d.path(dir))
+		refs, err := d.v.index.inFolder(d.path(dir))
 		if err != nil {
 			return []File{unreadable(d.v.opt.Display(d.path(dir)), err)}
 		}
@@ -345,7 +345,7 @@ func (d *releaseFolder) badBundles() []File {
 
 	// The record says which bundles there are, and what each is about.
 	var list []File
-	own := map[artifact.Digest]string{}
+	ofRelease := map[artifact.Digest]string{}
 	for _, name := range slices.Sorted(maps.Keys(d.contents.Bundles)) {
 		want := d.contents.Bundles[name]
 		b, ok := found[name]
@@ -357,7 +357,7 @@ func (d *releaseFolder) badBundles() []File {
 		case b.unfit != nil || b.predicateType != want.PredicateType || !b.about(want.Subject) && (want.PredicateType != "" || len(b.subjects) > 0):
 			list = append(list, d.refuse(name, SwappedFile, "it is not the bundle that its name says"))
 		default:
-			own[b.digest] = name
+			ofRelease[b.digest] = name
 		}
 	}
 
@@ -370,9 +370,9 @@ func (d *releaseFolder) badBundles() []File {
 		}
 		about := slices.ContainsFunc(b.subjects, func(s [32]byte) bool { return subjects[s] })
 		if info := d.files[name]; info == nil || !info.Mode().IsRegular() {
-			continue // foreign refuses it
+			continue // foreignFiles refuses it
 		}
-		switch original, copied := own[b.digest]; {
+		switch original, copied := ofRelease[b.digest]; {
 		case b.isNoBundle():
 			list = append(list, d.refuse(name, ForeignFile, "foreign: it is called a bundle, and is none: %s", b.reason()))
 		case b.unfit != nil:
@@ -403,8 +403,8 @@ func (d *releaseFolder) subjects() map[[32]byte]bool {
 	return digests
 }
 
-// foreign refuses the files and folders that the record does not know.
-func (d *releaseFolder) foreign(ctx context.Context) []File {
+// foreignFiles refuses the files and folders that the record does not know.
+func (d *releaseFolder) foreignFiles(ctx context.Context) []File {
 	var list []File
 	folders := d.contents.Folders()
 	for _, dir := range d.folders {
@@ -416,7 +416,7 @@ func (d *releaseFolder) foreign(ctx context.Context) []File {
 		if _, ok := d.contents.Files[name]; ok {
 			continue
 		}
-		if bad, ok := d.regular(name); !ok {
+		if bad, ok := d.checkRegular(name); !ok {
 			list = append(list, bad)
 		} else if !strings.HasSuffix(name, distfiles.BundleSuffix) {
 			list = append(list, d.foreignFile(ctx, name))

@@ -134,7 +134,7 @@ func (r *Report) add(files ...File) {
 // addWarnings says once, for all files, what is less than a release that somebody vouches
 // for. development is the digest of this machine's development key, empty if there is none.
 func (r *Report) addWarnings(development artifact.Digest) {
-	say := func(format string, args ...any) {
+	warn := func(format string, args ...any) {
 		if w := fmt.Sprintf(format, args...); !slices.Contains(r.Warnings, w) {
 			r.Warnings = append(r.Warnings, w)
 		}
@@ -146,21 +146,21 @@ func (r *Report) addWarnings(development artifact.Digest) {
 				continue
 			}
 			if p.External.Snapshot {
-				say("a snapshot, not a release")
+				warn("a snapshot, not a release")
 			}
 			if p.External.Partial != nil {
-				say("partial: %s", p.External.Partial.Describe(len(p.External.Targets)))
+				warn("partial: %s", p.External.Partial.Describe(len(p.External.Targets)))
 			}
 			if p.External.Source.Uncommitted {
-				say("built with uncommitted changes: the commit is not quite its source")
+				warn("built with uncommitted changes: the commit is not quite its source")
 			}
 			if p.External.Config.Uncommitted {
-				say("its release file %s is not the one in the commit", p.External.Config.Path)
+				warn("its release file %s is not the one in the commit", p.External.Config.Path)
 			}
 		}
 		for _, b := range f.Bundles {
 			if development != "" && b.Signature.Key == development {
-				say("%s", key.DevelopmentWarning)
+				warn("%s", key.DevelopmentWarning)
 			}
 		}
 	}
@@ -241,8 +241,8 @@ func unreadable(name string, err error) File {
 	return f
 }
 
-// count is a number of things.
-func count(n int, thing string) string {
+// plural is a number of things.
+func plural(n int, thing string) string {
 	if n != 1 {
 		thing += "s"
 	}

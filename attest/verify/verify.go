@@ -24,8 +24,8 @@ import (
 	"github.com/twicebuild/twice/attest/rebuilt"
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/matrix/reference"
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/distfiles"
+	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/registry"
 )
@@ -60,9 +60,9 @@ type Subject struct{ Name, Path string }
 // Verifier judges files, images and folders.
 type Verifier struct {
 	opt Options
-	// named are the bundles that the user named. If there are any, no others are looked for.
-	named []bundleFile
-	index *bundleIndex
+	// namedBundles are the bundles that the user named. If there are any, no others are looked for.
+	namedBundles []bundleFile
+	index        *bundleIndex
 	// folders are those of the subjects in which bundles may be, beside the folders above
 	// a file.
 	folders []string
@@ -84,14 +84,14 @@ func (v *Verifier) AddBundle(name string) error {
 	if err != nil {
 		return err
 	}
-	v.named = append(v.named, b)
+	v.namedBundles = append(v.namedBundles, b)
 	return nil
 }
 
 // Verify judges all subjects.
 func (v *Verifier) Verify(ctx context.Context, subjects []Subject) (Report, error) {
 	report := Report{Schema: "twice.verify/v1", Verdict: Verified, Files: []File{}}
-	found, err := list(subjects)
+	found, err := listSubjects(subjects)
 	if err != nil {
 		return report, err
 	}
@@ -101,7 +101,7 @@ func (v *Verifier) Verify(ctx context.Context, subjects []Subject) (Report, erro
 		if err := context.Cause(ctx); err != nil {
 			return report, err
 		}
-		report.add(v.file(ctx, name))
+		report.add(v.judgeFile(ctx, name))
 	}
 	for _, ref := range found.images {
 		if err := context.Cause(ctx); err != nil {
@@ -120,14 +120,14 @@ func (v *Verifier) Verify(ctx context.Context, subjects []Subject) (Report, erro
 	}
 
 	for _, dir := range found.releases {
-		files, err := v.release(ctx, dir)
+		files, err := v.judgeRelease(ctx, dir)
 		if err != nil {
 			return report, err
 		}
 		report.add(files...)
 	}
 	for _, dir := range found.layouts {
-		files, err := v.layout(ctx, dir)
+		files, err := v.judgeLayout(ctx, dir)
 		if err != nil {
 			return report, err
 		}
@@ -156,8 +156,8 @@ type plainFolder struct {
 	first, last int
 }
 
-// list finds out what subjects consist of.
-func list(subjects []Subject) (*listing, error) {
+// listSubjects finds out what subjects consist of.
+func listSubjects(subjects []Subject) (*listing, error) {
 	l := &listing{}
 	for _, s := range subjects {
 		info, err := os.Stat(s.Path)
@@ -187,13 +187,13 @@ func (l *listing) addFolder(s Subject) error {
 	if err != nil {
 		return err
 	}
-	files, wholes := len(l.files), len(l.layouts)+len(l.releases)
+	files, units := len(l.files), len(l.layouts)+len(l.releases)
 	err = filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case e.IsDir():
-			return l.enter(name)
+			return l.classify(name)
 		case strings.HasSuffix(name, distfiles.BundleSuffix):
 			return nil
 		case len(l.files) == maxFiles:
@@ -206,7 +206,7 @@ func (l *listing) addFolder(s Subject) error {
 		return err
 	}
 
-	if len(l.files) == files && len(l.layouts)+len(l.releases) == wholes {
+	if len(l.files) == files && len(l.layouts)+len(l.releases) == units {
 		return fault.Usage(fmt.Errorf("%s: there are no files in it to verify", s.Name))
 	}
 	if len(l.files) > files {
@@ -215,9 +215,9 @@ func (l *listing) addFolder(s Subject) error {
 	return nil
 }
 
-// enter notes what kind of folder dir is. It returns [filepath.SkipDir] if dir is judged
+// classify notes what kind of folder dir is. It returns [filepath.SkipDir] if dir is judged
 // as a whole.
-func (l *listing) enter(dir string) error {
+func (l *listing) classify(dir string) error {
 	has := func(name string) bool {
 		_, err := os.Lstat(filepath.Join(dir, name))
 		return err == nil
@@ -234,8 +234,8 @@ func (l *listing) enter(dir string) error {
 	return nil
 }
 
-// file judges one file.
-func (v *Verifier) file(ctx context.Context, name string) File {
+// judgeFile judges one file.
+func (v *Verifier) judgeFile(ctx context.Context, name string) File {
 	shown := v.opt.Display(name)
 	about, err := digestFile(ctx, name, maxFile)
 	if err != nil {
@@ -339,7 +339,7 @@ func (v *Verifier) bundleOf(b LoadedBundle, opened *attest.Verified) Bundle {
 func contradiction(s intoto.Statement) (Reason, error) {
 	var err error
 	switch {
-	case rebuilt.Is(s.PredicateType, s.Predicate):
+	case rebuilt.IsRebuild(s.PredicateType, s.Predicate):
 		r, err := rebuilt.Decode(s)
 		if err == nil && !r.Pass() {
 			return FailedRebuild, fmt.Errorf("it was rebuilt, and differs from what its source compiles to: %.500s", r.Reason.Text)
@@ -363,8 +363,8 @@ func contradiction(s intoto.Statement) (Reason, error) {
 // candidates returns the bundles that say they are about a file, or else the one that is
 // called like it. They are looked for in the subjects and in the folders above the file.
 func (v *Verifier) candidates(name string, d artifact.Digest) ([]bundleFile, error) {
-	if v.named != nil {
-		return v.named, nil
+	if v.namedBundles != nil {
+		return v.namedBundles, nil
 	}
 	dirs := slices.Clone(v.folders)
 	for dir := filepath.Dir(name); len(dirs) < len(v.folders)+3; dir = filepath.Dir(dir) { // dist/bin/<target>
@@ -377,7 +377,7 @@ func (v *Verifier) candidates(name string, d artifact.Digest) ([]bundleFile, err
 
 	// A bundle that cannot be read may be about the file.
 	for _, dir := range dirs {
-		found, err := v.index.in(dir)
+		found, err := v.index.inFolder(dir)
 		if err != nil {
 			return nil, err
 		}
@@ -393,9 +393,9 @@ func (v *Verifier) candidates(name string, d artifact.Digest) ([]bundleFile, err
 // bundlesAbout returns the bundles in folders that say they are about a file, or else the
 // one that is called like it.
 func (v *Verifier) bundlesAbout(dirs []string, name string, d artifact.Digest) ([]bundleFile, error) {
-	var claiming, own []bundleFile
+	var claiming, byName []bundleFile
 	for _, dir := range dirs {
-		found, err := v.index.in(dir)
+		found, err := v.index.inFolder(dir)
 		if err != nil {
 			return nil, err
 		}
@@ -403,14 +403,14 @@ func (v *Verifier) bundlesAbout(dirs []string, name string, d artifact.Digest) (
 			if b.about(d) {
 				claiming = append(claiming, b)
 			} else if b.name == name+distfiles.BundleSuffix {
-				own = append(own, b)
+				byName = append(byName, b)
 			}
 		}
 	}
 
 	// A key that goes with SHA-384 or SHA-512 signs a file without naming its SHA-256.
 	if len(claiming) == 0 {
-		claiming = own
+		claiming = byName
 	}
 	slices.SortFunc(claiming, func(a, b bundleFile) int { return strings.Compare(a.name, b.name) })
 	return slices.CompactFunc(claiming, func(a, b bundleFile) bool { return a.name == b.name }), nil

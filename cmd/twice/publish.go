@@ -120,7 +120,7 @@ func (a *app) publish(ctx context.Context, dist string, opt registry.Options, tr
 	if trust != nil {
 		err = a.verifyDist(ctx, dist, *trust)
 	} else {
-		err = verify.SignatureClaims(filepath.Join(dist, distfiles.RecordName), data, short)
+		err = verify.CheckSignatureClaim(filepath.Join(dist, distfiles.RecordName), data, short)
 		if err != nil {
 			err = fmt.Errorf("nothing was pushed: %w", err)
 		}

@@ -101,7 +101,7 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign signFlags, p
 			return err
 		}
 		opt.Signer, trust = signer, signer.Trust()
-		opt.Run.Builder = flags.Builder
+		opt.Invocation.Builder = flags.Builder
 	}
 	out, err := run.Build(c.Context())
 	if err != nil {

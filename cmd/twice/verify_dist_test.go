@@ -143,7 +143,7 @@ func (f *fakeRelease) sign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	provenance, err1 := slsa.NewProvenance(f.record, slsa.Run{})
+	provenance, err1 := slsa.NewProvenance(f.record, slsa.Invocation{})
 	test, err2 := slsa.NewTestResult(f.record, "")
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
