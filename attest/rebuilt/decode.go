@@ -16,20 +16,20 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// IsRebuild reports whether a predicate is about a rebuild, from what names it: nothing is
-// verified, and [Decode] may refuse it all the same. It serves to decide whose
-// signature has to be on it.
+// IsRebuild reports whether a predicate is about a rebuild. Nothing is verified, and [Decode] may
+// refuse it all the same. It serves to decide whose signature has to be on it.
 func IsRebuild(predicateType string, predicate []byte) bool {
 	return ruleOf(predicateType, predicate) != ""
 }
 
-// ruleOf returns the name of the rule that a predicate says has judged, and nothing
-// if it is not about a rebuild. A rule that is not known is one as well: its verdict
-// is not to be overlooked.
+// ruleOf returns the name of the rule that judged, as a predicate says it. It returns nothing if
+// the predicate is not about a rebuild. The rule may be unknown: even then the verdict must not be
+// overlooked.
 func ruleOf(predicateType string, predicate []byte) string {
 	type named struct {
 		URI string `json:"uri"`
 	}
+
 	switch predicateType {
 	case SummaryType:
 		var p struct {
@@ -54,8 +54,8 @@ func ruleOf(predicateType string, predicate []byte) string {
 	return ""
 }
 
-// checkRule fails if the rule is not the one of now. Others may have called a file
-// different without the ground that this one asks for, or left out what it has claimed.
+// checkRule returns an error unless the rule is the current one. Others may have called a file
+// different without the ground that this one asks for, or left out what it claims.
 func checkRule(rule string) error {
 	switch rule {
 	case policyURI, testURI:
@@ -66,8 +66,8 @@ func checkRule(rule string) error {
 	return fmt.Errorf("%w: %.200q is not known here: read it with the twice that made it, or have the rebuilder rebuild the file with this one, sign anew, and drop this statement", ErrOtherRule, rule)
 }
 
-// Decode reads a statement that [New] has made. The error is [ErrNotRebuild] if it is
-// about something else than a rebuild, and wraps [ErrOtherRule] if it has to be made anew.
+// Decode reads a statement that [New] has made. The error is [ErrNotRebuild] if it is about
+// something else than a rebuild, and wraps [ErrOtherRule] if it has to be made again.
 func Decode(s intoto.Statement) (*Result, error) {
 	rule := ruleOf(s.PredicateType, s.Predicate)
 	if rule == "" {
@@ -88,10 +88,13 @@ func decode(s intoto.Statement) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if len(s.Subjects) != 1 || s.Subjects[0].Name == "" {
 		return nil, errors.New("subject: want one, with a name")
 	}
+
 	r := &Result{Name: s.Subjects[0].Name, Digest: s.Subjects[0].Digest}
+
 	at := ""
 	if s.PredicateType == SummaryType {
 		at, err = r.readSummary(predicate)
@@ -101,17 +104,20 @@ func decode(s intoto.Statement) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if r.Time, err = time.Parse(timeFormat, at); err != nil {
 		return nil, fmt.Errorf("timeVerified %.50q: not a time in UTC", at)
 	}
 	return r, r.checkResult()
 }
 
+// readSummary fills r from the predicate of a pass, and returns the time in it.
 func (r *Result) readSummary(predicate []byte) (at string, err error) {
 	var p summary
 	if err := intoto.Exact(predicate, &p); err != nil {
 		return "", err
 	}
+
 	r.Verifier, r.Version, r.Resource, r.Inputs, r.Evidence = p.Verifier.ID, p.Verifier.Version, p.ResourceURI, p.InputAttestations, p.Evidence
 	switch {
 	case !r.Pass():
@@ -121,9 +127,11 @@ func (r *Result) readSummary(predicate []byte) (at string, err error) {
 	case !slices.Equal(p.VerifiedLevels, []string{r.level()}):
 		return "", fmt.Errorf("verifiedLevels %.200q: want %s, as it was %s", p.VerifiedLevels, r.level(), r.Verdict)
 	}
+
 	return p.TimeVerified, checkDescriptor(p.Policy, intoto.Descriptor{URI: policyURI})
 }
 
+// readTestResult fills r from the predicate of a difference, and returns the time in it.
 func (r *Result) readTestResult(predicate []byte) (at string, err error) {
 	var p testResult
 	if err := intoto.Exact(predicate, &p); err != nil {
@@ -132,6 +140,7 @@ func (r *Result) readTestResult(predicate []byte) (at string, err error) {
 	if len(p.Configuration) < 3 {
 		return "", errors.New("configuration: want the test, the verifier and the resource")
 	}
+
 	test, who, resource := p.Configuration[0], p.Configuration[1], p.Configuration[2]
 	r.Verifier, r.Resource, r.Inputs = who.URI, resource.URI, p.Configuration[3:]
 	if err := intoto.FromAnnotations(test.Annotations, &r.Evidence); err != nil {
@@ -142,6 +151,8 @@ func (r *Result) readTestResult(predicate []byte) (at string, err error) {
 		return "", fmt.Errorf("configuration[1]: %w", err)
 	}
 	r.Version = notes.Version
+
+	// What was not read above must be as New writes it.
 	for i, want := range []intoto.Descriptor{
 		{Name: testName, URI: testURI, Annotations: test.Annotations},
 		{Name: verifierName, URI: who.URI, Annotations: who.Annotations},
@@ -151,16 +162,18 @@ func (r *Result) readTestResult(predicate []byte) (at string, err error) {
 			return "", fmt.Errorf("configuration[%d]: %w", i, err)
 		}
 	}
+
 	switch {
 	case r.Verdict != compare.Differs:
 		return "", fmt.Errorf("verdict %.100q: a test result is about a difference", r.Verdict)
 	case p.Result != failed || len(p.PassedTests)+len(p.WarnedTests) > 0 || p.PassedTests == nil || p.WarnedTests == nil || !slices.Equal(p.FailedTests, []string{testName}):
 		return "", fmt.Errorf("result %.100q: want %s, with the one test %s", p.Result, failed, testName)
 	}
+
 	return notes.TimeVerified, nil
 }
 
-// checkDescriptor compares what a document has with what was derived.
+// checkDescriptor compares the descriptor in a document with one that was derived.
 func checkDescriptor(got, want intoto.Descriptor) error {
 	g, err := intoto.Marshal(got)
 	if err != nil {
@@ -170,25 +183,28 @@ func checkDescriptor(got, want intoto.Descriptor) error {
 	if err != nil {
 		return err
 	}
+
 	if string(g) != string(w) {
 		return fmt.Errorf("%.300s: want %.300s", g, w)
 	}
 	return nil
 }
 
-// normalizations are those that a file may be equivalent after.
+// normalizations are those after which a file may be called equivalent.
 var normalizations = []inspect.Normalization{inspect.WithoutSignature, inspect.WithoutBuildID, inspect.MembersAlone}
 
-// checkResult holds the parts of r against each other.
+// checkResult checks the parts of r against each other.
 func (r *Result) checkResult() error {
 	if len(r.Version) != 2 || r.Version["twice"] == "" || r.Version["go"] == "" {
 		return fmt.Errorf("verifier: version %v: want those of twice and go", r.Version)
 	}
+
 	for name, uri := range map[string]string{"verifier": r.Verifier, "resource": r.Resource} {
 		if err := intoto.CheckURI(uri); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
+
 	switch {
 	case r.Inputs == nil || r.Claimed == nil || r.Recovered == nil || r.RestsOn == nil || r.Normalizations == nil || r.Notes == nil:
 		return errors.New("null, where a list belongs")
@@ -197,16 +213,19 @@ func (r *Result) checkResult() error {
 	case !slices.Contains([]inspect.Content{inspect.ContentIntact, inspect.ContentSigned, inspect.ContentChanged, inspect.ContentUnknown}, r.Content):
 		return fmt.Errorf("content %.100q: unknown", r.Content)
 	}
+
 	for i, n := range r.Normalizations {
 		if !slices.Contains(normalizations, n) || slices.Contains(r.Normalizations[:i], n) {
 			return fmt.Errorf("normalization %.100q: unknown, or there twice", n)
 		}
 	}
+
 	if r.Rebuilt != nil {
 		if _, err := artifact.ParseDigest("sha256:" + r.Rebuilt.Digest["sha256"]); err != nil || len(r.Rebuilt.Digest) != 1 || r.Rebuilt.Size < 0 {
 			return fmt.Errorf("rebuilt: digest %v, %d bytes: want a sha256 and a size", r.Rebuilt.Digest, r.Rebuilt.Size)
 		}
 	}
+
 	if err := r.checkVerdict(); err != nil {
 		return fmt.Errorf("verdict %s: %w", r.Verdict, err)
 	}
@@ -216,8 +235,8 @@ func (r *Result) checkResult() error {
 	return r.checkClaims()
 }
 
-// checkClaims holds the claims against the recipe: every setting in it that the
-// source does not force is claimed, and no other.
+// checkClaims checks the claims against the recipe. Every setting in it that the source does not
+// force is claimed, and no other.
 func (r *Result) checkClaims() error {
 	var claimed []recipe.Choice
 	for _, c := range r.Claimed {
@@ -234,9 +253,12 @@ func (r *Result) checkClaims() error {
 			claimed = append(claimed, choice)
 		}
 	}
+
+	// A bootstrap of Go has no recipe to compare with.
 	if r.Recipe == nil {
 		return nil
 	}
+
 	inRecipe := r.Recipe.Recipe.Choices()
 	for i := range max(len(claimed), len(inRecipe)) {
 		switch {
@@ -254,6 +276,7 @@ func (r *Result) checkClaims() error {
 // checkVerdict returns an error unless the verdict is one that the evidence can give.
 func (r *Result) checkVerdict() error {
 	equal := r.Rebuilt != nil && r.Rebuilt.Digest["sha256"] == r.Digest.Hex()
+
 	switch {
 	case r.Pass() != (r.Reason == nil):
 		return errors.New("want a reason if and only if the file differs")
@@ -275,7 +298,7 @@ func (r *Result) checkVerdict() error {
 	return nil
 }
 
-// checkRecipe holds the recipe against its digest and against what else is said.
+// checkRecipe checks the recipe against its digest, the target, the toolchain and the source.
 func (r *Result) checkRecipe() error {
 	if r.Target != "" {
 		if t, err := matrix.ParseTarget(r.Target); err != nil || t.String() != r.Target {
@@ -285,6 +308,7 @@ func (r *Result) checkRecipe() error {
 	if r.Recipe == nil {
 		return nil
 	}
+
 	rec := r.Recipe.Recipe
 	digest, err := rec.Digest()
 	switch {

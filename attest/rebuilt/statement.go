@@ -28,9 +28,9 @@ type verifier struct {
 	Version map[string]string `json:"version"`
 }
 
-// testResult is the predicate of a difference, in the order of the specification.
-// The configuration has, in this order, the test (its annotations are the
-// evidence), the verifier, the resource, and the attestations that were used.
+// testResult is the predicate of a difference, in the order of the specification. The configuration
+// has, in this order, the test (its annotations are the evidence), the verifier, the resource, and
+// the attestations that were used.
 type testResult struct {
 	Result        string              `json:"result"`
 	Configuration []intoto.Descriptor `json:"configuration"`
@@ -54,13 +54,15 @@ const (
 	timeFormat = "2006-01-02T15:04:05Z"
 )
 
-// New returns what r says as a statement with one subject. If r is undetermined
-// the error is [ErrUndetermined].
+// New returns a statement with one subject about r. If r is undetermined the error is
+// [ErrUndetermined].
 func New(r Result) (intoto.Statement, error) {
 	if r.Verdict == compare.Undetermined || r.Verdict == "" {
 		return intoto.Statement{}, ErrUndetermined
 	}
+
 	s, err := r.statement()
+	// Readers are strict, so what they would refuse is not written.
 	if err == nil {
 		_, err = decode(s)
 	}
@@ -70,6 +72,7 @@ func New(r Result) (intoto.Statement, error) {
 	return s, nil
 }
 
+// statement fills in what r leaves out, and makes the statement. It does not check r.
 func (r Result) statement() (s intoto.Statement, err error) {
 	if r.Verifier == "" {
 		r.Verifier = LocalVerifier
@@ -77,6 +80,8 @@ func (r Result) statement() (s intoto.Statement, err error) {
 	if r.Resource == "" {
 		r.Resource = r.defaultResource()
 	}
+
+	// Texts may be a stranger's. JSON would change what is not UTF-8.
 	claims := []Claim{}
 	for _, c := range r.Claimed {
 		claims = append(claims, Claim{validUTF8(c.What), validUTF8(c.Why), validUTF8(c.Setting), validUTF8(c.Value)})
@@ -90,8 +95,10 @@ func (r Result) statement() (s intoto.Statement, err error) {
 		notes = append(notes, validUTF8(n))
 	}
 	r.Notes = notes
+
 	notNil(&r.Normalizations)
 	notNil(&r.Inputs)
+
 	at := r.Time.UTC().Format(timeFormat)
 	s = intoto.Statement{Subjects: []intoto.Subject{{Name: r.Name, Digest: r.Digest}}}
 	if r.Pass() {
@@ -103,14 +110,19 @@ func (r Result) statement() (s intoto.Statement, err error) {
 		})
 		return s, err
 	}
+
+	// A test result has no members for the verifier and the resource. They are in its
+	// configuration.
 	test := intoto.Descriptor{Name: testName, URI: testURI}
 	if test.Annotations, err = intoto.Annotations(r.Evidence); err != nil {
 		return s, err
 	}
+
 	verifierPart := intoto.Descriptor{Name: verifierName, URI: r.Verifier}
 	if verifierPart.Annotations, err = intoto.Annotations(verifierNotes{at, r.Version}); err != nil {
 		return s, err
 	}
+
 	s.PredicateType = TestResultType
 	s.Predicate, err = intoto.Marshal(testResult{
 		Result:        failed,
@@ -120,14 +132,14 @@ func (r Result) statement() (s intoto.Statement, err error) {
 	return s, err
 }
 
-// notNil makes an empty list of none, so that it is written as one.
+// notNil replaces nil by an empty list, so that JSON has a list and no null.
 func notNil[T any](list *[]T) {
 	if *list == nil {
 		*list = []T{}
 	}
 }
 
-// validGrounds is list as it can be written.
+// validGrounds returns grounds whose texts are UTF-8.
 func validGrounds(list []Ground) []Ground {
 	out := []Ground{}
 	for _, g := range list {
@@ -136,10 +148,10 @@ func validGrounds(list []Ground) []Ground {
 	return out
 }
 
-// validUTF8 makes UTF-8 of a stranger's words, which may be anything.
+// validUTF8 makes UTF-8 of a stranger's text, which may be any bytes.
 func validUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// level is that of a pass.
+// level returns the level of a pass.
 func (r *Result) level() string {
 	if r.Verdict == compare.Equivalent {
 		return LevelEquivalent
@@ -147,7 +159,7 @@ func (r *Result) level() string {
 	return LevelRebuilt
 }
 
-// defaultResource is the URI of a file that came from nowhere in particular.
+// defaultResource returns the URI of a file whose origin is not known.
 func (r *Result) defaultResource() string {
 	if path, version, ok := strings.Cut(r.Source, "@"); ok && path != "" && version != "" {
 		return purl.Golang(path, version)
