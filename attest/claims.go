@@ -11,15 +11,14 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
-// Claim is what a bundle says before anything of it is verified. It serves to
-// choose, among bundles that lie about, those which [Open] has to judge, and to
-// put them where they belong.
+// Claim is what a bundle says before anything of it is verified. It serves to choose, among the
+// bundles in a folder, those which [Open] has to judge, and to put them where they belong.
 type Claim struct {
-	// PredicateType is that of the statement, and empty for a file's signature.
+	// PredicateType is that of the statement. It is empty for a file's signature.
 	PredicateType string
-	// Predicate is what is said, as it stands there.
+	// Predicate is that of the statement, as it stands there.
 	Predicate json.RawMessage
-	// Subjects are the digests of what it is about: the first 1024, as Open opens no
+	// Subjects are the digests of what it is about. There are 1024 at most, since Open opens no
 	// bundle that has more.
 	Subjects []artifact.Digest
 	// Payload is the statement, as it is in the bundle.
@@ -29,8 +28,8 @@ type Claim struct {
 // About reports whether d is among the subjects.
 func (c Claim) About(d artifact.Digest) bool { return slices.Contains(c.Subjects, d) }
 
-// ReadClaim reads what a bundle says. Bytes that are no bundle claim nothing. Whatever
-// [Open] accepts about a digest is About it.
+// ReadClaim reads what a bundle says. Bytes that are no bundle claim nothing. If [Open] accepts a
+// bundle about a digest, its claim is About it.
 func ReadClaim(data []byte) (c Claim) {
 	type envelope struct {
 		Payload base64Text `json:"payload"`
@@ -49,18 +48,22 @@ func ReadClaim(data []byte) (c Claim) {
 		Message   message  `json:"messageSignature"`
 		Message2  message  `json:"message_signature"`
 	}
+
 	if len(data) > MaxSize || json.Unmarshal(data, &b) != nil {
 		return c
 	}
+
 	for _, d := range []digest{b.Message.Digest, b.Message.Digest2, b.Message2.Digest, b.Message2.Digest2} {
 		if d.Digest != nil {
 			c.Subjects = withSHA256(c.Subjects, hex.EncodeToString(d.Digest))
 		}
 	}
+
 	payload := b.Envelope.Payload
 	if payload == nil {
 		payload = b.Envelope2.Payload
 	}
+
 	var s struct {
 		PredicateType string          `json:"predicateType"`
 		Predicate     json.RawMessage `json:"predicate"`
@@ -69,6 +72,7 @@ func ReadClaim(data []byte) (c Claim) {
 	if json.Unmarshal(payload, &s) != nil {
 		return c
 	}
+
 	c.PredicateType, c.Predicate, c.Payload = s.PredicateType, s.Predicate, payload
 	c.Subjects = append(c.Subjects, s.Subject...)
 	return c
@@ -82,7 +86,7 @@ func withSHA256(list []artifact.Digest, sha256 string) []artifact.Digest {
 	return list
 }
 
-// base64Text is bytes in any of the forms that protobuf's JSON has.
+// base64Text is bytes in any of the forms of base64 that protobuf's JSON takes.
 type base64Text []byte
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -91,13 +95,14 @@ func (b *base64Text) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &text); err != nil {
 		return err
 	}
+
 	text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "="))
 	var err error
 	*b, err = base64.RawStdEncoding.DecodeString(text)
 	return err
 }
 
-// subjectDigests are the SHA-256 of a statement's first subjects, read one by one: a
+// subjectDigests are the SHA-256 of a statement's first subjects. They are read one by one, since a
 // stranger may have put any number there.
 type subjectDigests []artifact.Digest
 
@@ -107,6 +112,7 @@ func (l *subjectDigests) UnmarshalJSON(data []byte) error {
 	if t, err := d.Token(); err != nil || t != json.Delim('[') {
 		return err // null, or something that is no list
 	}
+
 	for range maxSubjects {
 		if !d.More() {
 			break
@@ -121,5 +127,6 @@ func (l *subjectDigests) UnmarshalJSON(data []byte) error {
 		}
 		*l = withSHA256(*l, subject.Digest.SHA256)
 	}
+
 	return nil
 }

@@ -8,28 +8,28 @@ type Reason string
 // The reasons. Undetermined is about the one who asks, all others are about the
 // bundle.
 const (
-	// Undetermined: there is nothing to judge by, such as no trusted root or one
-	// that cannot be read. It says nothing about the bundle.
+	// Undetermined: there is nothing to judge by, such as no trusted root or one that cannot be
+	// read. It says nothing about the bundle.
 	Undetermined Reason = "undetermined"
 	// Malformed: these bytes are not a bundle that this package knows. An
 	// unsigned file is one of them.
 	Malformed Reason = "malformed"
-	// WrongKey: another key made the signature, or a certificate's did.
+	// WrongKey: another key made the signature, or the key of a certificate.
 	WrongKey Reason = "wrong key"
 	// WrongIdentity: the certificate is for somebody else, or there is none.
 	WrongIdentity Reason = "wrong identity"
-	// WrongIssuer: somebody else than expected vouched for the identity.
+	// WrongIssuer: another issuer than the expected one vouched for the identity.
 	WrongIssuer Reason = "wrong issuer"
-	// WrongAuthority: no certificate authority of the trusted root, or
-	// certificate log, stands behind the certificate.
+	// WrongAuthority: no certificate authority, or no certificate log, of the trusted root stands
+	// behind the certificate.
 	WrongAuthority Reason = "wrong authority"
-	// WrongTime: the signature was made when the certificate, or the log's key,
-	// was not valid, or nobody trusted tells when.
+	// WrongTime: the certificate, or the log's key, was not valid when the signature was made, or
+	// nobody trusted tells when that was.
 	WrongTime Reason = "wrong time"
-	// WrongLog: the entry in the transparency log is missing, or another log's,
-	// or does not prove what it should.
+	// WrongLog: the entry in the transparency log is missing, is another log's, or does not prove
+	// what it should.
 	WrongLog Reason = "wrong log"
-	// WrongSubject: what is signed is about other bytes.
+	// WrongSubject: the statement or signature is about other bytes.
 	WrongSubject Reason = "wrong subject"
 	// Tampered: signature and content do not belong together.
 	Tampered Reason = "tampered"
@@ -49,7 +49,7 @@ func (e *Error) Error() string { return "open bundle: " + e.err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.err }
 
-// Remedy says what to do about it, or nothing.
+// Remedy says what to do about it. It is empty if nothing helps.
 func (e *Error) Remedy() string { return e.remedy }
 
 func refuse(reason Reason, format string, args ...any) *Error {

@@ -12,8 +12,8 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 )
 
-// checkInclusion proves that the entry of Rekor v2, as it stands in the bundle, is in
-// the log, and that the proof's members are those of the signed checkpoint.
+// checkInclusion proves that an entry of Rekor v2, as it stands in the bundle, is in the log. It
+// also proves that the members of the proof are those of the signed checkpoint.
 func checkInclusion(e *tlog.Entry, log *root.TransparencyLog) error {
 	base, err := url.Parse(log.BaseURL)
 	if err != nil {
@@ -28,15 +28,18 @@ func checkInclusion(e *tlog.Entry, log *root.TransparencyLog) error {
 	if err != nil {
 		return fmt.Errorf("trusted root: log %q: %w", log.BaseURL, err)
 	}
+
 	entry := e.TransparencyLogEntry()
 	proof := entry.GetInclusionProof()
 	checkpoint, err := rekor.VerifyCheckpoint(proof.GetCheckpoint().GetEnvelope(), checkpoints)
 	if err != nil {
 		return err
 	}
+
 	if err := rekor.VerifyInclusionProof(entry, checkpoint); err != nil {
 		return err
 	}
+
 	if !bytes.Equal(proof.GetRootHash(), checkpoint.Hash) {
 		return fmt.Errorf("the inclusion proof is for another tree than its checkpoint")
 	}

@@ -1,20 +1,20 @@
 // Package attest signs statements and files, and opens what was signed.
 //
-// A signature is a Sigstore bundle v0.3: one JSON document that holds an in-toto
-// Statement in a DSSE envelope, or the digest of a file; the signature; and what
-// it is verified with: a hint at a key, or a certificate, entries of transparency
-// logs and time stamps (https://docs.sigstore.dev/about/bundle/). Bundles of the
-// versions 0.1 and 0.2 are read and not written.
+// A signature is a Sigstore bundle v0.3. That is one JSON document with three things: an in-toto
+// Statement in a DSSE envelope, or the digest of a file; the signature; and what it is verified
+// with: a hint at a key, or a certificate, entries of transparency logs and time stamps
+// (https://docs.sigstore.dev/about/bundle/). Bundles of the versions 0.1 and 0.2 are read and not
+// written.
 //
-// [Open] judges a bundle without a network and is the only maker of a [Verified]
-// value: who holds one need not ask again. A [Signer] makes bundles, and opens
-// each with the same code before handing it out.
+// [Open] judges a bundle without a network. It alone makes a [Verified] value, so whoever holds one
+// need not ask again. A [Signer] makes bundles, and opens each with the same code before it hands
+// the bundle out.
 //
-// Strictness: every log entry and every time stamp of a log or authority that the
-// trusted root knows must be good, not only as many as are needed. Those of others
-// count for nothing, and [Signature] names them. Members that are unknown or twice
-// there, several signatures and unknown payload types are refused. P-384 and P-521 keys are
-// taken with SHA-384 and SHA-512 only, as they are registered.
+// Judging is strict. Every log entry and every time stamp of a log or authority that the trusted
+// root knows must be good, not only as many as are needed. Those of others count for nothing, and
+// [Signature] names them. Members that are unknown or there twice, several signatures and unknown
+// payload types are refused. P-384 and P-521 keys are accepted with SHA-384 and SHA-512 only, as
+// they are registered.
 package attest
 
 import (
@@ -42,23 +42,23 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
-// MediaType is that of the bundles that a [Signer] makes.
+// MediaType is the media type of the bundles that a [Signer] makes.
 const MediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
-// MaxSize bounds a bundle, in bytes: it is that of what can be attached to an image. The
-// list of what a program of a thousand modules is made of takes one megabyte.
+// MaxSize bounds a bundle, in bytes. It is the limit for what can be attached to an image. The list
+// of what a program of a thousand modules is made of takes one megabyte.
 const MaxSize = 16 << 20
 
-// maxBeside bounds what a bundle has beside its longest text, which is the statement,
-// and what it has to verify the signature with, each in bytes. The longest that are
-// known have some 20,000. A parser of certificates, time stamps or JSON may take a hundred
-// times as much memory as it is given.
+// maxBeside bounds, in bytes, two parts of a bundle: everything beside its longest text, which is
+// the statement, and what it has to verify the signature with. The longest that are known have some
+// 20,000. A parser of certificates, time stamps or JSON may take a hundred times as much memory as
+// it is given.
 const maxBeside = 1 << 20
 
 // maxSubjects is sigstore-go's limit.
 const maxSubjects = 1024
 
-// mediaTypes are those that Open reads. The first three are of older clients.
+// mediaTypes are those that Open reads. The first three are from older clients.
 var mediaTypes = []string{
 	"application/vnd.dev.sigstore.bundle+json;version=0.1",
 	"application/vnd.dev.sigstore.bundle+json;version=0.2",
@@ -66,17 +66,17 @@ var mediaTypes = []string{
 	MediaType,
 }
 
-// Artifact is what a bundle has to be about.
+// Artifact is the file that a bundle has to be about.
 type Artifact struct {
 	// Digest names the bytes.
 	Digest artifact.Digest
-	// Content is the bytes, where they are at hand. Only the detached signature
-	// of an Ed25519, P-384 or P-521 key needs it, which is not over a SHA-256.
+	// Content is the bytes, where they are at hand. Only the detached signature of an Ed25519,
+	// P-384 or P-521 key needs it, since that is not over a SHA-256.
 	Content []byte
 }
 
-// Open verifies a bundle: that what t trusts signed it, and that it is about a.
-// It uses neither a network nor the clock. Its errors are of type [*Error].
+// Open verifies that somebody whom t trusts signed a bundle, and that it is about a. It uses
+// neither a network nor the clock. Its errors are of type [*Error].
 func Open(data []byte, t Trust, a Artifact) (*Verified, error) {
 	if t.key == nil && t.identity == nil && !t.anyone {
 		return nil, refuse(Undetermined, "nothing to trust").withRemedy("name a key, or a trusted root and an identity")
@@ -87,40 +87,47 @@ func Open(data []byte, t Trust, a Artifact) (*Verified, error) {
 	if a.Content != nil && artifact.Of(a.Content) != a.Digest {
 		return nil, refuse(Undetermined, "the artifact's content is not that of its digest %s", a.Digest)
 	}
+
 	o, err := parse(data, t, a)
 	if err != nil {
 		return nil, err
 	}
+
+	// These checks come first because they say more of what is wrong than sigstore-go does.
 	if err := o.checkSigner(); err != nil {
 		return nil, err
 	}
 	if err := o.checkShape(); err != nil {
 		return nil, err
 	}
+
 	result, err := o.verify()
 	if err != nil {
 		return nil, o.explain(err)
 	}
+
 	if err := o.checkLogs(result.VerifiedTimestamps); err != nil {
 		return nil, err
 	}
+
 	v := &Verified{artifact: a.Digest, signature: o.signature(result)}
 	if o.envelope != nil {
 		if v.statement, err = o.statement(); err != nil {
 			return nil, err
 		}
 	}
+
 	return v, nil
 }
 
-// CheckFormat returns an error of type [*Error], with the reason [Malformed], if data is no
-// bundle that [Open] could read, whoever signed it and whatever it is about.
+// CheckFormat returns an error of type [*Error], with the reason [Malformed], if data is no bundle
+// that [Open] could read, whoever signed it and whatever it is about.
 func CheckFormat(data []byte) error {
 	_, err := parse(data, Trust{}, Artifact{})
 	return err
 }
 
-// opening is a bundle on its way to be verified.
+// opening is a bundle that is being verified.
 type opening struct {
 	trust    Trust
 	material root.TrustedMaterial
@@ -130,26 +137,25 @@ type opening struct {
 	entries []*tlog.Entry
 	stamps  [][]byte
 	unknown []UnknownWitness
-	// promises counts the entries with a time that their log signed.
+	// promises is the number of entries with a time that their log signed.
 	promises int
 	content  verify.SignatureContent
 	signer   verify.VerificationContent
-	// leaf is the certificate, or nil; summary is what it says.
+	// leaf is the certificate, or nil. summary is its content.
 	leaf    *x509.Certificate
 	summary certificate.Summary
-	// envelope is nil where the bundle is a file's signature, and message is nil
-	// where it is not.
+	// envelope is nil where the bundle is a file's signature. message is nil where it is not.
 	envelope verify.EnvelopeContent
 	message  verify.MessageSignatureContent
 }
 
-// strictBundle is a bundle whose version sigstore-go does not know. For those that it
-// does know it would try P-384 and P-521 with SHA-256, too, and say so on stderr.
+// strictBundle hides the version of a bundle from sigstore-go. Knowing the version, it would try
+// P-384 and P-521 with SHA-256, too, and say so on stderr.
 type strictBundle struct{ *bundle.Bundle }
 
 func (strictBundle) Version() (string, error) { return "strict", nil }
 
-// parse parses a bundle.
+// parse reads a bundle, without its unknown witnesses. It bounds what the parsers get.
 func parse(data []byte, t Trust, a Artifact) (*opening, error) {
 	if len(data) > MaxSize {
 		return nil, refuse(Malformed, "more than %d bytes", MaxSize)
@@ -160,6 +166,7 @@ func parse(data []byte, t Trust, a Artifact) (*opening, error) {
 	if len(data)-longestText(data) > maxBeside {
 		return nil, refuse(Malformed, "not a bundle: more than %d bytes beside the longest text in it", maxBeside)
 	}
+
 	pb := &protobundle.Bundle{}
 	if err := protojson.Unmarshal(data, pb); err != nil {
 		return nil, refuse(Malformed, "not a bundle: %w", err)
@@ -167,10 +174,13 @@ func parse(data []byte, t Trust, a Artifact) (*opening, error) {
 	if proto.Size(pb.GetVerificationMaterial()) > maxBeside {
 		return nil, refuse(Malformed, "more than %d bytes of certificates, log entries and time stamps", maxBeside)
 	}
+
+	// What nobody here can judge has to go before sigstore-go sees it.
 	unknown, err := dropUnknownWitnesses(pb, t.root)
 	if err != nil {
 		return nil, err
 	}
+
 	b, err := bundle.NewBundle(pb)
 	if err != nil {
 		return nil, refuse(Malformed, "not a bundle: %w", err)
@@ -178,6 +188,7 @@ func parse(data []byte, t Trust, a Artifact) (*opening, error) {
 	if !slices.Contains(mediaTypes, b.MediaType) {
 		return nil, refuse(Malformed, "media type %q: unknown", b.MediaType)
 	}
+
 	o := &opening{trust: t, material: t.material(), artifact: a, bundle: strictBundle{b}, unknown: unknown}
 	if o.entries, err = b.TlogEntries(); err != nil {
 		return nil, refuse(Malformed, "log entries: %w", err)
@@ -187,15 +198,19 @@ func parse(data []byte, t Trust, a Artifact) (*opening, error) {
 			o.promises++
 		}
 	}
+
 	if o.stamps, err = b.Timestamps(); err != nil {
 		return nil, refuse(Malformed, "time stamps: %w", err)
 	}
+
 	if o.content, err = b.SignatureContent(); err != nil {
 		return nil, refuse(Malformed, "content: %w", err)
 	}
 	if o.signer, err = b.VerificationContent(); err != nil {
 		return nil, refuse(Malformed, "signer: %w", err)
 	}
+
+	// Nobody would compare a second name of the signer.
 	if o.leaf = o.signer.Certificate(); o.leaf != nil {
 		if o.summary, err = certificate.SummarizeCertificate(o.leaf); err != nil {
 			return nil, refuse(Malformed, "certificate: %w", err)
@@ -204,11 +219,12 @@ func parse(data []byte, t Trust, a Artifact) (*opening, error) {
 			return nil, refuse(Malformed, "certificate: %d subject alternative names: want one", n)
 		}
 	}
+
 	o.envelope, o.message = o.content.EnvelopeContent(), o.content.MessageSignatureContent()
 	return o, nil
 }
 
-// longestText is the length of the longest string in a JSON document.
+// longestText returns the length of the longest string in a JSON document.
 func longestText(data []byte) int {
 	longest := 0
 	for {
@@ -217,6 +233,7 @@ func longestText(data []byte) int {
 			return longest
 		}
 		data = data[begin+1:]
+
 		end := 0
 		for end < len(data) && data[end] != '"' {
 			if data[end] == '\\' {
@@ -224,14 +241,15 @@ func longestText(data []byte) int {
 			}
 			end++
 		}
+
 		end = min(end, len(data))
 		longest = max(longest, end)
 		data = data[min(end+1, len(data)):]
 	}
 }
 
-// checkSigner compares who signed with who should have, as far as the bundle
-// says so. Whether it speaks the truth comes later.
+// checkSigner compares the signer that the bundle names with the one that is expected. Whether the
+// bundle speaks the truth comes later.
 func (o *opening) checkSigner() error {
 	id := o.trust.identity
 	switch {
@@ -252,7 +270,7 @@ func (o *opening) checkSigner() error {
 	return nil
 }
 
-// checkShape finds what is not there or there too often.
+// checkShape refuses parts that are missing, empty or there too often.
 func (o *opening) checkShape() error {
 	if o.envelope != nil {
 		env := o.envelope.RawEnvelope()
@@ -263,14 +281,17 @@ func (o *opening) checkShape() error {
 			return refuse(Malformed, "payload type %q: want %q", env.PayloadType, intoto.PayloadType)
 		}
 	}
+
 	if o.message != nil {
 		if err := o.checkMessageDigest(); err != nil {
 			return err
 		}
 	}
+
 	if len(o.content.Signature()) == 0 {
 		return refuse(Malformed, "the signature is empty")
 	}
+
 	for _, e := range o.entries {
 		if err := checkLogEntry(e); err != nil {
 			return err
@@ -295,8 +316,8 @@ func (o *opening) checkMessageDigest() error {
 	return nil
 }
 
-// checkLogEntry finds wrong values in an entry that neither a signature covers nor
-// sigstore-go compares.
+// checkLogEntry refuses wrong values in an entry that neither a signature covers nor sigstore-go
+// compares.
 func checkLogEntry(e *tlog.Entry) error {
 	tle := e.TransparencyLogEntry()
 	var body struct {
@@ -306,9 +327,11 @@ func checkLogEntry(e *tlog.Entry) error {
 	if err := json.Unmarshal(tle.GetCanonicalizedBody(), &body); err != nil {
 		return refuse(Malformed, "log entry: %w", err)
 	}
+
 	if k := tle.GetKindVersion(); k.GetKind() != body.Kind || k.GetVersion() != body.Version {
 		return refuse(WrongLog, "the log entry is a %.40q %.40q and is said to be a %.40q %.40q", body.Kind, body.Version, k.GetKind(), k.GetVersion())
 	}
+
 	if p := tle.GetInclusionProof(); p != nil {
 		// The checkpoint's lines are: origin, size of the tree, root hash.
 		lines := strings.SplitN(p.GetCheckpoint().GetEnvelope(), "\n", 3)
@@ -316,9 +339,11 @@ func checkLogEntry(e *tlog.Entry) error {
 			return refuse(WrongLog, "the inclusion proof is for another tree than its checkpoint")
 		}
 	}
+
 	if !e.IsRekorV2() {
 		return nil
 	}
+
 	if tle.GetIntegratedTime() != 0 || tle.GetInclusionPromise() != nil {
 		return refuse(WrongLog, "the log entry has a time, which Rekor v2 does not sign")
 	}
@@ -328,13 +353,16 @@ func checkLogEntry(e *tlog.Entry) error {
 	return nil
 }
 
-// verify has sigstore-go decide. All the rest of this file may refuse more, and
-// says why, and accepts nothing that was refused here.
+// verify has sigstore-go decide. The rest of this file may refuse more, and says why. It accepts
+// nothing that was refused here.
 func (o *opening) verify() (*verify.VerificationResult, error) {
 	var options []verify.VerifierOption
 	if entries := max(len(o.entries), o.trust.logs); entries > 0 {
 		options = append(options, verify.WithTransparencyLog(entries))
 	}
+
+	// Every witness counts, not as many as would be enough. A certificate lives for minutes, so it
+	// takes a time at least.
 	times := o.promises + len(o.stamps)
 	if o.leaf != nil {
 		options = append(options, verify.WithSignedCertificateTimestamps(1))
@@ -345,10 +373,12 @@ func (o *opening) verify() (*verify.VerificationResult, error) {
 	} else {
 		options = append(options, verify.WithNoObserverTimestamps())
 	}
+
 	v, err := verify.NewVerifier(o.material, options...)
 	if err != nil {
 		return nil, err
 	}
+
 	policy := verify.WithKey() // expects a key instead of a certificate
 	switch id := o.trust.identity; {
 	case o.trust.anyone:
@@ -362,10 +392,11 @@ func (o *opening) verify() (*verify.VerificationResult, error) {
 		}
 		policy = verify.WithCertificateIdentity(ci)
 	}
+
 	return v.Verify(o.bundle, verify.NewPolicy(o.artifactPolicy(), policy))
 }
 
-// artifactPolicy is the artifact as sigstore-go takes it.
+// artifactPolicy returns the artifact in the form that sigstore-go takes.
 func (o *opening) artifactPolicy() verify.ArtifactPolicyOption {
 	if o.message != nil && o.artifact.Content != nil {
 		return verify.WithArtifact(bytes.NewReader(o.artifact.Content))
@@ -374,8 +405,8 @@ func (o *opening) artifactPolicy() verify.ArtifactPolicyOption {
 	return verify.WithArtifactDigest("sha256", sum)
 }
 
-// explain finds the reason of a refusal by asking for each part alone, in the order
-// in which the answers are most telling. The refusal stands whatever it finds.
+// explain finds the reason of a refusal. It checks each part alone, the most telling ones first.
+// The refusal stands whatever it finds.
 func (o *opening) explain(refusal error) error {
 	for _, faultOf := range []func() error{o.signatureFault, o.subjectFault, o.certificateFault, o.missingLogFault, o.timeFault, o.logFault} {
 		if err := faultOf(); err != nil {
@@ -385,8 +416,10 @@ func (o *opening) explain(refusal error) error {
 	return refuse(Tampered, "%w", refusal)
 }
 
+// signatureFault returns an error if the signature is not one of the content by the expected key.
 func (o *opening) signatureFault() error {
 	var err error
+
 	switch {
 	case o.envelope != nil:
 		err = verify.VerifySignature(o.content, o.signer, o.material)
@@ -408,6 +441,7 @@ func (o *opening) signatureFault() error {
 	return refuse(Tampered, "the signature is not one of this content: %w", err)
 }
 
+// subjectFault returns an error if the statement is not about the artifact.
 func (o *opening) subjectFault() error {
 	if o.envelope == nil {
 		return nil
@@ -416,7 +450,7 @@ func (o *opening) subjectFault() error {
 	return err
 }
 
-// timeFault asks the time stamp authorities, and whether the certificate was valid.
+// timeFault returns an error if a time stamp is bad, or the certificate was not valid at the time.
 func (o *opening) timeFault() error {
 	times, failures, err := verify.VerifySignedTimestamp(o.bundle, o.material)
 	switch {
@@ -429,6 +463,7 @@ func (o *opening) timeFault() error {
 	case o.leaf == nil:
 		return nil
 	}
+
 	var all []time.Time
 	for _, t := range times {
 		all = append(all, t.Time)
@@ -438,6 +473,7 @@ func (o *opening) timeFault() error {
 			all = append(all, e.IntegratedTime())
 		}
 	}
+
 	for _, t := range all {
 		if t.Before(o.leaf.NotBefore) {
 			return refuse(WrongTime, "signed at %s, before the certificate was valid (from %s)", formatUTC(t), formatUTC(o.leaf.NotBefore))
@@ -449,6 +485,7 @@ func (o *opening) timeFault() error {
 	return nil
 }
 
+// missingLogFault returns an error if fewer log entries are known than must be there.
 func (o *opening) missingLogFault() error {
 	if len(o.entries) < o.trust.logs {
 		return refuse(WrongLog, "no entry of a transparency log of the trusted root%s", o.unknownWitnesses(kindLog))
@@ -456,7 +493,8 @@ func (o *opening) missingLogFault() error {
 	return nil
 }
 
-// unknownWitnesses names the unknown ones of a kind, after saying that there is none that is known.
+// unknownWitnesses ends a sentence that says that no witness of a kind is known. It names those
+// that are unknown.
 func (o *opening) unknownWitnesses(kind string) string {
 	var names []string
 	for _, u := range o.unknown {
@@ -467,9 +505,11 @@ func (o *opening) unknownWitnesses(kind string) string {
 	if len(names) == 0 {
 		return ""
 	}
+
 	return ": it does not know " + strings.Join(names[:min(3, len(names))], ", ")
 }
 
+// logFault returns an error if a log entry is bad.
 func (o *opening) logFault() error {
 	if len(o.entries) == 0 {
 		return nil
@@ -480,10 +520,13 @@ func (o *opening) logFault() error {
 	return nil
 }
 
+// certificateFault returns an error if no authority and no certificate log of the trusted root
+// stands behind the certificate.
 func (o *opening) certificateFault() error {
 	if o.leaf == nil {
 		return nil
 	}
+
 	chains, err := verify.VerifyLeafCertificate(o.leaf.NotBefore, o.leaf, o.material)
 	if err != nil {
 		return refuse(WrongAuthority, "the certificate is not of an authority of the trusted root (or that was not valid at %s)", formatUTC(o.leaf.NotBefore))
@@ -494,9 +537,9 @@ func (o *opening) certificateFault() error {
 	return nil
 }
 
-// checkLogs refuses two things that sigstore-go does not look at: the body of
-// an entry of Rekor v2, in whose place it takes one that it makes itself, and
-// whether the log's key was in use at the time.
+// checkLogs refuses two things that sigstore-go does not look at. One is the body of an entry of
+// Rekor v2, in whose place it takes one that it makes itself. The other is a log's key that was not
+// in use at the time.
 func (o *opening) checkLogs(times []verify.TimestampVerificationResult) error {
 	for _, e := range o.entries {
 		id := hex.EncodeToString([]byte(e.LogKeyID()))
@@ -504,11 +547,13 @@ func (o *opening) checkLogs(times []verify.TimestampVerificationResult) error {
 		if log == nil {
 			return refuse(WrongLog, "the log %s is not one of the trusted root", id)
 		}
+
 		if e.IsRekorV2() {
 			if err := checkInclusion(e, log); err != nil {
 				return refuse(WrongLog, "%w", err)
 			}
 		}
+
 		for _, t := range times {
 			if t.Timestamp.Before(log.ValidityPeriodStart) || !log.ValidityPeriodEnd.IsZero() && t.Timestamp.After(log.ValidityPeriodEnd) {
 				return refuse(WrongTime, "signed at %s, when the key of the log %s was not valid", formatUTC(t.Timestamp), shortLogID([]byte(e.LogKeyID())))
@@ -518,16 +563,18 @@ func (o *opening) checkLogs(times []verify.TimestampVerificationResult) error {
 	return nil
 }
 
-// statement decodes the payload and looks for the artifact among its subjects.
+// statement decodes the payload, and looks for the artifact among its subjects.
 func (o *opening) statement() (*intoto.Statement, error) {
 	payload := o.bundle.Content.(*protobundle.Bundle_DsseEnvelope).DsseEnvelope.GetPayload()
 	s, err := intoto.Decode(payload)
 	if err != nil {
 		return nil, refuse(Malformed, "%w", err)
 	}
+
 	if len(s.Subjects) > maxSubjects {
 		return nil, refuse(Malformed, "statement: %d subjects: want at most %d", len(s.Subjects), maxSubjects)
 	}
+
 	for _, sub := range s.Subjects {
 		if sub.Digest == o.artifact.Digest {
 			return &s, nil
@@ -546,6 +593,7 @@ func subjects(s intoto.Statement) string {
 	if n := len(s.Subjects) - few; n > 0 {
 		names = append(names, fmt.Sprintf("and %d more", n))
 	}
+
 	return strings.Join(names, ", ")
 }
 

@@ -18,9 +18,8 @@ import (
 // certificate authority wants ("sigstore" for the public instance).
 type Token func(context.Context) (string, error)
 
-// Services are the servers that stand behind signatures: a certificate
-// authority (Fulcio), transparency logs (Rekor v1 and v2) and time stamp
-// authorities (RFC 3161).
+// Services are the servers that take part in signing: a certificate authority (Fulcio),
+// transparency logs (Rekor v1 and v2) and time stamp authorities (RFC 3161).
 type Services struct {
 	config    *root.SigningConfig
 	root      *Root
@@ -30,29 +29,32 @@ type Services struct {
 
 // NewServices reads a signing configuration in JSON, media type
 // application/vnd.dev.sigstore.signingconfig.v0.2+json
-// (https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_trustroot.proto).
-// The trusted root must know these services, as every bundle is verified with it
-// right after signing. The clock chooses among services by their validity.
-// The transport is for the certificate and time stamp authorities; the clients of
-// the logs bring their own.
+// (https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_trustroot.proto). The
+// trusted root must know these services, as every bundle is verified with it right after signing.
+// The clock chooses among services by their validity. The transport is for the certificate and time
+// stamp authorities. The clients of the logs bring their own.
 func NewServices(config []byte, r *Root, now func() time.Time, transport http.RoundTripper) (*Services, error) {
 	pb, err := root.NewSigningConfigProtobuf(config)
 	if err != nil {
 		return nil, fmt.Errorf("signing configuration: %w", err)
 	}
+
 	if len(pb.GetRekorTlogUrls()) > 0 && pb.GetRekorTlogConfig() == nil || len(pb.GetTsaUrls()) > 0 && pb.GetTsaConfig() == nil {
 		return nil, errors.New("signing configuration: does not say how many of the logs or time stamp authorities to use")
 	}
+
 	c, err := root.NewSigningConfigFromProtobuf(pb)
 	if err != nil {
 		return nil, fmt.Errorf("signing configuration: %w", err)
 	}
+
 	if r == nil {
 		return nil, refuse(Undetermined, "no trusted root")
 	}
 	if now == nil || transport == nil {
 		return nil, errors.New("signing configuration: want a clock and a transport to use it with")
 	}
+
 	return &Services{c, r, now, transport}, nil
 }
 
@@ -66,17 +68,18 @@ func (s *Services) Issuer() (string, error) {
 	return issuer.URL, nil
 }
 
-// How often a service that answers with a server's error is asked again, and
-// how long an answer may take.
+// Bounds of the requests to a service: how often it is asked again after a server's error, and how
+// long an answer may take.
 const (
 	retries = 2
 	timeout = 30 * time.Second
 )
 
-// addWitnesses adds the logs and time stamp authorities to opts.
+// addWitnesses adds the logs and time stamp authorities to opts. done ends their requests.
 func (s *Services) addWitnesses(ctx context.Context, opts *sign.BundleOptions) (done func(), err error) {
 	ctx, done = context.WithCancel(ctx)
 	now := s.now()
+
 	if urls := s.config.TimestampAuthorityURLs(); len(urls) > 0 {
 		chosen, err := root.SelectServices(urls, s.config.TimestampAuthorityURLsConfig(), sign.TimestampAuthorityAPIVersions, now)
 		if err != nil {
@@ -89,6 +92,7 @@ func (s *Services) addWitnesses(ctx context.Context, opts *sign.BundleOptions) (
 			}))
 		}
 	}
+
 	if urls := s.config.RekorLogURLs(); len(urls) > 0 {
 		chosen, err := root.SelectServices(urls, s.config.RekorLogURLsConfig(), sign.RekorAPIVersions, now)
 		if err != nil {
@@ -101,17 +105,20 @@ func (s *Services) addWitnesses(ctx context.Context, opts *sign.BundleOptions) (
 			}))
 		}
 	}
+
 	return done, nil
 }
 
-// certify gets a certificate in DER for the identity in token.
+// certify returns a certificate in DER for the identity in token.
 func (s *Services) certify(ctx context.Context, kp sign.Keypair, token string) ([]byte, error) {
 	c, err := root.SelectService(s.config.FulcioCertificateAuthorityURLs(), sign.FulcioAPIVersions, s.now())
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority: %w", err)
 	}
+
 	t := &transport{ctx: ctx, base: s.transport}
 	f := sign.NewFulcio(&sign.FulcioOptions{BaseURL: c.URL, Timeout: timeout, Retries: retries, Transport: t})
+
 	der, err := f.GetCertificate(ctx, kp, &sign.CertificateProviderOptions{IDToken: token})
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority %s: %w%s", c.URL, err, t.lastFault)
@@ -123,8 +130,8 @@ func (s *Services) certify(ctx context.Context, kp sign.Keypair, token string) (
 type transport struct {
 	ctx  context.Context
 	base http.RoundTripper
-	// lastFault is the last answer of a server that had a fault: sigstore-go has
-	// closed it when it gives up.
+	// lastFault is the last answer that reported a server's fault. When sigstore-go gives up it has
+	// closed that answer.
 	lastFault string
 }
 
@@ -133,6 +140,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	// The timeout of the client is in the request's own context.
 	ctx, cancel := context.WithCancel(r.Context())
 	stop := context.AfterFunc(t.ctx, cancel)
+
 	resp, err := t.base.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		stop()
@@ -142,9 +150,11 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
+
 	if resp.StatusCode >= http.StatusInternalServerError {
 		t.lastFault = " (the server said " + resp.Status + ")"
 	}
+
 	resp.Body = &cancelingBody{resp.Body, func() { stop(); cancel() }}
 	return resp, nil
 }
@@ -158,7 +168,7 @@ func compactJSON(data []byte) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// cancelingBody is that of an answer, which ends its request's context when closed.
+// cancelingBody is the body of an answer. Closing it ends the request's context.
 type cancelingBody struct {
 	io.ReadCloser
 	done func()

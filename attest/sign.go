@@ -25,30 +25,33 @@ import (
 
 // Signer makes bundles. It may be used by several goroutines.
 type Signer struct {
-	// keypair is nil where each certificate gets a new one.
+	// keypair is the key. It is nil where each certificate gets a new one.
 	keypair  *keypair
 	services *Services
 	token    Token
-	// trust is what opens the bundles of this Signer.
+	// trust opens the bundles of this Signer.
 	trust Trust
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// current is the certified key in use, if any.
 	current *certifiedKey
 }
 
-// NewSigner returns a Signer with a key, in a file or a key management system:
-// ECDSA on P-256, P-384 or P-521, RSA of 2048, 3072 or 4096 bits, or Ed25519. It
-// must sign with the hash that Sigstore has for its kind of key. Nothing is
-// logged; ctx is for asking a key management system for the public key.
+// NewSigner returns a Signer with a key, in a file or a key management system: ECDSA on P-256,
+// P-384 or P-521, RSA of 2048, 3072 or 4096 bits, or Ed25519. The key must sign with the hash that
+// Sigstore has for its kind. Nothing is logged. ctx is for asking a key management system for the
+// public key.
 func NewSigner(ctx context.Context, key signature.Signer) (*Signer, error) {
 	pub, err := key.PublicKey(options.WithContext(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
 	}
+
 	kp, err := newKeypair(key, pub)
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
 	}
+
 	trust, err := TrustKey(pub)
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
@@ -63,41 +66,46 @@ func NewLoggedSigner(ctx context.Context, key signature.Signer, s *Services) (*S
 	if err != nil {
 		return nil, err
 	}
+
 	if !signer.trust.key.prehashes() {
 		return nil, fault.Usage(errors.New("signing key: transparency logs take no Ed25519 signatures"), "take a P-256 key, or no log")
 	}
+
 	signer.services, signer.trust.root = s, s.root
 	signer.trust.logs = min(1, len(s.config.RekorLogURLs()))
 	return signer, nil
 }
 
-// NewKeylessSigner returns a Signer whose keys live for minutes: the certificate
-// authority of s certifies each for the identity in a token, and logs and time
-// stamps say that it was used while the certificate was valid.
+// NewKeylessSigner returns a Signer whose keys live for minutes. The certificate authority of s
+// certifies each for the identity in a token. Logs and time stamps say that it was used while the
+// certificate was valid.
 func NewKeylessSigner(s *Services, token Token) (*Signer, error) {
 	if err := s.root.checkComplete(); err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
+
 	if len(s.config.FulcioCertificateAuthorityURLs()) == 0 || len(s.config.RekorLogURLs()) == 0 {
 		return nil, errors.New("signing configuration: want a certificate authority and a transparency log")
 	}
 	return &Signer{services: s, token: token, trust: Trust{root: s.root, logs: 1, anyone: true}}, nil
 }
 
-// Trust returns what opens the bundles of this Signer, and of nobody else who signs
-// with a key; of keyless ones it opens those of everybody whom the same certificate
-// authorities know.
+// Trust returns the trust that opens the bundles of this Signer. For a key it opens those of nobody
+// else. For keyless signatures it opens those of everybody whom the same certificate authorities
+// know.
 func (s *Signer) Trust() Trust { return s.trust }
 
-// Sign returns a bundle, in JSON, with a statement that has a subject.
+// Sign returns a bundle, in JSON, with a statement. The statement must have a subject.
 func (s *Signer) Sign(ctx context.Context, statement intoto.Statement) ([]byte, error) {
 	if len(statement.Subjects) == 0 {
 		return nil, errors.New("sign: a statement without subjects")
 	}
+
 	payload, err := statement.Encode()
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
+
 	content := &sign.DSSEData{Data: payload, PayloadType: intoto.PayloadType}
 	b, err := s.sign(ctx, content, Artifact{Digest: statement.Subjects[0].Digest})
 	if err != nil {
@@ -106,8 +114,8 @@ func (s *Signer) Sign(ctx context.Context, statement intoto.Statement) ([]byte, 
 	return b, nil
 }
 
-// SignFile returns a bundle, in JSON, with a signature of content. The name is
-// for errors and is not signed.
+// SignFile returns a bundle, in JSON, with a signature of content. The name is for errors, and is
+// not signed.
 func (s *Signer) SignFile(ctx context.Context, name string, content []byte) ([]byte, error) {
 	if content == nil {
 		content = []byte{}
@@ -119,6 +127,7 @@ func (s *Signer) SignFile(ctx context.Context, name string, content []byte) ([]b
 	return b, nil
 }
 
+// sign makes a bundle, and opens it before anybody gets it.
 func (s *Signer) sign(ctx context.Context, content sign.Content, about Artifact) ([]byte, error) {
 	opts := sign.BundleOptions{Context: ctx}
 	var kp sign.Keypair = s.keypair
@@ -129,6 +138,7 @@ func (s *Signer) sign(ctx context.Context, content sign.Content, about Artifact)
 		}
 		defer done()
 	}
+
 	if s.keypair == nil {
 		session, err := s.currentKey(ctx)
 		if err != nil {
@@ -136,15 +146,17 @@ func (s *Signer) sign(ctx context.Context, content sign.Content, about Artifact)
 		}
 		kp, opts.CertificateProvider = session.keypair, session
 	}
+
 	pb, err := sign.Bundle(content, kp, opts)
 	if err != nil {
 		return nil, err
 	}
+
 	data, err := protojson.Marshal(pb)
 	if err != nil {
 		return nil, err
 	}
-	// protojson varies its spacing on purpose; one form is enough for us.
+	// protojson varies its spacing on purpose. One form is enough for us.
 	data, err = compactJSON(data)
 	if err != nil {
 		return nil, err
@@ -152,6 +164,8 @@ func (s *Signer) sign(ctx context.Context, content sign.Content, about Artifact)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+
+	// A bundle that its own Signer cannot open would fail everywhere else.
 	v, err := Open(data, s.trust, about)
 	if err != nil {
 		return nil, fmt.Errorf("the new bundle does not verify: %w", err)
@@ -160,17 +174,18 @@ func (s *Signer) sign(ctx context.Context, content sign.Content, about Artifact)
 		return nil, fault.WithRemedy(fmt.Errorf("the new bundle has %s, which the trusted root does not know", u[0]),
 			"give the signing configuration and the trusted root of one instance")
 	}
+
 	return data, nil
 }
 
-// certifiedKey is a certified key that lives in memory alone.
+// certifiedKey is a key with a certificate. It lives in memory alone.
 type certifiedKey struct {
 	keypair     *sign.EphemeralKeypair
 	certificate []byte
 	notAfter    time.Time
 }
 
-// GetCertificate is how sign.Bundle asks for it.
+// GetCertificate returns the certificate to sign.Bundle.
 func (s *certifiedKey) GetCertificate(context.Context, sign.Keypair, *sign.CertificateProviderOptions) ([]byte, error) {
 	return s.certificate, nil
 }
@@ -178,22 +193,25 @@ func (s *certifiedKey) GetCertificate(context.Context, sign.Keypair, *sign.Certi
 // minRemaining is how long a certificate must still be valid to be used once more.
 const minRemaining = time.Minute
 
-// currentKey returns a key with a certificate. The statements of a release share
-// it while it is valid, so that a person is asked for a token once.
+// currentKey returns a key with a certificate. The statements of a release share it while it is
+// valid, so that a person is asked for a token once.
 func (s *Signer) currentKey(ctx context.Context) (*certifiedKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current != nil && s.services.now().Add(minRemaining).Before(s.current.notAfter) {
 		return s.current, nil
 	}
+
 	token, err := s.token(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("identity token: %w", err)
 	}
+
 	kp, err := sign.NewEphemeralKeypair(nil)
 	if err != nil {
 		return nil, err
 	}
+
 	der, err := s.services.certify(ctx, kp, token)
 	if err != nil {
 		return nil, err
@@ -202,11 +220,12 @@ func (s *Signer) currentKey(ctx context.Context) (*certifiedKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority: %w", err)
 	}
+
 	s.current = &certifiedKey{kp, der, cert.NotAfter}
 	return s.current, nil
 }
 
-// keypair is a signature.Signer as sign.Bundle takes it.
+// keypair is a signature.Signer in the form that sign.Bundle takes.
 type keypair struct {
 	signer  signature.Signer
 	public  crypto.PublicKey
@@ -219,6 +238,7 @@ func newKeypair(signer signature.Signer, pub crypto.PublicKey) (*keypair, error)
 	if err != nil {
 		return nil, err
 	}
+
 	details, err := signature.GetDefaultAlgorithmDetails(pub)
 	if err != nil {
 		return nil, err
@@ -226,7 +246,7 @@ func newKeypair(signer signature.Signer, pub crypto.PublicKey) (*keypair, error)
 	return &keypair{signer, pub, details, key.hint}, nil
 }
 
-// GetHashAlgorithm returns that of the digest which SignData returns.
+// GetHashAlgorithm returns the algorithm of the digest that SignData returns.
 func (k *keypair) GetHashAlgorithm() protocommon.HashAlgorithm {
 	if k.details.GetHashType() == 0 {
 		return protocommon.HashAlgorithm_SHA2_256
@@ -250,18 +270,20 @@ func (k *keypair) GetPublicKeyPem() (string, error) {
 	return string(b), err
 }
 
-// SignData returns a signature of data, and a digest for a bundle. Ed25519 signs
-// data itself; its bundles tell the SHA-256, for people who look for the file.
+// SignData returns a signature of data, and a digest for a bundle. Ed25519 signs data itself. Its
+// bundles have the SHA-256, for people who look for the file.
 func (k *keypair) SignData(ctx context.Context, data []byte) ([]byte, []byte, error) {
 	sig, err := k.signer.SignMessage(bytes.NewReader(data), options.WithContext(ctx))
 	if err != nil {
 		return nil, nil, err
 	}
+
 	hash := k.details.GetHashType()
 	if hash == 0 {
 		sum := sha256.Sum256(data)
 		return sig, sum[:], nil
 	}
+
 	h := hash.New()
 	h.Write(data)
 	return sig, h.Sum(nil), nil

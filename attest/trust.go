@@ -18,24 +18,24 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
-// Trust is what [Open] judges a bundle by: a public key, or certificate
-// authorities and an identity. The zero value trusts nothing.
+// Trust is what [Open] judges a bundle by: a public key, or certificate authorities and an
+// identity. The zero value trusts nothing.
 type Trust struct {
 	key  *publicKey
 	root *Root
 	// logs is the number of transparency logs that must know the signature.
 	logs int
-	// identity is that of the certificate; nil where key is set.
+	// identity is that of the certificate. It is nil where key is set.
 	identity *Identity
-	// anyone is set by a Signer, which looks at its own certificate.
+	// anyone accepts all identities. A Signer sets it, since it looks at its own certificates.
 	anyone bool
 }
 
-// publicKey is a key, and how it verifies: with the hash that Sigstore has for
-// its kind (https://github.com/sigstore/architecture-docs/blob/main/algorithm-registry.md).
+// publicKey is a key with the hash that Sigstore has for its kind
+// (https://github.com/sigstore/architecture-docs/blob/main/algorithm-registry.md).
 type publicKey struct {
 	verifier signature.Verifier
-	// fingerprint is that of the key's PKIX form.
+	// fingerprint is the SHA-256 of the key's PKIX form.
 	fingerprint artifact.Digest
 	// hint is the fingerprint as sigstore's clients write it into bundles.
 	hint string
@@ -46,10 +46,12 @@ func newPublicKey(pub crypto.PublicKey) (*publicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("public key: %w", err)
 	}
+
 	verifier, err := signature.LoadDefaultVerifier(pub)
 	if err != nil {
 		return nil, fmt.Errorf("public key: %w", err)
 	}
+
 	sum := sha256.Sum256(der)
 	return &publicKey{verifier: verifier, fingerprint: artifact.Of(der), hint: base64.StdEncoding.EncodeToString(sum[:])}, nil
 }
@@ -61,13 +63,12 @@ func (k *publicKey) prehashes() bool {
 	return !plain
 }
 
-// readers is b as sigstore-go takes it.
+// readers returns b in the form that sigstore-go takes.
 func readers(b []byte) []io.Reader { return []io.Reader{bytes.NewReader(b)} }
 
-// TrustKey trusts signatures of one key: ECDSA on P-256, P-384 or P-521, RSA of
-// 2048, 3072 or 4096 bits (PKCS #1 v1.5), or Ed25519. Entries of logs and time
-// stamps in a bundle are not looked at, and what Open returns does not rest on
-// them.
+// TrustKey trusts signatures of one key: ECDSA on P-256, P-384 or P-521, RSA of 2048, 3072 or 4096
+// bits (PKCS #1 v1.5), or Ed25519. Log entries and time stamps in a bundle are not looked at, and a
+// Verified value does not rest on them.
 func TrustKey(pub crypto.PublicKey) (Trust, error) {
 	key, err := newPublicKey(pub)
 	if err != nil {
@@ -76,8 +77,7 @@ func TrustKey(pub crypto.PublicKey) (Trust, error) {
 	return Trust{key: key}, nil
 }
 
-// TrustLoggedKey is TrustKey where a transparency log of r, too, must know
-// every signature.
+// TrustLoggedKey is like TrustKey. In addition a transparency log of r must know every signature.
 func TrustLoggedKey(pub crypto.PublicKey, r *Root) (Trust, error) {
 	t, err := TrustKey(pub)
 	if err != nil {
@@ -90,8 +90,8 @@ func TrustLoggedKey(pub crypto.PublicKey, r *Root) (Trust, error) {
 	return t, nil
 }
 
-// Identity is who a certificate must be for, and who must have vouched for
-// them. One of the first two fields must be set, and one of the last two.
+// Identity says for whom a certificate must be, and who must have vouched for them. One of the
+// first two fields must be set, and one of the last two.
 type Identity struct {
 	// Name is the certificate's subject alternative name: an email address, or
 	// the URL of a CI job's definition.
@@ -106,20 +106,21 @@ type Identity struct {
 	name, issuer *regexp.Regexp
 }
 
-// TrustIdentity trusts signatures of keys that a certificate authority of r
-// gave to id. The certificate must be in a certificate log of r, the signature
-// in a transparency log of r, and a log or a time stamp authority of r must say
-// when it was made.
+// TrustIdentity trusts signatures of keys that a certificate authority of r certified for id. The
+// certificate must be in a certificate log of r, and the signature in a transparency log of r. A
+// log or a time stamp authority of r must say when it was made.
 func TrustIdentity(r *Root, id Identity) (Trust, error) {
 	if r == nil {
 		return Trust{}, refuse(Undetermined, "no trusted root").withRemedy("name its file, or fetch that of the public instance")
 	}
+
 	if (id.Name == "") == (id.NameRegexp == "") {
 		return Trust{}, errors.New("identity: want either a name or a regular expression for it")
 	}
 	if (id.Issuer == "") == (id.IssuerRegexp == "") {
 		return Trust{}, errors.New("identity: want either an issuer or a regular expression for it")
 	}
+
 	var err error
 	if id.name, err = wholeMatch(id.Name, id.NameRegexp); err != nil {
 		return Trust{}, fmt.Errorf("identity: name: %w", err)
@@ -127,11 +128,13 @@ func TrustIdentity(r *Root, id Identity) (Trust, error) {
 	if id.issuer, err = wholeMatch(id.Issuer, id.IssuerRegexp); err != nil {
 		return Trust{}, fmt.Errorf("identity: issuer: %w", err)
 	}
+
 	t := Trust{root: r, logs: 1, identity: &id}
 	return t, r.checkComplete()
 }
 
-// wholeMatch returns what matches exact, or all of a text that expr matches.
+// wholeMatch returns an expression for exact or, if that is empty, for texts that expr matches from
+// start to end.
 func wholeMatch(exact, expr string) (*regexp.Regexp, error) {
 	if expr == "" {
 		expr = regexp.QuoteMeta(exact)
@@ -141,9 +144,9 @@ func wholeMatch(exact, expr string) (*regexp.Regexp, error) {
 	return regexp.Compile(`\A(?:` + expr + `)\z`)
 }
 
-// MatchesSigner reports whether s, which is a verified signature, is one of the key or the
-// identity that t trusts, whatever else t asks for: a log that must know it, or
-// certain certificate authorities.
+// MatchesSigner reports whether s, which is a verified signature, is one of the key or the identity
+// that t trusts. It ignores what else t asks for: a log that must know it, or certain certificate
+// authorities.
 func (t Trust) MatchesSigner(s Signature) bool {
 	switch id := t.identity; {
 	case t.key != nil:
@@ -160,8 +163,8 @@ type Root struct{ material root.TrustedMaterial }
 
 // ParseRoot reads a trusted root in JSON, media type
 // application/vnd.dev.sigstore.trustedroot+json;version=0.1
-// (https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_trustroot.proto).
-// What it does not know is an error, of reason Undetermined.
+// (https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_trustroot.proto). An
+// unknown form is an error, of reason Undetermined.
 func ParseRoot(data []byte) (*Root, error) {
 	material, err := root.NewTrustedRootFromJSON(data)
 	if err != nil {
@@ -170,7 +173,7 @@ func ParseRoot(data []byte) (*Root, error) {
 	return &Root{material}, nil
 }
 
-// checkComplete reports whether an identity can be judged by r.
+// checkComplete returns an error unless r has all that it takes to judge an identity.
 func (r *Root) checkComplete() error {
 	missing := func(what string) error { return refuse(Undetermined, "the trusted root has no %s", what) }
 	switch m := r.material; {
@@ -184,20 +187,22 @@ func (r *Root) checkComplete() error {
 	return nil
 }
 
-// material is what t knows, in the form in which sigstore-go asks for it.
+// material returns what t knows, in the form that sigstore-go takes.
 func (t Trust) material() root.TrustedMaterial {
 	var all root.TrustedMaterialCollection
 	if t.root != nil {
 		all = append(all, t.root.material)
 	}
+
 	if t.key != nil {
 		// Whatever hint a bundle has: there is one key.
 		all = append(all, root.NewTrustedPublicKeyMaterial(func(string) (root.TimeConstrainedVerifier, error) {
 			return root.NewExpiringKey(t.key.verifier, time.Time{}, time.Time{}), nil
 		}))
 	}
+
 	return all
 }
 
-// shortLogID is how messages call a log: by the start of its key's ID.
+// shortLogID returns how messages call a log: by the start of its key's ID.
 func shortLogID(id []byte) string { return hex.EncodeToString(id[:min(len(id), 8)]) }

@@ -21,9 +21,9 @@ import (
 const maxWitnesses = 32
 
 // dropUnknownWitnesses takes those log entries and time stamps out of a bundle that no log or
-// authority of the trusted root made, and returns them. What is left has to be good.
-// Whoever hands a bundle on can take out any of them, so what nobody can judge is worth
-// as much as what is not there: nothing.
+// authority of the trusted root made, and returns them. Those that are left have to be good.
+// Whoever hands a bundle on can take out any of them, so one that nobody can judge is worth as much
+// as one that is not there: nothing.
 func dropUnknownWitnesses(b *protobundle.Bundle, r *Root) ([]UnknownWitness, error) {
 	m := b.GetVerificationMaterial()
 	stamps := m.GetTimestampVerificationData()
@@ -48,9 +48,12 @@ func dropUnknownWitnesses(b *protobundle.Bundle, r *Root) ([]UnknownWitness, err
 			return true
 		})
 	}
+
 	if stamps == nil {
 		return unknown, nil
 	}
+
+	// A time stamp that nobody can read has no maker to be unknown. It is refused.
 	var unreadable error
 	stamps.Rfc3161Timestamps = slices.DeleteFunc(stamps.Rfc3161Timestamps, func(s *protocommon.RFC3161SignedTimestamp) bool {
 		signers, err := stampSigners(s.GetSignedTimestamp())
@@ -63,13 +66,14 @@ func dropUnknownWitnesses(b *protobundle.Bundle, r *Root) ([]UnknownWitness, err
 		unknown = append(unknown, UnknownWitness{Kind: kindTimestamp, By: signers[0].String()})
 		return true
 	})
+
 	if unreadable != nil {
 		return nil, refuse(WrongTime, "time stamp: %w", unreadable)
 	}
 	return unknown, nil
 }
 
-// certificateName is how a signature names the certificate of its key.
+// certificateName is the name by which a signature refers to the certificate of its key.
 type certificateName struct {
 	issuer []byte // a DER name
 	serial *big.Int
@@ -85,31 +89,35 @@ func (n certificateName) String() string {
 	return fmt.Sprintf("%.200s, certificate %.40x", issuer, n.serial)
 }
 
-// stampSigners tells who is said to have signed a time stamp, a TimeStampResp of RFC
-// 3161. There is one at least.
+// stampSigners returns the signers that a time stamp names, one at least. A time stamp is a
+// TimeStampResp of RFC 3161.
 func stampSigners(response []byte) ([]certificateName, error) {
 	var r struct{ Status, Token asn1.RawValue }
 	if rest, err := asn1.Unmarshal(response, &r); err != nil || len(rest) > 0 {
 		return nil, errors.New("not a response of a time stamp authority")
 	}
+
 	token, err := pkcs7.Parse(r.Token.FullBytes)
 	if err != nil {
 		return nil, err
 	}
+
 	var signers []certificateName
 	for _, s := range token.Signers {
 		if id := s.IssuerAndSerialNumber; id.SerialNumber != nil {
 			signers = append(signers, certificateName{id.IssuerName.FullBytes, id.SerialNumber})
 		}
 	}
+
 	if len(signers) == 0 {
 		return nil, errors.New("nobody signed it")
 	}
 	return signers, nil
 }
 
-// isTimestampSigner reports whether the certificate is that of a time stamp authority of r, or, of an
-// authority that leaves it to its time stamps to hold the certificate, one that it issued.
+// isTimestampSigner reports whether the certificate is that of a time stamp authority of r. Some
+// authorities leave it to their time stamps to hold the certificate: then one that they issued will
+// do.
 func (r *Root) isTimestampSigner(n certificateName) bool {
 	return slices.ContainsFunc(r.material.TimestampingAuthorities(), func(a root.TimestampingAuthority) bool {
 		tsa, ok := a.(*root.SigstoreTimestampingAuthority)
@@ -119,6 +127,7 @@ func (r *Root) isTimestampSigner(n certificateName) bool {
 		case tsa.Leaf != nil:
 			return bytes.Equal(tsa.Leaf.RawIssuer, n.issuer) && tsa.Leaf.SerialNumber.Cmp(n.serial) == 0
 		}
+
 		for _, c := range append(slices.Clone(tsa.Intermediates), tsa.Root) {
 			if c != nil && bytes.Equal(c.RawSubject, n.issuer) {
 				return true

@@ -19,12 +19,12 @@ type Verified struct {
 	signature Signature
 }
 
-// Artifact returns the digest of the bytes that were asked about: that of one
-// of the statement's subjects, or of the signed file.
+// Artifact returns the digest of the bytes that were asked about. It is that of one of the
+// statement's subjects, or of the signed file.
 func (v *Verified) Artifact() artifact.Digest { return v.artifact }
 
-// Statement returns what is said about the artifact, and false where the bundle
-// is the signature of a file and says nothing more.
+// Statement returns the statement about the artifact. It returns false where the bundle is the
+// signature of a file and says nothing more.
 func (v *Verified) Statement() (intoto.Statement, bool) {
 	if v.statement == nil {
 		return intoto.Statement{}, false
@@ -32,27 +32,25 @@ func (v *Verified) Statement() (intoto.Statement, bool) {
 	return *v.statement, true
 }
 
-// Signature returns who signed, when, and what that rests on.
+// Signature returns who signed, and when, and what vouches for it.
 func (v *Verified) Signature() Signature { return v.signature }
 
 // Signature is what was verified about a signature.
 type Signature struct {
-	// Key is the SHA-256 of the trusted key's PKIX form. Either it or
-	// Certificate is there.
+	// Key is the SHA-256 of the trusted key's PKIX form. Either Key or Certificate is there.
 	Key artifact.Digest `json:"key,omitempty"`
 	// Certificate says who signed.
 	Certificate *Certificate `json:"certificate,omitempty"`
-	// Logs are the transparency logs' entries. Without a trusted root none is
-	// looked at.
+	// Logs are the entries in transparency logs. Without a trusted root none is looked at.
 	Logs []LogEntry `json:"logs"`
-	// Times say when it was signed. None is the clock of who verifies.
+	// Times say when it was signed. None comes from the clock of who verifies.
 	Times []Time `json:"times"`
-	// UnknownWitness are the bundle's log entries and time stamps that the trusted root does
-	// not know how to judge. They count for nothing.
+	// Unknown are the bundle's log entries and time stamps that the trusted root cannot judge. They
+	// count for nothing.
 	Unknown []UnknownWitness `json:"unknown,omitempty"`
 }
 
-// Certificate is what a certificate authority of the trusted root certified.
+// Certificate is a certificate of a certificate authority that the trusted root has.
 type Certificate struct {
 	// Name is the signer: an email address, or the URL of a CI job's definition.
 	Name string `json:"name"`
@@ -95,8 +93,8 @@ type Time struct {
 	By string `json:"by"`
 }
 
-// UnknownWitness is an entry of a log, or a time stamp of an authority, that the trusted root
-// does not know.
+// UnknownWitness is an entry of a log, or a time stamp of an authority, that the trusted root does
+// not know.
 type UnknownWitness struct {
 	// Kind is log or timestamp.
 	Kind string `json:"kind"`
@@ -111,7 +109,7 @@ const (
 	kindTimestamp = "timestamp"
 )
 
-// String says what it is and whose.
+// String names the kind of the witness and its maker.
 func (u UnknownWitness) String() string {
 	if u.Kind == kindLog {
 		return "an entry of the log " + u.By
@@ -119,7 +117,7 @@ func (u UnknownWitness) String() string {
 	return "a time stamp of " + u.By
 }
 
-// signature describes what result, and the checks of o, rest on.
+// signature describes the signature that result and the checks of o found good.
 func (o *opening) signature(result *verify.VerificationResult) Signature {
 	s := Signature{Logs: []LogEntry{}, Times: []Time{}, Unknown: o.unknown}
 	if o.leaf == nil {
@@ -127,6 +125,7 @@ func (o *opening) signature(result *verify.VerificationResult) Signature {
 	} else {
 		s.Certificate = o.certificate(o.summary)
 	}
+
 	for _, e := range o.entries {
 		id := hex.EncodeToString([]byte(e.LogKeyID()))
 		entry := LogEntry{Log: o.material.RekorLogs()[id].BaseURL, ID: id, Index: e.LogIndex()}
@@ -135,6 +134,7 @@ func (o *opening) signature(result *verify.VerificationResult) Signature {
 		}
 		s.Logs = append(s.Logs, entry)
 	}
+
 	for _, t := range result.VerifiedTimestamps {
 		kind := kindTimestamp
 		if t.Type == "Tlog" {
@@ -142,6 +142,7 @@ func (o *opening) signature(result *verify.VerificationResult) Signature {
 		}
 		s.Times = append(s.Times, Time{t.Timestamp.UTC(), kind, t.URI})
 	}
+
 	return s
 }
 
