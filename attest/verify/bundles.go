@@ -34,13 +34,12 @@ type LoadedBundle struct {
 	claim attest.Claim
 }
 
-// bundleFile is a bundle that was found, and what it claims. Its bytes are read again when
-// it is judged. Anybody may have put bundles there, so no more than one is in memory at a
-// time.
+// bundleFile is a bundle that was found, and what it claims. Its bytes are read again when it is
+// judged. Anybody may have put bundles there, so no more than one is in memory at a time.
 type bundleFile struct {
 	name   string
 	digest artifact.Digest
-	// predicateType is what it claims to be, cut off where it is too long to be one.
+	// predicateType is the type that it claims, cut off where it is too long to be one.
 	predicateType string
 	subjects      [][32]byte
 	// unfit says why it cannot be read, or is no bundle.
@@ -53,22 +52,24 @@ type bundleFile struct {
 func describeBundle(name string, data []byte) bundleFile {
 	claim := attest.ReadClaim(data)
 	b := bundleFile{name: name, digest: artifact.Of(data), predicateType: strings.Clone(claim.PredicateType[:min(len(claim.PredicateType), 200)])}
+
 	for _, d := range claim.Subjects {
 		b.subjects = append(b.subjects, rawDigest(d))
 	}
+
 	if len(b.subjects) == 0 {
 		b.unfit = attest.CheckFormat(data)
 	}
 	return b
 }
 
-// isNoBundle reports whether it is known to be no bundle.
+// isNoBundle reports whether it is known to be no bundle. One that could not be read may be one.
 func (b bundleFile) isNoBundle() bool {
 	bad := (*attest.Error)(nil)
 	return errors.As(b.unfit, &bad) || errors.Is(b.unfit, fsx.ErrNotRegular) || errors.Is(b.unfit, fs.ErrNotExist)
 }
 
-// rawDigest is a digest in its shortest form.
+// rawDigest returns a digest in its shortest form.
 func rawDigest(d artifact.Digest) (s [32]byte) {
 	hex.Decode(s[:], []byte(d.Hex())) // a digest is hexadecimal
 	return s
@@ -77,7 +78,7 @@ func rawDigest(d artifact.Digest) (s [32]byte) {
 // about reports whether the bundle says that it is about d.
 func (b bundleFile) about(d artifact.Digest) bool { return slices.Contains(b.subjects, rawDigest(d)) }
 
-// reason is what unfit says, without the name of the file.
+// reason returns what unfit says, without the name of the file.
 func (b bundleFile) reason() string {
 	if bad := (*attest.Error)(nil); errors.As(b.unfit, &bad) {
 		return bad.Unwrap().Error()
@@ -90,6 +91,7 @@ func (b bundleFile) load() (LoadedBundle, error) {
 	if b.unfit != nil {
 		return LoadedBundle{}, b.unfit
 	}
+
 	data := b.data
 	if data == nil {
 		var err error
@@ -103,8 +105,8 @@ func (b bundleFile) load() (LoadedBundle, error) {
 	return LoadedBundle{b.name, data, attest.ReadClaim(data)}, nil
 }
 
-// bundleIndex finds the bundles in folders, within the limits above. It takes memory for
-// what the bundles claim and for one bundle.
+// bundleIndex finds the bundles in folders, within the limits above. It takes memory for the claims
+// of the bundles and for one bundle.
 type bundleIndex struct {
 	byFolder map[string][]bundleFile
 	count    int
@@ -114,17 +116,19 @@ type bundleIndex struct {
 
 func newBundleIndex() *bundleIndex { return &bundleIndex{byFolder: map[string][]bundleFile{}} }
 
-// in returns what is called a bundle in a folder, sorted by name.
+// inFolder returns the files in a folder that are called bundles, sorted by name.
 func (x *bundleIndex) inFolder(dir string) ([]bundleFile, error) {
 	dir = filepath.Clean(dir)
 	if found, ok := x.byFolder[dir]; ok {
 		return found, nil
 	}
+
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+
 	var found []bundleFile
 	for {
 		entries, err := f.ReadDir(1000) // a folder may have any number
@@ -154,7 +158,7 @@ func (x *bundleIndex) inFolder(dir string) ([]bundleFile, error) {
 	return found, nil
 }
 
-// nonBundles returns what was found and is no bundle, sorted by name.
+// nonBundles returns the files that are called bundles and are none, sorted by name.
 func (x *bundleIndex) nonBundles() []bundleFile {
 	var list []bundleFile
 	for _, dir := range slices.Sorted(maps.Keys(x.byFolder)) {
@@ -167,12 +171,13 @@ func (x *bundleIndex) nonBundles() []bundleFile {
 	return list
 }
 
-// read reads a bundle within the limits. What is wrong with the bundle is in its unfit. An
-// error says that there are too many.
+// read reads a bundle within the limits. A fault of the bundle is in its unfit. An error says that
+// there are too many.
 func (x *bundleIndex) read(name string) (bundleFile, error) {
 	if x.count++; x.count > MaxBundles {
 		return bundleFile{}, tooManyBundles(fmt.Sprintf("%s: it and others are more than %d bundles", name, MaxBundles))
 	}
+
 	unfit := func(err error) (bundleFile, error) { return bundleFile{name: name, unfit: err}, nil }
 	tooLarge := fmt.Errorf("%s: more than %d MiB, which no bundle has", name, attest.MaxSize>>20)
 	f, info, err := fsx.OpenNamed(name)
@@ -207,13 +212,13 @@ func (x *bundleIndex) read(name string) (bundleFile, error) {
 	return describeBundle(name, x.buf), nil
 }
 
-// tooManyBundles is the error of more bundles than the limits allow.
+// tooManyBundles returns the error about more bundles than the limits allow.
 func tooManyBundles(what string) error {
 	return fault.WithRemedy(errors.New(what), "name the bundles that matter with --bundle, or move the others away")
 }
 
-// readNamed reads a bundle that the user named. A file that is no bundle is left to be
-// judged. A name that is no file's is an error of the user.
+// readNamed reads a bundle that the user named. A file that is no bundle is left to be judged. If
+// there is no such file it is the user's error.
 func (x *bundleIndex) readNamed(name string) (bundleFile, error) {
 	b, err := x.read(name)
 	malformed := (*attest.Error)(nil)
@@ -228,7 +233,7 @@ func (x *bundleIndex) readNamed(name string) (bundleFile, error) {
 }
 
 // CheckSignatureClaim returns an error unless the signature beside a file claims to be about data,
-// the file's bytes. Whether it is anybody's does not matter. display is how a path is shown.
+// the file's bytes. It may be anybody's. display is how a path is shown.
 func CheckSignatureClaim(name string, data []byte, display func(string) string) error {
 	b, err := newBundleIndex().read(name + distfiles.BundleSuffix)
 	switch {

@@ -21,10 +21,12 @@ func digestFile(ctx context.Context, name string, limit int64) (attest.Artifact,
 		return attest.Artifact{}, err
 	}
 	defer f.Close()
+
 	tooLarge := fmt.Errorf("%s: more than %d GiB", name, limit>>30)
 	if info.Size() > limit { // a sparse file takes hours to read
 		return attest.Artifact{}, tooLarge
 	}
+
 	var content limitedBuffer
 	h := artifact.NewHasher(&content)
 	if _, err := io.Copy(h, fsx.Until(ctx, io.LimitReader(f, limit+1))); err != nil {
@@ -33,6 +35,7 @@ func digestFile(ctx context.Context, name string, limit int64) (attest.Artifact,
 	if h.Size() > limit {
 		return attest.Artifact{}, tooLarge
 	}
+
 	about := attest.Artifact{Digest: h.Digest()}
 	if h.Size() <= maxContent {
 		about.Content = content.data

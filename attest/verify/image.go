@@ -17,12 +17,13 @@ import (
 	"github.com/twicebuild/twice/pipeline/registry"
 )
 
-// Image judges an image in a registry, by what is attached to it there.
+// Image judges an image in a registry by the bundles that are attached to it there.
 func (v *Verifier) Image(ctx context.Context, ref string) File {
 	m, err := registry.Resolve(ctx, ref, v.opt.Registry)
 	if err != nil {
 		return unreadable(ref, err)
 	}
+
 	candidates := v.namedBundles
 	if candidates == nil {
 		attached, err := registry.Referrers(ctx, m.Reference(), v.opt.Registry)
@@ -35,14 +36,15 @@ func (v *Verifier) Image(ctx context.Context, ref string) File {
 			candidates = append(candidates, b)
 		}
 	}
+
 	f := v.judge(m.Reference(), attest.Artifact{Digest: m.Digest}, candidates, v.opt.Policy)
 	f.noteName(func(n string) bool { return isNamed(m.Repository, ref, n) })
 	return f
 }
 
-// isNamed reports whether signed, which is repository:tag or repository:tag#platform, is a
-// name in that repository, with the tag of ref if ref has one. Whoever moves a tag back moves
-// it to something that is signed.
+// isNamed reports whether signed, which is repository:tag or repository:tag#platform, is a name in
+// that repository. If ref has a tag it must be the same one. Whoever moves a tag back moves it to
+// something that is signed.
 func isNamed(repository, ref, signed string) bool {
 	signed, _, _ = strings.Cut(signed, "#")
 	i := strings.LastIndexByte(signed, ':')
@@ -65,9 +67,12 @@ func (v *Verifier) judgeLayout(ctx context.Context, dir string) ([]File, error) 
 	if err != nil {
 		return []File{unreadable(v.opt.Display(dir), err)}, nil
 	}
+
 	if len(content.Images) == 0 {
 		return []File{unreadable(v.opt.Display(dir), errors.New("index.json: names no image"))}, nil
 	}
+
+	// Every file is hashed, so that an image is judged by bytes that are there.
 	var list []File
 	there := map[artifact.Digest]bool{}
 	files := 0

@@ -20,16 +20,16 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// ProvenanceReader reads the bundles with provenance that lie beside files. A rebuild takes
+// ProvenanceReader reads the bundles with provenance in the folders of files. A rebuild takes
 // recipes and hints from them.
 type ProvenanceReader struct {
 	// display is how a path is shown.
 	display func(path string) string
-	// log takes a line on what is passed over, in which a stranger's text may be.
+	// log takes a line on each bundle that is passed over. A stranger's text may be in it.
 	log func(line string)
-	// trust is whose signatures count, nil if all bundles do, unverified.
+	// trust is whose signatures count. If it is nil all bundles count, unverified.
 	trust *attest.Trust
-	// byFolder are the bundles that were read, and bytes how many bytes they have.
+	// byFolder are the bundles that were read, and bytes is the number of their bytes.
 	byFolder map[string][]LoadedBundle
 	bytes    int64
 }
@@ -41,8 +41,8 @@ func NewProvenanceReader(trust *attest.Trust, display func(string) string, log f
 	return &ProvenanceReader{trust: trust, display: display, log: log, byFolder: map[string][]LoadedBundle{}}
 }
 
-// Near returns the provenance in the folder of a file and in the two above it. If name is
-// that of a folder it returns the provenance in it, and nil if there is neither.
+// Near returns the provenance in the folder of a file and in the two above it. If name is that of a
+// folder it returns the provenance in it, and nil if there is neither.
 func (r *ProvenanceReader) Near(name string) []LoadedBundle {
 	file, err := filepath.Abs(name)
 	if err != nil {
@@ -52,12 +52,14 @@ func (r *ProvenanceReader) Near(name string) []LoadedBundle {
 	if err != nil {
 		return nil // an image, or an address
 	}
+
 	dirs := []string{file}
 	if !info.IsDir() {
 		dir := filepath.Dir(file)
 		above := filepath.Dir(dir)
 		dirs = []string{dir, above, filepath.Dir(above)} // dist/bin/<target>
 	}
+
 	var all []LoadedBundle
 	for _, dir := range dirs {
 		all = append(all, r.readFolder(dir)...)
@@ -73,17 +75,19 @@ const (
 	maxAllProvenance = 64 << 20
 )
 
-// readFolder reads the bundles with provenance in a folder. They are no more than hints: what cannot
-// be read is passed over, and logged.
+// readFolder reads the bundles with provenance in a folder. They are no more than hints, so one
+// that cannot be read is passed over, and logged.
 func (r *ProvenanceReader) readFolder(dir string) []LoadedBundle {
 	if list, ok := r.byFolder[dir]; ok {
 		return list
 	}
+
 	var list []LoadedBundle
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		entries = nil
 	}
+
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), distfiles.BundleSuffix) || !e.Type().IsRegular() {
 			continue
@@ -92,12 +96,14 @@ func (r *ProvenanceReader) readFolder(dir string) []LoadedBundle {
 			r.log(fmt.Sprintf("passed over: more than %d bundles in %s", maxInFolder, r.display(dir)))
 			break
 		}
+
 		name := filepath.Join(dir, e.Name())
 		data, err := fsx.ReadNamed(name, maxProvenance)
 		if err != nil {
 			r.log("passed over: " + err.Error())
 			continue
 		}
+
 		if claim := attest.ReadClaim(data); strings.HasPrefix(claim.PredicateType, "https://slsa.dev/provenance/") {
 			if r.bytes += int64(len(data)); r.bytes > maxAllProvenance {
 				r.log(fmt.Sprintf("passed over: %s and what comes after it: more than %d MiB of provenance lie about", r.display(name), maxAllProvenance>>20))
@@ -106,6 +112,7 @@ func (r *ProvenanceReader) readFolder(dir string) []LoadedBundle {
 			list = append(list, LoadedBundle{name, data, claim})
 		}
 	}
+
 	r.byFolder[dir] = list
 	return list
 }
@@ -115,11 +122,11 @@ type Provenance struct {
 	// Bundle is the name of the bundle's file, without its folder, and Digest that of its bytes.
 	Bundle string
 	Digest artifact.Digest
-	// Verified tells that somebody in trust signed it.
+	// Verified tells that somebody whom the reader trusts signed it.
 	Verified bool
-	// Recipe is the one it states, nil if there is none.
+	// Recipe is the one that it states, nil if there is none.
 	Recipe *recipe.Recipe
-	// Source is where it says the executable is from, nil if it does not say.
+	// Source is the source that it names, nil if it names none.
 	Source *slsa.Source
 }
 
@@ -133,6 +140,7 @@ func (r *ProvenanceReader) About(executable artifact.Digest, containers []artifa
 		if i < 0 {
 			continue
 		}
+
 		p := Provenance{Bundle: filepath.Base(b.name), Digest: artifact.Of(b.data)}
 
 		// Whoever names a signer takes nobody else's word.
@@ -191,6 +199,7 @@ func (r *ProvenanceReader) SubjectsOf(ctx context.Context, name string) (files [
 	if err != nil {
 		return nil, true, err
 	}
+
 	claim := attest.ReadClaim(data)
 	if len(claim.Subjects) == 0 {
 		return nil, true, fmt.Errorf("%s: no bundle, or one that is about nothing", r.display(name))
@@ -226,6 +235,7 @@ func (r *ProvenanceReader) SubjectsOf(ctx context.Context, name string) (files [
 		}
 		return 1
 	})
+
 	return files, true, err
 }
 

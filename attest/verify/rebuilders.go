@@ -10,16 +10,16 @@ import (
 	"github.com/twicebuild/twice/attest/rebuilt"
 )
 
-// asksRebuilders reports whether a bundle says that it is about a rebuild. Somebody else
-// than the publisher may have signed it then. What it says is not verified: it decides who
-// is asked, and a bundle that nobody trusted has signed speaks for nothing. A bundle that the
-// user names has to be good, unless a rebuilder may have signed it.
+// asksRebuilders reports whether a bundle says that it is about a rebuild. If so, somebody else
+// than the publisher may have signed it. The claim is not verified. It decides who is asked, and a
+// bundle that nobody trusted has signed speaks for nothing. A bundle that the user names has to be
+// good, unless a rebuilder may have signed it.
 func (v *Verifier) asksRebuilders(b LoadedBundle) bool {
 	return (v.namedBundles == nil || len(v.opt.Rebuilders) > 0) && rebuilt.IsRebuild(b.claim.PredicateType, b.claim.Predicate)
 }
 
-// judgeRebuild opens a bundle under the trust of the publisher and of each rebuilder. It is
-// passed over if another signer made it. Any other fault speaks against the file.
+// judgeRebuild opens a bundle under the trust of the publisher and of each rebuilder. If another
+// signer made the bundle it is passed over. Any other fault speaks against the file.
 func (v *Verifier) judgeRebuild(f *File, about attest.Artifact, b LoadedBundle) {
 	var faults []error
 	opened := false
@@ -56,16 +56,18 @@ func (v *Verifier) judgeRebuild(f *File, about attest.Artifact, b LoadedBundle) 
 	f.NotCounted = append(f.NotCounted, Problem{Bundle: v.opt.Display(b.name), Reason: Reason(attest.WrongKey), Error: "a rebuild, signed by none of " + v.trustedNames()})
 }
 
-// addRebuild adds a bundle of the rebuilder at a position in the policy to what is said of
-// a file.
+// addRebuild adds a bundle of a rebuilder to the verdict on a file. position is that of the
+// rebuilder in the policy.
 func (v *Verifier) addRebuild(f *File, position int, b LoadedBundle, opened *attest.Verified) {
 	bundle := v.bundleOf(b, opened)
 	f.Rebuilds = append(f.Rebuilds, Rebuild{v.opt.Policy.Rebuilds.By[position].Name, bundle, position})
+
 	s, ok := opened.Statement()
 	if !ok || !rebuilt.IsRebuild(s.PredicateType, s.Predicate) {
 		f.addProblem(bundle.Name, BadStatement, errors.New("it is not about a rebuild, and about nothing else is a rebuilder believed"))
 		return
 	}
+
 	f.RebuildStatements = append(f.RebuildStatements, policy.Rebuilt{
 		By: position, Signer: signerName(bundle.Signature), Publisher: v.opt.Publisher != nil && v.opt.Publisher.MatchesSigner(bundle.Signature), Statement: s,
 	})
@@ -78,7 +80,7 @@ func isOtherSigner(err error) bool {
 	return errors.As(err, &failed) && slices.Contains([]attest.Reason{attest.WrongKey, attest.WrongIdentity, attest.WrongIssuer}, failed.Reason)
 }
 
-// trustedNames lists those whose word counts.
+// trustedNames lists the names of those whose word counts.
 func (v *Verifier) trustedNames() string {
 	var names []string
 	if v.opt.Publisher != nil {
@@ -89,10 +91,11 @@ func (v *Verifier) trustedNames() string {
 			names = append(names, r.Name)
 		}
 	}
+
 	return strings.Join(names, ", ")
 }
 
-// signerName says who made a verified signature. Equal names are one signer.
+// signerName returns the name of the maker of a verified signature. Equal names are one signer.
 func signerName(s attest.Signature) string {
 	if c := s.Certificate; c != nil {
 		return c.Name + ", says " + c.Issuer

@@ -22,7 +22,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// releaseFolder is a folder with a release that is held against its record.
+// releaseFolder is a folder with a release, and the record that it is held against.
 type releaseFolder struct {
 	v    *Verifier
 	root string
@@ -34,13 +34,14 @@ type releaseFolder struct {
 	contents *distfiles.Contents
 	// names are the paths that the record gives to bytes.
 	names map[artifact.Digest][]string
-	// matches says, by the bytes of a statement, why it does not match the record, nil if
-	// it does. A statement is about most files, and is held against the record once.
+	// matches has the errors of statements that do not match the record, by the digest of the
+	// statement, and nil for those that do. A statement is about most files, and is held against
+	// the record once.
 	matches map[artifact.Digest]error
 }
 
-// judgeRelease judges a folder with a release: the record has to be signed, everything that it
-// names has to be there and good, and nothing else may be there.
+// judgeRelease judges a folder with a release. The record has to be signed, and everything that it
+// names has to be there and be good. Nothing else may be there.
 func (v *Verifier) judgeRelease(ctx context.Context, root string) ([]File, error) {
 	switch {
 	case v.namedBundles != nil:
@@ -80,12 +81,13 @@ func (v *Verifier) judgeRelease(ctx context.Context, root string) ([]File, error
 	return append(list, d.foreignFiles(ctx)...), nil
 }
 
-// list lists the folder.
+// list lists the files and folders below root.
 func (d *releaseFolder) list(ctx context.Context) error {
 	return filepath.WalkDir(d.root, func(name string, e fs.DirEntry, err error) error {
 		if err = errors.Join(err, context.Cause(ctx)); err != nil {
 			return err
 		}
+
 		rel, err := filepath.Rel(d.root, name)
 		if err != nil {
 			return err
@@ -94,6 +96,7 @@ func (d *releaseFolder) list(ctx context.Context) error {
 		if len(d.files)+len(d.folders) > maxFiles {
 			return fmt.Errorf("more than %d files", maxFiles)
 		}
+
 		if e.IsDir() {
 			d.folders = append(d.folders, rel)
 			return nil
@@ -103,15 +106,15 @@ func (d *releaseFolder) list(ctx context.Context) error {
 	})
 }
 
-// path is where a file lies.
+// path returns where a file is.
 func (d *releaseFolder) path(name string) string {
 	return filepath.Join(d.root, filepath.FromSlash(name))
 }
 
-// display is how the path of a file is shown.
+// display returns how the path of a file is shown.
 func (d *releaseFolder) display(name string) string { return d.v.opt.Display(d.path(name)) }
 
-// refuse is the verdict on something that is not as it should be.
+// refuse returns the verdict on a file that is not as it should be.
 func (d *releaseFolder) refuse(name string, reason Reason, format string, args ...any) File {
 	f := File{Name: d.display(name), Bundles: []Bundle{}}
 	f.addProblem("", reason, fmt.Errorf(format, args...))
@@ -151,8 +154,7 @@ func (d *releaseFolder) judge(name string, about attest.Artifact, expected *poli
 	return d.v.judge(d.display(name), about, candidates, expected)
 }
 
-// bundleWithoutSubject returns the bundle that is called like a file and does not say what
-// it is about.
+// bundleWithoutSubject returns the bundle that is called like a file and does not say its subject.
 func (d *releaseFolder) bundleWithoutSubject(name string) (bundleFile, bool) {
 	file := d.path(name) + distfiles.BundleSuffix
 	refs, err := d.v.index.inFolder(filepath.Dir(file))
@@ -203,15 +205,15 @@ func (d *releaseFolder) isImagePart(name string) bool {
 	return strings.HasPrefix(name, distfiles.ImagesName+"/")
 }
 
-// smallFile is a size in bytes that is read whatever the record says: the record does not
-// state the size of each file.
+// smallFile is a size in bytes up to which a file is read whatever the record says. The record does
+// not state the size of each file.
 const smallFile = 16 << 20
 
-// tooLarge reports whether no file of the release has so many bytes. A sparse file costs
-// nothing to whoever puts it here, and hours to whoever reads it.
+// tooLarge reports whether no file of the release has so many bytes. A sparse file costs nothing to
+// whoever puts it here, and hours to whoever reads it.
 func (d *releaseFolder) tooLarge(size int64) bool { return size > d.largest() }
 
-// largest is the size in bytes that a file of the release can have.
+// largest returns the size in bytes that a file of the release can have.
 func (d *releaseFolder) largest() int64 { return max(d.contents.Largest, smallFile) }
 
 // judgeFile judges a file that the record names.
@@ -260,7 +262,7 @@ func (d *releaseFolder) noteFile(f *File, name string) {
 	}
 }
 
-// badModes refuses files that give whoever runs them the rights of somebody else.
+// badModes refuses files that give their user the rights of somebody else.
 func (d *releaseFolder) badModes() []File {
 	var list []File
 	for _, name := range slices.Sorted(maps.Keys(d.files)) {
@@ -271,27 +273,29 @@ func (d *releaseFolder) badModes() []File {
 	return list
 }
 
-// policyFor returns what the policy asks of an artifact. It asks for rebuilds of binaries
-// and archives alone, since nobody can rebuild other files.
+// policyFor returns the policy for an artifact. It asks for rebuilds of binaries and archives
+// alone, since nobody can rebuild other files.
 func (d *releaseFolder) policyFor(name string) *policy.Policy {
 	if d.v.opt.Policy == nil || d.v.opt.Policy.Rebuilds == nil || slices.ContainsFunc(d.record.Artifacts, func(a artifact.Artifact) bool {
 		return a.Name == name && (a.Kind == artifact.Binary || a.Kind == artifact.Archive)
 	}) {
 		return d.v.opt.Policy
 	}
+
 	if d.v.opt.Policy.OnlyRebuilds() {
 		return nil
 	}
+
 	p := *d.v.opt.Policy
 	p.Rebuilds = nil
 	return &p
 }
 
 // checkAgainstRecord refuses a file with a statement by twice that does not match the record. A
-// statement of another run with the same bytes may say more of its double build than this
-// one can.
+// statement of another run with the same bytes may say more of its double build than this one can.
 func (d *releaseFolder) checkAgainstRecord(f *File) {
 	for _, s := range f.Statements {
+		// Two files with one statement get one answer.
 		data, err := s.Encode()
 		if err == nil {
 			id := artifact.Of(data)
@@ -317,6 +321,7 @@ func (d *releaseFolder) judgeImages() []File {
 		f.Name += ": " + name
 		d.checkAgainstRecord(&f)
 		list = append(list, f)
+
 		for _, m := range img.Manifests {
 			f := d.judge(distfiles.ImagesName, attest.Artifact{Digest: m.Digest}, nil)
 			f.Name += ": " + name + "#" + m.Platform
@@ -328,9 +333,8 @@ func (d *releaseFolder) judgeImages() []File {
 	return list
 }
 
-// badBundles refuses bundles that are missing, that are not what their names say, and that
-// the release does not have. Whether their signatures are good is told with the files that
-// they are about.
+// badBundles refuses bundles that are missing, those that are not what their names say, and those
+// that the release does not have. The verdicts on the files tell whether signatures are good.
 func (d *releaseFolder) badBundles() []File {
 	found := map[string]bundleFile{}
 	for _, dir := range d.folders {
@@ -386,7 +390,7 @@ func (d *releaseFolder) badBundles() []File {
 	return list
 }
 
-// subjects returns the digests of what bundles of the release can be about.
+// subjects returns the digests of everything that bundles of the release can be about.
 func (d *releaseFolder) subjects() map[[32]byte]bool {
 	digests := map[[32]byte]bool{}
 	for name, digest := range d.contents.Files {
@@ -412,6 +416,7 @@ func (d *releaseFolder) foreignFiles(ctx context.Context) []File {
 			list = append(list, d.refuse(dir, ForeignFile, "foreign: a folder that is not of the release"))
 		}
 	}
+
 	for _, name := range slices.Sorted(maps.Keys(d.files)) {
 		if _, ok := d.contents.Files[name]; ok {
 			continue
@@ -425,8 +430,8 @@ func (d *releaseFolder) foreignFiles(ctx context.Context) []File {
 	return list
 }
 
-// foreignFile refuses a file that the record does not name. It says whether the file is a
-// copy or a link of another.
+// foreignFile refuses a file that the record does not name. It says whether the file is a copy or a
+// link of another.
 func (d *releaseFolder) foreignFile(ctx context.Context, name string) File {
 	info := d.files[name]
 
@@ -453,8 +458,8 @@ func (f File) ofRelease() bool {
 	return slices.ContainsFunc(f.Statements, slsa.IsOurs)
 }
 
-// missingRecord refuses a folder with files of a release and without its record. Whoever
-// took the record out hides what else is missing.
+// missingRecord refuses a folder with files of a release and without its record. Whoever took the
+// record out hides what else is missing.
 func (v *Verifier) missingRecord(dir string) File {
 	f := File{Name: v.opt.Display(dir), Bundles: []Bundle{}}
 	f.addProblem("", MissingFile, fault.WithRemedy(fmt.Errorf("%s is missing: there are files of a release, and nothing tells which", distfiles.RecordName),

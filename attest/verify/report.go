@@ -16,7 +16,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 )
 
-// Verdict is what is found of a file, or of all of them.
+// Verdict is what was found of a file, or of all files.
 type Verdict string
 
 // The verdicts.
@@ -62,21 +62,21 @@ type Report struct {
 	Schema  string  `json:"schema"` // "twice.verify/v1"
 	Verdict Verdict `json:"verdict"`
 	Files   []File  `json:"files"`
-	// Warnings tell what is verified and is less than it may seem: a snapshot, a part of
-	// a release, uncommitted changes, a development key.
+	// Warnings tell where a verified release is less than it may seem: a snapshot, a part of a
+	// release, uncommitted changes, a development key.
 	Warnings []string `json:"warnings,omitempty"`
 	// Notes tell what was not checked.
 	Notes []string `json:"notes,omitempty"`
 }
 
-// File is the verdict on one file or image, and what it rests on.
+// File is the verdict on one file or image, and its grounds.
 type File struct {
 	Name    string          `json:"name"`
 	Digest  artifact.Digest `json:"digest,omitempty"`
 	Verdict Verdict         `json:"verdict"`
 	// Bundles are those that were verified.
 	Bundles []Bundle `json:"bundles"`
-	// Problems are what speaks against the file, or could not be read.
+	// Problems speak against the file, or tell what could not be read.
 	Problems []Problem `json:"problems"`
 	// Rebuilds are statements of rebuilds by those whom the policy lists. Policy says
 	// which of them count.
@@ -84,7 +84,7 @@ type File struct {
 	// NotCounted are bundles that were found and passed over. They speak neither for nor
 	// against the file.
 	NotCounted []Problem `json:"notCounted,omitempty"`
-	// Policy is what came of the policy's expectations.
+	// Policy has the outcome of each expectation of the policy.
 	Policy policy.Findings `json:"policy,omitempty"`
 	// Notes tell what a reader should know. They speak neither for nor against the file.
 	Notes []string `json:"notes,omitempty"`
@@ -97,8 +97,8 @@ type File struct {
 // Bundle is a verified bundle.
 type Bundle struct {
 	Name string `json:"name"`
-	// PredicateType and Predicate are what is said about the file. They are absent if the
-	// file is merely signed.
+	// PredicateType and Predicate are those of the statement. They are absent if the file is merely
+	// signed.
 	PredicateType string           `json:"predicateType,omitempty"`
 	Predicate     json.RawMessage  `json:"predicate,omitempty"`
 	Signature     attest.Signature `json:"signature"`
@@ -131,14 +131,15 @@ func (r *Report) add(files ...File) {
 	}
 }
 
-// addWarnings says once, for all files, what is less than a release that somebody vouches
-// for. development is the digest of this machine's development key, empty if there is none.
+// addWarnings says once, for all files, where one is less than a release that somebody vouches for.
+// development is the digest of this machine's development key, empty if there is none.
 func (r *Report) addWarnings(development artifact.Digest) {
 	warn := func(format string, args ...any) {
 		if w := fmt.Sprintf(format, args...); !slices.Contains(r.Warnings, w) {
 			r.Warnings = append(r.Warnings, w)
 		}
 	}
+
 	for _, f := range r.Files {
 		for _, s := range f.Statements {
 			p, err := slsa.DecodeProvenance(s)
@@ -194,8 +195,8 @@ func (f *File) addProblem(bundle string, reason Reason, err error) {
 	f.Problems = append(f.Problems, Problem{bundle, reason, err.Error(), fault.RemedyOf(err)})
 }
 
-// addUnopened adds the problem of a bundle that could not be opened. name is how the
-// bundle is shown.
+// addUnopened adds the problem of a bundle that could not be opened. name is how the bundle is
+// shown.
 func (f *File) addUnopened(name string, err error) {
 	reason := Unreadable
 	if failed := (*attest.Error)(nil); errors.As(err, &failed) {
@@ -204,11 +205,12 @@ func (f *File) addUnopened(name string, err error) {
 	f.addProblem(name, reason, err)
 }
 
-// setVerdict draws the verdict from the problems.
+// setVerdict derives the verdict from the problems.
 func (f *File) setVerdict() {
 	speaksAgainst := func(p Problem) bool {
 		return p.Reason != Reason(attest.Undetermined) && p.Reason != Unreadable
 	}
+
 	switch {
 	case len(f.Problems) == 0:
 		f.Verdict = Verified
@@ -219,7 +221,7 @@ func (f *File) setVerdict() {
 	}
 }
 
-// noteName adds a note if no statement gives the file a name that is right.
+// noteName adds a note if the statements call the file by other names alone.
 func (f *File) noteName(is func(string) bool) {
 	var names []string
 	for _, s := range f.Statements {
@@ -229,19 +231,20 @@ func (f *File) noteName(is func(string) bool) {
 			}
 		}
 	}
+
 	if len(names) > 0 && !slices.ContainsFunc(names, is) {
 		f.Notes = append(f.Notes, fmt.Sprintf("it has another name: what is signed calls it %.500s", strings.Join(names[:min(3, len(names))], ", ")))
 	}
 }
 
-// unreadable is the verdict on what could not be read.
+// unreadable returns the verdict on a file that could not be read.
 func unreadable(name string, err error) File {
 	f := File{Name: name, Verdict: Undetermined, Bundles: []Bundle{}}
 	f.addProblem("", Unreadable, err)
 	return f
 }
 
-// plural is a number of things.
+// plural returns a number of things.
 func plural(n int, thing string) string {
 	if n != 1 {
 		thing += "s"

@@ -1,7 +1,7 @@
-// Package verify judges whether somebody trusted signed what is said about files, about
-// images in registries and layouts, and about folders with a release. It opens bundles with
-// [attest.Open], holds a release against its signed record, and statements against a
-// policy. Whatever lies in a folder may be a stranger's: it is read within bounds.
+// Package verify judges whether somebody trusted signed the statements about files, about images in
+// registries and layouts, and about folders with a release. It opens bundles with [attest.Open]. It
+// holds a release against its signed record, and statements against a policy. Files in a folder may
+// be a stranger's, so they are read within bounds.
 //
 // It prints nothing. Paths are resolved before they get here.
 package verify
@@ -38,7 +38,7 @@ const (
 
 // Options say whose word counts, and for what.
 type Options struct {
-	// Publisher is whom the publisher has to be, nil if it does not matter.
+	// Publisher is the trust in the publisher, nil if it does not matter who that is.
 	Publisher *attest.Trust
 	// Policy is what the statements have to say, nil if that does not matter.
 	Policy *policy.Policy
@@ -53,8 +53,8 @@ type Options struct {
 	DevelopmentKey artifact.Digest
 }
 
-// Subject is what to verify: the file or folder at Path or, if there is none, the image
-// in a registry that Name refers to. Messages say Name, which is what the user wrote.
+// Subject is what to verify: the file or folder at Path or, if Path is empty, the image in a
+// registry that Name refers to. Messages show Name, as the user wrote it.
 type Subject struct{ Name, Path string }
 
 // Verifier judges files, images and folders.
@@ -63,8 +63,8 @@ type Verifier struct {
 	// namedBundles are the bundles that the user named. If there are any, no others are looked for.
 	namedBundles []bundleFile
 	index        *bundleIndex
-	// folders are those of the subjects in which bundles may be, beside the folders above
-	// a file.
+	// folders are all folders of the subjects. Bundles may be there, and in the folders above a
+	// file.
 	folders []string
 	// predicates are those in the report. Most are about many files, and are kept once.
 	predicates map[artifact.Digest]json.RawMessage
@@ -133,30 +133,32 @@ func (v *Verifier) Verify(ctx context.Context, subjects []Subject) (Report, erro
 		}
 		report.add(files...)
 	}
+
+	// Only now it is known which of them the verdicts tell of.
 	report.noteNonBundles(v.index.nonBundles(), v.opt.Display)
 	report.addWarnings(v.opt.DevelopmentKey)
 	return report, nil
 }
 
-// listing is what subjects consist of.
+// listing is the content of the subjects.
 type listing struct {
 	files  []string
 	images []string
-	// releases are folders with a release, and layouts those with OCI images alone. Each
-	// is judged as a whole.
+	// releases are folders with a release, and layouts those with OCI images alone. Each is judged
+	// as a whole.
 	releases, layouts []string
-	// plain are subjects that are other folders, and folders all folders in them.
+	// plain are subjects that are other folders, and folders are all folders in them.
 	plain   []plainFolder
 	folders []string
 }
 
-// plainFolder is a folder, and which of the files of a listing are in it.
+// plainFolder is a folder. Its files are those of a listing from first up to last.
 type plainFolder struct {
 	name        string
 	first, last int
 }
 
-// listSubjects finds out what subjects consist of.
+// listSubjects finds the files, images and folders that subjects consist of.
 func listSubjects(subjects []Subject) (*listing, error) {
 	l := &listing{}
 	for _, s := range subjects {
@@ -215,8 +217,8 @@ func (l *listing) addFolder(s Subject) error {
 	return nil
 }
 
-// classify notes what kind of folder dir is. It returns [filepath.SkipDir] if dir is judged
-// as a whole.
+// classify adds dir to the folders of its kind. It returns [filepath.SkipDir] if dir is judged as a
+// whole.
 func (l *listing) classify(dir string) error {
 	has := func(name string) bool {
 		_, err := os.Lstat(filepath.Join(dir, name))
@@ -245,13 +247,14 @@ func (v *Verifier) judgeFile(ctx context.Context, name string) File {
 	if err != nil {
 		return unreadable(shown, err)
 	}
+
 	f := v.judge(shown, about, candidates, v.opt.Policy)
 	f.noteName(func(n string) bool { return path.Base(n) == filepath.Base(name) })
 	return f
 }
 
-// judge opens the bundles that may be about something, each of which must be good. Then it
-// holds what they say against a policy, nil if there is none.
+// judge opens the bundles that may be about a file or an image. Each of them must be good. Then it
+// holds their statements against a policy, nil if there is none.
 func (v *Verifier) judge(name string, about attest.Artifact, candidates []bundleFile, expected *policy.Policy) File {
 	f := File{Name: name, Digest: about.Digest, Verdict: Refused, Bundles: []Bundle{}, Problems: []Problem{}}
 	for _, c := range candidates {
@@ -294,7 +297,7 @@ func (v *Verifier) judge(name string, about attest.Artifact, candidates []bundle
 	return f
 }
 
-// checkPolicy holds what is said of a file against a policy.
+// checkPolicy holds the statements about a file against a policy.
 func (f *File) checkPolicy(expected *policy.Policy) {
 	f.Policy = expected.Check(f.Digest, f.Statements, f.RebuildStatements...)
 	for _, finding := range f.Policy {
@@ -309,7 +312,7 @@ func (f *File) checkPolicy(expected *policy.Policy) {
 	}
 }
 
-// addPublished adds a bundle of the publisher to what is said of a file.
+// addPublished adds a bundle of the publisher to the verdict on a file.
 func (v *Verifier) addPublished(f *File, b LoadedBundle, opened *attest.Verified) {
 	bundle := v.bundleOf(b, opened)
 	if s, ok := opened.Statement(); ok {
@@ -338,6 +341,7 @@ func (v *Verifier) bundleOf(b LoadedBundle, opened *attest.Verified) Bundle {
 // contradiction returns an error if a statement cannot stand beside a good verdict.
 func contradiction(s intoto.Statement) (Reason, error) {
 	var err error
+
 	switch {
 	case rebuilt.IsRebuild(s.PredicateType, s.Predicate):
 		r, err := rebuilt.Decode(s)
@@ -360,12 +364,13 @@ func contradiction(s intoto.Statement) (Reason, error) {
 	return BadStatement, err
 }
 
-// candidates returns the bundles that say they are about a file, or else the one that is
-// called like it. They are looked for in the subjects and in the folders above the file.
+// candidates returns the bundles that say they are about a file, or else the one that is called
+// like it. It looks for them in the subjects and in the folders above the file.
 func (v *Verifier) candidates(name string, d artifact.Digest) ([]bundleFile, error) {
 	if v.namedBundles != nil {
 		return v.namedBundles, nil
 	}
+
 	dirs := slices.Clone(v.folders)
 	for dir := filepath.Dir(name); len(dirs) < len(v.folders)+3; dir = filepath.Dir(dir) { // dist/bin/<target>
 		dirs = append(dirs, dir)
@@ -390,8 +395,8 @@ func (v *Verifier) candidates(name string, d artifact.Digest) ([]bundleFile, err
 	return list, nil
 }
 
-// bundlesAbout returns the bundles in folders that say they are about a file, or else the
-// one that is called like it.
+// bundlesAbout returns the bundles in folders that say they are about a file, or else the one that
+// is called like it.
 func (v *Verifier) bundlesAbout(dirs []string, name string, d artifact.Digest) ([]bundleFile, error) {
 	var claiming, byName []bundleFile
 	for _, dir := range dirs {
