@@ -27,6 +27,7 @@ type setting struct {
 	standard []string
 }
 
+// settings are those that a policy can bound. No policy can allow another one.
 var settings = map[string]setting{
 	recipe.StampSetting: {},
 	recipe.LinkSetting:  {splitWords, []string{"-s", "-w", "-s=*", "-w=*", "-buildid=*", "-B=*", "-extldflags=-static"}},
@@ -52,8 +53,10 @@ var settings = map[string]setting{
 	"GOROOT": anyValue, "GOMODCACHE": anyValue, "source-folder": anyValue,
 }
 
+// anyValue is a setting that every policy allows, with any value.
 var anyValue = setting{nil, []string{"*"}}
 
+// splitWords takes a command line apart. One that is none is left whole.
 func splitWords(value string) []string {
 	list, err := matrix.Split(value)
 	if err != nil {
@@ -64,8 +67,8 @@ func splitWords(value string) []string {
 
 func splitCommas(value string) []string { return strings.Split(value, ",") }
 
-// matches reports whether a value is one that a pattern stands for: the same, where *
-// stands for any text. For -X, a pattern without "=" is a variable with any value.
+// matches reports whether a pattern stands for a value. A star stands for any text. For -X, a
+// pattern without "=" is a variable with any value.
 func matches(name, pattern, value string) bool {
 	if name == recipe.StampSetting && !strings.Contains(pattern, "=") {
 		pattern += "=*"
@@ -75,8 +78,8 @@ func matches(name, pattern, value string) bool {
 	return ok && err == nil
 }
 
-// refusal says why the settings of a rebuild are not allowed, in the words of those
-// who are to allow them, or nothing if they are.
+// refusal says why the settings of a rebuild are not allowed, in the words of those who are to
+// allow them. It is empty if they are.
 func (b *Rebuilds) refusal(result *rebuilt.Result) string {
 	const maxShown = 3
 	var list []string
@@ -86,36 +89,42 @@ func (b *Rebuilds) refusal(result *rebuilt.Result) string {
 		if how == "" {
 			continue
 		}
+
 		if len(list) == maxShown {
 			hidden++
 			continue
 		}
+
 		what := fmt.Sprintf("%.200q", c)
 		if m := c.Meaning(); m != "" {
 			what += " (" + m + ")"
 		}
 		list = append(list, what+", "+how)
 	}
+
 	if hidden > 0 {
 		list = append(list, fmt.Sprintf("and %d more", hidden))
 	}
 	return strings.Join(list, "; ")
 }
 
-// howToAllow says how a setting would be allowed, or nothing if it is.
+// howToAllow says how a setting would be allowed. It is empty if it is.
 func (b *Rebuilds) howToAllow(c recipe.Choice) string {
 	s, known := settings[c.Setting]
 	if !known {
 		return "a setting that this twice does not know, and no policy can allow"
 	}
+
 	patterns, own := b.Allow[c.Setting]
 	if !own {
 		patterns = s.standard
 	}
+
 	parts := []string{c.Value}
 	if s.parts != nil {
 		parts = s.parts(c.Value)
 	}
+
 	for _, part := range parts {
 		if !slices.ContainsFunc(patterns, func(p string) bool { return matches(c.Setting, p, part) }) {
 			if c.Setting == recipe.StampSetting {
@@ -124,6 +133,7 @@ func (b *Rebuilds) howToAllow(c recipe.Choice) string {
 			return fmt.Sprintf("which [rebuilds.allow] would have to name: %s = [%.200q]", c.Setting, part)
 		}
 	}
+
 	return ""
 }
 
@@ -133,7 +143,8 @@ func readPatterns(v any, name string, to *Rebuilds) error {
 	if !ok {
 		return fmt.Errorf("want a list of strings, not %s", typeName(v))
 	}
-	patterns := []string{} // none is a list, too: nothing is allowed
+	// An empty list is one too: nothing is allowed.
+	patterns := []string{}
 	for _, e := range l {
 		s, ok := e.(string)
 		switch {
@@ -149,9 +160,11 @@ func readPatterns(v any, name string, to *Rebuilds) error {
 		}
 		patterns = append(patterns, s)
 	}
+
 	if len(patterns) > maxPatterns {
 		return errors.New("too many")
 	}
+
 	if to.Allow == nil {
 		to.Allow = map[string][]string{}
 	}
@@ -161,7 +174,7 @@ func readPatterns(v any, name string, to *Rebuilds) error {
 
 const maxPatterns = 200
 
-// addAllowReaders adds to keys those of [rebuilds.allow].
+// addAllowReaders adds the keys of [rebuilds.allow] to keys.
 func (p *Policy) addAllowReaders(keys map[string]func(any) error) map[string]func(any) error {
 	for name := range maps.Keys(settings) {
 		keys["rebuilds.allow."+name] = func(v any) error { return readPatterns(v, name, p.rebuilds()) }

@@ -24,7 +24,7 @@ const (
 	NotShown Outcome = "not shown"
 )
 
-// Finding is what came of one expectation.
+// Finding is the outcome of one expectation.
 type Finding struct {
 	// Expectation is the key of the policy file; build.variations is followed by
 	// ": " and the name of a variation.
@@ -32,7 +32,7 @@ type Finding struct {
 	Outcome     Outcome `json:"outcome"`
 	// Reason says why it was not met.
 	Reason string `json:"reason,omitempty"`
-	// By are those who show it, where several can: the names of rebuilders.
+	// By are those who show it, where several can. They are the names of rebuilders.
 	By []string `json:"by,omitempty"`
 }
 
@@ -48,12 +48,11 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s: %s: %s", f.Expectation, f.Outcome, f.Reason)
 }
 
-// Findings are one for each expectation of a policy, in the order of the file's
-// documentation.
+// Findings has one for each expectation of a policy, in the order of the file's documentation.
 type Findings []Finding
 
-// Err is nil if there are findings and each of them is Met. Otherwise it names
-// those that are not.
+// Err returns nil if there are findings and each of them is Met. Otherwise it names those that are
+// not.
 func (fs Findings) Err() error {
 	if len(fs) == 0 {
 		return errors.New("policy: nothing was expected")
@@ -67,28 +66,26 @@ func (fs Findings) Err() error {
 	return errors.Join(bad...)
 }
 
-// expectation is one of a policy's, and how a statement shows it. One of the two
-// functions is there. They return Met, or another outcome and the reason.
+// expectation is one of a policy's, and how a statement shows it. It has one of the two functions.
+// They return Met, or another outcome and the reason.
 type expectation struct {
 	name       string
 	provenance func(*slsa.Provenance) (Outcome, string)
 	test       func(*slsa.TestResult) (Outcome, string)
 }
 
-// Check holds the statements against the policy. They must have been opened: their
-// signatures are those of somebody who is believed, also about the builder that
-// they name: a builder.id is worth what its signer is. subject is the digest of what
-// is to be used; statements that are not about it show nothing.
+// Check holds the statements against the policy. They must have been opened: their signatures are
+// those of somebody who is believed, also about the builder that they name. A builder.id is worth
+// what its signer is. subject is the digest of the file that is to be used. Statements that are not
+// about it show nothing.
 //
-// What is expected of the source and the build is shown by SLSA provenance, the
-// double build and its variations by its test result. If there are several
-// statements of a kind, every one has to show it, so that an expectation is never
-// met by one statement and the next one by another that contradicts it. A
-// statement of such a kind that cannot be read fails what it could have shown.
-// Other kinds are ignored, and so are results of other tests.
+// SLSA provenance shows what is expected of the source and the build. The test result of the double
+// build shows what is expected of it and of its variations. If there are several statements of a
+// kind, every one has to show it, so that an expectation is never met by one statement and the next
+// one by another that contradicts it. A statement of such a kind that cannot be read fails what it
+// could have shown. Other kinds are ignored, and so are results of other tests.
 //
-// What is expected of rebuilders is shown by rebuilds alone, and nothing else is
-// shown by them.
+// Rebuilds alone show what is expected of rebuilders, and they show nothing else.
 func (p *Policy) Check(subject artifact.Digest, statements []intoto.Statement, rebuilds ...Rebuilt) Findings {
 	var provenances []*slsa.Provenance
 	var tests []*slsa.TestResult
@@ -117,6 +114,7 @@ func (p *Policy) Check(subject artifact.Digest, statements []intoto.Statement, r
 			tests = append(tests, t)
 		}
 	}
+
 	var all Findings
 	for _, e := range p.expectations() {
 		f := Finding{Expectation: e.name}
@@ -127,6 +125,7 @@ func (p *Policy) Check(subject artifact.Digest, statements []intoto.Statement, r
 		}
 		all = append(all, f)
 	}
+
 	if f, ok := p.checkPartial(provenances); ok {
 		all = append(all, f)
 	}
@@ -136,9 +135,8 @@ func (p *Policy) Check(subject artifact.Digest, statements []intoto.Statement, r
 	return all
 }
 
-// checkPartial finds that something is of a part of a release, which nobody allowed. That
-// there is more of the release than somebody has is not seen in a file, so this does not
-// wait to be asked for.
+// checkPartial returns a finding if provenance is of a part of a release, and nobody allowed that.
+// A file does not show that there is more of its release, so this does not wait to be asked for.
 func (p *Policy) checkPartial(provenances []*slsa.Provenance) (Finding, bool) {
 	for _, prov := range provenances {
 		if ext := prov.External; ext != nil && ext.Partial != nil && !p.Partial && !p.OnlyRebuilds() {
@@ -148,8 +146,8 @@ func (p *Policy) checkPartial(provenances []*slsa.Provenance) (Finding, bool) {
 	return Finding{}, false
 }
 
-// evaluate is Met if there are statements, all could be read, and show says Met of
-// each. Failed wins over NotShown.
+// evaluate returns Met if there are statements, all could be read, and show says Met of each.
+// Failed wins over NotShown.
 func evaluate[T any](list []T, bad error, what string, show func(T) (Outcome, string)) (Outcome, string) {
 	if bad != nil {
 		return Failed, bad.Error()
@@ -157,6 +155,7 @@ func evaluate[T any](list []T, bad error, what string, show func(T) (Outcome, st
 	if len(list) == 0 {
 		return NotShown, "there is no " + what + " of these bytes"
 	}
+
 	outcome, reason := Met, ""
 	for _, s := range list {
 		switch o, r := show(s); {
@@ -166,10 +165,11 @@ func evaluate[T any](list []T, bad error, what string, show func(T) (Outcome, st
 			outcome, reason = NotShown, r
 		}
 	}
+
 	return outcome, reason
 }
 
-// equal compares what a statement says with what is expected.
+// equal compares a statement's value with the expected one.
 func equal(got, want string) (Outcome, string) {
 	if got == want {
 		return Met, ""
@@ -177,7 +177,7 @@ func equal(got, want string) (Outcome, string) {
 	return Failed, fmt.Sprintf("it is %.200q, not %q", got, want)
 }
 
-// expectations lists what p expects.
+// expectations returns what p expects, in the order of the file's documentation.
 func (p *Policy) expectations() []expectation {
 	var list []expectation
 	provenance := func(wanted bool, name string, show func(*slsa.Provenance) (Outcome, string)) {
@@ -194,12 +194,14 @@ func (p *Policy) expectations() []expectation {
 			return show(s)
 		})
 	}
+
 	provenance(len(p.Builders) > 0, "builder", func(prov *slsa.Provenance) (Outcome, string) {
 		if id := prov.RunDetails.Builder.ID; !slices.Contains(p.Builders, id) {
 			return Failed, fmt.Sprintf("it is %.200q, not %s", id, strings.Join(p.Builders, " or "))
 		}
 		return Met, ""
 	})
+
 	source(p.Repository != "", "source.repository", func(s slsa.Source) (Outcome, string) {
 		if s.Repository == "" {
 			return NotShown, "the provenance names no repository"
@@ -214,6 +216,8 @@ func (p *Policy) expectations() []expectation {
 		}
 		return equal(got, want)
 	})
+
+	// A commit does not say what was built if there were changes on top of it.
 	committed := func(got, want string, s slsa.Source) (Outcome, string) {
 		if s.Uncommitted {
 			return Failed, "there were uncommitted changes"
@@ -222,12 +226,14 @@ func (p *Policy) expectations() []expectation {
 	}
 	source(p.Tag != "", "source.tag", func(s slsa.Source) (Outcome, string) { return committed(s.Tag, p.Tag, s) })
 	source(p.Commit != "", "source.commit", func(s slsa.Source) (Outcome, string) { return committed(s.Commit, p.Commit, s) })
+
 	source(p.Module != "", "source.module", func(s slsa.Source) (Outcome, string) {
 		if s.Module == "" {
 			return Failed, "no module of the module proxy was built"
 		}
 		return equal(s.Module+"@"+s.Version, p.Module)
 	})
+
 	provenance(p.Toolchain != "", "build.toolchain", func(prov *slsa.Provenance) (Outcome, string) {
 		if prov.Internal == nil {
 			return NotShown, fmt.Sprintf("build type %.200q: it is not known to tell", prov.BuildDefinition.BuildType)
@@ -251,6 +257,7 @@ func (p *Policy) expectations() []expectation {
 		}
 		return Met, ""
 	})
+
 	provenance(p.NoSnapshot, "build.snapshot", func(prov *slsa.Provenance) (Outcome, string) {
 		switch {
 		case prov.External == nil:
@@ -260,6 +267,7 @@ func (p *Policy) expectations() []expectation {
 		}
 		return Met, ""
 	})
+
 	if p.Double {
 		list = append(list, expectation{name: "build.double", test: func(t *slsa.TestResult) (Outcome, string) {
 			if t.Result != slsa.Passed {
@@ -268,6 +276,7 @@ func (p *Policy) expectations() []expectation {
 			return Met, ""
 		}})
 	}
+
 	for _, name := range p.Variations {
 		list = append(list, expectation{name: "build.variations: " + name, test: func(t *slsa.TestResult) (Outcome, string) {
 			if !t.Notes.Varied(name) {
@@ -276,5 +285,6 @@ func (p *Policy) expectations() []expectation {
 			return Met, ""
 		}})
 	}
+
 	return list
 }

@@ -61,14 +61,13 @@ import (
 	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
-// Policy is what is expected. A field with its zero value expects nothing.
+// Policy is what somebody expects. A field with its zero value expects nothing.
 type Policy struct {
-	// Builders are URIs, one of which the builder.id of the provenance is
-	// (builder).
+	// Builders are URIs. The builder.id of the provenance is one of them (builder).
 	Builders []string
-	// Repository is the address of the git repository that was built from
-	// (source.repository). Addresses are the same if host and path are: neither
-	// the scheme, nor a user, nor a final slash or .git matters.
+	// Repository is the address of the git repository that was built (source.repository). Addresses
+	// are the same if host and path are. The scheme, a user, and a final slash or .git do not
+	// matter.
 	Repository string
 	// Tag is the git tag that was built, exactly (source.tag), and Commit the full
 	// name of the commit (source.commit). Neither is met by a tree with
@@ -76,16 +75,14 @@ type Policy struct {
 	Tag, Commit string
 	// Module is path@version of the module that was built (source.module).
 	Module string
-	// Toolchain is the oldest release of Go that may have built it, such as
-	// go1.26.5, or the only one, such as =go1.26.5 (build.toolchain). Only a published
-	// toolchain without experiments (GOEXPERIMENT) meets it: what another one calls
-	// itself says nothing.
+	// Toolchain is the oldest release of Go that may have built it, such as go1.26.5, or the only
+	// one, such as =go1.26.5 (build.toolchain). Only a published toolchain without experiments
+	// (GOEXPERIMENT) meets it: the name of another one says nothing.
 	Toolchain string
 	// NoSnapshot: it is a release (build.snapshot = false).
 	NoSnapshot bool
-	// Partial: it may be of a release of some targets of the release file alone
-	// (build.partial = true). Without it none may, unless rebuilds are all that is
-	// expected.
+	// Partial: it may be from a release of some targets of the release file alone (build.partial =
+	// true). Without it none may, unless rebuilds are all that is expected.
 	Partial bool
 	// Double: it was built twice, and every binary and file agreed (build.double
 	// = true).
@@ -93,55 +90,51 @@ type Policy struct {
 	// Variations are names of things that were seen to differ between the two
 	// builds (build.variations), as in release.json.
 	Variations []string
-	// Rebuilds are what people who are no part of the release found out (rebuilds).
+	// Rebuilds is what people who are no part of the release have to have found (rebuilds).
 	Rebuilds *Rebuilds
 }
 
 // Rebuilds expects that people have rebuilt the file from its source.
 type Rebuilds struct {
-	// AtLeast is how many of By have to have rebuilt it (rebuilds.atLeast). Two that
-	// turn out to be one signer count once, and the signer whose word the rest of
-	// the policy rests on does not count. That one of By says the file differs is
-	// never outweighed by others.
+	// AtLeast is how many of By have to have rebuilt it (rebuilds.atLeast). If two of them are one
+	// signer they count once. The signer whose word the rest of the policy rests on does not count.
+	// If one of By says that the file differs, no number of others outweighs that.
 	AtLeast int
 	// By are those whose word counts (rebuilds.by).
 	By []Rebuilder
-	// Module is path@version of the module that it has to be rebuilt from
-	// (rebuilds.module). If it is empty, any source will do that gives the file.
+	// Module is path@version of the module that it has to be rebuilt from (rebuilds.module). If it
+	// is empty, any source that gives the file will do.
 	Module string
 	// Reproduced: it is not enough that the file is equivalent after a
 	// normalization (rebuilds.reproduced = true).
 	Reproduced bool
-	// Allow bounds what the publisher chose and the source does not force
-	// (rebuilds.allow): by setting, as [recipe.Choice] has it, the patterns of what
-	// it may be. A star stands for any text. Of -tags and GOEXPERIMENT each element
-	// has to match one, of -ldflags each flag (with its value behind a "=", and
-	// without -X), of the others the whole value. For -X the pattern is the name of a
-	// variable, with any value, or "name=value".
+	// Allow bounds what the publisher chose and the source does not force (rebuilds.allow). By
+	// setting, as [recipe.Choice] has it, it has the patterns of the values that are allowed. A
+	// star stands for any text. Of -tags and GOEXPERIMENT each element has to match a pattern, of
+	// -ldflags each flag (with its value behind a "=", and without -X), of the others the whole
+	// value. For -X the pattern is the name of a variable, with any value, or "name=value".
 	//
-	// A setting that is not in it may be what changes nothing that the program does:
-	// of -ldflags -s, -w, -buildid, -B and -extldflags=-static; -buildmode=exe and pie;
-	// -pgo=off; -trimpath; CGO_ENABLED; the level of the processor (GOAMD64 and its
-	// kin); the stamp of version control; where the folders of the build were. Nothing
-	// else may be there: no -X, -tags, -gcflags, -asmflags, GOEXPERIMENT, GOFIPS140,
-	// and no setting that this version does not know. One rebuilder who says that the
-	// file takes such a setting is enough to refuse it.
+	// If a setting is not in Allow it may still be one that changes nothing that the program does:
+	// of -ldflags -s, -w, -buildid, -B and -extldflags=-static; -buildmode=exe and pie; -pgo=off;
+	// -trimpath; CGO_ENABLED; the level of the processor (GOAMD64 and its kin); the stamp of
+	// version control; where the folders of the build were. Nothing else may be there: no -X,
+	// -tags, -gcflags, -asmflags, GOEXPERIMENT, GOFIPS140, and no setting that this version does
+	// not know. One rebuilder who says that the file takes such a setting is enough to refuse it.
 	Allow map[string][]string
 }
 
-// Rebuilder is somebody whose statements about rebuilds count. It has a key, or an
-// identity and its issuer.
+// Rebuilder is somebody whose statements about rebuilds count. It has either a key, or an identity
+// and its issuer.
 type Rebuilder struct {
-	// Name is how messages call them. No two have the same.
+	// Name is how messages call the rebuilder. No two have the same.
 	Name string
 	// Key is the file of a public key, or the reference of one in a KMS.
 	Key string
-	// Identity is who a certificate must be for, exactly: an email address, or the
-	// URL of a CI job's definition. Issuer is the URL of the OIDC issuer that
-	// vouched for it.
+	// Identity is the one that a certificate must be for, exactly: an email address, or the URL of
+	// a CI job's definition. Issuer is the URL of the OIDC issuer that vouched for it.
 	Identity, Issuer string
-	// TrustedRoot is the file that describes the Sigstore instance that an identity
-	// is of, or that has to have logged what a key signed. It may be empty.
+	// TrustedRoot is the file that describes a Sigstore instance: the one that an identity is of,
+	// or the one that has to have logged what a key signed. It may be empty.
 	TrustedRoot string
 }
 
@@ -151,29 +144,32 @@ const (
 	maxLines = 500
 )
 
-// Parse reads a policy file. name is what errors call it. They are of the type
-// [tomlfile.Errors], like those of a release file: everything that is wrong, in the
-// order of lines.
+// Parse reads a policy file. Errors call it name. They are of the type [tomlfile.Errors], like
+// those of a release file: everything that is wrong, in the order of lines.
 func Parse(name string, data []byte) (*Policy, error) {
 	r := reader{file: name}
 	if len(data) > MaxSize || bytes.Count(data, []byte("\n")) > maxLines {
 		return nil, tomlfile.Errors{{File: name, Line: 1, Msg: fmt.Sprintf("more than %d bytes or %d lines", MaxSize, maxLines)}}
 	}
+
 	tree, err := tomlfile.Decode(name, string(data))
 	if err != nil {
 		return nil, err
 	}
-	// What lies behind a limit of the index has the line of what is around it.
+	// What is behind a limit of the index has the line of what is around it.
 	r.lines, _ = tomlfile.ReadIndex(string(data))
 
 	p := &Policy{}
 	r.table(nil, tree, p.readers())
+
 	if p.Rebuilds != nil && len(r.list) == 0 {
 		r.checkRebuilds(p.Rebuilds)
 	}
+
 	if len(tree) == 0 || len(r.list) == 0 && p.isEmpty() {
 		r.addError(nil, "write builder, or a key of [source], [build] or [rebuilds]", "nothing is expected, so anything would pass")
 	}
+
 	if len(r.list) > 0 {
 		slices.SortStableFunc(r.list, func(a, b *tomlfile.Error) int { return a.Line - b.Line })
 		return nil, r.list
@@ -181,13 +177,14 @@ func Parse(name string, data []byte) (*Policy, error) {
 	return p, nil
 }
 
+// isEmpty reports whether nothing is expected.
 func (p *Policy) isEmpty() bool { return p.Rebuilds == nil && len(p.expectations()) == 0 }
 
-// OnlyRebuilds reports whether nothing is expected but of people who rebuilt the
-// file, so that it does not matter who published it.
+// OnlyRebuilds reports whether rebuilds are all that is expected, so that it does not matter who
+// published the file.
 func (p *Policy) OnlyRebuilds() bool { return p.Rebuilds != nil && len(p.expectations()) == 0 }
 
-// checkRebuilds holds the keys of [rebuilds] against each other.
+// checkRebuilds checks the keys of [rebuilds] against each other.
 func (r *reader) checkRebuilds(b *Rebuilds) {
 	at := []string{"rebuilds"}
 	switch {
@@ -200,8 +197,8 @@ func (r *reader) checkRebuilds(b *Rebuilds) {
 	}
 }
 
-// readers says how each key is read. A key that begins with a table's name and a dot
-// belongs into that table.
+// readers returns a function for each key, which reads its value. A key that begins with a table's
+// name and a dot belongs to that table.
 func (p *Policy) readers() map[string]func(any) error {
 	return p.addAllowReaders(map[string]func(any) error{
 		"builder": func(v any) error {
@@ -259,14 +256,14 @@ func (p *Policy) readers() map[string]func(any) error {
 	})
 }
 
-// isRelease reports whether v is the name of a release of Go. Package version takes
-// go1.26.5-mine for one, too, and for the same.
+// isRelease reports whether v is the name of a release of Go. Package version accepts
+// go1.26.5-mine, too, and takes it for the same.
 func isRelease(v string) bool { return version.IsValid(v) && !strings.Contains(v, "-") }
 
 // maxRebuilders bounds rebuilds.by.
 const maxRebuilders = 100
 
-// rebuilds returns p.Rebuilds, which is there as soon as one of its keys is.
+// rebuilds returns p.Rebuilds. It is there as soon as one of its keys is.
 func (p *Policy) rebuilds() *Rebuilds {
 	if p.Rebuilds == nil {
 		p.Rebuilds = &Rebuilds{}
@@ -274,6 +271,7 @@ func (p *Policy) rebuilds() *Rebuilds {
 	return p.Rebuilds
 }
 
+// checkModule returns an error unless s is path@version of a module.
 func checkModule(s string) error {
 	path, version, _ := strings.Cut(s, "@")
 	return module.Check(path, version)
@@ -296,9 +294,12 @@ func readRebuilders(v any, to *[]Rebuilder) error {
 	default:
 		return fmt.Errorf("want a list of tables, not %s", typeName(v))
 	}
+
 	if len(tables) == 0 || len(tables) > maxRebuilders {
 		return fmt.Errorf("%d of them: want 1 to %d", len(tables), maxRebuilders)
 	}
+
+	// Findings name people, so each needs a name of its own.
 	for i, t := range tables {
 		r, err := readRebuilder(t)
 		if err == nil && slices.ContainsFunc(*to, func(other Rebuilder) bool { return other.Name == r.Name }) {
@@ -312,6 +313,7 @@ func readRebuilders(v any, to *[]Rebuilder) error {
 	return nil
 }
 
+// readRebuilder reads one table of rebuilds.by.
 func readRebuilder(t map[string]any) (Rebuilder, error) {
 	var r Rebuilder
 	members := map[string]*string{"name": &r.Name, "key": &r.Key, "identity": &r.Identity, "issuer": &r.Issuer, "trustedRoot": &r.TrustedRoot}
@@ -324,6 +326,7 @@ func readRebuilder(t map[string]any) (Rebuilder, error) {
 			return r, fmt.Errorf("%s: %w", name, err)
 		}
 	}
+
 	byIdentity := r.Identity != "" && r.Issuer != ""
 	switch {
 	case r.Name == "":
@@ -336,7 +339,7 @@ func readRebuilder(t map[string]any) (Rebuilder, error) {
 	return r, nil
 }
 
-// printable refuses what a terminal does not show as it is.
+// printable refuses text that a terminal does not show as it is.
 func printable(s string) error {
 	const limit = 1000
 	if len(s) > limit || !safetext.Printable(s) {
@@ -345,8 +348,8 @@ func printable(s string) error {
 	return nil
 }
 
-// readFlag reads a boolean that expects something with one of its values. The other
-// one could be misread as its contrary, so the key is to be left out instead.
+// readFlag reads a boolean that expects something with one of its values. The other value could be
+// misread as the contrary, so it is an error: the key is to be left out instead.
 func readFlag(want bool, v any, to *bool) error {
 	b, ok := v.(bool)
 	switch {
@@ -359,6 +362,7 @@ func readFlag(want bool, v any, to *bool) error {
 	return nil
 }
 
+// readText reads a string that is not empty, and checks it.
 func readText(v any, to *string, check func(string) error) error {
 	s, ok := v.(string)
 	switch {
@@ -371,6 +375,7 @@ func readText(v any, to *string, check func(string) error) error {
 	return check(s)
 }
 
+// readList reads a list of different strings, and checks each.
 func readList(v any, to *[]string, check func(string) error) error {
 	l, ok := v.([]any)
 	switch {
@@ -379,6 +384,7 @@ func readList(v any, to *[]string, check func(string) error) error {
 	case len(l) == 0:
 		return errors.New("empty: leave the key out if nothing is expected")
 	}
+
 	for _, e := range l {
 		var s string
 		if err := readText(e, &s, check); err != nil {
@@ -392,6 +398,7 @@ func readList(v any, to *[]string, check func(string) error) error {
 	return nil
 }
 
+// typeName returns the name of a value's type, as TOML has it.
 func typeName(v any) string {
 	switch v.(type) {
 	case string:
@@ -418,6 +425,7 @@ func repositoryOf(s string) (string, error) {
 		}
 		s = "ssh://" + host + "/" + strings.TrimPrefix(path, "/")
 	}
+
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") == "" {
 		return "", fmt.Errorf("%q: want the address of a repository, such as https://example.com/project", s)
@@ -425,7 +433,7 @@ func repositoryOf(s string) (string, error) {
 	return strings.ToLower(u.Host) + "/" + strings.TrimSuffix(strings.Trim(u.Path, "/"), ".git"), nil
 }
 
-// reader collects what is wrong with a file.
+// reader collects the faults of a file.
 type reader struct {
 	file  string
 	lines *tomlfile.Index
@@ -437,9 +445,12 @@ func (r *reader) table(path []string, tree map[string]any, keys map[string]func(
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		here := append(slices.Clone(path), name)
 		joined := strings.Join(here, ".")
+
+		// A name with a dot in it is one key, and not a path of several.
 		read := keys[joined]
 		inner, isTable := tree[name].(map[string]any)
 		holds := func(key string) bool { return strings.HasPrefix(key, joined+".") }
+
 		switch {
 		case read != nil && !strings.Contains(name, "."):
 			if err := read(tree[name]); err != nil {
@@ -455,8 +466,8 @@ func (r *reader) table(path []string, tree map[string]any, keys map[string]func(
 	}
 }
 
-// knownKeys are the keys that a message about a table lists: all of them, where those of
-// another table with many stand for themselves as one.
+// knownKeys returns the keys that a message about a table lists. Those of another table with many
+// keys stand there as one.
 func knownKeys(keys map[string]func(any) error, table []string) []string {
 	const many = "rebuilds.allow"
 	var list []string
@@ -474,6 +485,7 @@ func knownKeys(keys map[string]func(any) error, table []string) []string {
 	return slices.Compact(list)
 }
 
+// addError adds a fault of a key.
 func (r *reader) addError(key []string, hint, format string, args ...any) {
 	path := ""
 	for _, name := range key {

@@ -13,14 +13,13 @@ import (
 
 // Rebuilt is a statement that was opened under the trust of a rebuilder.
 type Rebuilt struct {
-	// By is the rebuilder: an index of Rebuilds.By. A statement that several of
-	// them could have signed is there once for each.
+	// By is the rebuilder: an index of Rebuilds.By. If several of them could have signed a
+	// statement it is there once for each.
 	By int
-	// Signer says who signed, as the signature tells it. Equal signers are one,
-	// however often they are listed.
+	// Signer names who signed, as the signature tells it. Equal signers are one, however often they
+	// are listed.
 	Signer string
-	// Publisher tells that it is the signer whose word the rest of the policy rests
-	// on.
+	// Publisher tells that it is the signer whose word the rest of the policy rests on.
 	Publisher bool
 	Statement intoto.Statement
 }
@@ -28,33 +27,39 @@ type Rebuilt struct {
 // RebuildsExpectation is the name of the one finding about rebuilds.
 const RebuildsExpectation = "rebuilds"
 
-// distribution is the module of published toolchains, whose own scripts have all
-// settings. A bootstrap has no recipe.
+// distribution is the module of published toolchains. Their own scripts have all settings, and a
+// bootstrap has no recipe.
 const distribution = "golang.org/toolchain"
 
-// checkRebuilds counts who has rebuilt what subject names.
+// checkRebuilds counts those who have rebuilt the file that subject names.
 func (b *Rebuilds) checkRebuilds(subject artifact.Digest, list []Rebuilt) Finding {
 	f := Finding{Expectation: RebuildsExpectation, Outcome: NotShown}
 	var notCounted []string // why some do not count
 	hasStatement := make([]bool, len(b.By))
 	signers := map[string]string{}
+
+	// The order of By decides which of two names for one signer counts.
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(x, y Rebuilt) int { return x.By - y.By })
+
 	for _, r := range list {
 		if r.By < 0 || r.By >= len(b.By) || !r.Statement.Has(subject) {
 			continue
 		}
+
 		name := b.By[r.By].Name
 		result, err := rebuilt.Decode(r.Statement)
 		if err != nil {
 			return Finding{Expectation: RebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s: %v", name, err)}
 		}
+
 		if !result.Pass() {
 			return Finding{Expectation: RebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s says that it differs from what its source compiles to: %.500s", name, result.Reason.Text)}
 		}
 		if why := b.refusal(result); why != "" {
 			return Finding{Expectation: RebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s says that it was built with %s", name, why)}
 		}
+
 		hasStatement[r.By] = true
 		first, known := signers[r.Signer]
 		switch {
@@ -73,15 +78,18 @@ func (b *Rebuilds) checkRebuilds(subject artifact.Digest, list []Rebuilt) Findin
 			f.By = append(f.By, name)
 		}
 	}
+
 	if len(f.By) >= b.AtLeast {
 		f.Outcome = Met
 		return f
 	}
+
 	for i, r := range b.By {
 		if !hasStatement[i] {
 			notCounted = append(notCounted, "nothing of "+r.Name)
 		}
 	}
+
 	slices.Sort(notCounted)
 	f.Reason = fmt.Sprintf("%d of at least %d: %s", len(f.By), b.AtLeast, strings.Join(slices.Compact(notCounted), "; "))
 	return f
