@@ -1,8 +1,7 @@
-// Package attesttest is a Sigstore instance in a test's own process: a
-// certificate authority, a certificate log, a transparency log and a time stamp
-// authority that answer on loopback as the real ones do and have made-up keys.
-// Their faults can be chosen. It proves that bundles are made and judged as the
-// specifications say; that the real servers agree is tested in e2e.
+// Package attesttest is a Sigstore instance in a test's own process: a certificate authority, a
+// certificate log, a transparency log and a time stamp authority. They answer on loopback as the
+// real ones do, and have made-up keys. Their faults can be chosen. It proves that bundles are made
+// and judged as the specifications say. The tests in e2e prove that the real servers agree.
 package attesttest
 
 import (
@@ -49,10 +48,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Stack is a running instance. Set its fields before it is used.
+// Stack is a running instance. Its fields are set before it is used.
 type Stack struct {
-	// TrustedRoot and SigningConfig are JSON, for attest.ParseRoot and
-	// attest.NewServices.
+	// TrustedRoot and SigningConfig are JSON, for attest.ParseRoot and attest.NewServices.
 	TrustedRoot, SigningConfig []byte
 
 	// Issued, Stamped and Logged are how far from now the authorities' clocks
@@ -60,7 +58,7 @@ type Stack struct {
 	Issued, Stamped, Logged time.Duration
 	// NoSCT leaves the certificate log out.
 	NoSCT bool
-	// Extensions are further ones of certificates, as a CI job's has.
+	// Extensions are further ones of certificates, as the certificate of a CI job has them.
 	Extensions []pkix.Extension
 	// Down lists paths that answer with status 503.
 	Down []string
@@ -81,23 +79,26 @@ type Stack struct {
 // Issuer is the OIDC issuer in certificates.
 const Issuer = "https://issuer.example"
 
-// year is the validity of all that is not a certificate of a signer.
+// year is the validity of everything except a signer's certificate.
 const year = 365 * 24 * time.Hour
 
 // New starts an instance with a transparency log of version 1 or 2. It ends with
 // the test.
 func New(t testing.TB, version uint32) *Stack {
 	t.Helper()
+
 	s := &Stack{t: t}
 	key := func() *ecdsa.PrivateKey {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		s.must(err)
 		return k
 	}
+
 	rootKey := key()
 	s.interKey, s.tsaKey, s.ctKey, s.logKey = key(), key(), key(), key()
 	s.root = s.certificate(authority("test root"), nil, rootKey.Public(), rootKey)
 	s.inter = s.certificate(authority("test intermediate"), s.root, s.interKey.Public(), rootKey)
+
 	tsa := authority("test time stamps")
 	tsa.IsCA, tsa.KeyUsage = false, x509.KeyUsageDigitalSignature
 	stamping, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
@@ -135,12 +136,14 @@ func New(t testing.TB, version uint32) *Stack {
 			w.Write(body)
 		})
 	}
+
 	handle(CertifyPath, s.certify)
 	handle(StampPath, s.stamp)
 	handle(LogPath, s.enterV2)
 	handle("/api/v1/log/entries", s.enterV1)
 	s.server = httptest.NewServer(mux)
 	t.Cleanup(s.server.Close)
+
 	s.TrustedRoot, s.SigningConfig = s.trustedRoot(), s.signingConfig(version)
 	return s
 }
@@ -159,8 +162,8 @@ func (s *Stack) Requests() []string {
 	return append([]string(nil), s.requests...)
 }
 
-// Token returns an identity token for an email address. Its signature is none: this
-// certificate authority believes all.
+// Token returns an identity token for an email address. It has no good signature: this certificate
+// authority believes everybody.
 func Token(email string) string {
 	part := func(v any) string {
 		b, _ := json.Marshal(v)
@@ -177,6 +180,7 @@ func (s *Stack) must(err error) {
 	}
 }
 
+// authority returns the template of a certificate authority's certificate.
 func authority(name string) *x509.Certificate {
 	return &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name, Organization: []string{"twice test"}},
@@ -196,7 +200,7 @@ func (s *Stack) certificate(template, parent *x509.Certificate, pub crypto.Publi
 	return c
 }
 
-// certify is Fulcio's POST /api/v2/signingCert.
+// certify answers Fulcio's POST /api/v2/signingCert.
 func (s *Stack) certify(body []byte, r *http.Request) ([]byte, error) {
 	var req struct {
 		PublicKeyRequest struct {
@@ -206,6 +210,7 @@ func (s *Stack) certify(body []byte, r *http.Request) ([]byte, error) {
 	if err := json.Unmarshal(body, &req); err != nil {
 		return nil, err
 	}
+
 	block, _ := pem.Decode([]byte(req.PublicKeyRequest.PublicKey.Content))
 	parts := strings.Split(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), ".")
 	if block == nil || len(parts) != 3 {
@@ -215,6 +220,7 @@ func (s *Stack) certify(body []byte, r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
 		return nil, err
@@ -223,6 +229,7 @@ func (s *Stack) certify(body []byte, r *http.Request) ([]byte, error) {
 	if err := json.Unmarshal(payload, &claims); err != nil {
 		return nil, err
 	}
+
 	issuer, err := asn1.MarshalWithParams(claims.Iss, "utf8")
 	if err != nil {
 		return nil, err
@@ -237,6 +244,7 @@ func (s *Stack) certify(body []byte, r *http.Request) ([]byte, error) {
 			{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}, Value: issuer},
 		}, s.Extensions...),
 	}
+
 	der, err := x509.CreateCertificate(rand.Reader, template, s.inter, pub, s.interKey)
 	if err != nil {
 		return nil, err
@@ -255,6 +263,7 @@ func (s *Stack) certify(body []byte, r *http.Request) ([]byte, error) {
 			return nil, err
 		}
 	}
+
 	var chain []string
 	for _, raw := range [][]byte{der, s.inter.Raw, s.root.Raw} {
 		chain = append(chain, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})))
@@ -262,14 +271,16 @@ func (s *Stack) certify(body []byte, r *http.Request) ([]byte, error) {
 	return json.Marshal(map[string]any{"signedCertificateEmbeddedSct": map[string]any{"chain": map[string]any{"certificates": chain}}})
 }
 
-// SCT signs the timestamp with which a log promises to log a certificate that
-// has no such promise in it yet (RFC 6962, section 3.2).
+// SCT signs the promise of a log to log a certificate that has no such promise in it yet (RFC 6962,
+// section 3.2).
 func SCT(key *ecdsa.PrivateKey, issuer *x509.Certificate, tbs []byte, now time.Time) (*ct.SignedCertificateTimestamp, error) {
 	pub, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		return nil, err
 	}
+
 	sct := &ct.SignedCertificateTimestamp{SCTVersion: ct.V1, LogID: ct.LogID{KeyID: sha256.Sum256(pub)}, Timestamp: uint64(now.UnixMilli())}
+
 	entry := ct.LogEntry{Leaf: ct.MerkleTreeLeaf{TimestampedEntry: &ct.TimestampedEntry{
 		EntryType:    ct.PrecertLogEntryType,
 		PrecertEntry: &ct.PreCert{IssuerKeyHash: sha256.Sum256(issuer.RawSubjectPublicKeyInfo), TBSCertificate: tbs},
@@ -278,6 +289,7 @@ func SCT(key *ecdsa.PrivateKey, issuer *x509.Certificate, tbs []byte, now time.T
 	if err != nil {
 		return nil, err
 	}
+
 	sum := sha256.Sum256(input)
 	sig, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
 	if err != nil {
@@ -289,12 +301,13 @@ func SCT(key *ecdsa.PrivateKey, issuer *x509.Certificate, tbs []byte, now time.T
 	return sct, nil
 }
 
-// SCTList is the certificate extension with an [SCT].
+// SCTList returns the certificate extension with an [SCT].
 func SCTList(key *ecdsa.PrivateKey, issuer *x509.Certificate, tbs []byte, now time.Time) ([]byte, error) {
 	sct, err := SCT(key, issuer, tbs, now)
 	if err != nil {
 		return nil, err
 	}
+
 	list, err := ctx509util.MarshalSCTsIntoSCTList([]*ct.SignedCertificateTimestamp{sct})
 	if err != nil {
 		return nil, err
@@ -303,15 +316,17 @@ func SCTList(key *ecdsa.PrivateKey, issuer *x509.Certificate, tbs []byte, now ti
 	if err != nil {
 		return nil, err
 	}
+
 	return asn1.Marshal(raw)
 }
 
-// stamp is RFC 3161 over HTTP.
+// stamp answers RFC 3161 over HTTP.
 func (s *Stack) stamp(body []byte, _ *http.Request) ([]byte, error) {
 	req, err := timestamp.ParseRequest(body)
 	if err != nil {
 		return nil, err
 	}
+
 	stamp := timestamp.Timestamp{
 		HashAlgorithm: req.HashAlgorithm, HashedMessage: req.HashedMessage, Time: time.Now().Add(s.Stamped),
 		Policy: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2}, ExtraExtensions: req.Extensions,
@@ -322,17 +337,19 @@ func (s *Stack) stamp(body []byte, _ *http.Request) ([]byte, error) {
 // host is the name in which checkpoints are signed.
 const host = "127.0.0.1"
 
-// sibling is the first leaf of the log's tree; the entry is the second.
+// sibling is the first leaf of the log's tree. The entry is the second.
 var sibling = leafHash([]byte("somebody else's entry"))
 
+// leafHash returns the hash of a leaf of the tree.
 func leafHash(b []byte) []byte {
 	sum := sha256.Sum256(append([]byte{0}, b...))
 	return sum[:]
 }
 
-// proof is that body is the second of two leaves.
+// proof proves that body is the second of two leaves.
 func (s *Stack) proof(body []byte, origin string) (*protorekor.InclusionProof, error) {
 	sum := sha256.Sum256(append(append([]byte{1}, sibling...), leafHash(body)...))
+
 	signer, err := signature.LoadECDSASigner(s.logKey, crypto.SHA256)
 	if err != nil {
 		return nil, err
@@ -341,22 +358,25 @@ func (s *Stack) proof(body []byte, origin string) (*protorekor.InclusionProof, e
 	if err != nil {
 		return nil, err
 	}
+
 	checkpoint, err := note.Sign(&note.Note{Text: fmt.Sprintf("%s\n2\n%s\n", origin, base64.StdEncoding.EncodeToString(sum[:]))}, ns)
 	if err != nil {
 		return nil, err
 	}
+
 	return &protorekor.InclusionProof{
 		LogIndex: 1, TreeSize: 2, RootHash: sum[:], Hashes: [][]byte{sibling},
 		Checkpoint: &protorekor.Checkpoint{Envelope: string(checkpoint)},
 	}, nil
 }
 
-// enterV2 is Rekor v2's POST /api/v2/log/entries.
+// enterV2 answers Rekor v2's POST /api/v2/log/entries.
 func (s *Stack) enterV2(body []byte, _ *http.Request) ([]byte, error) {
 	var req protobuf.CreateEntryRequest
 	if err := protojson.Unmarshal(body, &req); err != nil {
 		return nil, err
 	}
+
 	hr := req.GetHashedRekordRequestV002()
 	raw, err := protojson.Marshal(&protobuf.Entry{Kind: "hashedrekord", ApiVersion: "0.0.2", Spec: &protobuf.Spec{
 		Spec: &protobuf.Spec_HashedRekordV002{HashedRekordV002: &protobuf.HashedRekordLogEntryV002{
@@ -365,14 +385,17 @@ func (s *Stack) enterV2(body []byte, _ *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	canonical, err := jsoncanonicalizer.Transform(raw)
 	if err != nil {
 		return nil, err
 	}
+
 	proof, err := s.proof(canonical, host)
 	if err != nil {
 		return nil, err
 	}
+
 	return protojson.Marshal(&protorekor.TransparencyLogEntry{
 		LogIndex: 1, LogId: &protocommon.LogId{KeyId: s.logID()},
 		KindVersion:    &protorekor.KindVersion{Kind: "hashedrekord", Version: "0.0.2"},
@@ -380,7 +403,7 @@ func (s *Stack) enterV2(body []byte, _ *http.Request) ([]byte, error) {
 	})
 }
 
-// logID is the SHA-256 of the transparency log's key.
+// logID returns the SHA-256 of the transparency log's key.
 func (s *Stack) logID() []byte { return keyID(s.t, s.logKey) }
 
 func keyID(t testing.TB, key *ecdsa.PrivateKey) []byte {
@@ -394,6 +417,7 @@ func keyID(t testing.TB, key *ecdsa.PrivateKey) []byte {
 
 func (s *Stack) trustedRoot() []byte {
 	valid := &protocommon.TimeRange{Start: timestamppb.New(time.Now().Add(-year))}
+
 	chain := func(certs ...*x509.Certificate) *protocommon.X509CertificateChain {
 		c := &protocommon.X509CertificateChain{}
 		for _, cert := range certs {
@@ -401,6 +425,7 @@ func (s *Stack) trustedRoot() []byte {
 		}
 		return c
 	}
+
 	log := func(key *ecdsa.PrivateKey) *prototrust.TransparencyLogInstance {
 		der, err := x509.MarshalPKIXPublicKey(key.Public())
 		s.must(err)
@@ -410,6 +435,7 @@ func (s *Stack) trustedRoot() []byte {
 			LogId:     &protocommon.LogId{KeyId: keyID(s.t, key)},
 		}
 	}
+
 	b, err := protojson.Marshal(&prototrust.TrustedRoot{
 		MediaType: "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
 		Tlogs:     []*prototrust.TransparencyLogInstance{log(s.logKey)},
@@ -430,21 +456,24 @@ func (s *Stack) signingConfig(version uint32) []byte {
 		return []*prototrust.Service{{Url: s.server.URL + path, MajorApiVersion: version, Operator: "test",
 			ValidFor: &protocommon.TimeRange{Start: timestamppb.New(time.Now().Add(-year))}}}
 	}
+
 	anyOf := &prototrust.ServiceConfiguration{Selector: prototrust.ServiceSelector_ANY}
 	pb := &prototrust.SigningConfig{
 		MediaType:     "application/vnd.dev.sigstore.signingconfig.v0.2+json",
 		CaUrls:        service("", 1),
 		RekorTlogUrls: service("", version), RekorTlogConfig: anyOf,
 	}
+
 	if version != 1 {
 		pb.TsaUrls, pb.TsaConfig = service(StampPath, 1), anyOf
 	}
+
 	b, err := protojson.Marshal(pb)
 	s.must(err)
 	return b
 }
 
-// enterV1 is Rekor v1's POST /api/v1/log/entries.
+// enterV1 answers Rekor v1's POST /api/v1/log/entries.
 func (s *Stack) enterV1(body []byte, r *http.Request) ([]byte, error) {
 	proposed, err := models.UnmarshalProposedEntry(bytes.NewReader(body), runtime.JSONConsumer())
 	if err != nil {
@@ -454,14 +483,18 @@ func (s *Stack) enterV1(body []byte, r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	canonical, err := types.CanonicalizeEntry(r.Context(), entry)
 	if err != nil {
 		return nil, err
 	}
+
 	proof, err := s.proof(canonical, host+" - 123456")
 	if err != nil {
 		return nil, err
 	}
+
+	// The log promises with its signature over these members in canonical form.
 	promised := map[string]any{
 		"body": base64.StdEncoding.EncodeToString(canonical), "integratedTime": time.Now().Add(s.Logged).Unix(),
 		"logID": hex.EncodeToString(s.logID()), "logIndex": 1001, // in all trees that the log ever had
@@ -473,11 +506,13 @@ func (s *Stack) enterV1(body []byte, r *http.Request) ([]byte, error) {
 	if raw, err = jsoncanonicalizer.Transform(raw); err != nil {
 		return nil, err
 	}
+
 	sum := sha256.Sum256(raw)
 	set, err := ecdsa.SignASN1(rand.Reader, s.logKey, sum[:])
 	if err != nil {
 		return nil, err
 	}
+
 	promised["verification"] = map[string]any{
 		"signedEntryTimestamp": base64.StdEncoding.EncodeToString(set),
 		"inclusionProof": map[string]any{
@@ -488,5 +523,5 @@ func (s *Stack) enterV1(body []byte, r *http.Request) ([]byte, error) {
 	return json.Marshal(map[string]any{entryUUID: promised})
 }
 
-// entryUUID is how the only entry of a log is called.
+// entryUUID is the name of the only entry of a log.
 const entryUUID = "24296fb24b8ad77a0000000000000000000000000000000000000000000000000000000000000000"

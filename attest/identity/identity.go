@@ -1,13 +1,13 @@
-// Package identity gets OpenID Connect identity tokens, for which a certificate
-// authority gives certificates to sign with: from the CI system that a program
-// runs in, or from a person with a browser on this or another device.
+// Package identity gets OpenID Connect identity tokens, for which a certificate authority gives
+// certificates to sign with. They come from the CI system that a program runs in, or from a person
+// with a browser on this or another device.
 //
-// A token is a JWT for the audience "sigstore". It is a secret for some minutes.
-// It is not verified here: that is the certificate authority's part.
+// A token is a JWT for the audience "sigstore". It is a secret for some minutes. It is not verified
+// here: the certificate authority does that.
 //
-// The flows for a person are RFC 6749 with PKCE (RFC 7636), and RFC 8628, both
-// by golang.org/x/oauth2. The one in sigstore's oauthflow cannot be cancelled
-// and, where no browser opens, reads from standard input.
+// The flows for a person are RFC 6749 with PKCE (RFC 7636), and RFC 8628, both by
+// golang.org/x/oauth2. The one in sigstore's oauthflow cannot be cancelled and, where no browser
+// opens, reads from standard input.
 package identity
 
 import (
@@ -32,7 +32,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
-// Audience is whom tokens are for.
+// Audience is the audience of tokens.
 const Audience = "sigstore"
 
 // Token gets a token. It is called for each certificate.
@@ -41,11 +41,11 @@ type Token = func(context.Context) (string, error)
 // maxToken bounds a token, in bytes.
 const maxToken = 64 << 10
 
-// maxAnswer bounds what a server answers, in bytes.
+// maxAnswer bounds the answer of a server, in bytes.
 const maxAnswer = 1 << 20
 
-// boundedClient is c with answers of at most maxAnswer bytes. What is longer ends early,
-// and then is no document any more.
+// boundedClient returns a client like c whose answers have at most maxAnswer bytes. A longer one
+// ends early, and then is no document any more.
 func boundedClient(c *http.Client) *http.Client {
 	b := *c
 	if b.Transport == nil {
@@ -55,6 +55,7 @@ func boundedClient(c *http.Client) *http.Client {
 	return &b
 }
 
+// boundedTransport bounds the body of each answer.
 type boundedTransport struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
@@ -69,8 +70,8 @@ func (b boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// quotedError is an error that may quote what a server said: one line that a terminal only
-// shows, and not a long one.
+// quotedError is an error that may quote a server. Its text is one line that is safe on a terminal
+// and not long.
 type quotedError struct{ err error }
 
 // maxText bounds such a line, in bytes.
@@ -94,12 +95,12 @@ const (
 	githubSecret = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 )
 
-// ErrNone is that the environment has no identity: this is no CI job.
+// ErrNone says that the environment has no identity: this is no CI job.
 var ErrNone = errors.New("no identity token in the environment")
 
-// Ambient returns the identity of the CI job whose environment is env: a token
-// in SIGSTORE_ID_TOKEN, or else that of GitHub Actions. It is ErrNone where there
-// is none, and another error in a CI job that lacks the permission.
+// Ambient returns the identity of the CI job whose environment is env. It is a token in
+// SIGSTORE_ID_TOKEN, or else that of GitHub Actions. The error is ErrNone where there is none, and
+// another one in a CI job that lacks the permission.
 func Ambient(env map[string]string, client *http.Client) (Token, error) {
 	switch {
 	case env[tokenVariable] != "":
@@ -127,7 +128,7 @@ func Ambient(env map[string]string, client *http.Client) (Token, error) {
 // jwt is the form of a token (https://www.rfc-editor.org/rfc/rfc7515#section-7.1).
 var jwt = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$`)
 
-// checkToken tells what could not be a token, so that an error need not show it.
+// checkToken returns an error for a text that could not be a token. The error does not show it.
 func checkToken(token string) error {
 	if len(token) > maxToken || !jwt.MatchString(token) {
 		return errors.New("not a token (want a JWT)")
@@ -135,6 +136,7 @@ func checkToken(token string) error {
 	return nil
 }
 
+// githubToken asks GitHub's issuer for the token of a job.
 func githubToken(ctx context.Context, client *http.Client, address, secret string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -143,6 +145,7 @@ func githubToken(ctx context.Context, client *http.Client, address, secret strin
 	q := u.Query()
 	q.Set("audience", Audience)
 	u.RawQuery = q.Encode()
+
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return "", err
@@ -152,10 +155,12 @@ func githubToken(ctx context.Context, client *http.Client, address, secret strin
 	if err != nil {
 		return "", err
 	}
+
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("%s answers %s", u.Host, resp.Status)
 	}
+
 	var answer struct{ Value string }
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
 		return "", fmt.Errorf("%s: %w", u.Host, err)
@@ -163,15 +168,16 @@ func githubToken(ctx context.Context, client *http.Client, address, secret strin
 	if err := checkToken(answer.Value); err != nil {
 		return "", fmt.Errorf("%s: %w", u.Host, err)
 	}
+
 	return answer.Value, nil
 }
 
-// Person is how somebody at a terminal proves who they are.
+// Person says how somebody at a terminal proves who they are.
 type Person struct {
 	// Issuer is the URL of the OpenID Connect issuer
 	// ("https://oauth2.sigstore.dev/auth" for the public instance).
 	Issuer string
-	// ClientID names this program to the issuer; "sigstore" if empty.
+	// ClientID names this program to the issuer. If it is empty, it is "sigstore".
 	ClientID string
 	// Client makes all requests.
 	Client *http.Client
@@ -181,13 +187,14 @@ type Person struct {
 	Open func(url string) error
 }
 
-// provider finds the endpoints of the issuer, and the context for requests.
+// provider finds the endpoints of the issuer. The context that it returns is for requests.
 func (p Person) provider(ctx context.Context) (context.Context, *oidc.Provider, oauth2.Config, error) {
 	ctx = oidc.ClientContext(ctx, boundedClient(p.Client))
 	provider, err := oidc.NewProvider(ctx, p.Issuer)
 	if err != nil {
 		return nil, nil, oauth2.Config{}, identityError(err)
 	}
+
 	id := p.ClientID
 	if id == "" {
 		id = Audience
@@ -195,7 +202,7 @@ func (p Person) provider(ctx context.Context) (context.Context, *oidc.Provider, 
 	return ctx, provider, oauth2.Config{ClientID: id, Endpoint: provider.Endpoint(), Scopes: []string{oidc.ScopeOpenID, "email"}}, nil
 }
 
-// identityError says that it was the identity that could not be had.
+// identityError says that the identity is what could not be had.
 func identityError(err error) error { return quotedError{fmt.Errorf("identity: %w", err)} }
 
 // Browser gets a token through a browser on this machine, which must be able to
@@ -207,6 +214,7 @@ func (p Person) Browser(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "localhost:0")
 	if err != nil {
 		return "", identityError(err)
@@ -216,6 +224,7 @@ func (p Person) Browser(ctx context.Context) (string, error) {
 		listener.Close()
 		return "", identityError(err)
 	}
+
 	config.RedirectURL = "http://localhost:" + port + "/auth/callback"
 	state, nonce, verifier := rand.Text(), rand.Text(), oauth2.GenerateVerifier()
 
@@ -230,6 +239,7 @@ func (p Person) Browser(ctx context.Context) (string, error) {
 	} else {
 		p.Tell("waiting for your browser, at " + address)
 	}
+
 	var answer url.Values
 	select {
 	case <-ctx.Done():
@@ -239,6 +249,7 @@ func (p Person) Browser(ctx context.Context) (string, error) {
 	if e := answer.Get("error"); e != "" {
 		return "", fmt.Errorf("identity: the issuer says %.100q %.200q", e, answer.Get("error_description"))
 	}
+
 	tokens, err := config.Exchange(ctx, answer.Get("code"), oauth2.VerifierOption(verifier))
 	if err != nil {
 		return "", identityError(err)
@@ -246,7 +257,7 @@ func (p Person) Browser(ctx context.Context) (string, error) {
 	return verifyToken(ctx, provider, config, tokens, nonce)
 }
 
-// callback takes the first answer with the right state.
+// callback returns a handler that takes the first answer with the right state.
 func callback(state string, answers chan<- url.Values) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /auth/callback", func(w http.ResponseWriter, r *http.Request) {
@@ -263,23 +274,25 @@ func callback(state string, answers chan<- url.Values) http.Handler {
 	return mux
 }
 
-// Device gets a token through a browser on any device, where the person types a
-// code.
+// Device gets a token through a browser on any device, where the person types a code.
 func (p Person) Device(ctx context.Context) (string, error) {
 	ctx, provider, config, err := p.provider(ctx)
 	if err != nil {
 		return "", err
 	}
+
 	verifier := oauth2.GenerateVerifier()
 	device, err := p.deviceAuth(ctx, config, verifier)
 	if err != nil {
 		return "", identityError(err)
 	}
+
 	line, err := instruction(device)
 	if err != nil {
 		return "", identityError(err)
 	}
 	p.Tell(line)
+
 	tokens, err := config.DeviceAccessToken(ctx, device, oauth2.VerifierOption(verifier))
 	if err != nil {
 		return "", identityError(err)
@@ -287,23 +300,26 @@ func (p Person) Device(ctx context.Context) (string, error) {
 	return verifyToken(ctx, provider, config, tokens, "")
 }
 
-// deviceAuth asks for a code (https://www.rfc-editor.org/rfc/rfc8628#section-3.1).
-// That of oauth2 panics where the answer is null.
+// deviceAuth asks for a code (https://www.rfc-editor.org/rfc/rfc8628#section-3.1). The function of
+// oauth2 panics where the answer is null.
 func (p Person) deviceAuth(ctx context.Context, config oauth2.Config, verifier string) (*oauth2.DeviceAuthResponse, error) {
 	form := url.Values{
 		"client_id": {config.ClientID}, "scope": {strings.Join(config.Scopes, " ")},
 		"code_challenge": {oauth2.S256ChallengeFromVerifier(verifier)}, "code_challenge_method": {"S256"},
 	}
+
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, config.Endpoint.DeviceAuthURL, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
+
 	resp, err := boundedClient(p.Client).Do(req)
 	if err != nil {
 		return nil, err
 	}
+
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
@@ -312,6 +328,7 @@ func (p Person) deviceAuth(ctx context.Context, config oauth2.Config, verifier s
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("the issuer answers %s: %s", resp.Status, body)
 	}
+
 	var answer struct {
 		DeviceCode      string `json:"device_code"`
 		UserCode        string `json:"user_code"`
@@ -329,35 +346,39 @@ func (p Person) deviceAuth(ctx context.Context, config oauth2.Config, verifier s
 	}, nil
 }
 
-// userCode is what a person can type (https://www.rfc-editor.org/rfc/rfc8628#section-6.1).
+// userCode is the form of a code that a person can type
+// (https://www.rfc-editor.org/rfc/rfc8628#section-6.1).
 var userCode = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 -]{0,63}$`)
 
 // maxInterval bounds the seconds that an issuer may ask to wait between questions.
 const maxInterval = 600
 
-// instruction tells a person what to do with the issuer's answer, which has to be a
-// code, an address, and a time to wait that can be waited.
+// instruction tells a person what to do with the issuer's answer. The answer must have a code, an
+// address, and a bearable time to wait.
 func instruction(device *oauth2.DeviceAuthResponse) (string, error) {
 	u, err := url.Parse(device.VerificationURI)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
 		return "", fmt.Errorf("the issuer names %.100q as the address to go to", device.VerificationURI)
 	}
+
 	if device.Interval < 0 || device.Interval > maxInterval {
 		return "", fmt.Errorf("the issuer asks to wait %d seconds between questions", device.Interval)
 	}
 	if !userCode.MatchString(device.UserCode) {
 		return "", fmt.Errorf("the issuer gives %.100q as the code to type", device.UserCode)
 	}
+
 	return fmt.Sprintf("type the code %s at %s", device.UserCode, u), nil
 }
 
-// verifyToken verifies the identity token that came with others, so that a wrong one
-// is noticed before it is used.
+// verifyToken verifies the identity token that came with others, so that a wrong one is noticed
+// before it is used.
 func verifyToken(ctx context.Context, provider *oidc.Provider, config oauth2.Config, tokens *oauth2.Token, nonce string) (string, error) {
 	raw, _ := tokens.Extra("id_token").(string)
 	if raw == "" {
 		return "", errors.New("identity: the issuer gave no identity token")
 	}
+
 	token, err := provider.Verifier(&oidc.Config{ClientID: config.ClientID}).Verify(ctx, raw)
 	if err != nil {
 		return "", identityError(err)
@@ -365,5 +386,6 @@ func verifyToken(ctx context.Context, provider *oidc.Provider, config oauth2.Con
 	if token.Nonce != nonce {
 		return "", errors.New("identity: the token is not the answer to our question")
 	}
+
 	return raw, nil
 }

@@ -1,18 +1,18 @@
-// Package intoto is the in-toto Statement v1, the thing that is signed: which
-// bytes, and what is said about them
+// Package intoto is the in-toto Statement v1, the thing that is signed. It says which bytes it is
+// about, and what is said about them
 // (https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md).
 //
-// It knows nothing of keys and signatures: those are package attest's.
+// It knows nothing of keys and signatures. Those belong to package attest.
 //
 // # Form
 //
-// [Statement.Encode] writes one form for each Statement: JSON without white
-// space, members in the order of the specification, subjects in the order of
-// the value, and for each of them the SHA-256 and no other digest.
+// [Statement.Encode] writes one form for each Statement: JSON without white space, members in the
+// order of the specification, subjects in the order of the value, and for each of them the SHA-256
+// and no other digest.
 //
-// [Decode] reads that and what other producers write, as far as it can be read
-// in one way only. Stricter than the specification, which asks a consumer to
-// ignore what it does not know, it refuses
+// [Decode] reads that form, and what other producers write as far as it can be read in one way
+// only. The specification asks a consumer to ignore what it does not know. Decode is stricter, and
+// refuses
 //
 //   - members that the specification does not have, and members that are there
 //     twice, at any depth and also within the predicate: two programs may read
@@ -25,8 +25,8 @@
 //   - a predicate that is absent or null. The specification has that mean the
 //     same as an empty object, which is to be written.
 //
-// The other members of a subject (uri, content, downloadLocation, mediaType,
-// annotations) do not say which bytes are meant; they are checked and dropped.
+// The other members of a subject (uri, content, downloadLocation, mediaType, annotations) do not
+// say which bytes are meant. They are checked and dropped.
 package intoto
 
 import (
@@ -60,9 +60,8 @@ const (
 
 // Subject is an artifact that a Statement is about.
 type Subject struct {
-	// Name tells the subjects of one Statement apart: a path below dist, with
-	// slashes, or the repository of an image. It may be empty if there is one
-	// subject only.
+	// Name tells the subjects of one Statement apart. It is a path below dist, with slashes, or the
+	// repository of an image. It may be empty if there is one subject only.
 	Name   string
 	Digest artifact.Digest
 }
@@ -70,15 +69,13 @@ type Subject struct {
 // Statement says something about its subjects.
 type Statement struct {
 	Subjects []Subject
-	// PredicateType is the URI of the kind of statement, which gives Predicate
-	// its meaning.
+	// PredicateType is the URI of the kind of statement. It gives Predicate its meaning.
 	PredicateType string
 	// Predicate is one JSON object.
 	Predicate json.RawMessage
 }
 
-// Has reports whether d is the digest of one of the subjects. The empty digest
-// is of none.
+// Has reports whether d is the digest of one of the subjects. The empty digest is that of none.
 func (s Statement) Has(d artifact.Digest) bool {
 	for _, sub := range s.Subjects {
 		if sub.Digest == d && d != "" {
@@ -101,12 +98,13 @@ type subject struct {
 	Digest map[string]string `json:"digest"`
 }
 
-// Encode returns the one form that the package comment describes. A Statement
-// that Decode would refuse is an error.
+// Encode returns the form that the package comment describes. A Statement that Decode would refuse
+// is an error.
 func (s Statement) Encode() ([]byte, error) {
 	if err := s.checkStatement(); err != nil {
 		return nil, fmt.Errorf("statement: %w", err)
 	}
+
 	doc := statement{Type: Type, PredicateType: s.PredicateType, Predicate: s.Predicate}
 	for _, sub := range s.Subjects {
 		doc.Subject = append(doc.Subject, subject{sub.Name, map[string]string{"sha256": sub.Digest.Hex()}})
@@ -115,17 +113,17 @@ func (s Statement) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("statement: %w", err)
 	}
-	// Marshal has seen that the predicate is JSON; that it can be read in one way
-	// only, and how large and deep all is, shows now.
+	// Marshal has seen that the predicate is JSON. Whether it can be read in one way only, and how
+	// large and deep the whole is, shows now.
 	if err := checkJSON(data); err != nil {
 		return nil, fmt.Errorf("statement: %w", err)
 	}
 	return data, nil
 }
 
-// Decode reads one encoded Statement of at most [MaxSize] bytes. What it refuses
-// is listed in the package comment; white space and the order of members are
-// free. The Predicate that it returns has no white space.
+// Decode reads one encoded Statement of at most [MaxSize] bytes. The package comment lists what it
+// refuses. White space and the order of members are free. The Predicate that it returns has no
+// white space.
 func Decode(data []byte) (Statement, error) {
 	s, err := decode(data)
 	if err != nil {
@@ -138,6 +136,7 @@ func decode(data []byte) (Statement, error) {
 	if err := checkJSON(data); err != nil {
 		return Statement{}, err
 	}
+
 	var typ string
 	var subjects []json.RawMessage
 	var s Statement
@@ -149,6 +148,7 @@ func decode(data []byte) (Statement, error) {
 	if typ != Type {
 		return Statement{}, fmt.Errorf("_type %.200q: want %q", typ, Type)
 	}
+
 	for i, raw := range subjects {
 		sub, err := decodeSubject(raw)
 		if err != nil {
@@ -156,6 +156,7 @@ func decode(data []byte) (Statement, error) {
 		}
 		s.Subjects = append(s.Subjects, sub)
 	}
+
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, s.Predicate); err != nil {
 		return Statement{}, fmt.Errorf("predicate: %w", err)
@@ -176,12 +177,13 @@ func decodeSubject(raw json.RawMessage) (Subject, error) {
 	return Subject{Name: d.Name, Digest: artifact.Digest("sha256:" + hex)}, nil
 }
 
-// checkStatement holds s to what the package comment promises of every Statement, but for
-// the inside of the predicate.
+// checkStatement returns an error unless s is what the package comment promises of every Statement.
+// It does not look into the predicate.
 func (s Statement) checkStatement() error {
 	if len(s.Subjects) == 0 {
 		return errors.New("subject: there is none")
 	}
+
 	seen := make(map[string]bool, len(s.Subjects))
 	for i, sub := range s.Subjects {
 		if err := checkText(sub.Name); err != nil {
@@ -198,6 +200,7 @@ func (s Statement) checkStatement() error {
 			return fmt.Errorf("subject[%d]: %w", i, err)
 		}
 	}
+
 	if err := CheckURI(s.PredicateType); err != nil {
 		return fmt.Errorf("predicateType: %w", err)
 	}
@@ -207,9 +210,8 @@ func (s Statement) checkStatement() error {
 	return nil
 }
 
-// CheckURI reports whether s is a URI with a scheme, as in-toto's TypeURI and
-// ResourceURI are
-// (https://github.com/in-toto/attestation/blob/main/spec/v1/field_types.md).
+// CheckURI returns an error unless s is a URI with a scheme, as in-toto's TypeURI and ResourceURI
+// are (https://github.com/in-toto/attestation/blob/main/spec/v1/field_types.md).
 func CheckURI(s string) error {
 	if err := checkText(s); err != nil {
 		return err
@@ -221,8 +223,8 @@ func CheckURI(s string) error {
 	return nil
 }
 
-// checkText refuses what would not survive a way through JSON, or could lie to
-// who reads it on a terminal.
+// checkText refuses a text that would not survive a way through JSON, or could deceive its reader
+// on a terminal.
 func checkText(s string) error {
 	switch {
 	case len(s) > maxText:
@@ -235,8 +237,8 @@ func checkText(s string) error {
 	return nil
 }
 
-// CompactPredicate returns the predicate without white space. What a Statement
-// must not be, with members that are there twice for one, is an error.
+// CompactPredicate returns the predicate without white space. A Statement that must not be is an
+// error, such as one with members that are there twice.
 func (s Statement) CompactPredicate() ([]byte, error) {
 	if _, err := s.Encode(); err != nil {
 		return nil, err

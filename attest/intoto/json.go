@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// checkJSON refuses documents that two programs might read differently: no
-// UTF-8, a member that is there twice, something behind the end. It bounds size
-// and depth on the way, before anything is built from the document.
+// checkJSON refuses documents that two programs might read differently: with bytes that are not
+// UTF-8, with a member that is there twice, with something behind the end. It bounds size and depth
+// on the way, before anything is built from the document.
 func checkJSON(data []byte) error {
 	switch {
 	case len(data) > MaxSize:
@@ -20,9 +20,10 @@ func checkJSON(data []byte) error {
 	case !utf8.Valid(data):
 		return errors.New("not UTF-8")
 	}
+
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	// For every open object its members so far; nil for a list.
+	// For every open object it has its members so far, and nil for a list.
 	var open []map[string]bool
 	key := false // the next token is the name of a member
 	for {
@@ -33,6 +34,7 @@ func checkJSON(data []byte) error {
 			}
 			return errors.New("there is no value")
 		}
+
 		if err != nil {
 			return err
 		}
@@ -62,25 +64,28 @@ func checkJSON(data []byte) error {
 				continue
 			}
 		}
+
 		if len(open) == 0 {
 			break
 		}
 		key = open[len(open)-1] != nil
 	}
+
 	if len(bytes.TrimLeft(data[dec.InputOffset():], " \t\r\n")) > 0 {
 		return errors.New("something follows the value")
 	}
 	return nil
 }
 
-// decodeObject takes an object apart. Names must match exactly, which encoding/json
-// does not insist on for structs; a name that is not in members, a required one
-// that is missing and a null are errors.
+// decodeObject takes an object apart. Names must match exactly, which encoding/json does not insist
+// on for structs. A name that is not in members, a missing member that is required, and a null are
+// errors.
 func decodeObject(data []byte, members map[string]any, required ...string) error {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(data, &all); err != nil || all == nil {
 		return errors.New("not an object")
 	}
+
 	for name, value := range all {
 		to, ok := members[name]
 		if !ok {
@@ -93,6 +98,7 @@ func decodeObject(data []byte, members map[string]any, required ...string) error
 			return fmt.Errorf("%s: %w", name, wrongType(err))
 		}
 	}
+
 	for _, name := range required {
 		if _, ok := all[name]; !ok {
 			return fmt.Errorf("no member %q", name)
@@ -101,7 +107,7 @@ func decodeObject(data []byte, members map[string]any, required ...string) error
 	return nil
 }
 
-// wrongType says in few words what encoding/json says in those of Go.
+// wrongType says in few words what encoding/json says in Go's.
 func wrongType(err error) error {
 	if t := (*json.UnmarshalTypeError)(nil); errors.As(err, &t) {
 		return fmt.Errorf("a JSON %s does not belong here", t.Value)
@@ -109,22 +115,19 @@ func wrongType(err error) error {
 	return err
 }
 
-// Descriptor is a ResourceDescriptor, by which predicates refer to artifacts and
-// other resources
-// (https://github.com/in-toto/attestation/blob/main/spec/v1/resource_descriptor.md).
-// One of URI, Digest and Content is there.
+// Descriptor is a ResourceDescriptor, by which predicates refer to artifacts and other resources
+// (https://github.com/in-toto/attestation/blob/main/spec/v1/resource_descriptor.md). One of URI,
+// Digest and Content is there.
 type Descriptor struct {
 	Name string `json:"name,omitempty"`
 	URI  string `json:"uri,omitempty"`
-	// Digest is a DigestSet: by the names of algorithms, digests in lower-case
-	// hexadecimal
+	// Digest is a DigestSet: digests in lower-case hexadecimal, by the names of algorithms
 	// (https://github.com/in-toto/attestation/blob/main/spec/v1/digest_set.md).
 	Digest           map[string]string `json:"digest,omitempty"`
 	Content          []byte            `json:"content,omitempty"` // base64 in JSON
 	DownloadLocation string            `json:"downloadLocation,omitempty"`
 	MediaType        string            `json:"mediaType,omitempty"`
-	// Annotations are values of any kind, whose meaning the kind of predicate
-	// defines.
+	// Annotations are values of any kind. The kind of predicate defines their meaning.
 	Annotations map[string]json.RawMessage `json:"annotations,omitempty"`
 }
 
@@ -148,6 +151,7 @@ func decodeDescriptor(data []byte) (Descriptor, error) {
 	}); err != nil {
 		return Descriptor{}, err
 	}
+
 	for name, value := range digests {
 		switch {
 		case value == nil || *value == "" || name == "":
@@ -160,6 +164,7 @@ func decodeDescriptor(data []byte) (Descriptor, error) {
 		}
 		d.Digest[name] = *value
 	}
+
 	if d.URI == "" && len(d.Digest) == 0 && len(d.Content) == 0 {
 		return Descriptor{}, errors.New("none of uri, digest and content")
 	}
@@ -168,11 +173,12 @@ func decodeDescriptor(data []byte) (Descriptor, error) {
 			return Descriptor{}, fmt.Errorf("uri: %w", err)
 		}
 	}
+
 	return d, nil
 }
 
-// hexAlgorithms are those of the specification that this program writes or
-// reads; it has more, and allows any name.
+// hexAlgorithms are those of the specification that this program writes or reads. The specification
+// has more, and allows any name.
 var hexAlgorithms = []string{"sha256", "sha384", "sha512", "sha1", "gitCommit", "gitTree", "gitBlob", "gitTag", "dirHash"}
 
 func isHex(s string) bool {
@@ -196,17 +202,19 @@ func Marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// Exact decodes what [Marshal] makes of v and nothing else: no unknown, absent or
-// additional member, no other order, no other case, no white space.
+// Exact decodes the form that [Marshal] gives v, and nothing else: no unknown, absent or additional
+// member, no other order, no other case, no white space.
 func Exact(data []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
 		return err
 	}
+
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("something follows the value")
 	}
+
 	again, err := Marshal(v)
 	if err != nil {
 		return err
@@ -222,7 +230,7 @@ func Exact(data []byte, v any) error {
 	return nil
 }
 
-// Annotations makes a Descriptor's annotations of a struct.
+// Annotations turns a struct into a Descriptor's annotations.
 func Annotations(v any) (map[string]json.RawMessage, error) {
 	data, err := Marshal(v)
 	if err != nil {
@@ -232,8 +240,8 @@ func Annotations(v any) (map[string]json.RawMessage, error) {
 	return m, json.Unmarshal(data, &m)
 }
 
-// FromAnnotations is the reverse, and as strict as [Exact]. The fields of v are in
-// the order of their names, as encoding/json writes the members of a map.
+// FromAnnotations is the reverse, and as strict as [Exact]. The fields of v are in the order of
+// their names, as encoding/json writes the members of a map.
 func FromAnnotations(m map[string]json.RawMessage, v any) error {
 	data, err := Marshal(m)
 	if err != nil {

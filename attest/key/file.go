@@ -23,8 +23,8 @@ import (
 // MaxFile bounds key files, in bytes.
 const MaxFile = 1 << 20
 
-// maxBlock bounds what is in PEM, in bytes. An encrypted RSA key of 4096 bits
-// takes 3.5 KB; to check one of a megabyte would take minutes.
+// maxBlock bounds the content of a PEM block, in bytes. An encrypted RSA key of 4096 bits takes 3.5
+// KB. To check one of a megabyte would take minutes.
 const maxBlock = 8 << 10
 
 // Types of PEM blocks.
@@ -49,18 +49,20 @@ func readFile(path string) ([]byte, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, withoutPath(err)
 	}
+
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {
 		return nil, nil, withoutPath(err)
 	}
+
 	if len(data) > MaxFile {
 		return nil, nil, fmt.Errorf("more than %d bytes: not a key", MaxFile)
 	}
 	return data, info, nil
 }
 
-// withoutPath drops the path from an error of package os, as the callers name it.
+// withoutPath drops the path from an error of package os. The callers name it.
 func withoutPath(err error) error {
 	var e *fs.PathError
 	if errors.As(err, &e) {
@@ -69,11 +71,13 @@ func withoutPath(err error) error {
 	return err
 }
 
+// loadFile loads a private key in a file.
 func loadFile(ctx context.Context, path string, opts Options) (*Private, error) {
 	data, info, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
+
 	private, err := parsePrivate(ctx, data, opts.Passphrase)
 	if err != nil {
 		return nil, err
@@ -92,6 +96,7 @@ func ParsePublic(data []byte) (*Public, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	switch block.Type {
 	case publicBlock:
 	case pkcs8Block, sec1Block, pkcs1Block, encryptedBlock, olderBlock:
@@ -99,6 +104,7 @@ func ParsePublic(data []byte) (*Public, error) {
 	default:
 		return nil, fmt.Errorf("holds %q: want %s", block.Type, publicBlock)
 	}
+
 	key, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
 		return nil, err
@@ -113,12 +119,14 @@ func parsePrivate(ctx context.Context, data []byte, passphrase func(context.Cont
 	if err != nil {
 		return nil, err
 	}
+
 	if block.Type == encryptedBlock || block.Type == olderBlock {
 		if block.Bytes, err = decrypt(ctx, block.Bytes, passphrase); err != nil {
 			return nil, err
 		}
 		block.Type = pkcs8Block
 	}
+
 	key, err := parseBlock(block)
 	if err != nil {
 		return nil, err
@@ -126,6 +134,7 @@ func parsePrivate(ctx context.Context, data []byte, passphrase func(context.Cont
 	return newPrivate(key)
 }
 
+// parseBlock reads the private key in a PEM block that is not encrypted, or not any more.
 func parseBlock(block *pem.Block) (crypto.PrivateKey, error) {
 	var key crypto.PrivateKey
 	var err error
@@ -160,14 +169,16 @@ func parseBlock(block *pem.Block) (crypto.PrivateKey, error) {
 	return key, nil
 }
 
+// begin is how a PEM block begins.
 var begin = []byte("-----BEGIN ")
 
-// onlyBlock returns the PEM block that is all there is in data.
+// onlyBlock returns the PEM block in data. Anything else in data is an error.
 func onlyBlock(data []byte) (*pem.Block, error) {
 	data = bytes.TrimSpace(data)
 	if !bytes.HasPrefix(data, begin) {
 		return nil, errors.New("not in PEM")
 	}
+
 	block, rest := pem.Decode(data)
 	blocks := 1
 	if block != nil && block.Type == "EC PARAMETERS" {
@@ -175,6 +186,7 @@ func onlyBlock(data []byte) (*pem.Block, error) {
 		block, rest = pem.Decode(rest)
 		blocks = 2
 	}
+
 	if block == nil {
 		return nil, errors.New("damaged PEM")
 	}
@@ -185,7 +197,6 @@ func onlyBlock(data []byte) (*pem.Block, error) {
 	if len(block.Headers) > 0 {
 		return nil, fault.Usage(errors.New("has PEM headers, as the outdated encryption of openssl does"),
 			"openssl pkey -in FILE -out NEW writes it without")
-
 	}
 	if len(block.Bytes) > maxBlock {
 		return nil, fmt.Errorf("of %d bytes: no key that is accepted takes more than %d", len(block.Bytes), maxBlock)
@@ -193,8 +204,7 @@ func onlyBlock(data []byte) (*pem.Block, error) {
 	return block, nil
 }
 
-// cosignBox is the document in cosign's encrypted keys, for looking at it before it is
-// decrypted.
+// cosignBox is the document in cosign's encrypted keys. It is checked before it is decrypted.
 type cosignBox struct {
 	KDF struct {
 		Name   string `json:"name"`
@@ -212,18 +222,20 @@ type cosignBox struct {
 	Ciphertext []byte `json:"ciphertext"`
 }
 
-// checkBox refuses what is not cosign's encryption, so that what fails later is
-// the passphrase. An unknown member, one that is there twice, and another order
-// make a document that encodes to something else.
+// checkBox refuses a document that is not cosign's encryption, so that a later failure is the
+// passphrase's. A document with an unknown member, with one that is there twice, or in another
+// order encodes to something else.
 func checkBox(data []byte) error {
 	var b cosignBox
 	if err := json.Unmarshal(data, &b); err != nil {
 		return err
 	}
+
 	enc, err := json.Marshal(b)
 	if err != nil {
 		return err
 	}
+
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, data); err != nil {
 		return err
@@ -231,6 +243,7 @@ func checkBox(data []byte) error {
 	if !bytes.Equal(enc, compact.Bytes()) {
 		return errors.New("not laid out as cosign does it")
 	}
+
 	if b.KDF.Name != "scrypt" || b.Cipher.Name != "nacl/secretbox" {
 		return fmt.Errorf("unknown key derivation %q or cipher %q", b.KDF.Name, b.Cipher.Name)
 	}
@@ -239,6 +252,7 @@ func checkBox(data []byte) error {
 	if p := b.KDF.Params; (p.N != 1<<15 && p.N != 1<<16 && p.N != 1<<17) || p.R != 8 || p.P != 1 {
 		return fmt.Errorf("unknown scrypt parameters N=%d r=%d p=%d", p.N, p.R, p.P)
 	}
+
 	if len(b.KDF.Salt) == 0 || len(b.Ciphertext) == 0 {
 		return errors.New("no salt, or nothing encrypted")
 	}
@@ -248,10 +262,12 @@ func checkBox(data []byte) error {
 	return nil
 }
 
+// decrypt returns the PKCS#8 key in cosign's encryption.
 func decrypt(ctx context.Context, data []byte, passphrase func(context.Context) ([]byte, error)) ([]byte, error) {
 	if err := checkBox(data); err != nil {
 		return nil, fmt.Errorf("encrypted key: %w", err)
 	}
+
 	if passphrase == nil {
 		return nil, fault.Usage(errors.New("is encrypted, and there is no passphrase"), "give the passphrase")
 	}
@@ -259,11 +275,12 @@ func decrypt(ctx context.Context, data []byte, passphrase func(context.Context) 
 	if err != nil {
 		return nil, fmt.Errorf("passphrase: %w", err)
 	}
+
 	der, err := encrypted.Decrypt(data, pass)
 	if err != nil {
 		return nil, fault.Usage(errors.New("cannot be decrypted: the passphrase is wrong, or the file was changed"),
 			"check the passphrase")
-
 	}
+
 	return der, nil
 }

@@ -26,29 +26,29 @@ import (
 // Algorithm is a kind of key that [Generate] makes.
 type Algorithm string
 
-// The kinds of key. Some clients, cosign v3 among them, do not verify bundles
-// with P-384 keys, and Rekor v2 takes no Ed25519 keys.
+// The kinds of key. Some clients, cosign v3 among them, do not verify bundles with P-384 keys. Rekor
+// v2 takes no Ed25519 keys.
 const (
 	P256    Algorithm = "ecdsa-p256"
 	P384    Algorithm = "ecdsa-p384"
 	Ed25519 Algorithm = "ed25519"
 )
 
-// GenerateOptions says what key to make.
+// GenerateOptions say what key to make.
 type GenerateOptions struct {
-	// Algorithm is the kind of key: [P256] if it is empty.
+	// Algorithm is the kind of key. If it is empty, it is [P256].
 	Algorithm Algorithm
-	// Passphrase returns the passphrase to encrypt the key with, not empty. It is
-	// called once, when everything else is known to be in order.
+	// Passphrase returns the passphrase to encrypt the key with, which is not empty. It is called
+	// once, when everything else is known to be in order.
 	Passphrase func(context.Context) ([]byte, error)
-	// Unencrypted leaves the key as it is. No passphrase is asked for.
+	// Unencrypted leaves the key unencrypted. No passphrase is asked for.
 	Unencrypted bool
 }
 
-// Generate makes a key and writes two files: name.key, which cosign can use too
-// (PKCS#8 in cosign's encryption, or bare if it is to be unencrypted; mode
-// 0600), and name.pub (PKIX; mode 0644). Neither file may be there already. If
-// there is an error, it leaves no file behind.
+// Generate makes a key and writes two files. name.key has the key, which cosign can use too
+// (PKCS#8, in cosign's encryption unless it is to be unencrypted; mode 0600). name.pub has the
+// public half (PKIX; mode 0644). Neither file may be there already. If there is an error, it leaves
+// no file behind.
 func Generate(ctx context.Context, name string, opts GenerateOptions) (*Private, error) {
 	private, err := generate(ctx, name, opts)
 	if err != nil {
@@ -65,6 +65,7 @@ func generate(ctx context.Context, name string, opts GenerateOptions) (*Private,
 			return nil, alreadyExists(path)
 		}
 	}
+
 	key, err := newKey(opts.Algorithm)
 	if err != nil {
 		return nil, err
@@ -73,18 +74,22 @@ func generate(ctx context.Context, name string, opts GenerateOptions) (*Private,
 	if err != nil {
 		return nil, err
 	}
+
 	if !opts.Unencrypted {
 		if err := encrypt(ctx, block, opts.Passphrase); err != nil {
 			return nil, err
 		}
 	}
+
 	private, err := newPrivate(key)
 	if err != nil {
 		return nil, err
 	}
+
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+
 	err = writeNew([]newFile{
 		{keyFile, pem.EncodeToMemory(block), 0o600},
 		{pubFile, private.public.PEM(), 0o644},
@@ -92,9 +97,11 @@ func generate(ctx context.Context, name string, opts GenerateOptions) (*Private,
 	if err != nil {
 		return nil, err
 	}
+
 	return private, nil
 }
 
+// newKey makes a key.
 func newKey(algorithm Algorithm) (crypto.PrivateKey, error) {
 	switch algorithm {
 	case P256, "":
@@ -109,6 +116,7 @@ func newKey(algorithm Algorithm) (crypto.PrivateKey, error) {
 	}
 }
 
+// marshal returns the PKCS#8 form of a key.
 func marshal(key crypto.PrivateKey) (*pem.Block, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -122,6 +130,7 @@ func encrypt(ctx context.Context, block *pem.Block, passphrase func(context.Cont
 	if passphrase == nil {
 		return fault.Usage(errors.New("no passphrase"), "give one, or ask for an unencrypted key")
 	}
+
 	pass, err := passphrase(ctx)
 	if err != nil {
 		return fmt.Errorf("passphrase: %w", err)
@@ -129,29 +138,34 @@ func encrypt(ctx context.Context, block *pem.Block, passphrase func(context.Cont
 	if len(pass) == 0 {
 		return fault.Usage(errors.New("the passphrase is empty"), "give one, or ask for an unencrypted key")
 	}
+
 	der, err := encrypted.Encrypt(block.Bytes, pass)
 	if err != nil {
 		return err
 	}
+
 	block.Type, block.Bytes = encryptedBlock, der
 	return nil
 }
 
+// newFile is a file to be written.
 type newFile struct {
 	path string
 	data []byte
 	mode fs.FileMode
 }
 
+// alreadyExists returns the error about a file that must not be there.
 func alreadyExists(path string) error {
 	return fault.Usage(fmt.Errorf("%s: %w", path, fs.ErrExist), "move it away, or take another name")
 }
 
-// writeNew writes all files, none of which may exist, or leaves none of them.
+// writeNew writes all files or none. None of them may exist.
 func writeNew(files []newFile) (err error) {
 	for _, file := range files {
 		// O_EXCL does not follow a symbolic link either.
 		f, openErr := os.OpenFile(file.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, file.mode)
+
 		if errors.Is(openErr, fs.ErrExist) {
 			return alreadyExists(file.path)
 		}
@@ -161,6 +175,8 @@ func writeNew(files []newFile) (err error) {
 		if openErr != nil {
 			return openErr
 		}
+
+		// A failure of a later file takes this one away, too.
 		defer func() {
 			if err != nil {
 				err = errors.Join(err, os.Remove(file.path))
@@ -173,8 +189,8 @@ func writeNew(files []newFile) (err error) {
 	return nil
 }
 
-// writeAndSync writes data to f and closes it. A key that a power cut takes away may
-// have signed something, so it is on disk before anyone uses it.
+// writeAndSync writes data to f and closes it. A key that a power cut takes away may have signed
+// something, so it is on disk before anyone uses it.
 func writeAndSync(f *os.File, data []byte) error {
 	_, err := f.Write(data)
 	if err == nil {
@@ -186,10 +202,9 @@ func writeAndSync(f *os.File, data []byte) error {
 // DevelopmentWarning is a warning of every [Development] key.
 const DevelopmentWarning = "signed with a development key of this machine: that proves nothing about who built it"
 
-// Development returns the development key that is kept in dir as
-// development.key, unencrypted, with development.pub beside it. It makes dir (of
-// mode 0700) and the files if they are not there; several processes may do so
-// at once and get the same key.
+// Development returns the development key in dir. It is in development.key, unencrypted, with
+// development.pub beside it. If dir (of mode 0700) and the files are not there, it makes them.
+// Several processes may do so at once, and get the same key.
 func Development(ctx context.Context, dir string) (*Private, error) {
 	private, err := development(ctx, dir)
 	if err != nil {
@@ -200,14 +215,15 @@ func Development(ctx context.Context, dir string) (*Private, error) {
 	return private, nil
 }
 
-// lockRetry is how often a lock that another process holds is tried again; that
-// process needs milliseconds.
+// lockRetry is how often a lock that another process holds is tried again. That process needs
+// milliseconds.
 const lockRetry = 10 * time.Millisecond
 
 func development(ctx context.Context, dir string) (_ *Private, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+
 	lock := flock.New(filepath.Join(dir, "development.lock"), flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
@@ -228,27 +244,30 @@ func development(ctx context.Context, dir string) (_ *Private, err error) {
 			return nil, err
 		}
 	}
+
 	private, err := loadFile(ctx, path, Options{})
 	if err != nil {
 		return nil, fault.WithRemedy(fmt.Errorf("%s: %w", path, err), "remove it; the next run makes a new one")
 	}
-	// For twice verify --key. It follows from the key, so it may be written again.
+	// It is for twice verify --key. It follows from the key, so it may be written again.
 	pub := filepath.Join(dir, "development.pub")
 	if data, _, err := readFile(pub); err != nil || !bytes.Equal(data, private.public.PEM()) {
 		if err := replaceFile(pub, private.public.PEM(), 0o644); err != nil {
 			return nil, err
 		}
 	}
+
 	return private, nil
 }
 
-// replaceFile makes path a file with data in one step. The caller holds a lock.
+// replaceFile writes data to path in one step. The caller holds a lock.
 func replaceFile(path string, data []byte, mode fs.FileMode) (err error) {
-	// Left behind by a process that was killed.
+	// A process that was killed may have left one behind.
 	temp := path + ".new"
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+
 	if err := writeNew([]newFile{{temp, data, mode}}); err != nil {
 		return err
 	}

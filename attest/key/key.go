@@ -60,27 +60,27 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 )
 
-// Options is what loading a key may need besides its reference. The zero value
-// loads unencrypted files.
+// Options are what loading a key may need besides its reference. The zero value loads unencrypted
+// files.
 type Options struct {
-	// Passphrase returns the passphrase of an encrypted key, as its bytes: a line
-	// that was read has no line end any more. It is called at most once, and only
-	// when the key is encrypted and the file is sound.
+	// Passphrase returns the passphrase of an encrypted key, as its bytes. A line that was read has
+	// no line end any more. It is called at most once, and only when the key is encrypted and the
+	// file is sound.
 	Passphrase func(context.Context) ([]byte, error)
-	// Path is the folders where plugins are looked for, in order. Those that are
-	// not absolute are passed over.
+	// Path lists the folders where plugins are looked for, in order. Those that are not absolute
+	// are passed over.
 	Path []string
 	// Environ is the complete environment of a plugin, as NAME=value pairs. A
 	// plugin finds its credentials there, so it is commonly the user's own.
 	Environ []string
-	// Stderr gets what a plugin says, if it is not nil.
+	// Stderr gets the messages of a plugin, if it is not nil.
 	Stderr io.Writer
 }
 
 // Private is a key that can sign. [Load], [Generate] and [Development] make one.
 type Private struct {
-	// Warnings is what the user should know about this key each time it is used,
-	// one sentence each.
+	// Warnings are what the user should know about this key each time it is used, one sentence
+	// each.
 	Warnings []string
 	// Development tells that the key is the one of [Development]: what it signs
 	// proves nothing about who built it.
@@ -93,8 +93,8 @@ type Private struct {
 // Public returns the public half.
 func (p *Private) Public() *Public { return p.public }
 
-// SignerVerifier returns the key as Sigstore's libraries take it. Signing with
-// it ends early only if it is given options.WithContext.
+// SignerVerifier returns the key in the form that Sigstore's libraries take. Signing with it ends
+// early only if it is given options.WithContext.
 func (p *Private) SignerVerifier() signature.SignerVerifier { return p.signer }
 
 // Sign returns the signature of message: ASN.1 for ECDSA, as it is for the
@@ -129,9 +129,8 @@ func (p *Public) Kind() string { return p.kind }
 // Algorithm returns the signature algorithm that the key is used with.
 func (p *Public) Algorithm() signature.AlgorithmDetails { return p.algorithm }
 
-// Hint returns the identifier of the key in a bundle, its publicKey.hint, as
-// cosign and sigstore-go write it: standard base64 of the SHA-256 of the DER of
-// the PKIX form.
+// Hint returns the identifier of the key in a bundle, its publicKey.hint, as cosign and sigstore-go
+// write it. It is standard base64 of the SHA-256 of the DER of the PKIX form.
 func (p *Public) Hint() string {
 	sum := sha256.Sum256(p.der)
 	return base64.StdEncoding.EncodeToString(sum[:])
@@ -146,7 +145,7 @@ func (p *Public) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: publicBlock, Bytes: p.der})
 }
 
-// Verifier returns the key as Sigstore's libraries take it.
+// Verifier returns the key in the form that Sigstore's libraries take.
 func (p *Public) Verifier() signature.Verifier { return p.verifier }
 
 // Verify returns nil if sig is the key's signature of message.
@@ -154,12 +153,13 @@ func (p *Public) Verify(message, sig []byte) error {
 	return p.verifier.VerifySignature(bytes.NewReader(sig), bytes.NewReader(message))
 }
 
-// newPublic refuses what the package comment does not list.
+// newPublic returns a key that the package comment lists. Others are an error.
 func newPublic(key crypto.PublicKey) (*Public, error) {
 	kind, err := kindOf(key)
 	if err != nil {
 		return nil, err
 	}
+
 	p := &Public{key: key, kind: kind}
 	if p.der, err = x509.MarshalPKIXPublicKey(key); err != nil {
 		return nil, err
@@ -170,11 +170,13 @@ func newPublic(key crypto.PublicKey) (*Public, error) {
 	if p.verifier, err = signature.LoadDefaultVerifier(key); err != nil {
 		return nil, err
 	}
+
 	return p, nil
 }
 
-// newPrivate takes the types that crypto/x509 returns.
+// newPrivate returns a key of one of the types that crypto/x509 returns.
 func newPrivate(key crypto.PrivateKey) (*Private, error) {
+	// An ecdh.PrivateKey is no crypto.Signer. Its public half gets an error that names the kind.
 	var publicKey crypto.PublicKey
 	switch key := key.(type) {
 	case *ecdh.PrivateKey:
@@ -184,10 +186,12 @@ func newPrivate(key crypto.PrivateKey) (*Private, error) {
 	default:
 		return nil, unsupported(fmt.Sprintf("%T", key))
 	}
+
 	public, err := newPublic(publicKey)
 	if err != nil {
 		return nil, err
 	}
+
 	signer, err := signature.LoadDefaultSignerVerifier(key)
 	if err != nil {
 		return nil, err
@@ -210,7 +214,7 @@ func kindOf(key crypto.PublicKey) (string, error) {
 	case ed25519.PublicKey:
 		return "Ed25519", nil
 	case *rsa.PublicKey:
-		// Not Size, which rounds up to bytes.
+		// Size would round up to bytes.
 		bits := key.N.BitLen()
 		kind := fmt.Sprintf("RSA %d", bits)
 		if bits != 2048 && bits != 3072 && bits != 4096 {
@@ -227,22 +231,22 @@ func kindOf(key crypto.PublicKey) (string, error) {
 	}
 }
 
+// unsupported returns the error about a key of another kind.
 func unsupported(kind string) error {
 	return fault.Usage(fmt.Errorf("a key of kind %s is not accepted", kind),
 		"take ECDSA P-256 (twice keygen makes one); P-384, Ed25519, and RSA 2048, 3072 and 4096 are accepted too")
-
 }
 
 // Load returns the key that ref names: a path of a PEM file, or scheme://id.
 //
-// A key file that others may read is loaded with a warning, since a CI system's
-// mounted secrets often are and cannot be changed there. Reaching a KMS key
-// runs its plugin once, for the public half. Errors carry a hint where there is
-// a remedy, and name the reference.
+// A key file that others may read is loaded with a warning, since a CI system's mounted secrets
+// often are like that and cannot be changed there. For a KMS key its plugin runs once, for the
+// public half. Errors name the reference, and have a remedy where there is one.
 func Load(ctx context.Context, ref string, opts Options) (*Private, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("signing key %s: %w", ref, context.Cause(ctx))
 	}
+
 	var private *Private
 	var err error
 	if strings.Contains(ref, "://") {
@@ -250,14 +254,15 @@ func Load(ctx context.Context, ref string, opts Options) (*Private, error) {
 	} else if private, err = loadFile(ctx, ref, opts); err != nil {
 		err = fault.Usage(err) // whoever named the file can name another
 	}
+
 	if err != nil {
 		return nil, fmt.Errorf("signing key %s: %w", ref, err)
 	}
 	return private, nil
 }
 
-// LoadPublic returns the public key that ref names: a path of a PEM file, or
-// scheme://id, of which the plugin is asked. No passphrase is.
+// LoadPublic returns the public key that ref names: a path of a PEM file, or scheme://id. For the
+// latter it asks the plugin. Neither takes a passphrase.
 func LoadPublic(ctx context.Context, ref string, opts Options) (*Public, error) {
 	public, err := loadPublic(ctx, ref, opts)
 	if err != nil {
@@ -277,6 +282,7 @@ func loadPublic(ctx context.Context, ref string, opts Options) (*Public, error) 
 		}
 		return private.public, nil
 	}
+
 	data, _, err := readFile(ref)
 	if err != nil {
 		return nil, fault.Usage(err)

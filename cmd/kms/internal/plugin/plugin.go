@@ -1,11 +1,11 @@
-// Package plugin is the one main function of the executables of this module,
-// which differ in the provider that they are linked with.
+// Package plugin is the main function of the executables of this module. They differ in the
+// provider that they are linked with.
 //
 // An executable sigstore-kms-SCHEME speaks Sigstore's plugin protocol, version 1
-// (https://github.com/sigstore/sigstore/blob/main/pkg/signature/kms/cliplugin/README.md):
-// arguments are the version and one JSON document, standard input is the message,
-// and standard output is one JSON document, which is also where errors go. It
-// knows its credentials from its environment, as the provider's own tools do.
+// (https://github.com/sigstore/sigstore/blob/main/pkg/signature/kms/cliplugin/README.md). Its
+// arguments are the version and one JSON document, standard input is the message, and standard
+// output is one JSON document. Errors are in that document, too. It finds its credentials in its
+// environment, as the provider's own tools do.
 package plugin
 
 import (
@@ -22,11 +22,11 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/kms/cliplugin/handler"
 )
 
-// Main is the main function of the executable for scheme, such as "awskms",
-// whose provider the executable has to import. It does not return.
+// Main is the main function of the executable for scheme, such as "awskms", whose provider the
+// executable has to import. It does not return.
 //
-// It leaves signals alone: not every provider heeds a context, and a plugin that
-// is interrupted has nothing to put in order.
+// It leaves signals alone. Not every provider heeds a context, and a plugin that is interrupted has
+// nothing to put in order.
 func Main(scheme string) {
 	if err := run(context.Background(), scheme, os.Args, os.Stdin, os.Stdout); err != nil {
 		os.Exit(1)
@@ -34,8 +34,8 @@ func Main(scheme string) {
 	os.Exit(0)
 }
 
-// run answers the one call that argv (with the executable's name) makes. The
-// error is in the answer already, if it could be written.
+// run answers the call that argv (with the executable's name) makes. The error is in the answer
+// already, if it could be written.
 func run(ctx context.Context, scheme string, argv []string, stdin io.Reader, stdout io.Writer) error {
 	answer, err := call(ctx, scheme, argv, stdin)
 	if err != nil {
@@ -44,6 +44,7 @@ func run(ctx context.Context, scheme string, argv []string, stdin io.Reader, std
 	return handler.WriteResponse(stdout, answer)
 }
 
+// call has the provider's key answer.
 func call(ctx context.Context, scheme string, argv []string, stdin io.Reader) (*common.PluginResp, error) {
 	if len(argv) < 3 {
 		return nil, errors.New("want the arguments of Sigstore's plugin protocol; cosign and twice call this program")
@@ -51,6 +52,7 @@ func call(ctx context.Context, scheme string, argv []string, stdin io.Reader) (*
 	if argv[1] != common.ProtocolVersion {
 		return nil, fmt.Errorf("protocol version %q: want %s", argv[1], common.ProtocolVersion)
 	}
+
 	args, err := handler.GetPluginArgs(argv)
 	if err != nil {
 		return nil, err
@@ -58,20 +60,23 @@ func call(ctx context.Context, scheme string, argv []string, stdin io.Reader) (*
 	if args.InitOptions == nil || args.MethodArgs == nil {
 		return nil, errors.New("arguments without initOptions or methodName")
 	}
+
 	if t := args.InitOptions.CtxDeadline; t != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, *t)
 		defer cancel()
 	}
-	// Without its provider this program would look for a plugin: for itself.
+	// Without its provider this program would look for a plugin, which is itself.
 	if !slices.Contains(kms.SupportedProviders(), scheme+"://") {
 		return nil, errors.New("built without its provider")
 	}
+
 	ref := scheme + "://" + args.InitOptions.KeyResourceID
 	rpc := args.InitOptions.RPCOptions
 	if rpc == nil {
 		rpc = &common.RPCOptions{}
 	}
+
 	key, err := kms.Get(ctx, ref, args.InitOptions.HashFunc, encoding.UnpackRPCOptions(rpc)...)
 	if err != nil {
 		return nil, err
@@ -79,10 +84,10 @@ func call(ctx context.Context, scheme string, argv []string, stdin io.Reader) (*
 	return dispatch(stdin, args.MethodArgs, key)
 }
 
-// dispatch is handler.Dispatch, save that it refuses a call without the
-// arguments of its method.
+// dispatch is handler.Dispatch, except that it refuses a call without the arguments of its method.
 func dispatch(stdin io.Reader, args *common.MethodArgs, key kms.SignerVerifier) (*common.PluginResp, error) {
 	missing := fmt.Errorf("%s: no arguments", args.MethodName)
+
 	var resp common.PluginResp
 	var err error
 	switch args.MethodName {
@@ -113,6 +118,7 @@ func dispatch(stdin io.Reader, args *common.MethodArgs, key kms.SignerVerifier) 
 	default:
 		err = fmt.Errorf("unsupported method %q", args.MethodName)
 	}
+
 	if err != nil {
 		return nil, err
 	}
