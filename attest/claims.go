@@ -53,6 +53,7 @@ func ReadClaim(data []byte) (c Claim) {
 		return c
 	}
 
+	// A file's signature has the digest of the file.
 	for _, d := range []digest{b.Message.Digest, b.Message.Digest2, b.Message2.Digest, b.Message2.Digest2} {
 		if d.Digest != nil {
 			c.Subjects = withSHA256(c.Subjects, hex.EncodeToString(d.Digest))
@@ -64,6 +65,7 @@ func ReadClaim(data []byte) (c Claim) {
 		payload = b.Envelope2.Payload
 	}
 
+	// A statement is read without a check of its form: it decides nothing yet.
 	var s struct {
 		PredicateType string          `json:"predicateType"`
 		Predicate     json.RawMessage `json:"predicate"`

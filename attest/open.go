@@ -110,6 +110,7 @@ func Open(data []byte, t Trust, a Artifact) (*Verified, error) {
 		return nil, err
 	}
 
+	// Everything is verified. A bundle of a file's signature has no statement.
 	v := &Verified{artifact: a.Digest, signature: o.signature(result)}
 	if o.envelope != nil {
 		if v.statement, err = o.statement(); err != nil {
@@ -167,6 +168,7 @@ func parse(data []byte, t Trust, a Artifact) (*opening, error) {
 		return nil, refuse(Malformed, "not a bundle: more than %d bytes beside the longest text in it", maxBeside)
 	}
 
+	// Bytes are counted before a parser sees them.
 	pb := &protobundle.Bundle{}
 	if err := protojson.Unmarshal(data, pb); err != nil {
 		return nil, refuse(Malformed, "not a bundle: %w", err)
@@ -181,6 +183,7 @@ func parse(data []byte, t Trust, a Artifact) (*opening, error) {
 		return nil, err
 	}
 
+	// From here on the library reads, and what it refuses is malformed.
 	b, err := bundle.NewBundle(pb)
 	if err != nil {
 		return nil, refuse(Malformed, "not a bundle: %w", err)
@@ -252,6 +255,7 @@ func longestText(data []byte) int {
 // bundle speaks the truth comes later.
 func (o *opening) checkSigner() error {
 	id := o.trust.identity
+
 	switch {
 	case o.trust.key != nil && o.leaf != nil:
 		return refuse(WrongKey, "signed by a certificate for %q, not by the key %s", o.summary.SubjectAlternativeName, o.trust.key.fingerprint.Short()).
@@ -328,6 +332,7 @@ func checkLogEntry(e *tlog.Entry) error {
 		return refuse(Malformed, "log entry: %w", err)
 	}
 
+	// The kind stands in the entry twice, and only the body is signed.
 	if k := tle.GetKindVersion(); k.GetKind() != body.Kind || k.GetVersion() != body.Version {
 		return refuse(WrongLog, "the log entry is a %.40q %.40q and is said to be a %.40q %.40q", body.Kind, body.Version, k.GetKind(), k.GetVersion())
 	}
@@ -344,6 +349,7 @@ func checkLogEntry(e *tlog.Entry) error {
 		return nil
 	}
 
+	// These members are Rekor v1's, or stand in the entry twice. Nothing signs them in Rekor v2.
 	if tle.GetIntegratedTime() != 0 || tle.GetInclusionPromise() != nil {
 		return refuse(WrongLog, "the log entry has a time, which Rekor v2 does not sign")
 	}
@@ -432,6 +438,7 @@ func (o *opening) signatureFault() error {
 		sum, _ := hex.DecodeString(o.artifact.Digest.Hex())
 		err = verify.VerifySignatureWithArtifactDigests(o.content, o.signer, o.material, []verify.ArtifactDigest{{Algorithm: "sha256", Digest: sum}})
 	}
+	// A hint that names another key explains why the signature is not the key's.
 	switch {
 	case err == nil:
 		return nil
@@ -464,6 +471,8 @@ func (o *opening) timeFault() error {
 		return nil
 	}
 
+	// Each time has to be within the certificate's validity, those of time stamps and those of
+	// logs.
 	var all []time.Time
 	for _, t := range times {
 		all = append(all, t.Time)
@@ -554,6 +563,7 @@ func (o *opening) checkLogs(times []verify.TimestampVerificationResult) error {
 			}
 		}
 
+		// The log may have retired its key before that.
 		for _, t := range times {
 			if t.Timestamp.Before(log.ValidityPeriodStart) || !log.ValidityPeriodEnd.IsZero() && t.Timestamp.After(log.ValidityPeriodEnd) {
 				return refuse(WrongTime, "signed at %s, when the key of the log %s was not valid", formatUTC(t.Timestamp), shortLogID([]byte(e.LogKeyID())))

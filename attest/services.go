@@ -54,7 +54,6 @@ func NewServices(config []byte, r *Root, now func() time.Time, transport http.Ro
 	if now == nil || transport == nil {
 		return nil, errors.New("signing configuration: want a clock and a transport to use it with")
 	}
-
 	return &Services{c, r, now, transport}, nil
 }
 
@@ -93,6 +92,7 @@ func (s *Services) addWitnesses(ctx context.Context, opts *sign.BundleOptions) (
 		}
 	}
 
+	// The clients of the logs bring their own transport.
 	if urls := s.config.RekorLogURLs(); len(urls) > 0 {
 		chosen, err := root.SelectServices(urls, s.config.RekorLogURLsConfig(), sign.RekorAPIVersions, now)
 		if err != nil {

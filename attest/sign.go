@@ -71,6 +71,7 @@ func NewLoggedSigner(ctx context.Context, key signature.Signer, s *Services) (*S
 		return nil, fault.Usage(errors.New("signing key: transparency logs take no Ed25519 signatures"), "take a P-256 key, or no log")
 	}
 
+	// The Signer opens its bundles with the same demand for a log.
 	signer.services, signer.trust.root = s, s.root
 	signer.trust.logs = min(1, len(s.config.RekorLogURLs()))
 	return signer, nil
@@ -139,6 +140,7 @@ func (s *Signer) sign(ctx context.Context, content sign.Content, about Artifact)
 		defer done()
 	}
 
+	// Without a key of its own the Signer takes one that is certified for minutes.
 	if s.keypair == nil {
 		session, err := s.currentKey(ctx)
 		if err != nil {
@@ -220,7 +222,6 @@ func (s *Signer) currentKey(ctx context.Context) (*certifiedKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority: %w", err)
 	}
-
 	s.current = &certifiedKey{kp, der, cert.NotAfter}
 	return s.current, nil
 }

@@ -121,6 +121,7 @@ func TrustIdentity(r *Root, id Identity) (Trust, error) {
 		return Trust{}, errors.New("identity: want either an issuer or a regular expression for it")
 	}
 
+	// Each pattern has to match the whole name.
 	var err error
 	if id.name, err = wholeMatch(id.Name, id.NameRegexp); err != nil {
 		return Trust{}, fmt.Errorf("identity: name: %w", err)
@@ -128,7 +129,6 @@ func TrustIdentity(r *Root, id Identity) (Trust, error) {
 	if id.issuer, err = wholeMatch(id.Issuer, id.IssuerRegexp); err != nil {
 		return Trust{}, fmt.Errorf("identity: issuer: %w", err)
 	}
-
 	t := Trust{root: r, logs: 1, identity: &id}
 	return t, r.checkComplete()
 }

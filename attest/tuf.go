@@ -71,7 +71,6 @@ func (i Instance) fetch(ctx context.Context, target string) ([]byte, error) {
 	if cause := ctx.Err(); cause != nil {
 		err = cause
 	}
-
 	if err != nil {
 		return nil, refuse(Undetermined, "fetch %s from %s: %w", target, mirror, err).withRemedy("name the file of a trusted root to work without a network")
 	}

@@ -37,6 +37,7 @@ func dropUnknownWitnesses(b *protobundle.Bundle, r *Root) ([]UnknownWitness, err
 		return nil, nil // no log is known, and none is looked at
 	}
 
+	// The ID of an entry names its log.
 	var unknown []UnknownWitness
 	if m != nil {
 		m.TlogEntries = slices.DeleteFunc(m.TlogEntries, func(e *protorekor.TransparencyLogEntry) bool {
@@ -97,6 +98,7 @@ func stampSigners(response []byte) ([]certificateName, error) {
 		return nil, errors.New("not a response of a time stamp authority")
 	}
 
+	// The token is signed data of PKCS #7, which names its signers.
 	token, err := pkcs7.Parse(r.Token.FullBytes)
 	if err != nil {
 		return nil, err
@@ -108,7 +110,6 @@ func stampSigners(response []byte) ([]certificateName, error) {
 			signers = append(signers, certificateName{id.IssuerName.FullBytes, id.SerialNumber})
 		}
 	}
-
 	if len(signers) == 0 {
 		return nil, errors.New("nobody signed it")
 	}
@@ -128,6 +129,7 @@ func (r *Root) isTimestampSigner(n certificateName) bool {
 			return bytes.Equal(tsa.Leaf.RawIssuer, n.issuer) && tsa.Leaf.SerialNumber.Cmp(n.serial) == 0
 		}
 
+		// The trusted root has no certificate of the authority itself, so its issuer has to do.
 		for _, c := range append(slices.Clone(tsa.Intermediates), tsa.Root) {
 			if c != nil && bytes.Equal(c.RawSubject, n.issuer) {
 				return true

@@ -87,6 +87,7 @@ const year = 365 * 24 * time.Hour
 func New(t testing.TB, version uint32) *Stack {
 	t.Helper()
 
+	// Every part has a key of its own.
 	s := &Stack{t: t}
 	key := func() *ecdsa.PrivateKey {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -94,6 +95,7 @@ func New(t testing.TB, version uint32) *Stack {
 		return k
 	}
 
+	// One root certifies both the signers' authority and that of the time stamps.
 	rootKey := key()
 	s.interKey, s.tsaKey, s.ctKey, s.logKey = key(), key(), key(), key()
 	s.root = s.certificate(authority("test root"), nil, rootKey.Public(), rootKey)
@@ -211,6 +213,7 @@ func (s *Stack) certify(body []byte, r *http.Request) ([]byte, error) {
 		return nil, err
 	}
 
+	// The claims of the token are believed as they are.
 	block, _ := pem.Decode([]byte(req.PublicKeyRequest.PublicKey.Content))
 	parts := strings.Split(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), ".")
 	if block == nil || len(parts) != 3 {
@@ -363,7 +366,6 @@ func (s *Stack) proof(body []byte, origin string) (*protorekor.InclusionProof, e
 	if err != nil {
 		return nil, err
 	}
-
 	return &protorekor.InclusionProof{
 		LogIndex: 1, TreeSize: 2, RootHash: sum[:], Hashes: [][]byte{sibling},
 		Checkpoint: &protorekor.Checkpoint{Envelope: string(checkpoint)},
@@ -386,6 +388,7 @@ func (s *Stack) enterV2(body []byte, _ *http.Request) ([]byte, error) {
 		return nil, err
 	}
 
+	// Rekor v2 logs the canonical form of the entry, and returns that.
 	canonical, err := jsoncanonicalizer.Transform(raw)
 	if err != nil {
 		return nil, err
@@ -395,7 +398,6 @@ func (s *Stack) enterV2(body []byte, _ *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-
 	return protojson.Marshal(&protorekor.TransparencyLogEntry{
 		LogIndex: 1, LogId: &protocommon.LogId{KeyId: s.logID()},
 		KindVersion:    &protorekor.KindVersion{Kind: "hashedrekord", Version: "0.0.2"},
@@ -467,7 +469,6 @@ func (s *Stack) signingConfig(version uint32) []byte {
 	if version != 1 {
 		pb.TsaUrls, pb.TsaConfig = service(StampPath, 1), anyOf
 	}
-
 	b, err := protojson.Marshal(pb)
 	s.must(err)
 	return b
@@ -507,6 +508,7 @@ func (s *Stack) enterV1(body []byte, r *http.Request) ([]byte, error) {
 		return nil, err
 	}
 
+	// The signature is over the canonical form (RFC 8785).
 	sum := sha256.Sum256(raw)
 	set, err := ecdsa.SignASN1(rand.Reader, s.logKey, sum[:])
 	if err != nil {

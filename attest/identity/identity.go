@@ -215,6 +215,7 @@ func (p Person) Browser(ctx context.Context) (string, error) {
 		return "", err
 	}
 
+	// The browser comes back to an address of this machine, on any port that is free.
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "localhost:0")
 	if err != nil {
 		return "", identityError(err)
@@ -240,6 +241,7 @@ func (p Person) Browser(ctx context.Context) (string, error) {
 		p.Tell("waiting for your browser, at " + address)
 	}
 
+	// The person may take any time. The context ends the wait.
 	var answer url.Values
 	select {
 	case <-ctx.Done():
@@ -250,6 +252,7 @@ func (p Person) Browser(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("identity: the issuer says %.100q %.200q", e, answer.Get("error_description"))
 	}
 
+	// The code is worth nothing without the verifier, which has not left this process.
 	tokens, err := config.Exchange(ctx, answer.Get("code"), oauth2.VerifierOption(verifier))
 	if err != nil {
 		return "", identityError(err)
@@ -280,7 +283,6 @@ func (p Person) Device(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-
 	verifier := oauth2.GenerateVerifier()
 	device, err := p.deviceAuth(ctx, config, verifier)
 	if err != nil {
@@ -379,6 +381,7 @@ func verifyToken(ctx context.Context, provider *oidc.Provider, config oauth2.Con
 		return "", errors.New("identity: the issuer gave no identity token")
 	}
 
+	// The nonce ties the token to this attempt.
 	token, err := provider.Verifier(&oidc.Config{ClientID: config.ClientID}).Verify(ctx, raw)
 	if err != nil {
 		return "", identityError(err)

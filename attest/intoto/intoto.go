@@ -157,6 +157,7 @@ func decode(data []byte) (Statement, error) {
 		s.Subjects = append(s.Subjects, sub)
 	}
 
+	// White space is free in what is read, and is not kept.
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, s.Predicate); err != nil {
 		return Statement{}, fmt.Errorf("predicate: %w", err)
@@ -184,6 +185,7 @@ func (s Statement) checkStatement() error {
 		return errors.New("subject: there is none")
 	}
 
+	// Names tell subjects apart, so no two may be the same.
 	seen := make(map[string]bool, len(s.Subjects))
 	for i, sub := range s.Subjects {
 		if err := checkText(sub.Name); err != nil {

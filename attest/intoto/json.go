@@ -34,7 +34,6 @@ func checkJSON(data []byte) error {
 			}
 			return errors.New("there is no value")
 		}
-
 		if err != nil {
 			return err
 		}
@@ -215,6 +214,7 @@ func Exact(data []byte, v any) error {
 		return errors.New("something follows the value")
 	}
 
+	// encoding/json accepts other cases and orders. Encoding again shows them.
 	again, err := Marshal(v)
 	if err != nil {
 		return err

@@ -97,6 +97,7 @@ func ParsePublic(data []byte) (*Public, error) {
 		return nil, err
 	}
 
+	// A private key in this place is a mistake that can be explained.
 	switch block.Type {
 	case publicBlock:
 	case pkcs8Block, sec1Block, pkcs1Block, encryptedBlock, olderBlock:
@@ -231,6 +232,7 @@ func checkBox(data []byte) error {
 		return err
 	}
 
+	// What encodes to the same bytes has no member that is hidden.
 	enc, err := json.Marshal(b)
 	if err != nil {
 		return err
@@ -271,6 +273,7 @@ func decrypt(ctx context.Context, data []byte, passphrase func(context.Context) 
 	if passphrase == nil {
 		return nil, fault.Usage(errors.New("is encrypted, and there is no passphrase"), "give the passphrase")
 	}
+	// The document is sound, so the user is asked for nothing in vain.
 	pass, err := passphrase(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("passphrase: %w", err)
@@ -281,6 +284,5 @@ func decrypt(ctx context.Context, data []byte, passphrase func(context.Context) 
 		return nil, fault.Usage(errors.New("cannot be decrypted: the passphrase is wrong, or the file was changed"),
 			"check the passphrase")
 	}
-
 	return der, nil
 }

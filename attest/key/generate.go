@@ -74,13 +74,11 @@ func generate(ctx context.Context, name string, opts GenerateOptions) (*Private,
 	if err != nil {
 		return nil, err
 	}
-
 	if !opts.Unencrypted {
 		if err := encrypt(ctx, block, opts.Passphrase); err != nil {
 			return nil, err
 		}
 	}
-
 	private, err := newPrivate(key)
 	if err != nil {
 		return nil, err
@@ -90,6 +88,7 @@ func generate(ctx context.Context, name string, opts GenerateOptions) (*Private,
 		return nil, context.Cause(ctx)
 	}
 
+	// Everything that can fail without a file is done.
 	err = writeNew([]newFile{
 		{keyFile, pem.EncodeToMemory(block), 0o600},
 		{pubFile, private.public.PEM(), 0o644},
@@ -143,7 +142,6 @@ func encrypt(ctx context.Context, block *pem.Block, passphrase func(context.Cont
 	if err != nil {
 		return err
 	}
-
 	block.Type, block.Bytes = encryptedBlock, der
 	return nil
 }
@@ -224,6 +222,7 @@ func development(ctx context.Context, dir string) (_ *Private, err error) {
 		return nil, err
 	}
 
+	// Another process may be making the same key.
 	lock := flock.New(filepath.Join(dir, "development.lock"), flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)

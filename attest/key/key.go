@@ -249,12 +249,12 @@ func Load(ctx context.Context, ref string, opts Options) (*Private, error) {
 
 	var private *Private
 	var err error
+	// Only a KMS has a scheme. A path with :// in it cannot be named.
 	if strings.Contains(ref, "://") {
 		private, err = loadPlugin(ctx, ref, opts)
 	} else if private, err = loadFile(ctx, ref, opts); err != nil {
 		err = fault.Usage(err) // whoever named the file can name another
 	}
-
 	if err != nil {
 		return nil, fmt.Errorf("signing key %s: %w", ref, err)
 	}

@@ -90,6 +90,7 @@ func (b *Rebuilds) refusal(result *rebuilt.Result) string {
 			continue
 		}
 
+		// A file may have any number of settings.
 		if len(list) == maxShown {
 			hidden++
 			continue
@@ -115,6 +116,7 @@ func (b *Rebuilds) howToAllow(c recipe.Choice) string {
 		return "a setting that this twice does not know, and no policy can allow"
 	}
 
+	// The policy's patterns for a setting replace the standard ones, and add nothing to them.
 	patterns, own := b.Allow[c.Setting]
 	if !own {
 		patterns = s.standard
@@ -124,7 +126,6 @@ func (b *Rebuilds) howToAllow(c recipe.Choice) string {
 	if s.parts != nil {
 		parts = s.parts(c.Value)
 	}
-
 	for _, part := range parts {
 		if !slices.ContainsFunc(patterns, func(p string) bool { return matches(c.Setting, p, part) }) {
 			if c.Setting == recipe.StampSetting {

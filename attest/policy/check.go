@@ -87,6 +87,7 @@ type expectation struct {
 //
 // Rebuilds alone show what is expected of rebuilders, and they show nothing else.
 func (p *Policy) Check(subject artifact.Digest, statements []intoto.Statement, rebuilds ...Rebuilt) Findings {
+	// What is not about these bytes shows nothing.
 	var provenances []*slsa.Provenance
 	var tests []*slsa.TestResult
 	var badProvenance, badTest error
@@ -115,6 +116,7 @@ func (p *Policy) Check(subject artifact.Digest, statements []intoto.Statement, r
 		}
 	}
 
+	// Each expectation is held against every statement that could show it.
 	var all Findings
 	for _, e := range p.expectations() {
 		f := Finding{Expectation: e.name}
@@ -156,6 +158,7 @@ func evaluate[T any](list []T, bad error, what string, show func(T) (Outcome, st
 		return NotShown, "there is no " + what + " of these bytes"
 	}
 
+	// One statement that shows the contrary is enough.
 	outcome, reason := Met, ""
 	for _, s := range list {
 		switch o, r := show(s); {
@@ -258,6 +261,7 @@ func (p *Policy) expectations() []expectation {
 		return Met, ""
 	})
 
+	// Foreign build types do not tell a snapshot from a release.
 	provenance(p.NoSnapshot, "build.snapshot", func(prov *slsa.Provenance) (Outcome, string) {
 		switch {
 		case prov.External == nil:

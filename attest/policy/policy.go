@@ -151,7 +151,6 @@ func Parse(name string, data []byte) (*Policy, error) {
 	if len(data) > MaxSize || bytes.Count(data, []byte("\n")) > maxLines {
 		return nil, tomlfile.Errors{{File: name, Line: 1, Msg: fmt.Sprintf("more than %d bytes or %d lines", MaxSize, maxLines)}}
 	}
-
 	tree, err := tomlfile.Decode(name, string(data))
 	if err != nil {
 		return nil, err
@@ -162,6 +161,7 @@ func Parse(name string, data []byte) (*Policy, error) {
 	p := &Policy{}
 	r.table(nil, tree, p.readers())
 
+	// Keys that could not be read would be called missing.
 	if p.Rebuilds != nil && len(r.list) == 0 {
 		r.checkRebuilds(p.Rebuilds)
 	}
@@ -169,7 +169,6 @@ func Parse(name string, data []byte) (*Policy, error) {
 	if len(tree) == 0 || len(r.list) == 0 && p.isEmpty() {
 		r.addError(nil, "write builder, or a key of [source], [build] or [rebuilds]", "nothing is expected, so anything would pass")
 	}
-
 	if len(r.list) > 0 {
 		slices.SortStableFunc(r.list, func(a, b *tomlfile.Error) int { return a.Line - b.Line })
 		return nil, r.list
@@ -327,6 +326,7 @@ func readRebuilder(t map[string]any) (Rebuilder, error) {
 		}
 	}
 
+	// An identity means nothing without the issuer that vouched for it.
 	byIdentity := r.Identity != "" && r.Issuer != ""
 	switch {
 	case r.Name == "":
@@ -426,6 +426,7 @@ func repositoryOf(s string) (string, error) {
 		s = "ssh://" + host + "/" + strings.TrimPrefix(path, "/")
 	}
 
+	// Two addresses of one repository may differ in scheme, user and suffix.
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") == "" {
 		return "", fmt.Errorf("%q: want the address of a repository, such as https://example.com/project", s)

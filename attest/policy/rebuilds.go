@@ -47,6 +47,7 @@ func (b *Rebuilds) checkRebuilds(subject artifact.Digest, list []Rebuilt) Findin
 			continue
 		}
 
+		// A verdict against the file, or a setting that is not allowed, is never outweighed.
 		name := b.By[r.By].Name
 		result, err := rebuilt.Decode(r.Statement)
 		if err != nil {
@@ -60,6 +61,7 @@ func (b *Rebuilds) checkRebuilds(subject artifact.Digest, list []Rebuilt) Findin
 			return Finding{Expectation: RebuildsExpectation, Outcome: Failed, Reason: fmt.Sprintf("%s says that it was built with %s", name, why)}
 		}
 
+		// A statement that does not count has its reason in the finding.
 		hasStatement[r.By] = true
 		first, known := signers[r.Signer]
 		switch {
@@ -84,12 +86,12 @@ func (b *Rebuilds) checkRebuilds(subject artifact.Digest, list []Rebuilt) Findin
 		return f
 	}
 
+	// Too few count. The finding also names those of whom there is no statement.
 	for i, r := range b.By {
 		if !hasStatement[i] {
 			notCounted = append(notCounted, "nothing of "+r.Name)
 		}
 	}
-
 	slices.Sort(notCounted)
 	f.Reason = fmt.Sprintf("%d of at least %d: %s", len(f.By), b.AtLeast, strings.Join(slices.Compact(notCounted), "; "))
 	return f

@@ -30,6 +30,7 @@ func ruleOf(predicateType string, predicate []byte) string {
 		URI string `json:"uri"`
 	}
 
+	// An unknown version of the rule counts, too.
 	switch predicateType {
 	case SummaryType:
 		var p struct {
@@ -94,7 +95,7 @@ func decode(s intoto.Statement) (*Result, error) {
 	}
 
 	r := &Result{Name: s.Subjects[0].Name, Digest: s.Subjects[0].Digest}
-
+	// The type of the predicate tells a pass from a difference.
 	at := ""
 	if s.PredicateType == SummaryType {
 		at, err = r.readSummary(predicate)
@@ -163,6 +164,7 @@ func (r *Result) readTestResult(predicate []byte) (at string, err error) {
 		}
 	}
 
+	// A difference is one failed test and nothing else.
 	switch {
 	case r.Verdict != compare.Differs:
 		return "", fmt.Errorf("verdict %.100q: a test result is about a difference", r.Verdict)
@@ -205,6 +207,7 @@ func (r *Result) checkResult() error {
 		}
 	}
 
+	// New writes empty lists, and sizes that a file can have.
 	switch {
 	case r.Inputs == nil || r.Claimed == nil || r.Recovered == nil || r.RestsOn == nil || r.Normalizations == nil || r.Notes == nil:
 		return errors.New("null, where a list belongs")
@@ -213,7 +216,6 @@ func (r *Result) checkResult() error {
 	case !slices.Contains([]inspect.Content{inspect.ContentIntact, inspect.ContentSigned, inspect.ContentChanged, inspect.ContentUnknown}, r.Content):
 		return fmt.Errorf("content %.100q: unknown", r.Content)
 	}
-
 	for i, n := range r.Normalizations {
 		if !slices.Contains(normalizations, n) || slices.Contains(r.Normalizations[:i], n) {
 			return fmt.Errorf("normalization %.100q: unknown, or there twice", n)
@@ -259,6 +261,7 @@ func (r *Result) checkClaims() error {
 		return nil
 	}
 
+	// Both are in one order, so a difference has a position.
 	inRecipe := r.Recipe.Recipe.Choices()
 	for i := range max(len(claimed), len(inRecipe)) {
 		switch {

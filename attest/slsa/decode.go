@@ -47,7 +47,6 @@ func decodeProvenance(s intoto.Statement) (*Provenance, error) {
 	if err := intoto.Exact(predicate, p); err != nil {
 		return nil, err
 	}
-
 	p.External, p.Internal = &ExternalParameters{}, &InternalParameters{}
 	if err := intoto.Exact(p.BuildDefinition.ExternalParameters, p.External); err != nil {
 		return nil, fmt.Errorf("externalParameters: %w", err)
@@ -107,6 +106,7 @@ func (ext *ExternalParameters) checkParameters(in *InternalParameters) error {
 		return errors.New("internalParameters: recipes: there is none")
 	}
 
+	// All recipes have the first one's source.
 	src, claimed := in.Recipes[0].Recipe.Source, ext.Source
 	_, digestErr := artifact.ParseDigest("sha256:" + ext.Config.Digest["sha256"])
 	switch {

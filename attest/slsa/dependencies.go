@@ -54,6 +54,7 @@ func checkToolchain(d intoto.Descriptor, in *InternalParameters) error {
 		return err
 	}
 
+	// The hash and the annotations are taken as they are. The rest follows from them.
 	want := intoto.Descriptor{Name: "toolchain", Digest: map[string]string{"dirHash": d.Digest["dirHash"]}, Annotations: d.Annotations}
 	if notes.Published {
 		var err error
@@ -144,6 +145,7 @@ func dependencies(ext *ExternalParameters, in *InternalParameters, toolchain int
 
 	list = append(list, modules...)
 
+	// Bases come last, in the order of the record.
 	for _, b := range in.Bases {
 		if _, err := artifact.ParseDigest(string(b.Digest)); err != nil || b.Reference == "" {
 			return nil, fmt.Errorf("base %.200q: %q is no digest", b.Reference, b.Digest)

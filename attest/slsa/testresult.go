@@ -171,7 +171,6 @@ func DecodeTestResult(s intoto.Statement) (*TestResult, error) {
 	if err := t.checkTests(); err != nil {
 		return nil, fmt.Errorf("test result: %w", err)
 	}
-
 	return t, nil
 }
 
@@ -222,6 +221,7 @@ func (t *TestResult) checkTests() error {
 		return fmt.Errorf("result %s: with %d tests passed and %d failed", t.Result, len(t.PassedTests), len(t.FailedTests))
 	}
 
+	// Lists and verdicts name the same tests, each once.
 	verdicts := t.Notes.Verdicts
 	for _, name := range slices.Concat(t.PassedTests, t.FailedTests) {
 		v, ok := verdicts[name]
@@ -281,6 +281,7 @@ func (t *TestResult) checkConfiguration() error {
 		}
 	}
 
+	// Builds that did nothing agree, so a pass has to have compiled something.
 	if t.Result == Failed {
 		return nil // it may be that nothing was compiled
 	}

@@ -53,6 +53,7 @@ func (r *ProvenanceReader) Near(name string) []LoadedBundle {
 		return nil // an image, or an address
 	}
 
+	// A release has its bundles two folders above its binaries.
 	dirs := []string{file}
 	if !info.IsDir() {
 		dir := filepath.Dir(file)
@@ -88,6 +89,7 @@ func (r *ProvenanceReader) readFolder(dir string) []LoadedBundle {
 		entries = nil
 	}
 
+	// Anybody may have put files there.
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), distfiles.BundleSuffix) || !e.Type().IsRegular() {
 			continue
@@ -103,7 +105,6 @@ func (r *ProvenanceReader) readFolder(dir string) []LoadedBundle {
 			r.log("passed over: " + err.Error())
 			continue
 		}
-
 		if claim := attest.ReadClaim(data); strings.HasPrefix(claim.PredicateType, "https://slsa.dev/provenance/") {
 			if r.bytes += int64(len(data)); r.bytes > maxAllProvenance {
 				r.log(fmt.Sprintf("passed over: %s and what comes after it: more than %d MiB of provenance lie about", r.display(name), maxAllProvenance>>20))
@@ -112,7 +113,6 @@ func (r *ProvenanceReader) readFolder(dir string) []LoadedBundle {
 			list = append(list, LoadedBundle{name, data, claim})
 		}
 	}
-
 	r.byFolder[dir] = list
 	return list
 }

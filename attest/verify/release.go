@@ -295,7 +295,6 @@ func (d *releaseFolder) policyFor(name string) *policy.Policy {
 // statement of another run with the same bytes may say more of its double build than this one can.
 func (d *releaseFolder) checkAgainstRecord(f *File) {
 	for _, s := range f.Statements {
-		// Two files with one statement get one answer.
 		data, err := s.Encode()
 		if err == nil {
 			id := artifact.Of(data)

@@ -162,6 +162,7 @@ type plainFolder struct {
 func listSubjects(subjects []Subject) (*listing, error) {
 	l := &listing{}
 	for _, s := range subjects {
+		// A name that is no file's may be that of an image.
 		info, err := os.Stat(s.Path)
 		switch {
 		case errors.Is(err, os.ErrNotExist):

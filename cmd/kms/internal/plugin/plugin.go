@@ -118,7 +118,6 @@ func dispatch(stdin io.Reader, args *common.MethodArgs, key kms.SignerVerifier) 
 	default:
 		err = fmt.Errorf("unsupported method %q", args.MethodName)
 	}
-
 	if err != nil {
 		return nil, err
 	}
