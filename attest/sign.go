@@ -68,7 +68,7 @@ func NewLoggedSigner(ctx context.Context, key signature.Signer, s *Services) (*S
 	}
 
 	if !signer.trust.key.prehashes() {
-		return nil, fault.Usage(errors.New("signing key: transparency logs take no Ed25519 signatures"), "take a P-256 key, or no log")
+		return nil, fault.WithRemedy(fault.Usage(errors.New("signing key: transparency logs take no Ed25519 signatures")), "take a P-256 key, or no log")
 	}
 
 	// The Signer opens its bundles with the same demand for a log.
@@ -142,11 +142,11 @@ func (s *Signer) sign(ctx context.Context, content sign.Content, about Artifact)
 
 	// Without a key of its own the Signer takes one that is certified for minutes.
 	if s.keypair == nil {
-		session, err := s.currentKey(ctx)
+		certified, err := s.currentKey(ctx)
 		if err != nil {
 			return nil, err
 		}
-		kp, opts.CertificateProvider = session.keypair, session
+		kp, opts.CertificateProvider = certified.keypair, certified
 	}
 
 	pb, err := sign.Bundle(content, kp, opts)

@@ -100,7 +100,7 @@ func compiler(ctx context.Context, h host.Host, pinned gocmd.Go, b matrix.Build,
 
 	program, err := findProgram(fields[0], h.Path)
 	if err != nil {
-		return "", fault.Usage(fmt.Errorf("cgo: %w", err), "install the C compiler, or name one with env = { CC = \"...\" }")
+		return "", fault.WithRemedy(fault.Usage(fmt.Errorf("cgo: %w", err)), "install the C compiler, or name one with env = { CC = \"...\" }")
 	}
 
 	// The version line can be the same for two compilers; the digest of the program is not.

@@ -80,7 +80,7 @@ func openSource(ctx context.Context, cfg Config, client gocmd.Go, file ReleaseFi
 	}
 
 	if cfg.Git == "" {
-		return s, fault.Usage(fmt.Errorf("git: %w in PATH", exec.ErrNotFound), "install git 2.32 or newer")
+		return s, fault.WithRemedy(fault.Usage(fmt.Errorf("git: %w in PATH", exec.ErrNotFound)), "install git 2.32 or newer")
 	}
 
 	dir := filepath.Dir(cfg.ConfigFile)

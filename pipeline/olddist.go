@@ -81,7 +81,7 @@ func refuseGitFolder(dir string) error {
 
 	for _, name := range append(strings.Split(real, string(filepath.Separator)), filepath.Base(dir)) {
 		if strings.EqualFold(name, ".git") {
-			return fault.Usage(fmt.Errorf("%s is in a folder of git", dir), "name another folder")
+			return fault.WithRemedy(fault.Usage(fmt.Errorf("%s is in a folder of git", dir)), "name another folder")
 		}
 	}
 	return nil
@@ -89,7 +89,7 @@ func refuseGitFolder(dir string) error {
 
 // errNotOurs is an error about something that must not be deleted.
 func errNotOurs(format string, args ...any) error {
-	return fault.Usage(fmt.Errorf(format, args...), moveAway)
+	return fault.WithRemedy(fault.Usage(fmt.Errorf(format, args...)), moveAway)
 }
 
 // isEmpty reports whether a folder is empty.
@@ -139,7 +139,7 @@ func openOldDist(dir string, root *os.Root) (*oldDist, error) {
 		contents, err = distfiles.Of(rec)
 	}
 	if err != nil {
-		return nil, fault.Usage(fmt.Errorf("%s cannot be replaced: its %s was edited, or written by another version of twice: %w", dir, distfiles.RecordName, err),
+		return nil, fault.WithRemedy(fault.Usage(fmt.Errorf("%s cannot be replaced: its %s was edited, or written by another version of twice: %w", dir, distfiles.RecordName, err)),
 			moveAway+"; what this version writes is replaced without a question")
 	}
 	return &oldDist{dir: dir, root: root, rec: rec, contents: contents, folders: contents.Folders()}, nil

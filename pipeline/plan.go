@@ -118,7 +118,7 @@ func decideVersion(req Request, s SourceTree) (version string, released bool, er
 	if file.Version == "auto" {
 		released = tag != "" || req.Module != ""
 		if !released && !req.Snapshot && !req.Trial {
-			return "", false, fault.Usage(errors.New("version: HEAD has no version tag such as v1.2.3"), "tag it with git tag v1.2.3, or make a snapshot (--snapshot)")
+			return "", false, fault.WithRemedy(fault.Usage(errors.New("version: HEAD has no version tag such as v1.2.3")), "tag it with git tag v1.2.3, or make a snapshot (--snapshot)")
 		}
 		return s.Source.Version(), released, nil
 	}
@@ -172,7 +172,7 @@ func leaveOut(req Request, snapshot bool, all, chosen []matrix.Target) ([]matrix
 	if len(left) == 0 || snapshot || req.Trial || req.Partial {
 		return left, nil
 	}
-	return left, fault.Usage(fmt.Errorf("--target leaves out %d of %d targets, such as %s, and this is a release", len(left), len(all), left[0]),
+	return left, fault.WithRemedy(fault.Usage(fmt.Errorf("--target leaves out %d of %d targets, such as %s, and this is a release", len(left), len(all), left[0])),
 		"say --partial if a part of the release is meant, or make a snapshot (--snapshot)")
 }
 

@@ -32,7 +32,7 @@ type ReleaseFile struct {
 func readReleaseFile(name string) (ReleaseFile, error) {
 	data, err := fsx.ReadNamed(name, matrix.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
-		return ReleaseFile{}, fault.Usage(err, "run twice in the folder of release.toml, or `twice init` in the root folder of a module without one")
+		return ReleaseFile{}, fault.WithRemedy(fault.Usage(err), "run twice in the folder of release.toml, or `twice init` in the root folder of a module without one")
 	}
 	if err != nil {
 		return ReleaseFile{}, fault.Usage(err)
@@ -79,7 +79,7 @@ func (f ReleaseFile) committed(tree string, req Request) (ReleaseFile, error) {
 		f.Uncommitted = err.Error()
 		return f, nil
 	}
-	return f, fault.Usage(err, "commit it (git add -f "+f.Path+"), or make a snapshot (--snapshot)")
+	return f, fault.WithRemedy(fault.Usage(err), "commit it (git add -f "+f.Path+"), or make a snapshot (--snapshot)")
 }
 
 // identLine matches what git writes for $Id$ if a file has the attribute ident.

@@ -118,9 +118,9 @@ func Ambient(env map[string]string, client *http.Client) (Token, error) {
 			return token, nil
 		}, nil
 	case env["GITHUB_ACTIONS"] == "true":
-		return nil, fault.Usage(errors.New("this GitHub Actions job may not have an identity token"), "give it permissions: id-token: write")
+		return nil, fault.WithRemedy(fault.Usage(errors.New("this GitHub Actions job may not have an identity token")), "give it permissions: id-token: write")
 	case env["GITLAB_CI"] == "true":
-		return nil, fault.Usage(errors.New("this GitLab job has no identity token"), "declare id_tokens: SIGSTORE_ID_TOKEN: aud: sigstore")
+		return nil, fault.WithRemedy(fault.Usage(errors.New("this GitLab job has no identity token")), "declare id_tokens: SIGSTORE_ID_TOKEN: aud: sigstore")
 	}
 	return nil, ErrNone
 }

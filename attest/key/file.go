@@ -41,7 +41,7 @@ const (
 func readFile(path string) ([]byte, fs.FileInfo, error) {
 	f, info, err := fsx.OpenNamed(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fault.Usage(withoutPath(err), "twice keygen makes a key")
+		return nil, nil, fault.WithRemedy(fault.Usage(withoutPath(err)), "twice keygen makes a key")
 	}
 	if errors.Is(err, fsx.ErrNotRegular) {
 		return nil, nil, fault.Usage(errors.New("not a regular file"))
@@ -101,7 +101,7 @@ func ParsePublic(data []byte) (*Public, error) {
 	switch block.Type {
 	case publicBlock:
 	case pkcs8Block, sec1Block, pkcs1Block, encryptedBlock, olderBlock:
-		return nil, fault.Usage(fmt.Errorf("holds a private key (%s)", block.Type), "give the public half, NAME.pub")
+		return nil, fault.WithRemedy(fault.Usage(fmt.Errorf("holds a private key (%s)", block.Type)), "give the public half, NAME.pub")
 	default:
 		return nil, fmt.Errorf("holds %q: want %s", block.Type, publicBlock)
 	}
@@ -147,15 +147,15 @@ func parseBlock(block *pem.Block) (crypto.PrivateKey, error) {
 	case pkcs1Block:
 		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
 	case "ENCRYPTED PRIVATE KEY":
-		return nil, fault.Usage(errors.New("encrypted as PKCS#8 does it: want cosign's encryption"),
+		return nil, fault.WithRemedy(fault.Usage(errors.New("encrypted as PKCS#8 does it: want cosign's encryption")),
 			"cosign import-key-pair --key FILE converts it")
 
 	case "OPENSSH PRIVATE KEY":
-		return nil, fault.Usage(errors.New("in OpenSSH's own format"),
+		return nil, fault.WithRemedy(fault.Usage(errors.New("in OpenSSH's own format")),
 			"ssh-keygen -p -m PKCS8 -f FILE converts a copy of it; better, have a key for this alone: twice keygen")
 
 	case publicBlock, "RSA PUBLIC KEY", "CERTIFICATE":
-		return nil, fault.Usage(fmt.Errorf("holds no private key (%s)", block.Type), "give the private half, NAME.key")
+		return nil, fault.WithRemedy(fault.Usage(fmt.Errorf("holds no private key (%s)", block.Type)), "give the private half, NAME.key")
 	default:
 		return nil, fmt.Errorf("holds %q: want a private key", block.Type)
 	}
@@ -196,7 +196,7 @@ func onlyBlock(data []byte) (*pem.Block, error) {
 		return nil, errors.New("there is more than one key, or more than a key")
 	}
 	if len(block.Headers) > 0 {
-		return nil, fault.Usage(errors.New("has PEM headers, as the outdated encryption of openssl does"),
+		return nil, fault.WithRemedy(fault.Usage(errors.New("has PEM headers, as the outdated encryption of openssl does")),
 			"openssl pkey -in FILE -out NEW writes it without")
 	}
 	if len(block.Bytes) > maxBlock {
@@ -271,7 +271,7 @@ func decrypt(ctx context.Context, data []byte, passphrase func(context.Context) 
 	}
 
 	if passphrase == nil {
-		return nil, fault.Usage(errors.New("is encrypted, and there is no passphrase"), "give the passphrase")
+		return nil, fault.WithRemedy(fault.Usage(errors.New("is encrypted, and there is no passphrase")), "give the passphrase")
 	}
 	// The document is sound, so the user is asked for nothing in vain.
 	pass, err := passphrase(ctx)
@@ -281,7 +281,7 @@ func decrypt(ctx context.Context, data []byte, passphrase func(context.Context) 
 
 	der, err := encrypted.Decrypt(data, pass)
 	if err != nil {
-		return nil, fault.Usage(errors.New("cannot be decrypted: the passphrase is wrong, or the file was changed"),
+		return nil, fault.WithRemedy(fault.Usage(errors.New("cannot be decrypted: the passphrase is wrong, or the file was changed")),
 			"check the passphrase")
 	}
 	return der, nil

@@ -127,7 +127,7 @@ func marshal(key crypto.PrivateKey) (*pem.Block, error) {
 // encrypt turns block into cosign's encrypted form.
 func encrypt(ctx context.Context, block *pem.Block, passphrase func(context.Context) ([]byte, error)) error {
 	if passphrase == nil {
-		return fault.Usage(errors.New("no passphrase"), "give one, or ask for an unencrypted key")
+		return fault.WithRemedy(fault.Usage(errors.New("no passphrase")), "give one, or ask for an unencrypted key")
 	}
 
 	pass, err := passphrase(ctx)
@@ -135,7 +135,7 @@ func encrypt(ctx context.Context, block *pem.Block, passphrase func(context.Cont
 		return fmt.Errorf("passphrase: %w", err)
 	}
 	if len(pass) == 0 {
-		return fault.Usage(errors.New("the passphrase is empty"), "give one, or ask for an unencrypted key")
+		return fault.WithRemedy(fault.Usage(errors.New("the passphrase is empty")), "give one, or ask for an unencrypted key")
 	}
 
 	der, err := encrypted.Encrypt(block.Bytes, pass)
@@ -155,7 +155,7 @@ type newFile struct {
 
 // alreadyExists returns the error about a file that must not be there.
 func alreadyExists(path string) error {
-	return fault.Usage(fmt.Errorf("%s: %w", path, fs.ErrExist), "move it away, or take another name")
+	return fault.WithRemedy(fault.Usage(fmt.Errorf("%s: %w", path, fs.ErrExist)), "move it away, or take another name")
 }
 
 // writeNew writes all files or none. None of them may exist.

@@ -233,7 +233,7 @@ func kindOf(key crypto.PublicKey) (string, error) {
 
 // unsupported returns the error about a key of another kind.
 func unsupported(kind string) error {
-	return fault.Usage(fmt.Errorf("a key of kind %s is not accepted", kind),
+	return fault.WithRemedy(fault.Usage(fmt.Errorf("a key of kind %s is not accepted", kind)),
 		"take ECDSA P-256 (twice keygen makes one); P-384, Ed25519, and RSA 2048, 3072 and 4096 are accepted too")
 }
 

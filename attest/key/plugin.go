@@ -95,7 +95,7 @@ func findPlugin(scheme string, folders []string) (string, error) {
 	if slices.Contains(schemes, scheme) {
 		remedy = "go install github.com/twicebuild/twice/cmd/kms/" + name + "@latest, into a folder of PATH"
 	}
-	return "", fault.Usage(fmt.Errorf("there is no executable %s in PATH", name), remedy)
+	return "", fault.WithRemedy(fault.Usage(fmt.Errorf("there is no executable %s in PATH", name)), remedy)
 }
 
 // deadline returns the context's deadline, as the protocol has it.

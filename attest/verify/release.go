@@ -47,7 +47,7 @@ func (v *Verifier) judgeRelease(ctx context.Context, root string) ([]File, error
 	case v.namedBundles != nil:
 		return nil, fault.Usage(fmt.Errorf("%s: --bundle is for files: a release has its bundles in its folder", v.opt.Display(root)))
 	case v.opt.Publisher == nil:
-		return nil, fault.Usage(fmt.Errorf("%s: nothing says who has to have signed its %s", v.opt.Display(root), distfiles.RecordName),
+		return nil, fault.WithRemedy(fault.Usage(fmt.Errorf("%s: nothing says who has to have signed its %s", v.opt.Display(root), distfiles.RecordName)),
 			"give --key or --certificate-identity, or name the files that were rebuilt")
 	}
 	d := &releaseFolder{v: v, root: root, files: map[string]fs.FileInfo{}, names: map[artifact.Digest][]string{}, matches: map[artifact.Digest]error{}}

@@ -88,7 +88,7 @@ func (a *app) attester(ctx context.Context, f attestFlags) (*attester, error) {
 		return nil, nil
 	}
 	if f.Key == "" && !f.Keyless {
-		return nil, fault.Usage(errors.New("--attest: nothing says who signs the statements"), "name a key with --key (twice keygen makes one), or prove who you are with --keyless")
+		return nil, fault.WithRemedy(fault.Usage(errors.New("--attest: nothing says who signs the statements")), "name a key with --key (twice keygen makes one), or prove who you are with --keyless")
 	}
 	signer, err := a.signer(ctx, f.signFlags, false)
 	if err != nil {
@@ -274,7 +274,7 @@ func grounds(list []verdict.Ground) []rebuilt.Ground {
 
 // errThere says that a file is there already.
 func errThere(file string) error {
-	return fault.Usage(fmt.Errorf("%s: is there already, and nothing is overwritten", short(file)), "move it away, or choose another folder with --attest-out")
+	return fault.WithRemedy(fault.Usage(fmt.Errorf("%s: is there already, and nothing is overwritten", short(file))), "move it away, or choose another folder with --attest-out")
 }
 
 // writeNew writes a file that is not there yet: all of it or nothing.

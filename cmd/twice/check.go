@@ -165,7 +165,7 @@ func (a *app) explainLint(id string) error {
 	if id != "all" {
 		l, ok := lint.ByID(lintid.ID(id))
 		if !ok {
-			return fault.Usage(fmt.Errorf("--explain %s: no such lint", id), "write all, or one of "+strings.Join(lintid.Names(), ", "))
+			return fault.WithRemedy(fault.Usage(fmt.Errorf("--explain %s: no such lint", id)), "write all, or one of "+strings.Join(lintid.Names(), ", "))
 		}
 		lints = []lint.Lint{l}
 	}

@@ -39,7 +39,7 @@ It exits with 0 if they are equal and with 1 if they differ.`,
 			}
 			if c.Flags().Changed("html") {
 				if page == "-" {
-					return fault.Usage(errors.New("--html: a page is written to a file, and - is none"), "name a file, or ./- if it is to be called that")
+					return fault.WithRemedy(fault.Usage(errors.New("--html: a page is written to a file, and - is none")), "name a file, or ./- if it is to be called that")
 				}
 				if page == "" {
 					return fault.Usage(errors.New("--html: no name of a file"))
@@ -90,7 +90,7 @@ func checkPage(page string, files []string, at func(string) string) error {
 	case err != nil:
 		return fault.Usage(fmt.Errorf("--html: %w", err))
 	case info.IsDir():
-		return fault.Usage(fmt.Errorf("--html: %s is a folder", page), "name a file in it")
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("--html: %s is a folder", page)), "name a file in it")
 	case !info.Mode().IsRegular():
 		return fault.Usage(fmt.Errorf("--html: %s is there, and no regular file", page))
 	}

@@ -43,7 +43,7 @@ that cosign reads and writes; the public one is what twice verify --key takes.
 				name = strings.TrimSuffix(args[0], ".key")
 			}
 			if name == "" || strings.HasSuffix(name, "/") || strings.HasSuffix(name, string(filepath.Separator)) {
-				return fault.Usage(errors.New("the key pair has no name: NAME.key and NAME.pub are written"), "leave NAME out, and they are release.key and release.pub")
+				return fault.WithRemedy(fault.Usage(errors.New("the key pair has no name: NAME.key and NAME.pub are written")), "leave NAME out, and they are release.key and release.pub")
 			}
 			name = a.at(name)
 			opts.Algorithm = key.Algorithm(algorithm)

@@ -362,7 +362,7 @@ func (a *app) cacheDir() (string, error) {
 	}
 	dir, err := userDir(os.UserCacheDir())
 	if err != nil {
-		return "", fault.Usage(fmt.Errorf("no folder for the cache: %w", err), "name one with --cache")
+		return "", fault.WithRemedy(fault.Usage(fmt.Errorf("no folder for the cache: %w", err)), "name one with --cache")
 	}
 	return filepath.Join(dir, "twice"), nil
 }
@@ -371,7 +371,7 @@ func (a *app) cacheDir() (string, error) {
 // command does so in its own words.
 func checkHome(env map[string]string) error {
 	if home := env["HOME"]; home != "" && !filepath.IsAbs(home) {
-		return fault.Usage(fmt.Errorf("HOME=%s is a relative path", home), "set it to the absolute path of your home folder")
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("HOME=%s is a relative path", home)), "set it to the absolute path of your home folder")
 	}
 	return nil
 }

@@ -101,7 +101,7 @@ func (a *app) publish(ctx context.Context, dist string, opt registry.Options, tr
 	}
 	data, err := fsx.ReadNamed(filepath.Join(dist, distfiles.RecordName), record.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
-		return fault.Usage(err, "make a release first: twice release")
+		return fault.WithRemedy(fault.Usage(err), "make a release first: twice release")
 	}
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func (a *app) publish(ctx context.Context, dist string, opt registry.Options, tr
 		return err
 	}
 	if len(rec.Images) == 0 {
-		return fault.Usage(fmt.Errorf("%s: this release has no images", short(dist)), "declare one with [[image]] in the release file")
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s: this release has no images", short(dist))), "declare one with [[image]] in the release file")
 	}
 	images, err := attached(dist, rec)
 	if err != nil {
@@ -162,7 +162,7 @@ func isDist(dist string) error {
 	info, err := os.Lstat(dist)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return fault.Usage(err, "make a release first: twice release")
+		return fault.WithRemedy(fault.Usage(err), "make a release first: twice release")
 	case err != nil:
 		return err
 	case info.Mode()&fs.ModeSymlink != 0:
@@ -170,9 +170,9 @@ func isDist(dist string) error {
 		if err != nil {
 			return fault.Usage(fmt.Errorf("%s is a link to what is not there: %w", short(dist), err))
 		}
-		return fault.Usage(fmt.Errorf("%s is a link, and a release is a folder", short(dist)), "twice publish "+short(to))
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s is a link, and a release is a folder", short(dist))), "twice publish "+short(to))
 	case !info.IsDir():
-		return fault.Usage(fmt.Errorf("%s is no folder, and a release is one", short(dist)), "name the folder that twice release made, dist as a rule")
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s is no folder, and a release is one", short(dist))), "name the folder that twice release made, dist as a rule")
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func (a *app) signer(ctx context.Context, f signFlags, snapshot bool) (*attest.S
 	case snapshot:
 		dir, err := userDir(os.UserConfigDir())
 		if err != nil {
-			return nil, fault.Usage(fmt.Errorf("no folder for the development key: %w", err), "sign with --key")
+			return nil, fault.WithRemedy(fault.Usage(fmt.Errorf("no folder for the development key: %w", err)), "sign with --key")
 		}
 		k, err := key.Development(ctx, filepath.Join(dir, "twice"))
 		if err != nil {
@@ -93,7 +93,7 @@ func (a *app) signer(ctx context.Context, f signFlags, snapshot bool) (*attest.S
 		a.warn(k.Warnings)
 		return a.withKey(ctx, k, signFlags{})
 	}
-	return nil, fault.Usage(errors.New("sign: nothing says who signs this release"), "name a key with --key or [sign] in the release file (twice keygen makes one), or make a --snapshot")
+	return nil, fault.WithRemedy(fault.Usage(errors.New("sign: nothing says who signs this release")), "name a key with --key or [sign] in the release file (twice keygen makes one), or make a --snapshot")
 }
 
 // withKey signs with k and, if there is a signing configuration, in its logs.
@@ -146,7 +146,7 @@ const identityTimeout = 30 * time.Second
 // person asks who sits at the terminal.
 func (a *app) person(services *attest.Services, client *http.Client, deviceCode bool) (attest.Token, error) {
 	if a.ask == nil {
-		return nil, fault.Usage(errors.New("keyless: no identity token in the environment, and nobody at a terminal"),
+		return nil, fault.WithRemedy(fault.Usage(errors.New("keyless: no identity token in the environment, and nobody at a terminal")),
 			"run it in a CI job that may have an identity token, or set SIGSTORE_ID_TOKEN")
 	}
 	issuer, err := services.Issuer()

@@ -42,7 +42,7 @@ func (a *app) explain(ctx context.Context, args [2]string, opt registry.Options)
 	case x[0].file == nil && x[1].file == nil:
 		return explain.Trees(ctx, x[0].tree, x[1].tree, o)
 	}
-	return nil, fault.Usage(fmt.Errorf("%s and %s: one of them is a file, the other a folder or an image", args[0], args[1]), "name two files, or two folders, or two images")
+	return nil, fault.WithRemedy(fault.Usage(fmt.Errorf("%s and %s: one of them is a file, the other a folder or an image", args[0], args[1])), "name two files, or two folders, or two images")
 }
 
 // named opens a file, a folder, or an image in a registry.

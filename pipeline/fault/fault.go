@@ -1,43 +1,38 @@
-// Package fault keeps three things of an error apart. Its text says what is
-// wrong. Its kind says whose fault that is, and the kind alone decides the exit
-// status. Its remedy says what to do about it, on a line of its own.
+// Package fault keeps three things of an error apart. Its text says what is wrong. Its kind says
+// whose fault that is, and the kind alone decides the exit status. Its remedy says what to do about
+// it, on a line of its own.
 //
-// The kind is given where the error is made, since nobody further up knows it. A
-// remedy makes no kind: a module with a wrong hash has a remedy, and is no usage
-// error.
+// [Usage] and [Refused] give the kind where the error is made, since nobody further up knows it.
+// [WithRemedy] adds a remedy to an error of any kind, and does not change the kind: a module with a
+// wrong hash has a remedy, and is no usage error.
 package fault
 
 import "errors"
 
-// Kind is what an error means for the caller.
+// Kind is the meaning of an error for the caller.
 type Kind int
 
 // The kinds, from the weakest to the strongest.
 const (
-	// KindOutside is the kind of every error that does not say otherwise: there
-	// is no answer, or something else failed (network, tool, disk, source).
+	// KindOutside is the kind of every error that has no other: there is no answer, or something
+	// else failed (network, tool, disk, source).
 	KindOutside Kind = iota
-	// KindUsage is a fault in what the user asked for: the command line, the
-	// release file, the state of the repository.
+	// KindUsage is a fault in what the user asked for: the command line, the release file, the
+	// state of the repository.
 	KindUsage
 	// KindRefused is an answer, and it is no: something differs, or is refused.
 	KindRefused
 )
 
-// Usage marks err as a fault in what the user asked for. A remedy after it is
-// added as by [WithRemedy].
-func Usage(err error, remedy ...string) error { return withKind(err, KindUsage, remedy) }
+// Usage marks err as a fault in what the user asked for.
+func Usage(err error) error { return withKind(err, KindUsage) }
 
-// Refused marks err as an answer that is no. A remedy after it is added as by
-// [WithRemedy].
-func Refused(err error, remedy ...string) error { return withKind(err, KindRefused, remedy) }
+// Refused marks err as an answer that is no.
+func Refused(err error) error { return withKind(err, KindRefused) }
 
-func withKind(err error, kind Kind, remedies []string) error {
+func withKind(err error, kind Kind) error {
 	if err == nil {
 		return nil
-	}
-	for _, remedy := range remedies {
-		err = WithRemedy(err, remedy)
 	}
 	return &kindError{err, kind}
 }
@@ -51,8 +46,8 @@ type kindError struct {
 func (e *kindError) Unwrap() error { return e.error }
 func (e *kindError) Kind() Kind    { return e.kind }
 
-// KindOf returns the outermost kind in err's chain. Where errors were joined it
-// is the strongest of theirs. Errors of other types take part by a method Kind.
+// KindOf returns the outermost kind in err's chain. Where errors were joined it is the strongest of
+// theirs. Errors of other types take part by a method Kind.
 func KindOf(err error) Kind {
 	switch e := err.(type) {
 	case interface{ Kind() Kind }:
@@ -69,8 +64,8 @@ func KindOf(err error) Kind {
 	return KindOutside
 }
 
-// WithRemedy returns err with a remedy: one sentence in lower case, without a full
-// stop. An empty one adds nothing. The kind stays as it is.
+// WithRemedy returns err with a remedy: one sentence in lower case, without a full stop. An empty
+// one adds nothing. The kind stays as it is.
 func WithRemedy(err error, remedy string) error {
 	if err == nil || remedy == "" {
 		return err
@@ -87,8 +82,8 @@ type remedyError struct {
 func (e *remedyError) Unwrap() error  { return e.error }
 func (e *remedyError) Remedy() string { return e.remedy }
 
-// RemedyOf returns the outermost remedy in err's tree, or "". Errors of other types
-// take part by a method Remedy.
+// RemedyOf returns the outermost remedy in err's tree, or "". Errors of other types take part by a
+// method Remedy.
 func RemedyOf(err error) string {
 	var e interface{ Remedy() string }
 	if errors.As(err, &e) {

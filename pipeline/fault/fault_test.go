@@ -27,12 +27,13 @@ func TestKindAndRemedy(t *testing.T) {
 		{plain, KindOutside, ""},
 		{WithRemedy(plain, "do this"), KindOutside, "do this"},
 		{Usage(plain), KindUsage, ""},
-		{Usage(plain, "do this"), KindUsage, "do this"},
-		{Refused(plain, "do this"), KindRefused, "do this"},
-		{WithRemedy(Usage(plain, "do this"), "or that"), KindUsage, "or that"},
+		{WithRemedy(Usage(plain), "do this"), KindUsage, "do this"},
+		{Usage(WithRemedy(plain, "do this")), KindUsage, "do this"},
+		{WithRemedy(Refused(plain), "do this"), KindRefused, "do this"},
+		{WithRemedy(WithRemedy(Usage(plain), "do this"), "or that"), KindUsage, "or that"},
 		{fmt.Errorf("a: %w", fmt.Errorf("b: %w", Usage(WithRemedy(plain, "do this")))), KindUsage, "do this"},
 		{Usage(Refused(plain)), KindUsage, ""}, // who wraps it knows better
-		{errors.Join(plain, Usage(plain, "do this"), io.EOF), KindUsage, "do this"},
+		{errors.Join(plain, WithRemedy(Usage(plain), "do this"), io.EOF), KindUsage, "do this"},
 		{errors.Join(Usage(plain), Refused(plain)), KindRefused, ""},
 		{fmt.Errorf("%w: %w", Refused(plain), Usage(plain)), KindRefused, ""},
 		{fmt.Errorf("a: %w", own{}), KindRefused, "its own"},
@@ -46,10 +47,10 @@ func TestKindAndRemedy(t *testing.T) {
 			t.Errorf("%v: the cause is lost", c.err)
 		}
 	}
-	if Usage(nil) != nil || Refused(nil, "x") != nil || WithRemedy(nil, "x") != nil {
+	if Usage(nil) != nil || Refused(nil) != nil || WithRemedy(nil, "x") != nil {
 		t.Error("no error became one")
 	}
-	if got := Usage(fmt.Errorf("a: %w", plain), "do this").Error(); got != "a: plain" {
+	if got := WithRemedy(Usage(fmt.Errorf("a: %w", plain)), "do this").Error(); got != "a: plain" {
 		t.Errorf("text %q", got)
 	}
 }

@@ -48,7 +48,7 @@ var moduleSettings = []string{
 // env, for its settings. An empty path means that there is none.
 func NewClient(ctx context.Context, path string, env []string) (Client, error) {
 	if path == "" {
-		return Client{}, fault.Usage(fmt.Errorf("go: %w in PATH", exec.ErrNotFound), "install Go from https://go.dev/dl")
+		return Client{}, fault.WithRemedy(fault.Usage(fmt.Errorf("go: %w in PATH", exec.ErrNotFound)), "install Go from https://go.dev/dl")
 	}
 	c := Client{Go: Go{Path: path, Env: withoutBuildSettings(env)}.With("GOTOOLCHAIN=local", "GOWORK=off")}
 
@@ -97,7 +97,7 @@ func withoutBuildSettings(env []string) []string {
 func (c Client) ProxyOnly() (Client, error) {
 	proxies := proxiesOnly(c.Proxy)
 	if proxies == "" {
-		return Client{}, fault.Usage(fmt.Errorf("GOPROXY=%s names no module proxy", c.Proxy),
+		return Client{}, fault.WithRemedy(fault.Usage(fmt.Errorf("GOPROXY=%s names no module proxy", c.Proxy)),
 			"a stranger's modules are taken from a module proxy alone: name one in GOPROXY")
 	}
 	c.Proxy = proxies

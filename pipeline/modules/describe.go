@@ -173,7 +173,7 @@ func checkPattern(p string) error {
 	switch {
 	case p == "", strings.HasPrefix(p, "-"), strings.Contains(p, "..."), strings.Contains(p, "@"),
 		strings.HasSuffix(p, ".go"), p == "all", p == "std", p == "cmd", p == "tool", p == "work":
-		return fault.Usage(fmt.Errorf("package %q: want one package", p), `write its folder, such as "./cmd/x"`)
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("package %q: want one package", p)), `write its folder, such as "./cmd/x"`)
 	}
 	return nil
 }
@@ -189,7 +189,7 @@ func (q Query) describeMain(pattern string, matched []*listedPackage, byPath map
 	}
 
 	if p.Name != "main" {
-		return nil, fault.Usage(fmt.Errorf("is package %s, not a main package", p.Name), "name the folder of a command")
+		return nil, fault.WithRemedy(fault.Usage(fmt.Errorf("is package %s, not a main package", p.Name)), "name the folder of a command")
 	}
 
 	m := &MainPackage{Package: p.Package, Pattern: pattern, deps: map[string]*listedPackage{p.ImportPath: p}}
@@ -253,7 +253,7 @@ func (p *listedPackage) err() error {
 func withTidy(err error) error {
 	for _, lack := range []string{"missing go.sum entry", "updates to go.mod needed"} {
 		if strings.Contains(err.Error(), lack) {
-			return fault.Usage(err, tidyRemedy)
+			return fault.WithRemedy(fault.Usage(err), tidyRemedy)
 		}
 	}
 	return err
@@ -283,7 +283,7 @@ func (q Query) moduleOf(dep *listedPackage, sums map[module.Version]string) (rec
 	}
 
 	if mod.Sum = sums[content]; mod.Sum == "" {
-		return mod, fault.Usage(fmt.Errorf("go.sum lacks the hash of %s", content), tidyRemedy)
+		return mod, fault.WithRemedy(fault.Usage(fmt.Errorf("go.sum lacks the hash of %s", content)), tidyRemedy)
 	}
 	return mod, nil
 }
@@ -307,7 +307,7 @@ func (q Query) pathInTree(dir string) (string, error) {
 	}
 
 	if real != tree && !isPathBelow(tree, real) {
-		return "", fault.Usage(fmt.Errorf("is replaced by %s: a local replace outside of the source tree", dir),
+		return "", fault.WithRemedy(fault.Usage(fmt.Errorf("is replaced by %s: a local replace outside of the source tree", dir)),
 			"a release is built from the source tree alone: publish the replacement, or move it into the tree")
 	}
 

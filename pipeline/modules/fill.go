@@ -113,7 +113,7 @@ func fillCache(ctx context.Context, cfg Config) (*Cache, error) {
 
 	gomod, err := fsx.ReadNamed(filepath.Join(cfg.SourceDir, "go.mod"), maxGoMod)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.Usage(errors.New("no go.mod: only Go modules can be built"), "run go mod init")
+		return nil, fault.WithRemedy(fault.Usage(errors.New("no go.mod: only Go modules can be built")), "run go mod init")
 	} else if err != nil {
 		return nil, err
 	}
@@ -181,10 +181,10 @@ func checkUnchanged(dir, name string, before []byte) error {
 		return err
 	}
 	if lines := addedLines(before, after); len(lines) > 0 {
-		return fault.Usage(fmt.Errorf("%s lacks %d lines, the first of them %q", name, len(lines), lines[0]), tidyRemedy)
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s lacks %d lines, the first of them %q", name, len(lines), lines[0])), tidyRemedy)
 	}
 	if !bytes.Equal(before, after) {
-		return fault.Usage(fmt.Errorf("%s is not as the go command wants it", name), tidyRemedy)
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s is not as the go command wants it", name)), tidyRemedy)
 	}
 	return nil
 }

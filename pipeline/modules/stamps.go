@@ -59,7 +59,7 @@ type declarations struct {
 func (c *stampChecker) checkStamp(name string) error {
 	dot := strings.LastIndex(name, ".")
 	if dot <= 0 || !token.IsIdentifier(name[dot+1:]) {
-		return fault.Usage(errors.New("want an import path, a dot and the name of a variable"), "write main.version for a variable of the main package")
+		return fault.WithRemedy(fault.Usage(errors.New("want an import path, a dot and the name of a variable")), "write main.version for a variable of the main package")
 	}
 
 	path, variable := name[:dot], name[dot+1:]
@@ -67,7 +67,7 @@ func (c *stampChecker) checkStamp(name string) error {
 	case path == "main":
 		path = c.mainPackage.ImportPath
 	case path == c.mainPackage.ImportPath:
-		return fault.Usage(errors.New("the linker knows the main package as main"), "write main."+variable)
+		return fault.WithRemedy(fault.Usage(errors.New("the linker knows the main package as main")), "write main."+variable)
 	case c.mainPackage.deps[path] == nil:
 		return fmt.Errorf("package %s is no part of %s", path, c.mainPackage.Pattern)
 	}
@@ -139,7 +139,7 @@ func (c *stampChecker) checkVariable(d *declarations, obj *types.Var, spec *ast.
 		return true
 	})
 
-	return fault.Usage(fmt.Errorf("initialised by %s, so the linker ignores -X", how), "declare it without a value, and set the default elsewhere")
+	return fault.WithRemedy(fault.Usage(fmt.Errorf("initialised by %s, so the linker ignores -X", how)), "declare it without a value, and set the default elsewhere")
 }
 
 // findSpec returns where obj is declared, its initial value if it has one of its

@@ -73,7 +73,7 @@ func Open(ctx context.Context, dir string, checkDeletable func(ctx context.Conte
 
 	for _, dest := range []string{dir, Rejected(dir), o.staging} {
 		if mounted(dest) {
-			return nil, fault.Usage(fmt.Errorf("%s is a mount point, which no rename replaces", dest), "name a folder below it with --out")
+			return nil, fault.WithRemedy(fault.Usage(fmt.Errorf("%s is a mount point, which no rename replaces", dest)), "name a folder below it with --out")
 		}
 	}
 

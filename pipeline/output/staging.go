@@ -40,7 +40,7 @@ func (o *Output) acquire() error {
 			continue
 		}
 		if errors.Is(err, fs.ErrPermission) {
-			err = fault.Usage(fmt.Errorf("what a run has left cannot be used: %w", err), moveAway)
+			err = fault.WithRemedy(fault.Usage(fmt.Errorf("what a run has left cannot be used: %w", err)), moveAway)
 		}
 		if err != nil && made == nil {
 			_ = os.Remove(o.staging) // which fails if another run has begun in it
@@ -95,7 +95,7 @@ func (o *Output) checkOwner() error {
 		return err
 	}
 	if info.IsDir() && !ownedByUser(info) {
-		return fault.Usage(fmt.Errorf("%s belongs to another user", o.staging), moveAway)
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s belongs to another user", o.staging)), moveAway)
 	}
 	return nil
 }
@@ -172,7 +172,7 @@ func (o *Output) writeMarker() error {
 
 // errNotOurs returns an error that says why the staging folder cannot be used.
 func (o *Output) errNotOurs(why string) error {
-	return fault.Usage(fmt.Errorf("%s was not written by twice: %s", o.staging, why), moveAway)
+	return fault.WithRemedy(fault.Usage(fmt.Errorf("%s was not written by twice: %s", o.staging, why)), moveAway)
 }
 
 // moveAway is the remedy where a folder of somebody else is in the way.

@@ -155,7 +155,7 @@ func (a *attempt) openFolder(ctx context.Context) error {
 		return verdict.Because(verdict.NotPublic, "it was installed from the module proxy, not built in a repository").WithRemedy("leave --source out")
 	}
 	if a.Git == "" {
-		return fault.Usage(errors.New("there is no git in PATH"), "install git 2.32 or newer")
+		return fault.WithRemedy(fault.Usage(errors.New("there is no git in PATH")), "install git 2.32 or newer")
 	}
 
 	scratch := filepath.Join(a.dir, "scratch")

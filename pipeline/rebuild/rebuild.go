@@ -82,7 +82,7 @@ func Open(ctx context.Context, cfg Config) (*Rebuilder, error) {
 	if cfg.Main != "" {
 		modPath, version, _ := strings.Cut(cfg.Main, "@")
 		if err := module.Check(modPath, version); err != nil || module.CanonicalVersion(version) != version {
-			return nil, fault.Usage(fmt.Errorf("main module %q: want path@version", cfg.Main), "write it as github.com/owner/project@v1.2.3")
+			return nil, fault.WithRemedy(fault.Usage(fmt.Errorf("main module %q: want path@version", cfg.Main)), "write it as github.com/owner/project@v1.2.3")
 		}
 		if cfg.SourceDir != "" {
 			return nil, fault.Usage(errors.New("a main module and a folder with the source exclude each other"))

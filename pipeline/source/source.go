@@ -67,7 +67,7 @@ const maxNames = 10
 
 // usageError returns an error about what the user wants to build from, with its remedy.
 func usageError(remedy, format string, args ...any) error {
-	return fault.Usage(fmt.Errorf(format, args...), remedy)
+	return fault.WithRemedy(fault.Usage(fmt.Errorf(format, args...)), remedy)
 }
 
 // listNames lists the first few names for a message, quoted where that is needed.

@@ -19,7 +19,7 @@ func (o *opening) url(ref string) error {
 	case err != nil:
 		return errors.New("not a URL") // the error would quote it
 	case u.User != nil:
-		return fault.Usage(errors.New("a URL with a name or password in it"), "fetch the file by other means, and name the file")
+		return fault.WithRemedy(fault.Usage(errors.New("a URL with a name or password in it")), "fetch the file by other means, and name the file")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("URL scheme %q: only https is fetched", u.Scheme)
 	case u.Host == "":

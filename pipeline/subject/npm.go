@@ -32,7 +32,7 @@ var npmName = regexp.MustCompile(`^(@[A-Za-z0-9~_][A-Za-z0-9._~-]*/)?[A-Za-z0-9~
 func parseNPM(spec string) (name, version string, err error) {
 	i := strings.LastIndexByte(spec, '@')
 	if i <= 0 {
-		return "", "", fault.Usage(errors.New("a package of npm without a version"), "name it as npm:NAME@VERSION, with a version like 1.2.3")
+		return "", "", fault.WithRemedy(fault.Usage(errors.New("a package of npm without a version")), "name it as npm:NAME@VERSION, with a version like 1.2.3")
 	}
 	name, version = spec[:i], spec[i+1:]
 	switch {
@@ -40,7 +40,7 @@ func parseNPM(spec string) (name, version string, err error) {
 		return "", "", fmt.Errorf("%.80q: not the name of a package", name)
 	// Go's canonical form is the full one, without what follows a plus sign.
 	case len(version) > 256 || !semver.IsValid("v"+version) || semver.Canonical("v"+version)+semver.Build("v"+version) != "v"+version:
-		return "", "", fault.Usage(fmt.Errorf("%.80q: not a version", version), "tags and ranges can mean something else tomorrow: name a version like 1.2.3")
+		return "", "", fault.WithRemedy(fault.Usage(fmt.Errorf("%.80q: not a version", version)), "tags and ranges can mean something else tomorrow: name a version like 1.2.3")
 	}
 	return name, version, nil
 }
@@ -53,7 +53,7 @@ func (o *opening) npm(spec string) error {
 		return err
 	}
 	if o.cfg.NPM.Path == "" {
-		return fault.Usage(errors.New("there is no npm client"), "install npm, or fetch the package by other means and name its .tgz")
+		return fault.WithRemedy(fault.Usage(errors.New("there is no npm client")), "install npm, or fetch the package by other means and name its .tgz")
 	}
 
 	dir, err := os.MkdirTemp(o.subject.dir, "npm-")

@@ -338,11 +338,11 @@ func (o *opening) run(ref string) error {
 	case hasScheme && scheme == "npm":
 		return o.npm(rest)
 	case hasScheme && scheme == "toolchain":
-		return fault.Usage(errors.New("toolchains cannot be opened yet"), forms)
+		return fault.WithRemedy(fault.Usage(errors.New("toolchains cannot be opened yet")), forms)
 	case strings.Contains(ref, "://"):
 		return o.url(ref)
 	case ref == "":
-		return fault.Usage(errors.New("nothing is named"), forms)
+		return fault.WithRemedy(fault.Usage(errors.New("nothing is named")), forms)
 	}
 
 	// A file that is there wins over an image of that name.
@@ -357,7 +357,7 @@ func (o *opening) run(ref string) error {
 		if _, rerr := reference.Parse(ref); rerr == nil {
 			return o.image(ref)
 		}
-		return fault.Usage(errors.New("there is no such file, and this is no other reference"), forms)
+		return fault.WithRemedy(fault.Usage(errors.New("there is no such file, and this is no other reference")), forms)
 	case err != nil:
 		return err
 	case info.IsDir():

@@ -90,7 +90,7 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 
 	switch len(names) {
 	case 0:
-		return proof{}, "", fault.Usage(errors.New("the go command did not ask the checksum database"),
+		return proof{}, "", fault.WithRemedy(fault.Usage(errors.New("the go command did not ask the checksum database")),
 			"leave GOSUMDB unset, and set GOPROXY to a module proxy; GOSUMDB=off and file: proxies alone are not checked")
 
 	case 1:
@@ -100,7 +100,7 @@ func collectProof(download string, mod module.Version, key string) (proof, strin
 
 	// A key fits one name only, so a database of another name is another database.
 	if _, err := note.NewVerifier(names[0] + "+" + key); err != nil {
-		return proof{}, "", fault.Usage(fmt.Errorf("checksum database %q is not the public one", names[0]),
+		return proof{}, "", fault.WithRemedy(fault.Usage(fmt.Errorf("checksum database %q is not the public one", names[0])),
 			"unset GOSUMDB: only the public checksum database tells which toolchains are published")
 	}
 

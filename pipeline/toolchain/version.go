@@ -22,10 +22,10 @@ var versionPattern = regexp.MustCompile(`^go1\.(0|[1-9]\d{0,3})(\.\d{1,4})?(rc\d
 func ParseVersion(s string) (string, error) {
 	m := versionPattern.FindStringSubmatch(s)
 	if m == nil {
-		return "", fault.Usage(fmt.Errorf("go version %q: want one release, such as go1.26.8", s), exactVersion)
+		return "", fault.WithRemedy(fault.Usage(fmt.Errorf("go version %q: want one release, such as go1.26.8", s)), exactVersion)
 	}
 	if m[2] == "" && m[3] == "" && version.Compare(s, "go1.21") >= 0 {
-		return "", fault.Usage(fmt.Errorf("go version %q: a version of the language names no toolchain", s), exactVersion)
+		return "", fault.WithRemedy(fault.Usage(fmt.Errorf("go version %q: a version of the language names no toolchain", s)), exactVersion)
 	}
 	return s, nil
 }
@@ -50,7 +50,7 @@ func ExactVersion(gomod []byte) (string, error) {
 	if f.Toolchain == nil || f.Toolchain.Name == "default" {
 		v, err := ParseVersion(language)
 		if err != nil || version.Compare(v, "go1.21") < 0 {
-			return "", fault.Usage(fmt.Errorf("go.mod names no toolchain: its go version is %s", strings.TrimPrefix(language, "go")), exactVersion)
+			return "", fault.WithRemedy(fault.Usage(fmt.Errorf("go.mod names no toolchain: its go version is %s", strings.TrimPrefix(language, "go"))), exactVersion)
 		}
 		return v, nil
 	}
@@ -60,7 +60,7 @@ func ExactVersion(gomod []byte) (string, error) {
 		return "", fmt.Errorf("go.mod: %w", err)
 	}
 	if version.Compare(v, language) < 0 {
-		return "", fault.Usage(fmt.Errorf("go.mod: toolchain %s is older than go %s", v, strings.TrimPrefix(language, "go")), "run go get toolchain@"+language)
+		return "", fault.WithRemedy(fault.Usage(fmt.Errorf("go.mod: toolchain %s is older than go %s", v, strings.TrimPrefix(language, "go"))), "run go get toolchain@"+language)
 	}
 	return v, nil
 }

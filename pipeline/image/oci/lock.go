@@ -70,7 +70,7 @@ func (m MovedTag) String() string {
 // a member that is there twice, another schema or another layout is an error.
 func DecodeLock(data []byte) (*Lock, error) {
 	fail := func(err error) (*Lock, error) {
-		return nil, fault.Usage(fmt.Errorf("%s: %w", LockName, err), "it is not written by hand: remove it, and run twice lock")
+		return nil, fault.WithRemedy(fault.Usage(fmt.Errorf("%s: %w", LockName, err)), "it is not written by hand: remove it, and run twice lock")
 	}
 	if len(data) > MaxLock {
 		return fail(fmt.Errorf("more than %d bytes", MaxLock))
@@ -160,7 +160,7 @@ func (l *Lock) Digest(base string) (artifact.Digest, error) {
 		}
 	}
 
-	return "", fault.Usage(fmt.Errorf("base %s: it has no digest, and %s does not have it", base, LockName),
+	return "", fault.WithRemedy(fault.Usage(fmt.Errorf("base %s: it has no digest, and %s does not have it", base, LockName)),
 		"run twice lock, and commit "+LockName)
 }
 

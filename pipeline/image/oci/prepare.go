@@ -200,7 +200,7 @@ func (c *contentFinder) checkStarts(plan matrix.ImagePlan, p platform.Platform, 
 	if len(plan.Entrypoint) == 0 {
 		errs = append(errs, errors.New("no entrypoint"))
 	} else if err := t.checkExecutable(plan.Entrypoint[0], int(plan.UID), int(plan.GID)); err != nil {
-		errs = append(errs, fault.Usage(fmt.Errorf("entrypoint %w", err), "begin the entrypoint with the path of a file in the image"))
+		errs = append(errs, fault.WithRemedy(fault.Usage(fmt.Errorf("entrypoint %w", err)), "begin the entrypoint with the path of a file in the image"))
 	} else if n := t.Lookup(plan.Entrypoint[0]); n != nil && n.Value.entry != nil {
 		starts[plan.Entrypoint[0]] = true
 	}

@@ -129,9 +129,9 @@ func (n startNeeds) checkStart(p platform.Platform, t *tree) error {
 		switch {
 		case err == nil:
 		case n.script:
-			return fault.Usage(fmt.Errorf("a script for %s, which the image does not have", n.loader), "take a base that has it, or begin the image with a binary")
+			return fault.WithRemedy(fault.Usage(fmt.Errorf("a script for %s, which the image does not have", n.loader)), "take a base that has it, or begin the image with a binary")
 		default:
-			return fault.Usage(fmt.Errorf("its loader is %s, which the image does not have", n.loader),
+			return fault.WithRemedy(fault.Usage(fmt.Errorf("its loader is %s, which the image does not have", n.loader)),
 				`build it with pie = "auto" and cgo = false, or take a base that has the loader`)
 		}
 	}
@@ -139,7 +139,7 @@ func (n startNeeds) checkStart(p platform.Platform, t *tree) error {
 	// The loader has its own list of folders, so any folder of the image will do.
 	for _, lib := range n.libraries {
 		if !hasFile(t.Root, path.Base(lib)) {
-			return fault.Usage(fmt.Errorf("it is linked with %s, which the image does not have", lib), "take a base that has it, or link it statically")
+			return fault.WithRemedy(fault.Usage(fmt.Errorf("it is linked with %s, which the image does not have", lib)), "take a base that has it, or link it statically")
 		}
 	}
 

@@ -65,7 +65,7 @@ func Parse(s, hostOS, hostArch string) (Toolchain, error) {
 	if given {
 		m := platformRE.FindStringSubmatch(platform)
 		if m == nil {
-			return Toolchain{}, fault.Usage(fmt.Errorf("platform %s: want GOOS-GOARCH", verdict.Quote(platform)), "write it as "+v+"/linux-amd64")
+			return Toolchain{}, fault.WithRemedy(fault.Usage(fmt.Errorf("platform %s: want GOOS-GOARCH", verdict.Quote(platform))), "write it as "+v+"/linux-amd64")
 		}
 		d.OS, d.Arch = m[1], m[2]
 	}
@@ -86,10 +86,10 @@ func IsRelease(v string) bool { return releaseRE.MatchString(v) }
 // ParseRelease accepts the name of a release that is published as a module.
 func ParseRelease(v string) error {
 	if !IsRelease(v) {
-		return fault.Usage(fmt.Errorf("%s is no release of Go", verdict.Quote(v)), "write the exact version, such as go1.26.8")
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s is no release of Go", verdict.Quote(v))), "write the exact version, such as go1.26.8")
 	}
 	if version.Compare(v, oldestToolchain) < 0 {
-		return fault.Usage(fmt.Errorf("%s is older than %s", v, oldestToolchain), "Go publishes its toolchains as modules since "+oldestToolchain)
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s is older than %s", v, oldestToolchain)), "Go publishes its toolchains as modules since "+oldestToolchain)
 	}
 	if _, err := toolchain.ParseVersion(v); err != nil {
 		return err
@@ -139,10 +139,10 @@ func checkOptions(d Toolchain, o Options) error {
 		return nil
 	}
 	if err := ParseRelease(o.Bootstrap); err != nil {
-		return fault.Usage(fmt.Errorf("bootstrap: %w", err), fault.RemedyOf(err))
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("bootstrap: %w", err)), fault.RemedyOf(err))
 	}
 	if version.Compare(o.Bootstrap, d.Version) >= 0 {
-		return fault.Usage(fmt.Errorf("bootstrap from %s: it is not older than %s", o.Bootstrap, d.Version), "name an older release")
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("bootstrap from %s: it is not older than %s", o.Bootstrap, d.Version)), "name an older release")
 	}
 
 	if len(o.Only) > 0 {
