@@ -52,10 +52,12 @@ func (e *Error) Unwrap() error { return e.err }
 // Remedy says what to do about it. It is empty if nothing helps.
 func (e *Error) Remedy() string { return e.remedy }
 
+// refuse returns an error with a reason.
 func refuse(reason Reason, format string, args ...any) *Error {
 	return &Error{Reason: reason, err: fmt.Errorf(format, args...)}
 }
 
+// withRemedy adds a remedy, and returns e.
 func (e *Error) withRemedy(remedy string) *Error {
 	e.remedy = remedy
 	return e

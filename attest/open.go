@@ -607,4 +607,5 @@ func subjects(s intoto.Statement) string {
 	return strings.Join(names, ", ")
 }
 
+// formatUTC returns a time as messages show it.
 func formatUTC(t time.Time) string { return t.UTC().Format(time.RFC3339) }

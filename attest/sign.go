@@ -234,6 +234,7 @@ type keypair struct {
 	hint    string
 }
 
+// newKeypair returns a key with the algorithm that Sigstore has for its kind.
 func newKeypair(signer signature.Signer, pub crypto.PublicKey) (*keypair, error) {
 	key, err := newPublicKey(pub)
 	if err != nil {
@@ -255,17 +256,21 @@ func (k *keypair) GetHashAlgorithm() protocommon.HashAlgorithm {
 	return k.details.GetProtoHashType()
 }
 
+// GetSigningAlgorithm returns the algorithm of the signatures.
 func (k *keypair) GetSigningAlgorithm() protocommon.PublicKeyDetails {
 	return k.details.GetSignatureAlgorithm()
 }
 
+// GetHint returns what bundles have in place of the key.
 func (k *keypair) GetHint() []byte { return []byte(k.hint) }
 
 // GetKeyAlgorithm is for certificate authorities, which such a key never sees.
 func (k *keypair) GetKeyAlgorithm() string { return "" }
 
+// GetPublicKey returns the public half.
 func (k *keypair) GetPublicKey() crypto.PublicKey { return k.public }
 
+// GetPublicKeyPem returns the public half in PEM.
 func (k *keypair) GetPublicKeyPem() (string, error) {
 	b, err := cryptoutils.MarshalPublicKeyToPEM(k.public)
 	return string(b), err

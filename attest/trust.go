@@ -41,6 +41,7 @@ type publicKey struct {
 	hint string
 }
 
+// newPublicKey returns a key with the verifier that Sigstore has for its kind.
 func newPublicKey(pub crypto.PublicKey) (*publicKey, error) {
 	der, err := x509.MarshalPKIXPublicKey(pub)
 	if err != nil {

@@ -32,7 +32,7 @@ func (v *Verified) Statement() (intoto.Statement, bool) {
 	return *v.statement, true
 }
 
-// Signature returns who signed, and when, and what vouches for it.
+// Signature is a verified signature: who made it, and what vouches for that.
 func (v *Verified) Signature() Signature { return v.signature }
 
 // Signature is what was verified about a signature.
@@ -146,6 +146,7 @@ func (o *opening) signature(result *verify.VerificationResult) Signature {
 	return s
 }
 
+// certificate describes the certificate.
 func (o *opening) certificate(s certificate.Summary) *Certificate {
 	return &Certificate{
 		Name: s.SubjectAlternativeName, Issuer: s.Issuer, Authority: s.CertificateIssuer,

@@ -175,6 +175,7 @@ func Token(email string) string {
 		part(map[string]any{"iss": Issuer, "sub": email, "email": email, "email_verified": true, "aud": "sigstore"}) + "." + part("nobody")
 }
 
+// must ends the test if there is an error.
 func (s *Stack) must(err error) {
 	s.t.Helper()
 	if err != nil {
@@ -191,6 +192,7 @@ func authority(name string) *x509.Certificate {
 	}
 }
 
+// certificate makes a certificate of template. Without a parent it signs itself.
 func (s *Stack) certificate(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.Signer) *x509.Certificate {
 	if parent == nil {
 		parent = template
@@ -408,6 +410,7 @@ func (s *Stack) enterV2(body []byte, _ *http.Request) ([]byte, error) {
 // logID returns the SHA-256 of the transparency log's key.
 func (s *Stack) logID() []byte { return keyID(s.t, s.logKey) }
 
+// keyID returns the SHA-256 of a key's PKIX form, by which a log is known.
 func keyID(t testing.TB, key *ecdsa.PrivateKey) []byte {
 	der, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
@@ -417,6 +420,7 @@ func keyID(t testing.TB, key *ecdsa.PrivateKey) []byte {
 	return sum[:]
 }
 
+// trustedRoot returns the JSON that describes the keys and certificates of this instance.
 func (s *Stack) trustedRoot() []byte {
 	valid := &protocommon.TimeRange{Start: timestamppb.New(time.Now().Add(-year))}
 
@@ -453,6 +457,7 @@ func (s *Stack) trustedRoot() []byte {
 	return b
 }
 
+// signingConfig returns the JSON that describes the services of this instance.
 func (s *Stack) signingConfig(version uint32) []byte {
 	service := func(path string, version uint32) []*prototrust.Service {
 		return []*prototrust.Service{{Url: s.server.URL + path, MajorApiVersion: version, Operator: "test",

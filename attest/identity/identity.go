@@ -202,7 +202,7 @@ func (p Person) provider(ctx context.Context) (context.Context, *oidc.Provider, 
 	return ctx, provider, oauth2.Config{ClientID: id, Endpoint: provider.Endpoint(), Scopes: []string{oidc.ScopeOpenID, "email"}}, nil
 }
 
-// identityError says that the identity is what could not be had.
+// identityError says that there is no identity, and why.
 func identityError(err error) error { return quotedError{fmt.Errorf("identity: %w", err)} }
 
 // Browser gets a token through a browser on this machine, which must be able to

@@ -132,6 +132,7 @@ func Decode(data []byte) (Statement, error) {
 	return s, nil
 }
 
+// decode is Decode without the words in front of its errors.
 func decode(data []byte) (Statement, error) {
 	if err := checkJSON(data); err != nil {
 		return Statement{}, err
@@ -166,6 +167,7 @@ func decode(data []byte) (Statement, error) {
 	return s, s.checkStatement()
 }
 
+// decodeSubject reads one subject, and keeps its name and its SHA-256.
 func decodeSubject(raw json.RawMessage) (Subject, error) {
 	d, err := decodeDescriptor(raw)
 	if err != nil {

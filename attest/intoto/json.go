@@ -141,6 +141,7 @@ func (d *Descriptor) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// decodeDescriptor reads a descriptor as strictly as UnmarshalJSON promises.
 func decodeDescriptor(data []byte) (Descriptor, error) {
 	var d Descriptor
 	var digests map[string]*string
@@ -180,6 +181,7 @@ func decodeDescriptor(data []byte) (Descriptor, error) {
 // has more, and allows any name.
 var hexAlgorithms = []string{"sha256", "sha384", "sha512", "sha1", "gitCommit", "gitTree", "gitBlob", "gitTag", "dirHash"}
 
+// isHex reports whether s is a digest in lower-case hexadecimal, of 20 bytes at least.
 func isHex(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {

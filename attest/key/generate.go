@@ -57,6 +57,7 @@ func Generate(ctx context.Context, name string, opts GenerateOptions) (*Private,
 	return private, nil
 }
 
+// generate is Generate without the words in front of its errors.
 func generate(ctx context.Context, name string, opts GenerateOptions) (*Private, error) {
 	keyFile, pubFile := name+".key", name+".pub"
 	// A first look, so that nobody thinks of a passphrase in vain.
@@ -217,6 +218,7 @@ func Development(ctx context.Context, dir string) (*Private, error) {
 // milliseconds.
 const lockRetry = 10 * time.Millisecond
 
+// development loads the development key, and makes it if it is not there.
 func development(ctx context.Context, dir string) (_ *Private, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

@@ -1,39 +1,38 @@
-// Package key loads and makes the keys that sign releases, and gives keys that
-// live in files and keys that a KMS keeps one face: [Private] and [Public].
+// Package key loads and makes the keys that sign releases. Keys in files and keys that a KMS keeps
+// have the same types: [Private] and [Public].
 //
 // # Keys
 //
-// ECDSA on P-256 (the default, which every client accepts) and P-384, Ed25519,
-// and RSA of 2048, 3072 or 4096 bits with the exponent 65537. Each is used with
-// the one signature algorithm that Sigstore's registry gives it
-// (https://github.com/sigstore/architecture-docs/blob/main/algorithm-registry.md):
-// P-256 with SHA-256, P-384 with SHA-384, pure Ed25519, RSA PKCS#1 v1.5 with
-// SHA-256. Every other key is refused by name.
+// ECDSA on P-256 (the default, which every client accepts) and P-384, Ed25519, and RSA of 2048,
+// 3072 or 4096 bits with the exponent 65537. Each is used with the one signature algorithm that
+// Sigstore's registry gives it
+// (https://github.com/sigstore/architecture-docs/blob/main/algorithm-registry.md): P-256 with
+// SHA-256, P-384 with SHA-384, pure Ed25519, RSA PKCS#1 v1.5 with SHA-256. Every other key is
+// refused by name.
 //
 // # Files
 //
-// A key file is at most [MaxFile] bytes and holds one PEM block and nothing
-// else (RFC 7468), save the EC PARAMETERS that openssl puts before a key. A
-// private key is PRIVATE KEY (PKCS#8), EC PRIVATE KEY (SEC 1), RSA PRIVATE KEY
-// (PKCS#1), or PKCS#8 in cosign's encryption, ENCRYPTED SIGSTORE PRIVATE KEY or,
-// as it was called earlier, ENCRYPTED COSIGN PRIVATE KEY: scrypt and NaCl's
-// secretbox
-// (https://pkg.go.dev/github.com/secure-systems-lab/go-securesystemslib/encrypted).
-// A public key is PUBLIC KEY (PKIX).
+// A key file is at most [MaxFile] bytes and holds one PEM block (RFC 7468). Nothing else may be
+// there, except the EC PARAMETERS that openssl puts before a key. A private key is PRIVATE KEY
+// (PKCS#8), EC PRIVATE KEY (SEC 1), RSA PRIVATE KEY (PKCS#1), or PKCS#8 in cosign's encryption:
+// ENCRYPTED SIGSTORE PRIVATE KEY, earlier called ENCRYPTED COSIGN PRIVATE KEY. That is scrypt and
+// NaCl's secretbox
+// (https://pkg.go.dev/github.com/secure-systems-lab/go-securesystemslib/encrypted). A public key is
+// PUBLIC KEY (PKIX).
 //
 // # KMS
 //
-// A reference scheme://id names a key that the executable
-// sigstore-kms-scheme reaches, by Sigstore's plugin protocol
-// (https://github.com/sigstore/sigstore/blob/main/pkg/signature/kms/cliplugin/README.md).
-// Module github.com/twicebuild/twice/cmd/kms has such executables for awskms,
-// azurekms, gcpkms and hashivault.
+// A reference scheme://id names a key that the executable sigstore-kms-scheme reaches, by
+// Sigstore's plugin protocol
+// (https://github.com/sigstore/sigstore/blob/main/pkg/signature/kms/cliplugin/README.md). Module
+// github.com/twicebuild/twice/cmd/kms has such executables for awskms, azurekms, gcpkms and
+// hashivault.
 //
 // # Randomness
 //
-// There is no argument for it. Since Go 1.26 the standard library makes keys
-// from the system's randomness whatever reader it is given, as does the
-// encryption above; tests replace it with testing/cryptotest.
+// No argument chooses it. Since Go 1.26 the standard library makes keys from the system's
+// randomness whatever reader it is given, and so does the encryption above. Tests replace it with
+// testing/cryptotest.
 package key
 
 import (
@@ -271,6 +270,7 @@ func LoadPublic(ctx context.Context, ref string, opts Options) (*Public, error) 
 	return public, nil
 }
 
+// loadPublic is LoadPublic without the words in front of its errors.
 func loadPublic(ctx context.Context, ref string, opts Options) (*Public, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

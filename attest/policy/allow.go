@@ -13,10 +13,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// A rebuild shows that a file is what a source compiles to with some settings. What
-// the publisher chose among these is bounded here: each value is taken apart, and
-// each part has to match a pattern. A setting that is not in the table is allowed
-// by no policy.
+// A rebuild shows that a source compiles to a file with some settings. A policy bounds the settings
+// that the publisher chose: each value is taken apart, and each part has to match a pattern. No
+// policy allows a setting that is not in the table.
 
 // setting is how values of a setting are bounded.
 type setting struct {
@@ -53,7 +52,7 @@ var settings = map[string]setting{
 	"GOROOT": anyValue, "GOMODCACHE": anyValue, "source-folder": anyValue,
 }
 
-// anyValue is a setting that every policy allows, with any value.
+// anyValue is a setting that may have any value, unless the policy bounds it.
 var anyValue = setting{nil, []string{"*"}}
 
 // splitWords takes a command line apart. One that is none is left whole.
@@ -65,6 +64,7 @@ func splitWords(value string) []string {
 	return list
 }
 
+// splitCommas takes a list with commas apart.
 func splitCommas(value string) []string { return strings.Split(value, ",") }
 
 // matches reports whether a pattern stands for a value. A star stands for any text. For -X, a

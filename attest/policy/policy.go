@@ -40,7 +40,7 @@
 //
 // [Policy] says what each of them means. Reading is strict: an unknown key, a
 // wrong type and a value that cannot be meant are errors, all of them told at
-// once with their lines. Lists are not empty, but for those of [rebuilds.allow].
+// once with their lines. Only lists of [rebuilds.allow] may be empty.
 package policy
 
 import (

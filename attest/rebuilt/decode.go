@@ -84,6 +84,7 @@ func Decode(s intoto.Statement) (*Result, error) {
 	return r, nil
 }
 
+// decode reads a statement by the current rule.
 func decode(s intoto.Statement) (*Result, error) {
 	predicate, err := s.CompactPredicate()
 	if err != nil {

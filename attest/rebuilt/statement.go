@@ -23,6 +23,7 @@ type summary struct {
 	Evidence           Evidence            `json:"https://github.com/twicebuild/twice/blob/main/configs/rebuild/v1.md#evidence"`
 }
 
+// verifier says who rebuilt the file, and with which versions.
 type verifier struct {
 	ID      string            `json:"id"`
 	Version map[string]string `json:"version"`

@@ -139,6 +139,7 @@ func splitURI(uri string) (repository, ref string) {
 	return repository, ref
 }
 
+// fillInURI takes over the repository and the ref in a URI, and a commit.
 func (s *Source) fillInURI(uri, commit string) {
 	if repository, ref := splitURI(uri); repository != "" {
 		s.fillIn(repository, ref, commit)

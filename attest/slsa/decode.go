@@ -27,6 +27,7 @@ func DecodeProvenance(s intoto.Statement) (*Provenance, error) {
 	return p, nil
 }
 
+// decodeProvenance is DecodeProvenance without the word in front of its errors.
 func decodeProvenance(s intoto.Statement) (*Provenance, error) {
 	if s.PredicateType != ProvenanceType {
 		return nil, fmt.Errorf("predicateType %.200q: want %q", s.PredicateType, ProvenanceType)

@@ -137,6 +137,7 @@ func NewProvenance(rec *record.Record, run Invocation) (intoto.Statement, error)
 	return s, nil
 }
 
+// newProvenance is NewProvenance without the word in front of its errors.
 func newProvenance(rec *record.Record, run Invocation) (intoto.Statement, error) {
 	encoded, err := rec.Encode()
 	if err != nil {

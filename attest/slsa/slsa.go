@@ -279,7 +279,7 @@ func statementFromRecord(s intoto.Statement, rec *record.Record) (*intoto.Statem
 	case TestResultType:
 		t, err := DecodeTestResult(s)
 		if err != nil {
-			return nil, nil // likewise
+			return nil, nil // as above
 		}
 		want, err = NewTestResult(rec, t.URL)
 		return &want, err

@@ -74,6 +74,7 @@ func NewTestResult(rec *record.Record, url string) (intoto.Statement, error) {
 	return s, nil
 }
 
+// newTestResult is NewTestResult without the words in front of its errors.
 func newTestResult(rec *record.Record, url string) (intoto.Statement, error) {
 	// Encoding finds contradictions in the record.
 	if _, err := rec.Encode(); err != nil { // which sees contradictions
@@ -135,12 +136,15 @@ func newTestResult(rec *record.Record, url string) (intoto.Statement, error) {
 	return s, err
 }
 
+// filesTest begins the name of the test of a file.
 const filesTest = "double-build/files/"
 
+// testName returns the name of a binary's test.
 func testName(t matrix.Target, binary string) string {
 	return "double-build/" + t.String() + "/" + binary
 }
 
+// recipeName returns the name of a binary's recipe.
 func recipeName(t matrix.Target, binary string) string {
 	return "recipe/" + t.String() + "/" + binary
 }

@@ -114,6 +114,7 @@ type bundleIndex struct {
 	buf      []byte // for one bundle after the other
 }
 
+// newBundleIndex returns an index that has read nothing.
 func newBundleIndex() *bundleIndex { return &bundleIndex{byFolder: map[string][]bundleFile{}} }
 
 // inFolder returns the files in a folder that are called bundles, sorted by name.

@@ -30,6 +30,7 @@ func Usage(err error) error { return withKind(err, KindUsage) }
 // Refused marks err as an answer that is no.
 func Refused(err error) error { return withKind(err, KindRefused) }
 
+// withKind returns err with a kind, and nil for nil.
 func withKind(err error, kind Kind) error {
 	if err == nil {
 		return nil
