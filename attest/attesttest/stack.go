@@ -5,21 +5,15 @@
 package attesttest
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
-	"errors"
-	"fmt"
 	"io"
 	"math/big"
 	"net/http"
@@ -29,21 +23,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cyberphone/json-canonicalization/go/src/webpki.org/jsoncanonicalizer"
-	"github.com/digitorus/timestamp"
-	"github.com/go-openapi/runtime"
-	ct "github.com/google/certificate-transparency-go"
-	cttls "github.com/google/certificate-transparency-go/tls"
-	ctx509util "github.com/google/certificate-transparency-go/x509util"
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
-	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	prototrust "github.com/sigstore/protobuf-specs/gen/pb-go/trustroot/v1"
-	"github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
-	rekornote "github.com/sigstore/rekor-tiles/v2/pkg/note"
-	"github.com/sigstore/rekor/pkg/generated/models"
-	"github.com/sigstore/rekor/pkg/types"
-	"github.com/sigstore/sigstore/pkg/signature"
-	"golang.org/x/mod/sumdb/note"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -204,222 +185,6 @@ func (s *Stack) certificate(template, parent *x509.Certificate, pub crypto.Publi
 	return c
 }
 
-// certify answers Fulcio's POST /api/v2/signingCert.
-func (s *Stack) certify(body []byte, r *http.Request) ([]byte, error) {
-	var req struct {
-		PublicKeyRequest struct {
-			PublicKey struct{ Content string }
-		}
-	}
-	if err := json.Unmarshal(body, &req); err != nil {
-		return nil, err
-	}
-
-	// The claims of the token are believed as they are.
-	block, _ := pem.Decode([]byte(req.PublicKeyRequest.PublicKey.Content))
-	parts := strings.Split(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), ".")
-	if block == nil || len(parts) != 3 {
-		return nil, errors.New("want a public key and a token")
-	}
-	pub, err := x509.ParsePKIXPublicKey(block.Bytes)
-	if err != nil {
-		return nil, err
-	}
-
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return nil, err
-	}
-	var claims struct{ Email, Iss string }
-	if err := json.Unmarshal(payload, &claims); err != nil {
-		return nil, err
-	}
-
-	issuer, err := asn1.MarshalWithParams(claims.Iss, "utf8")
-	if err != nil {
-		return nil, err
-	}
-	now := time.Now().Add(s.Issued)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()), NotBefore: now.Add(-time.Second), NotAfter: now.Add(10 * time.Minute),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
-		EmailAddresses: []string{claims.Email},
-		ExtraExtensions: append([]pkix.Extension{
-			{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}, Value: []byte(claims.Iss)},
-			{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}, Value: issuer},
-		}, s.Extensions...),
-	}
-
-	der, err := x509.CreateCertificate(rand.Reader, template, s.inter, pub, s.interKey)
-	if err != nil {
-		return nil, err
-	}
-	if !s.NoSCT {
-		plain, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, err
-		}
-		list, err := SCTList(s.ctKey, s.inter, plain.RawTBSCertificate, now)
-		if err != nil {
-			return nil, err
-		}
-		template.ExtraExtensions = append(template.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 2}, Value: list})
-		if der, err = x509.CreateCertificate(rand.Reader, template, s.inter, pub, s.interKey); err != nil {
-			return nil, err
-		}
-	}
-
-	var chain []string
-	for _, raw := range [][]byte{der, s.inter.Raw, s.root.Raw} {
-		chain = append(chain, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})))
-	}
-	return json.Marshal(map[string]any{"signedCertificateEmbeddedSct": map[string]any{"chain": map[string]any{"certificates": chain}}})
-}
-
-// SCT signs the promise of a log to log a certificate that has no such promise in it yet (RFC 6962,
-// section 3.2).
-func SCT(key *ecdsa.PrivateKey, issuer *x509.Certificate, tbs []byte, now time.Time) (*ct.SignedCertificateTimestamp, error) {
-	pub, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		return nil, err
-	}
-
-	sct := &ct.SignedCertificateTimestamp{SCTVersion: ct.V1, LogID: ct.LogID{KeyID: sha256.Sum256(pub)}, Timestamp: uint64(now.UnixMilli())}
-
-	entry := ct.LogEntry{Leaf: ct.MerkleTreeLeaf{TimestampedEntry: &ct.TimestampedEntry{
-		EntryType:    ct.PrecertLogEntryType,
-		PrecertEntry: &ct.PreCert{IssuerKeyHash: sha256.Sum256(issuer.RawSubjectPublicKeyInfo), TBSCertificate: tbs},
-	}}}
-	input, err := ct.SerializeSCTSignatureInput(*sct, entry)
-	if err != nil {
-		return nil, err
-	}
-
-	sum := sha256.Sum256(input)
-	sig, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
-	if err != nil {
-		return nil, err
-	}
-	sct.Signature = ct.DigitallySigned{
-		Algorithm: cttls.SignatureAndHashAlgorithm{Hash: cttls.SHA256, Signature: cttls.ECDSA}, Signature: sig,
-	}
-	return sct, nil
-}
-
-// SCTList returns the certificate extension with an [SCT].
-func SCTList(key *ecdsa.PrivateKey, issuer *x509.Certificate, tbs []byte, now time.Time) ([]byte, error) {
-	sct, err := SCT(key, issuer, tbs, now)
-	if err != nil {
-		return nil, err
-	}
-
-	list, err := ctx509util.MarshalSCTsIntoSCTList([]*ct.SignedCertificateTimestamp{sct})
-	if err != nil {
-		return nil, err
-	}
-	raw, err := cttls.Marshal(*list)
-	if err != nil {
-		return nil, err
-	}
-
-	return asn1.Marshal(raw)
-}
-
-// stamp answers RFC 3161 over HTTP.
-func (s *Stack) stamp(body []byte, _ *http.Request) ([]byte, error) {
-	req, err := timestamp.ParseRequest(body)
-	if err != nil {
-		return nil, err
-	}
-
-	stamp := timestamp.Timestamp{
-		HashAlgorithm: req.HashAlgorithm, HashedMessage: req.HashedMessage, Time: time.Now().Add(s.Stamped),
-		Policy: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2}, ExtraExtensions: req.Extensions,
-	}
-	return stamp.CreateResponseWithOpts(s.tsa, s.tsaKey, crypto.SHA256)
-}
-
-// host is the name in which checkpoints are signed.
-const host = "127.0.0.1"
-
-// sibling is the first leaf of the log's tree. The entry is the second.
-var sibling = leafHash([]byte("somebody else's entry"))
-
-// leafHash returns the hash of a leaf of the tree.
-func leafHash(b []byte) []byte {
-	sum := sha256.Sum256(append([]byte{0}, b...))
-	return sum[:]
-}
-
-// proof proves that body is the second of two leaves.
-func (s *Stack) proof(body []byte, origin string) (*protorekor.InclusionProof, error) {
-	sum := sha256.Sum256(append(append([]byte{1}, sibling...), leafHash(body)...))
-
-	signer, err := signature.LoadECDSASigner(s.logKey, crypto.SHA256)
-	if err != nil {
-		return nil, err
-	}
-	ns, err := rekornote.NewNoteSigner(s.t.Context(), host, signer)
-	if err != nil {
-		return nil, err
-	}
-
-	checkpoint, err := note.Sign(&note.Note{Text: fmt.Sprintf("%s\n2\n%s\n", origin, base64.StdEncoding.EncodeToString(sum[:]))}, ns)
-	if err != nil {
-		return nil, err
-	}
-	return &protorekor.InclusionProof{
-		LogIndex: 1, TreeSize: 2, RootHash: sum[:], Hashes: [][]byte{sibling},
-		Checkpoint: &protorekor.Checkpoint{Envelope: string(checkpoint)},
-	}, nil
-}
-
-// enterV2 answers Rekor v2's POST /api/v2/log/entries.
-func (s *Stack) enterV2(body []byte, _ *http.Request) ([]byte, error) {
-	var req protobuf.CreateEntryRequest
-	if err := protojson.Unmarshal(body, &req); err != nil {
-		return nil, err
-	}
-
-	hr := req.GetHashedRekordRequestV002()
-	raw, err := protojson.Marshal(&protobuf.Entry{Kind: "hashedrekord", ApiVersion: "0.0.2", Spec: &protobuf.Spec{
-		Spec: &protobuf.Spec_HashedRekordV002{HashedRekordV002: &protobuf.HashedRekordLogEntryV002{
-			Signature: hr.GetSignature(), Data: &protocommon.HashOutput{Digest: hr.GetDigest(), Algorithm: protocommon.HashAlgorithm_SHA2_256},
-		}}}})
-	if err != nil {
-		return nil, err
-	}
-
-	// Rekor v2 logs the canonical form of the entry, and returns that.
-	canonical, err := jsoncanonicalizer.Transform(raw)
-	if err != nil {
-		return nil, err
-	}
-
-	proof, err := s.proof(canonical, host)
-	if err != nil {
-		return nil, err
-	}
-	return protojson.Marshal(&protorekor.TransparencyLogEntry{
-		LogIndex: 1, LogId: &protocommon.LogId{KeyId: s.logID()},
-		KindVersion:    &protorekor.KindVersion{Kind: "hashedrekord", Version: "0.0.2"},
-		InclusionProof: proof, CanonicalizedBody: canonical,
-	})
-}
-
-// logID returns the SHA-256 of the transparency log's key.
-func (s *Stack) logID() []byte { return keyID(s.t, s.logKey) }
-
-// keyID returns the SHA-256 of a key's PKIX form, by which a log is known.
-func keyID(t testing.TB, key *ecdsa.PrivateKey) []byte {
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(der)
-	return sum[:]
-}
-
 // trustedRoot returns the JSON that describes the keys and certificates of this instance.
 func (s *Stack) trustedRoot() []byte {
 	valid := &protocommon.TimeRange{Start: timestamppb.New(time.Now().Add(-year))}
@@ -478,57 +243,3 @@ func (s *Stack) signingConfig(version uint32) []byte {
 	s.must(err)
 	return b
 }
-
-// enterV1 answers Rekor v1's POST /api/v1/log/entries.
-func (s *Stack) enterV1(body []byte, r *http.Request) ([]byte, error) {
-	proposed, err := models.UnmarshalProposedEntry(bytes.NewReader(body), runtime.JSONConsumer())
-	if err != nil {
-		return nil, err
-	}
-	entry, err := types.CreateVersionedEntry(proposed)
-	if err != nil {
-		return nil, err
-	}
-
-	canonical, err := types.CanonicalizeEntry(r.Context(), entry)
-	if err != nil {
-		return nil, err
-	}
-
-	proof, err := s.proof(canonical, host+" - 123456")
-	if err != nil {
-		return nil, err
-	}
-
-	// The log promises with its signature over these members in canonical form.
-	promised := map[string]any{
-		"body": base64.StdEncoding.EncodeToString(canonical), "integratedTime": time.Now().Add(s.Logged).Unix(),
-		"logID": hex.EncodeToString(s.logID()), "logIndex": 1001, // in all trees that the log ever had
-	}
-	raw, err := json.Marshal(promised)
-	if err != nil {
-		return nil, err
-	}
-	if raw, err = jsoncanonicalizer.Transform(raw); err != nil {
-		return nil, err
-	}
-
-	// The signature is over the canonical form (RFC 8785).
-	sum := sha256.Sum256(raw)
-	set, err := ecdsa.SignASN1(rand.Reader, s.logKey, sum[:])
-	if err != nil {
-		return nil, err
-	}
-
-	promised["verification"] = map[string]any{
-		"signedEntryTimestamp": base64.StdEncoding.EncodeToString(set),
-		"inclusionProof": map[string]any{
-			"logIndex": proof.LogIndex, "treeSize": proof.TreeSize, "rootHash": hex.EncodeToString(proof.RootHash),
-			"hashes": []string{hex.EncodeToString(sibling)}, "checkpoint": proof.Checkpoint.Envelope,
-		},
-	}
-	return json.Marshal(map[string]any{entryUUID: promised})
-}
-
-// entryUUID is the name of the only entry of a log.
-const entryUUID = "24296fb24b8ad77a0000000000000000000000000000000000000000000000000000000000000000"
