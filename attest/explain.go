@@ -22,7 +22,6 @@ func (o *opening) explain(refusal error) error {
 // signatureFault returns an error if the signature is not one of the content by the expected key.
 func (o *opening) signatureFault() error {
 	var err error
-
 	switch {
 	case o.envelope != nil:
 		err = verify.VerifySignature(o.content, o.signer, o.material)

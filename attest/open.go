@@ -104,19 +104,17 @@ func Open(data []byte, t Trust, a Artifact) (*Verified, error) {
 	if err != nil {
 		return nil, o.explain(err)
 	}
-
 	if err := o.checkLogs(result.VerifiedTimestamps); err != nil {
 		return nil, err
 	}
 
-	// Everything is verified. A bundle of a file's signature has no statement.
+	// The signature is good. A bundle of a file's signature has no statement.
 	v := &Verified{artifact: a.Digest, signature: o.signature(result)}
 	if o.envelope != nil {
 		if v.statement, err = o.statement(); err != nil {
 			return nil, err
 		}
 	}
-
 	return v, nil
 }
 
@@ -176,7 +174,7 @@ func parse(data []byte, t Trust, a Artifact) (*opening, error) {
 		return nil, refuse(Malformed, "more than %d bytes of certificates, log entries and time stamps", maxBeside)
 	}
 
-	// What nobody here can judge has to go before sigstore-go sees it.
+	// Unknown witnesses have to go before sigstore-go sees them.
 	unknown, err := dropUnknownWitnesses(pb, t.root)
 	if err != nil {
 		return nil, err
@@ -200,11 +198,9 @@ func parse(data []byte, t Trust, a Artifact) (*opening, error) {
 			o.promises++
 		}
 	}
-
 	if o.stamps, err = b.Timestamps(); err != nil {
 		return nil, refuse(Malformed, "time stamps: %w", err)
 	}
-
 	if o.content, err = b.SignatureContent(); err != nil {
 		return nil, refuse(Malformed, "content: %w", err)
 	}
@@ -335,7 +331,6 @@ func checkLogEntry(e *tlog.Entry) error {
 	if k := tle.GetKindVersion(); k.GetKind() != body.Kind || k.GetVersion() != body.Version {
 		return refuse(WrongLog, "the log entry is a %.40q %.40q and is said to be a %.40q %.40q", body.Kind, body.Version, k.GetKind(), k.GetVersion())
 	}
-
 	if p := tle.GetInclusionProof(); p != nil {
 		// The checkpoint's lines are: origin, size of the tree, root hash.
 		lines := strings.SplitN(p.GetCheckpoint().GetEnvelope(), "\n", 3)
@@ -358,7 +353,7 @@ func checkLogEntry(e *tlog.Entry) error {
 	return nil
 }
 
-// verify has sigstore-go decide. The rest of this file may refuse more, and says why. It accepts
+// verify has sigstore-go decide. The rest of this package may refuse more, and says why. It accepts
 // nothing that was refused here.
 func (o *opening) verify() (*verify.VerificationResult, error) {
 	var options []verify.VerifierOption

@@ -42,7 +42,6 @@ func NewServices(config []byte, r *Root, now func() time.Time, transport http.Ro
 	if len(pb.GetRekorTlogUrls()) > 0 && pb.GetRekorTlogConfig() == nil || len(pb.GetTsaUrls()) > 0 && pb.GetTsaConfig() == nil {
 		return nil, errors.New("signing configuration: does not say how many of the logs or time stamp authorities to use")
 	}
-
 	c, err := root.NewSigningConfigFromProtobuf(pb)
 	if err != nil {
 		return nil, fmt.Errorf("signing configuration: %w", err)
@@ -154,7 +153,6 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if resp.StatusCode >= http.StatusInternalServerError {
 		t.lastFault = " (the server said " + resp.Status + ")"
 	}
-
 	resp.Body = &cancelingBody{resp.Body, func() { stop(); cancel() }}
 	return resp, nil
 }

@@ -46,7 +46,6 @@ func NewSigner(ctx context.Context, key signature.Signer) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
 	}
-
 	kp, err := newKeypair(key, pub)
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
@@ -106,7 +105,6 @@ func (s *Signer) Sign(ctx context.Context, statement intoto.Statement) ([]byte, 
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
-
 	content := &sign.DSSEData{Data: payload, PayloadType: intoto.PayloadType}
 	b, err := s.sign(ctx, content, Artifact{Digest: statement.Subjects[0].Digest})
 	if err != nil {
@@ -213,7 +211,6 @@ func (s *Signer) currentKey(ctx context.Context) (*certifiedKey, error) {
 	if err != nil {
 		return nil, err
 	}
-
 	der, err := s.services.certify(ctx, kp, token)
 	if err != nil {
 		return nil, err

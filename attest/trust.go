@@ -47,7 +47,6 @@ func newPublicKey(pub crypto.PublicKey) (*publicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("public key: %w", err)
 	}
-
 	verifier, err := signature.LoadDefaultVerifier(pub)
 	if err != nil {
 		return nil, fmt.Errorf("public key: %w", err)

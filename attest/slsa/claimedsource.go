@@ -108,7 +108,6 @@ func sourceFromV0(predicate []byte) (s Source) {
 	if i := p.Recipe.DefinedInMaterial; config.URI == "" && i != nil && *i >= 0 && *i < len(p.Materials) {
 		config = p.Materials[*i]
 	}
-
 	s.fillInURI(config.URI, config.commit())
 	return s
 }

@@ -243,7 +243,6 @@ func checkDescriptors(got, want []intoto.Descriptor) error {
 		case i >= len(want):
 			return fmt.Errorf("[%d]: %.200q: unknown", i, got[i].Name)
 		}
-
 		g, err := intoto.Marshal(got[i])
 		if err != nil {
 			return err

@@ -152,7 +152,6 @@ func dependencies(ext *ExternalParameters, in *InternalParameters, toolchain int
 		}
 		list = append(list, intoto.Descriptor{Name: b.Reference, Digest: sha256Set(b.Digest)})
 	}
-
 	return list, nil
 }
 
@@ -190,7 +189,6 @@ func moduleDescriptor(m recipe.Module) (intoto.Descriptor, bool, error) {
 		d.Annotations = map[string]json.RawMessage{"vendored": json.RawMessage("true")}
 		return d, true, nil
 	}
-
 	d.Digest, err = dirHash(m.Sum)
 	return d, true, err
 }

@@ -72,11 +72,9 @@ func readForeign(predicate []byte) (*Provenance, error) {
 	if err := json.Unmarshal(predicate, &top); err != nil {
 		return nil, err
 	}
-
 	if err := firstError("predicate", top.required("buildDefinition", &def), top.required("runDetails", &run)); err != nil {
 		return nil, err
 	}
-
 	var deps, byproducts []object
 	if err := firstError("buildDefinition",
 		def.required("buildType", &p.BuildDefinition.BuildType),
@@ -178,6 +176,5 @@ func (p *Provenance) Source() (Source, error) {
 			}
 		}
 	}
-
 	return s, nil
 }

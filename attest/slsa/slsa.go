@@ -248,7 +248,6 @@ func CheckAgainstRecord(s intoto.Statement, rec *record.Record) error {
 	if err != nil || want == nil {
 		return err
 	}
-
 	a, err := s.Encode()
 	if err != nil {
 		return err
