@@ -129,8 +129,8 @@ type Invocation struct {
 // images and their manifests. The digest of rec is among the byproducts, so rec has to be what is
 // written as release.json, byte for byte. A record of builds that were not reproduced has no
 // artifacts, and so no provenance.
-func NewProvenance(rec *record.Record, run Invocation) (intoto.Statement, error) {
-	s, err := newProvenance(rec, run)
+func NewProvenance(rec *record.Record, invocation Invocation) (intoto.Statement, error) {
+	s, err := newProvenance(rec, invocation)
 	if err != nil {
 		return intoto.Statement{}, fmt.Errorf("provenance: %w", err)
 	}
@@ -138,7 +138,7 @@ func NewProvenance(rec *record.Record, run Invocation) (intoto.Statement, error)
 }
 
 // newProvenance is NewProvenance without the word in front of its errors.
-func newProvenance(rec *record.Record, run Invocation) (intoto.Statement, error) {
+func newProvenance(rec *record.Record, invocation Invocation) (intoto.Statement, error) {
 	encoded, err := rec.Encode()
 	if err != nil {
 		return intoto.Statement{}, err
@@ -203,11 +203,11 @@ func newProvenance(rec *record.Record, run Invocation) (intoto.Statement, error)
 		BuildDefinition: BuildDefinition{BuildType: BuildType, ResolvedDependencies: deps},
 		RunDetails: RunDetails{
 			Builder: Builder{
-				ID:      cmp.Or(run.Builder, LocalBuilder),
+				ID:      cmp.Or(invocation.Builder, LocalBuilder),
 				Version: map[string]string{"twice": rec.Tool.Version, "go": rec.Tool.Go},
 			},
 			Metadata: Metadata{
-				InvocationID: run.ID,
+				InvocationID: invocation.ID,
 				StartedOn:    rec.Varying.Started.UTC().Format(timeFormat),
 				FinishedOn:   rec.Varying.Finished.UTC().Format(timeFormat),
 			},

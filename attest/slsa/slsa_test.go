@@ -59,9 +59,9 @@ func golden(t *testing.T, path string, s intoto.Statement) {
 	}
 }
 
-func provenance(t testing.TB, rec *record.Record, run Invocation) intoto.Statement {
+func provenance(t testing.TB, rec *record.Record, invocation Invocation) intoto.Statement {
 	t.Helper()
-	s, err := NewProvenance(rec, run)
+	s, err := NewProvenance(rec, invocation)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,11 +80,11 @@ func testResult(t testing.TB, rec *record.Record) intoto.Statement {
 func TestGolden(t *testing.T) {
 	for name, rec := range releases(t) {
 		path := filepath.Join("testdata", "provenance_"+name+".json")
-		run := Invocation{Builder: "https://ci.example.com/builder", ID: "https://ci.example.com/runs/7"}
+		invocation := Invocation{Builder: "https://ci.example.com/builder", ID: "https://ci.example.com/runs/7"}
 		if name == "release" { // the complete example of the build type's document
-			path, run = docs+"v1.example.json", Invocation{ID: "0b5ad1f4"}
+			path, invocation = docs+"v1.example.json", Invocation{ID: "0b5ad1f4"}
 		}
-		s := provenance(t, rec, run)
+		s := provenance(t, rec, invocation)
 		golden(t, path, s)
 		p, err := DecodeProvenance(s)
 		if err != nil || p.External == nil || p.Internal == nil || p.Circumstances == nil {
@@ -320,16 +320,16 @@ func TestRefusedRecords(t *testing.T) {
 		"31 of 30 packages":        func(r *record.Record) { r.Binaries[0].Compilations.Reproduced = 31 },
 		"release record: ":         func(r *record.Record) { r.Binaries[0].B = digest("x") },
 	} {
-		rec, run := release(t), Invocation{}
+		rec, invocation := release(t), Invocation{}
 		if change == nil {
-			run.Builder = "me"
+			invocation.Builder = "me"
 		} else {
 			change(rec)
 			for i := range rec.Binaries {
 				rec.Binaries[i].RecipeDigest, _ = rec.Binaries[i].Recipe.Digest()
 			}
 		}
-		if s, err := NewProvenance(rec, run); err == nil || !strings.Contains(err.Error(), what) || len(s.Subjects) > 0 {
+		if s, err := NewProvenance(rec, invocation); err == nil || !strings.Contains(err.Error(), what) || len(s.Subjects) > 0 {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
