@@ -15,8 +15,8 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/attest"
-	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 )

@@ -24,8 +24,8 @@ import (
 	"github.com/twicebuild/twice/attest/rebuilt"
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/matrix/reference"
-	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/registry"
 )
