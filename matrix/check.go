@@ -26,14 +26,14 @@ func (p *parser) fillDefault(key string, s *string, standard string) {
 	*s = standard
 }
 
-// checkFile checks what the types of the fields do not say, and fills in defaults.
-// The order of the calls matters: a default may come from a key that is checked
-// before.
+// checkFile checks the values of the fields, beyond their types, and fills in defaults. The order of
+// the calls matters: a default may come from a key that is checked before.
 func (p *parser) checkFile() {
 	f := p.f
 	if p.accepted("project") {
 		p.checkName("project", f.Project)
 	}
+
 	p.fillDefault("version", &f.Version, "auto")
 	if f.Version != "auto" && p.accepted("version") {
 		v := "v" + strings.TrimPrefix(f.Version, "v")
@@ -66,6 +66,7 @@ func (p *parser) checkOverrides() {
 		if _, err := path.Match(p.f.Overrides[i].Binary, "x"); err != nil {
 			p.reject(tomlfile.Key(key, "binary"), "", "bad pattern %q", o.Binary)
 		}
+
 		p.checkOptions(key, o.BuildOptions)
 		p.checkStamps(tomlfile.Key(key, "stamps"), o.Stamps)
 		p.checkEnv(tomlfile.Key(key, "env"), o.Env)
@@ -127,6 +128,7 @@ func (p *parser) checkSign() {
 		}
 		p.reject(key, "give both", "without %s", other)
 	}
+
 	if s.SigningConfig != "" && s.Key == "" && !s.Keyless {
 		p.reject("sign.signing_config", "add key or keyless", "nothing says who signs")
 	}
@@ -199,6 +201,7 @@ func (p *parser) checkToolchain() {
 	if *v == "go.mod" || !p.accepted(key) {
 		return
 	}
+
 	n := strings.TrimPrefix(*v, "go")
 	if !isExactGo(n) {
 		p.reject(key, `write "go.mod" or an exact version of Go 1.21 or later, such as "1.26.8" or "1.27rc1"`,
@@ -214,5 +217,6 @@ func (p *parser) checkSource() {
 	if p.accepted("source.dir") && !isLocalPath(s.Dir) {
 		p.reject("source.dir", `write a path below the release file, such as "server"`, "%q is no clean relative path with slashes", s.Dir)
 	}
+
 	p.fillDefault("source.lfs", &s.LFS, "refuse")
 }

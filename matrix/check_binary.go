@@ -16,10 +16,12 @@ func (p *parser) checkBinaries() {
 	if len(f.Binaries) == 0 && p.accepted("binary") {
 		p.reject("binary", "begin one with [[binary]]", "no binaries")
 	}
+
 	names := map[string]string{} // in lower case, to the key of the binary
 	for i := range f.Binaries {
 		b := &f.Binaries[i]
 		key := tomlfile.Element("binary", i)
+
 		if pkg := tomlfile.Key(key, "package"); p.accepted(pkg) {
 			if b.Package != "." && !(strings.HasPrefix(b.Package, "./") && isLocalPath(b.Package[2:])) ||
 				strings.Contains(b.Package, "...") || strings.ContainsAny(b.Package, " \t\"'@") {
@@ -51,6 +53,7 @@ func (p *parser) checkBinaries() {
 		p.checkTags(tomlfile.Key(key, "tags"), b.Tags)
 		p.checkStamps(tomlfile.Key(key, "stamps"), b.Stamps)
 		p.checkEnv(tomlfile.Key(key, "env"), b.Env)
+
 		if b.Targets != nil && len(b.Targets) == 0 {
 			p.reject(tomlfile.Key(key, "targets"), "leave it out for all targets", "empty")
 		}
@@ -78,12 +81,14 @@ func (p *parser) checkEnv(key string, env map[string]string) {
 		if why := envRemedy(name); why != "" {
 			p.reject(k, why, "twice sets this variable")
 		}
+
 		for i := 0; i < len(name); i++ {
 			if !isNameByte(name[i]) || name[i] == '-' || i == 0 && '0' <= name[i] && name[i] <= '9' {
 				p.reject(k, "", "not the name of a variable")
 				break
 			}
 		}
+
 		if name == "" {
 			p.reject(k, "", "not the name of a variable")
 		}
@@ -111,11 +116,13 @@ func (p *parser) checkOptions(key string, o BuildOptions) {
 			p.reject(tomlfile.Key(key, "buildid"), "", "%v", err)
 		}
 	}
+
 	p.checkTags(tomlfile.Key(key, "tags"), o.Tags)
 
 	// Flags that lead out of the build have no place in a release.
 	p.checkToolFlags(tomlfile.Key(key, "gcflags"), o.GCFlags, compilerRefusal)
 	p.checkToolFlags(tomlfile.Key(key, "asmflags"), o.ASMFlags, assemblerRefusal)
+
 	k := tomlfile.Key(key, "extldflags")
 	for i, e := range o.ExtLDFlags {
 		if why := linkerRefusal(e); why != "" {
@@ -131,6 +138,7 @@ func (p *parser) checkOptions(key string, o BuildOptions) {
 			p.reject(tomlfile.Element(tomlfile.Key(key, "experiments"), i), "one name an element", "%q is no experiment", e)
 		}
 	}
+
 	if k := tomlfile.Key(key, "fips140"); o.FIPS140 != nil && p.accepted(k) && !isFIPS(*o.FIPS140) {
 		p.reject(k, "", "unknown GOFIPS140 %q (off, latest, inprocess, certified or a version such as v1.0.0)", *o.FIPS140)
 	}

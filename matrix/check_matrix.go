@@ -18,6 +18,7 @@ func (p *parser) checkMatrix() {
 
 	p.checkAllKnown("matrix.os", m.OS, platform.KnownOS, "GOOS")
 	p.checkAllKnown("matrix.arch", m.Arch, platform.KnownArch, "GOARCH")
+
 	switch {
 	case len(m.OS) == 0 && len(m.Arch) == 0 && len(m.Include) == 0 && p.accepted("matrix.os") && p.accepted("matrix.arch") && p.accepted("matrix.include"):
 		p.reject("matrix", `write os = ["linux"] and arch = ["amd64"]`, "empty: no targets")
@@ -64,11 +65,13 @@ func (p *parser) checkMatrix() {
 			}
 			continue
 		}
+
 		p.checkGlob(key, s)
 		if g := p.f.globs[key]; isPattern(g.variant) && p.accepted(key) {
 			p.reject(key, "name the variant, or list the variants in [matrix]", "%s: a glob stands for ports, and has no pattern for variants", s)
 		}
 	}
+
 	for i, s := range m.Exclude {
 		p.checkGlob(tomlfile.Element("matrix.exclude", i), s)
 	}

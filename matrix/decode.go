@@ -23,7 +23,7 @@ type parser struct {
 	f *File
 }
 
-// field is what a struct says about one of its keys.
+// field has the facts that a struct's tags give about one of its keys.
 type field struct {
 	key      string
 	required bool
@@ -116,6 +116,7 @@ func tableOf(key string) string {
 // decodeValue copies one TOML value into dst, or says what is wrong with its type.
 func (p *parser) decodeValue(path string, enum []string, src any, dst reflect.Value) {
 	wrong := func(want, hint string) { p.reject(path, hint, "want %s, not %s", want, kindOf(src)) }
+
 	switch dst.Kind() {
 	case reflect.Pointer:
 		dst.Set(reflect.New(dst.Type().Elem()))
@@ -133,6 +134,7 @@ func (p *parser) decodeValue(path string, enum []string, src any, dst reflect.Va
 			wrong("a string", hintQuotes(src))
 			return
 		}
+
 		switch {
 		case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
 			p.reject(path, "", "not text: it holds a NUL or no UTF-8")
@@ -146,6 +148,7 @@ func (p *parser) decodeValue(path string, enum []string, src any, dst reflect.Va
 			}
 			p.reject(path, hint, "%s", what)
 		}
+
 		dst.SetString(s)
 	case reflect.Slice:
 		elem := dst.Type().Elem()
@@ -162,6 +165,7 @@ func (p *parser) decodeValue(path string, enum []string, src any, dst reflect.Va
 			p.reject(path, "", "more than %d elements", maxList)
 			return
 		}
+
 		dst.Set(reflect.MakeSlice(dst.Type(), len(list), len(list)))
 		for i, e := range list {
 			p.decodeValue(tomlfile.Element(path, i), enum, e, dst.Index(i))
@@ -176,6 +180,7 @@ func (p *parser) decodeValue(path string, enum []string, src any, dst reflect.Va
 			p.reject(path, "", "more than %d keys", maxList)
 			return
 		}
+
 		dst.Set(reflect.MakeMap(dst.Type()))
 		for _, key := range slices.Sorted(maps.Keys(table)) {
 			v := reflect.New(dst.Type().Elem()).Elem()

@@ -88,6 +88,7 @@ func (f *File) Builds(ports []platform.Port, v Vars) ([]Build, error) {
 				builds = append(builds, f.expandBuild(p, t.Target, i, over, v, ports))
 			}
 		}
+
 		if len(builds) == n {
 			p.add(t.key, "exclude the target, or change the targets of a binary", "no binary is built for %s", t.Target)
 			continue
@@ -200,15 +201,18 @@ func (f *File) expandBuild(p *faults, t Target, i int, overrides []override, v V
 	if k, ok := from["cgo"]; ok {
 		cgoKey = tomlfile.Key(k, "cgo")
 	}
+
 	cgo := build.Options.Cgo
 	mode, hint, err := platform.BuildMode(valueOr(o.PIE, "auto"), t.OS, t.Arch, cgo)
 	if err != nil {
 		p.add(tomlfile.Key(from["pie"], "pie"), hint, "%v", err)
 	}
+
 	build.Options.BuildMode = mode
 	if port, ok := platform.FindPort(ports, t.OS, t.Arch); ok && cgo && !port.CgoSupported {
 		p.add(cgoKey, "set cgo = false for it in an [[override]]", "%s/%s has no cgo", t.OS, t.Arch)
 	}
+
 	if !cgo && platform.MustLinkExternal(t.OS, t.Arch, false) {
 		p.add(cgoKey, "set cgo = true for it in an [[override]], with a C compiler for it in env", "%s/%s cannot be linked without a C compiler", t.OS, t.Arch)
 	}
@@ -217,10 +221,12 @@ func (f *File) expandBuild(p *faults, t Target, i int, overrides []override, v V
 		value := f.expand(p, stamps[name], v, func(s string) error { return checkStampValue(name, s) })
 		build.Stamps = append(build.Stamps, Stamp{name, value})
 	}
+
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		build.Env = append(build.Env, name+"="+f.expand(p, env[name], v, checkEnvValue))
 	}
 	slices.Sort(build.Env)
+
 	return build
 }
 

@@ -51,6 +51,7 @@ func (f *faults) err() error {
 	if len(f.list) == 0 {
 		return nil
 	}
+
 	slices.SortStableFunc(f.list, func(a, b *tomlfile.Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), strings.Compare(a.Key, b.Key), strings.Compare(a.Msg, b.Msg))
 	})

@@ -12,8 +12,8 @@ import (
 
 // Match reports whether glob selects t. A glob is "os/arch", which selects every
 // variant, or "os/arch/variant"; each segment is a pattern of [path.Match]. The
-// variant is compared in full, so "linux/amd64/v1" selects linux/amd64. A glob
-// that cannot be meant is an error: a bad pattern, a name that Go does not know.
+// variant is compared in full, so "linux/amd64/v1" selects linux/amd64. It is an error
+// if a pattern is bad, or if Go does not know a name.
 func (t Target) Match(glob string) (bool, error) {
 	g, err := parseGlob(glob)
 	if err != nil {
@@ -33,10 +33,12 @@ func parseGlob(s string) (glob, error) {
 	if len(s) > maxTargetLen {
 		return glob{}, fmt.Errorf("%q...: too long for a target glob", s[:maxTargetLen])
 	}
+
 	parts := strings.Split(s, "/")
 	if len(parts) != 2 && len(parts) != 3 {
 		return glob{}, fmt.Errorf("%q: want a glob os/arch or os/arch/variant", s)
 	}
+
 	for _, p := range parts {
 		if p == "" {
 			return glob{}, fmt.Errorf("%q: empty segment", s)

@@ -85,13 +85,16 @@ func parseUser(s string) (uid, gid uint32, err error) {
 	case "root":
 		return 0, 0, nil
 	}
+
 	m := userForm.FindStringSubmatch(s)
 	if m == nil {
 		return 0, 0, fmt.Errorf(`%q is no user: want nonroot, root, or numbers such as "1000" or "1000:1000"`, s)
 	}
+
 	if m[2] == "" {
 		m[2] = m[1]
 	}
+
 	var ids [2]uint32
 	for i := range ids {
 		n, err := strconv.ParseInt(m[i+1], 10, 32)
@@ -100,6 +103,7 @@ func parseUser(s string) (uid, gid uint32, err error) {
 		}
 		ids[i] = uint32(n)
 	}
+
 	return ids[0], ids[1], nil
 }
 
@@ -112,6 +116,7 @@ func parsePort(s string) (string, error) {
 	if n, err := strconv.ParseUint(m[1], 10, 16); err != nil || n == 0 {
 		return "", fmt.Errorf("%q: ports end at 65535", s)
 	}
+
 	if m[2] == "" {
 		return s + "/tcp", nil
 	}
@@ -168,6 +173,7 @@ func checkAnnotationKey(s string) (hint string, err error) {
 	if !strings.HasPrefix(s, "org.opencontainers.") {
 		return "", nil
 	}
+
 	name, image := strings.CutPrefix(s, "org.opencontainers.image.")
 	hint, known := standardAnnotations[name]
 	switch {
@@ -185,6 +191,7 @@ func (p *parser) checkImages() {
 	for _, b := range p.f.Binaries {
 		names = append(names, b.Name)
 	}
+
 	if len(p.f.Containers) > maxImages {
 		p.reject("image", "", "more than %d images", maxImages)
 		return
@@ -204,6 +211,7 @@ func (p *parser) checkBaseTrust(key string, c *Container) {
 			p.reject(k, "leave it out for the default", "empty")
 		}
 	}
+
 	switch {
 	case !any:
 	case c.Base == Scratch && !p.hasKey(tomlfile.Key(key, "base")):
@@ -230,6 +238,7 @@ func (p *parser) checkImage(key string, c *Container, names []string) {
 			p.reject(k, "", "%v", err)
 		}
 	}
+
 	// filled refuses an empty list.
 	filled := func(name string, list []string) {
 		if k := tomlfile.Key(key, name); list != nil && len(list) == 0 && p.accepted(k) {
@@ -265,7 +274,9 @@ func (p *parser) checkImage(key string, c *Container, names []string) {
 		}
 		c.Binaries = names
 	}
+
 	p.checkAllKnown(tomlfile.Key(key, "binaries"), c.Binaries, names, "binary")
+
 	filled("platforms", c.Platforms)
 	if len(c.Platforms) > maxImagePlatforms {
 		p.reject(tomlfile.Key(key, "platforms"), "", "more than %d globs", maxImagePlatforms)
@@ -281,6 +292,7 @@ func (p *parser) checkImage(key string, c *Container, names []string) {
 			p.reject(k, "the entrypoint begins with the path of a file in the image", "%v", err)
 		}
 	}
+
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
 		k := tomlfile.Key(tomlfile.Key(key, "env"), name)
 		if !variableForm.MatchString(name) {

@@ -66,7 +66,7 @@ type ImagePlatform struct {
 	Target   Target
 }
 
-// Images expands the tables [[image]] for builds, which are all those that
+// Images expands the tables [[image]] for builds, which are all that
 // [File.Builds] returned. Templates are expanded with v, whose Binary and Target
 // are not used. An image has a platform for each of its targets. It is an
 // error if a target has no [Target.Platform] or that of another target, if a
@@ -88,6 +88,7 @@ func (f *File) Images(builds []Build, v Vars) ([]ImagePlan, error) {
 		plan.Platforms = f.expandPlatforms(p, plan.Key, &f.Containers[i], builds)
 		plans = append(plans, plan)
 	}
+
 	if err := p.err(); err != nil {
 		return nil, err
 	}
@@ -142,6 +143,7 @@ func (f *File) expandImage(p *faults, key string, c *Container, v Vars) ImagePla
 	for name := range c.Labels {
 		plan.Labels[name] = f.expand(p, tomlfile.Key(tomlfile.Key(key, "labels"), name), v, nil)
 	}
+
 	for name := range c.Annotations {
 		plan.Annotations[name] = f.expand(p, tomlfile.Key(tomlfile.Key(key, "annotations"), name), v, nil)
 	}
@@ -151,6 +153,7 @@ func (f *File) expandImage(p *faults, key string, c *Container, v Vars) ImagePla
 		fault("file", err)
 		plan.Files = append(plan.Files, ImageFile{Source: file.Source, Path: file.Path, Mode: mode})
 	}
+
 	return plan
 }
 
@@ -161,6 +164,7 @@ func (f *File) expandPlatforms(p *faults, key string, c *Container, builds []Bui
 	for _, name := range c.Binaries {
 		wanted[name] = true
 	}
+
 	var targets []Target
 	built := map[Target]map[string]bool{}
 	for _, b := range builds {
@@ -185,6 +189,7 @@ func (f *File) expandPlatforms(p *faults, key string, c *Container, builds []Bui
 			p.add(key, "name them in platforms", "there is no linux target that every binary of the image is built for")
 		}
 	}
+
 	for j, s := range c.Platforms {
 		k, n := tomlfile.Element(tomlfile.Key(key, "platforms"), j), 0
 		for _, t := range targets {

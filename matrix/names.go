@@ -45,18 +45,19 @@ func checkPlainName(s string) error {
 	return nil
 }
 
-// reservedNames are the names in dist that are taken, in lower case: no archive and
-// no list of digests can have one of them.
+// reservedNames are the names in dist that are taken, in lower case. No archive and no list of
+// digests can have one of them.
 var reservedNames = map[string]bool{"bin": true, "oci": true, "sbom": true, "release.json": true, "report.html": true}
 
-// isExactGo accepts 1.N.P, 1.NrcP and 1.NbetaP where N is 21 or more: before that,
-// toolchains are not published as modules.
+// isExactGo reports whether s is 1.N.P, 1.NrcP or 1.NbetaP, and N is 21 or more. Older toolchains are
+// not published as modules.
 func isExactGo(s string) bool {
 	rest, ok := strings.CutPrefix(s, "1.")
 	minor, rest := digits(rest)
 	if !ok || len(minor) != 2 || minor < "21" {
 		return false
 	}
+
 	for _, sep := range []string{".", "rc", "beta"} {
 		if after, ok := strings.CutPrefix(rest, sep); ok {
 			patch, end := digits(after)
@@ -89,7 +90,7 @@ func inGit(s string) bool {
 
 const notInCommit = "what is in .git is no part of the commit"
 
-// isVariable accepts importpath.name.
+// isVariable reports whether s is importpath.name.
 func isVariable(s string) bool {
 	i := strings.LastIndexByte(s, '.')
 	if i <= 0 || i == len(s)-1 || strings.Contains(s[i:], "/") || s[0] == '-' || s[0] == '.' || s[i-1] == '/' {
@@ -124,8 +125,8 @@ func checkEnvValue(v string) error {
 	return nil
 }
 
-// envRemedy says what to do instead of setting the variable in a release file. It
-// is "" for a variable that a release file can set. Names are compared without case, as windows does.
+// envRemedy says what to do instead of setting the variable in a release file. It is "" for a
+// variable that a release file can set. Names are compared without case, as windows does.
 func envRemedy(name string) string {
 	name = strings.ToUpper(name)
 	switch name {
@@ -158,15 +159,17 @@ func envRemedy(name string) string {
 	return ""
 }
 
-// isFIPS accepts the values of GOFIPS140, after the grammar in internal/buildcfg.
+// isFIPS reports whether s is a value of GOFIPS140, by the grammar in internal/buildcfg.
 func isFIPS(s string) bool {
 	if slices.Contains([]string{"off", "latest", "inprocess", "certified"}, s) {
 		return true
 	}
+
 	core, suffix, has := strings.Cut(s, "-")
 	if !semver.IsValid(core) || semver.Canonical(core) != core || semver.Major(core) != "v1" {
 		return false
 	}
+
 	if rc, ok := strings.CutPrefix(suffix, "rc"); ok {
 		n, end := digits(rc)
 		return n != "" && end == ""

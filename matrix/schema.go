@@ -45,6 +45,7 @@ func schemaOf(t reflect.Type, enum []string) map[string]any {
 		}
 		return s
 	}
+
 	s := map[string]any{"type": "string"}
 	if enum != nil {
 		s["enum"] = enum

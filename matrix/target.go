@@ -18,22 +18,23 @@ import (
 // gives that form. The zero value is no target.
 type Target struct{ OS, Arch, Variant string }
 
-// maxTargetLen bounds the text of a target; the longest real one has less than
-// half of it.
+// maxTargetLen bounds the text of a target. The longest real one is less than half as long.
 const maxTargetLen = 80
 
 // ParseTarget reads "os/arch" or "os/arch/variant", such as "linux/amd64",
-// "linux/amd64/v3", "linux/arm/7" or "linux/arm/6,softfloat". The variant is
-// what the architecture's GO* variable holds; the default one may be written or
-// left out, and options in any order, the result is the same canonical Target.
+// "linux/amd64/v3", "linux/arm/7" or "linux/arm/6,softfloat". The variant is a
+// value of the architecture's GO* variable. The default variant may be written or
+// left out, and options may have any order. The result is the same canonical Target.
 func ParseTarget(s string) (Target, error) {
 	if len(s) > maxTargetLen {
 		return Target{}, fmt.Errorf("%q...: too long for a target", s[:maxTargetLen])
 	}
+
 	parts := strings.Split(s, "/")
 	if len(parts) != 2 && len(parts) != 3 {
 		return Target{}, fmt.Errorf("%q: want os/arch or os/arch/variant", s)
 	}
+
 	t := Target{OS: parts[0], Arch: parts[1]}
 	if !slices.Contains(platform.KnownOS, t.OS) {
 		return Target{}, fmt.Errorf("%s: unknown GOOS %q%s", s, t.OS, spelling.DidYouMean(t.OS, platform.KnownOS))
@@ -49,6 +50,7 @@ func ParseTarget(s string) (Target, error) {
 			return Target{}, fmt.Errorf("%q: empty variant", s)
 		}
 	}
+
 	v, err := platform.CanonicalVariant(t.Arch, given)
 	if err != nil {
 		return Target{}, fmt.Errorf("%s: %w", s, err)
@@ -137,12 +139,13 @@ func (t Target) Platform() (platform.Platform, error) {
 	if t.OS != "linux" {
 		return platform.Platform{}, fmt.Errorf("%s: images are made for linux alone", t)
 	}
+
 	p := platform.Platform{OS: t.OS, Arch: t.Arch}
 	level, options, _ := strings.Cut(t.fullVariant(), ",")
 	switch t.Arch {
 	case "386", "mips", "mipsle", "mips64", "mips64le":
-		// What these variants differ in is whether there is hardware for
-		// floating point, of which platforms say nothing. It is taken for granted.
+		// These variants differ in whether there is hardware for floating point.
+		// Platforms do not say, so images are made as if all machines had it.
 	case "arm":
 		if level == "5" && options == "hardfloat" {
 			return platform.Platform{}, fmt.Errorf("%s: no platform says that there must be hardware for floating point", t)
@@ -154,6 +157,7 @@ func (t Target) Platform() (platform.Platform, error) {
 		}
 		p.Variant = level
 	}
+
 	p, err := platform.Parse(p.String())
 	if err != nil {
 		return platform.Platform{}, fmt.Errorf("%s: %w", t, err)

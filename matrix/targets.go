@@ -43,17 +43,21 @@ func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 
 	var all []keyedTarget
 	seen, out := map[Target]string{}, map[Target]string{} // the key that added or excluded a target
+
 	excluded := make([]bool, len(m.Exclude))
+
 	// add appends a target, unless it is there or excluded; by is the key that says so.
 	add := func(t Target, key string) (by string, added bool) {
 		if by := cmp.Or(seen[t], out[t]); by != "" {
 			return by, false
 		}
+
 		for i := range m.Exclude {
 			if k := tomlfile.Element("matrix.exclude", i); f.globs[k].match(t) {
 				excluded[i], by = true, k
 			}
 		}
+
 		if by != "" {
 			out[t] = by
 			return by, false
@@ -97,6 +101,7 @@ func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 			if port.Broken || !matchSegment(g.os, port.OS) || !matchSegment(g.arch, port.Arch) {
 				continue
 			}
+
 			targets := ofPort(port.OS, port.Arch)
 			if g.variant != "" {
 				v, err := platform.CanonicalVariant(port.Arch, g.variant)
@@ -105,11 +110,13 @@ func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 				}
 				targets = []Target{{port.OS, port.Arch, v}}
 			}
+
 			for _, t := range targets {
 				_, ok := add(t, key)
 				found = found || ok
 			}
 		}
+
 		if !found {
 			p.add(key, "", "%s adds no target", s)
 		}
@@ -120,6 +127,7 @@ func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 			p.add(tomlfile.Element("matrix.exclude", i), "", "%s matches no target", s)
 		}
 	}
+
 	switch {
 	case len(all) == 0 && len(p.list) == 0:
 		p.add("matrix", "", "every target is excluded")
@@ -142,15 +150,17 @@ func (f *File) expandTargets(p *faults, ports []platform.Port) []keyedTarget {
 			}
 		}
 	}
+
 	return all
 }
 
-// reportUnused notes the keys that select nothing: most likely they are misspelt.
+// reportUnused notes the keys that select nothing. Most likely they are misspelt.
 func (f *File) reportUnused(p *faults, targets []keyedTarget) {
 	matches := func(key string) bool {
 		g := f.globs[key]
 		return slices.ContainsFunc(targets, func(t keyedTarget) bool { return g.match(t.Target) })
 	}
+
 	for _, l := range f.Matrix.variants() {
 		used := slices.ContainsFunc(targets, func(t keyedTarget) bool { return slices.Contains(l.arches, t.Arch) })
 		if *l.list != nil && !used {

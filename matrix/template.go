@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Vars is what templates of the release file can refer to. A template is Go's
+// Vars has the values that templates of the release file can refer to. A template is Go's
 // text/template with these fields:
 //
 //	{{.Project}}         project
@@ -47,8 +47,8 @@ type Vars struct {
 	Target Target
 }
 
-// SampleVars returns variables of a release that does not exist, to try
-// templates with where no commit is at hand.
+// SampleVars returns variables of a release that does not exist. They are for trying templates where
+// no commit is at hand.
 func SampleVars(project string) Vars {
 	return Vars{
 		Project:     project,
@@ -127,11 +127,12 @@ type checkedTemplate struct {
 // fieldScope says which fields make sense in a template.
 type fieldScope struct{ target, binary bool }
 
-// parseText checks s as a template for a place and tries it with sample values.
+// parseTemplate checks s as a template for a place, and tries it with sample values.
 func parseTemplate(s string, in fieldScope) (checkedTemplate, error) {
 	if len(s) > maxText {
 		return checkedTemplate{}, fmt.Errorf("template is longer than %d bytes", maxText)
 	}
+
 	t, err := template.New("template").Option("missingkey=error").Funcs(funcs).Parse(s)
 	if err != nil {
 		return checkedTemplate{}, plainError(err)
@@ -139,10 +140,12 @@ func parseTemplate(s string, in fieldScope) (checkedTemplate, error) {
 	if len(t.Templates()) > 1 {
 		return checkedTemplate{}, errors.New("template: define is not available")
 	}
+
 	tx := checkedTemplate{t: t}
 	if t.Tree == nil { // white space or comments alone
 		return tx, nil
 	}
+
 	if err := tx.checkNode(t.Root, in); err != nil {
 		return checkedTemplate{}, fmt.Errorf("template: %w", err)
 	}
@@ -199,6 +202,7 @@ func (tx *checkedTemplate) checkNode(n parse.Node, in fieldScope) error {
 	default:
 		return fmt.Errorf("%s is not available", n)
 	}
+
 	for _, c := range nodes {
 		if err := tx.checkNode(c, in); err != nil {
 			return err
@@ -231,6 +235,7 @@ func (tx checkedTemplate) expand(v Vars) (string, error) {
 	case tx.t.Tree == nil:
 		return "", nil
 	}
+
 	var w limitedBuffer
 	if err := tx.t.Execute(&w, v.view()); err != nil {
 		if errors.Is(err, errTooLong) {

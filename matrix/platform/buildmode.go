@@ -59,6 +59,7 @@ func MustLinkExternal(os, arch string, cgo bool) bool {
 			return true
 		}
 	}
+
 	return os == "android" && arch != "arm64" || os == "ios" && arch == "arm64"
 }
 

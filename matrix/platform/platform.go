@@ -35,6 +35,7 @@ func (p Platform) Compare(q Platform) int {
 func (p Platform) Fallbacks() []Platform {
 	variants := platformVariants[p.Arch]
 	own := slices.Index(variants, p.Variant)
+
 	list := []Platform{p}
 	for i := own - 1; i >= 0; i-- {
 		if p.Arch == "arm64" && own >= arm64v9 && i < arm64v9 && i > own-arm64v9+5 {
@@ -76,10 +77,12 @@ func Parse(s string) (Platform, error) {
 	if len(s) > maxLen {
 		return Platform{}, fmt.Errorf("%q...: too long for a platform", s[:maxLen])
 	}
+
 	parts := strings.Split(s, "/")
 	if len(parts) != 2 && len(parts) != 3 || len(parts) == 3 && parts[2] == "" {
 		return Platform{}, fmt.Errorf("%q: want os/arch or os/arch/variant", s)
 	}
+
 	p := Platform{OS: parts[0], Arch: parts[1]}
 	if !slices.Contains(KnownOS, p.OS) {
 		return Platform{}, fmt.Errorf("%q: unknown operating system %q", s, p.OS)
@@ -92,10 +95,12 @@ func Parse(s string) (Platform, error) {
 		p.Variant = parts[2]
 	}
 	p.Variant = canonicalPlatformVariant(p.Arch, p.Variant)
+
 	known := platformVariants[p.Arch]
 	if known == nil {
 		known = []string{""}
 	}
+
 	if !slices.Contains(known, p.Variant) {
 		return Platform{}, fmt.Errorf("%q: unknown variant %q of %s", s, p.Variant, p.Arch)
 	}

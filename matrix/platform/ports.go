@@ -35,11 +35,13 @@ func ParsePorts(r io.Reader) ([]Port, error) {
 		CgoSupported, FirstClass bool
 		Broken                   bool
 	}
+
 	dec := json.NewDecoder(io.LimitReader(r, 1<<20))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&list); err != nil {
 		return nil, fmt.Errorf("list of ports: %w", err)
 	}
+
 	if _, err := dec.Token(); err != io.EOF {
 		return nil, fmt.Errorf("list of ports: text after its end")
 	}
@@ -57,6 +59,7 @@ func ParsePorts(r io.Reader) ([]Port, error) {
 		seen[name] = true
 		ports = append(ports, Port{p.GOOS, p.GOARCH, p.CgoSupported, p.FirstClass, p.Broken})
 	}
+
 	return ports, nil
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/twicebuild/twice/matrix/internal/spelling"
 )
 
-// family is what the variants of an architecture have in common.
+// family has the facts that the variants of an architecture share.
 type family struct {
 	variable string // GOAMD64
 	standard string // the variant that is left out of a Target
@@ -53,12 +53,15 @@ func CanonicalVariant(arch, v string) (string, error) {
 	case v == "":
 		v = f.standard
 	}
+
 	if v != "" {
 		var err error
 		if v, err = f.parse(v); err != nil {
 			return "", err
 		}
 	}
+
+	// The level of GOARM is always written, as people do it.
 	if v == f.standard && f.variable != "GOARM" {
 		v = ""
 	}
@@ -82,10 +85,12 @@ func parseARM(v string) (string, error) {
 	if !slices.Contains([]string{"5", "6", "7"}, level) {
 		return "", fmt.Errorf("unknown GOARM %q (5, 6 or 7)", level)
 	}
+
 	implied := "hardfloat"
 	if level == "5" {
 		implied = "softfloat"
 	}
+
 	switch {
 	case !has || float == implied:
 		return level, nil

@@ -55,6 +55,8 @@ func Parse(s string) (Reference, error) {
 	if pinned && !digestForm.MatchString(digest) {
 		return Reference{}, fmt.Errorf("%.400q: want sha256: and 64 lower-case hexadecimal digits after the @", s)
 	}
+
+	// A colon in the host stands before a port, and has a slash after it.
 	r := Reference{Repository: name, Digest: digest}
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
 		r.Repository, r.Tag = name[:i], name[i+1:]

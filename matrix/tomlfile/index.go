@@ -63,9 +63,11 @@ func Key(path, key string) string {
 	for i := 0; i < len(key); i++ {
 		bare = bare && isBare(key[i])
 	}
+
 	if !bare {
 		key = strconv.Quote(key)
 	}
+
 	if path == "" {
 		return key
 	}
@@ -94,6 +96,7 @@ func Parent(path string) string {
 			}
 		}
 	}
+
 	for ; i > 0; i-- {
 		if path[i] == '.' || path[i] == '[' {
 			return path[:i]
@@ -142,6 +145,7 @@ func (r *tomlReader) readDocument() error {
 		if r.pos >= len(r.s) {
 			return nil
 		}
+
 		var err error
 		if r.s[r.pos] == '[' {
 			table, err = r.readHeader()
@@ -156,6 +160,7 @@ func (r *tomlReader) readDocument() error {
 
 // readHeader reads [table] or [[array of tables]] and returns its path.
 func (r *tomlReader) readHeader() (string, error) {
+	// The line is that of the key, also where its value goes over several lines.
 	line := r.line
 	r.pos++
 	array := r.accept('[')
@@ -216,6 +221,7 @@ func (r *tomlReader) mark(path string, line int) error {
 	if len(path) > maxPath {
 		return &LimitError{r.line, fmt.Sprintf("a key path is longer than %d bytes", maxPath)}
 	}
+
 	if _, ok := r.at[path]; !ok {
 		if len(r.at) == maxKeys {
 			return &LimitError{r.line, fmt.Sprintf("more than %d keys and list elements", maxKeys)}
@@ -233,6 +239,7 @@ func (r *tomlReader) readValue(path string, depth int) error {
 	if r.pos >= len(r.s) {
 		return errNotTOML
 	}
+
 	switch c := r.s[r.pos]; c {
 	case '"', '\'':
 		_, err := r.readString()
@@ -248,6 +255,7 @@ func (r *tomlReader) readValue(path string, depth int) error {
 			if r.accept(end) {
 				return nil
 			}
+
 			var err error
 			if c == '[' {
 				element := Element(path, i)
@@ -260,6 +268,7 @@ func (r *tomlReader) readValue(path string, depth int) error {
 			if err != nil {
 				return err
 			}
+
 			r.skipBlank(true)
 			if !r.accept(',') {
 				if r.accept(end) {
@@ -301,13 +310,16 @@ func (r *tomlReader) readKey() ([]string, error) {
 				return nil, errNotTOML
 			}
 		}
+
 		if len(part) > maxPath {
 			return nil, &LimitError{r.line, fmt.Sprintf("a key is longer than %d bytes", maxPath)}
 		}
+
 		parts = append(parts, part)
 		if len(parts) > maxParts {
 			return nil, &LimitError{r.line, fmt.Sprintf("a key has more than %d parts", maxParts)}
 		}
+
 		r.skipBlank(false)
 		if !r.accept('.') {
 			return parts, nil
@@ -370,6 +382,7 @@ func unescape(s string) string {
 			continue
 		}
 		i++
+
 		digits := 0
 		switch s[i] {
 		case 'b':
@@ -393,6 +406,7 @@ func unescape(s string) string {
 		default:
 			b.WriteByte(s[i])
 		}
+
 		if digits > 0 && i+digits < len(s) {
 			if n, err := strconv.ParseUint(s[i+1:i+1+digits], 16, 32); err == nil {
 				b.WriteRune(rune(n))

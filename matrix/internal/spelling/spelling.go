@@ -53,6 +53,7 @@ func distance(a, b string) int {
 	for j := range rows[0] {
 		rows[0][j] = j
 	}
+
 	for i := 1; i <= len(a); i++ {
 		for j := 1; j <= len(b); j++ {
 			same := 1
@@ -65,5 +66,6 @@ func distance(a, b string) int {
 			}
 		}
 	}
+
 	return rows[len(a)][len(b)]
 }
