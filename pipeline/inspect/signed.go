@@ -17,7 +17,7 @@ const (
 	segmentProtect   = 56 // offset of the highest and the initial protection in LC_SEGMENT_64
 )
 
-// signedMachO is where the code signature of a Mach-O file is.
+// signedMachO is the place of the code signature in a Mach-O file.
 type signedMachO struct {
 	command command // LC_CODE_SIGNATURE
 	link    command // the __LINKEDIT segment

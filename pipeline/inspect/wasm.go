@@ -14,7 +14,7 @@ type wasmFile struct {
 	producer string   // version of the Go that made it
 }
 
-// body is where the instructions of a function are in the file.
+// body is the place of a function's instructions in the file.
 type body struct{ offset, size uint32 }
 
 const (

@@ -92,7 +92,7 @@ func (a *attempt) openModule(ctx context.Context, g gocmd.Go, v string) error {
 			return err
 		}
 	}
-	a.unnamed = c.naming(a.choice, a.source.Sum, revision)
+	a.unnamed = c.whyNotNamed(a.choice, a.source.Sum, revision)
 
 	a.tree = filepath.Join(a.dir, "tree")
 	if err := m.Checkout(ctx, a.tree, source.Sorted); err != nil {

@@ -102,15 +102,15 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 		j.missing = verdict.Because(verdict.NotPublic, "the module proxy has no revision %s of %s: %s", c.vcs.revision, c.main.Path, err).WithRemedy(help)
 	}
 
-	guesses, err := j.guesses(ctx, hints)
+	guesses, err := j.guessedChoices(ctx, hints)
 	if err == nil && len(guesses) == 0 {
 		err = j.missing
 	}
 	return guesses, err
 }
 
-// guesses are the hints that name a version of the file's module.
-func (j *job) guesses(ctx context.Context, hints []Hint) ([]choice, error) {
+// guessedChoices returns the choices of hints that name a version of the file's module.
+func (j *job) guessedChoices(ctx context.Context, hints []Hint) ([]choice, error) {
 	c := j.claim
 
 	var list []choice

@@ -13,41 +13,41 @@ import (
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 )
 
-// A verdict that a file differs accuses somebody, and needs a ground: what was built is
-// what the file names, and only a change of the file or of its source explains the
-// difference. The table is in the package's documentation.
+// A verdict that a file differs accuses somebody, so it needs a ground. What was built has to be
+// what the file names, and only a change of the file or of its source may explain the difference.
+// The package's documentation has the table.
 
-// difference is what is known of a file that is not what was built.
+// difference is what is known of a file that does not equal the rebuild.
 type difference struct {
-	// what is different, in words.
+	// what says in words what is different.
 	what string
-	// ground says why another choice of flags does not explain it; it is groundNone if
-	// that may be. why is it in words, and remedy what can be done about it.
+	// ground says why other flags do not explain the difference. It is groundNone if they
+	// may. why says the same in words, and remedy says what can be done about it.
 	ground      groundKind
 	why, remedy string
-	// unnamed says why the source is not known to be the one that the file names, and
-	// foreign why the toolchain is not the published one; nil if they are.
+	// unnamed says why the source is not known to be the one that the file names. foreign
+	// says why the toolchain is not the published one. Each is nil if there is no such doubt.
 	unnamed, foreign *verdict.Reason
-	// stripped reports that what the file loads is what was built, and what is not loaded
-	// was removed or written anew after it was linked.
+	// stripped reports that the file loads what was built, and that the rest was removed or
+	// written anew after it was linked.
 	stripped bool
 	// changed reports that the file's own hash is wrong.
 	changed bool
-	// whose says whose code is known to be other, and evidence by what.
+	// whose says whose code is known to differ, and evidence says what shows it.
 	whose    owner
 	evidence string
 }
 
-// groundKind is what rules out that flags which a file need not record, or not as they
-// were given, explain a difference.
+// groundKind is what rules out that flags explain a difference. A file need not record its flags,
+// or it records them in another form than they were given.
 type groundKind string
 
 const (
 	groundNone groundKind = "none"
-	// groundDependency: the file names another module, or another content of one,
-	// than the source asks for.
+	// groundDependency means that the file names another module than the source asks for, or
+	// another content of it.
 	groundDependency groundKind = "dependency"
-	// groundBuild: what was compiled or linked of the same inputs is something else.
+	// groundBuild means that the same inputs were compiled or linked to something else.
 	groundBuild groundKind = "build"
 )
 
@@ -55,16 +55,16 @@ const (
 type owner string
 
 const (
-	// ownerModules are packages of the source and its dependencies.
+	// ownerModules stands for packages of the source and its dependencies.
 	ownerModules owner = "modules"
-	// ownerStandard is the standard library, and nothing shows that packages of
-	// modules differ as well: what they are compiled to depends on it.
+	// ownerStandard stands for the standard library. Packages of modules may differ only
+	// because they are compiled with it: nothing shows more.
 	ownerStandard owner = "std"
-	// ownerUnknown is what it is where no function tells.
+	// ownerUnknown means that no function tells.
 	ownerUnknown owner = "unknown"
 )
 
-// judge says what follows, which is Differs or Undetermined.
+// judge returns the verdict that follows, which is Differs or Undetermined, and its reason.
 func (d difference) judge() (compare.Verdict, *verdict.Reason) {
 	switch {
 	case d.stripped:
@@ -96,7 +96,7 @@ func (d difference) judge() (compare.Verdict, *verdict.Reason) {
 	return compare.Undetermined, notAgainst(verdict.Because(verdict.ToolchainNotPublished, "nothing shows whether its own packages differ or the standard library that another toolchain compiled").WithRemedy(foreignRemedy), d.what)
 }
 
-// notAgainst adds the difference that there is no ground for.
+// notAgainst returns the reason r, and adds that the difference does not count against the file.
 func notAgainst(r *verdict.Reason, what string) *verdict.Reason {
 	return verdict.Because(r.Kind, "%s; so it does not count against the file that %s", r.Text, what).WithRemedy(r.Remedy)
 }
@@ -109,6 +109,7 @@ func (a *attempt) differs(b *built, what string, explanation *explain.Summary) (
 	if d.stripped, err = a.stripped(b); err != nil {
 		return d, err
 	}
+
 	d.ground, d.why = a.groundOf(b)
 	if d.ground == groundNone && a.claim.inexact != "" {
 		d.remedy = "ask its makers for the exact command line"
@@ -117,9 +118,9 @@ func (a *attempt) differs(b *built, what string, explanation *explain.Summary) (
 	return d, nil
 }
 
-// stripped reports whether the file is what was built, after a tool such as strip has
-// worked on it. The build ID has to name exactly that: else the linker may have left
-// the symbols out.
+// stripped reports whether the file is what was built, after a tool such as strip has worked on it.
+// The build ID has to name exactly what was built. Otherwise the linker may have left the symbols
+// out.
 func (a *attempt) stripped(b *built) (bool, error) {
 	if !a.confirms(b) {
 		return false, nil
@@ -127,12 +128,11 @@ func (a *attempt) stripped(b *built) (bool, error) {
 	return a.withBuilt(b, func(other *inspect.Binary) (bool, error) { return inspect.Stripped(a.bin, other) })
 }
 
-// ownerOf says whose code differs. Where a function starts is written in its source and
-// nowhere else. What it is compiled to depends also on what is inlined in it and on
-// types and constants that it uses, so that other instructions count only where
-// nothing is inlined and the standard library is not compiled to anything else. And
-// where the build ID names exactly what was linked, all packages were compiled to the
-// same, so that what differs is not the work of another standard library.
+// ownerOf says whose code differs, and what shows it. The line where a function starts depends on
+// its own source alone. Its instructions also depend on the functions that are inlined in it, and
+// on the types and constants that it uses. So other instructions count only where nothing is
+// inlined and the standard library is compiled to the same. If the build ID names exactly what was
+// linked, all packages were compiled to the same, so another standard library is not the cause.
 func (a *attempt) ownerOf(b *built, f *explain.Functions) (owner, string) {
 	switch {
 	case f == nil || f.Partial || f.A == 0 || f.B == 0:
@@ -151,7 +151,7 @@ func (a *attempt) ownerOf(b *built, f *explain.Functions) (owner, string) {
 	return ownerUnknown, ""
 }
 
-// groundOf says why a difference is not for want of knowledge of flags.
+// groundOf returns what rules out that flags explain the difference, and says it in words.
 func (a *attempt) groundOf(b *built) (groundKind, string) {
 	if list := otherDependencies(a.facts.Build, b.facts.Build); len(list) > 0 {
 		return groundDependency, strings.Join(list[:min(3, len(list))], "; ")
@@ -186,9 +186,9 @@ func (a *attempt) groundOf(b *built) (groundKind, string) {
 	return groundNone, "the linker's flags are not recorded, and could not be recovered"
 }
 
-// notNamed says why the source that was built is not known to be the one that the
-// file names. The build ID knows: its first part is a hash of all that was linked,
-// its second one of all that package main was compiled from.
+// notNamed says why the source that was built is not known to be the one that the file names. It
+// returns nil if it is known. The build ID tells: its first part is a hash of all that was linked,
+// and its second part a hash of all that package main was compiled from.
 func (a *attempt) notNamed(b *built) *verdict.Reason {
 	if a.confirms(b) {
 		return nil
@@ -203,9 +203,9 @@ func (a *attempt) notNamed(b *built) *verdict.Reason {
 	return a.unnamed
 }
 
-// naming says whether a version of the main module is what the file names: nil, or
-// why not. revision is what the module proxy says of the version, or empty.
-func (c *claim) naming(ch choice, sum, revision string) *verdict.Reason {
+// whyNotNamed says why a version of the main module is not what the file names. It returns nil if
+// it is. revision is what the module proxy says of the version, or empty.
+func (c *claim) whyNotNamed(ch choice, sum, revision string) *verdict.Reason {
 	name := c.main.Path + "@" + ch.version
 	clone := "take the source from a clone at the revision that it names, with --source DIR"
 	switch {
@@ -228,8 +228,8 @@ func (c *claim) naming(ch choice, sum, revision string) *verdict.Reason {
 	return verdict.Because(verdict.SourceNotNamed, "the file says that it is revision %s, and nothing tells whether %s is that", c.vcs.revision, name).WithRemedy(clone)
 }
 
-// notPublished says why the toolchain that made the file is not the published one,
-// as far as the file shows it.
+// notPublished says why the toolchain that made the file is not the published one. It returns nil
+// if the file does not show that.
 func (a *attempt) notPublished() *verdict.Reason {
 	if v := a.facts.GoVersion; v != a.claim.goVersion {
 		return verdict.Because(verdict.ToolchainNotPublished, "it was made by %s, which is more than a release of Go by name", verdict.Quote(v)).WithRemedy(foreignRemedy)
@@ -240,9 +240,9 @@ func (a *attempt) notPublished() *verdict.Reason {
 	return nil
 }
 
-// distributors are the folders in which distributions and other package managers put
-// what they have compiled themselves, with their own changes. Published archives are
-// unpacked elsewhere: /usr/local/go, a folder of the user or of a CI runner.
+// distributors are the folders in which distributions and other package managers put programs that
+// they have compiled themselves, with their own changes. Published archives are unpacked elsewhere:
+// to /usr/local/go, or to a folder of the user or of a CI runner.
 var distributors = []string{
 	"/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/share", // Linux distributions
 	"/nix/store", "/gnu/store", "/snap",
@@ -251,7 +251,7 @@ var distributors = []string{
 	"/data/data/com.termux",
 }
 
-// distributor returns the folder of a distribution that a GOROOT is in, or nothing.
+// distributor returns the folder of a distribution that has the GOROOT in it, or nothing.
 func distributor(goroot string) string {
 	if strings.Contains(goroot, "/golang.org/toolchain@") { // downloaded, and checked by the go command
 		return ""
@@ -264,18 +264,20 @@ func distributor(goroot string) string {
 	return ""
 }
 
-// otherDependencies lists modules that a file says it has in it and the source does
-// not ask for, and the other way round.
+// otherDependencies lists the modules that the file names and the source does not ask for, and
+// those that the source asks for and the file does not name.
 func otherDependencies(a, b *inspect.Build) []string {
 	if a == nil || b == nil {
 		return nil
 	}
 	var list []string
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+
 	have := map[string]string{}
 	for _, d := range b.Deps {
 		have[d.Path] = moduleText(d)
 	}
+
 	for _, d := range a.Deps {
 		other, ok := have[d.Path]
 		switch x := moduleText(d); {
@@ -286,17 +288,19 @@ func otherDependencies(a, b *inspect.Build) []string {
 		}
 		delete(have, d.Path)
 	}
+
 	for _, d := range b.Deps {
 		if other, ok := have[d.Path]; ok {
 			add("the source asks for %s, and the file does not name it", other)
 		}
 	}
+
 	return list
 }
 
-// otherSettings lists what else a file says of its making and its rebuild does not.
-// Every setting of the file was given to that, so that what differs came from around
-// the source: the tags of a clone, a go.work.
+// otherSettings lists what else the file and its rebuild say differently of their making. The
+// rebuild was given every setting of the file. So a difference came from the surroundings of the
+// source: from the tags of a clone, or from a go.work.
 func otherSettings(a, b *inspect.Build) []string {
 	if a == nil || b == nil {
 		return nil
@@ -306,11 +310,13 @@ func otherSettings(a, b *inspect.Build) []string {
 	if a.Main != nil && b.Main != nil && moduleText(*a.Main) != moduleText(*b.Main) {
 		add("the file says that its main module is %s, and it is %s", moduleText(*a.Main), moduleText(*b.Main))
 	}
+
 	for _, s := range a.Settings {
 		if v, _ := b.Setting(s.Key); v != s.Value {
 			add("the file says %s=%s, and the source gives %s", verdict.Quote(s.Key), verdict.Quote(s.Value), verdict.Quote(v))
 		}
 	}
+
 	for _, s := range b.Settings {
 		if _, ok := a.Setting(s.Key); !ok {
 			add("the source gives %s=%s, which the file does not say", verdict.Quote(s.Key), verdict.Quote(s.Value))

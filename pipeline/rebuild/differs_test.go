@@ -118,7 +118,7 @@ func TestNaming(t *testing.T) {
 	} {
 		x.c.main = module.Version{Path: "example.com/tool", Version: ""}
 		got := ""
-		if r := x.c.naming(x.ch, x.sum, x.revision); r != nil {
+		if r := x.c.whyNotNamed(x.ch, x.sum, x.revision); r != nil {
 			got = r.Text
 			if r.Kind != verdict.SourceNotNamed || r.Remedy == "" {
 				t.Errorf("%s: %+v", what, r)

@@ -97,7 +97,7 @@ func hashTrace(pkg string, pieces ...string) (trace, action string) {
 		}
 	}
 	fmt.Fprintf(&b, "HASH[link %s]: %s\nHASH[build after]\n", pkg, hex.EncodeToString(sum[:]))
-	return b.String(), linkID([]byte(all))
+	return b.String(), hashToString([]byte(all))
 }
 
 func linkPieces(mode string, flags ...string) []string {
@@ -116,8 +116,8 @@ func TestOracle(t *testing.T) {
 		if x.mode != "" {
 			mode = x.mode
 		}
-		if _, want := hashTrace("example.com/p", linkPieces(mode, x.args...)...); o.action(x, mode) != want {
-			t.Errorf("%+v: %s, want %s", x, o.action(x, mode), want)
+		if _, want := hashTrace("example.com/p", linkPieces(mode, x.args...)...); o.linkAction(x, mode) != want {
+			t.Errorf("%+v: %s, want %s", x, o.linkAction(x, mode), want)
 		}
 	}
 
@@ -304,32 +304,32 @@ func FuzzOracle(f *testing.F) {
 		check := func(trace string) {
 			hashed, err := hashedText(trace, "link "+pkg)
 			if err != nil {
-				if o, err := newOracle(trace, pkg, linkID(nil)); err == nil {
+				if o, err := newOracle(trace, pkg, hashToString(nil)); err == nil {
 					t.Fatalf("%+v of no hash", o)
 				}
 				return
 			}
-			if o, err := newOracle(trace, pkg, linkID(append(slices.Clone(hashed), 'x'))); err == nil {
+			if o, err := newOracle(trace, pkg, hashToString(append(slices.Clone(hashed), 'x'))); err == nil {
 				t.Fatalf("%+v of another hash", o)
 			}
-			o, err := newOracle(trace, pkg, linkID(hashed))
+			o, err := newOracle(trace, pkg, hashToString(hashed))
 			if err != nil {
 				return
 			}
 			// What is left are the mode and the arguments: with those that are there the
 			// oracle gives what the file has.
-			rest, ok := bytes.CutPrefix(hashed, o.before)
-			mode, rest, ok2 := bytes.Cut(rest, o.between)
-			args, ok3 := bytes.CutSuffix(rest, slices.Concat([]byte("]\n"), o.after))
+			rest, ok := bytes.CutPrefix(hashed, o.beforeMode)
+			mode, rest, ok2 := bytes.Cut(rest, o.beforeFlags)
+			args, ok3 := bytes.CutSuffix(rest, slices.Concat([]byte("]\n"), o.afterFlags))
 			if !ok || !ok2 || !ok3 || !bytes.HasPrefix(args, []byte("[")) || bytes.ContainsAny(mode, "\n ") {
 				t.Fatalf("%q is not in %q", hashed, o)
 			}
-			own := linkID(slices.Concat(o.before, mode, o.between, args, []byte("]\n"), o.after))
-			if own != linkID(hashed) {
-				t.Fatalf("%s, not %s", own, linkID(hashed))
+			own := hashToString(slices.Concat(o.beforeMode, mode, o.beforeFlags, args, []byte("]\n"), o.afterFlags))
+			if own != hashToString(hashed) {
+				t.Fatalf("%s, not %s", own, hashToString(hashed))
 			}
 			given := linking{args: []string{arg}}
-			if same := bytes.Equal(quoteList(given.args), args); (o.action(given, string(mode)) == own) != same {
+			if same := bytes.Equal(quoteList(given.args), args); (o.linkAction(given, string(mode)) == own) != same {
 				t.Fatalf("%q as %q", arg, args)
 			}
 		}
@@ -365,7 +365,7 @@ func FuzzStamps(f *testing.F) {
 			t.Fatalf("%d values, %v", len(found), err)
 		}
 		for _, v := range found {
-			if !bytes.Contains(a, []byte(v+"\x00")) || len(v) < minValue || len(v) > maxValue || likely(v) == 0 {
+			if !bytes.Contains(a, []byte(v+"\x00")) || len(v) < minValue || len(v) > maxValue || likelihood(v) == 0 {
 				t.Fatalf("%q is no text of the file", v)
 			}
 		}
@@ -382,7 +382,7 @@ func FuzzStamps(f *testing.F) {
 		more := c
 		more.values = claim.likelyValues("v1.2.3", c.values)
 		tried := 0
-		for l := range inTurn(shaped(facts, more, shapes(tree)), guesses(facts, more.sets())) {
+		for l := range inTurn(shapedGuesses(facts, more, shapes(tree)), guesses(facts, more.sets())) {
 			if tried++; tried > 200 {
 				break
 			}

@@ -10,14 +10,13 @@ import (
 // assignment is a variable and the value that -X gives it.
 type assignment struct{ name, value string }
 
-// guesses yields the arguments of the linker that may have made a file without
-// (no -X among them) or with some -X, the likely ones first. What can be seen
-// decides about -s and -w; how they are written and in which order is guessed.
+// guesses yields the arguments of the linker that may have made a file, the likely ones first.
+// Each set is what -X may have set, and may be empty. The file shows whether there was -s or -w.
+// Their form and their order are guessed.
 func guesses(f inspect.Facts, sets iter.Seq[[]assignment]) iter.Seq[linking] {
 	strips := stripForms(f)
 	return func(yield func(linking) bool) {
-		// As release tools write them: the strip flags, then -X in an order that
-		// names have by themselves.
+		// Most release tools write the strip flags first, and then -X in the order of the names.
 		for set := range sets {
 			for _, strip := range strips[:min(2, len(strips))] {
 				args := slices.Clone(strip)
@@ -29,6 +28,7 @@ func guesses(f inspect.Facts, sets iter.Seq[[]assignment]) iter.Seq[linking] {
 				}
 			}
 		}
+
 		for set := range sets {
 			for _, strip := range strips {
 				for args := range arrangements(strip, set) {
@@ -41,7 +41,7 @@ func guesses(f inspect.Facts, sets iter.Seq[[]assignment]) iter.Seq[linking] {
 	}
 }
 
-// inTurn yields what each of some sequences does.
+// inTurn yields the values of the first sequence, then those of the next one.
 func inTurn[T any](sequences ...iter.Seq[T]) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		for _, seq := range sequences {
@@ -54,7 +54,8 @@ func inTurn[T any](sequences ...iter.Seq[T]) iter.Seq[T] {
 	}
 }
 
-// stripForms are the ways to write what was stripped.
+// stripForms returns the ways to write the flags that strip as much as was stripped from the file,
+// the likely ones first.
 func stripForms(f inspect.Facts) [][]string {
 	noSymbols, noDWARF := f.Finding(inspect.NoSymbols).Is == inspect.Yes, f.Finding(inspect.NoDWARF).Is != inspect.No
 	switch {
@@ -71,8 +72,7 @@ func stripForms(f inspect.Facts) [][]string {
 // maxOrdered is the largest number of -X whose every order is tried.
 const maxOrdered = 6
 
-// arrangements yields the ways to write strip flags and -X, which may stand in
-// any order.
+// arrangements yields the ways to write strip flags and -X. They may stand in any order.
 func arrangements(strip []string, set []assignment) iter.Seq[[]string] {
 	return func(yield func([]string) bool) {
 		for _, ext := range [][]string{nil, {"-extldflags", "-static"}, {"-extldflags=-static"}} {
@@ -100,7 +100,7 @@ func arrangements(strip []string, set []assignment) iter.Seq[[]string] {
 	}
 }
 
-// placements yields strip flags before, behind and among the stamps, with ext at
+// placements yields the strip flags before, behind and among the stamps. The flags in ext stand at
 // either end.
 func placements(strip []string, stamps [][]string, ext []string) iter.Seq[[]string] {
 	return func(yield func([]string) bool) {
@@ -111,6 +111,7 @@ func placements(strip []string, stamps [][]string, ext []string) iter.Seq[[]stri
 		if len(strip) == 0 || len(stamps) == 0 {
 			places = places[:1]
 		}
+
 		for _, at := range places {
 			args := slices.Concat(slices.Concat(stamps[:at]...), strip, slices.Concat(stamps[at:]...))
 			if !yield(slices.Concat(args, ext)) {
@@ -123,8 +124,8 @@ func placements(strip []string, stamps [][]string, ext []string) iter.Seq[[]stri
 	}
 }
 
-// permutations yields every order of a short list, and of a long one its own and
-// the reverse.
+// permutations yields every order of a short list. For a long list it yields the list itself and
+// its reverse.
 func permutations[T any](list []T) iter.Seq[[]T] {
 	return func(yield func([]T) bool) {
 		if len(list) > maxOrdered {
@@ -133,6 +134,7 @@ func permutations[T any](list []T) iter.Seq[[]T] {
 			_ = yield(list) && yield(reversed)
 			return
 		}
+
 		var extend func(done, left []T) bool
 		extend = func(done, left []T) bool {
 			if len(left) == 0 {
@@ -146,6 +148,7 @@ func permutations[T any](list []T) iter.Seq[[]T] {
 			}
 			return true
 		}
+
 		extend(nil, list)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/shell"
 )
 
-// built is what one build gave.
+// built is the outcome of one build.
 type built struct {
 	link  linking
 	file  artifact.Artifact
@@ -27,8 +27,8 @@ type built struct {
 	trace string
 }
 
-// rebuild builds with the linker flags that are known or likely, recovers those
-// that the file was linked with, and judges.
+// rebuild builds with the linker flags that are known or likely. If the bytes differ it recovers
+// the flags that the file was linked with, and builds again. Then it judges.
 func (a *attempt) rebuild(ctx context.Context) error {
 	first := a.firstLinking()
 
@@ -49,9 +49,9 @@ func (a *attempt) rebuild(ctx context.Context) error {
 			}
 		}
 	} else if a.stated != nil {
-		a.flagsFound(first, a.stated.String()+"; the bytes confirm it")
+		a.addRecovered(first, a.stated.String()+"; the bytes confirm it")
 	} else if a.claim.trimpath && len(first.args) > 0 && a.options.LDFlags == nil {
-		a.flagsFound(first, "the bytes")
+		a.addRecovered(first, "the bytes")
 	}
 
 	// A fallback overwrites the result, and the build that failed to match must be shown
@@ -64,13 +64,13 @@ func (a *attempt) rebuild(ctx context.Context) error {
 			return err
 		}
 		if try.file.Digest == a.res.Digest {
-			a.flagsFound(link, "the bytes; in another order they would be the same, as there is no build ID")
+			a.addRecovered(link, "the bytes; in another order they would be the same, as there is no build ID")
 			return a.judge(ctx, try)
 		}
 		if ok, err := a.equivalent(try); err != nil {
 			return err
 		} else if ok {
-			a.flagsFound(link, "the bytes; the file was linked with more flags, which have no effect but on its build ID")
+			a.addRecovered(link, "the bytes; the file was linked with more flags, which have no effect but on its build ID")
 			return nil
 		}
 	}
@@ -81,13 +81,13 @@ func (a *attempt) rebuild(ctx context.Context) error {
 	return a.judge(ctx, b)
 }
 
-// maxFallbacks bounds the builds that are made without the oracle's word.
+// maxFallbacks bounds the builds with flags that the oracle does not confirm.
 const maxFallbacks = 6
 
-// withoutOracle returns likely flags that the oracle does not confirm, because
-// others beside them are not known: the linker ignores -X for a variable that the
-// program does not have, and then its value is nowhere in the file. Such a build
-// differs in the build ID alone.
+// withoutOracle returns likely flags that the oracle cannot confirm. The publisher may have given
+// further flags that leave no trace: the linker ignores -X for a variable that the program does not
+// have, and then its value is nowhere in the file. A build without such flags differs in the build
+// ID alone.
 func (a *attempt) withoutOracle(c candidates) []linking {
 	if len(c.values) == 0 {
 		return nil
@@ -111,7 +111,7 @@ func (a *attempt) withoutOracle(c candidates) []linking {
 	return list
 }
 
-// firstLinking is what to try first.
+// firstLinking returns the linker flags to try first.
 func (a *attempt) firstLinking() linking {
 	c := a.claim
 	switch {
@@ -129,7 +129,7 @@ func (a *attempt) firstLinking() linking {
 	return linking{args: a.visibleFlags()}
 }
 
-// visibleFlags are the arguments of the linker that can be seen in the file.
+// visibleFlags returns the arguments of the linker that can be seen in the file.
 func (j *job) visibleFlags() []string {
 	args := slices.Clone(stripForms(j.facts)[0])
 	if j.facts.BuildID == nil {
@@ -142,8 +142,8 @@ func (j *job) visibleFlags() []string {
 	return args
 }
 
-// chosen says how a setting of the recipe is known.
-func (j *job) chosen(c recipe.Choice) string {
+// howKnown says how a setting of the recipe is known.
+func (j *job) howKnown(c recipe.Choice) string {
 	by := "chosen by whoever built it"
 	switch {
 	case c.Setting == recipe.StampSetting || c.Setting == recipe.LinkSetting:
@@ -159,7 +159,8 @@ func (j *job) chosen(c recipe.Choice) string {
 	return by + "; recovered"
 }
 
-func (j *job) flagsFound(l linking, how string) {
+// addRecovered lists the linker flags as recovered, and says how they were found.
+func (j *job) addRecovered(l linking, how string) {
 	what := "-ldflags=" + strings.Join(l.args, " ")
 	if len(l.args) == 0 {
 		what = "no -ldflags"
@@ -173,7 +174,7 @@ func (j *job) flagsFound(l linking, how string) {
 // build builds once.
 func (a *attempt) build(ctx context.Context, l linking) (*built, error) {
 	c := a.claim
-	// Whatever was guessed passes the same list as what a file says.
+	// Guessed flags pass the same list as those that a file records.
 	if err := checkLinkerFlags(l.args); err != nil {
 		return nil, verdict.Because(verdict.Setting, "it would have been linked with %s", err)
 	}
@@ -257,7 +258,7 @@ func (a *attempt) recoverFlags(ctx context.Context, b *built) (*linking, error) 
 			if a.stated != nil {
 				how = a.stated.String() + "; the link action ID confirms it"
 			}
-			a.flagsFound(b.link, how)
+			a.addRecovered(b.link, how)
 		}
 		return nil, nil
 	}
@@ -284,7 +285,7 @@ func (a *attempt) recoverFlags(ctx context.Context, b *built) (*linking, error) 
 		}
 		more := stamps
 		more.values = a.claim.likelyValues(cmp.Or(a.claim.main.Version, a.source.Version), stamps.values)
-		list = inTurn(shaped(a.facts, more, shapes(a.treeFS)), guesses(a.facts, more.sets()))
+		list = inTurn(shapedGuesses(a.facts, more, shapes(a.treeFS)), guesses(a.facts, more.sets()))
 	}
 
 	found, mode, tried, ok := o.search(ctx, want, modes, list)
@@ -303,7 +304,7 @@ func (a *attempt) recoverFlags(ctx context.Context, b *built) (*linking, error) 
 	}
 
 	a.flagsKnown = true
-	a.flagsFound(found, fmt.Sprintf("link action ID, guess %d", tried))
+	a.addRecovered(found, fmt.Sprintf("link action ID, guess %d", tried))
 	return &found, nil
 }
 

@@ -14,10 +14,10 @@ import (
 	"strings"
 )
 
-// linking is what decides a link and cannot be seen in a binary.
+// linking has the settings of a link that cannot be seen in a binary.
 type linking struct {
-	// args are the linker's arguments, and raw is how they were written, if that
-	// is recorded.
+	// args are the linker's arguments. raw is the text that they were given in, if it is
+	// recorded.
 	args []string
 	raw  string
 	// mode is the value of -buildmode if it was given although it is the default.
@@ -27,25 +27,26 @@ type linking struct {
 // oracle tells what the link action in the build ID would be for any arguments of the linker,
 // without linking.
 //
-// That part of the build ID is a hash of all that is linked, the arguments among
-// it (linkActionID in cmd/go/internal/work/exec.go). With GODEBUG=gocachehash=1
-// the go command prints the text that it hashes; another guess is the same text
-// with other arguments. So one build answers any number of guesses, each for a
-// hash of some kilobytes.
+// The link action is the first part of the build ID. It is a hash of all that is linked, and of
+// the arguments (linkActionID in cmd/go/internal/work/exec.go). With GODEBUG=gocachehash=1 the go
+// command prints the text that it hashes. For another guess the text is the same, except for the
+// arguments. So one build answers any number of guesses, and each costs a hash of some kilobytes.
 type oracle struct {
-	before, between, after []byte
+	// The text that is hashed, without the build mode and the arguments: what stands before the
+	// mode, between the mode and the arguments, and after these.
+	beforeMode, beforeFlags, afterFlags []byte
 }
 
 var errNoTrace = errors.New("the go command did not print what the link action is made of")
 
 // newOracle reads the trace of a build of package pkg, whose link action turned
-// out to be action. It fails if the trace does not account for that.
-func newOracle(trace, pkg, action string) (*oracle, error) {
+// out to be linkAction. It fails if the trace does not account for that.
+func newOracle(trace, pkg, linkAction string) (*oracle, error) {
 	hashed, err := hashedText(trace, "link "+pkg)
 	if err != nil {
 		return nil, err
 	}
-	if linkID(hashed) != action {
+	if hashToString(hashed) != linkAction {
 		return nil, errors.New("the link action is not the hash of what the go command printed")
 	}
 
@@ -59,9 +60,9 @@ func newOracle(trace, pkg, action string) (*oracle, error) {
 		return nil, errors.New("what the go command printed of the link action has another form than is known")
 	}
 
-	o.before = append(slices.Clip(before), mode...)
-	o.between = slices.Concat([]byte(platform), between, []byte(flags))
-	o.after = after
+	o.beforeMode = append(slices.Clip(before), mode...)
+	o.beforeFlags = slices.Concat([]byte(platform), between, []byte(flags))
+	o.afterFlags = after
 	return o, nil
 }
 
@@ -98,40 +99,39 @@ func hashedText(trace, name string) ([]byte, error) {
 	return nil, errNoTrace
 }
 
-// linkID is the form of a hash in a build ID.
-func linkID(hashed []byte) string {
+// hashToString returns a hash as a build ID has it, like HashToString in cmd/internal/buildid.
+func hashToString(hashed []byte) string {
 	sum := sha256.Sum256(hashed)
 	return base64.URLEncoding.EncodeToString(sum[:15])
 }
 
-// action returns the link action of l in a build mode, as the go command writes
-// it: "default" where it is not given.
-func (o *oracle) action(l linking, mode string) string {
-	return linkID(slices.Concat(o.before, []byte(mode), o.between, quoteList(l.args), []byte("]\n"), o.after))
+// linkAction returns the link action of l in a build mode. The mode is written as by the go command:
+// "default" where it is not given.
+func (o *oracle) linkAction(l linking, mode string) string {
+	return hashToString(slices.Concat(o.beforeMode, []byte(mode), o.beforeFlags, quoteList(l.args), []byte("]\n"), o.afterFlags))
 }
 
-// quoteList is what %q makes of a list, without its last bracket.
+// quoteList returns a list in the form of %q, without its last bracket.
 func quoteList(list []string) []byte {
 	b := fmt.Appendf(nil, "%q", list)
 	return b[:len(b)-1]
 }
 
-// maxHashed bounds what a search hashes, in bytes: some seconds.
+// maxHashed bounds the bytes that a search hashes. That takes some seconds.
 const maxHashed = 6 << 30
 
-// search returns the first guess that gives the link action want, and how many
-// were tried. modes are the build modes that are possible, as the go command
-// hashes them.
+// search returns the first guess that gives the link action want, its build mode, and the number of
+// guesses that were tried. modes are the possible build modes, as the go command hashes them.
 func (o *oracle) search(ctx context.Context, want string, modes []string, guesses iter.Seq[linking]) (found linking, mode string, tried int, ok bool) {
 	budget := int64(maxHashed)
-	size := int64(len(o.before) + len(o.between) + len(o.after))
+	size := int64(len(o.beforeMode) + len(o.beforeFlags) + len(o.afterFlags))
 	for g := range guesses {
 		for _, m := range modes {
 			if budget -= size; budget < 0 || tried%256 == 0 && ctx.Err() != nil {
 				return linking{}, "", tried, false
 			}
 			tried++
-			if o.action(g, m) == want {
+			if o.linkAction(g, m) == want {
 				return g, m, tried, true
 			}
 		}

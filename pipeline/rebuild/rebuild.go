@@ -26,14 +26,14 @@ type Config struct {
 	// Host is this machine and its user. Git is needed only with
 	// Options.SourceDir. Memory is a soft limit of a build's.
 	host.Host
-	// Timeout bounds the work on one file, 0 means 30 minutes. MaxDisk bounds what
-	// it writes, in bytes, and 0 means 16 GiB.
+	// Timeout bounds the work on one file. 0 means 30 minutes. MaxDisk bounds the bytes
+	// that this work writes. 0 means 16 GiB.
 	Timeout time.Duration
 	MaxDisk int64
-	// Many reports that several files are to come, for which the standard library
-	// is compiled once where they have a toolchain and a target in common.
+	// Many reports that several files are to come. For files with the same toolchain and
+	// target, the standard library is compiled once.
 	Many bool
-	// Stage is told what begins, for people; it may be nil.
+	// Stage is called with the name of each step that begins, for people. It may be nil.
 	Stage func(what string)
 	Options
 }
@@ -44,8 +44,8 @@ type Options struct {
 	Main string
 	// SourceDir is a folder in a clean git repository, whose commit is the source.
 	SourceDir string
-	// LDFlags are the linker's arguments, as the value of -ldflags; nil leaves it
-	// to be found out. They pass the same allow-list as those in a file.
+	// LDFlags are the linker's arguments, as the value of -ldflags. They pass the same
+	// allow-list as those in a file. If it is nil, the arguments are recovered.
 	LDFlags *string
 }
 
@@ -55,12 +55,12 @@ type Subject struct {
 	Name string
 	// Digest is what the file must have, or empty.
 	Digest artifact.Digest
-	// Hints are what is around the file, the more telling first. They are a
-	// stranger's words, of which at most 32 are looked at.
+	// Hints are versions that were found around the file, the more telling first. They
+	// are a stranger's words. At most 32 are looked at.
 	Hints []Hint
-	// Stated is how somebody says that the file was made, or nil.
+	// Stated is a recipe that the file was made by, as somebody says, or nil.
 	Stated *Stated
-	// Open opens it. What it returns is read once.
+	// Open opens the file. It is called once.
 	Open func() (io.ReadCloser, error)
 }
 
@@ -137,7 +137,7 @@ func (r *Rebuilder) File(ctx context.Context, s Subject) (*verdict.Result, error
 		j.undetermined(reason)
 	}
 
-	j.res.AddChoices(j.chosen)
+	j.res.AddChoices(j.howKnown)
 	j.res.Seconds = r.Now().Sub(start).Seconds()
 	return j.res, nil
 }

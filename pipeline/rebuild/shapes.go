@@ -133,13 +133,13 @@ func shapes(tree fs.FS) (all [][]piece) {
 	return all[:min(len(all), maxShapes)]
 }
 
-// shaped yields the arguments of the linker that the shapes give with values of
+// shapedGuesses yields the arguments of the linker that the shapes give with values of
 // the candidates.
-func shaped(f inspect.Facts, c candidates, shapes [][]piece) iter.Seq[linking] {
+func shapedGuesses(f inspect.Facts, c candidates, shapes [][]piece) iter.Seq[linking] {
 	return func(yield func(linking) bool) {
 		tried := 0
 		for _, shape := range shapes {
-			for _, s := range stripped(f, shape) {
+			for _, s := range withStripFlags(f, shape) {
 				ok := c.fill(s, func(args []string) bool {
 					if tried++; tried > maxShapeTried {
 						return false
@@ -156,9 +156,9 @@ func shaped(f inspect.Facts, c candidates, shapes [][]piece) iter.Seq[linking] {
 	}
 }
 
-// stripped returns a shape, and also the same with the file's own stripping flags before and
+// withStripFlags returns a shape, and also the same with the file's own stripping flags before and
 // behind it. It adds them only if the shape has none: they are often added elsewhere.
-func stripped(f inspect.Facts, shape []piece) [][]piece {
+func withStripFlags(f inspect.Facts, shape []piece) [][]piece {
 	list := [][]piece{shape}
 	own := slices.ContainsFunc(shape, func(p piece) bool { return len(p.words) == 1 && (p.words[0] == "-s" || p.words[0] == "-w") })
 	if own || f.Finding(inspect.NoSymbols).Is != inspect.Yes && f.Finding(inspect.NoDWARF).Is != inspect.Yes {
@@ -180,7 +180,7 @@ func (c candidates) fill(shape []piece, found func([]string) bool) bool {
 		list := [][]string{p.words}
 		if p.name != "" {
 			list = nil
-			for _, name := range c.called(p.name) {
+			for _, name := range c.variablesFor(p.name) {
 				for _, value := range c.valuesOf(name, p.value) {
 					if p.joined {
 						list = append(list, []string{"-X=" + name + "=" + value})
@@ -197,8 +197,8 @@ func (c candidates) fill(shape []piece, found func([]string) bool) bool {
 	return product(ways, func(args [][]string) bool { return found(slices.Concat(args...)) })
 }
 
-// called returns the variables that a name in a shape may mean.
-func (c candidates) called(name string) []string {
+// variablesFor returns the variables that a name in a shape may mean.
+func (c candidates) variablesFor(name string) []string {
 	end, open := strings.CutPrefix(name, hole)
 	if !open {
 		return []string{name}

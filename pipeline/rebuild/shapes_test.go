@@ -96,7 +96,7 @@ func TestShaped(t *testing.T) {
 		if without, _, _, ok := o.search(context.Background(), want, []string{"exe"}, few); ok {
 			t.Errorf("%q is found without the file: %q", x.args, without.args)
 		}
-		got, _, tried, ok := o.search(context.Background(), want, []string{"exe"}, shaped(f, c, shapesIn([]byte(x.file))))
+		got, _, tried, ok := o.search(context.Background(), want, []string{"exe"}, shapedGuesses(f, c, shapesIn([]byte(x.file))))
 		if !ok || !slices.Equal(got.args, x.args) || tried > 100 {
 			t.Errorf("%q: found %q, %v, %d", x.args, got.args, ok, tried)
 		}
@@ -108,7 +108,7 @@ func TestShaped(t *testing.T) {
 		many.values = append(many.values, fmt.Sprintf("value-%d", i))
 	}
 	n := 0
-	for l := range shaped(f, many, shapesIn([]byte("LDFLAGS = "+strings.Repeat("-X main.a=$(A) ", maxPieces)))) {
+	for l := range shapedGuesses(f, many, shapesIn([]byte("LDFLAGS = "+strings.Repeat("-X main.a=$(A) ", maxPieces)))) {
 		if n++; n%1000 == 1 && checkLinkerFlags(l.args) != nil {
 			t.Fatalf("%q", l.args)
 		}
@@ -130,7 +130,7 @@ func FuzzShapes(f *testing.F) {
 			t.Errorf("%d shapes", len(list))
 		}
 		n := 0
-		for l := range shaped(facts, candidates{values: []string{"1.2.3", rev}, names: []string{"main.version", "example.com/x.Commit"}}, list) {
+		for l := range shapedGuesses(facts, candidates{values: []string{"1.2.3", rev}, names: []string{"main.version", "example.com/x.Commit"}}, list) {
 			if err := checkLinkerFlags(l.args); err != nil {
 				t.Fatalf("%q: %v", l.args, err)
 			}

@@ -106,7 +106,7 @@ func values(a, b io.ReaderAt, sectionsA, sectionsB []inspect.Section) ([]string,
 
 	var list []string
 	err := texts(a, sectionsA, readOnlyData, func(s string) bool {
-		if !known[s] && likely(s) > 0 {
+		if !known[s] && likelihood(s) > 0 {
 			known[s] = true
 			list = append(list, s)
 		}
@@ -114,7 +114,7 @@ func values(a, b io.ReaderAt, sectionsA, sectionsB []inspect.Section) ([]string,
 	})
 
 	// The list is cut, so the likely values must come first.
-	slices.SortStableFunc(list, func(x, y string) int { return cmp.Compare(likely(y), likely(x)) })
+	slices.SortStableFunc(list, func(x, y string) int { return cmp.Compare(likelihood(y), likelihood(x)) })
 	return list[:min(len(list), maxValues)], err
 }
 
@@ -125,8 +125,8 @@ var (
 	wordLike    = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z ._/:@+,=()-]*$`)
 )
 
-// likely rates a text as a value. Text rated 0 is ruled out.
-func likely(s string) int {
+// likelihood rates a text as a value. Text rated 0 is ruled out.
+func likelihood(s string) int {
 	switch {
 	case versionLike.MatchString(s), hexLike.MatchString(s) && len(s) >= 7, timeLike.MatchString(s):
 		return 3
@@ -318,7 +318,7 @@ func symbolVariables(r io.ReaderAt, f inspect.Facts) (list []string, has bool) {
 	return unique(list), err == nil
 }
 
-// candidates are what -X may have set.
+// candidates are the variables that -X may have set, and the values.
 type candidates struct {
 	// values are texts, and names are variables. The variables in hinted are named by a file of
 	// the project, or, if certain, by the file itself.
@@ -403,8 +403,8 @@ func (c candidates) assignments(name string) (list []assignment) {
 }
 
 // product calls found with each way to choose one of every list, until found returns false. It
-// then returns false too. If a list is empty there is no way, and no time is lost on the others:
-// whoever counts what is found has bounded the work.
+// then returns false too. If a list is empty there is no way, and no time is lost on the others.
+// So a caller that counts the calls of found has bounded the work.
 func product[T any](lists [][]T, found func([]T) bool) bool {
 	if slices.ContainsFunc(lists, func(l []T) bool { return len(l) == 0 }) {
 		return true

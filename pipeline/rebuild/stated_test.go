@@ -120,7 +120,7 @@ func TestGuesses(t *testing.T) {
 		{Version: "v1.2.3/../x"}, {Version: "--upload-pack=evil"}, {Version: "v1.2.3+meta"}, {Revision: "--evil"}, {Revision: rev}, {},
 		{Version: "v1.2.4"}, {Version: "v1.2.5"}, {Version: "v1.2.6"}, {Version: "v1.2.7"},
 	}
-	list, err := j.guesses(t.Context(), hints)
+	list, err := j.guessedChoices(t.Context(), hints)
 	var got []string
 	for _, ch := range list {
 		got = append(got, ch.version)
@@ -128,7 +128,7 @@ func TestGuesses(t *testing.T) {
 	if want := []string{"v1.2.3", "v1.2.4", "v1.2.5", "v1.2.6"}; err != nil || !slices.Equal(got, want) || list[0].guess != "a" {
 		t.Errorf("%q, %v; want %q", got, err, want)
 	}
-	if list, _ := j.guesses(t.Context(), append(slices.Repeat([]Hint{{Version: "no"}}, maxHints), hints...)); len(list) > 0 {
+	if list, _ := j.guessedChoices(t.Context(), append(slices.Repeat([]Hint{{Version: "no"}}, maxHints), hints...)); len(list) > 0 {
 		t.Errorf("%d of too many", len(list))
 	}
 }

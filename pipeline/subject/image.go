@@ -28,7 +28,7 @@ const (
 	attempts = 3
 )
 
-// repository is where an image comes from.
+// repository is the place that an image comes from.
 type repository struct {
 	o *opening
 	// blob stores what a descriptor names, unless it is there, and compares it with

@@ -88,7 +88,7 @@ func (o *opening) drop(b blob) error {
 	return os.Remove(filepath.Join(o.subject.dir, b.digest.Hex()))
 }
 
-// location is where members are found.
+// location is the place where members are found.
 type location struct {
 	containers []Container
 	platform   string

@@ -14,7 +14,7 @@ type tree = layertree.Tree[layerFile]
 
 type node = layertree.Node[layerFile]
 
-// layerFile is what is known of a file of a layer.
+// layerFile has the facts of a file of a layer.
 type layerFile struct {
 	kind       format
 	executable bool // its mode is that of a file to be executed

@@ -280,7 +280,7 @@ func (w *distribution) runDist(ctx context.Context, session pass.Session, s *ste
 			return reason
 		}
 		if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
-			return verdict.Because(verdict.BuildFailed, "%s: %s", failed.What, lastLine(failed.Output))
+			return verdict.Because(verdict.BuildFailed, "%s: %s", failed.What, lastLines(failed.Output))
 		}
 		if err != nil {
 			return err
@@ -301,8 +301,8 @@ func (w *distribution) variant(s *step) []string {
 	})
 }
 
-// lastLine is where cmd/dist says what is wrong.
-func lastLine(output string) string {
+// lastLines returns the end of an output. There cmd/dist says what is wrong.
+func lastLines(output string) string {
 	lines := strings.Split(strings.TrimSpace(output), "\n")
 	return strings.TrimSpace(strings.Join(lines[max(0, len(lines)-3):], " "))
 }
@@ -479,7 +479,7 @@ func (w *distribution) judgeZip(ctx context.Context, s *step, tree, built string
 	return err
 }
 
-// bootstrapClaim is what a chain rests on and does not show.
+// bootstrapClaim names what a chain of builds rests on and does not show.
 func (w *distribution) bootstrapClaim() verdict.Claim {
 	v := w.options.Bootstrap
 	return verdict.Claim{What: "the compiler of " + v + " is what its source says", Why: "the chain begins with it; name an older release to begin earlier"}

@@ -351,7 +351,7 @@ func (w *distribution) content(res *verdict.Result) {
 	}
 }
 
-// compilerClaim is what a rebuild with the release's own compiler does not show.
+// compilerClaim names what a rebuild with the release's own compiler does not show.
 func (w *distribution) compilerClaim(v string) verdict.Claim {
 	return verdict.Claim{What: "the compiler of " + v + " is what its source says", Why: "it is what compiled it: name an older release with --bootstrap"}
 }

@@ -49,7 +49,7 @@ func (c Contents) notLookedAt() string {
 	return "not looked at: " + strings.Join(list, ", ")
 }
 
-// NoGo is the result on an executable that nothing of Go was found in: whoever gets
+// NoGo is the result on an executable in which nothing of Go was found: whoever gets
 // it may run it, and nothing is said about it.
 func NoGo(name string, d artifact.Digest, size int64) *Result {
 	return notBuilt(Result{Name: name, Digest: d, Size: size}, Because(NotGo, "nothing of Go was found in it, so there is nothing to build it from"))
