@@ -30,8 +30,8 @@ type item struct {
 	name    string // for people
 	recipe  int    // index in Plan.Recipes, -1 for a file
 	file    string
-	a, b    string   // what the passes made, see state
-	guesses []string // variations whose values are in it
+	a, b    string        // what the passes made, see state
+	guesses []pass.Factor // variations whose values are in it
 	// sameCompiled tells that every compilation gave the same for the same inputs, so
 	// that trials may share a build cache.
 	sameCompiled bool
@@ -74,7 +74,7 @@ func (o *Outcome) Bisect(ctx context.Context) error {
 	// What did not vary cannot be the cause, so no trial is spent on it.
 	for _, v := range o.variations {
 		if v.Varied {
-			t.names = append(t.names, string(v.Name))
+			t.factors = append(t.factors, v.Name)
 		}
 	}
 	// A shared cache makes trials fast, where compiling is not what differs.
@@ -89,7 +89,7 @@ func (o *Outcome) Bisect(ctx context.Context) error {
 	for i, x := range items {
 		t.first, t.left = i, maxTrials
 		before := t.made
-		b := search(x.a, x.b, t.names, x.guesses, func(varied []string) (string, error) { return t.try(ctx, varied) })
+		b := search(x.a, x.b, t.factors, x.guesses, func(varied []pass.Factor) (string, error) { return t.try(ctx, varied) })
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
@@ -107,13 +107,13 @@ func (o *Outcome) items() []item {
 	listed := map[string]bool{}
 
 	// A variation whose values are in the artifact is the likeliest cause, so it is tried first.
-	guessed := func(caused func(a, b string) bool) (names []string) {
+	guessed := func(caused func(a, b string) bool) (guesses []pass.Factor) {
 		for _, v := range o.variations {
 			if v.Varied && caused(v.A, v.B) {
-				names = append(names, string(v.Name))
+				guesses = append(guesses, v.Name)
 			}
 		}
-		return names
+		return guesses
 	}
 
 	for i := range o.Binaries {
@@ -153,7 +153,7 @@ func (o *Outcome) items() []item {
 type trials struct {
 	run     *Run
 	local   *pass.Local
-	names   []string // of all variations
+	factors []pass.Factor // all that vary
 	items   []item
 	first   int // the item whose search is going on; the items before it are done
 	results map[string]trial
@@ -172,9 +172,9 @@ type trial struct {
 // errExhausted ends a search.
 var errExhausted = errors.New("not within the time or the number of builds that are spent on it")
 
-// try returns the state of the current item with the variations of these names.
-func (t *trials) try(ctx context.Context, varied []string) (string, error) {
-	key := strings.Join(slices.Sorted(slices.Values(varied)), "\n")
+// try returns the state of the current item with these variations.
+func (t *trials) try(ctx context.Context, varied []pass.Factor) (string, error) {
+	key := joined(slices.Sorted(slices.Values(varied)), "\n")
 	if r, ok := t.results[key]; ok {
 		return r.of(t.first)
 	}
@@ -189,7 +189,7 @@ func (t *trials) try(ctx context.Context, varied []string) (string, error) {
 
 	what := "nothing"
 	if len(varied) > 0 {
-		what = strings.Join(varied[:min(len(varied), 3)], ", ")
+		what = joined(varied[:min(len(varied), 3)], ", ")
 	}
 	if len(varied) > 3 {
 		what += fmt.Sprintf(" and %d more", len(varied)-3)
@@ -210,6 +210,15 @@ func (t *trials) try(ctx context.Context, varied []string) (string, error) {
 	return r.of(t.first)
 }
 
+// joined returns the names of variations with sep between them.
+func joined(factors []pass.Factor, sep string) string {
+	names := make([]string, len(factors))
+	for i, f := range factors {
+		names[i] = string(f)
+	}
+	return strings.Join(names, sep)
+}
+
 // of returns the state of an item.
 func (r trial) of(item int) (string, error) {
 	if r.err != nil {
@@ -219,13 +228,8 @@ func (r trial) of(item int) (string, error) {
 }
 
 // build makes a trial and returns the state of each item.
-func (t *trials) build(ctx context.Context, varied []string) (_ []string, err error) {
-	var factors []pass.Factor
-	for _, name := range varied {
-		factors = append(factors, pass.Factor(name))
-	}
-
-	s, err := t.local.OpenTrial(ctx, factors, t.cache)
+func (t *trials) build(ctx context.Context, varied []pass.Factor) (_ []string, err error) {
+	s, err := t.local.OpenTrial(ctx, varied, t.cache)
 	if err != nil {
 		return nil, err
 	}

@@ -8,12 +8,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // world answers what becomes of something with some variations, and counts.
 type world struct {
-	f     func(has func(names ...string) bool, n int) string
+	f     func(has func(names ...pass.Factor) bool, n int) string
 	known map[string]string
 	n     int
 	limit int
@@ -21,11 +22,11 @@ type world struct {
 
 var errLimit = errors.New("enough")
 
-func (w *world) run(varied []string) (string, error) {
+func (w *world) run(varied []pass.Factor) (string, error) {
 	if len(slices.Compact(slices.Sorted(slices.Values(varied)))) != len(varied) {
 		return "", fmt.Errorf("%q: one is there twice", varied)
 	}
-	key := strings.Join(slices.Sorted(slices.Values(varied)), " ")
+	key := joined(slices.Sorted(slices.Values(varied)), " ")
 	if r, ok := w.known[key]; ok {
 		return r, nil
 	}
@@ -33,28 +34,28 @@ func (w *world) run(varied []string) (string, error) {
 		return "", errLimit
 	}
 	w.n++
-	r := w.f(func(names ...string) bool {
-		return !slices.ContainsFunc(names, func(n string) bool { return !slices.Contains(varied, n) })
+	r := w.f(func(names ...pass.Factor) bool {
+		return !slices.ContainsFunc(names, func(n pass.Factor) bool { return !slices.Contains(varied, n) })
 	}, w.n)
 	w.known[key] = r
 	return r, nil
 }
 
-func letters(n int) []string {
-	var names []string
+func letters(n int) []pass.Factor {
+	var names []pass.Factor
 	for i := range n {
-		names = append(names, string(rune('a'+i)))
+		names = append(names, pass.Factor(rune('a'+i)))
 	}
 	return names
 }
 
 // searched asks the world for A and B, and then what makes the difference.
-func searched(t *testing.T, n int, guess []string, limit int, f func(has func(...string) bool, n int) string) (*record.Bisection, int) {
+func searched(t *testing.T, n int, guess []pass.Factor, limit int, f func(has func(...pass.Factor) bool, n int) string) (*record.Bisection, int) {
 	t.Helper()
 	names := letters(n)
-	all := func(varied []string) func(...string) bool {
-		return func(list ...string) bool {
-			return !slices.ContainsFunc(list, func(n string) bool { return !slices.Contains(varied, n) })
+	all := func(varied []pass.Factor) func(...pass.Factor) bool {
+		return func(list ...pass.Factor) bool {
+			return !slices.ContainsFunc(list, func(n pass.Factor) bool { return !slices.Contains(varied, n) })
 		}
 	}
 	a, b := f(all(nil), -2), f(all(names), -1)
@@ -78,39 +79,39 @@ func TestSearch(t *testing.T) {
 	is := func(b bool) string { return fmt.Sprint(b) }
 	for name, tt := range map[string]struct {
 		n, limit int
-		guess    []string
-		f        func(has func(...string) bool, n int) string
+		guess    []pass.Factor
+		f        func(has func(...pass.Factor) bool, n int) string
 		want     string
 		trials   int
 	}{
-		"one":                    {n: 22, f: func(has func(...string) bool, _ int) string { return is(has("m")) }, want: "[[m]]", trials: 8},
-		"the first":              {n: 22, f: func(has func(...string) bool, _ int) string { return is(has("a")) }, want: "[[a]]", trials: 8},
-		"the last":               {n: 22, f: func(has func(...string) bool, _ int) string { return is(has("v")) }, want: "[[v]]", trials: 8},
-		"the only one":           {n: 1, f: func(has func(...string) bool, _ int) string { return is(has("a")) }, want: "[[a]]", trials: 2},
-		"guessed":                {n: 22, guess: []string{"m"}, f: func(has func(...string) bool, _ int) string { return is(has("m")) }, want: "[[m]]", trials: 2},
-		"guessed wrongly":        {n: 22, guess: []string{"c"}, f: func(has func(...string) bool, _ int) string { return is(has("m")) }, want: "[[m]]", trials: 9},
-		"two together":           {n: 22, f: func(has func(...string) bool, _ int) string { return is(has("c", "m")) }, want: "[[c m]]", trials: 13},
-		"three together":         {n: 8, f: func(has func(...string) bool, _ int) string { return is(has("a", "d", "h")) }, want: "[[a d h]]", trials: 12},
-		"two of which each does": {n: 22, f: func(has func(...string) bool, _ int) string { return is(has("c")) + is(has("m")) }, want: "[[c] [m]]", trials: 14},
-		"either of two":          {n: 22, f: func(has func(...string) bool, _ int) string { return is(has("c") || has("m")) }, want: "[[c]]", trials: 8},
-		"two guessed":            {n: 22, guess: []string{"c", "m"}, f: func(has func(...string) bool, _ int) string { return is(has("c")) + is(has("m")) }, want: "[[c] [m]]", trials: 3},
-		"one and two together":   {n: 8, f: func(has func(...string) bool, _ int) string { return is(has("b")) + is(has("c", "g")) }, want: "[[b] [c g]]", trials: 12},
-		"two cancel each other": {n: 8, f: func(has func(...string) bool, _ int) string {
+		"one":                    {n: 22, f: func(has func(...pass.Factor) bool, _ int) string { return is(has("m")) }, want: "[[m]]", trials: 8},
+		"the first":              {n: 22, f: func(has func(...pass.Factor) bool, _ int) string { return is(has("a")) }, want: "[[a]]", trials: 8},
+		"the last":               {n: 22, f: func(has func(...pass.Factor) bool, _ int) string { return is(has("v")) }, want: "[[v]]", trials: 8},
+		"the only one":           {n: 1, f: func(has func(...pass.Factor) bool, _ int) string { return is(has("a")) }, want: "[[a]]", trials: 2},
+		"guessed":                {n: 22, guess: []pass.Factor{"m"}, f: func(has func(...pass.Factor) bool, _ int) string { return is(has("m")) }, want: "[[m]]", trials: 2},
+		"guessed wrongly":        {n: 22, guess: []pass.Factor{"c"}, f: func(has func(...pass.Factor) bool, _ int) string { return is(has("m")) }, want: "[[m]]", trials: 9},
+		"two together":           {n: 22, f: func(has func(...pass.Factor) bool, _ int) string { return is(has("c", "m")) }, want: "[[c m]]", trials: 13},
+		"three together":         {n: 8, f: func(has func(...pass.Factor) bool, _ int) string { return is(has("a", "d", "h")) }, want: "[[a d h]]", trials: 12},
+		"two of which each does": {n: 22, f: func(has func(...pass.Factor) bool, _ int) string { return is(has("c")) + is(has("m")) }, want: "[[c] [m]]", trials: 14},
+		"either of two":          {n: 22, f: func(has func(...pass.Factor) bool, _ int) string { return is(has("c") || has("m")) }, want: "[[c]]", trials: 8},
+		"two guessed":            {n: 22, guess: []pass.Factor{"c", "m"}, f: func(has func(...pass.Factor) bool, _ int) string { return is(has("c")) + is(has("m")) }, want: "[[c] [m]]", trials: 3},
+		"one and two together":   {n: 8, f: func(has func(...pass.Factor) bool, _ int) string { return is(has("b")) + is(has("c", "g")) }, want: "[[b] [c g]]", trials: 12},
+		"two cancel each other": {n: 8, f: func(has func(...pass.Factor) bool, _ int) string {
 			return is(has("b") != has("c") || has("h"))
 		}, want: "[[h]]", trials: 6},
 
-		"never the same":   {n: 22, f: func(_ func(...string) bool, n int) string { return fmt.Sprint(n) }, want: "[] itself", trials: 1},
-		"chance in pass A": {n: 22, f: func(_ func(...string) bool, n int) string { return is(n == -2) }, want: "[] itself", trials: 1},
-		"chance in pass B": {n: 22, f: func(_ func(...string) bool, n int) string { return is(n == -1) }, want: "[] itself", trials: 2},
-		"random where it varies": {n: 22, f: func(has func(...string) bool, n int) string {
+		"never the same":   {n: 22, f: func(_ func(...pass.Factor) bool, n int) string { return fmt.Sprint(n) }, want: "[] itself", trials: 1},
+		"chance in pass A": {n: 22, f: func(_ func(...pass.Factor) bool, n int) string { return is(n == -2) }, want: "[] itself", trials: 1},
+		"chance in pass B": {n: 22, f: func(_ func(...pass.Factor) bool, n int) string { return is(n == -1) }, want: "[] itself", trials: 2},
+		"random where it varies": {n: 22, f: func(has func(...pass.Factor) bool, n int) string {
 			return is(has("m")) + map[bool]string{true: fmt.Sprint(n)}[has("m")]
 		}, want: "[] itself", trials: 2},
-		"and random besides": {n: 4, guess: []string{"b"}, f: func(has func(...string) bool, n int) string {
+		"and random besides": {n: 4, guess: []pass.Factor{"b"}, f: func(has func(...pass.Factor) bool, n int) string {
 			return is(has("b")) + map[bool]string{true: fmt.Sprint(n)}[has("d")]
 		}, want: "[[b]] itself", trials: 3},
 
-		"no time": {n: 22, limit: 4, f: func(has func(...string) bool, _ int) string { return is(has("m")) }, want: "[] enough", trials: 4},
-		"no time for the second": {n: 22, limit: 9, f: func(has func(...string) bool, _ int) string { return is(has("c")) + is(has("m")) },
+		"no time": {n: 22, limit: 4, f: func(has func(...pass.Factor) bool, _ int) string { return is(has("m")) }, want: "[] enough", trials: 4},
+		"no time for the second": {n: 22, limit: 9, f: func(has func(...pass.Factor) bool, _ int) string { return is(has("c")) + is(has("m")) },
 			want: "[[c]] enough", trials: 9},
 	} {
 		got, n := searched(t, tt.n, tt.guess, tt.limit, tt.f)
@@ -134,19 +135,19 @@ func TestSearchIsRight(t *testing.T) {
 		if table[0] == table[len(table)-1] {
 			continue
 		}
-		value := func(varied []string) string {
+		value := func(varied []pass.Factor) string {
 			i := 0
 			for _, v := range varied {
 				i |= 1 << slices.Index(names, v)
 			}
 			return fmt.Sprint(table[i])
 		}
-		run := func(varied []string) (string, error) { return value(varied), nil }
+		run := func(varied []pass.Factor) (string, error) { return value(varied), nil }
 		b := search(value(nil), value(names), names, nil, run)
 		if b.Itself || b.Reason != "" || len(b.Variations) == 0 {
 			t.Fatalf("%v: %+v", table, b)
 		}
-		var known []string
+		var known []pass.Factor
 		for _, set := range b.Variations {
 			next := slices.Concat(known, set)
 			if value(next) == value(known) {

@@ -36,7 +36,7 @@ type Checked struct {
 // nothing, proves no toolchain, and downloads nothing unless cfg.Module is set. The ports are those
 // of the Go release that twice was written for.
 func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
-	cfg.Trial = true // what a release refuses is a finding here
+	cfg.Unreleased = true // what a release refuses is a finding here
 	file, err := readReleaseFile(cfg.ConfigFile)
 	if err != nil {
 		return nil, err

@@ -86,7 +86,7 @@ func openSource(ctx context.Context, cfg Config, client gocmd.Go, file ReleaseFi
 	dir := filepath.Dir(cfg.ConfigFile)
 	repo, err := source.Open(ctx, source.Git{Path: cfg.Git, Env: cfg.HostEnv, User: cfg.Env}, dir, source.Options{
 		Dir:         file.Source.Dir,
-		Snapshot:    cfg.Snapshot || cfg.Trial,
+		Snapshot:    cfg.Snapshot || cfg.Unreleased,
 		LFSPointers: file.Source.LFS == "pointers",
 		Ignore:      []string{cfg.Out, output.Rejected(cfg.Out), output.Staging(cfg.Out)},
 		Scratch:     scratch,

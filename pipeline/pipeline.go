@@ -38,10 +38,10 @@ type Request struct {
 	// Snapshot asks for a snapshot. A commit without a tag and uncommitted changes are allowed,
 	// and the outcome is never called a release.
 	Snapshot bool
-	// Trial allows the same as Snapshot where nothing is released. The outcome is
-	// called a snapshot only if it could not be a release, so that a tagged commit
-	// gets the recipes of its release.
-	Trial bool
+	// Unreleased tells that nothing of what is built will be released. It allows what
+	// Snapshot allows. The outcome is called a snapshot only if it could not be a
+	// release, so that a tagged commit gets the recipes of its release.
+	Unreleased bool
 	// Targets are globs that limit the matrix; none means all of it.
 	Targets []string
 	// Partial allows a release of a part of the matrix.

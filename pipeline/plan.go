@@ -117,7 +117,7 @@ func decideVersion(req Request, s SourceTree) (version string, released bool, er
 
 	if file.Version == "auto" {
 		released = tag != "" || req.Module != ""
-		if !released && !req.Snapshot && !req.Trial {
+		if !released && !req.Snapshot && !req.Unreleased {
 			return "", false, fault.WithRemedy(fault.Usage(errors.New("version: HEAD has no version tag such as v1.2.3")), "tag it with git tag v1.2.3, or make a snapshot (--snapshot)")
 		}
 		return s.Source.Version(), released, nil
@@ -169,7 +169,7 @@ func leaveOut(req Request, snapshot bool, all, chosen []matrix.Target) ([]matrix
 		}
 	}
 
-	if len(left) == 0 || snapshot || req.Trial || req.Partial {
+	if len(left) == 0 || snapshot || req.Unreleased || req.Partial {
 		return left, nil
 	}
 	return left, fault.WithRemedy(fault.Usage(fmt.Errorf("--target leaves out %d of %d targets, such as %s, and this is a release", len(left), len(all), left[0])),

@@ -81,14 +81,14 @@ func TestVersion(t *testing.T) {
 		err      string
 	}{
 		"tagged":                     {"", tagged, Request{}, "1.2.3", false, ""},
-		"tagged, tried":              {"", tagged, Request{Trial: true}, "1.2.3", false, ""},
+		"tagged, tried":              {"", tagged, Request{Unreleased: true}, "1.2.3", false, ""},
 		"tagged, snapshot":           {"", tagged, Request{Snapshot: true}, "1.2.3", true, ""},
 		"not tagged":                 {"", untagged, Request{}, "", false, "HEAD has no version tag"},
-		"not tagged, tried":          {"", untagged, Request{Trial: true}, untagged.version, true, ""},
+		"not tagged, tried":          {"", untagged, Request{Unreleased: true}, untagged.version, true, ""},
 		"not tagged, snapshot":       {"", untagged, Request{Snapshot: true}, untagged.version, true, ""},
 		"module":                     {"", fakeSource{version: "1.2.3"}, Request{Module: "example.com/p@v1.2.3"}, "1.2.3", false, ""},
 		"fixed":                      {fixed, untagged, Request{}, "1.2.3", false, ""},
-		"fixed, with changes":        {fixed, fakeSource{dirty: true}, Request{Trial: true}, "1.2.3", true, ""},
+		"fixed, with changes":        {fixed, fakeSource{dirty: true}, Request{Unreleased: true}, "1.2.3", true, ""},
 		"fixed, tagged":              {fixed, tagged, Request{}, "1.2.3", false, ""},
 		"fixed, tagged in a folder":  {fixed, fakeSource{tag: "sub/v1.2.3"}, Request{}, "1.2.3", false, ""},
 		"fixed, tagged as another":   {fixed, fakeSource{tag: "v1.2.4"}, Request{}, "", false, "release.toml says 1.2.3, but HEAD is tagged v1.2.4"},
@@ -112,7 +112,7 @@ func TestVersion(t *testing.T) {
 func TestUncommitted(t *testing.T) {
 	s := sourceTree(t, planFile, fakeSource{tag: "v1.2.3", version: "1.2.3", modified: []string{"x", "y"}, untracked: []string{"z"}})
 	s.Release.Uncommitted = "release.toml is not in the commit"
-	sel, err := selectBuilds(Request{Trial: true}, s, nil, planTree)
+	sel, err := selectBuilds(Request{Unreleased: true}, s, nil, planTree)
 	if err != nil || !sel.Snapshot {
 		t.Errorf("snapshot %t, %v", sel.Snapshot, err)
 	}
@@ -140,11 +140,11 @@ func TestChosenTargets(t *testing.T) {
 		"all by a glob":    {Request{Targets: []string{"*/*"}}, 6, 1, "", ""},
 		"part":             {Request{Targets: []string{"linux/*"}}, 4, 1, "", "leaves out 1 of 3 targets, such as windows/amd64"},
 		"part, partial":    {Request{Targets: []string{"linux/*"}, Partial: true}, 4, 1, "windows/amd64", ""},
-		"part, tried":      {Request{Targets: []string{"linux/arm64"}, Trial: true}, 2, 0, "linux/amd64 windows/amd64", ""},
+		"part, tried":      {Request{Targets: []string{"linux/arm64"}, Unreleased: true}, 2, 0, "linux/amd64 windows/amd64", ""},
 		"part, snapshot":   {Request{Targets: []string{"windows/*", "linux/arm64"}, Snapshot: true}, 4, 0, "linux/amd64", ""},
-		"none":             {Request{Targets: []string{"plan9/*"}, Trial: true}, 0, 0, "", "--target plan9/*: matches no target"},
-		"one matches none": {Request{Targets: []string{"linux/*", "plan9/*"}, Trial: true}, 0, 0, "", "--target plan9/*: matches no target"},
-		"not a glob":       {Request{Targets: []string{"linux/["}, Trial: true}, 0, 0, "", "--target linux/["},
+		"none":             {Request{Targets: []string{"plan9/*"}, Unreleased: true}, 0, 0, "", "--target plan9/*: matches no target"},
+		"one matches none": {Request{Targets: []string{"linux/*", "plan9/*"}, Unreleased: true}, 0, 0, "", "--target plan9/*: matches no target"},
+		"not a glob":       {Request{Targets: []string{"linux/["}, Unreleased: true}, 0, 0, "", "--target linux/["},
 	} {
 		sel, err := selectBuilds(c.req, s, nil, planTree)
 		if c.err != "" {

@@ -75,7 +75,7 @@ func (f ReleaseFile) committed(tree string, req Request) (ReleaseFile, error) {
 		err = fmt.Errorf("%s is not in the commit: it is ignored or untracked", f.Path)
 	}
 
-	if req.Snapshot || req.Trial {
+	if req.Snapshot || req.Unreleased {
 		f.Uncommitted = err.Error()
 		return f, nil
 	}

@@ -4,16 +4,17 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// tryFunc builds something with the variations of these names, and returns its state.
-type tryFunc func(varied []string) (string, error)
+// tryFunc builds something with these variations, and returns its state.
+type tryFunc func(varied []pass.Factor) (string, error)
 
 // search finds the variations that turn a, which pass A made, into b, which pass B made with all
-// of names. It trusts try only if try gives a and b again. It begins with the variations in
+// of all. It trusts try only if try gives a and b again. It begins with the variations in
 // guesses.
-func search(a, b string, names, guesses []string, try tryFunc) *record.Bisection {
+func search(a, b string, all, guesses []pass.Factor, try tryFunc) *record.Bisection {
 	r := &record.Bisection{}
 	fail := func(err error) *record.Bisection {
 		r.Reason = err.Error()
@@ -30,14 +31,14 @@ func search(a, b string, names, guesses []string, try tryFunc) *record.Bisection
 		return r
 	}
 
-	var found []string // the variations that turn a into state
+	var found []pass.Factor // the variations that turn a into state
 	state, explained := a, false
 	for state != b {
 		set, next, err := findSingle(found, state, guesses, try)
 		if err == nil && set == nil && !explained {
 			// With all variations it has to be what pass B made.
 			var varied string
-			if varied, err = try(names); err == nil && varied != b {
+			if varied, err = try(all); err == nil && varied != b {
 				r.Itself = true
 				return r
 			}
@@ -45,7 +46,7 @@ func search(a, b string, names, guesses []string, try tryFunc) *record.Bisection
 		}
 
 		if err == nil && set == nil {
-			set, next, err = findSmallest(found, state, without(names, found), try)
+			set, next, err = findSmallest(found, state, without(all, found), try)
 		}
 		if err != nil {
 			return fail(err)
@@ -56,7 +57,7 @@ func search(a, b string, names, guesses []string, try tryFunc) *record.Bisection
 		guesses = without(guesses, set)
 		state = next
 
-		if len(found) == len(names) && state != b {
+		if len(found) == len(all) && state != b {
 			r.Itself = true // all are varied, and it is not what pass B made
 			return r
 		}
@@ -67,10 +68,10 @@ func search(a, b string, names, guesses []string, try tryFunc) *record.Bisection
 
 // findSingle finds one of guesses that changes the state by itself. The variations
 // found so far lead to that state.
-func findSingle(found []string, state string, guesses []string, try tryFunc) (set []string, next string, err error) {
+func findSingle(found []pass.Factor, state string, guesses []pass.Factor, try tryFunc) (set []pass.Factor, next string, err error) {
 	for _, g := range guesses {
-		if next, err = try(slices.Concat(found, []string{g})); err != nil || next != state {
-			return []string{g}, next, err
+		if next, err = try(slices.Concat(found, []pass.Factor{g})); err != nil || next != state {
+			return []pass.Factor{g}, next, err
 		}
 	}
 	return nil, "", nil
@@ -80,7 +81,7 @@ func findSingle(found []string, state string, guesses []string, try tryFunc) (se
 // it. The variations found so far lead to that state. It looks for the first of rest that is
 // needed together with those before it. Then it looks for the ones among these that the first one
 // needs.
-func findSmallest(found []string, state string, rest []string, try tryFunc) (set []string, next string, err error) {
+func findSmallest(found []pass.Factor, state string, rest []pass.Factor, try tryFunc) (set []pass.Factor, next string, err error) {
 	for {
 		next, err := try(slices.Concat(found, set))
 		if err != nil || len(set) > 0 && next != state {
@@ -112,7 +113,7 @@ func findSmallest(found []string, state string, rest []string, try tryFunc) (set
 	}
 }
 
-// without returns the names that are not in others.
-func without(names, others []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(others, n) })
+// without returns those of list that are not in others.
+func without(list, others []pass.Factor) []pass.Factor {
+	return slices.DeleteFunc(slices.Clone(list), func(f pass.Factor) bool { return slices.Contains(others, f) })
 }

@@ -29,8 +29,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/subject"
 )
 
-// attestFlags say whether the results of a rebuild are signed, by whom, and where
-// the statements go.
+// attestFlags say whether the results of a rebuild are signed, by whom, and where the statements
+// are written.
 type attestFlags struct {
 	signFlags
 	attest bool
@@ -41,10 +41,13 @@ type attestFlags struct {
 func (f *attestFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&f.attest, "attest", false, "sign a statement of each result")
 	c.Flags().StringVar(&f.out, "attest-out", ".", "write the statements to `DIR`, as NAME_DIGEST.rebuild"+distfiles.BundleSuffix)
+
+	// The flags that say who signs are remembered, since checkFlags refuses them without --attest.
 	before := map[string]bool{}
 	c.Flags().VisitAll(func(flag *pflag.Flag) { before[flag.Name] = true })
 	f.signFlags.add(c)
 	c.Flags().Lookup("builder").Usage = "the `URI` in the statement for who rebuilt"
+
 	f.sign = pflag.NewFlagSet("", pflag.ContinueOnError)
 	c.Flags().VisitAll(func(flag *pflag.Flag) {
 		if !before[flag.Name] {
@@ -58,15 +61,18 @@ func (f *attestFlags) checkFlags(c *cobra.Command) error {
 	if f.attest {
 		return nil
 	}
+
 	idle := ""
 	if c.Flags().Changed("attest-out") {
 		idle = "attest-out"
 	}
+
 	f.sign.VisitAll(func(flag *pflag.Flag) {
 		if flag.Changed {
 			idle = flag.Name
 		}
 	})
+
 	if idle != "" {
 		return fault.Usage(fmt.Errorf("--%s is of no use without --attest", idle))
 	}
@@ -78,11 +84,11 @@ type attester struct {
 	app    *app
 	signer pipeline.Signer
 	dir    string
-	by     string // the verifier's URI, or empty
+	by     string // the URI of whoever rebuilds, or empty
 	tool   record.Tool
 }
 
-// attester returns who signs, or nil if nobody is asked to.
+// attester returns the signer of statements, or nil if none are asked for.
 func (a *app) attester(ctx context.Context, f attestFlags) (*attester, error) {
 	if !f.attest {
 		return nil, nil
@@ -90,11 +96,13 @@ func (a *app) attester(ctx context.Context, f attestFlags) (*attester, error) {
 	if f.Key == "" && !f.Keyless {
 		return nil, fault.WithRemedy(fault.Usage(errors.New("--attest: nothing says who signs the statements")), "name a key with --key (twice keygen makes one), or prove who you are with --keyless")
 	}
+
 	signer, err := a.signer(ctx, f.signFlags, false)
 	if err != nil {
 		return nil, err
 	}
-	at := &attester{app: a, signer: signer, dir: a.at(f.out), by: f.Builder, tool: toolVersion()}
+
+	at := &attester{app: a, signer: signer, dir: a.inDir(f.out), by: f.Builder, tool: toolVersion()}
 	if err := os.MkdirAll(at.dir, 0o777); err != nil {
 		return nil, fault.Usage(fmt.Errorf("--attest-out: %w", err))
 	}
@@ -111,7 +119,7 @@ type origin struct {
 	inputs []intoto.Descriptor
 }
 
-// originOf tells it of an executable in a subject.
+// originOf returns the origin of an executable in a subject.
 func originOf(s *subject.Subject, e subject.Executable) origin {
 	o := origin{name: path.Base(filepath.ToSlash(e.Name))}
 	switch s.Kind {
@@ -130,8 +138,8 @@ func originOf(s *subject.Subject, e subject.Executable) origin {
 	return o
 }
 
-// subpath is what follows the URI of the archive or image that e is in: a statement
-// about a file says nothing about what is beside it.
+// subpath returns the part that follows the URI of the archive or image that e is in. The URI alone
+// would name all that is beside e, too.
 func subpath(e subject.Executable) string {
 	name, in := e.Name, e.Containers
 	if n := len(in); n > 0 && in[n-1].Kind == subject.Universal {
@@ -143,9 +151,8 @@ func subpath(e subject.Executable) string {
 	return purl.Subpath(name)
 }
 
-// fileName is where the statement about a file goes: names and digests of
-// different files may be alike at their start, so those that are taken by another
-// file get all of the digest.
+// fileName returns the file for the statement about a file. Names and digests of different files
+// may start alike. If a name is taken by another file, the next one gets all of the digest.
 func (at *attester) fileName(o origin, d artifact.Digest, taken map[string]artifact.Digest) string {
 	name := strings.Map(func(r rune) rune {
 		if r < 0x80 && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._+-", r)) {
@@ -154,6 +161,7 @@ func (at *attester) fileName(o origin, d artifact.Digest, taken map[string]artif
 		return '_'
 	}, o.name)
 	name = strings.TrimLeft(name[:min(len(name), 80)], ".")
+
 	file := filepath.Join(at.dir, name+"_"+d.Hex()[:16]+".rebuild"+distfiles.BundleSuffix)
 	if other, ok := taken[file]; ok && other != d {
 		file = filepath.Join(at.dir, name+"_"+d.Hex()+".rebuild"+distfiles.BundleSuffix)
@@ -162,15 +170,16 @@ func (at *attester) fileName(o origin, d artifact.Digest, taken map[string]artif
 	return file
 }
 
-// free fails if a statement is there already that would be written anew. It is
-// asked before anything is built, as far as the files are known by then.
-func (at *attester) free(f *found) error {
+// refuseOverwriting fails if a statement that would be written exists already. It runs before
+// anything is built, for the files that are known by then.
+func (at *attester) refuseOverwriting(f *foundFiles) error {
 	if at == nil {
 		return nil
 	}
+
 	taken := map[string]artifact.Digest{}
 	for _, b := range f.list {
-		if b.Digest == "" || b.beside != nil {
+		if b.Digest == "" || b.withoutBuild != nil {
 			continue
 		}
 		if file := at.fileName(b.origin, b.Digest, taken); exists(file) {
@@ -185,22 +194,25 @@ func exists(file string) bool {
 	return err == nil
 }
 
-// attest signs the results, then writes the statements, and says in the results
-// where they are, or why there is none.
+// attest signs the results and writes the statements. It notes in each result where its statement
+// is, or why there is none.
 func (at *attester) attest(ctx context.Context, results []result) error {
 	if at == nil {
 		return nil
 	}
+
 	at.app.progress.Stage("sign")
 	taken := map[string]artifact.Digest{}
 	bundles := map[string][]byte{}
 	var files []string
 	about := map[string][]*verdict.Result{} // by file: the same bytes may be there twice
+
 	for _, res := range results {
 		said, err := at.result(res.origin, res.Result)
 		if err != nil {
 			return fmt.Errorf("%s: %w", clean(res.Name), err)
 		}
+
 		s, err := rebuilt.New(said)
 		if errors.Is(err, rebuilt.ErrUndetermined) {
 			res.Notes = append(res.Notes, "no statement was signed: "+err.Error())
@@ -209,6 +221,7 @@ func (at *attester) attest(ctx context.Context, results []result) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", clean(res.Name), err)
 		}
+
 		file := at.fileName(res.origin, res.Digest, taken)
 		about[file] = append(about[file], res.Result)
 		if bundles[file] != nil {
@@ -219,18 +232,21 @@ func (at *attester) attest(ctx context.Context, results []result) error {
 		}
 		files = append(files, file)
 	}
+
+	// Nothing is written before all is signed, so that a signature that fails leaves no part of the
+	// statements behind.
 	for _, file := range files {
 		if err := writeNew(file, bundles[file]); err != nil {
 			return err
 		}
 		for _, res := range about[file] {
-			res.Statement = short(file)
+			res.Statement = displayPath(file)
 		}
 	}
 	return nil
 }
 
-// result is res as a statement has it.
+// result returns res in the form of a statement.
 func (at *attester) result(o origin, res *verdict.Result) (rebuilt.Result, error) {
 	said := rebuilt.Result{
 		Name: safetext.Replace(o.name, '_'), Digest: res.Digest, Resource: o.resource, Inputs: o.inputs,
@@ -241,12 +257,14 @@ func (at *attester) result(o origin, res *verdict.Result) (rebuilt.Result, error
 			Normalizations: res.Normalizations, Uncovered: res.Uncovered, Size: res.Size, Verdict: res.Verdict,
 		},
 	}
+
 	if res.Reason != nil {
 		said.Reason = &rebuilt.Reason{Kind: string(res.Reason.Kind), Text: res.Reason.Text}
 	}
 	if res.Rebuilt != "" {
 		said.Rebuilt = rebuilt.NewFile(res.Rebuilt, res.RebuiltSize)
 	}
+
 	if res.Recipe != nil {
 		var err error
 		if said.Recipe, err = rebuilt.NewRecipe(*res.Recipe); err != nil {
@@ -272,12 +290,12 @@ func grounds(list []verdict.Ground) []rebuilt.Ground {
 	return out
 }
 
-// errThere says that a file is there already.
+// errThere returns the error about a file that exists already.
 func errThere(file string) error {
-	return fault.WithRemedy(fault.Usage(fmt.Errorf("%s: is there already, and nothing is overwritten", short(file))), "move it away, or choose another folder with --attest-out")
+	return fault.WithRemedy(fault.Usage(fmt.Errorf("%s: is there already, and nothing is overwritten", displayPath(file))), "move it away, or choose another folder with --attest-out")
 }
 
-// writeNew writes a file that is not there yet: all of it or nothing.
+// writeNew writes a file that does not exist yet. It writes all of it or nothing.
 func writeNew(file string, data []byte) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(file), ".twice-*")
 	if err != nil {
@@ -288,11 +306,14 @@ func writeNew(file string, data []byte) (err error) {
 			err = errors.Join(err, rerr)
 		}
 	}()
+
 	_, werr := f.Write(data)
 	if err := errors.Join(werr, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	err = os.Link(f.Name(), file) // which, unlike a rename, overwrites nothing
+
+	// Unlike a rename, a link overwrites nothing.
+	err = os.Link(f.Name(), file)
 	if exists(file) && err != nil {
 		return errThere(file)
 	}

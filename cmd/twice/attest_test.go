@@ -52,8 +52,8 @@ func newAttester(t *testing.T, n *notary) *attester {
 
 // results are those about files with some content, all reproduced but
 // those without any.
-func results(names, contents []string) (*found, []result) {
-	f := &found{}
+func results(names, contents []string) (*foundFiles, []result) {
+	f := &foundFiles{}
 	var list []result
 	for i, name := range names {
 		d := artifact.Of([]byte(contents[i]))
@@ -93,7 +93,7 @@ func TestAttest(t *testing.T) {
 		[]string{"a/tool", "b/tool", "c/tool", "c/../..", "x\x1b[2Jy\xff ", "d/tool", "a/.tool", strings.Repeat("n", 300)},
 		[]string{"one", "two", "", "three", "four", "one", "one", "five"},
 	)
-	if err := at.free(f); err != nil {
+	if err := at.refuseOverwriting(f); err != nil {
 		t.Fatal(err)
 	}
 	if err := at.attest(t.Context(), list); err != nil {
@@ -125,7 +125,7 @@ func TestAttest(t *testing.T) {
 		}
 	}
 	// What is there stays, whether it is known before or not.
-	if err := at.free(f); err == nil || !strings.Contains(err.Error(), "nothing is overwritten") {
+	if err := at.refuseOverwriting(f); err == nil || !strings.Contains(err.Error(), "nothing is overwritten") {
 		t.Error(err)
 	}
 	_, list = results([]string{"new", "tool"}, []string{"six", "one"})

@@ -11,7 +11,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/image/oci"
 )
 
-// remote is how bases of images are read.
+// remote returns how bases of images are read.
 func (a *app) remote() *oci.Remote {
 	return &oci.Remote{Transport: loopbackHTTP{a.transport}, Keychain: authn.DefaultKeychain, UserAgent: "twice/" + toolVersion().Version}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
-// cacheMaxVariable says how much toolchains may take together.
+// cacheMaxVariable is the variable that says how much all toolchains may take together.
 const cacheMaxVariable = "TWICE_CACHE_MAX"
 
 // The documents of `twice cache --json` and `twice cache prune --json`.
@@ -35,17 +35,18 @@ type (
 	}
 )
 
-// cacheSettings are the folder that outlives runs, and how many bytes toolchains may
-// take in it.
+// cacheSettings returns the folder that outlives runs, and how many bytes toolchains may take in
+// it.
 func (a *app) cacheSettings() (dir string, maxBytes int64, err error) {
 	maxBytes = cache.DefaultMax
 	if s := environment(a.env)[cacheMaxVariable]; s != "" {
 		if maxBytes, err = fsx.ParseSize(s); err != nil {
 			return "", 0, fault.Usage(fmt.Errorf("%s: %w", cacheMaxVariable, err))
 		}
-		// Zero would be no bound. One byte keeps none that is not in use.
+		// Zero would mean that there is no bound. With one byte no unused toolchain stays.
 		maxBytes = max(maxBytes, 1)
 	}
+
 	dir, err = a.cacheDir()
 	return dir, maxBytes, err
 }
@@ -65,17 +66,21 @@ are removed after a download, until the rest takes at most 10GB, or what
 			if err != nil {
 				return err
 			}
+
 			entries, err := cache.List(c.Context(), dir)
 			if err != nil {
 				return err
 			}
+
 			doc := cacheDoc{Schema: "twice.cache/v1", Dir: dir, MaxToolchains: maxBytes, Entries: append([]cache.Entry{}, entries...)}
 			for _, e := range entries {
 				doc.Bytes += e.Bytes
 			}
+
 			if a.json {
 				return printJSON(a.document(), doc)
 			}
+
 			for _, e := range doc.Entries {
 				a.printEntry("", e)
 			}
@@ -83,6 +88,7 @@ are removed after a download, until the rest takes at most 10GB, or what
 			return nil
 		},
 	}
+
 	c.PersistentFlags().StringVar(&a.cache, "cache", "", "the `DIR` for toolchains and workspaces (default: twice in the user's cache folder)")
 	c.AddCommand(a.pruneCmd())
 	return c
@@ -136,8 +142,8 @@ so does whatever twice did not put there.`,
 	return c
 }
 
-// cacheFolder is cacheSettings with the links in the folder's own path resolved, so
-// that none is left to be followed.
+// cacheFolder returns the same as cacheSettings, with the links in the folder's own path resolved.
+// Package cache follows no links.
 func (a *app) cacheFolder() (dir string, maxBytes int64, err error) {
 	if dir, maxBytes, err = a.cacheSettings(); err != nil {
 		return "", 0, err
@@ -155,6 +161,7 @@ func (a *app) printEntry(what string, e cache.Entry) {
 	if e.InUse {
 		notes = append(notes, "in use")
 	}
+
 	if e.Kind == cache.Foreign || e.Kind == cache.Trust {
 		notes = append(notes, "is never removed")
 	}

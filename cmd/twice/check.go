@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,10 +17,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/lint"
 )
 
-// checkDoc is what `twice check --json` prints. OK tells that the exit status
-// is 0. Errors are what makes a release file unusable; where there are none, Findings
-// are what the lints found, and Silenced what of it the release file does not
-// want to be told of.
+// checkDoc is what `twice check --json` prints. OK tells that the exit status is 0. Errors are
+// what makes a release file unusable. If there are none, Findings has what the lints found, and
+// Silenced has the findings that the release file silences.
 type checkDoc struct {
 	Schema    string       `json:"schema"` // "twice.check/v1"
 	OK        bool         `json:"ok"`
@@ -78,37 +78,12 @@ matters, what to do, and how to silence it; --explain all tells of every lint.`,
 			if c.Flags().Changed("explain") {
 				return a.explainLint(explain)
 			}
-			cfg, err := a.pipelineConfig()
-			if err != nil {
-				return err
-			}
-			found, err := pipeline.Check(c.Context(), cfg)
-			verdict := err
-			if err == nil {
-				verdict = judged(found.Findings, strict)
-			}
-			if a.json {
-				if err := printJSON(a.document(), newCheckDoc(found, verdict)); err != nil {
-					return err
-				}
-				return verdict
-			}
-			if err != nil {
-				return err
-			}
-			printFindings(a.stderr, "", found.Findings)
-			if a.verbose {
-				printFindings(a.stderr, "silenced: ", found.Silenced)
-			}
-			if fault.KindOf(verdict) == fault.KindUsage {
-				return verdict
-			}
-			fmt.Fprintf(a.stdout, "%s: ok: %s, %s, %s%s\n", a.config, count(len(targetsOf(found.Builds)), "target"), count(len(found.Builds), "binary"), found.Toolchain, tally(found))
-			return verdict
+			return a.check(c.Context(), strict)
 		},
 	})
 	c.Flags().BoolVar(&strict, "strict", false, "exit with status 1 if there are warnings")
 	c.Flags().StringVar(&explain, "explain", "", "tell about the lint `ID`, or about all of them")
+
 	// Only the name of the flag is fixed, so this cannot fail.
 	_ = c.RegisterFlagCompletionFunc("explain", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return append([]string{"all"}, lintid.Names()...), cobra.ShellCompDirectiveNoFileComp
@@ -116,9 +91,46 @@ matters, what to do, and how to silence it; --explain all tells of every lint.`,
 	return c
 }
 
-// judged is what findings come to: the error that ends the verb, or nil.
-func judged(findings []lint.Finding, strict bool) error {
-	n := tallyOf(findings)
+// check prints what is wrong with the release file, and returns an error if a release would stop
+// at it.
+func (a *app) check(ctx context.Context, strict bool) error {
+	cfg, err := a.pipelineConfig()
+	if err != nil {
+		return err
+	}
+
+	found, err := pipeline.Check(ctx, cfg)
+	verdict := err
+	if err == nil {
+		verdict = findingsError(found.Findings, strict)
+	}
+
+	// A release file that is not valid is what the document is about, so it has one all the same.
+	if a.json {
+		if err := printJSON(a.document(), newCheckDoc(found, verdict)); err != nil {
+			return err
+		}
+		return verdict
+	}
+	if err != nil {
+		return err
+	}
+
+	printFindings(a.stderr, "", found.Findings)
+	if a.verbose {
+		printFindings(a.stderr, "silenced: ", found.Silenced)
+	}
+	if fault.KindOf(verdict) == fault.KindUsage {
+		return verdict
+	}
+
+	fmt.Fprintf(a.stdout, "%s: ok: %s, %s, %s%s\n", a.config, count(len(targetsOf(found.Builds)), "target"), count(len(found.Builds), "binary"), found.Toolchain, countsText(found))
+	return verdict
+}
+
+// findingsError returns the error that the findings end the verb with, or nil.
+func findingsError(findings []lint.Finding, strict bool) error {
+	n := countBySeverity(findings)
 	switch {
 	case n[lint.Error] > 0:
 		return fault.Usage(fmt.Errorf("no release can be made: %s", count(n[lint.Error], "error")))
@@ -128,7 +140,7 @@ func judged(findings []lint.Finding, strict bool) error {
 	return nil
 }
 
-func tallyOf(findings []lint.Finding) map[lint.Severity]int {
+func countBySeverity(findings []lint.Finding) map[lint.Severity]int {
 	n := map[lint.Severity]int{}
 	for _, f := range findings {
 		n[f.Severity]++
@@ -136,20 +148,21 @@ func tallyOf(findings []lint.Finding) map[lint.Severity]int {
 	return n
 }
 
-// tally ends the line of a good release file.
-func tally(found *pipeline.Checked) string {
+// countsText is the end of the line about a good release file.
+func countsText(found *pipeline.Checked) string {
 	s := ""
-	if n := tallyOf(found.Findings)[lint.Warning]; n > 0 {
+	if n := countBySeverity(found.Findings)[lint.Warning]; n > 0 {
 		s += ", " + count(n, "warning")
 	}
+
 	if n := len(found.Silenced); n > 0 {
 		s += fmt.Sprintf(", %d silenced", n)
 	}
 	return s
 }
 
-// printFindings prints each finding on a line, with its remedy on another unless
-// the one before has the same.
+// printFindings prints each finding on a line. The remedy stands on a line below, once for
+// findings in a row that share it.
 func printFindings(w io.Writer, prefix string, findings []lint.Finding) {
 	for i, f := range findings {
 		fmt.Fprintln(w, prefix+f.String())
@@ -159,7 +172,7 @@ func printFindings(w io.Writer, prefix string, findings []lint.Finding) {
 	}
 }
 
-// explainLint prints what is to say about a lint, or about all of them.
+// explainLint prints why a lint matters, what to do and how to silence it. The ID may be "all".
 func (a *app) explainLint(id string) error {
 	lints := lint.All()
 	if id != "all" {
@@ -169,13 +182,16 @@ func (a *app) explainLint(id string) error {
 		}
 		lints = []lint.Lint{l}
 	}
+
 	doc := lintsDoc{Schema: "twice.lints/v1"}
 	for _, l := range lints {
 		doc.Lints = append(doc.Lints, lintDoc{l.ID, l.Severity, l.Summary, strings.Join(strings.Fields(l.Why), " "), l.Remedy, silencing(l.ID)})
 	}
+
 	if a.json {
 		return printJSON(a.document(), doc)
 	}
+
 	for i, l := range doc.Lints {
 		if i > 0 {
 			fmt.Fprintln(a.stdout)
@@ -186,6 +202,7 @@ func (a *app) explainLint(id string) error {
 	return nil
 }
 
+// silencing returns the lines of a release file that silence a lint.
 func silencing(id lintid.ID) string { return fmt.Sprintf("[check]\nsilence = [%q]", id) }
 
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
@@ -204,6 +221,7 @@ func wrap(text string, width int) string {
 			b.WriteByte(' ')
 			column++
 		}
+
 		b.WriteString(word)
 		column += len(word)
 	}
@@ -212,6 +230,7 @@ func wrap(text string, width int) string {
 
 func newCheckDoc(found *pipeline.Checked, err error) checkDoc {
 	doc := checkDoc{Schema: "twice.check/v1", OK: err == nil}
+
 	var faults tomlfile.Errors
 	switch {
 	case found != nil:
@@ -224,6 +243,7 @@ func newCheckDoc(found *pipeline.Checked, err error) checkDoc {
 	case err != nil:
 		doc.Errors = append(doc.Errors, checkFault{Message: err.Error(), Hint: fault.RemedyOf(err)})
 	}
+
 	return doc
 }
 

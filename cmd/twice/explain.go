@@ -44,37 +44,42 @@ It exits with 0 if they are equal and with 1 if they differ.`,
 				if page == "" {
 					return fault.Usage(errors.New("--html: no name of a file"))
 				}
-				if err := checkPage(a.at(page), args, a.at); err != nil {
+				if err := checkPage(a.inDir(page), args, a.inDir); err != nil {
 					return err
 				}
 			}
+
 			report, err := a.explain(c.Context(), [2]string(args), a.registry(insecure))
 			if err != nil {
 				return err
 			}
+
 			if page != "" {
-				if err := writePage(a.at(page), report.HTML); err != nil {
+				if err := writePage(a.inDir(page), report.HTML); err != nil {
 					return fmt.Errorf("write %s: %w", page, err)
 				}
 			}
+
 			if a.json {
 				err = printJSON(a.document(), report)
 			} else {
 				err = report.Fprint(a.stdout)
 			}
+
 			if err == nil && !report.Equal {
 				err = fmt.Errorf("%s and %s %w", report.A.Name, report.B.Name, errDiffer)
 			}
 			return err
 		},
 	}
+
 	c.Flags().StringVar(&page, "html", "", "also write a page to `FILE`")
 	insecureFlag(c, &insecure)
 	return c
 }
 
-// checkPage refuses to put a page where something else is: before there is
-// anything to write, so that nobody waits for it in vain.
+// checkPage refuses a path where something else is. It runs before the files are read, so that
+// nobody waits for a page that cannot be written.
 func checkPage(page string, files []string, at func(string) string) error {
 	info, err := os.Lstat(page)
 	switch {
@@ -94,6 +99,7 @@ func checkPage(page string, files []string, at func(string) string) error {
 	case !info.Mode().IsRegular():
 		return fault.Usage(fmt.Errorf("--html: %s is there, and no regular file", page))
 	}
+
 	for _, name := range files {
 		if other, err := os.Stat(at(name)); err == nil && os.SameFile(info, other) {
 			return fault.Usage(fmt.Errorf("--html: %s is one of the files to explain", page))
@@ -102,15 +108,15 @@ func checkPage(page string, files []string, at func(string) string) error {
 	return nil
 }
 
-// writePage writes a file in one step: there is all of it or what was there
-// before. The file is made in a folder beside it, with the permissions that the
-// user's umask leaves.
+// writePage writes a file in one step. Afterwards there is all of it, or what was there before. The
+// new file is made in a folder beside it, with the permissions that the user's umask leaves.
 func writePage(page string, write func(io.Writer) error) (err error) {
 	dir, err := os.MkdirTemp(filepath.Dir(page), ".twice-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
 	temp := filepath.Join(dir, "page")
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
@@ -119,5 +125,6 @@ func writePage(page string, write func(io.Writer) error) (err error) {
 	if err := errors.Join(write(f), f.Close()); err != nil {
 		return err
 	}
+
 	return os.Rename(temp, page)
 }

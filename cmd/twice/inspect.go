@@ -17,7 +17,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/subject"
 )
 
-// inspectFlags say what of an image is meant, and how to reach it.
+// inspectFlags say which platforms of an image are meant, and how to reach it.
 type inspectFlags struct {
 	platforms []string
 	insecure  bool
@@ -49,17 +49,15 @@ them as it does a single file.`,
 }
 
 func (a *app) inspect(ctx context.Context, args []string, flags inspectFlags) error {
-	var platforms []platform.Platform
-	for _, p := range flags.platforms {
-		parsed, err := platform.Parse(p)
-		if err != nil {
-			return fault.Usage(fmt.Errorf("--platform: %w", err))
-		}
-		platforms = append(platforms, parsed)
+	platforms, err := parsePlatforms(flags.platforms)
+	if err != nil {
+		return err
 	}
+
 	var all []inspect.File
 	var tables []inspectTable
-	var damaged error // does not keep what there is from being shown
+	var damaged error // what could be read is shown all the same
+
 	for _, arg := range args {
 		list, err := a.inspectAll(ctx, arg, platforms, flags.insecure)
 		if errors.Is(err, errDamaged) {
@@ -77,6 +75,7 @@ func (a *app) inspect(ctx context.Context, args []string, flags inspectFlags) er
 		}
 		tables = append(tables, list...)
 	}
+
 	a.progress.Close() // stdout may be the same terminal
 	doc := inspect.NewDocument(all...)
 	if a.json {
@@ -85,6 +84,7 @@ func (a *app) inspect(ctx context.Context, args []string, flags inspectFlags) er
 	if a.verbose {
 		return errors.Join(doc.Fprint(a.stdout), damaged)
 	}
+
 	for i, t := range tables {
 		if i > 0 {
 			fmt.Fprintln(a.stdout)
@@ -98,27 +98,27 @@ func (a *app) inspect(ctx context.Context, args []string, flags inspectFlags) er
 			return err
 		}
 	}
+
 	return damaged
 }
 
-// errDamaged is wrapped by the error about a thing of which no more can be said than
-// what is shown of it.
+// errDamaged says of a subject that it could not be read to its end.
 var errDamaged = errors.New("there may be other files in it than those")
 
 // inspectTable are the executables of one thing that was named.
 type inspectTable struct {
-	// title is what they are in, safe to show; a single file has none, and is not
+	// title names what they are in, and is safe to show. A single file has none, and is not
 	// shown as a table.
 	title string
 	files []inspect.File
-	// names are what the files are called where there is no title above them, nil
-	// if that is the same.
+	// names are those that the files have where no title stands above them. It is nil if
+	// they are the same.
 	names []string
 }
 
-// inspectAll reads an executable, or those in what arg names.
+// inspectAll reads an executable, or all of those in the subject that arg names.
 func (a *app) inspectAll(ctx context.Context, arg string, platforms []platform.Platform, insecure bool) ([]inspectTable, error) {
-	root := a.at(arg)
+	root := a.inDir(arg)
 	info, err := os.Stat(root)
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
@@ -134,19 +134,20 @@ func (a *app) inspectAll(ctx context.Context, arg string, platforms []platform.P
 			return []inspectTable{{files: []inspect.File{f}}}, nil
 		}
 		if !errors.Is(err, inspect.ErrFormat) {
-			return nil, fmt.Errorf("%s: %w", short(root), err)
+			return nil, fmt.Errorf("%s: %w", displayPath(root), err)
 		}
 	}
 	return a.inspectSubject(ctx, arg, platforms, insecure)
 }
 
-// inspectFolder reads the executables below a folder, where they are.
+// inspectFolder reads the executables below a folder. Nothing is copied.
 func (a *app) inspectFolder(ctx context.Context, root string) ([]inspectTable, error) {
-	t := inspectTable{title: clean(short(root))}
+	t := inspectTable{title: clean(displayPath(root))}
 	err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err
 		}
+
 		f, err := inspectFile(ctx, name)
 		if errors.Is(err, inspect.ErrFormat) {
 			return nil
@@ -155,12 +156,14 @@ func (a *app) inspectFolder(ctx context.Context, root string) ([]inspectTable, e
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			a.progress.Line("passed over: %s: %s", clean(short(name)), clean(err.Error()))
+			a.progress.Line("passed over: %s: %s", clean(displayPath(name)), clean(err.Error()))
 			return nil
 		}
+
 		if len(t.files) == maxInspected {
-			return fmt.Errorf("%s: more than %d executables", short(root), maxInspected)
+			return fmt.Errorf("%s: more than %d executables", displayPath(root), maxInspected)
 		}
+
 		t.names = append(t.names, f.Name)
 		if rel, err := filepath.Rel(root, name); err == nil {
 			f.Name = rel
@@ -168,8 +171,9 @@ func (a *app) inspectFolder(ctx context.Context, root string) ([]inspectTable, e
 		t.files = append(t.files, f)
 		return nil
 	})
+
 	if err == nil && len(t.files) == 0 {
-		err = fault.Usage(fmt.Errorf("%s: there are no executables in it", short(root)))
+		err = fault.Usage(fmt.Errorf("%s: there are no executables in it", displayPath(root)))
 	}
 	return []inspectTable{t}, err
 }
@@ -177,19 +181,21 @@ func (a *app) inspectFolder(ctx context.Context, root string) ([]inspectTable, e
 // maxInspected bounds the executables of one thing, all of whose facts are kept.
 const maxInspected = 10_000
 
-// inspectSubject reads the executables of an archive, an image and the like, one
-// table for each platform.
+// inspectSubject reads the executables of an archive, an image and the like. It returns a table for
+// each platform.
 func (a *app) inspectSubject(ctx context.Context, ref string, platforms []platform.Platform, insecure bool) (tables []inspectTable, err error) {
 	dir, err := os.MkdirTemp("", "twice-inspect-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
 	cfg := subject.Config{
 		Dir: dir, WorkDir: a.dir, Platforms: platforms, Registry: a.registry(insecure),
 		NPM: a.npm(), Limits: subject.Limits{Executables: maxInspected},
 	}
 	a.progress.Stage("reading " + clean(ref))
+
 	var damaged error
 	s, err := subject.Open(ctx, ref, cfg)
 	if cause := context.Cause(ctx); cause != nil {
@@ -201,12 +207,14 @@ func (a *app) inspectSubject(ctx context.Context, ref string, platforms []platfo
 		}
 		return nil, err
 	}
+
 	for _, skipped := range s.Skipped {
 		a.progress.Line("passed over: %s", skipped.String())
 		if skipped.Whole {
 			damaged = fmt.Errorf("%s: %w", clean(s.Ref), errDamaged)
 		}
 	}
+
 	for i := range s.Executables {
 		e := &s.Executables[i]
 		title := clean(s.Ref)
@@ -216,6 +224,7 @@ func (a *app) inspectSubject(ctx context.Context, ref string, platforms []platfo
 		if n := len(tables); n == 0 || tables[n-1].title != title {
 			tables = append(tables, inspectTable{title: title})
 		}
+
 		t := &tables[len(tables)-1]
 		f, err := inspectExecutable(ctx, e)
 		if err != nil {
@@ -245,5 +254,5 @@ func inspectFile(ctx context.Context, name string) (inspect.File, error) {
 		return inspect.File{}, err
 	}
 	defer f.Close()
-	return inspect.Read(ctx, short(name), f, info.Size())
+	return inspect.Read(ctx, displayPath(name), f, info.Size())
 }

@@ -45,21 +45,24 @@ that cosign reads and writes; the public one is what twice verify --key takes.
 			if name == "" || strings.HasSuffix(name, "/") || strings.HasSuffix(name, string(filepath.Separator)) {
 				return fault.WithRemedy(fault.Usage(errors.New("the key pair has no name: NAME.key and NAME.pub are written")), "leave NAME out, and they are release.key and release.pub")
 			}
-			name = a.at(name)
+
+			name = a.inDir(name)
 			opts.Algorithm = key.Algorithm(algorithm)
 			if !slices.Contains([]key.Algorithm{key.P256, key.P384, key.Ed25519}, opts.Algorithm) {
 				return fault.Usage(fmt.Errorf("--algorithm %s: want %s, %s or %s", algorithm, key.P256, key.P384, key.Ed25519))
 			}
+
 			opts.Passphrase = a.passphrase("Passphrase for "+filepath.Base(name)+".key", passphraseFile, true)
 			k, err := key.Generate(c.Context(), name, opts)
 			if err != nil {
 				return err
 			}
+
 			a.warn(k.Warnings)
 			if a.json {
 				return printJSON(a.document(), keyDoc{"twice.key/v1", name + ".key", name + ".pub", k.Public().Kind(), string(k.Public().Fingerprint())})
 			}
-			fmt.Fprintf(a.stdout, "private key  %s\npublic key   %s\nfingerprint  %s\n", short(name+".key"), short(name+".pub"), k.Public().Fingerprint())
+			fmt.Fprintf(a.stdout, "private key  %s\npublic key   %s\nfingerprint  %s\n", displayPath(name+".key"), displayPath(name+".pub"), k.Public().Fingerprint())
 			return nil
 		},
 	}
@@ -72,26 +75,31 @@ that cosign reads and writes; the public one is what twice verify --key takes.
 const passphraseHelp = `The passphrase comes from --passphrase-file, from TWICE_PASSPHRASE or
 COSIGN_PASSWORD in the environment, or from the terminal.`
 
-// passphrase returns who asks for a passphrase: twice, where a new one is chosen.
+// passphrase returns a function that asks for a passphrase. Where a new one is chosen it asks
+// twice.
 func (a *app) passphrase(prompt, file string, choose bool) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) {
 		if file != "" {
-			return readLine(ctx, a.at(file))
+			return readLine(ctx, a.inDir(file))
 		}
+
 		env := environment(a.env)
 		for _, name := range []string{"TWICE_PASSPHRASE", "COSIGN_PASSWORD"} {
 			if v, ok := env[name]; ok {
 				return []byte(v), nil
 			}
 		}
+
 		if a.ask == nil {
 			return nil, fault.Usage(errors.New("there is no terminal to ask for the passphrase: set TWICE_PASSPHRASE or give --passphrase-file"))
 		}
+
 		a.progress.Hide() // it would write over the question
 		first, err := a.ask(ctx, prompt+": ")
 		if err != nil || !choose {
 			return first, err
 		}
+
 		again, err := a.ask(ctx, "Again: ")
 		if err == nil && string(again) != string(first) {
 			err = fault.Usage(errors.New("the two passphrases differ"))

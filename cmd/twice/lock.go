@@ -37,13 +37,16 @@ stays as it is: a tag that was moved is reported, and followed with --update.`,
 			if err != nil {
 				return err
 			}
+
 			next, moved, err := pipeline.LockBases(c.Context(), cfg, update)
 			if err != nil {
 				return err
 			}
+
 			a.progress.Close()
 			if a.json {
 				doc := lockDoc{Schema: "twice.locked/v1", Images: append([]oci.LockedBase{}, next.Images...), Moved: []movedDoc{}}
+
 				for _, m := range moved {
 					doc.Moved = append(doc.Moved, movedDoc{m.Reference, m.Locked, m.Now})
 				}
@@ -52,6 +55,7 @@ stays as it is: a tag that was moved is reported, and followed with --update.`,
 			for _, m := range moved {
 				fmt.Fprintf(a.stderr, "moved: %s\n", m)
 			}
+
 			if len(next.Images) == 0 {
 				fmt.Fprintln(a.stdout, "no image has a base with a tag: there is nothing to lock")
 			}

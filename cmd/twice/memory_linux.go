@@ -20,6 +20,8 @@ func memory() int64 {
 			}
 		}
 	}
+
+	// A control group may have less than the machine.
 	if data, err := os.ReadFile("/proc/self/cgroup"); err == nil {
 		if _, dir, ok := strings.Cut(strings.TrimSpace(string(data)), "0::"); ok {
 			if data, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", dir, "memory.max")); err == nil {
@@ -29,5 +31,6 @@ func memory() int64 {
 			}
 		}
 	}
+
 	return available / 4 * 3
 }

@@ -40,12 +40,13 @@ confined workspace, since what they write may be part of the source.`,
 			if err != nil {
 				return err
 			}
-			cfg.Trial = true
+			cfg.Unreleased = true
 			run, err := pipeline.Prepare(c.Context(), cfg)
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, run.Close()) }()
+
 			a.progress.Close()
 			p := run.Plan
 			if a.json {
@@ -55,8 +56,10 @@ confined workspace, since what they write may be part of the source.`,
 				}
 				return printJSON(a.document(), doc)
 			}
+
 			a.warn(p.Warnings)
 			fmt.Fprintf(a.stdout, "%s %s, %s, %s\n\n", p.Vars.Project, p.Vars.Version, run.Inputs.Source.Identity().Name(), run.Inputs.Toolchain.Version)
+
 			w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "TARGET\tBINARY\tRECIPE")
 			for _, r := range p.Recipes {

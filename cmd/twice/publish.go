@@ -20,6 +20,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
+	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/registry"
 )
@@ -42,11 +43,7 @@ type imageDoc struct {
 	Kept       []string        `json:"kept"`
 }
 
-func insecureFlag(c *cobra.Command, insecure *bool) {
-	c.Flags().BoolVar(insecure, "insecure", false, "permit plain HTTP to registries other than on this machine")
-}
-
-// registry is how registries are reached.
+// registry returns how registries are reached.
 func (a *app) registry(insecure bool) registry.Options {
 	return registry.Options{Transport: a.transport, Keychain: authn.DefaultKeychain, Insecure: insecure}
 }
@@ -74,6 +71,7 @@ the images have to be those that the signed statements name, whoever signed them
 			case len(args) == 1:
 				dist = args[0]
 			}
+
 			var trust *attest.Trust
 			if trusted != (trustFlags{}) {
 				t, err := a.trust(c.Context(), trusted)
@@ -82,9 +80,10 @@ the images have to be those that the signed statements name, whoever signed them
 				}
 				trust = &t
 			}
+
 			opt := a.registry(insecure)
 			opt.ForceTag = force
-			return a.publish(c.Context(), a.at(dist), opt, trust)
+			return a.publish(c.Context(), a.inDir(dist), opt, trust)
 		},
 	}
 	trusted.add(c)
@@ -93,12 +92,13 @@ the images have to be those that the signed statements name, whoever signed them
 	return c
 }
 
-// publish pushes the images of dist, which has to be what was signed: by those in
-// trust or, if that is nil, by somebody.
+// publish pushes the images of dist. The folder has to be what was signed: by whom trust names or,
+// if that is nil, by anybody.
 func (a *app) publish(ctx context.Context, dist string, opt registry.Options, trust *attest.Trust) error {
 	if err := isDist(dist); err != nil {
 		return err
 	}
+
 	data, err := fsx.ReadNamed(filepath.Join(dist, distfiles.RecordName), record.MaxSize)
 	if errors.Is(err, os.ErrNotExist) {
 		return fault.WithRemedy(fault.Usage(err), "make a release first: twice release")
@@ -106,21 +106,25 @@ func (a *app) publish(ctx context.Context, dist string, opt registry.Options, tr
 	if err != nil {
 		return err
 	}
+
 	rec, err := record.Decode(data)
 	if err != nil {
 		return err
 	}
 	if len(rec.Images) == 0 {
-		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s: this release has no images", short(dist))), "declare one with [[image]] in the release file")
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s: this release has no images", displayPath(dist))), "declare one with [[image]] in the release file")
 	}
+
 	images, err := attached(dist, rec)
 	if err != nil {
 		return err
 	}
+
+	// Without a key it cannot be said who signed, but what is pushed has to be what somebody signed.
 	if trust != nil {
 		err = a.verifyDist(ctx, dist, *trust)
 	} else {
-		err = verify.CheckSignatureClaim(filepath.Join(dist, distfiles.RecordName), data, short)
+		err = verify.CheckSignatureClaim(filepath.Join(dist, distfiles.RecordName), data, displayPath)
 		if err != nil {
 			err = fmt.Errorf("nothing was pushed: %w", err)
 		}
@@ -129,8 +133,9 @@ func (a *app) publish(ctx context.Context, dist string, opt registry.Options, tr
 		return err
 	}
 	if trust == nil {
-		a.progress.Line("not checked: who signed %s (that takes --key or --certificate-identity)", short(dist))
+		a.progress.Line("not checked: who signed %s (that takes --key or --certificate-identity)", displayPath(dist))
 	}
+
 	opt.Progress = func(p registry.Progress) {
 		a.progress.Stage(fmt.Sprintf("publish: %d of %d blobs, %.1f of %.1f MB", p.Blobs, p.BlobsTotal, float64(p.Bytes)/1e6, float64(p.BytesTotal)/1e6))
 	}
@@ -139,8 +144,10 @@ func (a *app) publish(ctx context.Context, dist string, opt registry.Options, tr
 	if err != nil {
 		return err
 	}
+
 	if a.json && !a.printed { // a release has printed its own
 		doc := publishDoc{Schema: "twice.publish/v1", Sent: res.Sent, SentBytes: res.SentBytes, Present: res.Present, ReadBytes: res.ReadBytes, Images: []imageDoc{}}
+
 		for _, img := range res.Images {
 			doc.Images = append(doc.Images, imageDoc{img.Repository, img.Digest, append([]string{}, img.Moved...), append([]string{}, img.Kept...)})
 		}
@@ -156,8 +163,8 @@ func (a *app) publish(ctx context.Context, dist string, opt registry.Options, tr
 	return nil
 }
 
-// isDist returns an error unless dist is a folder itself: what a link means may change
-// between the look at it and the push.
+// isDist returns an error unless dist itself is a folder. A link could be changed between the
+// verification and the push.
 func isDist(dist string) error {
 	info, err := os.Lstat(dist)
 	switch {
@@ -168,22 +175,23 @@ func isDist(dist string) error {
 	case info.Mode()&fs.ModeSymlink != 0:
 		to, err := filepath.EvalSymlinks(dist)
 		if err != nil {
-			return fault.Usage(fmt.Errorf("%s is a link to what is not there: %w", short(dist), err))
+			return fault.Usage(fmt.Errorf("%s is a link to what is not there: %w", displayPath(dist), err))
 		}
-		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s is a link, and a release is a folder", short(dist))), "twice publish "+short(to))
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s is a link, and a release is a folder", displayPath(dist))), "twice publish "+displayPath(to))
 	case !info.IsDir():
-		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s is no folder, and a release is one", short(dist))), "name the folder that twice release made, dist as a rule")
+		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s is no folder, and a release is one", displayPath(dist))), "name the folder that twice release made, dist as a rule")
 	}
 	return nil
 }
 
-// attached returns the images of rec, each with every bundle in dist that says
-// it is about it or about a manifest of it.
+// attached returns the images of rec. Each has the bundles in dist that say they are about it or
+// about one of its manifests.
 func attached(dist string, rec *record.Record) ([]registry.Image, error) {
 	var images []registry.Image
 	for _, img := range rec.Images {
 		images = append(images, registry.Image{Repository: img.Repository, Tags: img.Tags, Digest: img.Digest})
 	}
+
 	read := int64(0)
 	err := filepath.WalkDir(dist, func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() || !strings.HasSuffix(name, distfiles.BundleSuffix) {
@@ -194,15 +202,12 @@ func attached(dist string, rec *record.Record) ([]registry.Image, error) {
 			return err
 		}
 		if read += int64(len(data)); read > verify.MaxBundleBytes {
-			return fault.WithRemedy(fmt.Errorf("%s: more than %d MiB of bundles", short(dist), verify.MaxBundleBytes>>20), "make the release anew: no bundle of twice is that large")
+			return fault.WithRemedy(fmt.Errorf("%s: more than %d MiB of bundles", displayPath(dist), verify.MaxBundleBytes>>20), "make the release anew: no bundle of twice is that large")
 		}
+
 		claim := attest.ReadClaim(data)
 		for i, img := range rec.Images {
-			subjects := []artifact.Digest{img.Digest}
-			for _, m := range img.Manifests {
-				subjects = append(subjects, m.Digest)
-			}
-			for _, d := range subjects {
+			for _, d := range digestsOf(img) {
 				if claim.PredicateType != "" && claim.About(d) {
 					images[i].Attachments = append(images[i].Attachments, registry.Attachment{
 						Subject: d, PredicateType: claim.PredicateType, Bundle: data, Created: rec.Source.Time,
@@ -215,33 +220,45 @@ func attached(dist string, rec *record.Record) ([]registry.Image, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	// An image without its signature would be published as if nobody had vouched for it.
 	for i, img := range rec.Images {
-		subjects := []artifact.Digest{img.Digest}
-		for _, m := range img.Manifests {
-			subjects = append(subjects, m.Digest)
-		}
-		for _, d := range subjects {
+		for _, d := range digestsOf(img) {
 			if !slices.ContainsFunc(images[i].Attachments, func(a registry.Attachment) bool {
 				return a.Subject == d && a.PredicateType == distfiles.ImageSignature
 			}) {
-				return nil, fault.Refused(fmt.Errorf("nothing was pushed: %s: the signature of %s:%s is gone (%s)", short(dist), img.Repository, img.Tags[0], d))
+				return nil, fault.Refused(fmt.Errorf("nothing was pushed: %s: the signature of %s:%s is gone (%s)", displayPath(dist), img.Repository, img.Tags[0], d))
 			}
 		}
 	}
+
 	return images, nil
+}
+
+// digestsOf returns the digests of an image and of its manifests.
+func digestsOf(img image.Image) []artifact.Digest {
+	list := []artifact.Digest{img.Digest}
+	for _, m := range img.Manifests {
+		list = append(list, m.Digest)
+	}
+	return list
 }
 
 // verifyDist returns an error unless everything in dist is verified: the record, all that
 // it names, and every bundle that is to be attached to an image.
 func (a *app) verifyDist(ctx context.Context, dist string, trust attest.Trust) error {
-	a.progress.Stage("verify " + short(dist))
+	a.progress.Stage("verify " + displayPath(dist))
 	defer a.progress.Hide()
+
 	opt := a.verifyOptions(ctx, false)
 	opt.Publisher = &trust
+
 	doc, err := verify.New(opt).Verify(ctx, []verify.Subject{{Name: dist, Path: dist}})
 	if err != nil {
 		return err
 	}
+
+	// The first file with the verdict of the whole says why.
 	for _, f := range doc.Files {
 		if f.Verdict == verify.Verified || f.Verdict != doc.Verdict {
 			continue

@@ -31,20 +31,23 @@ func (a *app) provenanceReader(ctx context.Context, f trustFlags) (*verify.Prove
 		}
 		trust = &t
 	}
-	return verify.NewProvenanceReader(trust, short, func(line string) { a.progress.Line("%s", clean(line)) }), nil
+
+	return verify.NewProvenanceReader(trust, displayPath, func(line string) { a.progress.Line("%s", clean(line)) }), nil
 }
 
-// addProvenance adds what bundles say of an executable to what is known of s. It
-// returns the bundles that say something.
+// addProvenance adds to s what bundles say of an executable. It returns the bundles that say
+// something.
 func addProvenance(s *rebuild.Subject, e *subject.Executable, reader *verify.ProvenanceReader, bundles []verify.LoadedBundle) (used []intoto.Descriptor) {
 	if e.Stated != nil {
 		s.Stated = &rebuild.Stated{Recipe: e.Stated.Recipe, By: "release.json"}
 	}
+
 	var containers []artifact.Digest
 	for _, c := range e.Containers {
 		containers = append(containers, c.Digest)
 	}
 	var hints []rebuild.Hint
+
 	for _, p := range reader.About(e.Digest, containers, bundles) {
 		used = append(used, intoto.Descriptor{Name: p.Bundle, Digest: map[string]string{"sha256": p.Digest.Hex()}})
 
@@ -68,6 +71,7 @@ func addProvenance(s *rebuild.Subject, e *subject.Executable, reader *verify.Pro
 			hints = append(hints, rebuild.Hint{Revision: p.Source.Commit, From: from})
 		}
 	}
+
 	s.Hints = slices.Concat(hints, s.Hints)
 	return used
 }

@@ -45,7 +45,7 @@ func TestBeside(t *testing.T) {
 		many: {"tool": string(program)},
 		none: {"helper": elf(1)},
 	} {
-		for i := range 2 * maxBesideRows {
+		for i := range 2 * maxNotBuiltRows {
 			if dir == many {
 				files[fmt.Sprintf("lib%02d.so", i)] = elf(byte(i))
 			}
@@ -59,6 +59,10 @@ func TestBeside(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+	noBundle := filepath.Join(t.TempDir(), "x.sigstore.json")
+	if err := os.WriteFile(noBundle, []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
 	}
 	a := &app{dir: t.TempDir(), progress: &progress.Printer{W: io.Discard, Now: time.Now}}
 	for _, c := range []struct {
@@ -81,6 +85,7 @@ func TestBeside(t *testing.T) {
 		{"many", []string{many}, rebuildFlags{}, "tool, : not a Go program", 0, false},
 		{"no Go program", []string{none}, rebuildFlags{goOnly: true}, ": nothing asked for", 1, false},
 		{"none in one of two", []string{few, none}, rebuildFlags{only: []string{"bin/tool"}}, "bin/tool, : nothing asked for", 4, false},
+		{"after a bundle that says nothing", []string{noBundle, few}, rebuildFlags{goOnly: true}, ", bin/tool", 3, false},
 		{"a single file", []string{filepath.Join(none, "helper")}, rebuildFlags{}, "helper: not a Go program", 0, false},
 		{"a single file by its name", []string{filepath.Join(few, "bin", "tool")}, rebuildFlags{only: []string{"tool"}}, "tool", 0, false},
 	} {
@@ -105,11 +110,11 @@ func TestBeside(t *testing.T) {
 			} else if s.Digest == "" { // it is about the subject
 				name = ""
 			}
-			if s.beside != nil {
-				name += ": " + string(s.beside.Reason.Kind)
-				results = append(results, s.beside)
-				if s.beside.Verdict != compare.Undetermined || (s.beside.Reason.Remedy != "") != (f.contents[0].Go > 0 && s.beside.Reason.Kind != verdict.NotAsked) {
-					t.Errorf("%s: %+v", c.what, s.beside)
+			if s.withoutBuild != nil {
+				name += ": " + string(s.withoutBuild.Reason.Kind)
+				results = append(results, s.withoutBuild)
+				if s.withoutBuild.Verdict != compare.Undetermined || (s.withoutBuild.Reason.Remedy != "") != (f.contents[0].Go > 0 && s.withoutBuild.Reason.Kind != verdict.NotAsked) {
+					t.Errorf("%s: %+v", c.what, s.withoutBuild)
 				}
 			}
 			got = append(got, name)
@@ -140,10 +145,10 @@ func TestBeside(t *testing.T) {
 		}
 	}
 	// Of an image there is one result on all that is not Go.
-	f := &found{}
+	f := &foundFiles{}
 	s := &subject.Subject{Ref: "registry.example.com/x:1", Kind: subject.Image, Executables: []subject.Executable{{Name: "bin/sh", Platform: "linux/amd64"}, {Name: "bin/ls"}}}
 	f.add(s, nil, nil, 0, false)
-	if len(f.list) != 1 || len(f.list[0].beside.Files) != 2 || f.list[0].beside.Files[0] != "linux/amd64  bin/sh" {
+	if len(f.list) != 1 || len(f.list[0].withoutBuild.Files) != 2 || f.list[0].withoutBuild.Files[0] != "linux/amd64  bin/sh" {
 		t.Errorf("%+v", f.list)
 	}
 }

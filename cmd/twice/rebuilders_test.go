@@ -117,7 +117,7 @@ func (m *market) verify(args ...string) (int, string, verify.Report) {
 		a := &app{stdout: &stdout, stderr: &stderr, now: time.Now, transport: http.DefaultTransport}
 		root := a.root()
 		root.SetArgs(append([]string{"-C", m.dir, "verify"}, args...))
-		status := a.status(root.ExecuteContext(m.t.Context()))
+		status := a.report(root.ExecuteContext(m.t.Context()))
 		return status, stdout.String(), stderr.String()
 	}
 	status, stdout, stderr := run(append(args, "tool")...)

@@ -62,7 +62,7 @@ are published, those of a snapshot are not. A release of some targets alone take
 	return c
 }
 
-// releaseFlags say what a release may be that is none, or not all of one.
+// releaseFlags say what a release may be: a snapshot, a part of one, or binaries alone.
 type releaseFlags struct {
 	snapshot, partial bool
 	// binariesOnly leaves out archives, images and signatures: nothing is released.
@@ -72,23 +72,29 @@ type releaseFlags struct {
 // pushFlags say whether and how images are published.
 type pushFlags struct{ not, force, insecure bool }
 
-// makeRelease builds and, unless only binaries are wanted, packages and signs. The images of
-// what is no snapshot are published, unless push says not.
+// makeRelease builds and, unless only binaries are wanted, packages and signs. It publishes the
+// images of a release. It does not publish those of a snapshot, nor any if push forbids it.
 func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign signFlags, push pushFlags) (err error) {
 	cfg, err := a.pipelineConfig()
 	if err != nil {
 		return err
 	}
-	cfg.Snapshot, cfg.Partial, cfg.Trial, cfg.Write = what.snapshot, what.partial, what.binariesOnly, true
+
+	// The folder is reserved from the beginning, so that a second run does not build in vain.
+	cfg.Snapshot, cfg.Partial, cfg.Unreleased, cfg.Write = what.snapshot, what.partial, what.binariesOnly, true
 	run, err := pipeline.Prepare(c.Context(), cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, run.Close()) }()
+
 	plan := run.Plan
 	a.warn(plan.Warnings)
 	a.describeInputs(run.Inputs)
 	a.describePlan(plan)
+
+	// Who signs is settled before anything is built: a passphrase is asked for while somebody is
+	// there.
 	opt := pipeline.WriteOptions{Archives: !what.binariesOnly}
 	var trust attest.Trust
 	if !what.binariesOnly {
@@ -103,20 +109,25 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign signFlags, p
 		opt.Signer, trust = signer, signer.Trust()
 		opt.Invocation.Builder = flags.Builder
 	}
+
 	out, err := run.Build(c.Context())
 	if err != nil {
 		return err
 	}
+
 	a.verdicts(plan, out)
 	if err := out.Bisect(c.Context()); err != nil {
 		return err
 	}
 	a.bisections(out)
+
 	rec, err := out.Write(c.Context(), opt)
 	a.progress.Close() // stdout may be the same terminal
 	if err != nil {
 		return errors.Join(out.Err(), err) // the verdict stands, whether or not it could be written down
 	}
+
+	// What differs has a record, too, and the document is that record.
 	if a.json {
 		data, err := rec.Encode()
 		if err == nil {
@@ -126,29 +137,35 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign signFlags, p
 			return errors.Join(out.Err(), err)
 		}
 	}
+
 	if err := out.Err(); err != nil {
-		a.progress.Line("%s was not touched; the record, and what was built, is in %s", short(cfg.Out), short(run.Rejected()))
+		a.progress.Line("%s was not touched; the record, and what was built, is in %s", displayPath(cfg.Out), displayPath(run.Rejected()))
 		return err
 	}
+
 	a.notVaried(rec)
 	if !a.json {
-		fmt.Fprintf(a.stdout, "%s\n", summary(rec, short(cfg.Out)))
+		fmt.Fprintf(a.stdout, "%s\n", summary(rec, displayPath(cfg.Out)))
 	}
+
+	// The images of a snapshot are never pushed: their tags would look like those of a release.
 	if what.binariesOnly || rec.Snapshot || push.not || len(rec.Images) == 0 {
 		return nil
 	}
+
 	to := a.registry(push.insecure)
 	to.ForceTag = push.force
 	return a.publish(c.Context(), cfg.Out, to, &trust)
 }
 
-// describeInputs says on what the release rests.
+// describeInputs says what the release rests on.
 func (a *app) describeInputs(in pipeline.Inputs) {
 	a.progress.Line("source     %s", in.Source.Identity().Name())
 	proof := "hash agrees with the checksum database"
 	if !in.Toolchain.Published {
 		proof = "NOT the published one, as release.toml allows"
 	}
+
 	a.progress.Line("toolchain  %s, %s: %s", in.Toolchain.Version, in.Toolchain.Origin, proof)
 	if in.Toolchain.GoEnv != "" {
 		a.progress.Line("           its go.env says %s, which has no effect here", in.Toolchain.GoEnv)
@@ -175,17 +192,20 @@ func targets(p pipeline.Plan) map[string]bool {
 	return set
 }
 
-// verdicts tells what was not reproduced, and why.
+// verdicts says which artifacts were not reproduced, and why.
 func (a *app) verdicts(p pipeline.Plan, o *pipeline.Outcome) {
 	counted := map[matrix.Target]bool{}
 	for i, b := range o.Binaries {
 		if b.Verdict.Pass() || b.Verdict == compare.Undetermined && len(o.Failures) > 0 {
 			continue // the error of the run says what failed
 		}
+
 		a.progress.Line("%-12s %s %s: %s", b.Verdict, b.Target, b.Name, b.Reason)
 		if b.Explanation != nil {
 			a.progress.Line("    %s", strings.ReplaceAll(b.Explanation.String(), "\n", "\n    "))
 		}
+
+		// The action graphs are of a target, so its numbers are told once.
 		if b.Verdict == compare.Differs {
 			a.compilations(b, p.Recipes[i].ImportPath)
 			if g := b.Compilations; !counted[b.Target] {
@@ -194,10 +214,12 @@ func (a *app) verdicts(p pipeline.Plan, o *pipeline.Outcome) {
 			}
 		}
 	}
+
 	for _, f := range o.Files {
 		if f.Verdict.Pass() {
 			continue
 		}
+
 		a.progress.Line("%-12s %s: %s", f.Verdict, f.Name, f.Reason)
 		if f.Explanation != nil {
 			a.progress.Line("    %s", strings.ReplaceAll(f.Explanation.String(), "\n", "\n    "))
@@ -205,15 +227,16 @@ func (a *app) verdicts(p pipeline.Plan, o *pipeline.Outcome) {
 	}
 }
 
-// compilations names the first packages that differ, and how. The action graphs
-// are those of a target: where the main package of the binary is among the first,
-// the others are for other binaries.
+// compilations names the first packages that differ, and says how. The action graphs are those of
+// a target. If the main package of the binary is among the first, the others belong to other
+// binaries.
 func (a *app) compilations(b record.Binary, main string) {
 	g := b.Compilations
 	first := g.Culprits
 	if slices.Contains(first, main) {
 		first = []string{main}
 	}
+
 	list := func(what string, keep bool) {
 		var names []string
 		for _, name := range first {
@@ -225,17 +248,19 @@ func (a *app) compilations(b record.Binary, main string) {
 			a.progress.Line("    %s: %s", what, strings.Join(names[:min(5, len(names))], ", "))
 		}
 	}
+
 	list("first package that was compiled from equal inputs to something else", true)
 	list("first package whose inputs differ", false)
 }
 
-// bisections tells which variations made what differ.
+// bisections says which variations made the difference.
 func (a *app) bisections(o *pipeline.Outcome) {
 	for _, b := range o.Binaries {
 		if b.Bisection != nil {
 			a.progress.Line("%s %s %s", b.Target, b.Name, b.Bisection)
 		}
 	}
+
 	for _, f := range o.Files {
 		if f.Bisection != nil {
 			a.progress.Line("%s %s", f.Name, f.Bisection)
@@ -243,19 +268,21 @@ func (a *app) bisections(o *pipeline.Outcome) {
 	}
 }
 
-// notVaried says what the verdict does not rest on.
+// notVaried says which circumstances were the same in both passes, so that the verdict says
+// nothing about them.
 func (a *app) notVaried(rec *record.Record) {
 	for _, v := range rec.Varying.Variations {
 		if !v.Varied {
 			a.progress.Line("not varied: %s (%s)", v.Name, v.Reason)
 		}
 	}
+
 	for _, m := range rec.Varying.Confinement.Missing {
 		a.progress.Line("not confined: %s", m)
 	}
 }
 
-// summary is the result in one line.
+// summary returns the result in one line.
 func summary(rec *record.Record, out string) string {
 	varied := 0
 	for _, v := range rec.Varying.Variations {
@@ -263,6 +290,8 @@ func summary(rec *record.Record, out string) string {
 			varied++
 		}
 	}
+
+	// All binaries of a target share its compilations.
 	counted := map[string]bool{}
 	var packages, reproduced int
 	for _, b := range rec.Binaries {
@@ -272,6 +301,7 @@ func summary(rec *record.Record, out string) string {
 			reproduced += b.Compilations.Reproduced
 		}
 	}
+
 	s := fmt.Sprintf("%s  %s %s: %s and %d of %d package compilations, %d things varied; see %s",
 		rec.Verdict, rec.Project, rec.Version, count(len(rec.Binaries), "binary"), reproduced, packages, varied, filepath.Join(out, distfiles.RecordName))
 	if rec.Snapshot {
@@ -280,5 +310,6 @@ func summary(rec *record.Record, out string) string {
 	if rec.Partial != nil {
 		s += " (partial: " + rec.Partial.Describe(len(rec.Targets())) + ")"
 	}
+
 	return s
 }

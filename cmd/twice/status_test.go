@@ -98,7 +98,7 @@ func TestStatus(t *testing.T) {
 		{fmt.Errorf("x: %w", errInterrupted), exitInterrupted},
 	} {
 		var said bytes.Buffer
-		if got := (&app{stderr: &said}).status(c.err); got != c.want {
+		if got := (&app{stderr: &said}).report(c.err); got != c.want {
 			t.Errorf("%v: exit status %d, want %d", c.err, got, c.want)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// short is a path as a person in the current folder would write it.
-func short(file string) string {
+// displayPath returns a path as a person in the current folder would write it.
+func displayPath(file string) string {
 	wd, err := os.Getwd()
 	if err != nil {
 		return file
@@ -22,25 +22,25 @@ func short(file string) string {
 	return rel
 }
 
-// at is the file that name means where twice was told to be (-C).
-func (a *app) at(name string) string {
+// inDir returns the path of a file that the user named, as seen from the folder of -C.
+func (a *app) inDir(name string) string {
 	if filepath.IsAbs(name) {
 		return filepath.Clean(name)
 	}
 	return filepath.Join(a.dir, name)
 }
 
-// reference is at for what may also be the reference of a KMS key.
-func (a *app) reference(ref string) string {
+// keyReference is inDir for a key, which may also be the reference of a key in a KMS.
+func (a *app) keyReference(ref string) string {
 	if strings.Contains(ref, "://") {
 		return ref
 	}
-	return a.at(ref)
+	return a.inDir(ref)
 }
 
 func sortedKeys(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }
 
-// count is a number of things.
+// count returns a number of things in words, such as "2 binaries".
 func count(n int, thing string) string {
 	if stem, ok := strings.CutSuffix(thing, "y"); ok && n != 1 {
 		thing = stem + "ie"

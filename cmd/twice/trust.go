@@ -34,8 +34,8 @@ func (f *trustFlags) add(c *cobra.Command) {
 	flags.StringVar(&f.trustedRoot, "trusted-root", "", "the Sigstore instance that `FILE` describes (trusted_root.json; default: the public one)")
 }
 
-// addForProvenance adds the flags that say whose provenance counts, under names
-// that leave --key and --trusted-root to whoever signs.
+// addForProvenance adds the flags that say whose provenance counts. The names --key and
+// --trusted-root are not among them: they are about whoever signs.
 func (f *trustFlags) addForProvenance(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.key, "trust-key", "", "take recipes from provenance that is signed with the key in a file, or of a KMS (`KEY`)")
@@ -46,7 +46,7 @@ func (f *trustFlags) addForProvenance(c *cobra.Command) {
 	flags.StringVar(&f.trustedRoot, "trust-root", "", "the Sigstore instance of those signatures, in `FILE` (trusted_root.json; default: the public one)")
 }
 
-// isSet reports whether there is any flag of trust.
+// isSet reports whether any of the flags was given.
 func (f trustFlags) isSet() bool {
 	return f.key != "" || f.trustedRoot != "" || f.identity != (attest.Identity{})
 }
@@ -63,9 +63,10 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 	case byIdentity && ((id.Name == "") == (id.NameRegexp == "") || (id.Issuer == "") == (id.IssuerRegexp == "")):
 		return attest.Trust{}, fault.Usage(errors.New("an identity is --certificate-identity and --certificate-oidc-issuer, or their -regexp forms: give one of each"))
 	}
+
 	var root *attest.Root
 	if f.trustedRoot != "" {
-		data, err := fsx.ReadNamed(a.at(f.trustedRoot), maxTrust)
+		data, err := fsx.ReadNamed(a.inDir(f.trustedRoot), maxTrust)
 		if err != nil {
 			return attest.Trust{}, fault.Usage(fmt.Errorf("trusted root: %w", err))
 		}
@@ -73,8 +74,9 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 			return attest.Trust{}, fault.Usage(fmt.Errorf("trusted root %s: %w", f.trustedRoot, err))
 		}
 	}
+
 	if f.key != "" {
-		public, err := key.LoadPublic(ctx, a.reference(f.key), a.keyOptions(signFlags{}))
+		public, err := key.LoadPublic(ctx, a.keyReference(f.key), a.keyOptions(signFlags{}))
 		if err != nil {
 			return attest.Trust{}, err
 		}
@@ -83,6 +85,8 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 		}
 		return attest.TrustKey(public.Key())
 	}
+
+	// Without a root of one's own, identities are those of the public instance.
 	if root == nil {
 		public, err := a.publicInstance()
 		if err != nil {
@@ -96,6 +100,7 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 			return attest.Trust{}, err
 		}
 	}
+
 	t, err := attest.TrustIdentity(root, f.identity)
 	if failed := (*attest.Error)(nil); err != nil && !errors.As(err, &failed) {
 		err = fault.Usage(err) // a regular expression that is none
@@ -103,9 +108,9 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 	return t, err
 }
 
-// signers returns whose word counts: that of the publisher, unless the policy asks
-// for rebuilds and nothing else, and that of each rebuilder whom it lists. expected
-// is the policy in policyFile, nil if there is none.
+// signers returns whose word counts. That is the publisher, unless the policy asks for rebuilds and
+// nothing else, and each rebuilder whom the policy lists. expected is the policy in policyFile, or
+// nil.
 func (a *app) signers(ctx context.Context, f trustFlags, expected *policy.Policy, policyFile string) (publisher *attest.Trust, rebuilders []attest.Trust, err error) {
 	if expected == nil || !expected.OnlyRebuilds() || f.key != "" || f.identity != (attest.Identity{}) {
 		t, err := a.trust(ctx, f)
@@ -118,27 +123,30 @@ func (a *app) signers(ctx context.Context, f trustFlags, expected *policy.Policy
 		return publisher, nil, nil
 	}
 
-	// Files that the policy names are beside it.
-	dir, err := filepath.Abs(filepath.Dir(a.at(policyFile)))
+	// The paths in a policy are relative to its folder.
+	dir, err := filepath.Abs(filepath.Dir(a.inDir(policyFile)))
 	if err != nil {
 		return nil, nil, err
 	}
 	root := f.trustedRoot
 	if root != "" {
-		if root, err = filepath.Abs(a.at(root)); err != nil {
+		if root, err = filepath.Abs(a.inDir(root)); err != nil {
 			return nil, nil, err
 		}
 	}
+
 	for _, r := range expected.Rebuilds.By {
-		flags := trustFlags{key: beside(dir, r.Key), trustedRoot: beside(dir, r.TrustedRoot), identity: attest.Identity{Name: r.Identity, Issuer: r.Issuer}}
+		flags := trustFlags{key: resolveBeside(dir, r.Key), trustedRoot: resolveBeside(dir, r.TrustedRoot), identity: attest.Identity{Name: r.Identity, Issuer: r.Issuer}}
 		if flags.trustedRoot == "" && r.Key == "" {
 			flags.trustedRoot = root
 		}
+
 		t, err := a.trust(ctx, flags)
 		if err != nil {
 			return nil, nil, fmt.Errorf("policy: rebuilds.by: %s: %w", r.Name, err)
 		}
 		rebuilders = append(rebuilders, t)
 	}
+
 	return publisher, rebuilders, nil
 }

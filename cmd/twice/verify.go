@@ -17,7 +17,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
-// errRefused is returned when something was verified and found wanting.
+// errRefused says that something was verified, and is not what it has to be.
 var errRefused = fault.Refused(errors.New("refused"))
 
 func (a *app) verifyCmd() *cobra.Command {
@@ -53,9 +53,10 @@ not be determined.`,
 			if len(args) == 0 {
 				return fault.Usage(errors.New("name a file or a folder to verify"))
 			}
+
 			opt := a.verifyOptions(c.Context(), insecure)
 			if policyFile != "" {
-				data, err := fsx.ReadNamed(a.at(policyFile), policy.MaxSize+1)
+				data, err := fsx.ReadNamed(a.inDir(policyFile), policy.MaxSize+1)
 				if err == nil {
 					opt.Policy, err = policy.Parse(policyFile, data)
 				}
@@ -63,13 +64,15 @@ not be determined.`,
 					return fault.Usage(err)
 				}
 			}
+
 			var err error
 			if opt.Publisher, opt.Rebuilders, err = a.signers(c.Context(), trust, opt.Policy, policyFile); err != nil {
 				return err
 			}
+
 			v := verify.New(opt)
 			for _, name := range bundles {
-				if err := v.AddBundle(a.at(name)); err != nil {
+				if err := v.AddBundle(a.inDir(name)); err != nil {
 					return err
 				}
 			}
@@ -83,8 +86,8 @@ not be determined.`,
 	return c
 }
 
-// developmentKey is the digest of this machine's development key, or empty. That of
-// another machine is a key like any other.
+// developmentKey returns the digest of this machine's development key, or nothing. The development
+// key of another machine is a key like any other.
 func (a *app) developmentKey(ctx context.Context) artifact.Digest {
 	dir, err := userDir(os.UserConfigDir())
 	if err != nil {
@@ -92,33 +95,37 @@ func (a *app) developmentKey(ctx context.Context) artifact.Digest {
 	}
 	public, err := key.LoadPublic(ctx, filepath.Join(dir, "twice", "development.pub"), key.Options{})
 	if err != nil {
-		return "" // there is none, as a rule
+		return "" // most machines have none
 	}
 	return public.Fingerprint()
 }
 
-// verifyOptions are what every verification on this machine shares. They trust nobody yet.
+// verifyOptions returns what all verifications on this machine have in common. Nobody is trusted
+// yet.
 func (a *app) verifyOptions(ctx context.Context, insecure bool) verify.Options {
-	return verify.Options{Registry: a.registry(insecure), Display: short, DevelopmentKey: a.developmentKey(ctx)}
+	return verify.Options{Registry: a.registry(insecure), Display: displayPath, DevelopmentKey: a.developmentKey(ctx)}
 }
 
-// verify prints what v says of args, and returns an error unless all of it is verified.
-// expected is the policy of v, nil if there is none.
+// verify prints what v says of args, and returns an error unless all of it is verified. expected
+// is the policy of v, or nil.
 func (a *app) verify(ctx context.Context, v *verify.Verifier, expected *policy.Policy, args []string) error {
 	var subjects []verify.Subject
 	for _, arg := range args {
-		subjects = append(subjects, verify.Subject{Name: arg, Path: a.at(arg)})
+		subjects = append(subjects, verify.Subject{Name: arg, Path: a.inDir(arg)})
 	}
+
 	doc, err := v.Verify(ctx, subjects)
 	if err != nil {
 		return err
 	}
+
 	bad := 0
 	for _, f := range doc.Files {
 		if f.Verdict != verify.Verified {
 			bad++
 		}
 	}
+
 	if a.json {
 		if err := printJSON(a.document(), doc); err != nil {
 			return err
@@ -126,6 +133,7 @@ func (a *app) verify(ctx context.Context, v *verify.Verifier, expected *policy.P
 	} else {
 		a.printReport(doc, expected)
 	}
+
 	switch doc.Verdict {
 	case verify.Refused:
 		return fmt.Errorf("verify: %d of %s %w", bad, count(len(doc.Files), "file"), errRefused)

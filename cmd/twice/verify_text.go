@@ -15,79 +15,99 @@ import (
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
-// printReport shows a line for each file, and what was said and by whom once.
-// expected is the policy, nil if there is none.
+// printReport prints a line for each file. Below all files it prints once what was said, and who
+// said it. expected is the policy, or nil.
 func (a *app) printReport(doc verify.Report, expected *policy.Policy) {
-	out := a.stdout
+	// What is said of several files is shown once, below all of them.
 	var said []string
 	say := func(format string, args ...any) {
 		if line := clean(fmt.Sprintf(format, args...)); !slices.Contains(said, line) {
 			said = append(said, line)
 		}
 	}
+
 	for _, w := range doc.Warnings {
 		say("warning       %s", w)
 	}
+
 	for _, f := range doc.Files {
-		var kinds []string
-		for _, b := range f.Bundles {
-			if kind := kindOf(b.PredicateType); !slices.Contains(kinds, kind) {
-				kinds = append(kinds, kind)
-			}
-		}
-		fmt.Fprintf(out, "%-12s  %s\n", f.Verdict, clean(f.Name))
-		if f.Digest != "" && (a.verbose || len(doc.Files) == 1) {
-			fmt.Fprintf(out, "              %s\n", f.Digest)
-		}
-		if len(f.Rebuilds) > 0 {
-			kinds = append(kinds, count(len(f.Rebuilds), "rebuild"))
-		}
-		if len(kinds) > 0 && f.Verdict == verify.Verified {
-			fmt.Fprintf(out, "              %s\n", clean(strings.Join(kinds, ", ")))
-		}
-		for _, p := range f.Problems {
-			where := ""
-			if p.Bundle != "" {
-				where = p.Bundle + ": "
-			}
-			fmt.Fprintf(out, "              %s\n", clean(where+p.Error))
-			if p.Remedy != "" {
-				fmt.Fprintf(out, "              hint: %s\n", clean(p.Remedy))
-			}
-		}
-		for _, n := range f.Notes {
-			fmt.Fprintf(out, "              note: %s\n", clean(n))
-		}
-		for _, s := range f.Statements {
-			describe(s, say)
-		}
-		for _, b := range f.Bundles {
-			describeSigner(b.Signature, say)
-		}
-		for _, r := range f.RebuildStatements {
-			if said, err := rebuilt.Decode(r.Statement); err == nil {
-				say("rebuilt by    %s (%s): %s", expected.Rebuilds.By[r.By].Name, r.Signer, rebuildLine(said))
-				describeChoices(said, say)
-			}
-		}
-		for _, n := range f.NotCounted {
-			say("not counted   %s: %s", n.Bundle, n.Error)
-		}
-		for _, p := range f.Policy {
-			if p.Outcome == policy.Met {
-				say("policy        %s", p)
-			}
-		}
+		a.printFile(f, a.verbose || len(doc.Files) == 1)
+		describeFile(f, expected, say)
 	}
+
 	for _, n := range doc.Notes {
 		say("not checked   %s", n)
 	}
+
 	if len(said) > 0 {
-		fmt.Fprintf(out, "\n%s\n", strings.Join(said, "\n"))
+		fmt.Fprintf(a.stdout, "\n%s\n", strings.Join(said, "\n"))
 	}
 }
 
-// kindOf is how people call a statement.
+// printFile prints the verdict on a file, the kinds of what was said about it, and its problems.
+func (a *app) printFile(f verify.File, withDigest bool) {
+	out := a.stdout
+	fmt.Fprintf(out, "%-12s  %s\n", f.Verdict, clean(f.Name))
+	if f.Digest != "" && withDigest {
+		fmt.Fprintf(out, "              %s\n", f.Digest)
+	}
+
+	var kinds []string
+	for _, b := range f.Bundles {
+		if kind := kindOf(b.PredicateType); !slices.Contains(kinds, kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	if len(f.Rebuilds) > 0 {
+		kinds = append(kinds, count(len(f.Rebuilds), "rebuild"))
+	}
+	if len(kinds) > 0 && f.Verdict == verify.Verified {
+		fmt.Fprintf(out, "              %s\n", clean(strings.Join(kinds, ", ")))
+	}
+
+	for _, p := range f.Problems {
+		where := ""
+		if p.Bundle != "" {
+			where = p.Bundle + ": "
+		}
+		fmt.Fprintf(out, "              %s\n", clean(where+p.Error))
+		if p.Remedy != "" {
+			fmt.Fprintf(out, "              hint: %s\n", clean(p.Remedy))
+		}
+	}
+	for _, n := range f.Notes {
+		fmt.Fprintf(out, "              note: %s\n", clean(n))
+	}
+}
+
+// describeFile says what was said about a file, by whom, and what of the policy it meets.
+func describeFile(f verify.File, expected *policy.Policy, say func(string, ...any)) {
+	for _, s := range f.Statements {
+		describe(s, say)
+	}
+	for _, b := range f.Bundles {
+		describeSigner(b.Signature, say)
+	}
+
+	// The policy lists these rebuilders. Statements by others are among those that are not counted.
+	for _, r := range f.RebuildStatements {
+		if said, err := rebuilt.Decode(r.Statement); err == nil {
+			say("rebuilt by    %s (%s): %s", expected.Rebuilds.By[r.By].Name, r.Signer, rebuildLine(said))
+			describeChoices(said, say)
+		}
+	}
+	for _, n := range f.NotCounted {
+		say("not counted   %s: %s", n.Bundle, n.Error)
+	}
+
+	for _, p := range f.Policy {
+		if p.Outcome == policy.Met {
+			say("policy        %s", p)
+		}
+	}
+}
+
+// kindOf returns the name that people have for a statement.
 func kindOf(predicateType string) string {
 	switch predicateType {
 	case "":
@@ -106,27 +126,31 @@ func kindOf(predicateType string) string {
 	return predicateType
 }
 
-// describe says what a statement says.
+// describe says in words what a statement says.
 func describe(s intoto.Statement, say func(string, ...any)) {
 	if r, err := rebuilt.Decode(s); err == nil {
 		say("rebuilt       %s", rebuildLine(r))
 		describeChoices(r, say)
 		return
 	}
+
 	switch s.PredicateType {
 	case slsa.ProvenanceType:
 		p, err := slsa.DecodeProvenance(s)
 		if err != nil {
-			return // a problem, which was told
+			return // it was printed as a problem
 		}
+
 		from := "a source that it does not name"
 		if src, err := p.Source(); err == nil {
 			from = sourceName(src)
 		}
+
 		with := ""
 		if p.Internal != nil && len(p.Internal.Recipes) > 0 {
 			with = " with " + p.Internal.Recipes[0].Recipe.Toolchain.Version
 		}
+
 		say("built from    %s%s", from, with)
 		say("built by      %s", p.RunDetails.Builder.ID)
 	case slsa.TestResultType:
@@ -134,6 +158,7 @@ func describe(s intoto.Statement, say func(string, ...any)) {
 		if err != nil {
 			return
 		}
+
 		varied, not := 0, []string{}
 		for _, v := range t.Notes.Variations {
 			if v.Varied {
@@ -142,34 +167,41 @@ func describe(s intoto.Statement, say func(string, ...any)) {
 				not = append(not, v.Name)
 			}
 		}
+
 		say("double build  %s, %d things varied; not varied: %s", strings.ToLower(string(t.Result)), varied, strings.Join(not, ", "))
 	}
 }
 
-// rebuildLine is what somebody found who rebuilt a file.
+// rebuildLine returns in one line what a rebuild found.
 func rebuildLine(r *rebuilt.Result) string {
 	line := string(r.Verdict)
 	if r.Source != "" {
 		line += ", " + r.Source
 	}
+
 	if r.GoVersion != "" {
 		line += " with " + r.GoVersion
 	}
+
 	for i, n := range r.Normalizations {
 		line += map[bool]string{true: ", but for ", false: " and "}[i == 0] + string(n)
 	}
+
 	return line
 }
 
-// describeChoices says what the publisher chose and the source does not force: what
-// a user should know of each on a line, the others on one, and stamps last.
+// describeChoices says what the publisher chose and the source does not force. A choice that has a
+// meaning for a user has a line of its own, and so have the first values of -X. The others share a
+// line.
 func describeChoices(r *rebuilt.Result, say func(string, ...any)) {
 	const most = 12
 	var plain []string
 	stamps := 0
+
 	for _, c := range r.Choices() {
 		meaning := c.Meaning()
 		stamp := c.Setting == recipe.StampSetting
+
 		switch {
 		case stamp && stamps >= most:
 			stamps++
@@ -182,9 +214,11 @@ func describeChoices(r *rebuilt.Result, say func(string, ...any)) {
 			plain = append(plain, fmt.Sprintf("%.300q", c))
 		}
 	}
+
 	if len(plain) > 0 {
 		say("chosen        %s", strings.Join(plain, ", "))
 	}
+
 	if stamps > most {
 		say("chosen        and %d more of -X", stamps-most)
 	}
@@ -197,7 +231,7 @@ func inParentheses(s string) string {
 	return " (" + s + ")"
 }
 
-// sourceName is a source in one line.
+// sourceName returns a source in one line.
 func sourceName(s slsa.Source) string {
 	name := "commit " + s.Commit
 	switch {
@@ -206,16 +240,18 @@ func sourceName(s slsa.Source) string {
 	case s.Repository != "":
 		name = s.Repository + " at " + name
 	}
+
 	if s.Tag != "" {
 		name += ", tag " + s.Tag
 	}
 	if s.Uncommitted {
 		name += ", with uncommitted changes"
 	}
+
 	return name
 }
 
-// describeSigner says who signed, and on what that rests.
+// describeSigner says who signed, and what that rests on.
 func describeSigner(s attest.Signature, say func(string, ...any)) {
 	if c := s.Certificate; c != nil {
 		say("signed by     %s, says %s (certificate of %s)", c.Name, c.Issuer, c.Authority)
@@ -225,6 +261,7 @@ func describeSigner(s attest.Signature, say func(string, ...any)) {
 	} else {
 		say("signed by     key %s", s.Key)
 	}
+
 	for _, l := range s.Logs {
 		say("logged in     %s", l.Log)
 	}
@@ -234,6 +271,7 @@ func describeSigner(s attest.Signature, say func(string, ...any)) {
 	for _, u := range s.Unknown {
 		say("not counted   %s, which the trusted root does not know", u)
 	}
+
 	if len(s.Logs)+len(s.Times) == 0 {
 		say("not checked   when it was signed, and whether a log knows of it (that takes --trusted-root)")
 	}

@@ -9,8 +9,8 @@
 //	    [--trusted-root FILE] FILE|sha256:HEX
 //
 // Without files, what to trust is fetched from the public (or staging) instance.
-// With a key, a trusted root asks for a log entry. TestSuite runs the suite's cases. With --in-toto, FILE is a
-// statement. The exit status is 0 for success and 1 for everything else.
+// With a key, a trusted root asks for a log entry. With --in-toto, FILE is a statement. The exit
+// status is 0 for success and 1 for everything else. TestSuite runs the suite's cases.
 package main
 
 import (
@@ -53,12 +53,15 @@ func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return errors.New("want sign-bundle or verify-bundle")
 	}
+
 	var o options
 	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	f.BoolVar(&o.staging, "staging", false, "take the staging instance instead of the public one")
 	f.StringVar(&o.bundle, "bundle", "", "the bundle's `file`")
 	f.StringVar(&o.trustedRoot, "trusted-root", "", "a trusted root's `file`")
+
 	command := map[string]func(context.Context, options) error{"sign-bundle": sign, "verify-bundle": verify}[args[0]]
+
 	switch args[0] {
 	case "sign-bundle":
 		f.BoolVar(&o.intoto, "in-toto", false, "the file is a statement")
@@ -71,12 +74,14 @@ func run(ctx context.Context, args []string) error {
 	default:
 		return fmt.Errorf("%s: want sign-bundle or verify-bundle", args[0])
 	}
+
 	if err := f.Parse(args[1:]); err != nil {
 		return err
 	}
 	if f.NArg() != 1 || o.bundle == "" {
 		return errors.New("want --bundle and one file")
 	}
+
 	o.file = f.Arg(0)
 	return command(ctx, o)
 }
@@ -86,22 +91,27 @@ func sign(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+
 	config, err := o.read(ctx, o.signingConfig, attest.Instance.SigningConfig)
 	if err != nil {
 		return err
 	}
+
 	services, err := attest.NewServices(config, root, time.Now, http.DefaultTransport)
 	if err != nil {
 		return err
 	}
+
 	signer, err := attest.NewKeylessSigner(services, func(context.Context) (string, error) { return o.token, nil })
 	if err != nil {
 		return err
 	}
+
 	content, err := os.ReadFile(o.file)
 	if err != nil {
 		return err
 	}
+
 	var bundle []byte
 	if o.intoto {
 		statement, err := intoto.Decode(content)
@@ -115,6 +125,7 @@ func sign(ctx context.Context, o options) error {
 	} else if bundle, err = signer.SignFile(ctx, o.file, content); err != nil {
 		return err
 	}
+
 	return os.WriteFile(o.bundle, bundle, 0o644)
 }
 
@@ -123,10 +134,13 @@ func verify(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+
 	bundle, err := os.ReadFile(o.bundle)
 	if err != nil {
 		return err
 	}
+
+	// The suite names a file, or the digest of one that it does not give.
 	var about attest.Artifact
 	if about.Digest, err = artifact.ParseDigest(o.file); err != nil {
 		if about.Content, err = os.ReadFile(o.file); err != nil {
@@ -134,6 +148,7 @@ func verify(ctx context.Context, o options) error {
 		}
 		about.Digest = artifact.Of(about.Content)
 	}
+
 	_, err = attest.Open(bundle, trust, about)
 	return err
 }
@@ -146,9 +161,11 @@ func (o options) trust(ctx context.Context) (attest.Trust, error) {
 		}
 		return attest.TrustIdentity(root, attest.Identity{Name: o.certificateIdentity, Issuer: o.certificateOIDCIssuer})
 	}
+
 	if o.certificateIdentity != "" || o.certificateOIDCIssuer != "" {
 		return attest.Trust{}, errors.New("want a key or an identity, not both")
 	}
+
 	text, err := os.ReadFile(o.key)
 	if err != nil {
 		return attest.Trust{}, err
@@ -157,6 +174,7 @@ func (o options) trust(ctx context.Context) (attest.Trust, error) {
 	if err != nil {
 		return attest.Trust{}, fmt.Errorf("%s: %w", o.key, err)
 	}
+
 	if o.trustedRoot == "" {
 		return attest.TrustKey(pub)
 	}
@@ -180,13 +198,16 @@ func (o options) read(ctx context.Context, name string, fetch func(attest.Instan
 	if name != "" {
 		return os.ReadFile(name)
 	}
+
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return nil, err
 	}
+
 	instance := attest.Instance{CacheDir: filepath.Join(cache, "twice-conformance"), Transport: http.DefaultTransport}
 	if o.staging {
 		instance.Mirror, instance.Root = tuf.StagingMirror, tuf.StagingRoot()
 	}
+
 	return fetch(instance, ctx)
 }

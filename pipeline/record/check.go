@@ -12,6 +12,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/image"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
@@ -130,7 +131,7 @@ func checkBisection(v compare.Verdict, b *Bisection) error {
 		return nil
 	case v != compare.Differs:
 		return fmt.Errorf("bisection: there is one, but the verdict is %q", v)
-	case slices.ContainsFunc(b.Variations, func(set []string) bool { return len(set) == 0 }):
+	case slices.ContainsFunc(b.Variations, func(set []pass.Factor) bool { return len(set) == 0 }):
 		return errors.New("bisection: an empty list of variations")
 	case !b.Itself && len(b.Variations) == 0 && b.Reason == "":
 		return errors.New("bisection: no variation, and no reason")

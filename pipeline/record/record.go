@@ -163,7 +163,7 @@ type Bisection struct {
 	// Variations are those that make the difference, by the names in Varying.Variations. Each
 	// list is a set that makes a difference together. Of several lists, each makes one of its
 	// own.
-	Variations [][]string `json:"variations,omitempty"`
+	Variations [][]pass.Factor `json:"variations,omitempty"`
 	// Itself tells that a pass did not give the same when it was repeated. No variation
 	// explains that.
 	Itself bool `json:"itself"`
@@ -177,11 +177,14 @@ type Bisection struct {
 func (b *Bisection) String() string {
 	var parts []string
 	for _, set := range b.Variations {
-		names := "`" + strings.Join(set, "` and `") + "`"
+		var names []string
+		for _, factor := range set {
+			names = append(names, "`"+string(factor)+"`")
+		}
 		if len(set) == 1 {
-			parts = append(parts, "when "+names+" differs")
+			parts = append(parts, "when "+names[0]+" differs")
 		} else {
-			parts = append(parts, "when "+names+" differ together")
+			parts = append(parts, "when "+strings.Join(names, " and ")+" differ together")
 		}
 	}
 

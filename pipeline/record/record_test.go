@@ -87,7 +87,7 @@ func rejected(t testing.TB) *Record {
 		}},
 		Notes: []string{"a note"},
 	}
-	b.Bisection = &Bisection{Variations: [][]string{{"source path"}, {"umask", "user"}}, Reason: "enough", Trials: 7}
+	b.Bisection = &Bisection{Variations: [][]pass.Factor{{"source path"}, {"umask", "user"}}, Reason: "enough", Trials: 7}
 	r.Files[0].Explanation = &explain.Summary{Offset: -1, Notes: []string{"no explanation"}}
 	r.Files[0].Bisection = &Bisection{Itself: true, Trials: 1}
 	p := []string{"example.com/tool"}

@@ -14,27 +14,29 @@ import (
 	"github.com/twicebuild/twice/pipeline/registry"
 )
 
-// explained is one of the two things to explain: a file, or else a tree.
-type explained struct {
+// operand is one of the two things to explain: a file, or else a tree.
+type operand struct {
 	file  *explain.File
 	tree  explain.Tree
 	close func() error
 }
 
-// explain says what differs between what two arguments name.
+// explain reports what differs between the two things that the arguments name.
 func (a *app) explain(ctx context.Context, args [2]string, opt registry.Options) (_ *explain.Report, err error) {
 	temp, err := os.MkdirTemp("", "twice-explain-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
-	var x [2]explained
+
+	var x [2]operand
 	for i, arg := range args {
-		if x[i], err = a.named(ctx, arg, temp, opt); err != nil {
+		if x[i], err = a.openOperand(ctx, arg, temp, opt); err != nil {
 			return nil, err
 		}
 		defer x[i].close()
 	}
+
 	o := explain.Options{TempDir: temp}
 	switch {
 	case x[0].file != nil && x[1].file != nil:
@@ -45,61 +47,62 @@ func (a *app) explain(ctx context.Context, args [2]string, opt registry.Options)
 	return nil, fault.WithRemedy(fault.Usage(fmt.Errorf("%s and %s: one of them is a file, the other a folder or an image", args[0], args[1])), "name two files, or two folders, or two images")
 }
 
-// named opens a file, a folder, or an image in a registry.
-func (a *app) named(ctx context.Context, arg, temp string, opt registry.Options) (explained, error) {
-	name := a.at(arg)
+// openOperand opens a file, a folder, or an image in a registry.
+func (a *app) openOperand(ctx context.Context, arg, temp string, opt registry.Options) (operand, error) {
+	name := a.inDir(arg)
 	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, rerr := reference.Parse(arg); rerr == nil {
 			a.progress.Stage("reading " + clean(arg))
 			defer a.progress.Hide()
-			return image(ctx, arg, temp, opt)
+			return openImage(ctx, arg, temp, opt)
 		}
 	}
+
 	if err == nil && info.IsDir() {
 		root, err := os.OpenRoot(name)
 		if err != nil {
-			return explained{}, err
+			return operand{}, err
 		}
-		tree, err := explain.Folder(ctx, short(name), root.FS())
+		tree, err := explain.Folder(ctx, displayPath(name), root.FS())
 		if err != nil {
-			return explained{}, errors.Join(err, root.Close())
+			return operand{}, errors.Join(err, root.Close())
 		}
-		return explained{tree: tree, close: root.Close}, nil
+		return operand{tree: tree, close: root.Close}, nil
 	}
+
 	f, info, err := fsx.OpenNamed(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return explained{}, fault.Usage(err)
+		return operand{}, fault.Usage(err)
 	}
 	if err != nil {
-		return explained{}, err
+		return operand{}, err
 	}
-	return explained{file: &explain.File{Name: short(name), Content: f, Size: info.Size()}, close: f.Close}, nil
+	return operand{file: &explain.File{Name: displayPath(name), Content: f, Size: info.Size()}, close: f.Close}, nil
 }
 
-// image reads an image's manifests. Its layers are fetched to temp when they are
-// wanted.
-func image(ctx context.Context, ref, temp string, opt registry.Options) (explained, error) {
+// openImage reads an image's manifests. Its layers are fetched to temp when they are needed.
+func openImage(ctx context.Context, ref, temp string, opt registry.Options) (operand, error) {
 	m, err := registry.Resolve(ctx, ref, opt)
 	if err != nil {
-		return explained{}, err
+		return operand{}, err
 	}
 	p, err := registry.OpenPuller(ctx, m.Repository, opt)
 	if err != nil {
-		return explained{}, err
+		return operand{}, err
 	}
-	tree, err := explain.Image(ctx, ref, m.Digest, pulled{p, temp})
-	return explained{tree: tree, close: func() error { return nil }}, err
+	tree, err := explain.Image(ctx, ref, m.Digest, remoteParts{p, temp})
+	return operand{tree: tree, close: func() error { return nil }}, err
 }
 
-// pulled has the parts of images in a repository.
-type pulled struct {
+// remoteParts fetches the parts of images in a repository.
+type remoteParts struct {
 	*registry.Puller
 	temp string
 }
 
-// Blob fetches a blob to a file, which goes when it is closed.
-func (p pulled) Blob(ctx context.Context, d explain.Descriptor) (explain.Content, error) {
+// Blob fetches a blob to a file. The file is removed when it is closed.
+func (p remoteParts) Blob(ctx context.Context, d explain.Descriptor) (explain.Content, error) {
 	if d.Size < 0 || d.Size > registry.MaxBlob {
 		return nil, fmt.Errorf("%s: a blob of %d bytes, of more than %d", d.Digest, d.Size, int64(registry.MaxBlob))
 	}
@@ -107,6 +110,7 @@ func (p pulled) Blob(ctx context.Context, d explain.Descriptor) (explain.Content
 	if err != nil {
 		return nil, err
 	}
+
 	c := blobFile{f, d.Size}
 	if err := p.Puller.Blob(ctx, d.Digest, d.Size, f); err != nil {
 		return nil, errors.Join(err, c.Close())
