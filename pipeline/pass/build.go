@@ -1,230 +1,202 @@
-// Package pass runs recipes: one pass in a workspace of its own, under
-// circumstances that must not matter.
-//
-// # The seam
-//
-// The unit of work is (recipes of one target, pass) and yields a [Result]: the
-// artifacts by digest, the action graphs of the go command, its log. [Local]
-// does that on this machine, and a [Session] is one pass of it.
-//
-// # What differs between the passes
-//
-// Pass A is plain, pass B is varied on purpose. What was varied is never
-// stated from intent: each pass leaves a [Witness] of what could be observed
-// inside its workspace, and [Variations] compares the two.
-//
-// # Hooks and builds
-//
-// Hooks change the source tree: that is what they are for, and what they wrote there is
-// built and compared. Nothing else that they touched reaches a build. The hooks of a
-// pass, and each job, have a cache, a home and a temporary folder of their own, which
-// are made when they begin, empty, and dropped when they end; a build alone has a
-// folder for its output, and sees the source read-only. When the hooks are over, the
-// tree is brought to rest: folders of version control are as they were laid out, and a
-// pipe, a device, a repository of its own or a link out of the tree is an error.
-//
-// What a build left is read as a stranger's: without following a link, regular files
-// alone, within bounds, and copied into the store while it is hashed.
-//
-// # Confinement
-//
-// On Linux a pass runs in new user, mount, PID, network, IPC and UTS
-// namespaces: its root folder holds the system's programs read-only and the
-// workspace, there is no network, and Landlock forbids writes elsewhere once
-// more. Seccomp takes away the system calls by which something outlives a pass, or
-// gets out. Where namespaces are not to be had, Landlock alone confines the writes
-// and seccomp the network. On other systems nothing is confined. [Confinement] says
-// which it was, and why not more.
 package pass
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// Pass names one of the two executions of a recipe.
-type Pass string
-
-// The passes: A is plain, B is varied. A Trial has some of B's variations, to find
-// out which of them matters.
+// Bounds of what a build leaves, in bytes.
 const (
-	A     Pass = "A"
-	B     Pass = "B"
-	Trial Pass = "trial"
+	maxBinary = 4 << 30
+	maxGraph  = 64 << 20
 )
 
-// Binary is one binary to build.
-type Binary struct {
-	Recipe recipe.Recipe
-	// ImportPath is the import path of the main package, which decides what
-	// file name the go command chooses when it builds several at once.
-	ImportPath string
-}
-
-// Job is the binaries of one target, to be built in one pass.
-type Job struct {
-	Binaries []Binary
-	// Slot is the place of this job among those that run at the same time,
-	// from 0; pass B leaves a processor out according to it.
-	Slot  int
-	Share Share
-	// Trace asks the go command to print in Result.Log what the hashes in its
-	// build IDs are made of (GODEBUG=gocachehash=1, see go help cache).
-	Trace bool
-}
-
-// Share is a job's part of the machine.
-type Share struct {
-	// Processes is how many compilers may run at once: the -p of go build.
-	Processes int
-	// Memory is the soft limit in bytes for each of them (GOMEMLIMIT).
-	Memory int64
-	// GOGC is the collector's target for them, 0 for the default.
-	GOGC int
-}
-
-// Result is what a job produced.
-type Result struct {
-	// Artifacts are the binaries, in the order of Job.Binaries.
-	Artifacts []artifact.Artifact
-	// Graphs are the action graphs of the go commands that ran, in order, as
-	// -debug-actiongraph wrote them.
-	Graphs [][]byte
-	// Log is what the go commands printed, bounded.
-	Log   string
-	Usage Usage
-}
-
-// Usage is what a job cost.
-type Usage struct {
-	Start time.Time
-	Wall  time.Duration
-	// CPU is user and system time of the children, their descendants included.
-	CPU time.Duration
-}
-
-// Session is a pass that was set up: its source is laid out and its hooks ran.
-type Session interface {
-	// Build runs one job. It is safe to call from many goroutines, with jobs for
-	// different targets. A binary of more than 4 GiB is an error.
-	Build(context.Context, Job) (Result, error)
-	// Run runs a command that is no build of a recipe, with Share.Processes
-	// processors, and returns what it printed, bounded.
-	Run(context.Context, Command) (string, error)
-	// Places tells where commands see things.
-	Places() Places
-	// Tree is a folder of this machine that holds the source tree as the hooks
-	// left it. Only read from it.
-	Tree() string
-	// Files stores the files of the source tree, as the hooks left it, that
-	// match globs (relative to the release file's folder). A link, or a file in a
-	// folder that is one, is an error, and so are more than 65536 files or 16 GiB.
-	Files(globs []string) ([]artifact.Artifact, error)
-	// Witness tells what was observed in the workspace.
-	Witness() Witness
-	// Close removes the workspace.
-	Close() error
-}
-
-// CommandError is a command of a build step that failed by itself: a compile
-// error, a failing hook. Its output is for the user to read.
-type CommandError struct {
-	Pass Pass
-	// What is "go build", or "hook 1: " and its command.
-	What string
-	// Output is what the command printed, bounded.
-	Output string
-	// Confined tells whether the network was cut off and writes were confined,
-	// which may be why the command failed.
-	Confined bool
-	Err      error
-}
-
-// Error says in its first line what failed and, in this and the next ones, what
-// the command printed, so that nobody needs to print that again. A source that
-// does not compile is called that, with the places in it.
-func (e *CommandError) Error() string {
-	if places := e.faults(); len(places) > 0 {
-		return "does not compile: " + strings.Join(places, "\n  ")
+// Build implements [Session].
+func (s *local) Build(ctx context.Context, job Job) (res Result, err error) {
+	target := job.Binaries[0].Recipe.Target
+	slug := target.Slug()
+	res.Usage.Start = s.Now()
+	defer func() { res.Usage.Wall = s.Now().Sub(res.Usage.Start) }()
+	drop, err := s.prepare(slug)
+	if err != nil {
+		return res, err
 	}
-	text := fmt.Sprintf("pass %s: %s: %v", e.Pass, e.What, e.Err)
-	if printed := lines(e.Output); len(printed) > 0 {
-		text += "\n  " + strings.Join(printed, "\n  ")
-	}
-	return text
-}
+	defer func() { err = errors.Join(err, drop()) }()
+	res.Artifacts = make([]artifact.Artifact, len(job.Binaries))
+	var log strings.Builder
+	defer func() { res.Log = log.String() }()
 
-// atPlace is the beginning of what compilers say of a source file: go build prints
-// the file as seen from the folder that it runs in.
-var atPlace = regexp.MustCompile(`^\S.*\.(go|s|S|c|cc|cpp|cxx|h|m):[0-9]+(:[0-9]+)?: `)
-
-// faults are the lines of a go build that complain of a place in the source, and
-// what belongs to them. There are none where something else went wrong.
-func (e *CommandError) faults() []string {
-	if ended := (*signalError)(nil); !strings.HasPrefix(e.What, "go ") || errors.As(e.Err, &ended) {
-		return nil
-	}
-	var kept []string
-	for _, line := range lines(e.Output) {
-		if strings.HasPrefix(line, "# ") || len(kept) == 0 && !atPlace.MatchString(line) {
-			continue
+	for i, group := range s.groups(job.Binaries) {
+		binaries := make([]Binary, len(group))
+		for k, j := range group {
+			binaries[k] = job.Binaries[j]
 		}
-		kept = append(kept, line)
-	}
-	return kept
-}
+		r, files := s.goCommand(job, binaries, path.Join(slug, strconv.Itoa(i)))
+		out := filepath.Join(s.host.out, filepath.FromSlash(r.out))
+		if err := os.MkdirAll(filepath.Join(out, outBinaries), 0o755); err != nil {
+			return res, err
+		}
+		ran, err := s.run(ctx, r)
+		log.WriteString(ran.output)
+		res.Usage.CPU += ran.cpu
+		if err != nil {
+			return res, err
+		}
 
-// maxLines is how much of its command's output an error quotes: a screen.
-const maxLines = 40
-
-// lines are those of a command's output, of which the first and the last are kept.
-func lines(output string) []string {
-	var all []string
-	for line := range strings.Lines(output) {
-		if line = strings.TrimRight(line, " \t\r\n"); line != "" {
-			all = append(all, line)
+		// It is over, and what it left is a stranger's: any code that a command
+		// ran may have written it.
+		graph, artifacts, err := s.collect(out, binaries, files)
+		if err != nil {
+			return res, fmt.Errorf("%s: %w", target, err)
+		}
+		res.Graphs = append(res.Graphs, graph)
+		for k, j := range group {
+			res.Artifacts[j] = artifacts[k]
 		}
 	}
-	if len(all) > maxLines {
-		all = slices.Concat(all[:maxLines/2], []string{"..."}, all[len(all)-maxLines/2:])
-	}
-	return all
+	return res, nil
 }
 
-// Complaint returns the first line of the output that says something: the
-// compiler's first error, without the headings of packages.
-func (e *CommandError) Complaint() string {
-	for line := range strings.Lines(e.Output) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "# ") {
-			return line
+// groups splits the binaries of a target into those that one go command may
+// build: their recipes differ in the package alone. Pass B takes each by
+// itself, exactly as its recipe says, so that the comparison also shows that
+// building several at once makes no difference.
+func (s *local) groups(list []Binary) [][]int {
+	var groups [][]int
+	for i, b := range list {
+		j := slices.IndexFunc(groups, func(g []int) bool {
+			if s.varied(grouping) || s.Foreign != nil || !sameBuild(list[g[0]].Recipe, b.Recipe) {
+				return false
+			}
+			return !slices.ContainsFunc(g, func(k int) bool { return execName(list[k].ImportPath) == execName(b.ImportPath) })
+		})
+		if j < 0 {
+			groups = append(groups, []int{i})
+		} else {
+			groups[j] = append(groups[j], i)
 		}
 	}
-	return ""
+	return groups
 }
 
-// Remedy returns what may be behind the failure of a hook, or "".
-func (e *CommandError) Remedy() string {
-	if limit := (*LimitError)(nil); errors.As(e.Err, &limit) {
-		return limit.Remedy()
-	}
-	if e.Confined && strings.HasPrefix(e.What, "hook") {
-		return "hooks run without network, and everything outside of their workspace is read-only"
-	}
-	return ""
+func sameBuild(a, b recipe.Recipe) bool {
+	return slices.Equal(a.Argv[:len(a.Argv)-1], b.Argv[:len(b.Argv)-1]) && slices.Equal(a.Env, b.Env)
 }
 
-// Unwrap returns the cause.
-func (e *CommandError) Unwrap() error { return e.Err }
+// execName is the file name that the go command gives to a main package when
+// it is not told: cmd/go/internal/load.Package.DefaultExecName.
+func execName(importPath string) string {
+	dir, elem := path.Split(importPath)
+	if n, ok := strings.CutPrefix(elem, "v"); ok && dir != "" && n != "" && n != "1" && n[0] != '0' && strings.Trim(n, "0123456789") == "" {
+		return path.Base(dir)
+	}
+	return elem
+}
 
-// signalError is a command that did not end by itself.
-type signalError struct{ signal string }
+// What a go command writes, in a folder of its own.
+const (
+	outBinaries = "bin"
+	outGraph    = "graph.json"
+)
 
-func (e *signalError) Error() string { return "signal: " + e.signal }
+// goCommand returns the go command that builds some binaries at once, with out as its
+// folder, and for each binary the names of the files, relative to out, of which one
+// is it.
+func (s *local) goCommand(job Job, binaries []Binary, out string) (run, [][]string) {
+	first := binaries[0].Recipe
+	seen := filepath.Join(s.inside.out, filepath.FromSlash(out))
+	bin := filepath.Join(seen, outBinaries)
+	argv := slices.Concat([]string{"go", "build", "-o", bin + string(filepath.Separator), "-p", strconv.Itoa(s.processes(job.Share)),
+		"-debug-actiongraph=" + filepath.Join(seen, outGraph)}, first.Argv[2:len(first.Argv)-1])
+	files := make([][]string, len(binaries))
+	for k, b := range binaries {
+		argv = append(argv, b.Recipe.Argv[len(b.Recipe.Argv)-1])
+		files[k] = []string{path.Join(outBinaries, execName(b.ImportPath)+b.Recipe.Target.Exe())}
+	}
+	if len(binaries) == 1 {
+		argv[3] = filepath.Join(bin, first.Binary)
+		files[0] = []string{path.Join(outBinaries, first.Binary)}
+	}
+	env := first.Env
+	if first.Argv[1] == "install" {
+		argv, env = s.install(argv, env, seen)
+		files[0] = installed(binaries[0])
+	}
+	if job.Trace {
+		env = slices.Concat([]string{"GODEBUG=gocachehash=1"}, env)
+	}
+	return run{
+		what: "go " + first.Argv[1], job: first.Target.Slug(), out: out,
+		dir: s.moduleDir(), argv: argv, env: env, slot: job.Slot, share: job.Share, trace: job.Trace,
+	}, files
+}
+
+// processes is what -p gets: pass B has one more.
+func (s *local) processes(share Share) int {
+	n := max(1, share.Processes)
+	if s.varied(parallel) {
+		n++
+	}
+	return n
+}
+
+// install turns a command line of go build into one of go install, whose argument
+// is a package of a module in the module cache, path@version. It has no -o: what
+// it installs goes to a folder bin in the first GOPATH. It looks for the module
+// under every prefix of the path, which takes a proxy that says what there is not;
+// the module cache is one (https://go.dev/ref/mod#module-cache).
+func (s *local) install(argv, env []string, out string) ([]string, []string) {
+	argv = slices.Concat([]string{"go", "install"}, argv[4:])
+	proxy := url.URL{Scheme: "file", Path: filepath.ToSlash(s.inside.modcache) + "/cache/download"}
+	escape := strings.NewReplacer(",", "%2C", "|", "%7C") // these would end it
+	return argv, slices.Concat([]string{"GOPATH=" + out, "GOPROXY=" + escape.Replace(proxy.String())}, env)
+}
+
+// installed returns the names that a binary may have in GOPATH, with slashes: what is
+// built for another platform than the host's lies one folder deeper.
+func installed(b Binary) []string {
+	importPath, _, _ := strings.Cut(b.ImportPath, "@")
+	name := execName(importPath)
+	if b.Recipe.Target.OS == "windows" {
+		name += ".exe"
+	}
+	return []string{path.Join("bin", b.Recipe.Target.OS+"_"+b.Recipe.Target.Arch, name), path.Join("bin", name)}
+}
+
+// collect reads what a go command left in the folder out.
+func (s *local) collect(out string, binaries []Binary, files [][]string) (graph []byte, list []artifact.Artifact, err error) {
+	root, err := os.OpenRoot(out)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer root.Close()
+	if graph, err = fsx.ReadRegular(root, outGraph, maxGraph); err != nil {
+		return nil, nil, fmt.Errorf("action graph: %w", err)
+	}
+	for k, b := range binaries {
+		a := artifact.Artifact{Name: b.Recipe.Binary, Kind: artifact.Binary, Executable: true}
+		for _, name := range files[k] {
+			if a.Digest, a.Size, _, err = s.Store.Take(root, name, maxBinary); !errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", b.Recipe.Binary, err)
+		}
+		list = append(list, a)
+	}
+	return graph, list, nil
+}

@@ -41,6 +41,9 @@ func (s *local) Places() Places {
 	return p
 }
 
+// commandsJob is the name of what Run runs as a job.
+const commandsJob = "commands"
+
 // Run implements [Session].
 func (s *local) Run(ctx context.Context, c Command) (out string, err error) {
 	drop, err := s.prepare(commandsJob)
@@ -56,6 +59,3 @@ func (s *local) Run(ctx context.Context, c Command) (out string, err error) {
 	})
 	return r.output, err
 }
-
-// commandsJob is the name of what Run runs as a job.
-const commandsJob = "commands"

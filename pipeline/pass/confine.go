@@ -69,46 +69,6 @@ func (c Confinement) Reasons() map[Factor]string {
 	return reasons
 }
 
-// sandbox is what the child process does to itself before it becomes the command
-// that it was started for. It is handed to the child as JSON.
-type sandbox struct {
-	// Root is an empty folder that becomes the mount point of the new root, or
-	// empty when there are no namespaces.
-	Root  string  `json:"root,omitempty"`
-	Mount []mount `json:"mount,omitempty"`
-	// Files are written into the new root, by path.
-	Files  map[string]string `json:"files,omitempty"`
-	Host   string            `json:"host,omitempty"`
-	Domain string            `json:"domain,omitempty"`
-	Umask  int               `json:"umask"`
-	// LeaveOut is the index of a processor not to run on, or -1.
-	LeaveOut int  `json:"leaveOut"`
-	FixedMap bool `json:"fixedMap"` // no address space layout randomization
-	OldName  bool `json:"oldName"`  // uname reports a 2.6 kernel
-	// Seccomp forbids system calls, FixedMarks also those that change modes, owners,
-	// times and attributes of files.
-	Seccomp    bool `json:"seccomp,omitempty"`
-	FixedMarks bool `json:"fixedMarks,omitempty"`
-	// Landlock is the ABI version to use, 0 for none; Writable are the folders
-	// that stay writable, as seen after the root has changed.
-	Landlock int      `json:"landlock"`
-	Writable []string `json:"writable,omitempty"`
-	// MaxFile bounds the size of each file that is written, 0 for no bound.
-	MaxFile int64 `json:"maxFile,omitempty"`
-	// MaxTasks is the limit of processes and threads, 0 for none.
-	MaxTasks int      `json:"maxTasks,omitempty"`
-	Dir      string   `json:"dir"`
-	Argv     []string `json:"argv"`
-	Env      []string `json:"env"`
-}
-
-// mount makes From of the host visible at To.
-type mount struct {
-	From  string `json:"from"`
-	To    string `json:"to"`
-	Write bool   `json:"write,omitempty"`
-}
-
 // observed is what the child reports: right before it starts the command, when it
 // has, and when a signal has ended the command.
 type observed struct {

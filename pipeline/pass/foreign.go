@@ -2,7 +2,6 @@ package pass
 
 import (
 	"fmt"
-	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -155,27 +154,4 @@ func makeRoom(mounts []mount, p string) []mount {
 		}
 	}
 	return list
-}
-
-// install turns a command line of go build into one of go install, whose argument
-// is a package of a module in the module cache, path@version. It has no -o: what
-// it installs goes to a folder bin in the first GOPATH. It looks for the module
-// under every prefix of the path, which takes a proxy that says what there is not;
-// the module cache is one (https://go.dev/ref/mod#module-cache).
-func (s *local) install(argv, env []string, out string) ([]string, []string) {
-	argv = slices.Concat([]string{"go", "install"}, argv[4:])
-	proxy := url.URL{Scheme: "file", Path: filepath.ToSlash(s.inside.modcache) + "/cache/download"}
-	escape := strings.NewReplacer(",", "%2C", "|", "%7C") // these would end it
-	return argv, slices.Concat([]string{"GOPATH=" + out, "GOPROXY=" + escape.Replace(proxy.String())}, env)
-}
-
-// installed returns the names that a binary may have in GOPATH, with slashes: what is
-// built for another platform than the host's lies one folder deeper.
-func installed(b Binary) []string {
-	importPath, _, _ := strings.Cut(b.ImportPath, "@")
-	name := execName(importPath)
-	if b.Recipe.Target.OS == "windows" {
-		name += ".exe"
-	}
-	return []string{path.Join("bin", b.Recipe.Target.OS+"_"+b.Recipe.Target.Arch, name), path.Join("bin", name)}
 }

@@ -1,45 +1,102 @@
 package pass
 
 import (
-	"slices"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
-func TestOnce(t *testing.T) {
-	got := once([]string{"A=1", "CI=true", "AB=", "A=2", "CI=false", "AB=3"})
-	if want := []string{"A=1", "CI=true", "AB="}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
+// hookProgram is the first argument of this binary where a hook runs it.
+const hookProgram = "hook-program"
+
+// Confined children are this binary, and so are some hooks.
+func TestMain(m *testing.M) {
+	Main()
+	if len(os.Args) > 2 && os.Args[1] == hookProgram {
+		os.Exit(runHook(os.Args[2:]))
+	}
+	os.Exit(m.Run())
+}
+
+// write makes files below dir.
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
-// TestCellEnv: in neither pass is a variable there twice, and a recipe's value
-// wins over what the pass makes up.
-func TestCellEnv(t *testing.T) {
+// newLocal is an executor whose toolchain is a folder with one file: what it
+// does but for compiling can be tested with it.
+func newLocal(t *testing.T, c Confinement, source map[string]string, hooks ...[]string) *Local {
+	t.Helper()
+	goroot := t.TempDir()
+	write(t, goroot, map[string]string{"bin/marker": "go"})
+	return &Local{
+		Dir: t.TempDir(), Store: artifact.NewStore(t.TempDir()),
+		Checkout: func(_ context.Context, dest string, _ bool) error {
+			write(t, dest, source)
+			return nil
+		},
+		ModuleDir: ".", ConfigDir: ".", GOROOT: goroot, ModCache: t.TempDir(), Hooks: hooks,
+		Path: []string{"/usr/local/bin", "/usr/bin", "/bin"}, Confinement: c, Now: time.Now, Log: io.Discard,
+	}
+}
+
+// Without namespaces pass B gets a copy of the toolchain, since another path
+// means another place.
+func TestUnconfined(t *testing.T) {
+	l := newLocal(t, Confinement{}, map[string]string{"a": "1"})
 	for _, pass := range []Pass{A, B} {
-		s := &local{Local: &Local{GOROOT: "/go"}, pass: pass, varied: func(Factor) bool { return pass == B }}
-		s.chooseLayout()
-		c, _ := s.sandbox(run{dir: "/work", argv: []string{"go"}, env: []string{"CI=mine", "EDITOR=mine"}, job: "x"})
-		for _, want := range []string{"CI=mine", "EDITOR=mine"} {
-			if !slices.Contains(c.Env, want) {
-				t.Errorf("pass %s: no %s in %q", pass, want, c.Env)
-			}
+		s, err := l.Open(t.Context(), pass)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if n := len(once(slices.Clone(c.Env))); n != len(c.Env) {
-			t.Errorf("pass %s: a variable is there twice: %q", pass, c.Env)
+		w := s.Witness()
+		if same := w[gorootPath] == l.GOROOT; same != (pass == A) {
+			t.Errorf("pass %s: GOROOT %s", pass, w[gorootPath])
 		}
-		if slices.Contains(c.Env, "GOMODCACHE=") {
-			t.Errorf("pass %s: no module cache: %q", pass, c.Env)
+		if data, err := os.ReadFile(filepath.Join(w[gorootPath], "bin", "marker")); err != nil || string(data) != "go" {
+			t.Errorf("pass %s: %q, %v", pass, data, err)
 		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, _ := os.ReadDir(l.Dir); len(left) > 0 {
+			t.Errorf("pass %s has left %v", pass, left)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(l.GOROOT, "bin", "marker")); err != nil {
+		t.Error(err)
 	}
 }
 
-func TestExecNames(t *testing.T) {
-	for path, want := range map[string]string{
-		"m.example": "m.example", "m.example/cmd/tool": "tool", "m.example/tool/v2": "tool", "m.example/tool/v10": "tool",
-		"m.example/tool/v1": "v1", "m.example/tool/v0": "v0", "m.example/tool/v02": "v02", "m.example/v": "v", "m.example/tool/v+2": "v+2", "v2": "v2", "m.example/vim": "vim",
-	} {
-		if got := execName(path); got != want {
-			t.Errorf("%s: %s, want %s", path, got, want)
+// A workspace that cannot be set up is removed, read-only folders and all.
+func TestOpenFails(t *testing.T) {
+	l := newLocal(t, Confinement{}, nil)
+	l.Checkout = func(_ context.Context, dest string, _ bool) error {
+		write(t, dest, map[string]string{"d/f": "x"})
+		if err := os.Chmod(filepath.Join(dest, "d"), 0o555); err != nil {
+			return err
 		}
+		return io.ErrUnexpectedEOF
+	}
+	if _, err := l.Open(t.Context(), A); err == nil || !strings.Contains(err.Error(), "lay out the source of pass A: unexpected EOF") {
+		t.Errorf("%v", err)
+	}
+	if left, _ := os.ReadDir(l.Dir); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
-	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -201,88 +199,4 @@ func walk(root *os.Root, visit func(name string, mode fs.FileMode) error) error 
 		}
 	}
 	return nil
-}
-
-// OpenFolder opens the folder dir, with slashes, of a source tree. Whatever the tree
-// holds, nothing outside of it is opened.
-func OpenFolder(tree, dir string) (*os.Root, error) {
-	root, err := os.OpenRoot(tree)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	return root.OpenRoot(dir)
-}
-
-// Bounds of what goes into archives and images beside the binaries: files, and bytes in
-// all of them.
-const (
-	maxFiles     = 1 << 16
-	maxFileBytes = 16 << 30
-)
-
-// Match returns the names of the files that match globs, sorted; globs and names are
-// relative to the folder dir of a source tree. It looks at all that [Session.Files]
-// insists on, and reads nothing: what cannot be packed is told before something is built.
-func Match(tree, dir string, globs []string) ([]string, error) {
-	top, err := os.OpenRoot(tree)
-	if err != nil {
-		return nil, err
-	}
-	defer top.Close()
-	if ok, err := realFolder(top, dir); err != nil || !ok {
-		return nil, errors.Join(err, notPacked(fmt.Errorf("%s: is no folder of the source tree", dir)))
-	}
-	root, err := top.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-
-	sizes, left := map[string]int64{}, int64(maxFileBytes)
-	for _, glob := range globs {
-		found, err := fs.Glob(root.FS(), glob)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", glob, err)
-		}
-		for _, name := range found {
-			info, err := root.Lstat(name)
-			if err != nil {
-				return nil, err
-			}
-			if _, again := sizes[name]; again || info.IsDir() {
-				continue
-			}
-			if sizes[name], err = packable(root, dir, name); err != nil {
-				return nil, notPacked(err)
-			}
-			if len(sizes) > maxFiles {
-				return nil, notPacked(fmt.Errorf("%s: there are more than %d files, the limit for all archives and images together", glob, maxFiles))
-			}
-			if sizes[name] > left {
-				return nil, notPacked(fmt.Errorf("%s: with it there is more than %s, the limit for all archives and images together", name, gib(maxFileBytes)))
-			}
-			left -= sizes[name]
-		}
-	}
-	return slices.Sorted(maps.Keys(sizes)), nil
-}
-
-// packable returns the size of a file below the folder dir, which is root, if it is one
-// that may be in an archive.
-func packable(root *os.Root, dir, name string) (int64, error) {
-	for at := path.Join(dir, name); at != "."; at = path.Dir(at) {
-		if isVersionControl(at) {
-			return 0, fmt.Errorf("%s: belongs to version control, and is no part of the source", name)
-		}
-	}
-	f, info, err := fsx.OpenRegular(root, name, math.MaxInt64)
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), f.Close()
-}
-
-func notPacked(err error) error {
-	return fmt.Errorf("it cannot go into an archive or an image: %w", err)
 }

@@ -1,0 +1,180 @@
+package pass
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// sandbox is what the child process does to itself before it becomes the command
+// that it was started for. It is handed to the child as JSON.
+type sandbox struct {
+	// Root is an empty folder that becomes the mount point of the new root, or
+	// empty when there are no namespaces.
+	Root  string  `json:"root,omitempty"`
+	Mount []mount `json:"mount,omitempty"`
+	// Files are written into the new root, by path.
+	Files  map[string]string `json:"files,omitempty"`
+	Host   string            `json:"host,omitempty"`
+	Domain string            `json:"domain,omitempty"`
+	Umask  int               `json:"umask"`
+	// LeaveOut is the index of a processor not to run on, or -1.
+	LeaveOut int  `json:"leaveOut"`
+	FixedMap bool `json:"fixedMap"` // no address space layout randomization
+	OldName  bool `json:"oldName"`  // uname reports a 2.6 kernel
+	// Seccomp forbids system calls, FixedMarks also those that change modes, owners,
+	// times and attributes of files.
+	Seccomp    bool `json:"seccomp,omitempty"`
+	FixedMarks bool `json:"fixedMarks,omitempty"`
+	// Landlock is the ABI version to use, 0 for none; Writable are the folders
+	// that stay writable, as seen after the root has changed.
+	Landlock int      `json:"landlock"`
+	Writable []string `json:"writable,omitempty"`
+	// MaxFile bounds the size of each file that is written, 0 for no bound.
+	MaxFile int64 `json:"maxFile,omitempty"`
+	// MaxTasks is the limit of processes and threads, 0 for none.
+	MaxTasks int      `json:"maxTasks,omitempty"`
+	Dir      string   `json:"dir"`
+	Argv     []string `json:"argv"`
+	Env      []string `json:"env"`
+}
+
+// mount makes From of the host visible at To.
+type mount struct {
+	From  string `json:"from"`
+	To    string `json:"to"`
+	Write bool   `json:"write,omitempty"`
+}
+
+// sandbox describes the process for r, and the witness of what is chosen here and
+// not observed by the process itself.
+func (s *local) sandbox(r run) (sandbox, Witness) {
+	at := s.inside.in(r.job)
+	dirs := s.Path
+	if s.Confinement.Namespaces {
+		dirs = visible(dirs)
+	}
+	threads := choose(s.varied(gomaxprocs), 1, 2)
+	lang := choose(s.varied(locale), "C", "C.UTF-8")
+	zone := zoneName("Etc/GMT+12", "<-12>12")
+	if s.varied(timeZone) {
+		zone = zoneName("Pacific/Kiritimati", "<+14>-14")
+	}
+	noise := []string{"EDITOR=ed"}
+	var elsewhere []string
+	if s.varied(environment) {
+		noise = []string{"EDITOR=vi", "COLUMNS=132", "CI=false", "TERM=vt220", "MAKEFLAGS=-j9", "LANGUAGE=tr:de"}
+		elsewhere = []string{"XDG_CACHE_HOME=" + filepath.Join(at.home, "elsewhere")}
+	}
+	if s.varied(pathOrder) {
+		dirs = slices.Clone(dirs)
+		slices.Reverse(dirs)
+	}
+	bin := filepath.Join(s.inside.goroot, "bin")
+	pathVar := strings.Join(slices.Concat([]string{bin}, s.programs(), dirs), string(filepath.ListSeparator))
+	user := choose(s.varied(userName), "first", "second-user")
+	modcache := s.inside.modcache
+	if modcache == "" { // vendored: the go command insists on a path
+		modcache = filepath.Join(at.home, "mod")
+	}
+	env := slices.Concat(s.HostEnv, r.env, noise, elsewhere, []string{
+		"GOROOT=" + s.inside.goroot,
+		"GOPATH=" + filepath.Join(at.home, "go"),
+		"GOMODCACHE=" + modcache,
+		"GOCACHE=" + at.cache,
+		"GOTMPDIR=" + at.temp,
+		"GOMAXPROCS=" + strconv.Itoa(threads),
+		"HOME=" + at.home, "USERPROFILE=" + at.home, "LocalAppData=" + at.home, "AppData=" + at.home,
+		"USER=" + user, "LOGNAME=" + user,
+		"TMPDIR=" + at.temp, "TMP=" + at.temp, "TEMP=" + at.temp,
+		"PATH=" + pathVar,
+		"PWD=" + r.dir,
+		"TZ=" + zone, "LANG=" + lang, "LC_ALL=" + lang,
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0",
+	})
+	if r.share.GOGC > 0 {
+		env = append(env, "GOGC="+strconv.Itoa(r.share.GOGC))
+	}
+	if r.share.Memory > 0 {
+		env = append(env, "GOMEMLIMIT="+strconv.FormatInt(r.share.Memory, 10))
+	}
+	env = once(env)
+	c := sandbox{
+		Umask: choose(s.varied(umask), 0o022, 0o002), LeaveOut: choose(s.varied(processors), -1, r.slot), Landlock: s.Confinement.Landlock, Seccomp: s.Confinement.Seccomp,
+		// Builds need none of these calls, and without a root of its own Landlock has to do.
+		FixedMarks: s.Foreign != nil && !s.Confinement.Namespaces,
+		MaxTasks:   s.Limits.Tasks,
+		Dir:        r.dir, Argv: r.argv, Env: env, Host: s.inside.host, Domain: s.inside.domain,
+		FixedMap: s.varied(addressSpace), OldName: s.varied(kernel),
+		Writable: []string{at.cache, at.home, at.temp},
+	}
+	if r.writesSource {
+		c.Writable = append(c.Writable, s.inside.source)
+	}
+	if r.out != "" {
+		c.Writable = append(c.Writable, filepath.Join(s.inside.out, filepath.FromSlash(r.out)))
+	}
+	if s.Confinement.Namespaces {
+		s.addMounts(&c, r, user)
+	}
+	if s.Foreign != nil {
+		c.MaxFile = s.Foreign.MaxFile
+	}
+	return c, Witness{
+		timeZone: zone, locale: lang, gomaxprocs: strconv.Itoa(threads), parallel: strconv.Itoa(s.processes(r.share)),
+		environment: strings.Join(noise, " "), pathOrder: pathVar,
+	}
+}
+
+// zoneName returns name, or without zone data on this system the rule of POSIX
+// that means the same. The two passes are 26 hours apart, so that no local
+// date is the same in both.
+func zoneName(name, rule string) string {
+	if _, err := os.Stat(filepath.Join("/usr/share/zoneinfo", name)); err != nil {
+		return rule
+	}
+	return name
+}
+
+// once keeps the first value of each variable, so that what a recipe says wins
+// over the noise. Programs do not agree on which of several values counts.
+func once(env []string) []string {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(env, func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		again := seen[name]
+		seen[name] = true
+		return again
+	})
+}
+
+// addMounts fills the new root of a namespace: of the pass's folders it has those of
+// the command alone.
+func (s *local) addMounts(c *sandbox, r run, user string) {
+	host, seen := s.host.in(r.job), s.inside.in(r.job)
+	own := []mount{
+		{From: s.host.source, To: s.inside.source, Write: r.writesSource},
+		{From: host.cache, To: seen.cache, Write: true},
+		{From: host.home, To: seen.home, Write: true},
+		{From: host.temp, To: seen.temp, Write: true},
+		{From: host.temp, To: "/tmp", Write: true},
+		{From: s.host.goroot, To: s.inside.goroot},
+		{From: s.host.modcache, To: s.inside.modcache},
+	}
+	if r.out != "" {
+		out := filepath.FromSlash(r.out)
+		own = append(own, mount{From: filepath.Join(s.host.out, out), To: filepath.Join(s.inside.out, out), Write: true})
+	}
+	c.Root = s.root
+	c.Mount = s.foreignMounts(systemMounts(s.Path), own)
+	c.Writable = append(c.Writable, "/tmp")
+	id := func(n int) string { return strconv.Itoa(n) }
+	c.Files = map[string]string{
+		"/etc/passwd":   user + ":x:" + id(s.inside.user) + ":" + id(s.inside.group) + "::" + s.inside.home + ":/bin/sh\n",
+		"/etc/group":    user + ":x:" + id(s.inside.group) + ":\n",
+		"/etc/hosts":    "127.0.0.1 localhost " + s.inside.host + "." + s.inside.domain + " " + s.inside.host + "\n",
+		"/etc/hostname": s.inside.host + "\n",
+	}
+}

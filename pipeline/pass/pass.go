@@ -1,0 +1,130 @@
+// Package pass runs recipes: one pass in a workspace of its own, under
+// circumstances that must not matter.
+//
+// # The seam
+//
+// The unit of work is (recipes of one target, pass) and yields a [Result]: the
+// artifacts by digest, the action graphs of the go command, its log. [Local]
+// does that on this machine, and a [Session] is one pass of it.
+//
+// # What differs between the passes
+//
+// Pass A is plain, pass B is varied on purpose. What was varied is never
+// stated from intent: each pass leaves a [Witness] of what could be observed
+// inside its workspace, and [Variations] compares the two.
+//
+// # Hooks and builds
+//
+// Hooks change the source tree: that is what they are for, and what they wrote there is
+// built and compared. Nothing else that they touched reaches a build. The hooks of a
+// pass, and each job, have a cache, a home and a temporary folder of their own, which
+// are made when they begin, empty, and dropped when they end; a build alone has a
+// folder for its output, and sees the source read-only. When the hooks are over, the
+// tree is brought to rest: folders of version control are as they were laid out, and a
+// pipe, a device, a repository of its own or a link out of the tree is an error.
+//
+// What a build left is read as a stranger's: without following a link, regular files
+// alone, within bounds, and copied into the store while it is hashed.
+//
+// # Confinement
+//
+// On Linux a pass runs in new user, mount, PID, network, IPC and UTS
+// namespaces: its root folder holds the system's programs read-only and the
+// workspace, there is no network, and Landlock forbids writes elsewhere once
+// more. Seccomp takes away the system calls by which something outlives a pass, or
+// gets out. Where namespaces are not to be had, Landlock alone confines the writes
+// and seccomp the network. On other systems nothing is confined. [Confinement] says
+// which it was, and why not more.
+package pass
+
+import (
+	"context"
+	"time"
+
+	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/recipe"
+)
+
+// Pass names one of the two executions of a recipe.
+type Pass string
+
+// The passes: A is plain, B is varied. A Trial has some of B's variations, to find
+// out which of them matters.
+const (
+	A     Pass = "A"
+	B     Pass = "B"
+	Trial Pass = "trial"
+)
+
+// Binary is one binary to build.
+type Binary struct {
+	Recipe recipe.Recipe
+	// ImportPath is the import path of the main package, which decides what
+	// file name the go command chooses when it builds several at once.
+	ImportPath string
+}
+
+// Job is the binaries of one target, to be built in one pass.
+type Job struct {
+	Binaries []Binary
+	// Slot is the place of this job among those that run at the same time,
+	// from 0; pass B leaves a processor out according to it.
+	Slot  int
+	Share Share
+	// Trace asks the go command to print in Result.Log what the hashes in its
+	// build IDs are made of (GODEBUG=gocachehash=1, see go help cache).
+	Trace bool
+}
+
+// Share is a job's part of the machine.
+type Share struct {
+	// Processes is how many compilers may run at once: the -p of go build.
+	Processes int
+	// Memory is the soft limit in bytes for each of them (GOMEMLIMIT).
+	Memory int64
+	// GOGC is the collector's target for them, 0 for the default.
+	GOGC int
+}
+
+// Result is what a job produced.
+type Result struct {
+	// Artifacts are the binaries, in the order of Job.Binaries.
+	Artifacts []artifact.Artifact
+	// Graphs are the action graphs of the go commands that ran, in order, as
+	// -debug-actiongraph wrote them.
+	Graphs [][]byte
+	// Log is what the go commands printed, bounded.
+	Log   string
+	Usage Usage
+}
+
+// Usage is what a job cost.
+type Usage struct {
+	Start time.Time
+	Wall  time.Duration
+	// CPU is user and system time of the children, their descendants included.
+	CPU time.Duration
+}
+
+// Session is a pass that was set up: its source is laid out and its hooks ran.
+type Session interface {
+	// Build runs one job. It is safe to call from many goroutines, with jobs for
+	// different targets. A binary of more than 4 GiB is an error.
+	Build(context.Context, Job) (Result, error)
+	// Run runs a command that is no build of a recipe, with Share.Processes
+	// processors, and returns what it printed, bounded.
+	Run(context.Context, Command) (string, error)
+	// Places tells where commands see things.
+	Places() Places
+	// Tree is a folder of this machine that holds the source tree as the hooks
+	// left it. Only read from it.
+	Tree() string
+	// Files stores the files of the source tree, as the hooks left it, that
+	// match globs (relative to the release file's folder). A link, or a file in a
+	// folder that is one, is an error, and so are more than 65536 files or 16 GiB.
+	Files(globs []string) ([]artifact.Artifact, error)
+	// Witness tells what was observed in the workspace.
+	Witness() Witness
+	// Close removes the workspace.
+	Close() error
+}

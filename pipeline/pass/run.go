@@ -1,0 +1,128 @@
+package pass
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// run is one command of a pass.
+type run struct {
+	what string
+	dir  string // as the command sees it
+	argv []string
+	env  []string // the recipe's part
+	job  string   // whose folders it has
+	// out is a folder below layout.out to write to, with slashes, or "".
+	out string
+	// writesSource tells that it may change the source tree.
+	writesSource bool
+	slot         int
+	share        Share
+	live         io.Writer // gets the output at once, or nil
+	trace        bool      // the output is long
+}
+
+// Limits of what is kept of a command's output. With a trace, the go command
+// prints some hundred bytes for each file of each package.
+const (
+	maxLog   = 1 << 20
+	maxTrace = 128 << 20
+)
+
+type ran struct {
+	output string
+	cpu    time.Duration
+}
+
+// run executes r in the workspace.
+func (s *local) run(ctx context.Context, r run) (ran, error) {
+	c, w := s.sandbox(r)
+	out := &tail{limit: maxLog}
+	if r.trace {
+		out.limit = maxTrace
+	}
+	dst := io.Writer(out)
+	if r.live != nil {
+		dst = io.MultiWriter(out, r.live)
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if limit := s.Limits.Time; limit > 0 {
+		timer := time.AfterFunc(limit, func() { stop(outOfTime(limit)) })
+		defer timer.Stop()
+	}
+	seen, cpu, err := s.execute(ctx, c, dst, stop)
+	s.note(w)
+	s.note(seen)
+	result := ran{output: out.String(), cpu: cpu}
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		if errors.As(cause, new(*LimitError)) {
+			return result, &CommandError{Pass: s.pass, What: r.what, Output: withoutNoise(result.output), Err: cause}
+		}
+		return result, cause
+	}
+	if exit, ended := (*exec.ExitError)(nil), (*signalError)(nil); errors.As(err, &exit) || errors.As(err, &ended) {
+		return result, &CommandError{Pass: s.pass, What: r.what, Output: withoutNoise(result.output), Confined: s.Confinement.writesConfined(), Err: err}
+	}
+	if err != nil {
+		return result, fmt.Errorf("pass %s: %s: %w", s.pass, r.what, err)
+	}
+	return result, nil
+}
+
+// withoutNoise leaves out what the go command says of every module cache that
+// it may not write to, and a trace of hashes.
+func withoutNoise(output string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(output) {
+		if !strings.HasPrefix(line, "go: writing stat cache: ") && !strings.HasPrefix(line, "HASH") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}
+
+// tail keeps the first and the last part of what is written to it.
+type tail struct {
+	limit   int
+	head    bytes.Buffer
+	rest    []byte
+	dropped int
+	sync.Mutex
+}
+
+// Write never fails.
+func (t *tail) Write(p []byte) (int, error) {
+	t.Lock()
+	defer t.Unlock()
+	n := len(p)
+	if room := t.limit/2 - t.head.Len(); room > 0 {
+		k := min(room, len(p))
+		t.head.Write(p[:k])
+		p = p[k:]
+	}
+	t.rest = append(t.rest, p...)
+	if over := len(t.rest) - t.limit/2; over > t.limit/2 {
+		t.dropped += over
+		t.rest = slices.Clone(t.rest[over:])
+	}
+	return n, nil
+}
+
+// String returns what was kept.
+func (t *tail) String() string {
+	t.Lock()
+	defer t.Unlock()
+	if t.dropped == 0 {
+		return t.head.String() + string(t.rest)
+	}
+	return fmt.Sprintf("%s\n... %d bytes left out ...\n%s", t.head.String(), t.dropped, t.rest)
+}
