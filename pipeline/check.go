@@ -48,7 +48,7 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 	}
 	defer func() { err = errors.Join(err, work.Close()) }()
 
-	client, err := gocmd.NewClient(ctx, cfg.Go, cfg.Env)
+	client, err := gocmd.NewClient(ctx, cfg.Go, cfg.UserEnv)
 	if err != nil {
 		return nil, err
 	}
@@ -153,10 +153,10 @@ const maxSettings = 1 << 20
 // userSettings returns the settings of the machine and its user that a go build in folder dir would
 // obey.
 func userSettings(cfg Config, user gocmd.Settings, dir string) (lint.Machine, error) {
-	m := lint.Machine{Env: cfg.Env, GoVersion: user.Version}
+	m := lint.Machine{Env: cfg.UserEnv, GoVersion: user.Version}
 
 	// The environment wins over the go command's own settings file.
-	work, _ := recipe.Lookup(cfg.Env, "GOWORK")
+	work, _ := recipe.Lookup(cfg.UserEnv, "GOWORK")
 	if user.File != "" && user.File != "off" {
 		// A file that is no regular one could block the reader, and one too large is no settings file.
 		info, err := os.Stat(user.File)

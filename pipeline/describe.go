@@ -116,7 +116,7 @@ func compiler(ctx context.Context, h host.Host, pinned gocmd.Go, b matrix.Build,
 	}
 
 	cmd := exec.CommandContext(ctx, program, append(fields[1:], "--version")...)
-	cmd.Env = append(slices.Clone(h.HostEnv), "LC_ALL=C", "PATH="+strings.Join(h.Path, string(filepath.ListSeparator)))
+	cmd.Env = append(slices.Clone(h.SystemEnv), "LC_ALL=C", "PATH="+strings.Join(h.Path, string(filepath.ListSeparator)))
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s --version: %w", cc, err)

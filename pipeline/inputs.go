@@ -84,7 +84,7 @@ func openSource(ctx context.Context, cfg Config, client gocmd.Go, file ReleaseFi
 	}
 
 	dir := filepath.Dir(cfg.ConfigFile)
-	repo, err := source.Open(ctx, source.Git{Path: cfg.Git, Env: cfg.HostEnv, User: cfg.Env}, dir, source.Options{
+	repo, err := source.Open(ctx, source.Git{Path: cfg.Git, Env: cfg.SystemEnv, User: cfg.UserEnv}, dir, source.Options{
 		Dir:         file.Source.Dir,
 		Snapshot:    cfg.Snapshot || cfg.Unreleased,
 		LFSPointers: file.Source.LFS == "pointers",

@@ -80,7 +80,7 @@ func (run *Run) open(ctx context.Context) (map[pass.Pass]pass.Session, error) {
 	sessions[pass.B] = s
 
 	// The hooks of pass B may have made other files than those of pass A.
-	_, err = pass.Match(s.Tree(), run.Inputs.configDir(), run.Plan.Globs)
+	_, err = pass.MatchFiles(s.Tree(), run.Inputs.configDir(), run.Plan.Globs)
 	return sessions, filesError(pass.B, err)
 }
 

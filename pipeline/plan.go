@@ -217,7 +217,7 @@ func planPackaging(file ReleaseFile, sel Selection, tree string) (Packaging, err
 	if err != nil {
 		return p, err
 	}
-	if _, err := pass.Match(tree, dir, p.Globs); err != nil {
+	if _, err := pass.MatchFiles(tree, dir, p.Globs); err != nil {
 		return p, fault.Usage(fmt.Errorf("%s: %w", file.Path, err))
 	}
 	return p, nil

@@ -63,7 +63,7 @@ func Prepare(ctx context.Context, cfg Config) (_ *Run, err error) {
 	if run.work, err = workspace.New(ctx, filepath.Join(cfg.Cache, "work")); err != nil {
 		return nil, err
 	}
-	client, err := gocmd.NewClient(ctx, cfg.Go, cfg.Env)
+	client, err := gocmd.NewClient(ctx, cfg.Go, cfg.UserEnv)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func newExecutor(ctx context.Context, cfg Config, in Inputs, hooks [][]string, w
 		ModuleDir: in.Source.Identity().Dir, ConfigDir: in.configDir(),
 		GOROOT: in.Toolchain.Dir, ModCache: in.Modules.Dir,
 		Hooks: hooks, Epoch: in.Time.Unix(),
-		Path: cfg.Path, HostEnv: cfg.HostEnv, Confinement: confine, Limits: limits,
+		Path: cfg.Path, SystemEnv: cfg.SystemEnv, Confinement: confine, Limits: limits,
 		Now: cfg.Now, Log: cfg.HookLog,
 	}}, nil
 }

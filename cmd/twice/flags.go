@@ -30,7 +30,7 @@ func (a *app) sourceFlags(c *cobra.Command) *cobra.Command {
 	c.Flags().StringVar(&a.out, "out", "dist", "the `DIR` to write")
 	c.Flags().StringVar(&a.module, "module", "", "build `PATH@VERSION` of the module proxy instead of a commit")
 	c.Flags().StringArrayVar(&a.targets, "target", nil, "only targets that match `GLOB`, such as 'linux/*' (may be repeated)")
-	c.Flags().DurationVar(&a.timeout, "timeout", pass.Time, "the time for each hook, and for each build of a target (0: no bound)")
+	c.Flags().DurationVar(&a.timeout, "timeout", pass.DefaultTime, "the time for each hook, and for each build of a target (0: no bound)")
 	c.Flags().StringVar(&a.cache, "cache", "", "the `DIR` for toolchains and workspaces (default: twice in the user's cache folder)")
 	return c
 }

@@ -21,7 +21,7 @@ func (a *app) host() (host.Host, error) {
 
 	h := host.Host{
 		OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Memory: memory(), Now: a.now,
-		Env: a.env, HostEnv: hostEnv(env), Path: absolute(filepath.SplitList(env["PATH"])),
+		UserEnv: a.env, SystemEnv: systemEnv(env), Path: absolute(filepath.SplitList(env["PATH"])),
 	}
 
 	// Not every verb needs these, and those that do say that they are missing.
@@ -84,8 +84,8 @@ func absolute(dirs []string) []string {
 	return kept
 }
 
-// hostEnv returns the variables that every process on Windows needs. On other systems it is empty.
-func hostEnv(env map[string]string) []string {
+// systemEnv returns the variables that every process on Windows needs. On other systems it is empty.
+func systemEnv(env map[string]string) []string {
 	if runtime.GOOS != "windows" {
 		return nil
 	}

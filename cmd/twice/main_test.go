@@ -79,7 +79,7 @@ func TestScript(t *testing.T) {
 		Condition: func(cond string) (bool, error) {
 			switch cond {
 			case "confined":
-				return world.confinement.Strangers() == nil, nil
+				return world.confinement.AllowStrangers() == nil, nil
 			case "namespaces":
 				return world.confinement.Namespaces, nil
 			case "cgo":

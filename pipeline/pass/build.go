@@ -25,12 +25,12 @@ const (
 )
 
 // Build implements [Session].
-func (s *local) Build(ctx context.Context, job Job) (res Result, err error) {
+func (s *localSession) Build(ctx context.Context, job Job) (res Result, err error) {
 	target := job.Binaries[0].Recipe.Target
 	slug := target.Slug()
 	res.Usage.Start = s.Now()
 	defer func() { res.Usage.Wall = s.Now().Sub(res.Usage.Start) }()
-	drop, err := s.prepare(slug)
+	drop, err := s.makeFolders(slug)
 	if err != nil {
 		return res, err
 	}
@@ -44,14 +44,14 @@ func (s *local) Build(ctx context.Context, job Job) (res Result, err error) {
 		for k, j := range group {
 			binaries[k] = job.Binaries[j]
 		}
-		r, files := s.goCommand(job, binaries, path.Join(slug, strconv.Itoa(i)))
-		out := filepath.Join(s.host.out, filepath.FromSlash(r.out))
+		cmd, files := s.goCommand(job, binaries, path.Join(slug, strconv.Itoa(i)))
+		out := filepath.Join(s.host.out, filepath.FromSlash(cmd.out))
 		if err := os.MkdirAll(filepath.Join(out, outBinaries), 0o755); err != nil {
 			return res, err
 		}
-		ran, err := s.run(ctx, r)
-		log.WriteString(ran.output)
-		res.Usage.CPU += ran.cpu
+		printed, cpu, err := s.run(ctx, cmd)
+		log.WriteString(printed)
+		res.Usage.CPU += cpu
 		if err != nil {
 			return res, err
 		}
@@ -74,7 +74,7 @@ func (s *local) Build(ctx context.Context, job Job) (res Result, err error) {
 // build: their recipes differ in the package alone. Pass B takes each by
 // itself, exactly as its recipe says, so that the comparison also shows that
 // building several at once makes no difference.
-func (s *local) groups(list []Binary) [][]int {
+func (s *localSession) groups(list []Binary) [][]int {
 	var groups [][]int
 	for i, b := range list {
 		j := slices.IndexFunc(groups, func(g []int) bool {
@@ -115,11 +115,11 @@ const (
 // goCommand returns the go command that builds some binaries at once, with out as its
 // folder, and for each binary the names of the files, relative to out, of which one
 // is it.
-func (s *local) goCommand(job Job, binaries []Binary, out string) (run, [][]string) {
+func (s *localSession) goCommand(job Job, binaries []Binary, out string) (invocation, [][]string) {
 	first := binaries[0].Recipe
 	seen := filepath.Join(s.inside.out, filepath.FromSlash(out))
 	bin := filepath.Join(seen, outBinaries)
-	argv := slices.Concat([]string{"go", "build", "-o", bin + string(filepath.Separator), "-p", strconv.Itoa(s.processes(job.Share)),
+	argv := slices.Concat([]string{"go", "build", "-o", bin + string(filepath.Separator), "-p", strconv.Itoa(s.parallelism(job.Share)),
 		"-debug-actiongraph=" + filepath.Join(seen, outGraph)}, first.Argv[2:len(first.Argv)-1])
 	files := make([][]string, len(binaries))
 	for k, b := range binaries {
@@ -132,20 +132,20 @@ func (s *local) goCommand(job Job, binaries []Binary, out string) (run, [][]stri
 	}
 	env := first.Env
 	if first.Argv[1] == "install" {
-		argv, env = s.install(argv, env, seen)
-		files[0] = installed(binaries[0])
+		argv, env = s.installCommand(argv, env, seen)
+		files[0] = installedNames(binaries[0])
 	}
 	if job.Trace {
 		env = slices.Concat([]string{"GODEBUG=gocachehash=1"}, env)
 	}
-	return run{
+	return invocation{
 		what: "go " + first.Argv[1], job: first.Target.Slug(), out: out,
 		dir: s.moduleDir(), argv: argv, env: env, slot: job.Slot, share: job.Share, trace: job.Trace,
 	}, files
 }
 
-// processes is what -p gets: pass B has one more.
-func (s *local) processes(share Share) int {
+// parallelism is what -p gets: pass B has one more.
+func (s *localSession) parallelism(share Share) int {
 	n := max(1, share.Processes)
 	if s.varied(parallel) {
 		n++
@@ -153,21 +153,21 @@ func (s *local) processes(share Share) int {
 	return n
 }
 
-// install turns a command line of go build into one of go install, whose argument
+// installCommand turns a command line of go build into one of go install, whose argument
 // is a package of a module in the module cache, path@version. It has no -o: what
 // it installs goes to a folder bin in the first GOPATH. It looks for the module
 // under every prefix of the path, which takes a proxy that says what there is not;
 // the module cache is one (https://go.dev/ref/mod#module-cache).
-func (s *local) install(argv, env []string, out string) ([]string, []string) {
+func (s *localSession) installCommand(argv, env []string, out string) ([]string, []string) {
 	argv = slices.Concat([]string{"go", "install"}, argv[4:])
 	proxy := url.URL{Scheme: "file", Path: filepath.ToSlash(s.inside.modcache) + "/cache/download"}
 	escape := strings.NewReplacer(",", "%2C", "|", "%7C") // these would end it
 	return argv, slices.Concat([]string{"GOPATH=" + out, "GOPROXY=" + escape.Replace(proxy.String())}, env)
 }
 
-// installed returns the names that a binary may have in GOPATH, with slashes: what is
+// installedNames returns the names that a binary may have in GOPATH, with slashes: what is
 // built for another platform than the host's lies one folder deeper.
-func installed(b Binary) []string {
+func installedNames(b Binary) []string {
 	importPath, _, _ := strings.Cut(b.ImportPath, "@")
 	name := execName(importPath)
 	if b.Recipe.Target.OS == "windows" {
@@ -177,7 +177,7 @@ func installed(b Binary) []string {
 }
 
 // collect reads what a go command left in the folder out.
-func (s *local) collect(out string, binaries []Binary, files [][]string) (graph []byte, list []artifact.Artifact, err error) {
+func (s *localSession) collect(out string, binaries []Binary, files [][]string) (graph []byte, list []artifact.Artifact, err error) {
 	root, err := os.OpenRoot(out)
 	if err != nil {
 		return nil, nil, err

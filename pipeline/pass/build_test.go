@@ -72,7 +72,7 @@ func TestGroups(t *testing.T) {
 		A: {{0, 1}, {2, 5}, {3, 4}, {6}},
 		B: {{0}, {1}, {2}, {3}, {4}, {5}, {6}},
 	} {
-		s := &local{Local: &Local{}, pass: pass, varied: func(Factor) bool { return pass == B }}
+		s := &localSession{Local: &Local{}, pass: pass, varied: func(Factor) bool { return pass == B }}
 		if got := s.groups(list); !reflect.DeepEqual(got, want) {
 			t.Errorf("pass %s: %v, want %v", pass, got, want)
 		}

@@ -343,7 +343,7 @@ func byFaults(_ int, data []byte, at int) (bool, error) {
 var looked atomic.Int32
 
 // pipeNumber reads the number that the next pipe has: those of pipes and sockets are
-// counted for all.
+// counters for all.
 func pipeNumber() (uint64, error) {
 	var pipe [2]int
 	if err := unix.Pipe(pipe[:]); err != nil {
@@ -355,7 +355,7 @@ func pipeNumber() (uint64, error) {
 }
 
 // sessionNumber reads the number that the scheduler has for this session, which is
-// counted for all.
+// counters for all.
 func sessionNumber() (n uint64, err error) {
 	data, err := os.ReadFile("/proc/self/autogroup")
 	if err == nil {

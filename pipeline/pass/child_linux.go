@@ -50,7 +50,7 @@ func Main() {
 	status, err := supervise(os.NewFile(lifeline, "lifeline"), report)
 	if err != nil {
 		status = failedStatus
-		json.NewEncoder(report).Encode(observed{Failed: err.Error()})
+		json.NewEncoder(report).Encode(childReport{Failed: err.Error()})
 	}
 	os.Exit(status)
 }
@@ -64,7 +64,7 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 	if err := closeOnExec(); err != nil {
 		return 0, err
 	}
-	var c sandbox
+	var c childSpec
 	if err := json.NewDecoder(in).Decode(&c); err != nil {
 		return 0, stepError("read the confinement", err)
 	}
@@ -103,7 +103,7 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := json.NewEncoder(report).Encode(observed{Witness: w, Missing: missing}); err != nil {
+	if err := json.NewEncoder(report).Encode(childReport{Witness: w, Missing: missing}); err != nil {
 		return 0, stepError("report", err)
 	}
 
@@ -123,7 +123,7 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 			return 0, stepError("bound the number of processes", err)
 		}
 	}
-	if err := json.NewEncoder(report).Encode(observed{}); err != nil {
+	if err := json.NewEncoder(report).Encode(childReport{}); err != nil {
 		return 0, stepError("report", err)
 	}
 
@@ -133,7 +133,7 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 	}()
 	ws := reap(c, command)
 	if ws.Signaled() {
-		json.NewEncoder(report).Encode(observed{Signal: ws.Signal().String()})
+		json.NewEncoder(report).Encode(childReport{Signal: ws.Signal().String()})
 		return 128 + int(ws.Signal()), nil
 	}
 	return ws.ExitStatus(), nil
@@ -142,7 +142,7 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 // mostTasks is how many processes and threads the kernel allows: more than the
 // limit that is watched, so that this one is told, and 0 without one. 400 is what a
 // kernel can be asked for and a go command needs.
-func mostTasks(c sandbox) int {
+func mostTasks(c childSpec) int {
 	if c.MaxTasks == 0 {
 		return 0
 	}
@@ -186,7 +186,7 @@ func closeOnExec() error {
 // reap waits for everything that becomes a child of this process until the
 // command has ended, and whatever it has left behind. It returns how the command
 // has ended.
-func reap(c sandbox, command int) (status unix.WaitStatus) {
+func reap(c childSpec, command int) (status unix.WaitStatus) {
 	flags := 0
 	for {
 		var ws unix.WaitStatus
@@ -209,11 +209,11 @@ func reap(c sandbox, command int) (status unix.WaitStatus) {
 }
 
 // endAll ends the command and its descendants.
-func endAll(c sandbox) {
+func endAll(c childSpec) {
 	if c.Root != "" {
 		os.Exit(128 + int(unix.SIGKILL))
 	}
-	urgent()
+	raisePriority()
 	for { // until reap has nothing to wait for
 		killDescendants()
 		time.Sleep(10 * time.Millisecond)
@@ -227,14 +227,14 @@ func killDescendants() {
 	if err != nil {
 		return
 	}
-	for _, p := range below(list, os.Getpid())[1:] {
+	for _, p := range subtree(list, os.Getpid())[1:] {
 		unix.Kill(p.pid, unix.SIGKILL)
 	}
 }
 
 // enterRoot builds the new root from a tmpfs and bind mounts, and moves there. It
 // returns what of that this kernel does not do.
-func enterRoot(c sandbox) (missing []string, err error) {
+func enterRoot(c childSpec) (missing []string, err error) {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return nil, stepError("make mounts private", err)
 	}
@@ -347,7 +347,7 @@ func bind(root string, m mount) error {
 
 // restrict applies what holds for this thread and everything it starts. What
 // needs a right comes before the rights go, and the filter of system calls last.
-func restrict(c sandbox) error {
+func restrict(c childSpec) error {
 	unix.Umask(c.Umask)
 	// A core dump may be handed to a program of the host.
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
@@ -385,12 +385,12 @@ func restrict(c sandbox) error {
 		return stepError("drop capabilities", err)
 	}
 	if c.Landlock > 0 {
-		if err := landlock(c.Landlock, c.Writable); err != nil {
+		if err := applyLandlock(c.Landlock, c.Writable); err != nil {
 			return err
 		}
 	}
 	if c.Seccomp {
-		return stepError("seccomp", filterCalls(forbidden(c)))
+		return stepError("seccomp", filterCalls(forbiddenCalls(c)))
 	}
 	return nil
 }

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// sandbox is what the child process does to itself before it becomes the command
+// childSpec is what the child process does to itself before it becomes the command
 // that it was started for. It is handed to the child as JSON.
-type sandbox struct {
+type childSpec struct {
 	// Root is an empty folder that becomes the mount point of the new root, or
 	// empty when there are no namespaces.
 	Root  string  `json:"root,omitempty"`
@@ -24,10 +24,10 @@ type sandbox struct {
 	LeaveOut int  `json:"leaveOut"`
 	FixedMap bool `json:"fixedMap"` // no address space layout randomization
 	OldName  bool `json:"oldName"`  // uname reports a 2.6 kernel
-	// Seccomp forbids system calls, FixedMarks also those that change modes, owners,
+	// Seccomp forbids system calls, FixedMetadata also those that change modes, owners,
 	// times and attributes of files.
-	Seccomp    bool `json:"seccomp,omitempty"`
-	FixedMarks bool `json:"fixedMarks,omitempty"`
+	Seccomp       bool `json:"seccomp,omitempty"`
+	FixedMetadata bool `json:"fixedMetadata,omitempty"`
 	// Landlock is the ABI version to use, 0 for none; Writable are the folders
 	// that stay writable, as seen after the root has changed.
 	Landlock int      `json:"landlock"`
@@ -48,13 +48,45 @@ type mount struct {
 	Write bool   `json:"write,omitempty"`
 }
 
-// sandbox describes the process for r, and the witness of what is chosen here and
+// newChildSpec describes the process for cmd, and the witness of what is chosen here and
 // not observed by the process itself.
-func (s *local) sandbox(r run) (sandbox, Witness) {
-	at := s.inside.in(r.job)
+func (s *localSession) newChildSpec(cmd invocation) (childSpec, Witness) {
+	at := s.inside.in(cmd.job)
+	user := choose(s.varied(userName), "first", "second-user")
+	env, chosen := s.environment(cmd, user)
+	spec := childSpec{
+		Umask:    choose(s.varied(umask), 0o022, 0o002),
+		LeaveOut: choose(s.varied(processors), -1, cmd.slot),
+		Landlock: s.Confinement.Landlock, Seccomp: s.Confinement.Seccomp,
+		// Builds need none of these calls, and without a root of its own Landlock has to do.
+		FixedMetadata: s.Foreign != nil && !s.Confinement.Namespaces,
+		MaxTasks:      s.Limits.Tasks,
+		Dir:           cmd.dir, Argv: cmd.argv, Env: env, Host: s.inside.host, Domain: s.inside.domain,
+		FixedMap: s.varied(addressSpace), OldName: s.varied(kernel),
+		Writable: []string{at.cache, at.home, at.temp},
+	}
+	if cmd.writesSource {
+		spec.Writable = append(spec.Writable, s.inside.source)
+	}
+	if cmd.out != "" {
+		spec.Writable = append(spec.Writable, filepath.Join(s.inside.out, filepath.FromSlash(cmd.out)))
+	}
+	if s.Confinement.Namespaces {
+		s.addMounts(&spec, cmd, user)
+	}
+	if s.Foreign != nil {
+		spec.MaxFile = s.Foreign.MaxFile
+	}
+	return spec, chosen
+}
+
+// environment returns the variables of cmd, whose user has that name, and the witness of
+// those that are factors.
+func (s *localSession) environment(cmd invocation, user string) ([]string, Witness) {
+	at := s.inside.in(cmd.job)
 	dirs := s.Path
 	if s.Confinement.Namespaces {
-		dirs = visible(dirs)
+		dirs = visibleFolders(dirs)
 	}
 	threads := choose(s.varied(gomaxprocs), 1, 2)
 	lang := choose(s.varied(locale), "C", "C.UTF-8")
@@ -73,13 +105,12 @@ func (s *local) sandbox(r run) (sandbox, Witness) {
 		slices.Reverse(dirs)
 	}
 	bin := filepath.Join(s.inside.goroot, "bin")
-	pathVar := strings.Join(slices.Concat([]string{bin}, s.programs(), dirs), string(filepath.ListSeparator))
-	user := choose(s.varied(userName), "first", "second-user")
+	pathVar := strings.Join(slices.Concat([]string{bin}, s.programFolders(), dirs), string(filepath.ListSeparator))
 	modcache := s.inside.modcache
 	if modcache == "" { // vendored: the go command insists on a path
 		modcache = filepath.Join(at.home, "mod")
 	}
-	env := slices.Concat(s.HostEnv, r.env, noise, elsewhere, []string{
+	env := slices.Concat(s.SystemEnv, cmd.env, noise, elsewhere, []string{
 		"GOROOT=" + s.inside.goroot,
 		"GOPATH=" + filepath.Join(at.home, "go"),
 		"GOMODCACHE=" + modcache,
@@ -90,40 +121,18 @@ func (s *local) sandbox(r run) (sandbox, Witness) {
 		"USER=" + user, "LOGNAME=" + user,
 		"TMPDIR=" + at.temp, "TMP=" + at.temp, "TEMP=" + at.temp,
 		"PATH=" + pathVar,
-		"PWD=" + r.dir,
+		"PWD=" + cmd.dir,
 		"TZ=" + zone, "LANG=" + lang, "LC_ALL=" + lang,
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0",
 	})
-	if r.share.GOGC > 0 {
-		env = append(env, "GOGC="+strconv.Itoa(r.share.GOGC))
+	if cmd.share.GOGC > 0 {
+		env = append(env, "GOGC="+strconv.Itoa(cmd.share.GOGC))
 	}
-	if r.share.Memory > 0 {
-		env = append(env, "GOMEMLIMIT="+strconv.FormatInt(r.share.Memory, 10))
+	if cmd.share.Memory > 0 {
+		env = append(env, "GOMEMLIMIT="+strconv.FormatInt(cmd.share.Memory, 10))
 	}
-	env = once(env)
-	c := sandbox{
-		Umask: choose(s.varied(umask), 0o022, 0o002), LeaveOut: choose(s.varied(processors), -1, r.slot), Landlock: s.Confinement.Landlock, Seccomp: s.Confinement.Seccomp,
-		// Builds need none of these calls, and without a root of its own Landlock has to do.
-		FixedMarks: s.Foreign != nil && !s.Confinement.Namespaces,
-		MaxTasks:   s.Limits.Tasks,
-		Dir:        r.dir, Argv: r.argv, Env: env, Host: s.inside.host, Domain: s.inside.domain,
-		FixedMap: s.varied(addressSpace), OldName: s.varied(kernel),
-		Writable: []string{at.cache, at.home, at.temp},
-	}
-	if r.writesSource {
-		c.Writable = append(c.Writable, s.inside.source)
-	}
-	if r.out != "" {
-		c.Writable = append(c.Writable, filepath.Join(s.inside.out, filepath.FromSlash(r.out)))
-	}
-	if s.Confinement.Namespaces {
-		s.addMounts(&c, r, user)
-	}
-	if s.Foreign != nil {
-		c.MaxFile = s.Foreign.MaxFile
-	}
-	return c, Witness{
-		timeZone: zone, locale: lang, gomaxprocs: strconv.Itoa(threads), parallel: strconv.Itoa(s.processes(r.share)),
+	return firstValues(env), Witness{
+		timeZone: zone, locale: lang, gomaxprocs: strconv.Itoa(threads), parallel: strconv.Itoa(s.parallelism(cmd.share)),
 		environment: strings.Join(noise, " "), pathOrder: pathVar,
 	}
 }
@@ -138,9 +147,9 @@ func zoneName(name, rule string) string {
 	return name
 }
 
-// once keeps the first value of each variable, so that what a recipe says wins
+// firstValues keeps the first value of each variable, so that what a recipe says wins
 // over the noise. Programs do not agree on which of several values counts.
-func once(env []string) []string {
+func firstValues(env []string) []string {
 	seen := map[string]bool{}
 	return slices.DeleteFunc(env, func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
@@ -152,10 +161,10 @@ func once(env []string) []string {
 
 // addMounts fills the new root of a namespace: of the pass's folders it has those of
 // the command alone.
-func (s *local) addMounts(c *sandbox, r run, user string) {
-	host, seen := s.host.in(r.job), s.inside.in(r.job)
+func (s *localSession) addMounts(spec *childSpec, cmd invocation, user string) {
+	host, seen := s.host.in(cmd.job), s.inside.in(cmd.job)
 	own := []mount{
-		{From: s.host.source, To: s.inside.source, Write: r.writesSource},
+		{From: s.host.source, To: s.inside.source, Write: cmd.writesSource},
 		{From: host.cache, To: seen.cache, Write: true},
 		{From: host.home, To: seen.home, Write: true},
 		{From: host.temp, To: seen.temp, Write: true},
@@ -163,15 +172,15 @@ func (s *local) addMounts(c *sandbox, r run, user string) {
 		{From: s.host.goroot, To: s.inside.goroot},
 		{From: s.host.modcache, To: s.inside.modcache},
 	}
-	if r.out != "" {
-		out := filepath.FromSlash(r.out)
+	if cmd.out != "" {
+		out := filepath.FromSlash(cmd.out)
 		own = append(own, mount{From: filepath.Join(s.host.out, out), To: filepath.Join(s.inside.out, out), Write: true})
 	}
-	c.Root = s.root
-	c.Mount = s.foreignMounts(systemMounts(s.Path), own)
-	c.Writable = append(c.Writable, "/tmp")
+	spec.Root = s.root
+	spec.Mount = s.foreignMounts(systemMounts(s.Path), own)
+	spec.Writable = append(spec.Writable, "/tmp")
 	id := func(n int) string { return strconv.Itoa(n) }
-	c.Files = map[string]string{
+	spec.Files = map[string]string{
 		"/etc/passwd":   user + ":x:" + id(s.inside.user) + ":" + id(s.inside.group) + "::" + s.inside.home + ":/bin/sh\n",
 		"/etc/group":    user + ":x:" + id(s.inside.group) + ":\n",
 		"/etc/hosts":    "127.0.0.1 localhost " + s.inside.host + "." + s.inside.domain + " " + s.inside.host + "\n",

@@ -6,7 +6,7 @@ import (
 )
 
 func TestOnce(t *testing.T) {
-	got := once([]string{"A=1", "CI=true", "AB=", "A=2", "CI=false", "AB=3"})
+	got := firstValues([]string{"A=1", "CI=true", "AB=", "A=2", "CI=false", "AB=3"})
 	if want := []string{"A=1", "CI=true", "AB="}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -16,15 +16,15 @@ func TestOnce(t *testing.T) {
 // wins over what the pass makes up.
 func TestCellEnv(t *testing.T) {
 	for _, pass := range []Pass{A, B} {
-		s := &local{Local: &Local{GOROOT: "/go"}, pass: pass, varied: func(Factor) bool { return pass == B }}
+		s := &localSession{Local: &Local{GOROOT: "/go"}, pass: pass, varied: func(Factor) bool { return pass == B }}
 		s.chooseLayout()
-		c, _ := s.sandbox(run{dir: "/work", argv: []string{"go"}, env: []string{"CI=mine", "EDITOR=mine"}, job: "x"})
+		c, _ := s.newChildSpec(invocation{dir: "/work", argv: []string{"go"}, env: []string{"CI=mine", "EDITOR=mine"}, job: "x"})
 		for _, want := range []string{"CI=mine", "EDITOR=mine"} {
 			if !slices.Contains(c.Env, want) {
 				t.Errorf("pass %s: no %s in %q", pass, want, c.Env)
 			}
 		}
-		if n := len(once(slices.Clone(c.Env))); n != len(c.Env) {
+		if n := len(firstValues(slices.Clone(c.Env))); n != len(c.Env) {
 			t.Errorf("pass %s: a variable is there twice: %q", pass, c.Env)
 		}
 		if slices.Contains(c.Env, "GOMODCACHE=") {

@@ -33,9 +33,9 @@ type Places struct {
 }
 
 // Places implements [Session].
-func (s *local) Places() Places {
+func (s *localSession) Places() Places {
 	p := Places{Source: s.inside.source, GOROOT: s.inside.goroot}
-	if list := s.programs(); len(list) > 0 {
+	if list := s.programFolders(); len(list) > 0 {
 		p.Programs = list[0]
 	}
 	return p
@@ -45,17 +45,17 @@ func (s *local) Places() Places {
 const commandsJob = "commands"
 
 // Run implements [Session].
-func (s *local) Run(ctx context.Context, c Command) (out string, err error) {
-	drop, err := s.prepare(commandsJob)
+func (s *localSession) Run(ctx context.Context, c Command) (out string, err error) {
+	drop, err := s.makeFolders(commandsJob)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, drop()) }()
-	r, err := s.run(ctx, run{
+	out, _, err = s.run(ctx, invocation{
 		what: c.What, job: commandsJob, writesSource: true,
 		dir: filepath.Join(s.inside.source, filepath.FromSlash(c.Dir)), argv: c.Argv,
-		env:   slices.Concat(c.Env, []string{"GOMAXPROCS=" + strconv.Itoa(s.processes(c.Share))}),
+		env:   slices.Concat(c.Env, []string{"GOMAXPROCS=" + strconv.Itoa(s.parallelism(c.Share))}),
 		share: c.Share,
 	})
-	return r.output, err
+	return out, err
 }

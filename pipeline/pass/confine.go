@@ -29,11 +29,11 @@ type Confinement struct {
 // build step.
 func (c Confinement) writesConfined() bool { return c.Namespaces || c.Landlock > 0 }
 
-// Strangers returns an UnconfinedError unless a source may be built that a stranger
+// AllowStrangers returns an UnconfinedError unless a source may be built that a stranger
 // wrote: one that can change nothing of this host, whatever it makes of a compiler.
 // Landlock alone sees to that since version 3 (which covers truncation), where
 // seccomp forbids the calls that it does not see, such as chmod.
-func (c Confinement) Strangers() error {
+func (c Confinement) AllowStrangers() error {
 	if c.Namespaces || c.Landlock >= 3 && c.Seccomp {
 		return nil
 	}
@@ -69,9 +69,9 @@ func (c Confinement) Reasons() map[Factor]string {
 	return reasons
 }
 
-// observed is what the child reports: right before it starts the command, when it
+// childReport is what the child reports: right before it starts the command, when it
 // has, and when a signal has ended the command.
-type observed struct {
+type childReport struct {
 	Witness Witness `json:"witness,omitempty"`
 	// Missing is what the kernel does not do, and is done without.
 	Missing []string `json:"missing,omitempty"`

@@ -17,35 +17,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// confined is a prepared command.
-type confined struct {
+// child is a prepared command.
+type child struct {
 	cmd  *exec.Cmd
-	text []byte // of the sandbox
+	text []byte // of the childSpec
 	// The pipes to the child (see lifeline), and from it.
-	cellR, cellW, reportR, reportW *os.File
+	lifelineR, lifelineW, reportR, reportW *os.File
 }
 
 // confine prepares a command that will run as c says, with uid and gid as its
 // ids where there are namespaces.
-func confine(ctx context.Context, c sandbox, uid, gid int) (*confined, error) {
+func confine(ctx context.Context, c childSpec, uid, gid int) (*child, error) {
 	text, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
 	}
-	cellR, cellW, err := os.Pipe()
+	lifelineR, lifelineW, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	reportR, reportW, err := os.Pipe()
 	if err != nil {
-		cellR.Close()
-		cellW.Close()
+		lifelineR.Close()
+		lifelineW.Close()
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	cmd.Args = []string{childName}
 	cmd.Env = []string{}
-	cmd.ExtraFiles = []*os.File{cellR, reportW} // lifeline, reportTo
+	cmd.ExtraFiles = []*os.File{lifelineR, reportW} // lifeline, reportTo
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if c.Root != "" {
 		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
@@ -55,29 +55,29 @@ func confine(ctx context.Context, c sandbox, uid, gid int) (*confined, error) {
 	}
 	// The child ends the command and all its descendants, and then itself. It also
 	// does so if this process ends.
-	cmd.Cancel = cellW.Close
+	cmd.Cancel = lifelineW.Close
 	cmd.WaitDelay = waitDelay
-	return &confined{cmd: cmd, text: text, cellR: cellR, cellW: cellW, reportR: reportR, reportW: reportW}, nil
+	return &child{cmd: cmd, text: text, lifelineR: lifelineR, lifelineW: lifelineW, reportR: reportR, reportW: reportW}, nil
 }
 
 // run starts the command and waits for it; out gets what it prints. started is
 // called with the id of a process that the command and all its descendants are
 // below.
-func (p *confined) run(out io.Writer, started func(pid int)) (observed, error) {
+func (p *child) run(out io.Writer, started func(pid int)) (childReport, error) {
 	defer p.reportR.Close()
-	defer p.cellW.Close()
+	defer p.lifelineW.Close()
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	err := p.cmd.Start()
-	p.cellR.Close()
+	p.lifelineR.Close()
 	p.reportW.Close()
 	if err != nil {
-		return observed{}, err
+		return childReport{}, err
 	}
 	started(p.cmd.Process.Pid)
 	reports := json.NewDecoder(io.LimitReader(p.reportR, 1<<16))
-	o, werr := p.observe(reports)
+	o, werr := p.awaitStart(reports)
 	err = p.cmd.Wait()
-	var end observed
+	var end childReport
 	switch {
 	case o.Failed != "":
 		return o, &confinementError{o.Failed}
@@ -89,13 +89,13 @@ func (p *confined) run(out io.Writer, started func(pid int)) (observed, error) {
 	return o, err
 }
 
-// observe hands the confinement to the started child and waits until the command
+// awaitStart hands the confinement to the started child and waits until the command
 // runs, or cannot.
-func (p *confined) observe(reports *json.Decoder) (observed, error) {
+func (p *child) awaitStart(reports *json.Decoder) (childReport, error) {
 	// The child may die before it has read everything: the error is then in what it
 	// does not report.
-	go io.Copy(p.cellW, bytes.NewReader(p.text))
-	var o observed
+	go io.Copy(p.lifelineW, bytes.NewReader(p.text))
+	var o childReport
 	if err := reports.Decode(&o); err != nil {
 		return o, fmt.Errorf("the confined process ended before it was ready: %w", err)
 	}
@@ -103,7 +103,7 @@ func (p *confined) observe(reports *json.Decoder) (observed, error) {
 		return o, nil
 	}
 	// A step that fails after the first report, such as the exec, is in the second.
-	var started observed
+	var started childReport
 	if err := reports.Decode(&started); err != nil {
 		return o, fmt.Errorf("the confined process ended before it was ready: %w", err)
 	}
@@ -151,15 +151,15 @@ func probe(ctx context.Context, scratch string, path []string) Confinement {
 					more.Seccomp = true
 					why("system calls", more)
 				}
-				return c.settled()
+				return c.withConsequences()
 			}
 		}
 	}
 	panic("unreachable")
 }
 
-// settled returns c with what follows from the tier that it is.
-func (c Confinement) settled() Confinement {
+// withConsequences returns c with what follows from the tier that it is.
+func (c Confinement) withConsequences() Confinement {
 	lack := func(format string, args ...any) { c.Missing = append(c.Missing, fmt.Sprintf(format, args...)) }
 	if !c.Seccomp {
 		lack("passes: a hook of one can leave word for the other, in keyrings, files and counters of the kernel, and by sockets")
@@ -195,7 +195,7 @@ func (c Confinement) settled() Confinement {
 // kernel does not do.
 func (c Confinement) try(ctx context.Context, scratch string, path []string) ([]string, error) {
 	work := filepath.Join(scratch, "work")
-	t := sandbox{
+	t := childSpec{
 		LeaveOut: -1, Landlock: c.Landlock, Seccomp: c.Seccomp, Argv: []string{"true"}, Dir: work, Writable: []string{work},
 		Env: []string{"PATH=" + strings.Join(slices.Concat(path, []string{"/usr/bin", "/bin"}), ":")},
 	}
@@ -224,9 +224,9 @@ type confinementError struct{ step string }
 
 func (e *confinementError) Error() string { return "confinement: " + e.step }
 
-// system are the folders of the host that hold programs and what they need to
+// systemFolders are the folders of the host that hold programs and what they need to
 // run, where they are for everybody.
-var system = []string{
+var systemFolders = []string{
 	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
 	"/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d",
 }
@@ -236,7 +236,7 @@ var system = []string{
 // PATH, asks for. Of /opt that is the package whose programs are in PATH, and of
 // a store all of it, since its packages need each other.
 func systemMounts(path []string) []mount {
-	dirs := slices.Clone(system)
+	dirs := slices.Clone(systemFolders)
 	for _, dir := range path {
 		places := []string{dir}
 		if real, err := filepath.EvalSymlinks(dir); err == nil && inStore(dir) != "" {
@@ -272,8 +272,8 @@ func inStore(dir string) string {
 	return ""
 }
 
-// visible keeps the folders of PATH that systemMounts shows.
-func visible(path []string) []string {
+// visibleFolders keeps the folders of PATH that systemMounts shows.
+func visibleFolders(path []string) []string {
 	mounts := systemMounts(path)
 	return slices.DeleteFunc(slices.Clone(path), func(dir string) bool {
 		return !slices.ContainsFunc(mounts, func(m mount) bool { return under(m.To, dir) })

@@ -26,7 +26,7 @@ func tiers(t *testing.T) map[string]Confinement {
 	list := map[string]Confinement{"none": {}}
 	add := func(name string, tier Confinement) {
 		tier.Missing = nil
-		list[name] = tier.settled()
+		list[name] = tier.withConsequences()
 	}
 	bare := c
 	bare.Landlock, bare.Seccomp = 0, false
@@ -147,15 +147,15 @@ test -z "$fail" || { echo "has:$fail"; exit 1; }
 	for tier, c := range tiers(t) {
 		t.Run(tier, func(t *testing.T) {
 			l := newLocal(t, c, map[string]string{"p.sh": script}, []string{"sh", "p.sh"})
-			l.HostEnv = []string{"SECCOMP=0", "BOUND=", "PROC="}
+			l.SystemEnv = []string{"SECCOMP=0", "BOUND=", "PROC="}
 			if c.Seccomp {
-				l.HostEnv[0] = "SECCOMP=2"
+				l.SystemEnv[0] = "SECCOMP=2"
 			}
 			if c.Namespaces || os.Getuid() == 0 {
-				l.HostEnv[1] = "BOUND=CapBnd"
+				l.SystemEnv[1] = "BOUND=CapBnd"
 			}
 			if c.Namespaces {
-				l.HostEnv[2] = "PROC=1"
+				l.SystemEnv[2] = "PROC=1"
 			}
 			s, err := l.Open(t.Context(), A)
 			if failed := (*CommandError)(nil); errors.As(err, &failed) {
@@ -260,7 +260,7 @@ func sleeping() bool {
 // A step of the confinement that fails is told as that, and the command is not
 // run without it.
 func TestConfinementFails(t *testing.T) {
-	for name, c := range map[string]sandbox{
+	for name, c := range map[string]childSpec{
 		"mount":    {Root: t.TempDir(), Mount: []mount{{From: "/nowhere", To: "/x"}}},
 		"landlock": {Landlock: 99, Writable: []string{"/nowhere"}},
 		"exec":     {Argv: []string{"no-such-command"}},

@@ -26,29 +26,29 @@ type CommandError struct {
 // the command printed, so that nobody needs to print that again. A source that
 // does not compile is called that, with the places in it.
 func (e *CommandError) Error() string {
-	if places := e.faults(); len(places) > 0 {
+	if places := e.compileErrors(); len(places) > 0 {
 		return "does not compile: " + strings.Join(places, "\n  ")
 	}
 	text := fmt.Sprintf("pass %s: %s: %v", e.Pass, e.What, e.Err)
-	if printed := lines(e.Output); len(printed) > 0 {
+	if printed := quotedLines(e.Output); len(printed) > 0 {
 		text += "\n  " + strings.Join(printed, "\n  ")
 	}
 	return text
 }
 
-// atPlace is the beginning of what compilers say of a source file: go build prints
+// placePattern is the beginning of what compilers say of a source file: go build prints
 // the file as seen from the folder that it runs in.
-var atPlace = regexp.MustCompile(`^\S.*\.(go|s|S|c|cc|cpp|cxx|h|m):[0-9]+(:[0-9]+)?: `)
+var placePattern = regexp.MustCompile(`^\S.*\.(go|s|S|c|cc|cpp|cxx|h|m):[0-9]+(:[0-9]+)?: `)
 
-// faults are the lines of a go build that complain of a place in the source, and
+// compileErrors are the lines of a go build that complain of a place in the source, and
 // what belongs to them. There are none where something else went wrong.
-func (e *CommandError) faults() []string {
+func (e *CommandError) compileErrors() []string {
 	if ended := (*signalError)(nil); !strings.HasPrefix(e.What, "go ") || errors.As(e.Err, &ended) {
 		return nil
 	}
 	var kept []string
-	for _, line := range lines(e.Output) {
-		if strings.HasPrefix(line, "# ") || len(kept) == 0 && !atPlace.MatchString(line) {
+	for _, line := range quotedLines(e.Output) {
+		if strings.HasPrefix(line, "# ") || len(kept) == 0 && !placePattern.MatchString(line) {
 			continue
 		}
 		kept = append(kept, line)
@@ -59,8 +59,8 @@ func (e *CommandError) faults() []string {
 // maxLines is how much of its command's output an error quotes: a screen.
 const maxLines = 40
 
-// lines are those of a command's output, of which the first and the last are kept.
-func lines(output string) []string {
+// quotedLines are those of a command's output, of which the first and the last are kept.
+func quotedLines(output string) []string {
 	var all []string
 	for line := range strings.Lines(output) {
 		if line = strings.TrimRight(line, " \t\r\n"); line != "" {

@@ -12,7 +12,7 @@ import (
 )
 
 // execute runs c and returns what its process observed. stop ends it.
-func (s *local) execute(ctx context.Context, c sandbox, out io.Writer, stop context.CancelCauseFunc) (Witness, time.Duration, error) {
+func (s *localSession) execute(ctx context.Context, c childSpec, out io.Writer, stop context.CancelCauseFunc) (Witness, time.Duration, error) {
 	p, err := confine(ctx, c, s.inside.user, s.inside.group)
 	if err != nil {
 		return nil, 0, err
@@ -37,9 +37,9 @@ const (
 
 // watch ends a command when it takes more than its limits. All its processes are
 // below pid.
-func (s *local) watch(ctx context.Context, pid int, stop context.CancelCauseFunc) {
-	urgent()
-	atFirst, _ := space(s.host.source)
+func (s *localSession) watch(ctx context.Context, pid int, stop context.CancelCauseFunc) {
+	raisePriority()
+	atFirst, _ := freeSpace(s.host.source)
 	pause := time.NewTimer(watchPause)
 	defer pause.Stop()
 	for {
@@ -58,50 +58,50 @@ func (s *local) watch(ctx context.Context, pid int, stop context.CancelCauseFunc
 }
 
 // overrun returns an error if the processes below pid take more than the limits.
-func (s *local) overrun(pid int, atFirst room) error {
+func (s *localSession) overrun(pid int, atFirst diskSpace) error {
 	list, err := processes()
 	if err != nil {
 		return nil // what cannot be counted is not held against the command
 	}
-	tree := below(list, pid)
+	tree := subtree(list, pid)
 	tasks, memory := 0, int64(0)
 	for _, p := range tree {
 		tasks += p.threads
 		memory += p.resident
 	}
 	if limit := s.Limits.Tasks; limit > 0 && tasks > limit {
-		return exceeded("look for a command that starts itself", "it has %d processes and threads, and the limit is %d", tasks, limit)
+		return newLimitError("look for a command that starts itself", "it has %d processes and threads, and the limit is %d", tasks, limit)
 	}
 	if limit := s.Limits.Memory; limit > 0 && memory > limit {
 		// What several processes share was counted for each.
-		if memory = proportional(tree); memory > limit {
-			return exceeded("let it do less at once, or give it a machine with more memory", "it has %s in memory, and the limit is %s", gib(memory), gib(limit))
+		if memory = proportionalMemory(tree); memory > limit {
+			return newLimitError("let it do less at once, or give it a machine with more memory", "it has %s in memory, and the limit is %s", gib(memory), gib(limit))
 		}
 	}
 
-	now, err := space(s.host.source)
+	now, err := freeSpace(s.host.source)
 	if err != nil || atFirst.bytes == 0 {
 		return nil
 	}
 	limit := s.Limits.Disk
 	if limit == 0 {
-		limit = mostDisk(atFirst.bytes)
+		limit = defaultDisk(atFirst.bytes)
 	}
 	if taken := atFirst.bytes - now.bytes; taken > limit {
-		return exceeded("look for a command that writes without end, or make room", "the disk of %s has %s less space than when it started, and the limit is %s", s.Dir, gib(taken), gib(limit))
+		return newLimitError("look for a command that writes without end, or make room", "the disk of %s has %s less space than when it started, and the limit is %s", s.Dir, gib(taken), gib(limit))
 	}
 	if limit := max(leastFiles, atFirst.files/4*3); atFirst.files > 0 && atFirst.files-now.files > limit {
-		return exceeded("look for a command that makes files without end", "the disk of %s has room for %d fewer files than when it started, and the limit is %d", s.Dir, atFirst.files-now.files, limit)
+		return newLimitError("look for a command that makes files without end", "the disk of %s has room for %d fewer files than when it started, and the limit is %d", s.Dir, atFirst.files-now.files, limit)
 	}
 	return nil
 }
 
-// mostDisk is how much less space a disk may have that has so much free, in bytes.
-func mostDisk(free int64) int64 { return max(leastDisk, free/4*3) }
+// defaultDisk is how much less space a disk may have that has so much free, in bytes.
+func defaultDisk(free int64) int64 { return max(leastDisk, free/4*3) }
 
-// proportional is the memory of processes in bytes, with what they share counted
+// proportionalMemory is the memory of processes in bytes, with what they share counters
 // once: their proportional set sizes.
-func proportional(list []process) int64 {
+func proportionalMemory(list []process) int64 {
 	total := int64(0)
 	for _, p := range list {
 		size := p.resident
@@ -118,13 +118,13 @@ func proportional(list []process) int64 {
 	return total
 }
 
-// room is what is free on a disk.
-type room struct{ bytes, files int64 }
+// diskSpace is what is free on a disk.
+type diskSpace struct{ bytes, files int64 }
 
-func space(dir string) (room, error) {
+func freeSpace(dir string) (diskSpace, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return room{}, err
+		return diskSpace{}, err
 	}
-	return room{int64(st.Bavail) * int64(st.Bsize), int64(st.Ffree)}, nil
+	return diskSpace{int64(st.Bavail) * int64(st.Bsize), int64(st.Ffree)}, nil
 }

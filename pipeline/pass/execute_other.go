@@ -27,13 +27,13 @@ func probe(context.Context, string, []string) Confinement {
 	}}
 }
 
-func visible(dirs []string) []string { return dirs }
+func visibleFolders(dirs []string) []string { return dirs }
 
 func systemMounts([]string) []mount { return nil }
 
 // execute runs c, of which the folder, the arguments and the environment can
 // be had here.
-func (s *local) execute(ctx context.Context, c sandbox, out io.Writer, _ context.CancelCauseFunc) (Witness, time.Duration, error) {
+func (s *localSession) execute(ctx context.Context, c childSpec, out io.Writer, _ context.CancelCauseFunc) (Witness, time.Duration, error) {
 	name, err := lookPath(c.Argv[0], c.Env)
 	if err != nil {
 		return nil, 0, err

@@ -15,8 +15,8 @@ import (
 )
 
 // Files implements [Session].
-func (s *local) Files(globs []string) ([]artifact.Artifact, error) {
-	names, err := Match(s.host.source, s.ConfigDir, globs)
+func (s *localSession) Files(globs []string) ([]artifact.Artifact, error) {
+	names, err := MatchFiles(s.host.source, s.ConfigDir, globs)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (s *local) Files(globs []string) ([]artifact.Artifact, error) {
 	for _, name := range names {
 		a := artifact.Artifact{Name: name, Kind: artifact.File}
 		if a.Digest, a.Size, a.Executable, err = s.Store.Take(root, name, left); err != nil {
-			return nil, notPacked(err)
+			return nil, packError(err)
 		}
 		left -= a.Size
 		list = append(list, a)
@@ -56,17 +56,17 @@ const (
 	maxFileBytes = 16 << 30
 )
 
-// Match returns the names of the files that match globs, sorted; globs and names are
+// MatchFiles returns the names of the files that match globs, sorted; globs and names are
 // relative to the folder dir of a source tree. It looks at all that [Session.Files]
 // insists on, and reads nothing: what cannot be packed is told before something is built.
-func Match(tree, dir string, globs []string) ([]string, error) {
+func MatchFiles(tree, dir string, globs []string) ([]string, error) {
 	top, err := os.OpenRoot(tree)
 	if err != nil {
 		return nil, err
 	}
 	defer top.Close()
 	if ok, err := realFolder(top, dir); err != nil || !ok {
-		return nil, errors.Join(err, notPacked(fmt.Errorf("%s: is no folder of the source tree", dir)))
+		return nil, errors.Join(err, packError(fmt.Errorf("%s: is no folder of the source tree", dir)))
 	}
 	root, err := top.OpenRoot(dir)
 	if err != nil {
@@ -89,13 +89,13 @@ func Match(tree, dir string, globs []string) ([]string, error) {
 				continue
 			}
 			if sizes[name], err = packable(root, dir, name); err != nil {
-				return nil, notPacked(err)
+				return nil, packError(err)
 			}
 			if len(sizes) > maxFiles {
-				return nil, notPacked(fmt.Errorf("%s: there are more than %d files, the limit for all archives and images together", glob, maxFiles))
+				return nil, packError(fmt.Errorf("%s: there are more than %d files, the limit for all archives and images together", glob, maxFiles))
 			}
 			if sizes[name] > left {
-				return nil, notPacked(fmt.Errorf("%s: with it there is more than %s, the limit for all archives and images together", name, gib(maxFileBytes)))
+				return nil, packError(fmt.Errorf("%s: with it there is more than %s, the limit for all archives and images together", name, gib(maxFileBytes)))
 			}
 			left -= sizes[name]
 		}
@@ -118,6 +118,6 @@ func packable(root *os.Root, dir, name string) (int64, error) {
 	return info.Size(), f.Close()
 }
 
-func notPacked(err error) error {
+func packError(err error) error {
 	return fmt.Errorf("it cannot go into an archive or an image: %w", err)
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
-// prepare makes the folders of a job, which nothing has seen before, but for a cache
+// makeFolders makes the folders of a job, which nothing has seen before, but for a cache
 // that is kept for jobs of the same name. drop removes them.
-func (s *local) prepare(job string) (drop func() error, err error) {
+func (s *localSession) makeFolders(job string) (drop func() error, err error) {
 	at := s.host.in(job)
 	own := []string{at.home, at.temp, at.out}
 	if s.keepCache || s.Foreign != nil {
@@ -39,14 +39,14 @@ func (s *local) prepare(job string) (drop func() error, err error) {
 			return nil, errors.Join(err, drop())
 		}
 	}
-	if err := s.settings(at.home); err != nil {
+	if err := s.writeSettings(at.home); err != nil {
 		return nil, errors.Join(err, drop())
 	}
 	return drop, nil
 }
 
-// settings writes what a go command finds in its user's home folder.
-func (s *local) settings(home string) error {
+// writeSettings writes what a go command finds in its user's home folder.
+func (s *localSession) writeSettings(home string) error {
 	if err := NoTelemetry(home); err != nil || !s.varied(environment) {
 		return err
 	}

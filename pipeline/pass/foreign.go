@@ -44,8 +44,8 @@ func (f *Foreign) folders() []string {
 // unplaceable are folders below which, or above which, a pass needs its own.
 var unplaceable = []string{"/proc", "/dev", "/sys", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"}
 
-// check tells whether a pass can have these paths.
-func (f *Foreign) check() error {
+// checkFolders tells whether a pass can have these paths.
+func (f *Foreign) checkFolders() error {
 	list := f.folders()
 	for i, p := range list {
 		switch {
@@ -66,12 +66,12 @@ func (f *Foreign) check() error {
 func under(dir, p string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
 
 // placeForeign replaces the paths that Foreign gives.
-func (s *local) placeForeign() error {
+func (s *localSession) placeForeign() error {
 	f := s.Foreign
 	if f == nil {
 		return nil
 	}
-	if err := f.check(); err != nil {
+	if err := f.checkFolders(); err != nil {
 		return err
 	}
 	if f.Cache != "" {
@@ -97,7 +97,7 @@ func (s *local) placeForeign() error {
 
 // foreignMounts joins the mounts of the system and those of a pass, changed to what
 // Foreign asks for.
-func (s *local) foreignMounts(system, own []mount) []mount {
+func (s *localSession) foreignMounts(system, own []mount) []mount {
 	if s.Foreign == nil {
 		return append(system, own...)
 	}
@@ -115,8 +115,8 @@ func (s *local) foreignMounts(system, own []mount) []mount {
 // programsFolder is where a pass in a root of its own sees Foreign.Programs.
 const programsFolder = "/a/programs"
 
-// programs is the folder of Foreign.Programs as the pass sees it.
-func (s *local) programs() []string {
+// programFolders is the folder of Foreign.Programs as the pass sees it.
+func (s *localSession) programFolders() []string {
 	switch {
 	case s.Foreign == nil || s.Foreign.Programs == "":
 		return nil

@@ -24,7 +24,7 @@ func TestForeignPlace(t *testing.T) {
 			f := &Foreign{Source: "/home/ada/tool", GOROOT: "/opt/ada/mod/golang.org/toolchain", ModCache: "/opt/ada/mod", Programs: programs}
 			l.Foreign = f
 			s, err := l.Open(t.Context(), A)
-			if c.Strangers() != nil {
+			if c.AllowStrangers() != nil {
 				var unconfined *UnconfinedError
 				if left, _ := os.ReadDir(l.Dir); !errors.As(err, &unconfined) || unconfined.Remedy() == "" || len(left) > 0 {
 					t.Errorf("a stranger's source where the host is not safe: %v", err)

@@ -18,7 +18,7 @@ func TestForeignPaths(t *testing.T) {
 		{}, {GOROOT: "/usr/local/go"}, {GOROOT: "/opt/hostedtoolcache/go/1.23.5/x64", ModCache: "/home/runner/go/pkg/mod", Source: "/home/runner/work/x/x"},
 		{GOROOT: "/root/go/pkg/mod/golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64", ModCache: "/root/go/pkg/mod"}, {Source: "/tmp/x"}, {Source: "/a/src"}, {Source: "/ä b"},
 	} {
-		if err := f.check(); err != nil {
+		if err := f.checkFolders(); err != nil {
 			t.Errorf("%+v: %v", f, err)
 		}
 	}
@@ -28,12 +28,12 @@ func TestForeignPaths(t *testing.T) {
 	} {
 		for _, f := range []Foreign{{Source: p}, {GOROOT: p}, {ModCache: p}} {
 			var place *PlaceError
-			if err := f.check(); !errors.As(err, &place) || place.Path != p {
+			if err := f.checkFolders(); !errors.As(err, &place) || place.Path != p {
 				t.Errorf("%q: %v", p, err)
 			}
 		}
 	}
-	if err := (&Foreign{GOROOT: "/x", Source: "/x"}).check(); err == nil {
+	if err := (&Foreign{GOROOT: "/x", Source: "/x"}).checkFolders(); err == nil {
 		t.Error("one path for two folders: accepted")
 	}
 }
@@ -71,12 +71,12 @@ func TestMakeRoom(t *testing.T) {
 
 func TestInstalled(t *testing.T) {
 	b := Binary{ImportPath: "example.com/m/cmd/tool/v2@v2.0.0", Recipe: recipe.Recipe{Target: matrix.Target{OS: "windows", Arch: "arm64"}}}
-	if got, want := installed(b), []string{"bin/windows_arm64/tool.exe", "bin/tool.exe"}; !slices.Equal(got, want) {
+	if got, want := installedNames(b), []string{"bin/windows_arm64/tool.exe", "bin/tool.exe"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if runtime.GOOS != "windows" {
-		s := &local{inside: layout{modcache: "/x/a,b|c d"}}
-		argv, env := s.install([]string{"go", "build", "-o", "x", "-p", "1", "m@v1"}, []string{"GOPROXY=off"}, "/out")
+		s := &localSession{inside: layout{modcache: "/x/a,b|c d"}}
+		argv, env := s.installCommand([]string{"go", "build", "-o", "x", "-p", "1", "m@v1"}, []string{"GOPROXY=off"}, "/out")
 		if want := []string{"go", "install", "-p", "1", "m@v1"}; !slices.Equal(argv, want) {
 			t.Errorf("%q", argv)
 		}

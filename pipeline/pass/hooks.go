@@ -16,22 +16,22 @@ import (
 // hooksJob is the name of the hooks as a job.
 const hooksJob = "hooks"
 
-// hooks runs the hooks. What they write in the source tree stays, as far as restore
+// runHooks runs the hooks. What they write in the source tree stays, as far as restore
 // lets it. All else goes: their folders are dropped before the first one of a build
 // is made, and with them whatever a hook may have put in the way of these.
-func (s *local) hooks(ctx context.Context) (err error) {
+func (s *localSession) runHooks(ctx context.Context) (err error) {
 	before, err := survey(s.host.source, filepath.Join(s.dirs[0], "version-control"))
 	if err != nil {
 		return fmt.Errorf("pass %s: source: %w", s.pass, err)
 	}
-	drop, err := s.prepare(hooksJob)
+	drop, err := s.makeFolders(hooksJob)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, drop()) }()
 	for i, argv := range s.Hooks {
 		env := append(recipe.ClosedEnv(), "CGO_ENABLED=0", "SOURCE_DATE_EPOCH="+strconv.FormatInt(s.Epoch, 10))
-		if _, err := s.run(ctx, run{
+		if _, _, err := s.run(ctx, invocation{
 			what: fmt.Sprintf("hook %d: %s", i+1, strings.Join(argv, " ")), job: hooksJob, writesSource: true,
 			dir: s.moduleDir(), argv: argv, env: env, share: Share{Processes: runtime.NumCPU()}, live: s.Log,
 		}); err != nil {

@@ -366,7 +366,7 @@ func TestHostileFiles(t *testing.T) {
 	if err := os.Truncate(filepath.Join(conf, "a"), 1<<40); err != nil {
 		t.Fatal(err)
 	}
-	s.(*local).ConfigDir = "conf"
+	s.(*localSession).ConfigDir = "conf"
 	for glob, want := range map[string]string{
 		"link": "is a link", "folder/b": "folder: is a link", "f*/b": "folder: is a link", "s*": "is a link", "u*": "is a link", "secret": "", "up": "", "pipe": "no regular file", "a": "more than",
 		"sub/*/config": "belongs to version control", "history/config": "history: is a link", "settings": "is a link",
@@ -378,7 +378,7 @@ func TestHostileFiles(t *testing.T) {
 		}
 	}
 	for dir, want := range map[string]string{"conf/out": "is no folder", "conf/history": "is no folder", ".git": "belongs to version control"} {
-		s.(*local).ConfigDir = dir
+		s.(*localSession).ConfigDir = dir
 		if list, err := s.Files([]string{"*"}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %+v, %v; want %q", dir, list, err, want)
 		}

@@ -8,7 +8,7 @@ import (
 
 // Rights that newer versions of Landlock know
 // (https://docs.kernel.org/userspace-api/landlock.html#previous-limitations).
-func landlock(abi int, writable []string) error {
+func applyLandlock(abi int, writable []string) error {
 	const (
 		read = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
 		file = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE |

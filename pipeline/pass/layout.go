@@ -34,7 +34,7 @@ var (
 )
 
 // chooseLayout decides on the paths, names and ids of the pass.
-func (s *local) chooseLayout() {
+func (s *localSession) chooseLayout() {
 	dirA, dirB := filepath.Join(s.Dir, "a"), filepath.Join(s.Dir, "b-second-pass")
 	switch s.pass {
 	case A:
@@ -81,6 +81,6 @@ func choose[T any](varied bool, a, b T) T {
 	return a
 }
 
-func (s *local) moduleDir() string {
+func (s *localSession) moduleDir() string {
 	return filepath.Join(s.inside.source, filepath.FromSlash(s.ModuleDir))
 }

@@ -36,14 +36,14 @@ const (
 	leastFiles = 1 << 17
 )
 
-// Time is enough for one command. The largest Go programs build in minutes.
-const Time = 2 * time.Hour
+// DefaultTime is enough for one command. The largest Go programs build in minutes.
+const DefaultTime = 2 * time.Hour
 
 // DefaultLimits are limits that only a command out of control reaches. memory is
 // how much of the machine's memory all builds together may use, in bytes; a
 // command that takes all of it is one of them.
 func DefaultLimits(memory int64) Limits {
-	return Limits{Memory: max(memory, leastMemory), Tasks: maxTasks, Time: Time}
+	return Limits{Memory: max(memory, leastMemory), Tasks: maxTasks, Time: DefaultTime}
 }
 
 // LimitError is a command that was ended because it took more than its Limits.
@@ -55,12 +55,12 @@ func (e *LimitError) Error() string { return e.what }
 // Remedy says what to do about it.
 func (e *LimitError) Remedy() string { return e.remedy }
 
-func exceeded(remedy, format string, args ...any) error {
+func newLimitError(remedy, format string, args ...any) error {
 	return &LimitError{fmt.Sprintf(format, args...), remedy}
 }
 
-func outOfTime(limit time.Duration) error {
-	return exceeded("look for what it waits for; --timeout gives it more time", "it took more than %s, the time for one command", limit)
+func timeLimitError(limit time.Duration) error {
+	return newLimitError("look for what it waits for; --timeout gives it more time", "it took more than %s, the time for one command", limit)
 }
 
 // gib writes a number of bytes.

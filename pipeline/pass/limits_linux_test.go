@@ -51,7 +51,7 @@ func TestLimits(t *testing.T) {
 }
 
 // A build within its limits is not ended, and processes that share memory are
-// counted once.
+// counters once.
 func TestProportional(t *testing.T) {
 	l := newLocal(t, Confinement{}, map[string]string{"x": ""}, []string{"sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 0.5 & done; wait"})
 	l.Limits = Limits{Memory: 64 << 20, Tasks: 100, Disk: 1 << 40, Time: time.Minute}
@@ -65,20 +65,20 @@ func TestProportional(t *testing.T) {
 func TestBelow(t *testing.T) {
 	list := []process{{pid: 9, parent: 7}, {pid: 1}, {pid: 7, parent: 5}, {pid: 5, parent: 1, threads: 3}, {pid: 6, parent: 1}, {pid: 8, parent: 5}}
 	var got []int
-	for _, p := range below(list, 5) {
+	for _, p := range subtree(list, 5) {
 		got = append(got, p.pid)
 	}
 	if fmt.Sprint(got) != "[5 7 8 9]" {
 		t.Errorf("%v", got)
 	}
-	if got := below(list, 77); len(got) != 1 || got[0].pid != 77 {
+	if got := subtree(list, 77); len(got) != 1 || got[0].pid != 77 {
 		t.Errorf("%v", got)
 	}
 	self, err := processes()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if me := below(self, os.Getpid())[0]; me.parent != os.Getppid() || me.threads < 2 || me.resident < 1<<20 {
+	if me := subtree(self, os.Getpid())[0]; me.parent != os.Getppid() || me.threads < 2 || me.resident < 1<<20 {
 		t.Errorf("%+v", me)
 	}
 }
@@ -99,14 +99,14 @@ func TestMostTasks(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer session.Close()
-			s := session.(*local)
-			drop, err := s.prepare("x")
+			s := session.(*localSession)
+			drop, err := s.makeFolders("x")
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer drop()
-			cell, _ := s.sandbox(run{dir: s.inside.source, argv: []string{"sh", "-c", "i=0; while test $i -lt 700; do sleep 61.4321 & i=$((i+1)); done"}, job: "x"})
-			p, err := confine(t.Context(), cell, 1000, 1000)
+			spec, _ := s.newChildSpec(invocation{dir: s.inside.source, argv: []string{"sh", "-c", "i=0; while test $i -lt 700; do sleep 61.4321 & i=$((i+1)); done"}, job: "x"})
+			p, err := confine(t.Context(), spec, 1000, 1000)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,8 +133,8 @@ func TestSignal(t *testing.T) {
 			if !errors.As(err, &failed) || !strings.Contains(err.Error(), ": signal: killed") {
 				t.Fatalf("%v", err)
 			}
-			if failed.What = "go build"; len(failed.faults()) > 0 {
-				t.Errorf("%q", failed.faults())
+			if failed.What = "go build"; len(failed.compileErrors()) > 0 {
+				t.Errorf("%q", failed.compileErrors())
 			}
 		})
 	}
@@ -144,7 +144,7 @@ func TestSignal(t *testing.T) {
 // can come of it, and a limit is one that can be said in GiB.
 func TestMostDisk(t *testing.T) {
 	for free, want := range map[int64]int64{5 << 20: 2 << 30, 2 << 30: 2 << 30, 100 << 30: 75 << 30} {
-		if got := mostDisk(free); got != want {
+		if got := defaultDisk(free); got != want {
 			t.Errorf("of %s free: %s, want %s", gib(free), gib(got), gib(want))
 		}
 	}

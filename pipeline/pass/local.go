@@ -38,9 +38,9 @@ type Local struct {
 	Epoch int64
 	// Path are the folders where programs such as git and the C compiler are.
 	Path []string
-	// HostEnv is what every process of this system needs (SystemRoot on
-	// Windows), as NAME=value.
-	HostEnv []string
+	// SystemEnv is what every process of this operating system needs, as NAME=value, such as
+	// SystemRoot on Windows.
+	SystemEnv []string
 	// Confinement is what [Probe] found.
 	Confinement Confinement
 	// Limits bound each hook and each build.
@@ -54,8 +54,8 @@ type Local struct {
 	Foreign *Foreign
 }
 
-// local is a Session of Local.
-type local struct {
+// localSession is a Session of Local.
+type localSession struct {
 	*Local
 	pass   Pass
 	varied func(Factor) bool // whether it is as in pass B
@@ -90,11 +90,11 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(Factor) bool, c
 		return nil, errors.New("a foreign build has no hooks")
 	}
 	if l.Foreign != nil {
-		if err := l.Confinement.Strangers(); err != nil {
+		if err := l.Confinement.AllowStrangers(); err != nil {
 			return nil, err
 		}
 	}
-	s := &local{Local: l, pass: pass, varied: varied, witness: Witness{}}
+	s := &localSession{Local: l, pass: pass, varied: varied, witness: Witness{}}
 	s.chooseLayout()
 	defer func() {
 		if err != nil {
@@ -123,7 +123,7 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(Factor) bool, c
 			return nil, fmt.Errorf("copy the module cache for pass %s: %w", pass, err)
 		}
 	}
-	s.note(Witness{
+	s.addWitness(Witness{
 		sourcePath: s.inside.source, gorootPath: s.inside.goroot, modulePath: s.inside.modcache,
 		cachePath: s.inside.cache, homePath: s.inside.home, tempPath: s.inside.temp,
 		fileOrder: choose(varied(fileOrder), "sorted", "reversed"),
@@ -131,7 +131,7 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(Factor) bool, c
 		clock:     l.Now().UTC().Format(time.RFC3339),
 	})
 	if len(l.Hooks) > 0 {
-		if err := s.hooks(ctx); err != nil {
+		if err := s.runHooks(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -142,26 +142,26 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(Factor) bool, c
 	return s, nil
 }
 
-// note adds what was observed.
-func (s *local) note(w Witness) {
+// addWitness adds what was observed.
+func (s *localSession) addWitness(w Witness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.Copy(s.witness, w)
 }
 
 // Witness implements [Session].
-func (s *local) Witness() Witness {
+func (s *localSession) Witness() Witness {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.witness)
 }
 
 // Tree implements [Session].
-func (s *local) Tree() string { return s.host.source }
+func (s *localSession) Tree() string { return s.host.source }
 
 // Close implements [Session]. What cannot be removed at once, because a module
 // cache or a hook made it read-only, is made writable first.
-func (s *local) Close() error {
+func (s *localSession) Close() error {
 	var errs []error
 	for _, dir := range s.dirs {
 		errs = append(errs, fsx.RemoveAll(dir))

@@ -47,7 +47,7 @@ func TestSystemMounts(t *testing.T) {
 	if got := shown("/usr/bin", dir+"/bin", dir+"/sbin"); !slices.Equal(got, append(slices.Clone(plain), dir)) {
 		t.Errorf("%q, want also %s", got, dir)
 	}
-	if got := visible([]string{"/usr/bin", dir + "/bin", "/home/ada/bin"}); !slices.Equal(got, []string{"/usr/bin", dir + "/bin"}) {
+	if got := visibleFolders([]string{"/usr/bin", dir + "/bin", "/home/ada/bin"}); !slices.Equal(got, []string{"/usr/bin", dir + "/bin"}) {
 		t.Errorf("%q", got)
 	}
 }

@@ -47,8 +47,8 @@ func processes() ([]process, error) {
 	return list, nil
 }
 
-// below returns the process root of a list, and all its descendants.
-func below(list []process, root int) []process {
+// subtree returns the process root of a list, and all its descendants.
+func subtree(list []process, root int) []process {
 	children := map[int][]process{}
 	tree := []process{{pid: root}}
 	for _, p := range list {
@@ -64,9 +64,9 @@ func below(list []process, root int) []process {
 	return tree
 }
 
-// urgent lets the calling goroutine come first, where this user may ask for that:
+// raisePriority lets the calling goroutine come first, where this user may ask for that:
 // it is to act while thousands of processes want the processors.
-func urgent() {
+func raisePriority() {
 	runtime.LockOSThread() // for good: the thread ends with the goroutine
 	unix.Setpriority(unix.PRIO_PROCESS, 0, -20)
 }

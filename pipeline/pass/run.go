@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// run is one command of a pass.
-type run struct {
+// invocation is one command of a pass.
+type invocation struct {
 	what string
 	dir  string // as the command sees it
 	argv []string
@@ -37,45 +37,41 @@ const (
 	maxTrace = 128 << 20
 )
 
-type ran struct {
-	output string
-	cpu    time.Duration
-}
-
-// run executes r in the workspace.
-func (s *local) run(ctx context.Context, r run) (ran, error) {
-	c, w := s.sandbox(r)
+// run executes cmd in the workspace. It returns what the command printed, and the
+// processor time that it took.
+func (s *localSession) run(ctx context.Context, cmd invocation) (output string, cpu time.Duration, err error) {
+	spec, chosen := s.newChildSpec(cmd)
 	out := &tail{limit: maxLog}
-	if r.trace {
+	if cmd.trace {
 		out.limit = maxTrace
 	}
 	dst := io.Writer(out)
-	if r.live != nil {
-		dst = io.MultiWriter(out, r.live)
+	if cmd.live != nil {
+		dst = io.MultiWriter(out, cmd.live)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	if limit := s.Limits.Time; limit > 0 {
-		timer := time.AfterFunc(limit, func() { stop(outOfTime(limit)) })
+		timer := time.AfterFunc(limit, func() { stop(timeLimitError(limit)) })
 		defer timer.Stop()
 	}
-	seen, cpu, err := s.execute(ctx, c, dst, stop)
-	s.note(w)
-	s.note(seen)
-	result := ran{output: out.String(), cpu: cpu}
+	seen, cpu, err := s.execute(ctx, spec, dst, stop)
+	s.addWitness(chosen)
+	s.addWitness(seen)
+	output = out.String()
 	if cause := context.Cause(ctx); cause != nil && err != nil {
 		if errors.As(cause, new(*LimitError)) {
-			return result, &CommandError{Pass: s.pass, What: r.what, Output: withoutNoise(result.output), Err: cause}
+			return output, cpu, &CommandError{Pass: s.pass, What: cmd.what, Output: withoutNoise(output), Err: cause}
 		}
-		return result, cause
+		return output, cpu, cause
 	}
 	if exit, ended := (*exec.ExitError)(nil), (*signalError)(nil); errors.As(err, &exit) || errors.As(err, &ended) {
-		return result, &CommandError{Pass: s.pass, What: r.what, Output: withoutNoise(result.output), Confined: s.Confinement.writesConfined(), Err: err}
+		return output, cpu, &CommandError{Pass: s.pass, What: cmd.what, Output: withoutNoise(output), Confined: s.Confinement.writesConfined(), Err: err}
 	}
 	if err != nil {
-		return result, fmt.Errorf("pass %s: %s: %w", s.pass, r.what, err)
+		return output, cpu, fmt.Errorf("pass %s: %s: %w", s.pass, cmd.what, err)
 	}
-	return result, nil
+	return output, cpu, nil
 }
 
 // withoutNoise leaves out what the go command says of every module cache that

@@ -63,23 +63,23 @@ var (
 		"acct", "quotactl", "quotactl_fd", "swapon", "swapoff", "reboot", "settimeofday", "clock_settime", "clock_settime64", "stime", "syslog", "nfsservctl",
 		"sethostname", "setdomainname", "iopl", "ioperm", "vhangup", "uselib",
 	}
-	// spared are calls whose absence is known to programs. What is asked of io_uring
+	// dispensable are calls whose absence is known to programs. What is asked of io_uring
 	// does not pass this filter, the arguments of clone3 cannot be read by it, socketcall
 	// is the old form of calls that are filtered, and the memory of these files is in
 	// no count of a process.
-	spared = []string{
+	dispensable = []string{
 		"io_uring_setup", "io_uring_enter", "io_uring_register",
 		"clone3", "socketcall", "memfd_create", "memfd_secret",
-		// These tell what the kernel counts for all, as those in counted: processes,
+		// These tell what the kernel counts for all, as those in counters: processes,
 		// mounts, files that were renamed, and how many more a disk has room for.
 		"pidfd_open", "statmount", "listmount", "inotify_init", "inotify_init1",
 		"statfs", "statfs64", "fstatfs", "fstatfs64", "ustat",
 	}
 	// others are calls on other processes, which a PID namespace hides.
-	others = []string{"ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "move_pages", "migrate_pages"}
-	// marks change what is known of a file, and not its content. Landlock does not
+	onProcesses = []string{"ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "move_pages", "migrate_pages"}
+	// metadata change what is known of a file, and not its content. Landlock does not
 	// confine them.
-	marks = []string{
+	metadata = []string{
 		"chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "chown32", "fchown", "fchown32", "lchown", "lchown32", "fchownat",
 		"utime", "utimes", "futimesat", "utimensat", "utimensat_time64", "ioctl", "file_setattr",
 		"setxattr", "lsetxattr", "fsetxattr", "setxattrat", "removexattr", "lremovexattr", "fremovexattr", "removexattrat",
@@ -90,12 +90,12 @@ var (
 // UTS, IPC, USER, PID and NET. CLONE_NEWTIME is known to clone3 and unshare alone.
 const cloneNew = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
-// counted are calls that tell a number which the kernel counts up for all processes
+// counters are calls that tell a number which the kernel counts up for all processes
 // together, so that a pass could read what another has made of it. Nothing that builds
 // takes them: the cookies of a socket and of its network namespace, the peer of a
 // socket as a file, a process as a file, and the number of a mount that is never used
 // again.
-var counted = []rule{
+var counters = []rule{
 	{"getsockopt", noOption, []argument{equal(1, unix.SOL_SOCKET), equal(2, unix.SO_COOKIE)}},
 	{"getsockopt", noOption, []argument{equal(1, unix.SOL_SOCKET), equal(2, unix.SO_NETNS_COOKIE)}},
 	{"getsockopt", noOption, []argument{equal(1, unix.SOL_SOCKET), equal(2, unix.SO_PEERPIDFD)}},
@@ -125,8 +125,8 @@ func requests() []rule {
 	return list
 }
 
-// forbidden are the system calls that the command of c may not make.
-func forbidden(c sandbox) []rule {
+// forbiddenCalls are the system calls that the command of c may not make.
+func forbiddenCalls(c childSpec) []rule {
 	list := []rule{
 		{"clone", refused, []argument{anyOf(0, cloneNew)}},
 		// Reading without waiting tells what is in the cache.
@@ -149,14 +149,14 @@ func forbidden(c sandbox) []rule {
 	} else {
 		// The host's network and processes are in reach.
 		all(noFamily, []string{"socket"})
-		all(refused, others)
+		all(refused, onProcesses)
 	}
-	list = append(list, slices.Concat(counted, requests())...)
+	list = append(list, slices.Concat(counters, requests())...)
 	all(refused, carriers)
 	all(refused, powers)
-	all(absent, spared)
-	if c.FixedMarks {
-		all(refused, marks)
+	all(absent, dispensable)
+	if c.FixedMetadata {
+		all(refused, metadata)
 	}
 	return list
 }

@@ -17,8 +17,8 @@ func TestFilter(t *testing.T) {
 		t.Skip(err)
 	}
 	const allow = uint32(unix.SECCOMP_RET_ALLOW)
-	answers := func(c sandbox) func(family uint32, number int, args ...uint64) uint32 {
-		program, err := callFilter(forbidden(c))
+	answers := func(c childSpec) func(family uint32, number int, args ...uint64) uint32 {
+		program, err := callFilter(forbiddenCalls(c))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func TestFilter(t *testing.T) {
 			return uint32(got)
 		}
 	}
-	namespaces, landlocked, strict := answers(sandbox{Root: "/x"}), answers(sandbox{}), answers(sandbox{FixedMarks: true})
+	namespaces, landlocked, strict := answers(childSpec{Root: "/x"}), answers(childSpec{}), answers(childSpec{FixedMetadata: true})
 	native := uint32(known.ID)
 	newest := 0
 	for number := range known.SyscallNumbers {
@@ -148,8 +148,8 @@ func TestFilter(t *testing.T) {
 
 // TestCallNames: a call is called what one of the families calls it.
 func TestCallNames(t *testing.T) {
-	calls := slices.Concat(carriers, powers, spared, others, marks)
-	for _, r := range slices.Concat(counted, requests()) {
+	calls := slices.Concat(carriers, powers, dispensable, onProcesses, metadata)
+	for _, r := range slices.Concat(counters, requests()) {
 		calls = append(calls, r.call)
 	}
 	for _, call := range calls {

@@ -109,13 +109,13 @@ func (l *treeState) restore() error {
 			if slices.Contains(l.repositories, name) {
 				return fs.SkipDir
 			}
-			return leftError(name, "is a repository of its own, whose settings could run programs during a build")
+			return leftoverError(name, "is a repository of its own, whose settings could run programs during a build")
 		}
 		switch {
 		case mode.IsRegular(), mode.IsDir():
 			return nil
 		case mode&fs.ModeSymlink == 0:
-			return leftError(name, fmt.Sprintf("is no file and no folder (%s)", mode))
+			return leftoverError(name, fmt.Sprintf("is no file and no folder (%s)", mode))
 		}
 		target, err := root.Readlink(name)
 		if before, ok := l.links[name]; err != nil || ok && before == target {
@@ -123,7 +123,7 @@ func (l *treeState) restore() error {
 		}
 		// A link to nothing is as good as none.
 		if _, err := root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return leftError(name, fmt.Sprintf("is a link out of the source tree, to %.200q", target))
+			return leftoverError(name, fmt.Sprintf("is a link out of the source tree, to %.200q", target))
 		}
 		return nil
 	})
@@ -155,8 +155,8 @@ func realFolder(root *os.Root, dir string) (bool, error) {
 	return true, nil
 }
 
-// leftError says what is wrong with something that hooks left.
-func leftError(name, what string) error {
+// leftoverError says what is wrong with something that hooks left.
+func leftoverError(name, what string) error {
 	return fault.WithRemedy(fmt.Errorf("the hooks left %.300q in the source tree, which %s", name, what),
 		"let a hook remove it in the end, or put it below $TMPDIR or $HOME")
 }

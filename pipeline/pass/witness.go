@@ -1,21 +1,22 @@
 package pass
 
-// Witness is what was observed in a pass's workspace.
+// Witness says for each factor what one pass observed in its workspace.
 type Witness map[Factor]string
 
-// Variation is one thing that must not matter to the bytes.
+// Variation is a [Factor] with what the two passes saw of it.
 type Variation struct {
 	Name Factor `json:"name"`
-	// Varied tells whether it differed between the passes.
+	// Varied reports whether it differed between the passes.
 	Varied bool `json:"varied"`
-	// A and B are what was observed.
+	// A and B are what the passes observed.
 	A string `json:"a,omitempty"`
 	B string `json:"b,omitempty"`
 	// Reason says why it was not varied.
 	Reason string `json:"reason,omitempty"`
 }
 
-// Factor is something in the environment of a build that must not matter to the bytes.
+// Factor names a circumstance of a build that must not matter to the bytes, such as the host
+// name. A [Variation] says of a factor whether it differed.
 type Factor string
 
 // The factors. Pass B varies those that the host lets it.

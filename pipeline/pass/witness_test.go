@@ -1,8 +1,6 @@
 package pass
 
-import (
-	"testing"
-)
+import "testing"
 
 func TestVariations(t *testing.T) {
 	a := Witness{umask: "0022", hostName: "a", locale: "C", kernel: "6.1"}

@@ -166,7 +166,7 @@ func (a *attempt) openFolder(ctx context.Context) error {
 		return verdict.Because(verdict.NotPublic, "%s", err)
 	}
 
-	repo, err := source.Open(ctx, source.Git{Path: a.Git, Env: a.HostEnv, User: a.Env}, a.options.SourceDir, source.Options{Scratch: scratch})
+	repo, err := source.Open(ctx, source.Git{Path: a.Git, Env: a.SystemEnv, User: a.UserEnv}, a.options.SourceDir, source.Options{Scratch: scratch})
 	if err != nil {
 		if ctx.Err() != nil {
 			return err
@@ -381,7 +381,7 @@ func (a *attempt) openSession(ctx context.Context) error {
 		Dir: passes, Store: a.Store, ModuleDir: moduleDir, ConfigDir: ".",
 		Checkout: func(ctx context.Context, dest string, _ bool) error { return a.copySource(dest, moduleDir, stamped) },
 		GOROOT:   a.toolchain.Dir, ModCache: a.modCache,
-		Path: a.Path, HostEnv: a.HostEnv, Confinement: a.Confinement, Limits: a.Limits(),
+		Path: a.Path, SystemEnv: a.SystemEnv, Confinement: a.Confinement, Limits: a.Limits(),
 		Now: a.Now, Log: io.Discard, Foreign: f,
 	}
 

@@ -61,7 +61,7 @@ func (j *job) run(ctx context.Context, s Subject) error {
 	}
 
 	j.describe()
-	if err := j.Confinement.Strangers(); err != nil {
+	if err := j.Confinement.AllowStrangers(); err != nil {
 		return err
 	}
 	if s.Stated != nil {

@@ -135,7 +135,7 @@ func (a *attempt) newStandard(ctx context.Context, goroot string) *standard {
 			}
 			return os.WriteFile(filepath.Join(dest, "go.mod"), []byte("module "+standardModule+"\n\ngo 1.20\n"), 0o644)
 		},
-		GOROOT: a.toolchain.Dir, ModCache: empty, Path: r.Path, HostEnv: r.HostEnv, Confinement: r.Confinement, Limits: r.Limits(),
+		GOROOT: a.toolchain.Dir, ModCache: empty, Path: r.Path, SystemEnv: r.SystemEnv, Confinement: r.Confinement, Limits: r.Limits(),
 		Now: r.Now, Log: io.Discard, Foreign: &pass.Foreign{GOROOT: goroot, Cache: s.cache},
 	}
 

@@ -222,7 +222,7 @@ func (w *distribution) step(ctx context.Context, s *step, builder string, final 
 	local := &pass.Local{
 		Dir: passes, Store: w.Store, ModuleDir: "src", ConfigDir: ".",
 		Checkout: func(ctx context.Context, dest string, _ bool) error { return copySource(ctx, s.published.Dir, dest) },
-		GOROOT:   builder, ModCache: modCache, Path: w.Path, HostEnv: w.HostEnv, Confinement: w.Confinement, Limits: w.Limits(),
+		GOROOT:   builder, ModCache: modCache, Path: w.Path, SystemEnv: w.SystemEnv, Confinement: w.Confinement, Limits: w.Limits(),
 		Now: w.Now, Log: io.Discard, Foreign: &pass.Foreign{Programs: programs, MaxFile: min(w.MaxDisk, 8<<30)},
 	}
 	session, err := local.Open(ctx, pass.A)

@@ -490,7 +490,7 @@ func (w *distribution) openPass(ctx context.Context) (pass.Session, error) {
 			}
 			return os.WriteFile(filepath.Join(dest, "go.mod"), []byte("module bootstrap\n\ngo "+language(w.Version)+"\n"), 0o644)
 		},
-		GOROOT: goroot, ModCache: modCache, Path: w.Path, HostEnv: w.HostEnv, Confinement: w.Confinement, Limits: w.Limits(),
+		GOROOT: goroot, ModCache: modCache, Path: w.Path, SystemEnv: w.SystemEnv, Confinement: w.Confinement, Limits: w.Limits(),
 		Now: w.Now, Log: io.Discard, Foreign: &pass.Foreign{MaxFile: min(w.MaxDisk, 8<<30)},
 	}
 	return local.Open(ctx, pass.A)

@@ -78,7 +78,7 @@ func Open(ctx context.Context, cfg Config) (_ *Sandbox, err error) {
 		}
 	}()
 
-	client, err := gocmd.NewClient(ctx, cfg.Go, cfg.Env)
+	client, err := gocmd.NewClient(ctx, cfg.Go, cfg.UserEnv)
 	if err != nil {
 		return nil, err
 	}
