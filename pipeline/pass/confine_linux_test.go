@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,12 +48,32 @@ func tiers(t *testing.T) map[string]Confinement {
 	return list
 }
 
+// unseen are the factors that no command of a hook shows, and why.
+var unseen = map[Factor]string{
+	domainName:   "the kernel tells it in /proc/sys, which no hook sees",
+	parallel:     "it is an argument of the go command",
+	grouping:     "it is a choice of this process",
+	addressSpace: "/proc shows it, and a host may offer none to a pass",
+	environment:  "its witness joins several variables: see TestCellEnv",
+	fileOrder:    "no name of a file tells when it was made",
+	clock:        "it goes on while a hook runs",
+}
+
 // What a hook sees is what the witness says, and it differs between the passes.
 func TestWitness(t *testing.T) {
 	facts := map[Factor]string{
 		hostName: "uname -n", kernel: "uname -r", umask: "umask", userName: "id -u", groupName: "id -g", processors: "nproc",
 		sourcePath: "pwd -P", homePath: "dirname $HOME", tempPath: "dirname $TMPDIR", gorootPath: "printenv GOROOT",
 		timeZone: "printenv TZ", locale: "printenv LC_ALL", gomaxprocs: "printenv GOMAXPROCS", cachePath: "dirname $(printenv GOCACHE)",
+		modulePath: "printenv GOMODCACHE", pathOrder: "printenv PATH",
+	}
+	for _, f := range factors {
+		if (facts[f.name] == "") == (unseen[f.name] == "") {
+			t.Errorf("%s: want it in facts or in unseen, and not in both", f.name)
+		}
+	}
+	if len(facts)+len(unseen) != len(factors) {
+		t.Errorf("%d facts and %d unseen factors of %d", len(facts), len(unseen), len(factors))
 	}
 	script := ""
 	for name, command := range facts {
@@ -294,8 +315,15 @@ func TestConfinementFails(t *testing.T) {
 	}
 }
 
-// A trial has the circumstances of pass A, but for those variations that are
-// asked for, and these as they are in pass B.
+// dependent are, by a factor that a trial varies, those whose witness is then as in neither
+// pass: PATH begins with the toolchain's folder.
+var dependent = map[Factor][]Factor{
+	gorootPath: {pathOrder},
+	pathOrder:  {pathOrder},
+}
+
+// A trial has the circumstances of pass A, except for the factors that it varies. These are
+// as in pass B.
 func TestTrial(t *testing.T) {
 	for tier, c := range tiers(t) {
 		if strings.HasSuffix(tier, " alone") {
@@ -341,10 +369,11 @@ func TestTrial(t *testing.T) {
 					if name == v.Name {
 						want = b[name]
 					}
-					// PATH begins with the toolchain's folder, and a variable holds HOME.
-					follows := name == pathOrder && v.Name == gorootPath || name == environment && v.Name == homePath ||
-						name == v.Name && (name == pathOrder || name == environment)
-					if got != want && !follows {
+					depends := slices.Contains(dependent[v.Name], name)
+					if depends && (got == a[name] || got == b[name]) {
+						t.Errorf("with %s varied, %s is %q as in a pass, so it is not dependent", v.Name, name, got)
+					}
+					if !depends && got != want {
 						t.Errorf("with %s varied, %s is %q, want %q", v.Name, name, got, want)
 					}
 				}
