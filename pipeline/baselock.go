@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -65,21 +66,8 @@ func LockBases(ctx context.Context, cfg Config, update bool) (*oci.Lock, []oci.M
 	if err != nil {
 		return nil, nil, err
 	}
-	return next, moved, replaceFile(filepath.Join(dir, oci.LockName), data)
-}
-
-// replaceFile writes a file so that a reader sees all of it, or the file that was there before. It
-// makes the file in a new folder beside it, whose name nobody else has.
-func replaceFile(name string, data []byte) (err error) {
-	dir, err := os.MkdirTemp(filepath.Dir(name), ".twice-")
-	if err != nil {
+	return next, moved, fsx.Replace(filepath.Join(dir, oci.LockName), 0o644, func(w io.Writer) error {
+		_, err := w.Write(data)
 		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-
-	temp := filepath.Join(dir, filepath.Base(name))
-	if err := os.WriteFile(temp, data, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(temp, name)
+	})
 }

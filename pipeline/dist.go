@@ -14,6 +14,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/archive"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/distfiles"
+	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/output"
 	"github.com/twicebuild/twice/pipeline/record"
 )
@@ -169,7 +170,7 @@ func (o *Outcome) create(dir, name string, kind artifact.Kind, write func(io.Wri
 		return artifact.Artifact{}, err
 	}
 
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := fsx.CreateNew(file, 0o644)
 	if err != nil {
 		return artifact.Artifact{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // verified reads stored bytes. At their end, it fails if they are not the bytes that were compared.
@@ -56,7 +57,7 @@ func (o *Outcome) copyOut(a artifact.Artifact, file string) error {
 		mode = 0o755
 	}
 
-	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	out, err := fsx.CreateNew(file, mode)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // Algorithm is a kind of key that [Generate] makes.
@@ -162,9 +163,7 @@ func alreadyExists(path string) error {
 // writeNew writes all files or none. None of them may exist.
 func writeNew(files []newFile) (err error) {
 	for _, file := range files {
-		// O_EXCL does not follow a symbolic link either.
-		f, openErr := os.OpenFile(file.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, file.mode)
-
+		f, openErr := fsx.CreateNew(file.path, file.mode)
 		if errors.Is(openErr, fs.ErrExist) {
 			return alreadyExists(file.path)
 		}

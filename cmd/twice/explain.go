@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/twicebuild/twice/pipeline/fault"
+	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
 // errDiffer is what explain ends with for files that are not the same.
@@ -55,7 +55,7 @@ It exits with 0 if they are equal and with 1 if they differ.`,
 			}
 
 			if page != "" {
-				if err := writePage(a.inDir(page), report.HTML); err != nil {
+				if err := fsx.Replace(a.inDir(page), 0o666, report.HTML); err != nil {
 					return fmt.Errorf("write %s: %w", page, err)
 				}
 			}
@@ -106,25 +106,4 @@ func checkPage(page string, files []string, at func(string) string) error {
 		}
 	}
 	return nil
-}
-
-// writePage writes a file in one step. Afterwards there is all of it, or what was there before. The
-// new file is made in a folder beside it, with the permissions that the user's umask leaves.
-func writePage(page string, write func(io.Writer) error) (err error) {
-	dir, err := os.MkdirTemp(filepath.Dir(page), ".twice-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-
-	temp := filepath.Join(dir, "page")
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(write(f), f.Close()); err != nil {
-		return err
-	}
-
-	return os.Rename(temp, page)
 }

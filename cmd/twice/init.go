@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -77,15 +76,11 @@ func (a *app) initialize(ctx context.Context) error {
 		return err
 	}
 
-	f, err := os.OpenFile(filepath.Join(a.dir, "release.toml"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	err = fsx.WriteNew(filepath.Join(a.dir, "release.toml"), text, 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return fault.Usage(errors.New("release.toml exists already"))
 	}
 	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 

@@ -206,12 +206,7 @@ func (o *Output) writeProcess() error {
 		return err
 	}
 
-	f, err := os.OpenFile(o.path(processName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(strconv.Itoa(os.Getpid()))
-	return errors.Join(err, f.Close())
+	return fsx.WriteNew(o.path(processName), []byte(strconv.Itoa(os.Getpid())), 0o644)
 }
 
 // release gives the staging folder free. If tidy is set, nothing of the run is left in it, and

@@ -170,7 +170,7 @@ func copyFile(from, to string) error {
 	}
 	defer in.Close()
 
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	out, err := fsx.CreateNew(to, 0o666)
 	if err != nil {
 		return err
 	}

@@ -559,7 +559,7 @@ func copyFile(src, dest string) error {
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(dest, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644|info.Mode().Perm()&0o111)
+	out, err := fsx.CreateNew(dest, 0o644|info.Mode().Perm()&0o111)
 	if err != nil {
 		return err
 	}
