@@ -39,3 +39,28 @@ func TestText(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestQuoteWord shows what QuoteWord quotes, and that QuoteUnprintable lets spaces be.
+func TestQuoteWord(t *testing.T) {
+	for in, out := range map[string]string{
+		"bin/esbuild":      "bin/esbuild",
+		"":                 `""`,
+		"a b":              `"a b"`,
+		"\x1b]0;owned\x07": `"\x1b]0;owned\a"`,
+		"a\nb":             `"a\nb"`,
+		"\xff":             `"\xff"`,
+		"gnp\u202eexe":     `"gnp\u202eexe"`,
+		"größe":            "größe",
+		`"a"`:              `"\"a\""`,
+	} {
+		if got := QuoteWord(in); got != out {
+			t.Errorf("%q: got %s, want %s", in, got, out)
+		}
+	}
+	if got := QuoteUnprintable("two words"); got != "two words" {
+		t.Error(got)
+	}
+	if got := QuoteUnprintable("two\rwords"); got != `"two\rwords"` {
+		t.Error(got)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // tar reads archives that follow each other in r, to its end. Some tools stop at the end of the
@@ -178,7 +179,7 @@ func (o *opening) zipMember(at location, f *zip.File, whole *meter) error {
 		return o.skip(at, at.name(f.Name), fmt.Sprintf("it is compressed with method %d, which is not known", f.Method))
 	}
 	if err != nil {
-		return fmt.Errorf("member %s: %w", printable(f.Name, true), err)
+		return fmt.Errorf("member %s: %w", safetext.QuoteWord(f.Name), err)
 	}
 	defer rc.Close()
 	whole.r = rc
@@ -186,7 +187,7 @@ func (o *opening) zipMember(at location, f *zip.File, whole *meter) error {
 	if f.Mode().Type() == fs.ModeSymlink {
 		target, err := readBounded(whole, maxName)
 		if err != nil {
-			return fmt.Errorf("member %s: %w", printable(f.Name, true), err)
+			return fmt.Errorf("member %s: %w", safetext.QuoteWord(f.Name), err)
 		}
 		o.link(path.Dir(f.Name), string(target))
 		return nil
@@ -197,7 +198,7 @@ func (o *opening) zipMember(at location, f *zip.File, whole *meter) error {
 	}
 	// The checksum is compared at the end.
 	if _, err := io.Copy(io.Discard, whole); err != nil {
-		return fmt.Errorf("member %s: %w", printable(f.Name, true), err)
+		return fmt.Errorf("member %s: %w", safetext.QuoteWord(f.Name), err)
 	}
 	return nil
 }
@@ -244,12 +245,12 @@ func (o *opening) deb(at location, r *io.SectionReader) error {
 		case strings.HasPrefix(m.name, "_"):
 			continue
 		case !isTar || part != "control" && part != "data" || seen[part]:
-			return fmt.Errorf("member %s: not what a Debian package has there", printable(m.name, true))
+			return fmt.Errorf("member %s: not what a Debian package has there", safetext.QuoteWord(m.name))
 		}
 
 		seen[part] = true
 		if err := o.debMember(at, m); err != nil {
-			return fmt.Errorf("%s: %w", printable(m.name, true), err)
+			return fmt.Errorf("%s: %w", safetext.QuoteWord(m.name), err)
 		}
 	}
 
@@ -319,7 +320,7 @@ func readAr(r *io.SectionReader) ([]arMember, error) {
 
 		at += arHeader
 		if int64(size) > r.Size()-at {
-			return nil, fmt.Errorf("member %s: it says %d bytes, and there are %d", printable(name, true), size, r.Size()-at)
+			return nil, fmt.Errorf("member %s: it says %d bytes, and there are %d", safetext.QuoteWord(name), size, r.Size()-at)
 		}
 
 		// A member of an odd size has a byte of padding behind it.

@@ -12,6 +12,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/record"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // recordName is the release record in a dist folder.
@@ -153,7 +154,7 @@ func (o *opening) dist(dir, name, ref string) error {
 	for i := range rec.Binaries {
 		b := &rec.Binaries[i]
 		if err := o.keepRecorded(root, location{}.within(c), rec, b); err != nil {
-			return fmt.Errorf("%s for %s: %w", printable(b.Name, true), b.Target, err)
+			return fmt.Errorf("%s for %s: %w", safetext.QuoteWord(b.Name), b.Target, err)
 		}
 	}
 
@@ -169,7 +170,7 @@ func (o *opening) keepRecorded(root *os.Root, at location, rec *record.Record, b
 		}
 
 		if a.Kind != artifact.Binary || a.Digest != b.A {
-			return fmt.Errorf("%s contradicts itself about %s", recordName, printable(file, true))
+			return fmt.Errorf("%s contradicts itself about %s", recordName, safetext.QuoteWord(file))
 		}
 
 		if err := o.count(file); err != nil {
@@ -177,7 +178,7 @@ func (o *opening) keepRecorded(root *os.Root, at location, rec *record.Record, b
 		}
 		f, err := openIn(root, file, o.limits.File)
 		if err != nil {
-			return fault.WithRemedy(fmt.Errorf("%s: %s", printable(file, true), reason(err)), "release.json must be in the folder that twice made, with all that is in it")
+			return fault.WithRemedy(fmt.Errorf("%s: %s", safetext.QuoteWord(file), reason(err)), "release.json must be in the folder that twice made, with all that is in it")
 		}
 		defer f.Close()
 
@@ -188,15 +189,15 @@ func (o *opening) keepRecorded(root *os.Root, at location, rec *record.Record, b
 
 		// A record vouches for bytes, so a file with others is not the one that it is about.
 		if got.digest != a.Digest || got.size != a.Size {
-			return fmt.Errorf("%s is %s with %d bytes, and %s says %s with %d", printable(file, true), got.digest, got.size, recordName, a.Digest, a.Size)
+			return fmt.Errorf("%s is %s with %d bytes, and %s says %s with %d", safetext.QuoteWord(file), got.digest, got.size, recordName, a.Digest, a.Size)
 		}
 
 		found, err := o.keep(at, file, got, b)
 		if err == nil && !found {
-			err = fmt.Errorf("%s is no executable", printable(file, true))
+			err = fmt.Errorf("%s is no executable", safetext.QuoteWord(file))
 		}
 		return err
 	}
 
-	return fmt.Errorf("%s does not list %s", recordName, printable(file, true))
+	return fmt.Errorf("%s does not list %s", recordName, safetext.QuoteWord(file))
 }

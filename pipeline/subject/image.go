@@ -19,6 +19,7 @@ import (
 	"github.com/twicebuild/twice/matrix/platform"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/registry"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 const (
@@ -72,13 +73,13 @@ func (o *opening) image(ref string) error {
 
 		// The index is only a claim about the manifest, so the two must agree.
 		if !types.MediaType(m.MediaType).IsImage() || m.MediaType != p.MediaType || m.Size != p.Size {
-			return fmt.Errorf("%s: not the image of %d bytes that the index says is for %s", p.Digest, p.Size, printable(p.Name, true))
+			return fmt.Errorf("%s: not the image of %d bytes that the index says is for %s", p.Digest, p.Size, safetext.QuoteWord(p.Name))
 		}
 
 		at := at.within(Container{Kind: System, Name: p.Name, Digest: p.Digest, Size: p.Size})
 		at.platform = p.Name
 		if err := r.manifest(at, m, nil); err != nil {
-			return fmt.Errorf("%s: %w", printable(p.Name, true), err)
+			return fmt.Errorf("%s: %w", safetext.QuoteWord(p.Name), err)
 		}
 	}
 
@@ -242,9 +243,9 @@ func checkPlatform(said string, want []platform.Platform) error {
 		return nil
 	}
 	if err != nil && len(want) == 0 {
-		return fmt.Errorf("the configuration says that it is for %s", printable(said, true))
+		return fmt.Errorf("the configuration says that it is for %s", safetext.QuoteWord(said))
 	}
-	return fmt.Errorf("no image for %s: there is no index, and the configuration says %s", want[0], printable(said, true))
+	return fmt.Errorf("no image for %s: there is no index, and the configuration says %s", want[0], safetext.QuoteWord(said))
 }
 
 // config fetches the configuration of an image.
@@ -378,7 +379,7 @@ func (o *opening) layer(t *tree, c Container, kind format, r io.Reader, diffID a
 	}
 
 	if h.Digest() != diffID {
-		return fmt.Errorf("unpacked it is %s, and the configuration says %s", h.Digest(), printable(string(diffID), true))
+		return fmt.Errorf("unpacked it is %s, and the configuration says %s", h.Digest(), safetext.QuoteWord(string(diffID)))
 	}
 
 	return nil

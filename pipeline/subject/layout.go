@@ -13,6 +13,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/registry"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // Names in an OCI image layout
@@ -77,7 +78,7 @@ func (o *opening) layout(ref string, root *os.Root) error {
 		at := at.within(Container{Kind: System, Name: p.Name, Digest: p.Digest, Size: p.Size})
 		at.platform = p.Name
 		if err := r.manifest(at, m, nil); err != nil {
-			return fmt.Errorf("%s: %w", printable(p.Name, true), err)
+			return fmt.Errorf("%s: %w", safetext.QuoteWord(p.Name), err)
 		}
 	}
 
@@ -184,7 +185,7 @@ func (o *opening) layoutBlob(root *os.Root, desc v1.Descriptor) (blob, error) {
 
 	b, err := o.spool(f, desc.Size)
 	if err == nil && (b.size != desc.Size || b.digest != digest) {
-		err = fmt.Errorf("%s is %s with %d bytes, and not the %d that the manifest says", printable(blobsName+digest.Hex(), true), b.digest, b.size, desc.Size)
+		err = fmt.Errorf("%s is %s with %d bytes, and not the %d that the manifest says", safetext.QuoteWord(blobsName+digest.Hex()), b.digest, b.size, desc.Size)
 	}
 	return b, err
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/process"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // npmName matches the name of a package, including older ones with capital letters
@@ -212,7 +213,7 @@ func npmError(err error, stdout, stderr []byte) error {
 		return fmt.Errorf("npm pack: %w", err)
 	}
 	first, _, _ := strings.Cut(text, "\n")
-	return fmt.Errorf("npm pack: %s: %w", printable(first[:min(len(first), 400)], false), err)
+	return fmt.Errorf("npm pack: %s: %w", safetext.QuoteUnprintable(first[:min(len(first), 400)]), err)
 }
 
 // head keeps the first bytes that are written to it. If strict is set, more than max bytes are an

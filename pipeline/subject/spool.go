@@ -18,6 +18,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/inspect"
 	"github.com/twicebuild/twice/pipeline/record"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // maxName bounds the name of a member in bytes: what Linux takes for a path.
@@ -187,7 +188,7 @@ func (o *opening) candidate(name string, r io.Reader) (b blob, kind format, err 
 	}
 
 	if err != nil {
-		return blob{}, kind, fmt.Errorf("member %s: %w", printable(name, true), err)
+		return blob{}, kind, fmt.Errorf("member %s: %w", safetext.QuoteWord(name), err)
 	}
 	return b, kind, nil
 }

@@ -227,7 +227,7 @@ type Skipped struct {
 }
 
 // String returns a line like [Executable.String], with the reason.
-func (s *Skipped) String() string { return s.File() + ": " + printable(s.Reason, false) }
+func (s *Skipped) String() string { return s.File() + ": " + safetext.QuoteUnprintable(s.Reason) }
 
 // File returns a line like [Executable.String].
 func (s *Skipped) File() string { return line(s.Containers, s.Platform, s.Name, 1) }
@@ -235,25 +235,16 @@ func (s *Skipped) File() string { return line(s.Containers, s.Platform, s.Name, 
 func line(containers []Container, platform, name string, nth int) string {
 	var parts []string
 	if len(containers) > 0 && containers[0].Kind != Universal { // a slice has its name
-		parts = append(parts, printable(containers[0].Name, true))
+		parts = append(parts, safetext.QuoteWord(containers[0].Name))
 	}
 	if platform != "" {
-		parts = append(parts, printable(platform, true))
+		parts = append(parts, safetext.QuoteWord(platform))
 	}
-	parts = append(parts, printable(name, true))
+	parts = append(parts, safetext.QuoteWord(name))
 	if nth > 1 {
 		parts = append(parts, fmt.Sprintf("(number %d of this name)", nth))
 	}
 	return strings.Join(parts, "  ")
-}
-
-// printable returns s unchanged if a terminal shows it so. Otherwise it returns s quoted, as a
-// word of a sentence or as a text of its own.
-func printable(s string, word bool) string {
-	if word {
-		return safetext.QuoteWord(s)
-	}
-	return safetext.QuoteUnprintable(s)
 }
 
 // Subject is what a reference named when it was opened.
@@ -293,7 +284,7 @@ func (s *Subject) Close() error { return os.RemoveAll(s.dir) }
 func Open(ctx context.Context, ref string, cfg Config) (*Subject, error) {
 	s, err := open(ctx, ref, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", printable(withoutSecrets(ref), false), err)
+		return nil, fmt.Errorf("%s: %w", safetext.QuoteUnprintable(withoutSecrets(ref)), err)
 	}
 	return s, nil
 }
@@ -372,9 +363,9 @@ func (o *opening) errNothingFound() error {
 	switch {
 	case len(o.subject.Skipped) > 0:
 		s := o.subject.Skipped[0]
-		return fmt.Errorf("%w that can be read: %s: %s", ErrNoExecutables, printable(s.Name, true), printable(s.Reason, false))
+		return fmt.Errorf("%w that can be read: %s: %s", ErrNoExecutables, safetext.QuoteWord(s.Name), safetext.QuoteUnprintable(s.Reason))
 	case o.subject.Archives > 0:
-		return fault.WithRemedy(fmt.Errorf("%w (members: %d), but archives such as %s", ErrNoExecutables, o.members, printable(o.innerName, true)),
+		return fault.WithRemedy(fmt.Errorf("%w (members: %d), but archives such as %s", ErrNoExecutables, o.members, safetext.QuoteWord(o.innerName)),
 			"archives in archives and folders are not opened: unpack it and name that one")
 	}
 	return fmt.Errorf("%w (members: %d)", ErrNoExecutables, o.members)

@@ -19,6 +19,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/record"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // program is a WebAssembly module, which can be small: each c makes another one.
@@ -271,7 +272,7 @@ func TestFolder(t *testing.T) {
 	}
 	s, err := opened(t, dir, Config{})
 	want(t, s, err, "a a", "copy a", "sub/b b")
-	if s.Kind != Folder || s.Digest != "" || s.Executables[0].String() != printable(dir, true)+"  a" {
+	if s.Kind != Folder || s.Digest != "" || s.Executables[0].String() != safetext.QuoteWord(dir)+"  a" {
 		t.Errorf("%+v", s)
 	}
 	_, err = opened(t, dir, Config{Limits: Limits{Members: 3}})
@@ -332,30 +333,6 @@ func TestUnreadable(t *testing.T) {
 	want(t, s, err, "a a")
 	if len(s.Skipped) != 1 || s.Skipped[0].Name != "b" {
 		t.Errorf("%v", s.Skipped)
-	}
-}
-
-func TestPrintable(t *testing.T) {
-	for in, out := range map[string]string{
-		"bin/esbuild":      "bin/esbuild",
-		"":                 `""`,
-		"a b":              `"a b"`,
-		"\x1b]0;owned\x07": `"\x1b]0;owned\a"`,
-		"a\nb":             `"a\nb"`,
-		"\xff":             `"\xff"`,
-		"gnp\u202eexe":     `"gnp\u202eexe"`,
-		"größe":            "größe",
-		`"a"`:              `"\"a\""`,
-	} {
-		if got := printable(in, true); got != out {
-			t.Errorf("%q: got %s, want %s", in, got, out)
-		}
-	}
-	if got := printable("two words", false); got != "two words" {
-		t.Error(got)
-	}
-	if got := printable("two\rwords", false); got != `"two\rwords"` {
-		t.Error(got)
 	}
 }
 

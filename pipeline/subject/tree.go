@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/twicebuild/twice/pipeline/layertree"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // tree is the file system that the layers of an image make.
@@ -110,7 +111,7 @@ func addEntry(t *tree, e layerEntry) error {
 	if e.hardLink != "" {
 		target, _, err := t.FindLink(e.hardLink)
 		if err != nil || target.IsFolder() {
-			return fmt.Errorf("%s: a hard link to %s, which is no file", printable(e.path, true), printable(e.hardLink, true))
+			return fmt.Errorf("%s: a hard link to %s, which is no file", safetext.QuoteWord(e.path), safetext.QuoteWord(e.hardLink))
 		}
 		n = target
 	}
