@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// childSpec is what the child process does to itself before it becomes the command
-// that it was started for. It is handed to the child as JSON.
+// childSpec says what the child process does to itself, and which command it then starts. The
+// child gets it as JSON.
 type childSpec struct {
 	// Root is an empty folder that becomes the mount point of the new root, or
 	// empty when there are no namespaces.
@@ -24,12 +24,12 @@ type childSpec struct {
 	LeaveOut int  `json:"leaveOut"`
 	FixedMap bool `json:"fixedMap"` // no address space layout randomization
 	OldName  bool `json:"oldName"`  // uname reports a 2.6 kernel
-	// Seccomp forbids system calls, FixedMetadata also those that change modes, owners,
+	// Seccomp forbids system calls. FixedMetadata also forbids those that change modes, owners,
 	// times and attributes of files.
 	Seccomp       bool `json:"seccomp,omitempty"`
 	FixedMetadata bool `json:"fixedMetadata,omitempty"`
-	// Landlock is the ABI version to use, 0 for none; Writable are the folders
-	// that stay writable, as seen after the root has changed.
+	// Landlock is the ABI version to use, 0 for none. Writable are the folders that stay
+	// writable, as seen after the root has changed.
 	Landlock int      `json:"landlock"`
 	Writable []string `json:"writable,omitempty"`
 	// MaxFile bounds the size of each file that is written, 0 for no bound.
@@ -48,12 +48,13 @@ type mount struct {
 	Write bool   `json:"write,omitempty"`
 }
 
-// newChildSpec describes the process for cmd, and the witness of what is chosen here and
-// not observed by the process itself.
+// newChildSpec describes the process for cmd. The witness has what is chosen here, which the
+// process itself does not observe.
 func (s *localSession) newChildSpec(cmd invocation) (childSpec, Witness) {
-	at := s.inside.in(cmd.job)
+	at := s.inside.forJob(cmd.job)
 	user := choose(s.varied(userName), "first", "second-user")
 	env, chosen := s.environment(cmd, user)
+
 	spec := childSpec{
 		Umask:    choose(s.varied(umask), 0o022, 0o002),
 		LeaveOut: choose(s.varied(processors), -1, cmd.slot),
@@ -65,35 +66,42 @@ func (s *localSession) newChildSpec(cmd invocation) (childSpec, Witness) {
 		FixedMap: s.varied(addressSpace), OldName: s.varied(kernel),
 		Writable: []string{at.cache, at.home, at.temp},
 	}
+
 	if cmd.writesSource {
 		spec.Writable = append(spec.Writable, s.inside.source)
 	}
 	if cmd.out != "" {
 		spec.Writable = append(spec.Writable, filepath.Join(s.inside.out, filepath.FromSlash(cmd.out)))
 	}
+
 	if s.Confinement.Namespaces {
 		s.addMounts(&spec, cmd, user)
 	}
 	if s.Foreign != nil {
 		spec.MaxFile = s.Foreign.MaxFile
 	}
+
 	return spec, chosen
 }
 
-// environment returns the variables of cmd, whose user has that name, and the witness of
-// those that are factors.
+// environment returns the variables of cmd, and the witness of those that are factors. The user
+// of the command has the name user.
 func (s *localSession) environment(cmd invocation, user string) ([]string, Witness) {
-	at := s.inside.in(cmd.job)
+	at := s.inside.forJob(cmd.job)
 	dirs := s.Path
 	if s.Confinement.Namespaces {
 		dirs = visibleFolders(dirs)
 	}
+
 	threads := choose(s.varied(gomaxprocs), 1, 2)
 	lang := choose(s.varied(locale), "C", "C.UTF-8")
+
 	zone := zoneName("Etc/GMT+12", "<-12>12")
 	if s.varied(timeZone) {
 		zone = zoneName("Pacific/Kiritimati", "<+14>-14")
 	}
+
+	// A user may have these, and no build may depend on them.
 	noise := []string{"EDITOR=ed"}
 	var elsewhere []string
 	if s.varied(environment) {
@@ -104,12 +112,15 @@ func (s *localSession) environment(cmd invocation, user string) ([]string, Witne
 		dirs = slices.Clone(dirs)
 		slices.Reverse(dirs)
 	}
+
 	bin := filepath.Join(s.inside.goroot, "bin")
 	pathVar := strings.Join(slices.Concat([]string{bin}, s.programFolders(), dirs), string(filepath.ListSeparator))
+
 	modcache := s.inside.modcache
 	if modcache == "" { // vendored: the go command insists on a path
 		modcache = filepath.Join(at.home, "mod")
 	}
+
 	env := slices.Concat(s.SystemEnv, cmd.env, noise, elsewhere, []string{
 		"GOROOT=" + s.inside.goroot,
 		"GOPATH=" + filepath.Join(at.home, "go"),
@@ -125,21 +136,22 @@ func (s *localSession) environment(cmd invocation, user string) ([]string, Witne
 		"TZ=" + zone, "LANG=" + lang, "LC_ALL=" + lang,
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0",
 	})
+
 	if cmd.share.GOGC > 0 {
 		env = append(env, "GOGC="+strconv.Itoa(cmd.share.GOGC))
 	}
 	if cmd.share.Memory > 0 {
 		env = append(env, "GOMEMLIMIT="+strconv.FormatInt(cmd.share.Memory, 10))
 	}
+
 	return firstValues(env), Witness{
 		timeZone: zone, locale: lang, gomaxprocs: strconv.Itoa(threads), parallel: strconv.Itoa(s.parallelism(cmd.share)),
 		environment: strings.Join(noise, " "), pathOrder: pathVar,
 	}
 }
 
-// zoneName returns name, or without zone data on this system the rule of POSIX
-// that means the same. The two passes are 26 hours apart, so that no local
-// date is the same in both.
+// zoneName returns name. On a system without zone data it returns rule, which is POSIX for the
+// same. The two passes are 26 hours apart, so that no local date is the same in both.
 func zoneName(name, rule string) string {
 	if _, err := os.Stat(filepath.Join("/usr/share/zoneinfo", name)); err != nil {
 		return rule
@@ -147,8 +159,8 @@ func zoneName(name, rule string) string {
 	return name
 }
 
-// firstValues keeps the first value of each variable, so that what a recipe says wins
-// over the noise. Programs do not agree on which of several values counts.
+// firstValues keeps the first value of each variable, so that a recipe wins over the noise.
+// Programs do not agree on which of several values counts.
 func firstValues(env []string) []string {
 	seen := map[string]bool{}
 	return slices.DeleteFunc(env, func(kv string) bool {
@@ -159,10 +171,10 @@ func firstValues(env []string) []string {
 	})
 }
 
-// addMounts fills the new root of a namespace: of the pass's folders it has those of
-// the command alone.
+// addMounts fills the new root of a namespace. Of the folders of the pass it has only those of
+// the command.
 func (s *localSession) addMounts(spec *childSpec, cmd invocation, user string) {
-	host, seen := s.host.in(cmd.job), s.inside.in(cmd.job)
+	host, seen := s.host.forJob(cmd.job), s.inside.forJob(cmd.job)
 	own := []mount{
 		{From: s.host.source, To: s.inside.source, Write: cmd.writesSource},
 		{From: host.cache, To: seen.cache, Write: true},
@@ -176,9 +188,11 @@ func (s *localSession) addMounts(spec *childSpec, cmd invocation, user string) {
 		out := filepath.FromSlash(cmd.out)
 		own = append(own, mount{From: filepath.Join(s.host.out, out), To: filepath.Join(s.inside.out, out), Write: true})
 	}
+
 	spec.Root = s.root
 	spec.Mount = s.foreignMounts(systemMounts(s.Path), own)
 	spec.Writable = append(spec.Writable, "/tmp")
+
 	id := func(n int) string { return strconv.Itoa(n) }
 	spec.Files = map[string]string{
 		"/etc/passwd":   user + ":x:" + id(s.inside.user) + ":" + id(s.inside.group) + "::" + s.inside.home + ":/bin/sh\n",

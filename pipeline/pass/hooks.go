@@ -16,19 +16,20 @@ import (
 // hooksJob is the name of the hooks as a job.
 const hooksJob = "hooks"
 
-// runHooks runs the hooks. What they write in the source tree stays, as far as restore
-// lets it. All else goes: their folders are dropped before the first one of a build
-// is made, and with them whatever a hook may have put in the way of these.
+// runHooks runs the hooks. What they write in the source tree stays, as far as restore lets it.
+// Everything else is dropped before the first folder of a build is made.
 func (s *localSession) runHooks(ctx context.Context) (err error) {
 	before, err := survey(s.host.source, filepath.Join(s.dirs[0], "version-control"))
 	if err != nil {
 		return fmt.Errorf("pass %s: source: %w", s.pass, err)
 	}
+
 	drop, err := s.makeFolders(hooksJob)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, drop()) }()
+
 	for i, argv := range s.Hooks {
 		env := append(recipe.ClosedEnv(), "CGO_ENABLED=0", "SOURCE_DATE_EPOCH="+strconv.FormatInt(s.Epoch, 10))
 		if _, _, err := s.run(ctx, invocation{
@@ -38,13 +39,17 @@ func (s *localSession) runHooks(ctx context.Context) (err error) {
 			return err
 		}
 	}
+
+	// A hook could have made folders for the jobs to come, and filled them.
 	for _, dir := range []string{s.host.cache, s.host.home, s.host.temp, s.host.out} {
 		if err := fsx.RemoveAll(dir); err != nil {
 			return err
 		}
 	}
+
 	if err := before.restore(); err != nil {
 		return fmt.Errorf("pass %s: %w", s.pass, err)
 	}
+
 	return nil
 }

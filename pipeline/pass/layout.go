@@ -2,17 +2,16 @@ package pass
 
 import "path/filepath"
 
-// layout says where things are in one pass, as its commands see them. Below cache,
-// home, temp and out each job has a folder of its own: see in.
+// layout says where things are in one pass, and how its user and host are called. Below cache,
+// home, temp and out each job has a folder of its own: see forJob.
 type layout struct {
 	source, goroot, modcache, cache, home, temp, out string
 	user, group                                      int
 	host, domain                                     string
 }
 
-// in returns l with the folders of the job of that name in the places of those that
-// hold the folders of all jobs.
-func (l layout) in(job string) layout {
+// forJob returns l for one job: cache, home, temp and out are the folders of that job.
+func (l layout) forJob(job string) layout {
 	for _, dir := range []*string{&l.cache, &l.home, &l.temp, &l.out} {
 		*dir = filepath.Join(*dir, job)
 	}
@@ -44,7 +43,9 @@ func (s *localSession) chooseLayout() {
 	default:
 		s.dirs = []string{dirA, dirB}
 	}
+
 	s.root = filepath.Join(s.dirs[0], "root")
+
 	below := func(a, b string) layout {
 		at := func(name Factor, inA, inB string) string {
 			return choose(s.varied(name), filepath.Join(a, inA), filepath.Join(b, filepath.FromSlash(inB)))
@@ -57,6 +58,9 @@ func (s *localSession) chooseLayout() {
 		}
 	}
 	s.host = below(dirA, dirB)
+
+	// Without a root of its own a command sees the paths of this machine. What is not varied is not
+	// copied either.
 	if !s.Confinement.Namespaces {
 		if !s.varied(gorootPath) {
 			s.host.goroot = s.GOROOT
@@ -67,13 +71,15 @@ func (s *localSession) chooseLayout() {
 		s.inside = s.host
 		return
 	}
+
 	s.host.goroot, s.host.modcache = s.GOROOT, s.ModCache
 	s.inside = below("/a", "/var/lib/second-pass")
+
 	s.inside.user, s.inside.group = choose(s.varied(userName), layoutA.user, layoutB.user), choose(s.varied(groupName), layoutA.group, layoutB.group)
 	s.inside.host, s.inside.domain = choose(s.varied(hostName), layoutA.host, layoutB.host), choose(s.varied(domainName), layoutA.domain, layoutB.domain)
 }
 
-// choose returns what a pass has: a as in pass A, b where it is varied.
+// choose returns a, as in pass A, or b where it is varied.
 func choose[T any](varied bool, a, b T) T {
 	if varied {
 		return b
@@ -81,6 +87,7 @@ func choose[T any](varied bool, a, b T) T {
 	return a
 }
 
+// moduleDir is the folder of the main module, as commands see it.
 func (s *localSession) moduleDir() string {
 	return filepath.Join(s.inside.source, filepath.FromSlash(s.ModuleDir))
 }

@@ -22,15 +22,15 @@ type Local struct {
 	Dir string
 	// Store receives the artifacts.
 	Store *artifact.Store
-	// Checkout lays out the source in dest, a folder that does not exist yet,
-	// creating its files in one order or the reverse.
+	// Checkout lays out the source in dest, a folder that does not exist yet. It creates the files
+	// in one order, or in the reverse.
 	Checkout func(ctx context.Context, dest string, reversed bool) error
-	// ModuleDir is the folder of the main module in the source, where the hooks
-	// and the go command run; ConfigDir is that of the release file, to which
-	// [Session.Files] is relative. Both have slashes.
+	// ModuleDir is the folder of the main module in the source, where the hooks and the go command
+	// run. ConfigDir is the folder of the release file, to which [Session.Files] is relative. Both
+	// have slashes.
 	ModuleDir, ConfigDir string
-	// GOROOT and ModCache are the proved toolchain and the module cache, an
-	// empty folder for a vendored build.
+	// GOROOT is the proved toolchain. ModCache is the module cache, which is an empty folder for a
+	// vendored build.
 	GOROOT, ModCache string
 	// Hooks run in ModuleDir before the first build of a pass.
 	Hooks [][]string
@@ -49,17 +49,17 @@ type Local struct {
 	Now func() time.Time
 	// Log gets the hooks' output while they run.
 	Log io.Writer
-	// Foreign is set to repeat somebody else's build. Then what a job compiled
-	// is kept for the next job, until the session is closed.
+	// Foreign is set to repeat somebody else's build. What a job compiled is then kept for the next
+	// job, until the session is closed.
 	Foreign *Foreign
 }
 
-// localSession is a Session of Local.
+// localSession is a [Session] of [Local].
 type localSession struct {
 	*Local
 	pass   Pass
-	varied func(Factor) bool // whether it is as in pass B
-	// host is where things are for this process, inside for the commands.
+	varied func(Factor) bool // whether a factor is as in pass B
+	// host says where things are for this process, and inside where they are for the commands.
 	host, inside layout
 	root         string   // mount point of the new root
 	dirs         []string // all that the session has on disk
@@ -69,22 +69,24 @@ type localSession struct {
 	witness Witness
 }
 
-// Open sets up a pass: it lays out the source, runs the hooks and returns the
-// session, in which jobs can be built. On an error the workspace is removed.
+// Open sets up a pass: it lays out the source, runs the hooks and returns the session, in which
+// jobs can be built. On an error it removes the workspace.
 func (l *Local) Open(ctx context.Context, pass Pass) (Session, error) {
 	return l.open(ctx, pass, func(Factor) bool { return pass == B }, "")
 }
 
-// OpenTrial sets up a pass that is like pass A, but for the variations of the
-// given names, in which it is like pass B. So without any it repeats pass A, and
-// with all pass B. It has their folders, so no other session may be open. cache
-// is a folder for what jobs compile, which is kept for the next trial, and which no
-// hook sees; it serves where compiling is known to depend on its inputs alone, and
-// only in a root of its own, as it would be another path elsewhere. It may be empty.
+// OpenTrial sets up a pass that is like pass B in the factors varied, and like pass A otherwise. So
+// without any factor it repeats pass A, and with all of them pass B. It has the folders of both, so
+// no other session may be open.
+//
+// cache is a folder for what jobs compile, or "". It is kept for the next trial, and no hook sees
+// it. It serves where compiling is known to depend on its inputs alone. It is used only in a root of
+// its own, since it would be another path elsewhere.
 func (l *Local) OpenTrial(ctx context.Context, varied []Factor, cache string) (Session, error) {
 	return l.open(ctx, Trial, func(f Factor) bool { return slices.Contains(varied, f) }, cache)
 }
 
+// open sets up a pass, for which varied says what is as in pass B. cache is that of OpenTrial.
 func (l *Local) open(ctx context.Context, pass Pass, varied func(Factor) bool, cache string) (_ Session, err error) {
 	if l.Foreign != nil && len(l.Hooks) > 0 {
 		return nil, errors.New("a foreign build has no hooks")
@@ -94,13 +96,16 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(Factor) bool, c
 			return nil, err
 		}
 	}
+
 	s := &localSession{Local: l, pass: pass, varied: varied, witness: Witness{}}
 	s.chooseLayout()
+
 	defer func() {
 		if err != nil {
 			s.Close()
 		}
 	}()
+
 	if err := s.placeForeign(); err != nil {
 		return nil, err
 	}
@@ -109,6 +114,7 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(Factor) bool, c
 			return nil, err
 		}
 	}
+
 	if err := l.Checkout(ctx, s.host.source, varied(fileOrder)); err != nil {
 		return nil, fmt.Errorf("lay out the source of pass %s: %w", pass, err)
 	}
@@ -123,6 +129,7 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(Factor) bool, c
 			return nil, fmt.Errorf("copy the module cache for pass %s: %w", pass, err)
 		}
 	}
+
 	s.addWitness(Witness{
 		sourcePath: s.inside.source, gorootPath: s.inside.goroot, modulePath: s.inside.modcache,
 		cachePath: s.inside.cache, homePath: s.inside.home, tempPath: s.inside.temp,
@@ -130,19 +137,21 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(Factor) bool, c
 		grouping:  choose(varied(grouping), "all that a recipe allows", "one"),
 		clock:     l.Now().UTC().Format(time.RFC3339),
 	})
+
 	if len(l.Hooks) > 0 {
 		if err := s.runHooks(ctx); err != nil {
 			return nil, err
 		}
 	}
-	// The hooks of a trial have not seen what outlives it.
+	// Only now, so that the hooks of a trial cannot see the cache that outlives it.
 	if cache != "" && l.Confinement.Namespaces {
 		s.host.cache, s.keepCache = cache, true
 	}
+
 	return s, nil
 }
 
-// addWitness adds what was observed.
+// addWitness adds w to the witness of the pass.
 func (s *localSession) addWitness(w Witness) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,8 +168,7 @@ func (s *localSession) Witness() Witness {
 // Tree implements [Session].
 func (s *localSession) Tree() string { return s.host.source }
 
-// Close implements [Session]. What cannot be removed at once, because a module
-// cache or a hook made it read-only, is made writable first.
+// Close implements [Session].
 func (s *localSession) Close() error {
 	var errs []error
 	for _, dir := range s.dirs {
