@@ -22,8 +22,8 @@ const childName = "twice-confined"
 
 // The descriptors that a child gets beside the standard ones.
 const (
-	// lifeline is where the child reads the sandbox from. It ends when its parent
-	// wants the command ended, or has ended itself.
+	// lifeline is where the child reads its childSpec from. It ends when its parent wants the
+	// command ended, or has ended itself.
 	lifeline = 3
 	// reportTo is where the child writes what it has observed.
 	reportTo = 4
@@ -38,14 +38,14 @@ const (
 	uname26         = 0x0020000
 )
 
-// Main must be the first thing that main does: in a child that a pass started
-// it runs the command in its confinement and never returns. In any other
-// process it returns at once.
+// Main must be the first thing that main does. In a child that a pass started it runs the command
+// in its confinement and never returns. In any other process it returns at once.
 func Main() {
 	if len(os.Args) == 0 || os.Args[0] != childName {
 		return
 	}
 	runtime.LockOSThread() // what restrict does is a property of this thread
+
 	report := os.NewFile(reportTo, "report")
 	status, err := supervise(os.NewFile(lifeline, "lifeline"), report)
 	if err != nil {
@@ -55,11 +55,10 @@ func Main() {
 	os.Exit(status)
 }
 
-// supervise makes the sandbox, starts the command in it, and stays until nothing of
-// the command is left. It returns the command's exit status, or for a signal
-// what a shell does: 128 and its number. The command inherits what restrict
-// did to this thread; the rest of this process, which must not be at its mercy,
-// stays outside.
+// supervise makes the confinement, starts the command in it, and stays until nothing of the command
+// is left. It returns the command's exit status. For a signal that is 128 plus its number, as in a
+// shell. The command inherits what restrict did to this thread. The other threads of this process
+// stay outside of the confinement, so that the command cannot stop them.
 func supervise(in io.Reader, report *os.File) (int, error) {
 	if err := closeOnExec(); err != nil {
 		return 0, err
@@ -69,8 +68,8 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 		return 0, stepError("read the confinement", err)
 	}
 
-	// Where memory runs out, the kernel is to end a command rather than something
-	// else of this machine. It is no loss where that cannot be said.
+	// Where memory runs out, the kernel should end a command and nothing else of this machine.
+	// A host may forbid saying so, and then nothing is lost.
 	os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0)
 
 	var missing []string
@@ -81,14 +80,14 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 		}
 		missing, err = enterRoot(c)
 	} else {
-		// Without a PID namespace, orphans of the command become this process's
-		// children, so that it finds and ends them.
+		// There is no PID namespace. Orphans of the command become children of this process,
+		// so that it finds and ends them.
 		err = stepError("adopt orphans", unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 	}
 	if err != nil {
 		return 0, err
 	}
-	// The command may not look into this process, or change it.
+	// The command must neither look into this process nor change it.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return 0, stepError("keep the supervisor apart", err)
 	}
@@ -99,6 +98,7 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 	if err := restrict(c); err != nil {
 		return 0, err
 	}
+
 	w, err := observe()
 	if err != nil {
 		return 0, err
@@ -117,16 +117,21 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 	if err != nil {
 		return 0, stepError("exec "+path, err)
 	}
+
 	if n := uint64(mostTasks(c)); n > 0 {
-		// Not of this process, which may need a thread more when there are no others.
+		// The limit is the command's alone: this process may need one more thread when none
+		// is left.
 		if err := unix.Prlimit(command, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: n, Max: n}, nil); err != nil && err != unix.ESRCH {
 			return 0, stepError("bound the number of processes", err)
 		}
 	}
+
+	// Only this tells the parent that the command runs: the exec could have failed.
 	if err := json.NewEncoder(report).Encode(childReport{}); err != nil {
 		return 0, stepError("report", err)
 	}
 
+	// The lifeline ends when the parent wants the command ended, or has ended itself.
 	go func() {
 		io.Copy(io.Discard, in)
 		endAll(c)
@@ -139,9 +144,9 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 	return ws.ExitStatus(), nil
 }
 
-// mostTasks is how many processes and threads the kernel allows: more than the
-// limit that is watched, so that this one is told, and 0 without one. 400 is what a
-// kernel can be asked for and a go command needs.
+// mostTasks is how many processes and threads the kernel allows, or 0 for any number. It is more
+// than the limit that is watched, so that a command meets that one first, and its error names it.
+// 400 is enough for a go command, and a kernel accepts it.
 func mostTasks(c childSpec) int {
 	if c.MaxTasks == 0 {
 		return 0
@@ -149,27 +154,27 @@ func mostTasks(c childSpec) int {
 	return max(400, c.MaxTasks/4*5)
 }
 
-// boundProcesses bounds the ids of the PID namespace, and so the processes in it,
-// also those of root, where a namespace has a bound of its own: since Linux 6.14.
-// Before, this would be the bound of the machine.
+// boundProcesses bounds the ids of the PID namespace, and so the processes in it, those of root
+// included. It does nothing before Linux 6.14, where the same file bounds the whole machine.
 func boundProcesses(most int) {
 	var u unix.Utsname
 	var major, minor int
 	if unix.Uname(&u) == nil {
 		fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
 	}
+
 	if major > 6 || major == 6 && minor >= 14 {
 		os.WriteFile("/proc/sys/kernel/pid_max", []byte(strconv.Itoa(most)), 0)
 	}
 }
 
-// closeOnExec keeps what this process has inherited, or opens itself, from the
-// command.
+// closeOnExec keeps the files that this process has inherited out of the command.
 func closeOnExec() error {
 	err := unix.CloseRange(lifeline, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC)
 	if err == nil {
 		return nil
 	}
+
 	// Kernels before 5.11 do not know the flag.
 	list, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -183,9 +188,8 @@ func closeOnExec() error {
 	return nil
 }
 
-// reap waits for everything that becomes a child of this process until the
-// command has ended, and whatever it has left behind. It returns how the command
-// has ended.
+// reap waits for all children of this process, until the command has ended and with it everything
+// that it left behind. It returns how the command ended.
 func reap(c childSpec, command int) (status unix.WaitStatus) {
 	flags := 0
 	for {
@@ -220,8 +224,8 @@ func endAll(c childSpec) {
 	}
 }
 
-// killDescendants kills every process below this one. One that is made meanwhile
-// is found by the next call, since orphans become children of this process.
+// killDescendants kills every process below this one. The next call finds those that were made
+// meanwhile, since orphans become children of this process.
 func killDescendants() {
 	list, err := processes()
 	if err != nil {
@@ -232,8 +236,8 @@ func killDescendants() {
 	}
 }
 
-// enterRoot builds the new root from a tmpfs and bind mounts, and moves there. It
-// returns what of that this kernel does not do.
+// enterRoot builds the new root from a tmpfs and bind mounts, and moves there. missing says what
+// this kernel does not do.
 func enterRoot(c childSpec) (missing []string, err error) {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return nil, stepError("make mounts private", err)
@@ -241,33 +245,35 @@ func enterRoot(c childSpec) (missing []string, err error) {
 	if err := unix.Mount("tmpfs", c.Root, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=16m"); err != nil {
 		return nil, stepError("mount a root", err)
 	}
+
 	for _, m := range c.Mount {
 		if err := bind(c.Root, m); err != nil {
 			return nil, stepError("mount "+m.To, err)
 		}
 	}
-	// A device can be written to where its mount is read-only; its owner and mode
-	// then cannot be changed.
+	// A read-only mount lets a command write to a device, but not change its owner and mode.
 	for _, name := range []string{"null", "zero", "full", "random", "urandom"} {
 		if err := bind(c.Root, mount{From: "/dev/" + name, To: "/dev/" + name}); err != nil {
 			return nil, stepError("mount /dev/"+name, err)
 		}
 	}
+
 	proc := filepath.Join(c.Root, "proc")
 	if err := os.MkdirAll(proc, 0o755); err != nil {
 		return nil, err
 	}
-	// A container engine may hide parts of /proc, and then a new one cannot be
-	// mounted; kernels before 5.8 do not know the option. Go and C compilers do
-	// without.
+	// Where a container engine hides parts of /proc, no new one can be mounted, and kernels before
+	// 5.8 do not know the option. Go and C compilers do without /proc.
 	if err := unix.Mount("proc", proc, "proc", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "subset=pid"); err != nil {
 		missing = append(missing, fmt.Sprintf("/proc: a pass has none, as one that shows processes alone cannot be mounted (%v)", err))
 	}
+
 	for old, name := range map[string]string{"/proc/self/fd": "dev/fd", "/proc/self/fd/0": "dev/stdin", "/proc/self/fd/1": "dev/stdout", "/proc/self/fd/2": "dev/stderr"} {
 		if err := os.Symlink(old, filepath.Join(c.Root, name)); err != nil {
 			return nil, err
 		}
 	}
+
 	for name, text := range c.Files {
 		name = filepath.Join(c.Root, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -277,16 +283,19 @@ func enterRoot(c childSpec) (missing []string, err error) {
 			return nil, err
 		}
 	}
-	// The name of a control group is often random, and the same for both passes.
+	// The name of a control group is often random, and the same for both passes. Bytes that depend
+	// on it would agree here, and nowhere else.
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		missing = append(missing, fmt.Sprintf("control groups: a pass sees the names of this run's (%v)", err))
 	}
+
 	if err := unix.Sethostname([]byte(c.Host)); err != nil {
 		return nil, stepError("set the host name", err)
 	}
 	if err := unix.Setdomainname([]byte(c.Domain)); err != nil {
 		return nil, stepError("set the domain name", err)
 	}
+
 	if err := os.Chdir(c.Root); err != nil {
 		return nil, err
 	}
@@ -297,23 +306,27 @@ func enterRoot(c childSpec) (missing []string, err error) {
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
 		return nil, stepError("leave the old root", err)
 	}
+
 	if err := os.Chdir("/"); err != nil {
 		return nil, err
 	}
+
 	return missing, stepError("make the root read-only", unix.MountSetattr(-1, "/", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}))
 }
 
-// bind makes m.From visible below root. Symbolic links such as /bin are made
-// anew instead of followed.
+// bind makes m.From visible below root. A symbolic link such as /bin is not followed, but made
+// anew.
 func bind(root string, m mount) error {
 	to := filepath.Join(root, m.To)
 	info, err := os.Lstat(m.From)
 	if err != nil {
 		return err
 	}
+
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
+
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID}
 	if info.Mode()&fs.ModeDevice == 0 {
 		attr.Attr_set |= unix.MOUNT_ATTR_NODEV
@@ -321,6 +334,7 @@ func bind(root string, m mount) error {
 	if !m.Write {
 		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
 	}
+
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
 		target, err := os.Readlink(m.From)
@@ -339,30 +353,38 @@ func bind(root string, m mount) error {
 		}
 		f.Close()
 	}
+
 	if err := unix.Mount(m.From, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return err
 	}
 	return unix.MountSetattr(-1, to, unix.AT_RECURSIVE, &attr)
 }
 
-// restrict applies what holds for this thread and everything it starts. What
-// needs a right comes before the rights go, and the filter of system calls last.
+// restrict takes rights from this thread, and from everything that it starts: the size of files, a
+// processor, keys, capabilities, writes and system calls. It also sets the factors that belong to a
+// process: the umask, the address space layout and the name of the kernel.
+//
+// The order matters. A step that needs a capability comes before capabilities are dropped. The
+// filter of system calls comes last, since it forbids calls of the other steps.
 func restrict(c childSpec) error {
 	unix.Umask(c.Umask)
-	// A core dump may be handed to a program of the host.
+	// The kernel may hand a core dump to a program of the host, outside of the confinement.
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return stepError("forbid core dumps", err)
 	}
+
 	if n := uint64(c.MaxFile); n > 0 {
 		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: n, Max: n}); err != nil {
 			return stepError("bound the size of files", err)
 		}
 	}
+
 	if c.LeaveOut >= 0 {
 		if err := leaveOut(c.LeaveOut); err != nil {
 			return err
 		}
 	}
+
 	var persona uintptr
 	if c.FixedMap {
 		persona |= addrNoRandomize
@@ -375,29 +397,35 @@ func restrict(c childSpec) error {
 			return stepError("personality", errno)
 		}
 	}
+
+	// Keys in the session keyring would outlive the pass, and be in reach of the other one.
 	if err := newKeyring(); err != nil {
 		return stepError("session keyring", err)
 	}
+
+	// Without this a program with a setuid bit gives rights back, and neither Landlock nor seccomp
+	// are to be had.
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return stepError("no_new_privs", err)
 	}
 	if err := dropCapabilities(); err != nil {
 		return stepError("drop capabilities", err)
 	}
+
 	if c.Landlock > 0 {
 		if err := applyLandlock(c.Landlock, c.Writable); err != nil {
 			return err
 		}
 	}
+
 	if c.Seccomp {
 		return stepError("seccomp", filterCalls(forbiddenCalls(c)))
 	}
 	return nil
 }
 
-// newKeyring gives this thread a session keyring of its own, in the place of the
-// one that it has inherited. Where keyrings do not exist or are forbidden, they
-// are that to the command, too.
+// newKeyring gives this thread a session keyring of its own, in the place of the one that it has
+// inherited. Where keyrings do not exist or are forbidden, the command has none either.
 func newKeyring() error {
 	_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
 	if slices.Contains([]error{unix.ENOSYS, unix.EPERM, unix.EACCES}, err) {
@@ -406,23 +434,24 @@ func newKeyring() error {
 	return err
 }
 
-// secureBits keep the user 0 from getting capabilities when it starts a program,
-// and from getting that right back: include/uapi/linux/securebits.h. They are
-// NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, each with its lock, and the
-// lock of KEEP_CAPS.
+// secureBits keep the user 0 from getting capabilities when it starts a program, and from getting
+// that right back. They are NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, each with its lock,
+// and the lock of KEEP_CAPS: include/uapi/linux/securebits.h.
 const secureBits = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<5 | 1<<6 | 1<<7
 
-// dropCapabilities takes all capabilities from this thread and from what it
-// starts, for good: also those that the user 0 gets with each program.
+// dropCapabilities takes all capabilities from this thread and from what it starts, for good. That
+// includes those that the user 0 gets with each program.
 func dropCapabilities() error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return err
 	}
+
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData
 	if err := unix.Capget(&head, &sets[0]); err != nil {
 		return err
 	}
+
 	switch {
 	case sets[0].Effective&(1<<unix.CAP_SETPCAP) != 0:
 		for cap := uintptr(0); cap < 64; cap++ {
@@ -440,21 +469,23 @@ func dropCapabilities() error {
 	case os.Getuid() == 0 || os.Geteuid() == 0:
 		return fmt.Errorf("this process is root without CAP_SETPCAP: %w", unix.EPERM)
 	}
-	// A user other than 0 gets none with a program, as no_new_privs is set.
+	// Any other user gets none with a program, since no_new_privs is set.
 	sets = [2]unix.CapUserData{}
 	return unix.Capset(&head, &sets[0])
 }
 
-// leaveOut takes the i-th of the usable processors away, if another is left.
+// leaveOut takes the i-th of the usable processors away, unless it is the only one.
 func leaveOut(i int) error {
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
 		return stepError("processors", err)
 	}
+
 	n := set.Count()
 	if n < 2 {
 		return nil
 	}
+
 	i %= n
 	for cpu := 0; ; cpu++ {
 		if !set.IsSet(cpu) {
@@ -469,7 +500,8 @@ func leaveOut(i int) error {
 	return stepError("processors", unix.SchedSetaffinity(0, &set))
 }
 
-// observe returns what the command will see.
+// observe returns what the command will see of the factors that the kernel knows. It asks the
+// kernel, and does not repeat what was asked for: a setting that had no effect is not a variation.
 func observe() (Witness, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
@@ -479,16 +511,21 @@ func observe() (Witness, error) {
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
 		return nil, stepError("processors", err)
 	}
+
 	persona, _, errno := unix.Syscall(unix.SYS_PERSONALITY, 0xffffffff, 0, 0)
 	if errno != 0 {
 		return nil, stepError("personality", errno)
 	}
+
 	layout := "random"
 	if persona&addrNoRandomize != 0 {
 		layout = "fixed"
 	}
+
+	// The only way to read the umask is to set it.
 	mask := unix.Umask(0)
 	unix.Umask(mask)
+
 	return Witness{
 		hostName:     unix.ByteSliceToString(u.Nodename[:]),
 		domainName:   unix.ByteSliceToString(u.Domainname[:]),
@@ -501,7 +538,7 @@ func observe() (Witness, error) {
 	}, nil
 }
 
-// lookPath finds name in the PATH of env.
+// lookPath finds the program name in the PATH of env, as the command sees it.
 func lookPath(name string, env []string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil

@@ -17,15 +17,15 @@ type Command struct {
 	Dir string
 	// Argv is the command. A name without a slash is looked for in PATH.
 	Argv []string
-	// Env are variables, as NAME=value, that win over what each command of a pass
-	// has: folders of its own, a locale, a time zone, PATH.
+	// Env are variables, as NAME=value. They win over those that every command of a pass has:
+	// folders of its own, a locale, a time zone, PATH.
 	Env   []string
 	Share Share
 }
 
 // Places are folders of a pass, as its commands see them.
 type Places struct {
-	// Source is the source tree, which is [Session.Tree] here, and GOROOT the
+	// Source is the source tree, which this process sees as [Session.Tree]. GOROOT is the
 	// toolchain.
 	Source, GOROOT string
 	// Programs is Foreign.Programs, empty without it.
@@ -41,7 +41,7 @@ func (s *localSession) Places() Places {
 	return p
 }
 
-// commandsJob is the name of what Run runs as a job.
+// commandsJob is the name of the commands of Run as a job.
 const commandsJob = "commands"
 
 // Run implements [Session].

@@ -9,30 +9,29 @@ import (
 
 // Confinement says what keeps the passes apart from the host and the network.
 type Confinement struct {
-	// Namespaces tells that passes have a root folder, a host name, users,
-	// processes and a network of their own.
+	// Namespaces reports whether passes have a root folder, a host name, users, processes and a
+	// network of their own.
 	Namespaces bool `json:"namespaces"`
 	// Landlock is the ABI version in use, 0 without it
 	// (https://docs.kernel.org/userspace-api/landlock.html).
 	Landlock int `json:"landlock"`
-	// Seccomp tells that system calls are forbidden by which a command could leave
-	// word for the other pass, or get out.
+	// Seccomp reports whether system calls are forbidden by which a command could leave word for
+	// the other pass, or get out.
 	Seccomp bool `json:"seccomp,omitempty"`
-	// NetworkCut tells whether the network is out of reach: "none" where there is
-	// none, "tcp" where TCP alone is forbidden, "" where nothing is.
+	// NetworkCut says how the network is out of reach: "none" if there is none, "tcp" if TCP alone
+	// is forbidden, "" if nothing is.
 	NetworkCut string `json:"networkCut"`
 	// Missing says what is not confined on this host, and why.
 	Missing []string `json:"missing"`
 }
 
-// writesConfined tells whether the files outside of its workspace are safe from a
-// build step.
+// writesConfined reports whether the files outside of the workspace are safe from a build step.
 func (c Confinement) writesConfined() bool { return c.Namespaces || c.Landlock > 0 }
 
-// AllowStrangers returns an UnconfinedError unless a source may be built that a stranger
-// wrote: one that can change nothing of this host, whatever it makes of a compiler.
-// Landlock alone sees to that since version 3 (which covers truncation), where
-// seccomp forbids the calls that it does not see, such as chmod.
+// AllowStrangers returns nil if the source of a stranger may be built, and otherwise an
+// [UnconfinedError]. Such a build must not change anything of this host, whatever it makes of a
+// compiler. Namespaces see to that. So does Landlock since version 3, which covers truncation,
+// where seccomp forbids the calls that Landlock does not see, such as chmod.
 func (c Confinement) AllowStrangers() error {
 	if c.Namespaces || c.Landlock >= 3 && c.Seccomp {
 		return nil
@@ -40,22 +39,23 @@ func (c Confinement) AllowStrangers() error {
 	return &UnconfinedError{c.Missing}
 }
 
-// UnconfinedError is a build of a stranger's source where it could change the host.
+// UnconfinedError is the refusal to build a stranger's source, which could change the host.
 type UnconfinedError struct{ Missing []string }
 
-// Error says that it was not done, and what would be missing.
+// Error says what is missing.
 func (e *UnconfinedError) Error() string {
 	return "somebody else's source is not built where a build step could change this machine: " + strings.Join(e.Missing, "; ")
 }
 
-// Remedy says where it can be done.
+// Remedy says where such a source can be built.
 func (e *UnconfinedError) Remedy() string {
 	return "do it on Linux with user namespaces, or with Landlock (Linux 6.2 and later) and seccomp; a virtual machine or a container with one of them will do"
 }
 
-// Reasons says why this host cannot vary some of the factors.
+// Reasons says of the factors that this host cannot vary why that is.
 func (c Confinement) Reasons() map[Factor]string {
 	reasons := map[Factor]string{}
+
 	for _, f := range factors {
 		switch {
 		case f.need == needOwnClock:
@@ -69,20 +69,20 @@ func (c Confinement) Reasons() map[Factor]string {
 	return reasons
 }
 
-// childReport is what the child reports: right before it starts the command, when it
-// has, and when a signal has ended the command.
+// childReport is what a child tells its parent. It sends one right before it starts the command,
+// one when the command runs, and one if a signal has ended the command.
 type childReport struct {
 	Witness Witness `json:"witness,omitempty"`
-	// Missing is what the kernel does not do, and is done without.
+	// Missing is what the kernel does not do. The command is run all the same.
 	Missing []string `json:"missing,omitempty"`
 	// Failed is the step of the confinement that did not work.
 	Failed string `json:"failed,omitempty"`
-	// Signal is what the command was ended by.
+	// Signal is the signal that ended the command.
 	Signal string `json:"signal,omitempty"`
 }
 
-// Probe finds out, by trying it, what this host allows. scratch is an empty
-// folder, and path the folders of the user's PATH. It fails only if ctx ends.
+// Probe tries which confinement this host allows. scratch is an empty folder, and path are the
+// folders of the user's PATH. It fails only if ctx ends.
 func Probe(ctx context.Context, scratch string, path []string) (Confinement, error) {
 	c := probe(ctx, scratch, path)
 	if c.Missing == nil {
@@ -91,7 +91,7 @@ func Probe(ctx context.Context, scratch string, path []string) (Confinement, err
 	return c, context.Cause(ctx)
 }
 
-// stepError names the step of the confinement that failed, if err says so.
+// stepError returns err with the step of the confinement that failed, or nil if err is nil.
 func stepError(step string, err error) error {
 	if err == nil {
 		return nil
@@ -99,6 +99,5 @@ func stepError(step string, err error) error {
 	return fmt.Errorf("%s: %w", step, err)
 }
 
-// waitDelay bounds how long it takes to end a command's processes, once they are
-// to end.
+// waitDelay bounds how long the processes of a command may take to end, once they should.
 const waitDelay = 5 * time.Second

@@ -8,23 +8,22 @@ import (
 	"strings"
 )
 
-// CommandError is a command of a build step that failed by itself: a compile
-// error, a failing hook. Its output is for the user to read.
+// CommandError is a command of a build step that failed by itself, such as a compile error or a
+// failing hook. Its output is for the user to read.
 type CommandError struct {
 	Pass Pass
 	// What is "go build", or "hook 1: " and its command.
 	What string
 	// Output is what the command printed, bounded.
 	Output string
-	// Confined tells whether the network was cut off and writes were confined,
-	// which may be why the command failed.
+	// Confined reports whether the network was cut off and writes were confined, which may be why
+	// the command failed.
 	Confined bool
 	Err      error
 }
 
-// Error says in its first line what failed and, in this and the next ones, what
-// the command printed, so that nobody needs to print that again. A source that
-// does not compile is called that, with the places in it.
+// Error says in its first line what failed, and then what the command printed, so that nobody needs
+// to print that again. Of a source that does not compile it says so, with the places in it.
 func (e *CommandError) Error() string {
 	if places := e.compileErrors(); len(places) > 0 {
 		return "does not compile: " + strings.Join(places, "\n  ")
@@ -36,12 +35,12 @@ func (e *CommandError) Error() string {
 	return text
 }
 
-// placePattern is the beginning of what compilers say of a source file: go build prints
-// the file as seen from the folder that it runs in.
+// placePattern matches the beginning of what compilers say of a source file. go build prints the
+// path from the folder that it runs in.
 var placePattern = regexp.MustCompile(`^\S.*\.(go|s|S|c|cc|cpp|cxx|h|m):[0-9]+(:[0-9]+)?: `)
 
-// compileErrors are the lines of a go build that complain of a place in the source, and
-// what belongs to them. There are none where something else went wrong.
+// compileErrors returns the lines of a go build that complain of a place in the source, and those
+// that belong to them. It returns none if something else went wrong.
 func (e *CommandError) compileErrors() []string {
 	if ended := (*signalError)(nil); !strings.HasPrefix(e.What, "go ") || errors.As(e.Err, &ended) {
 		return nil
@@ -59,7 +58,7 @@ func (e *CommandError) compileErrors() []string {
 // maxLines is how much of its command's output an error quotes: a screen.
 const maxLines = 40
 
-// quotedLines are those of a command's output, of which the first and the last are kept.
+// quotedLines returns the lines of a command's output that an error quotes, the first and the last.
 func quotedLines(output string) []string {
 	var all []string
 	for line := range strings.Lines(output) {
@@ -73,8 +72,8 @@ func quotedLines(output string) []string {
 	return all
 }
 
-// Complaint returns the first line of the output that says something: the
-// compiler's first error, without the headings of packages.
+// Complaint returns the first line of the output that is not the heading of a package, such as the
+// compiler's first error.
 func (e *CommandError) Complaint() string {
 	for line := range strings.Lines(e.Output) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "# ") {
@@ -84,7 +83,7 @@ func (e *CommandError) Complaint() string {
 	return ""
 }
 
-// Remedy returns what may be behind the failure of a hook, or "".
+// Remedy returns what to do about a limit, what may be behind the failure of a hook, or "".
 func (e *CommandError) Remedy() string {
 	if limit := (*LimitError)(nil); errors.As(e.Err, &limit) {
 		return limit.Remedy()

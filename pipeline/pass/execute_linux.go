@@ -11,15 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// execute runs c and returns what its process observed. stop ends it.
+// execute runs the command of c. It returns what the process observed, and its processor time. It
+// calls stop if the command takes more than its limits.
 func (s *localSession) execute(ctx context.Context, c childSpec, out io.Writer, stop context.CancelCauseFunc) (Witness, time.Duration, error) {
 	p, err := confine(ctx, c, s.inside.user, s.inside.group)
 	if err != nil {
 		return nil, 0, err
 	}
+
 	watching, done := context.WithCancel(ctx)
 	defer done()
 	o, err := p.run(out, func(pid int) { go s.watch(watching, pid, stop) })
+
 	var cpu time.Duration
 	if st := p.cmd.ProcessState; st != nil {
 		cpu = st.UserTime() + st.SystemTime()
@@ -27,19 +30,19 @@ func (s *localSession) execute(ctx context.Context, c childSpec, out io.Writer, 
 	return o.Witness, cpu, err
 }
 
-// The time between two looks at a command's processes. In the shorter one a
-// processor fills about half a gigabyte; the longer one is for machines that have
-// thousands of processes to look through.
+// The time between two looks at a command's processes. In the shorter one a processor fills about
+// half a gigabyte. The longer one is for machines that have thousands of processes to look through.
 const (
 	watchPause   = 200 * time.Millisecond
 	longestPause = time.Second
 )
 
-// watch ends a command when it takes more than its limits. All its processes are
-// below pid.
+// watch calls stop when a command takes more than its limits. pid is an ancestor of all its
+// processes.
 func (s *localSession) watch(ctx context.Context, pid int, stop context.CancelCauseFunc) {
 	raisePriority()
 	atFirst, _ := freeSpace(s.host.source)
+
 	pause := time.NewTimer(watchPause)
 	defer pause.Stop()
 	for {
@@ -48,6 +51,7 @@ func (s *localSession) watch(ctx context.Context, pid int, stop context.CancelCa
 			return
 		case <-pause.C:
 		}
+
 		start := s.Now()
 		if err := s.overrun(pid, atFirst); err != nil {
 			stop(err)
@@ -63,15 +67,18 @@ func (s *localSession) overrun(pid int, atFirst diskSpace) error {
 	if err != nil {
 		return nil // what cannot be counted is not held against the command
 	}
+
 	tree := subtree(list, pid)
 	tasks, memory := 0, int64(0)
 	for _, p := range tree {
 		tasks += p.threads
 		memory += p.resident
 	}
+
 	if limit := s.Limits.Tasks; limit > 0 && tasks > limit {
 		return newLimitError("look for a command that starts itself", "it has %d processes and threads, and the limit is %d", tasks, limit)
 	}
+
 	if limit := s.Limits.Memory; limit > 0 && memory > limit {
 		// What several processes share was counted for each.
 		if memory = proportionalMemory(tree); memory > limit {
@@ -83,20 +90,23 @@ func (s *localSession) overrun(pid int, atFirst diskSpace) error {
 	if err != nil || atFirst.bytes == 0 {
 		return nil
 	}
+
 	limit := s.Limits.Disk
 	if limit == 0 {
 		limit = defaultDisk(atFirst.bytes)
 	}
+
 	if taken := atFirst.bytes - now.bytes; taken > limit {
 		return newLimitError("look for a command that writes without end, or make room", "the disk of %s has %s less space than when it started, and the limit is %s", s.Dir, gib(taken), gib(limit))
 	}
+
 	if limit := max(leastFiles, atFirst.files/4*3); atFirst.files > 0 && atFirst.files-now.files > limit {
 		return newLimitError("look for a command that makes files without end", "the disk of %s has room for %d fewer files than when it started, and the limit is %d", s.Dir, atFirst.files-now.files, limit)
 	}
 	return nil
 }
 
-// defaultDisk is how much less space a disk may have that has so much free, in bytes.
+// defaultDisk is the limit of Limits.Disk for a disk that has so much free, in bytes.
 func defaultDisk(free int64) int64 { return max(leastDisk, free/4*3) }
 
 // proportionalMemory is the memory of processes in bytes, with what they share counters
@@ -121,6 +131,7 @@ func proportionalMemory(list []process) int64 {
 // diskSpace is what is free on a disk.
 type diskSpace struct{ bytes, files int64 }
 
+// freeSpace returns what is free on the disk of dir.
 func freeSpace(dir string) (diskSpace, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {

@@ -20,6 +20,7 @@ import (
 // Main does nothing where processes cannot be confined.
 func Main() {}
 
+// probe returns that nothing is confined.
 func probe(context.Context, string, []string) Confinement {
 	return Confinement{Missing: []string{
 		"writes and network: " + runtime.GOOS + " offers no way to confine a build that needs no set-up",
@@ -27,28 +28,34 @@ func probe(context.Context, string, []string) Confinement {
 	}}
 }
 
+// visibleFolders returns all folders, as a pass sees those of the host.
 func visibleFolders(dirs []string) []string { return dirs }
 
+// systemMounts returns none, as a pass has no root of its own.
 func systemMounts([]string) []mount { return nil }
 
-// execute runs c, of which the folder, the arguments and the environment can
-// be had here.
+// execute runs the command of c. Of c it can give a command the folder, the arguments and the
+// environment.
 func (s *localSession) execute(ctx context.Context, c childSpec, out io.Writer, _ context.CancelCauseFunc) (Witness, time.Duration, error) {
 	name, err := lookPath(c.Argv[0], c.Env)
 	if err != nil {
 		return nil, 0, err
 	}
+
 	cmd := exec.CommandContext(ctx, name, c.Argv[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Dir, c.Env, out, out
 	cmd.WaitDelay = waitDelay
 	process.Group(cmd)
+
 	err = cmd.Run()
 	if cmd.Process != nil && runtime.GOOS != "windows" {
-		cmd.Cancel() // which ends what it has left behind
+		cmd.Cancel() // ends what the command has left behind
 	}
+
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && !exit.Exited() {
 		err = &signalError{strings.TrimPrefix(exit.String(), "signal: ")}
 	}
+
 	var cpu time.Duration
 	if st := cmd.ProcessState; st != nil {
 		cpu = st.UserTime() + st.SystemTime()
@@ -62,6 +69,7 @@ func lookPath(name string, env []string) (string, error) {
 	if runtime.GOOS == "windows" {
 		suffixes = []string{".exe", ".cmd", ".bat"}
 	}
+
 	for _, kv := range env {
 		path, ok := strings.CutPrefix(kv, "PATH=")
 		if !ok {

@@ -9,42 +9,41 @@ import (
 	"strings"
 )
 
-// Foreign are the circumstances of somebody else's build, which a pass repeats.
-// They are given by what that build left behind, so they may be anything.
+// Foreign are the circumstances of somebody else's build, which a pass repeats. They come from what
+// that build left behind, so they may be anything.
 type Foreign struct {
-	// Source, GOROOT and ModCache are where that build had its source, its
-	// toolchain and its modules: absolute paths with slashes. They are empty where
-	// they do not matter because paths were trimmed. A path that is not this host's
-	// own takes namespaces, or [Local.Open] returns a [PlaceError].
+	// Source, GOROOT and ModCache are where that build had its source, its toolchain and its
+	// modules, as absolute paths with slashes. They are empty where they do not matter because
+	// paths were trimmed. A pass can have another path than this host's own only in namespaces.
+	// Elsewhere [Local.Open] returns a [PlaceError].
 	Source, GOROOT, ModCache string
-	// Programs is a folder of this host whose programs come before the system's
-	// in PATH, or "".
+	// Programs is a folder of this host whose programs come before the system's in PATH, or "".
 	Programs string
-	// Cache is a folder of this host for the build caches, each in a folder of its
-	// target's name (Target.Slug); it is not removed. Without it they are in the
-	// workspace. A build trusts what it finds there, and a stranger's build may write
-	// anything, so a folder that one was given must not be given to another.
+	// Cache is a folder of this host for the build caches, each in a folder of its target's name
+	// (Target.Slug). It is not removed. Without it the caches are in the workspace. A build trusts
+	// what it finds there, and a stranger's build may write anything. So a folder that was given to
+	// one must not be given to another.
 	Cache string
-	// MaxFile bounds the size of each file that a command writes, in bytes, where
-	// the system can; 0 means no bound.
+	// MaxFile bounds the size of each file that a command writes, in bytes, where the system can.
+	// Zero means no bound.
 	MaxFile int64
 }
 
 // PlaceError is a path that a pass cannot give to a folder.
 type PlaceError struct{ Path, Why string }
 
-// Error says which and why.
+// Error says which path it is, and why a pass cannot have it.
 func (e *PlaceError) Error() string { return fmt.Sprintf("%.300q: %s", e.Path, e.Why) }
 
-// folders returns the paths that are given.
+// folders returns the paths that f gives.
 func (f *Foreign) folders() []string {
 	return slices.DeleteFunc([]string{f.Source, f.GOROOT, f.ModCache}, func(p string) bool { return p == "" })
 }
 
-// unplaceable are folders below which, or above which, a pass needs its own.
+// unplaceable are folders below which a pass needs its own things.
 var unplaceable = []string{"/proc", "/dev", "/sys", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"}
 
-// checkFolders tells whether a pass can have these paths.
+// checkFolders returns a [PlaceError] if a pass cannot have one of the paths.
 func (f *Foreign) checkFolders() error {
 	list := f.folders()
 	for i, p := range list {
@@ -62,10 +61,10 @@ func (f *Foreign) checkFolders() error {
 	return nil
 }
 
-// under tells whether p is dir or below it; both have slashes.
+// under reports whether p is dir or below it. Both have slashes.
 func under(dir, p string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
 
-// placeForeign replaces the paths that Foreign gives.
+// placeForeign puts the paths of Foreign in the places of those that chooseLayout chose.
 func (s *localSession) placeForeign() error {
 	f := s.Foreign
 	if f == nil {
@@ -74,12 +73,14 @@ func (s *localSession) placeForeign() error {
 	if err := f.checkFolders(); err != nil {
 		return err
 	}
+
 	if f.Cache != "" {
 		s.host.cache = f.Cache
 		if !s.Confinement.Namespaces {
 			s.inside.cache = f.Cache
 		}
 	}
+
 	for _, x := range []struct {
 		want string
 		seen *string
@@ -95,19 +96,20 @@ func (s *localSession) placeForeign() error {
 	return nil
 }
 
-// foreignMounts joins the mounts of the system and those of a pass, changed to what
-// Foreign asks for.
+// foreignMounts returns the mounts of the system and those of a pass, as Foreign asks for.
 func (s *localSession) foreignMounts(system, own []mount) []mount {
 	if s.Foreign == nil {
 		return append(system, own...)
 	}
+
 	for _, p := range s.Foreign.folders() {
 		system = makeRoom(system, p)
 	}
+
 	if s.Foreign.Programs != "" {
 		own = append(own, mount{From: s.Foreign.Programs, To: programsFolder})
 	}
-	// What lies in another folder is mounted after it.
+	// A mount in the folder of another one must come after it.
 	slices.SortStableFunc(own, func(a, b mount) int { return len(a.To) - len(b.To) })
 	return append(system, own...)
 }
@@ -115,7 +117,7 @@ func (s *localSession) foreignMounts(system, own []mount) []mount {
 // programsFolder is where a pass in a root of its own sees Foreign.Programs.
 const programsFolder = "/a/programs"
 
-// programFolders is the folder of Foreign.Programs as the pass sees it.
+// programFolders returns the folder of Foreign.Programs as the pass sees it, if there is one.
 func (s *localSession) programFolders() []string {
 	switch {
 	case s.Foreign == nil || s.Foreign.Programs == "":
@@ -126,8 +128,8 @@ func (s *localSession) programFolders() []string {
 	return []string{s.Foreign.Programs}
 }
 
-// makeRoom replaces the mounts that p lies in by mounts of what is beside p, so
-// that a folder can be made there: what is mounted is read-only.
+// makeRoom replaces each mount that p lies in by mounts of what is beside p. What is mounted is
+// read-only, and otherwise no folder could be made at p.
 func makeRoom(mounts []mount, p string) []mount {
 	var list []mount
 	for _, m := range mounts {

@@ -6,14 +6,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Rights that newer versions of Landlock know
-// (https://docs.kernel.org/userspace-api/landlock.html#previous-limitations).
+// applyLandlock forbids this thread, and everything that it starts, to write outside of the folders
+// writable and of some devices. It asks for the rights that version abi of Landlock knows:
+// https://docs.kernel.org/userspace-api/landlock.html#previous-limitations.
 func applyLandlock(abi int, writable []string) error {
 	const (
 		read = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
 		file = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE |
 			unix.LANDLOCK_ACCESS_FS_TRUNCATE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 	)
+
 	all := uint64(unix.LANDLOCK_ACCESS_FS_MAKE_SYM<<1 - 1)
 	if abi >= 2 {
 		all |= unix.LANDLOCK_ACCESS_FS_REFER
@@ -24,6 +26,7 @@ func applyLandlock(abi int, writable []string) error {
 	if abi >= 5 {
 		all |= unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 	}
+
 	attr := unix.LandlockRulesetAttr{Handled_access_fs: all}
 	if abi >= 4 {
 		attr.Handled_access_net = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
@@ -31,11 +34,13 @@ func applyLandlock(abi int, writable []string) error {
 	if abi >= 6 {
 		attr.Scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
 	}
+
 	ruleset, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), landlockSize(abi), 0)
 	if errno != 0 {
 		return stepError("landlock", errno)
 	}
 	defer unix.Close(int(ruleset))
+
 	allow := func(path string, access uint64) error {
 		fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 		if err != nil {
@@ -49,6 +54,7 @@ func applyLandlock(abi int, writable []string) error {
 		}
 		return nil
 	}
+
 	if err := allow("/", read); err != nil {
 		return err
 	}
@@ -62,6 +68,7 @@ func applyLandlock(abi int, writable []string) error {
 			return err
 		}
 	}
+
 	_, _, errno = unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0, 0)
 	if errno != 0 {
 		return stepError("landlock", errno)

@@ -5,17 +5,15 @@ import (
 	"time"
 )
 
-// Limits bound what one command of a pass, a hook or a build, may take of this
-// machine together with everything that it starts. Time is bounded on every
-// system, the rest on Linux; 0 means no bound.
+// Limits bound what one hook or build may take of this machine, together with everything that it
+// starts. Time is bounded on every system, and the rest on Linux. Zero means no bound.
 type Limits struct {
 	// Memory is what its processes may have in memory, in bytes.
 	Memory int64
 	// Tasks is how many processes and threads it may have at once.
 	Tasks int
-	// Disk is how much less space the workspace's disk may have, in bytes, than
-	// when the command started; 0 means three quarters of what was free, and at
-	// least leastDisk.
+	// Disk is how much the free space of the workspace's disk may shrink while the command runs,
+	// in bytes. Zero means three quarters of what was free, and at least leastDisk.
 	Disk int64
 	// Time is how long it may take.
 	Time time.Duration
@@ -26,12 +24,11 @@ const (
 	// A compiler has some ten threads, and a go command starts one for each
 	// processor.
 	maxTasks = 8192
-	// leastMemory lets builds of any size begin on a small machine: two compilers of
-	// large packages take 0.7 GB each.
+	// leastMemory lets a build of any size begin on a small machine. Two compilers of large
+	// packages take 0.7 GB each.
 	leastMemory = 2 << 30
-	// leastDisk and leastFiles (their number) are what any command may write. A disk
-	// that has less room is full before a limit is passed, and then the system says so
-	// to whoever writes.
+	// leastDisk bytes and leastFiles files are what any command may write. A disk that has less
+	// room is full before the limit is reached, and then the system tells the command.
 	leastDisk  = 2 << 30
 	leastFiles = 1 << 17
 )
@@ -39,9 +36,8 @@ const (
 // DefaultTime is enough for one command. The largest Go programs build in minutes.
 const DefaultTime = 2 * time.Hour
 
-// DefaultLimits are limits that only a command out of control reaches. memory is
-// how much of the machine's memory all builds together may use, in bytes; a
-// command that takes all of it is one of them.
+// DefaultLimits are limits that only a command out of control reaches. memory is how much of the
+// machine's memory all builds together may use, in bytes. One command may take all of it.
 func DefaultLimits(memory int64) Limits {
 	return Limits{Memory: max(memory, leastMemory), Tasks: maxTasks, Time: DefaultTime}
 }
@@ -49,19 +45,21 @@ func DefaultLimits(memory int64) Limits {
 // LimitError is a command that was ended because it took more than its Limits.
 type LimitError struct{ what, remedy string }
 
-// Error says which limit it was, and how much was taken.
+// Error says which limit it was, and how much the command took.
 func (e *LimitError) Error() string { return e.what }
 
 // Remedy says what to do about it.
 func (e *LimitError) Remedy() string { return e.remedy }
 
+// newLimitError returns a [LimitError] that says what the command took.
 func newLimitError(remedy, format string, args ...any) error {
 	return &LimitError{fmt.Sprintf(format, args...), remedy}
 }
 
+// timeLimitError returns the [LimitError] of a command that took too long.
 func timeLimitError(limit time.Duration) error {
 	return newLimitError("look for what it waits for; --timeout gives it more time", "it took more than %s, the time for one command", limit)
 }
 
-// gib writes a number of bytes.
+// gib returns a number of bytes in GiB.
 func gib(n int64) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }

@@ -80,8 +80,8 @@ func (l *Local) Open(ctx context.Context, pass Pass) (Session, error) {
 // no other session may be open.
 //
 // cache is a folder for what jobs compile, or "". It is kept for the next trial, and no hook sees
-// it. It serves where compiling is known to depend on its inputs alone. It is used only in a root of
-// its own, since it would be another path elsewhere.
+// it. It serves where compiling is known to depend on its inputs alone. It is used only in a root
+// of its own, since it would be another path elsewhere.
 func (l *Local) OpenTrial(ctx context.Context, varied []Factor, cache string) (Session, error) {
 	return l.open(ctx, Trial, func(f Factor) bool { return slices.Contains(varied, f) }, cache)
 }

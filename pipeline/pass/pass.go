@@ -9,32 +9,30 @@
 //
 // # What differs between the passes
 //
-// Pass A is plain, pass B is varied on purpose. What was varied is never
-// stated from intent: each pass leaves a [Witness] of what could be observed
-// inside its workspace, and [Variations] compares the two.
+// Pass A is plain, and pass B is varied on purpose. What was varied is never stated from intent:
+// each pass leaves a [Witness] of what it observed inside its workspace, and [Variations] compares
+// the two.
 //
 // # Hooks and builds
 //
-// Hooks change the source tree: that is what they are for, and what they wrote there is
-// built and compared. Nothing else that they touched reaches a build. The hooks of a
-// pass, and each job, have a cache, a home and a temporary folder of their own, which
-// are made when they begin, empty, and dropped when they end; a build alone has a
-// folder for its output, and sees the source read-only. When the hooks are over, the
-// tree is brought to rest: folders of version control are as they were laid out, and a
-// pipe, a device, a repository of its own or a link out of the tree is an error.
+// Hooks change the source tree. That is what they are for, and what they wrote there is built and
+// compared. Nothing else that they touched reaches a build. The hooks of a pass, and each job, have
+// a cache, a home and a temporary folder of their own. These are empty when they begin, and dropped
+// when they end. Only a build has a folder for its output, and it sees the source read-only. When
+// the hooks are over, folders of version control become what they were when they were laid out. A
+// pipe, a device, a repository of its own or a link out of the tree is then an error.
 //
-// What a build left is read as a stranger's: without following a link, regular files
-// alone, within bounds, and copied into the store while it is hashed.
+// What a build left is read as a stranger's: no link is followed, only regular files are read,
+// their sizes are bounded, and they are copied into the store while they are hashed.
 //
 // # Confinement
 //
-// On Linux a pass runs in new user, mount, PID, network, IPC and UTS
-// namespaces: its root folder holds the system's programs read-only and the
-// workspace, there is no network, and Landlock forbids writes elsewhere once
-// more. Seccomp takes away the system calls by which something outlives a pass, or
-// gets out. Where namespaces are not to be had, Landlock alone confines the writes
-// and seccomp the network. On other systems nothing is confined. [Confinement] says
-// which it was, and why not more.
+// On Linux a pass runs in new user, mount, PID, network, IPC and UTS namespaces. Its root folder
+// holds the system's programs read-only and the workspace, there is no network, and Landlock
+// forbids writes elsewhere once more. Seccomp takes away the system calls by which something
+// outlives a pass, or gets out. On a host without namespaces Landlock alone confines the writes,
+// and seccomp the network. On other systems nothing is confined. [Confinement] says which it was,
+// and why not more.
 package pass
 
 import (
@@ -48,8 +46,8 @@ import (
 // Pass names one of the two executions of a recipe.
 type Pass string
 
-// The passes: A is plain, B is varied. A Trial has some of B's variations, to find
-// out which of them matters.
+// The passes: A is plain, B is varied. A Trial varies some of the factors, to find out which of
+// them matters.
 const (
 	A     Pass = "A"
 	B     Pass = "B"
@@ -59,20 +57,20 @@ const (
 // Binary is one binary to build.
 type Binary struct {
 	Recipe recipe.Recipe
-	// ImportPath is the import path of the main package, which decides what
-	// file name the go command chooses when it builds several at once.
+	// ImportPath is the import path of the main package. It decides which file name the go command
+	// chooses when it builds several at once.
 	ImportPath string
 }
 
 // Job is the binaries of one target, to be built in one pass.
 type Job struct {
 	Binaries []Binary
-	// Slot is the place of this job among those that run at the same time,
-	// from 0; pass B leaves a processor out according to it.
+	// Slot is the place of this job among those that run at the same time, from 0. It decides which
+	// processor pass B leaves out.
 	Slot  int
 	Share Share
-	// Trace asks the go command to print in Result.Log what the hashes in its
-	// build IDs are made of (GODEBUG=gocachehash=1, see go help cache).
+	// Trace asks the go command to say in Result.Log what the hashes in its build IDs are made of
+	// (GODEBUG=gocachehash=1, see go help cache).
 	Trace bool
 }
 
@@ -102,7 +100,7 @@ type Result struct {
 type Usage struct {
 	Start time.Time
 	Wall  time.Duration
-	// CPU is user and system time of the children, their descendants included.
+	// CPU is the user and system time of the children and their descendants.
 	CPU time.Duration
 }
 
@@ -111,19 +109,19 @@ type Session interface {
 	// Build runs one job. It is safe to call from many goroutines, with jobs for
 	// different targets. A binary of more than 4 GiB is an error.
 	Build(context.Context, Job) (Result, error)
-	// Run runs a command that is no build of a recipe, with Share.Processes
-	// processors, and returns what it printed, bounded.
+	// Run runs a command that is no build of a recipe, with Share.Processes processors. It returns
+	// what the command printed, bounded.
 	Run(context.Context, Command) (string, error)
-	// Places tells where commands see things.
+	// Places says where commands see things.
 	Places() Places
-	// Tree is a folder of this machine that holds the source tree as the hooks
-	// left it. Only read from it.
+	// Tree is a folder of this machine that holds the source tree as the hooks left it. It must
+	// not be written to.
 	Tree() string
-	// Files stores the files of the source tree, as the hooks left it, that
-	// match globs (relative to the release file's folder). A link, or a file in a
-	// folder that is one, is an error, and so are more than 65536 files or 16 GiB.
+	// Files stores the files that match globs, from the source tree as the hooks left it. The globs
+	// are relative to the release file's folder. It is an error if a file, or a folder on the way
+	// to it, is a link, and if there are more than 65536 files or 16 GiB.
 	Files(globs []string) ([]artifact.Artifact, error)
-	// Witness tells what was observed in the workspace.
+	// Witness is what the pass observed in its workspace.
 	Witness() Witness
 	// Close removes the workspace.
 	Close() error

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is one process of this machine, as proc_pid_stat(5) tells.
+// process is one process of this machine, as in proc_pid_stat(5).
 type process struct {
 	pid, parent, threads int
 	resident             int64 // bytes of memory
@@ -22,10 +22,12 @@ func processes() ([]process, error) {
 		return nil, err
 	}
 	defer dir.Close()
+
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
 		return nil, err
 	}
+
 	var list []process
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
@@ -58,14 +60,16 @@ func subtree(list []process, root int) []process {
 			children[p.parent] = append(children[p.parent], p)
 		}
 	}
+
+	// The list grows while it is read.
 	for i := 0; i < len(tree); i++ {
 		tree = append(tree, children[tree[i].pid]...)
 	}
 	return tree
 }
 
-// raisePriority lets the calling goroutine come first, where this user may ask for that:
-// it is to act while thousands of processes want the processors.
+// raisePriority lets the calling goroutine come first, if this user may ask for that. It has to act
+// while thousands of processes want the processors.
 func raisePriority() {
 	runtime.LockOSThread() // for good: the thread ends with the goroutine
 	unix.Setpriority(unix.PRIO_PROCESS, 0, -20)

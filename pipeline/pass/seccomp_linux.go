@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Answers to a system call that a command may not make. Where programs know how
-// to do without a call, it is not there (ENOSYS); elsewhere it is forbidden.
+// Answers to a system call that a command may not make. A call that programs can do without is not
+// there (ENOSYS), and another one is forbidden.
 const (
 	refused  = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 	absent   = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
@@ -27,8 +27,8 @@ type rule struct {
 	tests  []argument
 }
 
-// argument compares the bits of mask of the n-th argument of a call, from 0, of which
-// the kernel takes the lower 32 bits.
+// argument compares the bits of mask in the n-th argument of a call, from 0. It is for arguments of
+// which the kernel takes the lower 32 bits.
 type argument struct {
 	n     int
 	test  bpf.JumpTest
@@ -40,11 +40,10 @@ func equal(n int, value uint32) argument    { return argument{n, bpf.JumpEqual, 
 func notEqual(n int, value uint32) argument { return argument{n, bpf.JumpNotEqual, value, 1<<32 - 1} }
 func anyOf(n int, bits uint32) argument     { return argument{n, bpf.JumpBitsSet, bits, 1<<32 - 1} }
 
-// System calls by what they would be good for. A compiler, git or a shell takes
-// none of them.
+// System calls by their use. A compiler, git or a shell needs none of them.
 var (
-	// carriers keep something beyond the end of a process, or reach others by a way
-	// that namespaces and mounts do not close.
+	// carriers keep something beyond the end of a process, or reach other processes by a way that
+	// namespaces and mounts do not close.
 	carriers = []string{
 		"add_key", "keyctl", "request_key",
 		"ipc", "msgctl", "msgget", "msgrcv", "msgsnd", "semctl", "semget", "semop", "semtimedop", "semtimedop_time64", "shmat", "shmctl", "shmdt", "shmget",
@@ -63,22 +62,21 @@ var (
 		"acct", "quotactl", "quotactl_fd", "swapon", "swapoff", "reboot", "settimeofday", "clock_settime", "clock_settime64", "stime", "syslog", "nfsservctl",
 		"sethostname", "setdomainname", "iopl", "ioperm", "vhangup", "uselib",
 	}
-	// dispensable are calls whose absence is known to programs. What is asked of io_uring
-	// does not pass this filter, the arguments of clone3 cannot be read by it, socketcall
-	// is the old form of calls that are filtered, and the memory of these files is in
-	// no count of a process.
+	// dispensable are calls that programs can do without. Requests to io_uring do not pass this
+	// filter, it cannot read the arguments of clone3, socketcall is the old form of calls that are
+	// filtered, and the memory of memfd_create and memfd_secret is in no count of a process.
 	dispensable = []string{
 		"io_uring_setup", "io_uring_enter", "io_uring_register",
 		"clone3", "socketcall", "memfd_create", "memfd_secret",
-		// These tell what the kernel counts for all, as those in counters: processes,
+		// As those in counters, these tell what the kernel counts for all processes: processes,
 		// mounts, files that were renamed, and how many more a disk has room for.
 		"pidfd_open", "statmount", "listmount", "inotify_init", "inotify_init1",
 		"statfs", "statfs64", "fstatfs", "fstatfs64", "ustat",
 	}
-	// others are calls on other processes, which a PID namespace hides.
+	// onProcesses are calls on other processes. A PID namespace hides these.
 	onProcesses = []string{"ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "move_pages", "migrate_pages"}
-	// metadata change what is known of a file, and not its content. Landlock does not
-	// confine them.
+	// metadata calls change what is known of a file, and not its content. Landlock does not confine
+	// them.
 	metadata = []string{
 		"chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "chown32", "fchown", "fchown32", "lchown", "lchown32", "fchownat",
 		"utime", "utimes", "futimesat", "utimensat", "utimensat_time64", "ioctl", "file_setattr",
@@ -90,11 +88,10 @@ var (
 // UTS, IPC, USER, PID and NET. CLONE_NEWTIME is known to clone3 and unshare alone.
 const cloneNew = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
-// counters are calls that tell a number which the kernel counts up for all processes
-// together, so that a pass could read what another has made of it. Nothing that builds
-// takes them: the cookies of a socket and of its network namespace, the peer of a
-// socket as a file, a process as a file, and the number of a mount that is never used
-// again.
+// counters are calls that tell a number which the kernel counts up for all processes together. One
+// pass could read there what the other one did. They tell the cookies of a socket and of its
+// network namespace, the peer of a socket as a file, a process as a file, and the number of a mount
+// that is never used again. Nothing that builds needs them.
 var counters = []rule{
 	{"getsockopt", noOption, []argument{equal(1, unix.SOL_SOCKET), equal(2, unix.SO_COOKIE)}},
 	{"getsockopt", noOption, []argument{equal(1, unix.SOL_SOCKET), equal(2, unix.SO_NETNS_COOKIE)}},
@@ -104,19 +101,20 @@ var counters = []rule{
 	{"statx", invalid, []argument{anyOf(3, unix.STATX_MNT_ID_UNIQUE)}},
 }
 
-// requests are those of ioctl(2) and fcntl(2) by which a pass could leave something
-// with a file that it can only read, or see what others did.
+// requests are the requests of ioctl(2) and fcntl(2) by which a pass could leave something with a
+// file that it can only read, or see what others did.
 func requests() []rule {
 	var list []rule
-	// A namespace as a file tells numbers that are never used again. A file system tells
-	// where a file lies and how full it is, and can be given keys. cp and compilers ask
-	// it for nothing that they do not do without. The second byte of a request says
-	// what kind of file it is for: Documentation/userspace-api/ioctl/ioctl-number.rst.
+	// A namespace as a file tells numbers that are never used again. A file system tells where a
+	// file lies and how full it is, and it takes keys. cp and compilers can do without its answers.
+	// The second byte of a request says what kind of file it is for:
+	// Documentation/userspace-api/ioctl/ioctl-number.rst.
 	for _, kind := range []uint32{0xb7, 'f', 'X', 0x94} {
 		list = append(list, rule{"ioctl", notNow, []argument{{1, bpf.JumpEqual, kind << 8, 0xff00}}})
 	}
-	// A lease stops whoever would write to a file of the host, notices tell of what others
-	// do in a folder, and a hint stays with a file while the kernel knows it.
+
+	// A lease stops others from writing to a file of the host, notices tell what others do in a
+	// folder, and a hint stays with a file while the kernel knows it.
 	for _, request := range []uint32{unix.F_SETLEASE, unix.F_NOTIFY, unix.F_SET_RW_HINT, unix.F_SET_FILE_RW_HINT} {
 		for _, call := range []string{"fcntl", "fcntl64"} {
 			list = append(list, rule{call, refused, []argument{equal(1, request)}})
@@ -131,30 +129,33 @@ func forbiddenCalls(c childSpec) []rule {
 		{"clone", refused, []argument{anyOf(0, cloneNew)}},
 		// Reading without waiting tells what is in the cache.
 		{"preadv2", notNow, []argument{anyOf(5, unix.RWF_NOWAIT)}},
-		// A pair of sockets talks to nobody else, except one that sends datagrams
-		// (SOCK_DGRAM is 2, and SOCK_RAW, 3, means the same): it can be told another
-		// address, which a read-only mount does not guard.
+		// A pair of sockets talks to nobody else, except one for datagrams. That one can be told
+		// another address, which a read-only mount does not guard. SOCK_DGRAM is 2, and SOCK_RAW,
+		// which is 3, means the same.
 		{"socketpair", noFamily, []argument{notEqual(0, unix.AF_UNIX)}},
 		{"socketpair", notNow, []argument{anyOf(1, unix.SOCK_DGRAM)}},
 	}
+
 	all := func(answer uint32, calls []string) {
 		for _, call := range calls {
 			list = append(list, rule{call: call, answer: answer})
 		}
 	}
+
 	if c.Root != "" {
-		// The network namespace leads nowhere. Unix sockets and the like are not
-		// bound to it.
+		// The network namespace leads nowhere. It does not hold Unix sockets and the like.
 		list = append(list, rule{"socket", noFamily, []argument{notEqual(0, unix.AF_INET), notEqual(0, unix.AF_INET6)}})
 	} else {
 		// The host's network and processes are in reach.
 		all(noFamily, []string{"socket"})
 		all(refused, onProcesses)
 	}
+
 	list = append(list, slices.Concat(counters, requests())...)
 	all(refused, carriers)
 	all(refused, powers)
 	all(absent, dispensable)
+
 	if c.FixedMetadata {
 		all(refused, metadata)
 	}
@@ -167,14 +168,17 @@ func filterCalls(rules []rule) error {
 	if err != nil {
 		return err
 	}
+
 	raw, err := bpf.Assemble(program)
 	if err != nil {
 		return err
 	}
+
 	filter := make([]unix.SockFilter, len(raw))
 	for i, r := range raw {
 		filter[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
 	}
+
 	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog)))
 	if errno != 0 {
@@ -190,19 +194,19 @@ const (
 	callArgs   = 16 // 8 bytes each, of which the lower come first where a filter can be made
 )
 
-// callFilter is a program for seccomp(2) that answers the first rule that holds,
-// and lets every other call pass, with two exceptions: programs for another family
-// of processors, which have other numbers (32-bit ones on amd64, x32 included), get no
-// call done, and a call that is newer than the list of calls is not there. Calls that
-// a family does not have are left out.
+// callFilter returns a program for seccomp(2) that answers the first rule that holds, and lets
+// every other call pass, with two exceptions. A program for another family of processors, which has
+// other numbers (a 32-bit one on amd64, x32 included), gets no call done. A call that is newer than
+// the list of calls is not there. A call that this family does not have is left out.
 //
-// The library's own translation would let both pass, and compares arguments by 64
-// bits, so that upper bits that the kernel does not look at get past a rule.
+// The library's own translation would let both pass. It also compares arguments by 64 bits, so that
+// upper bits, which the kernel does not look at, would get past a rule.
 func callFilter(rules []rule) ([]bpf.Instruction, error) {
 	known, err := arch.GetInfo("")
 	if err != nil {
 		return nil, err
 	}
+
 	newest := 0
 	for number := range known.SyscallNumbers {
 		newest = max(newest, number)
@@ -210,6 +214,7 @@ func callFilter(rules []rule) ([]bpf.Instruction, error) {
 	if known == arch.ARM {
 		newest = 0xfffff // those of its own begin with 0xf0000: arch/arm/include/uapi/asm/unistd.h
 	}
+
 	program := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: callFamily, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(known.ID), SkipTrue: 1},
@@ -224,6 +229,7 @@ func callFilter(rules []rule) ([]bpf.Instruction, error) {
 		if !ok {
 			continue
 		}
+
 		n := len(r.tests)
 		program = append(program, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(number), SkipFalse: uint8(3*n + 2)})
 		for i, t := range r.tests {
@@ -234,5 +240,6 @@ func callFilter(rules []rule) ([]bpf.Instruction, error) {
 		}
 		program = append(program, bpf.RetConstant{Val: r.answer}, bpf.LoadAbsolute{Off: callNumber, Size: 4})
 	}
+
 	return append(program, bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW}), nil
 }

@@ -28,57 +28,62 @@ const (
 // which does what the settings of the repository say.
 var versionControl = []string{".git", ".hg", ".svn", ".bzr", ".fslckout", "_fossil_"}
 
-// treeState is what a source tree was like before the hooks ran, as far as they are not
-// to change it.
+// treeState is what a source tree was like before the hooks ran. It has the parts that hooks must
+// not change.
 type treeState struct {
 	tree string
 	// links are the targets of symbolic links, by their names.
 	links map[string]string
-	// repositories are the folders of version control in it, and kept is the folder
-	// with their copies, which are called by their index.
+	// repositories are the folders of version control in the tree. kept is the folder with their
+	// copies, each under its index.
 	repositories []string
 	kept         string
 }
 
-// survey looks at the source tree in folder tree, and copies its folders of version
+// survey returns the state of the source tree in folder tree. It copies the folders of version
 // control to the folder kept.
 func survey(tree, kept string) (*treeState, error) {
-	l := &treeState{tree: tree, links: map[string]string{}, kept: kept}
+	t := &treeState{tree: tree, links: map[string]string{}, kept: kept}
+
 	root, err := os.OpenRoot(tree)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
+
 	err = walk(root, func(name string, mode fs.FileMode) error {
 		if isVersionControl(name) && mode.IsDir() {
-			l.repositories = append(l.repositories, name)
+			t.repositories = append(t.repositories, name)
 			return fs.SkipDir
 		}
 		if mode&fs.ModeSymlink != 0 {
-			l.links[name], err = root.Readlink(name)
+			t.links[name], err = root.Readlink(name)
 		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	for i, name := range l.repositories {
-		if err := copyRepository(filepath.Join(tree, filepath.FromSlash(name)), l.copyOf(i)); err != nil {
+
+	for i, name := range t.repositories {
+		if err := copyRepository(filepath.Join(tree, filepath.FromSlash(name)), t.copyOf(i)); err != nil {
 			return nil, err
 		}
 	}
-	return l, nil
+	return t, nil
 }
 
-func (l *treeState) copyOf(i int) string { return filepath.Join(l.kept, strconv.Itoa(i)) }
+// copyOf is the path of the copy of the i-th repository.
+func (t *treeState) copyOf(i int) string { return filepath.Join(t.kept, strconv.Itoa(i)) }
 
 // copyRepository copies a folder of version control.
 func copyRepository(from, to string) error {
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		return err
 	}
-	// What git believes of files in the work tree without a look at them follows
-	// from how much older they are than this file.
+
+	// Git looks again at files of the work tree that are not older than its index. A younger index
+	// would have it trust files that it did not read.
 	info, err := os.Stat(filepath.Join(from, "index"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -89,24 +94,25 @@ func copyRepository(from, to string) error {
 	return os.Chtimes(filepath.Join(to, "index"), info.ModTime(), info.ModTime())
 }
 
+// isVersionControl reports whether the go command takes a folder of that name for a repository.
 func isVersionControl(name string) bool {
 	return slices.Contains(versionControl, strings.ToLower(path.Base(name)))
 }
 
-// restore makes the tree one that the go command and this process may read: it has
-// files, folders and links that lead to these, and the version control that was laid
-// out. What hooks wrote there is taken back, since the go command asks it what was
-// built, and it can name programs to run. Anything else is an error, since taking it
-// away silently would build what no hook meant.
-func (l *treeState) restore() error {
-	root, err := os.OpenRoot(l.tree)
+// restore makes the tree one that the go command and this process may read. Such a tree has files,
+// folders, links that lead to these, and the version control that was laid out. What hooks wrote to
+// version control is taken back, since the go command asks it what was built, and it can name
+// programs to run. Anything else is an error, since removing it would build what no hook meant.
+func (t *treeState) restore() error {
+	root, err := os.OpenRoot(t.tree)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
+
 	err = walk(root, func(name string, mode fs.FileMode) error {
 		if isVersionControl(name) {
-			if slices.Contains(l.repositories, name) {
+			if slices.Contains(t.repositories, name) {
 				return fs.SkipDir
 			}
 			return leftoverError(name, "is a repository of its own, whose settings could run programs during a build")
@@ -117,11 +123,12 @@ func (l *treeState) restore() error {
 		case mode&fs.ModeSymlink == 0:
 			return leftoverError(name, fmt.Sprintf("is no file and no folder (%s)", mode))
 		}
+
 		target, err := root.Readlink(name)
-		if before, ok := l.links[name]; err != nil || ok && before == target {
+		if before, ok := t.links[name]; err != nil || ok && before == target {
 			return err
 		}
-		// A link to nothing is as good as none.
+		// A link to nothing does no harm.
 		if _, err := root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return leftoverError(name, fmt.Sprintf("is a link out of the source tree, to %.200q", target))
 		}
@@ -130,19 +137,21 @@ func (l *treeState) restore() error {
 	if err != nil {
 		return err
 	}
-	for i, name := range l.repositories {
+
+	for i, name := range t.repositories {
 		if err := root.RemoveAll(name); err != nil {
 			return err
 		}
-		// A hook may have removed a submodule, and put anything in its place.
-		if info, err := realFolder(root, path.Dir(name)); err != nil || !info {
+		// A hook may have put anything in the place of a submodule.
+		if ok, err := realFolder(root, path.Dir(name)); err != nil || !ok {
 			continue
 		}
-		if err := os.Rename(l.copyOf(i), filepath.Join(l.tree, filepath.FromSlash(name))); err != nil {
+		if err := os.Rename(t.copyOf(i), filepath.Join(t.tree, filepath.FromSlash(name))); err != nil {
 			return err
 		}
 	}
-	return fsx.RemoveAll(l.kept)
+
+	return fsx.RemoveAll(t.kept)
 }
 
 // realFolder reports whether each element of the path of dir is a folder.
@@ -155,21 +164,21 @@ func realFolder(root *os.Root, dir string) (bool, error) {
 	return true, nil
 }
 
-// leftoverError says what is wrong with something that hooks left.
+// leftoverError is an error about something that hooks left in the source tree.
 func leftoverError(name, what string) error {
 	return fault.WithRemedy(fmt.Errorf("the hooks left %.300q in the source tree, which %s", name, what),
 		"let a hook remove it in the end, or put it below $TMPDIR or $HOME")
 }
 
-// walk calls visit for all that is below root, folders before what is in them, with
-// their types. No link is followed. After [fs.SkipDir] what is in a folder is left
-// out.
+// walk calls visit for everything below root, with its type, and for a folder before what is in it.
+// No link is followed. A folder for which visit returns [fs.SkipDir] is not entered.
 func walk(root *os.Root, visit func(name string, mode fs.FileMode) error) error {
 	left := maxEntries
 	folders := []string{"."}
 	for len(folders) > 0 {
 		dir := folders[len(folders)-1]
 		folders = folders[:len(folders)-1]
+
 		f, err := root.Open(dir)
 		if err != nil {
 			return err
@@ -185,6 +194,7 @@ func walk(root *os.Root, visit func(name string, mode fs.FileMode) error) error 
 				if strings.Count(name, "/") >= maxDepth || len(name) > maxPath {
 					return errors.Join(fmt.Errorf("the source tree is too deep, below %.100s", name), f.Close())
 				}
+
 				skip := visit(name, e.Type())
 				if skip != nil && skip != fs.SkipDir {
 					return errors.Join(skip, f.Close())
@@ -194,6 +204,7 @@ func walk(root *os.Root, visit func(name string, mode fs.FileMode) error) error 
 				}
 			}
 		}
+
 		if cerr := f.Close(); err != io.EOF || cerr != nil {
 			return errors.Join(err, cerr)
 		}
