@@ -1,5 +1,5 @@
-// Package cache knows what twice keeps on disk from one run to the next, and
-// removes what is not needed.
+// Package cache knows what twice keeps on disk from one run to the next, and removes what is not
+// needed.
 //
 // The folder holds
 //
@@ -9,9 +9,8 @@
 //	sigstore/            what the public Sigstore instance says of itself
 //	locks/               locks of versions before
 //
-// Whatever else is there is shown and never removed. Nor is what sigstore/ has: by
-// it an older word of that instance is known for that. Links below the folder are
-// not followed.
+// Anything else is shown and never removed. What is in sigstore/ is never removed either, since by it
+// an older statement of that instance is recognized. Links below the folder are not followed.
 package cache
 
 import (
@@ -45,7 +44,7 @@ type Kind string
 // The kinds of entries.
 const (
 	Toolchain Kind = "toolchain"
-	Download  Kind = "download"  // what is left of a toolchain's download, or there of one that goes on
+	Download  Kind = "download"  // part of a toolchain, from a download that was cut or goes on
 	Workspace Kind = "workspace" // of a run
 	Lock      Kind = "lock"      // of an earlier twice: an output is locked where it is
 	Trust     Kind = "trust"     // what the public Sigstore instance says of itself
@@ -60,23 +59,23 @@ type Entry struct {
 	Bytes int64  `json:"bytes"`
 	// Used is when it was used last, as far as the file system knows.
 	Used time.Time `json:"used"`
-	// InUse tells that a run uses it.
+	// InUse reports whether a run uses it.
 	InUse bool `json:"inUse"`
 }
 
-// DefaultMax bounds what toolchains take together where nobody says anything else,
-// in bytes.
+// DefaultMax is what toolchains may take together unless the user says otherwise, in bytes.
 const DefaultMax = 10_000_000_000
 
-// List returns what is in the cache folder dir. One that is not there is empty.
+// List returns what is in the cache folder dir. A folder that is not there is empty.
 func List(ctx context.Context, dir string) ([]Entry, error) {
 	return walk(ctx, dir, func(Entry) error { return nil })
 }
 
-// Prune removes from the cache folder dir what runs left that are gone, and the
-// least recently used toolchains until the rest takes no more than maxBytes. What is
-// in use stays. It returns what it removed, also where it could not go on.
+// Prune removes from the cache folder dir what runs have left that are gone. It also removes the
+// least recently used toolchains until the others take no more than maxBytes. What is in use stays.
+// It returns what it removed, even with an error.
 func Prune(ctx context.Context, dir string, maxBytes int64) (removed []Entry, err error) {
+	// What runs left that are gone serves nobody, so it goes however much room there is.
 	_, err = walk(ctx, dir, func(e Entry) error {
 		path := filepath.Join(dir, filepath.FromSlash(e.Name))
 		switch {
@@ -97,19 +96,21 @@ func Prune(ctx context.Context, dir string, maxBytes int64) (removed []Entry, er
 	if err != nil {
 		return removed, err
 	}
+
 	store, ok, err := folder(dir, toolchains)
 	if err != nil || !ok {
 		return removed, err
 	}
+
 	gone, err := toolchain.Evict(ctx, store, maxBytes)
 	for _, k := range gone {
-		removed = append(removed, kept(k))
+		removed = append(removed, toolchainEntry(k))
 	}
 	return removed, err
 }
 
-// walk calls visit for everything in the cache folder, while nobody begins to use
-// it, and lists it.
+// walk lists everything in the cache folder. It calls visit for each entry, while nobody begins to
+// use it.
 func walk(ctx context.Context, dir string, visit func(Entry) error) (list []Entry, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -118,6 +119,7 @@ func walk(ctx context.Context, dir string, visit func(Entry) error) (list []Entr
 	if err != nil {
 		return nil, err
 	}
+
 	add := func(e Entry) error {
 		if err := context.Cause(ctx); err != nil {
 			return err
@@ -142,10 +144,12 @@ func walk(ctx context.Context, dir string, visit func(Entry) error) (list []Entr
 			return list, err
 		}
 	}
+
 	return list, nil
 }
 
-// folder returns a folder below dir, and whether there is one: no file, no link.
+// folder returns the path of a folder below dir, and whether there is one. A file or a link is
+// none.
 func folder(dir, name string) (string, bool, error) {
 	path := filepath.Join(dir, name)
 	info, err := os.Lstat(path)
@@ -155,7 +159,7 @@ func folder(dir, name string) (string, bool, error) {
 	return path, err == nil && info.IsDir(), err
 }
 
-// addSized adds what is below a name.
+// addSized adds the entry name, with the size of everything below it.
 func addSized(dir, name string, kind Kind, inUse bool, add func(Entry) error) error {
 	path := filepath.Join(dir, filepath.FromSlash(name))
 	info, err := os.Lstat(path)
@@ -165,28 +169,31 @@ func addSized(dir, name string, kind Kind, inUse bool, add func(Entry) error) er
 	if err != nil {
 		return err
 	}
+
 	n, err := fsx.Size(path)
 	if err != nil {
 		return fmt.Errorf("size of %s: %w", path, err)
 	}
+
 	return add(Entry{kind, name, n, info.ModTime().UTC(), inUse})
 }
 
+// listToolchains adds the toolchains.
 func listToolchains(ctx context.Context, dir string, add func(Entry) error) error {
 	list, err := toolchain.List(ctx, filepath.Join(dir, toolchains))
 	if err != nil {
 		return err
 	}
 	for _, k := range list {
-		if err := add(kept(k)); err != nil {
+		if err := add(toolchainEntry(k)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// kept is a toolchain as an entry.
-func kept(k toolchain.CachedToolchain) Entry {
+// toolchainEntry is a toolchain as an entry.
+func toolchainEntry(k toolchain.CachedToolchain) Entry {
 	e := Entry{Toolchain, toolchains + "/" + k.Name, k.Bytes, k.Used.UTC(), k.InUse}
 	if k.Partial {
 		e.Kind, e.Name = Download, e.Name+".partial"
@@ -194,6 +201,7 @@ func kept(k toolchain.CachedToolchain) Entry {
 	return e
 }
 
+// listWorkspaces adds the workspaces below the folder name.
 func listWorkspaces(ctx context.Context, dir, name string, add func(Entry) error) error {
 	each := func(inUse bool) func(string) error {
 		return func(path string) error {
@@ -203,9 +211,10 @@ func listWorkspaces(ctx context.Context, dir, name string, add func(Entry) error
 	return workspace.Visit(ctx, filepath.Join(dir, name), each(false), each(true))
 }
 
-// lockPattern are the names of locks.
+// lockPattern matches the names of locks.
 var lockPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
+// listLocks adds the locks that versions before have left.
 func listLocks(dir string, add func(Entry) error) error {
 	entries, err := os.ReadDir(filepath.Join(dir, locks))
 	if err != nil {
@@ -216,6 +225,8 @@ func listLocks(dir string, add func(Entry) error) error {
 			continue
 		}
 		l := fsx.NewLock(filepath.Join(dir, locks, e.Name()))
+
+		// The file itself is no sign of use. A lock ends with its process, and its file stays.
 		free, err := l.TryLock()
 		if err != nil {
 			return err
@@ -223,6 +234,7 @@ func listLocks(dir string, add func(Entry) error) error {
 		if err := l.Close(); err != nil {
 			return err
 		}
+
 		if err := addSized(dir, locks+"/"+e.Name(), Lock, !free, add); err != nil {
 			return err
 		}

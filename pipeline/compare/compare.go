@@ -1,9 +1,9 @@
 // Package compare decides whether two builds gave the same bytes.
 //
-// The decision is [Files]: two artifacts are the same if their digests are, and
-// nothing that comes after can turn a difference into a pass; why two files
-// differ is for package explain to say. [Graphs] compares what the go command
-// reports of its own steps, and so names the package whose compilation differed.
+// [Files] decides. Two artifacts are the same if their digests are, and nothing that comes after
+// can turn a difference into a pass. Package explain says why two files differ. [Graphs] compares
+// what the go command reports of its own steps, and so names the package whose compilation
+// differed.
 package compare
 
 import (
@@ -22,7 +22,7 @@ const (
 	Equivalent Verdict = "equivalent"
 	// Differs: not the same.
 	Differs Verdict = "differs"
-	// Undetermined: there is no answer, Reason tells why.
+	// Undetermined: there is no answer, and Reason says why.
 	Undetermined Verdict = "undetermined"
 )
 
@@ -32,18 +32,16 @@ func (v Verdict) Pass() bool { return v == Reproduced || v == Equivalent }
 // Result is the verdict on two artifacts.
 type Result struct {
 	Verdict Verdict
-	// Reason is why the verdict is not a pass, in a few words. It is empty if
-	// the verdict is Reproduced.
+	// Reason is why the verdict is not a pass, in a few words. It is empty if the verdict is
+	// Reproduced.
 	Reason string
 }
 
-// Files compares a and b, which the two passes of one recipe built, by the
-// digests and sizes that were computed from their bytes when these were stored,
-// and by their modes.
+// Files compares a and b, which the two passes of one recipe built. It compares their modes, and
+// the digests and sizes that were computed from their bytes when these were stored.
 //
-// An error means that there is no verdict, and comes with a Result that says
-// Undetermined: a digest is malformed, or the digests are equal but the sizes are
-// not.
+// An error means that there is no verdict. It comes with a Result that says Undetermined. A digest
+// is malformed then, or the digests are equal and the sizes are not.
 func Files(a, b artifact.Artifact) (Result, error) {
 	undetermined := func(err error) (Result, error) {
 		return Result{Undetermined, err.Error()}, fmt.Errorf("compare %q and %q: %w", a.Name, b.Name, err)

@@ -8,18 +8,16 @@ import (
 
 // Programs are the programs that a pass was to build for one target.
 type Programs struct {
-	// ImportPaths are those of the main packages, each as often as it was to be
-	// linked.
+	// ImportPaths are the import paths of the main packages, each as often as it was to be linked.
 	ImportPaths []string
 	// OS and Arch are the target's GOOS and GOARCH.
 	OS, Arch string
 }
 
-// Fit returns nil if graphs, which a pass left, are those of go commands that linked
-// these programs and no others, for their target, and otherwise an error that says
-// what does not fit. Without that, nothing in a graph is evidence for the programs
-// that the pass left. Compilations that were taken from a cache fit: see
-// GraphResult.NotCompiled.
+// Fit returns nil if the graphs that a pass left are those of go commands that linked these
+// programs and no others, for their target. Otherwise the error says what does not fit. A graph
+// that does not fit is no evidence for the programs that the pass left. Compilations from a cache
+// fit: see [GraphResult].NotCompiled.
 func (p Programs) Fit(graphs []Graph) error {
 	switch {
 	case len(graphs) == 0:
@@ -28,6 +26,7 @@ func (p Programs) Fit(graphs []Graph) error {
 		return fmt.Errorf("there are %d action graphs for %d programs", len(graphs), len(p.ImportPaths))
 	}
 
+	// Each program has to be linked as often as it was asked for, and not once more.
 	left := slices.Clone(p.ImportPaths)
 	for _, g := range graphs {
 		linked, err := p.links(g)
@@ -58,6 +57,7 @@ func (p Programs) links(g Graph) (linked []string, err error) {
 				return nil, fmt.Errorf("the action graph is for %s, and the recipe for %s", platform, want)
 			}
 		}
+
 		switch {
 		case a.Failed:
 			return nil, fmt.Errorf("the action graph says that %q of %s failed", a.Mode, a.Package)

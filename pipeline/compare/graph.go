@@ -10,16 +10,14 @@ import (
 	"time"
 )
 
-// Graph is what the go command did in one run, as "go build
-// -debug-actiongraph=FILE" reports it.
+// Graph is what the go command did in one run, as "go build -debug-actiongraph=FILE" reports it.
 type Graph struct {
-	// Actions are the steps; an action's ID is its index.
+	// Actions are the steps. The ID of an action is its index.
 	Actions []Action
 }
 
-// Action is one step of the go command. The format is undocumented; it is
-// actionJSON in cmd/go/internal/work/action.go of the Go tree, of which the
-// members that have no use here are left out.
+// Action is one step of the go command. The format is undocumented. It is actionJSON in
+// cmd/go/internal/work/action.go of the Go tree, without the members that have no use here.
 type Action struct {
 	ID int
 	// Mode says what the step does: "build" compiles a package, "link" links a
@@ -29,7 +27,7 @@ type Action struct {
 	Package string
 	// Deps are the IDs of the actions that come before.
 	Deps []int
-	// NeedBuild tells that the package's archive is wanted; a cache may have it.
+	// NeedBuild reports whether the package's archive is wanted, which a cache may have.
 	NeedBuild bool
 	Failed    bool
 	// ActionID is the hash of everything that goes into the step.
@@ -39,14 +37,13 @@ type Action struct {
 	BuildID string
 	// TimeReady, TimeStart and TimeDone are on the clock of the pass.
 	TimeReady, TimeStart, TimeDone time.Time
-	// Cmd reports whether commands were run. If none were, the result came from a
-	// cache.
+	// Cmd reports whether commands were run. If none were, the result came from a cache.
 	Cmd bool `json:"-"`
-	// Platforms are those that the commands were told to work for, GOOS/GOARCH: only
-	// the assembler's are told. Each is there once.
+	// Platforms are those that the commands were told to work for, as GOOS/GOARCH, each once. Only
+	// the assembler is told.
 	Platforms []string `json:"-"`
-	// CmdReal, CmdUser and CmdSys are what the commands took: wall clock, and
-	// processor time in user and in system mode.
+	// CmdReal, CmdUser and CmdSys are the time that the commands took: by the clock, and of
+	// processors in user and in system mode.
 	CmdReal, CmdUser, CmdSys time.Duration
 }
 
@@ -62,6 +59,7 @@ func (a *Action) UnmarshalJSON(data []byte) error {
 	}
 	*a = Action(in.members)
 	a.Cmd = len(in.Cmd) > 0
+
 	for _, command := range in.Cmd {
 		if p := platform(command); p != "" && !slices.Contains(a.Platforms, p) {
 			a.Platforms = append(a.Platforms, p)
@@ -70,8 +68,9 @@ func (a *Action) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// platform returns what the go command tells the assembler to work for, "" if command
-// does not call it: -D GOOS_linux -D GOARCH_amd64 (cmd/go/internal/work/gc.go).
+// platform returns the platform that the go command tells the assembler to work for, by -D
+// GOOS_linux -D GOARCH_amd64 (cmd/go/internal/work/gc.go). It returns "" if command does not call
+// the assembler.
 func platform(command string) string {
 	var goos, goarch string
 	words := strings.Fields(command)
@@ -86,6 +85,7 @@ func platform(command string) string {
 			goarch = v
 		}
 	}
+
 	if goos == "" || goarch == "" {
 		return ""
 	}
@@ -97,12 +97,11 @@ const (
 	maxActions = 1 << 17
 )
 
-// ParseGraph reads what "go build -debug-actiongraph=FILE" wrote: a JSON array of
-// at most 131072 actions in at most 64 MiB, with nothing behind it. Members that
-// Action does not have are ignored, as other versions of Go have others. It is
-// an error if an action's ID is not its index, if a dependency does not exist,
-// or if the compilation of a package has a BuildID that is not its ActionID, a
-// slash and a content ID.
+// ParseGraph reads what "go build -debug-actiongraph=FILE" wrote, a JSON array of at most 131072
+// actions in at most 64 MiB, with nothing behind it. It ignores members that Action does not have,
+// since other versions of Go have others. It is an error if an action's ID is not its index, if a
+// dependency does not exist, or if the compilation of a package has a BuildID that is not its
+// ActionID, a slash and a content ID.
 func ParseGraph(r io.Reader) (Graph, error) {
 	lr := &io.LimitedReader{R: r, N: maxGraph + 1}
 	g, err := parseGraph(json.NewDecoder(lr))
@@ -115,6 +114,7 @@ func ParseGraph(r io.Reader) (Graph, error) {
 	return g, nil
 }
 
+// parseGraph is ParseGraph without the bound of the length.
 func parseGraph(dec *json.Decoder) (Graph, error) {
 	var g Graph
 	if t, err := dec.Token(); err != nil {
@@ -122,6 +122,7 @@ func parseGraph(dec *json.Decoder) (Graph, error) {
 	} else if t != json.Delim('[') {
 		return g, errors.New("not a list of actions")
 	}
+
 	for dec.More() {
 		if len(g.Actions) == maxActions {
 			return g, fmt.Errorf("more than %d actions", maxActions)
@@ -140,6 +141,7 @@ func parseGraph(dec *json.Decoder) (Graph, error) {
 		g.Actions = append(g.Actions, a)
 	}
 
+	// The first token is the end of the list.
 	if _, err := dec.Token(); err != nil {
 		return g, err
 	}
@@ -147,6 +149,7 @@ func parseGraph(dec *json.Decoder) (Graph, error) {
 		return g, errors.New("something follows the list of actions")
 	}
 
+	// A dependency may have a higher ID than the action that needs it, so this waits for all.
 	for _, a := range g.Actions {
 		for _, d := range a.Deps {
 			if d < 0 || d >= len(g.Actions) {
@@ -160,35 +163,33 @@ func parseGraph(dec *json.Decoder) (Graph, error) {
 // GraphResult compares the compilations of two passes. Every list is in
 // dependency order, a package after those that it imports.
 type GraphResult struct {
-	// Packages is the number of compilations. A package counts once, however
-	// often it was asked for, and again for every other ActionID that it was
-	// compiled with in the same pass (other tags, another profile).
+	// Packages is the number of compilations. A package counts once for each ActionID that it was
+	// compiled with in a pass, such as with other tags or another profile, however often it was
+	// asked for.
 	Packages int `json:"packages"`
-	// Reproduced is how many of them both passes carried out, with equal
-	// ActionIDs and equal content IDs.
+	// Reproduced is how many of them both passes carried out, with equal ActionIDs and equal
+	// content IDs.
 	Reproduced int `json:"reproduced"`
-	// InputsDiffer are the packages whose ActionID differs: something went into
-	// the compilation that was not the same, such as a path or a file, or the
-	// result of compiling an import.
+	// InputsDiffer are the packages whose ActionID differs. Something that went into the
+	// compilation was not the same, such as a path, a file, or the result of compiling an import.
 	InputsDiffer []string `json:"inputsDiffer,omitempty"`
-	// ContentDiffers are the packages whose inputs were equal and whose results
-	// were not: the compilation is not deterministic.
+	// ContentDiffers are the packages whose inputs were equal and whose results were not. Their
+	// compilation is not deterministic.
 	ContentDiffers []string `json:"contentDiffers,omitempty"`
-	// OnlyA and OnlyB are the packages that one pass alone has.
+	// OnlyA and OnlyB are the packages that only one pass has.
 	OnlyA []string `json:"onlyA,omitempty"`
 	OnlyB []string `json:"onlyB,omitempty"`
-	// NotCompiled are the packages that cannot count as reproduced because a
-	// pass did not compile them: it failed, or the result came from a cache that
-	// was not filled by a graph of the same pass.
+	// NotCompiled are the packages that cannot count as reproduced because a pass did not compile
+	// them. It failed, or the result came from a cache that no graph of the same pass filled.
 	NotCompiled []string `json:"notCompiled,omitempty"`
-	// Culprits are those of InputsDiffer, ContentDiffers, OnlyA and OnlyB that
-	// import none of these. What the others show may be a consequence.
+	// Culprits are those of InputsDiffer, ContentDiffers, OnlyA and OnlyB that import none of
+	// these. The others may differ as a consequence.
 	Culprits []string `json:"culprits,omitempty"`
 }
 
-// Err returns nil if what was compared is evidence that the programs were compiled in
-// both passes, and otherwise an error that says why it is none. Packages that differ
-// are no error: whether the programs do is for the bytes to say.
+// Err returns nil if what was compared is evidence that both passes compiled the programs.
+// Otherwise the error says why it is none. Packages that differ are no error, since the bytes
+// decide whether the programs differ.
 func (r GraphResult) Err() error {
 	if r.Packages == 0 {
 		return errors.New("no package was compiled")
@@ -199,12 +200,12 @@ func (r GraphResult) Err() error {
 	return nil
 }
 
-// Graphs compares pass A with pass B. Each may have several graphs, one for every
-// run of the go command that shared the pass's cache: a compilation counts if
-// one of them carried it out, and what the others took from the cache counts no
-// second time.
+// Graphs compares pass A with pass B. Each may have several graphs, one for every run of the go
+// command that shared the pass's cache. A compilation counts if one of these runs carried it out.
+// It does not count again where the others took it from the cache.
 func Graphs(a, b []Graph) GraphResult {
 	pa, pb := collect(a), collect(b)
+
 	var r GraphResult
 	differing := map[string]bool{}
 	for _, name := range mergeOrder(pa.order, pb.order) {
@@ -221,6 +222,7 @@ func Graphs(a, b []Graph) GraphResult {
 			continue
 		}
 
+		// A package can be compiled several times in a pass, with other inputs each time.
 		var inputs, content, missing bool
 		for id, ca := range inA {
 			cb := inB[id]
@@ -254,6 +256,7 @@ func Graphs(a, b []Graph) GraphResult {
 		}
 	}
 
+	// A package that differs changes those that import it, so the ones at the start are to blame.
 	for _, name := range mergeOrder(pa.order, pb.order) {
 		imports := func(p passGraphs) bool {
 			for dep := range p.imports[name] {
@@ -274,19 +277,20 @@ func Graphs(a, b []Graph) GraphResult {
 // compiles reports whether a is the compilation of a package.
 func (a Action) compiles() bool { return a.Mode == "build" }
 
-// compilation is what a pass's graphs say of one package with one ActionID.
+// compilation is what the graphs of a pass say of one package with one ActionID.
 type compilation struct {
 	compiled, failed bool
 	contents         []string // the content IDs, each once
 }
 
-// passGraphs is what a pass's graphs say together.
+// passGraphs is what the graphs of a pass say together.
 type passGraphs struct {
 	packages map[string]map[string]*compilation // by import path and ActionID
 	imports  map[string]map[string]bool
 	order    []string
 }
 
+// collect puts the graphs of a pass together.
 func collect(graphs []Graph) passGraphs {
 	p := passGraphs{packages: map[string]map[string]*compilation{}, imports: map[string]map[string]bool{}}
 	for _, g := range graphs {
@@ -309,6 +313,7 @@ func collect(graphs []Graph) passGraphs {
 				byID[a.ActionID] = c
 			}
 
+			// One run that carried it out is enough: the others may have had it from the cache.
 			c.compiled = c.compiled || a.Cmd
 			_, content, ok := strings.Cut(a.BuildID, "/")
 			if a.Failed || !ok {
@@ -325,13 +330,13 @@ func collect(graphs []Graph) passGraphs {
 			}
 		}
 	}
+
 	return p
 }
 
-// dependencyOrder returns the indices of all actions, each after those that it
-// depends on. The order is the same for the same graph. A graph with a cycle,
-// which the go command does not write, is cut open somewhere. There is no
-// recursion, as the depth is in the hands of whoever wrote the graph.
+// dependencyOrder returns the indices of all actions, each after those that it depends on. The
+// order is the same for the same graph. A cycle, which the go command does not write, is cut open
+// somewhere. The function does not call itself, since whoever wrote the graph decides its depth.
 func dependencyOrder(g Graph) []int {
 	order := make([]int, 0, len(g.Actions))
 	seen := make([]bool, len(g.Actions))
@@ -363,8 +368,8 @@ func dependencyOrder(g Graph) []int {
 	return order
 }
 
-// mergeOrder returns a's names and puts each name that b alone has behind the one that
-// it follows in b.
+// mergeOrder returns the names of a and b, in the order of a. A name that only b has comes behind
+// the name that it follows in b.
 func mergeOrder(a, b []string) []string {
 	after := map[string][]string{} // by the name of a that comes before, "" at the start
 	inA := map[string]bool{}

@@ -2,5 +2,5 @@
 
 package fsx
 
-// holder returns zero: no such thing is known here.
+// holder returns zero, since this system does not tell.
 func holder(string) int { return 0 }

@@ -8,12 +8,12 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// NewLock returns the lock that a file stands for, which is made when it is needed. No
+// NewLock returns the lock that the file name stands for. The file is made when it is needed. No
 // link is followed, and a pipe in its place is not waited for.
 func NewLock(name string) *flock.Flock { return flock.New(name, flock.SetFlag(lockFlags)) }
 
-// Lock waits for a lock for as long as ctx lives, and tells waits once that it does.
-// holder is the process that has the lock, zero where that is not known.
+// Lock takes the lock that the file name stands for. If another process has it, Lock calls waits
+// once and then waits for as long as ctx lives. holder is that process, or zero if it is not known.
 func Lock(ctx context.Context, name string, waits func(holder int)) (*flock.Flock, error) {
 	l := NewLock(name)
 	free, err := l.TryLock()

@@ -39,6 +39,7 @@ func Replace(name string, mode fs.FileMode, write func(io.Writer) error) (err er
 	if err != nil {
 		return err
 	}
+
 	if err := errors.Join(write(f), f.Close()); err != nil {
 		return err
 	}

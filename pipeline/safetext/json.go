@@ -6,14 +6,15 @@ import (
 	"strings"
 )
 
-// JSON returns v as [json.Marshal] does, with every character of its strings that
-// is not printable ASCII escaped.
+// JSON returns v as [json.Marshal] does, and escapes every character of its strings that is not
+// printable ASCII.
 func JSON(v any) ([]byte, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	// Outside of strings JSON is ASCII.
+
+	// Outside of strings JSON is ASCII, so only what is in a string is escaped.
 	var b strings.Builder
 	for _, r := range string(text) {
 		switch {
@@ -26,5 +27,6 @@ func JSON(v any) ([]byte, error) {
 			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
 		}
 	}
+
 	return []byte(b.String()), nil
 }

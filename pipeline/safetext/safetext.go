@@ -1,10 +1,10 @@
-// Package safetext makes a stranger's text safe to show on a terminal: names, messages
-// and documents that hold control characters, other directions of writing or invalid
-// UTF-8 are shown as text and do nothing else.
+// Package safetext makes a stranger's text safe to show on a terminal. Names, messages and
+// documents may hold control characters, other directions of writing or invalid UTF-8. They are
+// shown as text and do nothing else.
 //
 // Escape and Quote return ASCII, for reports whose other columns come from the same file.
-// EscapeUnprintable, QuoteUnprintable and QuoteWord keep letters of all languages.
-// Replace and Clean keep the text to a line that a person reads.
+// EscapeUnprintable, QuoteUnprintable and QuoteWord keep the letters of all languages. Replace and
+// Clean return a line for a person to read.
 package safetext
 
 import (
@@ -27,13 +27,15 @@ func Cut(s string, limit int, mark string) string {
 	return s
 }
 
-// Escape returns the first limit bytes of s with Go's escapes for what is not printable
-// ASCII.
+// Escape returns the first limit bytes of s, with Go's escapes for characters that are not
+// printable ASCII.
 func Escape(s string, limit int) string {
 	s = Cut(s, limit, "...")
+
 	q := strconv.QuoteToASCII(s)
 	q = q[1 : len(q)-1]
-	// Quotes and backslashes do no harm, but then they must not mean two things.
+
+	// Quotes do no harm. A backslash stays escaped, since it would look like the start of an escape.
 	if strings.ReplaceAll(q, `\"`, `"`) == s {
 		return s
 	}
@@ -45,6 +47,7 @@ func EscapeUnprintable(s string) string {
 	if Printable(s) {
 		return s
 	}
+
 	var b strings.Builder
 	for _, r := range s {
 		if unicode.IsPrint(r) {
@@ -54,10 +57,11 @@ func EscapeUnprintable(s string) string {
 			b.WriteString(q[1 : len(q)-1])
 		}
 	}
+
 	return b.String()
 }
 
-// Quote returns the first limit bytes of s, quoted as Go does unless they are plain ASCII
+// Quote returns the first limit bytes of s. It quotes them as Go does unless they are plain ASCII
 // with no space at the ends.
 func Quote(s string, limit int) string {
 	s = Cut(s, limit, "...")
@@ -70,6 +74,7 @@ func Quote(s string, limit int) string {
 // QuoteLines returns s with those of its lines quoted that are not printable ASCII.
 func QuoteLines(s string) string {
 	lines := strings.Split(s, "\n")
+
 	for i, l := range lines {
 		q := strconv.QuoteToASCII(l)
 		if plain := strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(q[1 : len(q)-1]); plain == l {
@@ -77,10 +82,11 @@ func QuoteLines(s string) string {
 		}
 		lines[i] = q
 	}
+
 	return strings.Join(lines, "\n")
 }
 
-// QuoteUnprintable returns s, quoted as Go does unless it is [Printable].
+// QuoteUnprintable returns s if it is [Printable], and quotes it as Go does otherwise.
 func QuoteUnprintable(s string) string {
 	if !Printable(s) {
 		return strconv.Quote(s)
@@ -88,7 +94,7 @@ func QuoteUnprintable(s string) string {
 	return s
 }
 
-// QuoteWord returns s, quoted as Go does unless it is one printable word.
+// QuoteWord returns s if it is one printable word, and quotes it as Go does otherwise.
 func QuoteWord(s string) string {
 	if s == "" || strings.ContainsAny(s, ` "`) {
 		return strconv.Quote(s)
@@ -96,8 +102,8 @@ func QuoteWord(s string) string {
 	return QuoteUnprintable(s)
 }
 
-// Replace returns s with by in the place of each character that is not printable, and of
-// each byte that is no UTF-8.
+// Replace returns s with by in the place of each character that is not printable, and of each byte
+// that is no UTF-8.
 func Replace(s string, by rune) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
@@ -107,8 +113,8 @@ func Replace(s string, by rune) string {
 	}, s)
 }
 
-// Clean returns s with U+FFFD in the place of control characters and of those that end a
-// line or turn the direction of writing.
+// Clean returns s with U+FFFD in the place of characters that control a terminal, end a line or
+// turn the direction of writing.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || 0x80 <= r && r < 0xa0 || r == 0x2028 || r == 0x2029 || 0x202a <= r && r <= 0x202e || 0x2066 <= r && r <= 0x2069 {
@@ -118,7 +124,7 @@ func Clean(s string) string {
 	}, s)
 }
 
-// CleanLines returns s as [Clean] does, and keeps line ends and tabs.
+// CleanLines returns s as [Clean] does, but keeps line ends and tabs.
 func CleanLines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
@@ -128,5 +134,6 @@ func CleanLines(s string) string {
 		}
 		lines[i] = strings.Join(parts, "\t")
 	}
+
 	return strings.Join(lines, "\n")
 }

@@ -1,5 +1,5 @@
-// Package workspace gives a run a folder to work in that nobody else uses, and
-// that a later run removes if this one is killed.
+// Package workspace gives a run a folder to work in that no other run uses. If the run is killed, a
+// later one removes the folder.
 package workspace
 
 import (
@@ -17,8 +17,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
-// Workspace is the folder that one run works in. It is locked for as long as
-// the run lives, and that is how a later run knows one that was killed.
+// Workspace is the folder that one run works in. It is locked for as long as the run lives, so a
+// folder without a lock is that of a run that was killed.
 type Workspace struct {
 	// Dir is its path.
 	Dir  string
@@ -30,34 +30,39 @@ const prefix = "run-"
 // namePattern are the names that New makes. Nothing else is ever removed.
 var namePattern = regexp.MustCompile(`^` + prefix + `[0-9]+$`)
 
-// New makes a workspace below base, a folder for workspaces alone, which it
-// makes too, after removing those whose runs are gone.
+// New makes a workspace below base, a folder for workspaces alone. It makes base, too, and removes
+// the workspaces of runs that are gone.
 //
-// Its name says nothing of the run, since what is built in it can see the name, in
-// both passes alike: it is the lowest number that was free.
+// The name of the workspace is the lowest number that was free. It says nothing else of the run,
+// since what is built in it can see the name, in both passes alike.
 func New(ctx context.Context, base string) (w *Workspace, err error) {
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, err
 	}
-	err = alone(ctx, base, func() error {
-		// A name that is only now getting free is left for the next run: where
-		// nothing ends the processes of a killed run, they may still write there.
+
+	err = exclusively(ctx, base, func() error {
+		// The name is chosen before the others are removed. Processes of a killed run may still
+		// write to a folder of its name, where nothing ended them.
 		dir, err := freeName(base)
 		if err != nil {
 			return err
 		}
-		if err := each(base, Remove, nil); err != nil {
+
+		if err := visitAll(base, Remove, nil); err != nil {
 			return fmt.Errorf("remove what an earlier run left: %w", err)
 		}
+
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return err
 		}
+
 		w = &Workspace{Dir: dir, lock: fsx.NewLock(filepath.Join(dir, "lock"))}
 		if _, err := w.lock.TryLock(); err != nil {
 			return fmt.Errorf("lock %s: %w", dir, err)
 		}
 		return nil
 	})
+
 	return w, err
 }
 
@@ -73,9 +78,9 @@ func freeName(base string) (string, error) {
 	}
 }
 
-// Visit calls gone for every workspace below base whose run is gone, and lives for
-// the others. No run begins meanwhile. A base that is not there has none.
-func Visit(ctx context.Context, base string, gone, lives func(dir string) error) error {
+// Visit calls gone for every workspace below base whose run is gone, and alive for the others. No
+// run begins meanwhile. A base that is not there has no workspaces.
+func Visit(ctx context.Context, base string, gone, alive func(dir string) error) error {
 	info, err := os.Lstat(base)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -83,26 +88,28 @@ func Visit(ctx context.Context, base string, gone, lives func(dir string) error)
 	if err != nil {
 		return err
 	}
+
 	if !info.IsDir() {
 		return fmt.Errorf("%s: not a folder", base)
 	}
-	return alone(ctx, base, func() error { return each(base, gone, lives) })
+
+	return exclusively(ctx, base, func() error { return visitAll(base, gone, alive) })
 }
 
-// alone calls do while no other process makes or removes a workspace below base:
-// between its creation and its lock a workspace looks abandoned.
-func alone(ctx context.Context, base string, do func() error) (err error) {
-	gate, err := fsx.Lock(ctx, filepath.Join(base, "lock"), nil)
+// exclusively calls do while no other process makes or removes a workspace below base. It is needed
+// because a workspace looks abandoned between its creation and its lock.
+func exclusively(ctx context.Context, base string, do func() error) (err error) {
+	lock, err := fsx.Lock(ctx, filepath.Join(base, "lock"), nil)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, gate.Close()) }()
+	defer func() { err = errors.Join(err, lock.Close()) }()
 	return do()
 }
 
-// each calls gone or lives for the workspaces below base. Links, and folders with
-// other names, are none.
-func each(base string, gone, lives func(dir string) error) error {
+// visitAll calls gone or alive for the workspaces below base. Links, and folders with other names,
+// are no workspaces.
+func visitAll(base string, gone, alive func(dir string) error) error {
 	entries, err := os.ReadDir(base)
 	if err != nil {
 		return err
@@ -111,18 +118,20 @@ func each(base string, gone, lives func(dir string) error) error {
 		if !e.IsDir() || !namePattern.MatchString(e.Name()) {
 			continue
 		}
+
 		dir := filepath.Join(base, e.Name())
 		l := fsx.NewLock(filepath.Join(dir, "lock"))
 		free, err := l.TryLock()
 		if err == nil && free {
 			err = l.Close()
 		}
+
 		switch {
 		case err != nil || !free:
-			// One that cannot be locked is not known to be dead.
+			// The run of one that cannot be locked is not known to be gone.
 			err = nil
-			if lives != nil {
-				err = lives(dir)
+			if alive != nil {
+				err = alive(dir)
 			}
 		default:
 			err = gone(dir)
@@ -134,7 +143,7 @@ func each(base string, gone, lives func(dir string) error) error {
 	return nil
 }
 
-// Remove removes a workspace whose run is gone, as [Visit] tells.
+// Remove removes a workspace whose run is gone, according to [Visit].
 func Remove(dir string) error { return fsx.RemoveAll(dir) }
 
 // Sub makes a folder in the workspace and returns its path.

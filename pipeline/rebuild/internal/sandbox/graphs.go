@@ -18,16 +18,18 @@ type Graphs []compare.Graph
 // Add takes the graphs of one more build, which was to link a program for a target. The error is a
 // Reason. A build is no evidence if its graphs are of something else. It is none either if it
 // contains a package that none of these builds compiled, or one that came out differently before.
-func (l *Graphs) Add(res pass.Result, pkg string, target matrix.Target) error {
-	all := slices.Clone(*l)
+func (g *Graphs) Add(res pass.Result, pkg string, target matrix.Target) error {
+	all := slices.Clone(*g)
+
 	var own []compare.Graph
 	for _, data := range res.Graphs {
-		g, err := compare.ParseGraph(bytes.NewReader(data))
+		graph, err := compare.ParseGraph(bytes.NewReader(data))
 		if err != nil {
 			return verdict.Because(verdict.NoEvidence, "the build does not tell what it did: %s", err)
 		}
-		own = append(own, g)
+		own = append(own, graph)
 	}
+
 	if err := (compare.Programs{ImportPaths: []string{pkg}, OS: target.OS, Arch: target.Arch}).Fit(own); err != nil {
 		return verdict.Because(verdict.NoEvidence, "what was built is not what was asked for: %s", err)
 	}
@@ -45,8 +47,8 @@ func (l *Graphs) Add(res pass.Result, pkg string, target matrix.Target) error {
 	}
 
 	// Only a graph that compiled something can vouch for a package in a later build.
-	*l = slices.DeleteFunc(all, func(g compare.Graph) bool {
-		return !slices.ContainsFunc(g.Actions, func(a compare.Action) bool { return a.Mode == "build" && a.Cmd })
+	*g = slices.DeleteFunc(all, func(one compare.Graph) bool {
+		return !slices.ContainsFunc(one.Actions, func(a compare.Action) bool { return a.Mode == "build" && a.Cmd })
 	})
 	return nil
 }

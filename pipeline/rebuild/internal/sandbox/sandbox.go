@@ -238,24 +238,24 @@ func (s *Sandbox) watch(ctx context.Context, cancel context.CancelCauseFunc, dir
 	return &group
 }
 
-// Share is a build's part of the machine.
+// Share returns a build's part of the machine.
 func (s *Sandbox) Share() pass.Share {
 	cpus := max(1, s.CPUs)
 	share := pass.Share{Processes: cpus, Memory: max(350<<20, s.Memory/int64(cpus))}
 	if share.Memory >= 700<<20 {
-		share.GOGC = 400 // less processor time: see e2e/bench
+		share.GOGC = 400 // takes less processor time: see e2e/bench
 	}
 	return share
 }
 
-// Limits bound each command. Its time is that of the file.
+// Limits returns the limits of each command. Its time is bounded by that of the file.
 func (s *Sandbox) Limits() pass.Limits {
 	limits := pass.DefaultLimits(s.Memory)
 	limits.Time = 0
 	return limits
 }
 
-// Limited returns the reason if err is a command that took too much, or nil.
+// Limited returns the reason if a command took too much, according to err. Otherwise it returns nil.
 func Limited(err error) *verdict.Reason {
 	failed, limit := (*pass.CommandError)(nil), (*pass.LimitError)(nil)
 	if errors.As(err, &failed) && errors.As(err, &limit) {
