@@ -13,7 +13,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
-func of(b []byte) artifact.Artifact {
+func artifactOf(b []byte) artifact.Artifact {
 	return artifact.Artifact{Name: "bin/x", Kind: artifact.Binary, Digest: artifact.Of(b), Size: int64(len(b)), Executable: true}
 }
 
@@ -38,7 +38,7 @@ func TestSeededFaults(t *testing.T) {
 			faults["two bytes swapped"] = edit(func(b []byte) { b[100], b[900] = b[900], b[100] })
 		}
 		for name, data := range faults {
-			for _, pair := range [][2]artifact.Artifact{{of(good), of(data)}, {of(data), of(good)}} {
+			for _, pair := range [][2]artifact.Artifact{{artifactOf(good), artifactOf(data)}, {artifactOf(data), artifactOf(good)}} {
 				r, err := Files(pair[0], pair[1])
 				if err != nil || r.Verdict != Differs || r.Verdict.Pass() || r.Reason == "" {
 					t.Errorf("%d bytes, %s: %+v, %v", size, name, r, err)
@@ -52,7 +52,7 @@ func TestSeededFaults(t *testing.T) {
 }
 
 func TestEqual(t *testing.T) {
-	a := of([]byte("x"))
+	a := artifactOf([]byte("x"))
 	r, err := Files(a, a)
 	if err != nil || r.Verdict != Reproduced || !r.Verdict.Pass() || r.Reason != "" {
 		t.Errorf("%+v, %v", r, err)
@@ -77,7 +77,7 @@ func TestVerdict(t *testing.T) {
 }
 
 func TestUndetermined(t *testing.T) {
-	a, b := of([]byte("aaaa")), of([]byte("bbbb"))
+	a, b := artifactOf([]byte("aaaa")), artifactOf([]byte("bbbb"))
 	with := func(x artifact.Artifact, f func(*artifact.Artifact)) artifact.Artifact { f(&x); return x }
 	for name, pair := range map[string][2]artifact.Artifact{
 		"no digests":              {},
@@ -135,11 +135,11 @@ func FuzzFiles(f *testing.F) {
 	f.Add([]byte("2026-01-02"), []byte("2026-01-03"))
 	f.Add([]byte("same"), []byte("same"))
 	f.Fuzz(func(t *testing.T, x, y []byte) {
-		r, err := Files(of(x), of(y))
+		r, err := Files(artifactOf(x), artifactOf(y))
 		if err != nil || r.Verdict.Pass() != bytes.Equal(x, y) || r.Verdict.Pass() != (r.Reason == "") {
 			t.Errorf("%+v, %v", r, err)
 		}
-		if back, err := Files(of(y), of(x)); err != nil || back.Verdict != r.Verdict {
+		if back, err := Files(artifactOf(y), artifactOf(x)); err != nil || back.Verdict != r.Verdict {
 			t.Errorf("the other way round: %+v, %v", back, err)
 		}
 	})

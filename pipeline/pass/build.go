@@ -71,7 +71,6 @@ func (s *localSession) Build(ctx context.Context, job Job) (res Result, err erro
 			res.Artifacts[j] = artifacts[k]
 		}
 	}
-
 	return res, nil
 }
 

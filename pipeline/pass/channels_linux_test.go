@@ -44,7 +44,7 @@ const wordBits = 16
 type channel struct {
 	leave func(w world, word uint16) error
 	fetch func(w world) (uint16, bool)
-	// living tells that leave works as long as its process lives.
+	// living reports whether leave works only as long as its process lives.
 	living bool
 }
 
@@ -343,7 +343,7 @@ func byFaults(_ int, data []byte, at int) (bool, error) {
 var looked atomic.Int32
 
 // pipeNumber reads the number that the next pipe has: those of pipes and sockets are
-// counters for all.
+// counted for all.
 func pipeNumber() (uint64, error) {
 	var pipe [2]int
 	if err := unix.Pipe(pipe[:]); err != nil {
@@ -355,7 +355,7 @@ func pipeNumber() (uint64, error) {
 }
 
 // sessionNumber reads the number that the scheduler has for this session, which is
-// counters for all.
+// counted for all.
 func sessionNumber() (n uint64, err error) {
 	data, err := os.ReadFile("/proc/self/autogroup")
 	if err == nil {
@@ -858,9 +858,9 @@ func inheritKeyring(t *testing.T) {
 // kernel does for all can be measured.
 var remaining = []string{"cached pages by faults", "number of a pipe", "number of a session"}
 
-// TestChannels: a hook that makes something random in pass A, and tries to do the
-// same in pass B, does not get its word there, by none of the channels but those that remain. Each of
-// them works where nothing confines it: so the test would notice.
+// TestChannels: a hook makes something random in pass A, and tries to do the same in pass B. It
+// gets its word there only by the channels that remain. Each channel works where nothing confines
+// it, which shows that the test would notice.
 func TestChannels(t *testing.T) {
 	inheritFile(t)
 	exe, err := os.Executable()

@@ -87,6 +87,7 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+
 	// The command must neither look into this process nor change it.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return 0, stepError("keep the supervisor apart", err)
@@ -117,7 +118,6 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 	if err != nil {
 		return 0, stepError("exec "+path, err)
 	}
-
 	if n := uint64(mostTasks(c)); n > 0 {
 		// The limit is the command's alone: this process may need one more thread when none
 		// is left.
@@ -251,6 +251,7 @@ func enterRoot(c childSpec) (missing []string, err error) {
 			return nil, stepError("mount "+m.To, err)
 		}
 	}
+
 	// A read-only mount lets a command write to a device, but not change its owner and mode.
 	for _, name := range []string{"null", "zero", "full", "random", "urandom"} {
 		if err := bind(c.Root, mount{From: "/dev/" + name, To: "/dev/" + name}); err != nil {
@@ -273,7 +274,6 @@ func enterRoot(c childSpec) (missing []string, err error) {
 			return nil, err
 		}
 	}
-
 	for name, text := range c.Files {
 		name = filepath.Join(c.Root, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -283,12 +283,12 @@ func enterRoot(c childSpec) (missing []string, err error) {
 			return nil, err
 		}
 	}
+
 	// The name of a control group is often random, and the same for both passes. Bytes that depend
 	// on it would agree here, and nowhere else.
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		missing = append(missing, fmt.Sprintf("control groups: a pass sees the names of this run's (%v)", err))
 	}
-
 	if err := unix.Sethostname([]byte(c.Host)); err != nil {
 		return nil, stepError("set the host name", err)
 	}
@@ -378,7 +378,6 @@ func restrict(c childSpec) error {
 			return stepError("bound the size of files", err)
 		}
 	}
-
 	if c.LeaveOut >= 0 {
 		if err := leaveOut(c.LeaveOut); err != nil {
 			return err
@@ -403,8 +402,8 @@ func restrict(c childSpec) error {
 		return stepError("session keyring", err)
 	}
 
-	// Without this a program with a setuid bit gives rights back, and neither Landlock nor seccomp
-	// are to be had.
+	// Without it a program with a setuid bit would give rights back, and the kernel would refuse
+	// Landlock and seccomp.
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return stepError("no_new_privs", err)
 	}

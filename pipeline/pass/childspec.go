@@ -80,7 +80,6 @@ func (s *localSession) newChildSpec(cmd invocation) (childSpec, Witness) {
 	if s.Foreign != nil {
 		spec.MaxFile = s.Foreign.MaxFile
 	}
-
 	return spec, chosen
 }
 
@@ -95,7 +94,6 @@ func (s *localSession) environment(cmd invocation, user string) ([]string, Witne
 
 	threads := choose(s.varied(gomaxprocs), 1, 2)
 	lang := choose(s.varied(locale), "C", "C.UTF-8")
-
 	zone := zoneName("Etc/GMT+12", "<-12>12")
 	if s.varied(timeZone) {
 		zone = zoneName("Pacific/Kiritimati", "<+14>-14")
@@ -115,7 +113,6 @@ func (s *localSession) environment(cmd invocation, user string) ([]string, Witne
 
 	bin := filepath.Join(s.inside.goroot, "bin")
 	pathVar := strings.Join(slices.Concat([]string{bin}, s.programFolders(), dirs), string(filepath.ListSeparator))
-
 	modcache := s.inside.modcache
 	if modcache == "" { // vendored: the go command insists on a path
 		modcache = filepath.Join(at.home, "mod")
@@ -136,7 +133,6 @@ func (s *localSession) environment(cmd invocation, user string) ([]string, Witne
 		"TZ=" + zone, "LANG=" + lang, "LC_ALL=" + lang,
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_TERMINAL_PROMPT=0", "GIT_OPTIONAL_LOCKS=0",
 	})
-
 	if cmd.share.GOGC > 0 {
 		env = append(env, "GOGC="+strconv.Itoa(cmd.share.GOGC))
 	}

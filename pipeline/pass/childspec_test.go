@@ -12,9 +12,9 @@ func TestOnce(t *testing.T) {
 	}
 }
 
-// TestCellEnv: in neither pass is a variable there twice, and a recipe's value
+// TestEnvironment: in neither pass is a variable there twice, and a recipe's value
 // wins over what the pass makes up.
-func TestCellEnv(t *testing.T) {
+func TestEnvironment(t *testing.T) {
 	for _, pass := range []Pass{A, B} {
 		s := &localSession{Local: &Local{GOROOT: "/go"}, pass: pass, varied: func(Factor) bool { return pass == B }}
 		s.chooseLayout()

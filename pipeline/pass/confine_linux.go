@@ -37,7 +37,6 @@ func confine(ctx context.Context, c childSpec, uid, gid int) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-
 	reportR, reportW, err := os.Pipe()
 	if err != nil {
 		lifelineR.Close()
@@ -50,13 +49,13 @@ func confine(ctx context.Context, c childSpec, uid, gid int) (*child, error) {
 	cmd.Env = []string{}
 	cmd.ExtraFiles = []*os.File{lifelineR, reportW} // lifeline, reportTo
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-
 	if c.Root != "" {
 		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: os.Getuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: os.Getgid(), Size: 1}}
 		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE, unix.CAP_SETPCAP}
 	}
+
 	// The child ends the command and all its descendants, and then itself. It does the same if
 	// this process ends.
 	cmd.Cancel = lifelineW.Close
@@ -109,12 +108,12 @@ func (p *child) awaitStart(reports *json.Decoder) (childReport, error) {
 	if o.Failed != "" {
 		return o, nil
 	}
+
 	// A step that fails after the first report, such as the exec, is in the second.
 	var started childReport
 	if err := reports.Decode(&started); err != nil {
 		return o, fmt.Errorf("the confined process ended before it was ready: %w", err)
 	}
-
 	o.Failed = started.Failed
 	return o, nil
 }

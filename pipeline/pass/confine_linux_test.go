@@ -54,7 +54,7 @@ var unseen = map[Factor]string{
 	parallel:     "it is an argument of the go command",
 	grouping:     "it is a choice of this process",
 	addressSpace: "/proc shows it, and a host may offer none to a pass",
-	environment:  "its witness joins several variables: see TestCellEnv",
+	environment:  "its witness joins several variables: see TestEnvironment",
 	fileOrder:    "no name of a file tells when it was made",
 	clock:        "it goes on while a hook runs",
 }
@@ -110,8 +110,8 @@ func TestWitness(t *testing.T) {
 	}
 }
 
-// A build step cannot write outside of its workspace where writes are confined,
-// and it can where they are not: the test would notice.
+// A build step cannot write outside of its workspace where writes are confined. Where they are not
+// it can, which shows that the test would notice.
 func TestWrites(t *testing.T) {
 	for tier, c := range tiers(t) {
 		t.Run(tier, func(t *testing.T) {
@@ -143,9 +143,8 @@ func TestWrites(t *testing.T) {
 	}
 }
 
-// In every tier a command has no capability, can get none, and not even the user 0
-// gets them with a program. It has no file but the three that everybody has, and a
-// /proc that shows processes alone.
+// In every tier a command has no capability and can get none. Not even the user 0 gets them with a
+// program. It has no files except the three standard ones, and a /proc that shows processes alone.
 func TestPowerless(t *testing.T) {
 	const script = `fail=
 for set in CapInh CapPrm CapEff CapAmb $BOUND; do
@@ -236,7 +235,7 @@ func TestLeftBehind(t *testing.T) {
 	}
 }
 
-// When twice is killed, the command ends with it, and all that it has started.
+// When twice is killed, the command and everything that it has started end with it.
 func TestKilled(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -278,8 +277,8 @@ func sleeping() bool {
 	return false
 }
 
-// A step of the confinement that fails is told as that, and the command is not
-// run without it.
+// A step of the confinement that fails is an error that says so, and the command is not run without
+// it.
 func TestConfinementFails(t *testing.T) {
 	for name, c := range map[string]childSpec{
 		"mount":    {Root: t.TempDir(), Mount: []mount{{From: "/nowhere", To: "/x"}}},
@@ -382,8 +381,8 @@ func TestTrial(t *testing.T) {
 	}
 }
 
-// All that holds in a tier holds for a user as well as for root: whoever runs
-// these tests as root runs them again as a user who has nothing.
+// What holds in a tier holds for a user as well as for root. So root runs these tests again, as a
+// user who has nothing.
 func TestAsUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("not root")

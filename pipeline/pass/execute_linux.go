@@ -78,9 +78,8 @@ func (s *localSession) overrun(pid int, atFirst diskSpace) error {
 	if limit := s.Limits.Tasks; limit > 0 && tasks > limit {
 		return newLimitError("look for a command that starts itself", "it has %d processes and threads, and the limit is %d", tasks, limit)
 	}
-
 	if limit := s.Limits.Memory; limit > 0 && memory > limit {
-		// What several processes share was counted for each.
+		// What several processes share was counted for each, so the limit may not be reached.
 		if memory = proportionalMemory(tree); memory > limit {
 			return newLimitError("let it do less at once, or give it a machine with more memory", "it has %s in memory, and the limit is %s", gib(memory), gib(limit))
 		}
@@ -95,11 +94,9 @@ func (s *localSession) overrun(pid int, atFirst diskSpace) error {
 	if limit == 0 {
 		limit = defaultDisk(atFirst.bytes)
 	}
-
 	if taken := atFirst.bytes - now.bytes; taken > limit {
 		return newLimitError("look for a command that writes without end, or make room", "the disk of %s has %s less space than when it started, and the limit is %s", s.Dir, gib(taken), gib(limit))
 	}
-
 	if limit := max(leastFiles, atFirst.files/4*3); atFirst.files > 0 && atFirst.files-now.files > limit {
 		return newLimitError("look for a command that makes files without end", "the disk of %s has room for %d fewer files than when it started, and the limit is %d", s.Dir, atFirst.files-now.files, limit)
 	}
@@ -109,8 +106,8 @@ func (s *localSession) overrun(pid int, atFirst diskSpace) error {
 // defaultDisk is the limit of Limits.Disk for a disk that has so much free, in bytes.
 func defaultDisk(free int64) int64 { return max(leastDisk, free/4*3) }
 
-// proportionalMemory is the memory of processes in bytes, with what they share counters
-// once: their proportional set sizes.
+// proportionalMemory is the memory of processes in bytes. What they share counts once, as it does in
+// their proportional set sizes.
 func proportionalMemory(list []process) int64 {
 	total := int64(0)
 	for _, p := range list {

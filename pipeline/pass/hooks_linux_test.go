@@ -65,11 +65,11 @@ func content(t *testing.T, l *Local, a artifact.Artifact) string {
 	return string(data)
 }
 
-// TestHooksReachNoBuild: what a hook writes anywhere but in the source is not
-// there for a build: in its home, its temporary folder or its cache, in the caches
-// and folders of builds, by their names or through a link that lies in wait.
+// TestHooksReachNoBuild: a build sees nothing that a hook writes outside of the source: in its
+// home, its temporary folder or its cache, in the caches and folders of builds, by their names or
+// through a link that lies in wait.
 func TestHooksReachNoBuild(t *testing.T) {
-	// Each place gets a file, and where a build's folder is to be, a link to one.
+	// Each place gets a file. Where a build's folder will be, it gets a link to one.
 	const hook = `
 echo hook >$HOME/left; echo hook >$TMPDIR/left; echo hook >$GOCACHE/left; mkdir -p $HOME/.config/go && echo hook >$HOME/.config/go/left
 test -w /tmp && test -e /a && echo hook >/tmp/left
@@ -268,9 +268,9 @@ func repository(t *testing.T, dest string) {
 	}
 }
 
-// TestSettle: hooks may change source files, and go.mod, go.sum, go.work and vendor
-// are such files. What they do to version control is taken back, and what would lead
-// whoever reads the tree elsewhere, or make it wait, is refused.
+// TestSettle: hooks may change source files, and go.mod, go.sum, go.work and vendor are such files.
+// What they do to version control is taken back. What would lead a reader of the tree elsewhere, or
+// make it wait, is refused.
 func TestSettle(t *testing.T) {
 	const refused, other = "the hooks left ", "is a repository of its own"
 	for name, c := range map[string]struct{ hook, want string }{

@@ -51,7 +51,7 @@ func TestLimits(t *testing.T) {
 }
 
 // A build within its limits is not ended, and processes that share memory are
-// counters once.
+// counted once.
 func TestProportional(t *testing.T) {
 	l := newLocal(t, Confinement{}, map[string]string{"x": ""}, []string{"sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 0.5 & done; wait"})
 	l.Limits = Limits{Memory: 64 << 20, Tasks: 100, Disk: 1 << 40, Time: time.Minute}

@@ -118,6 +118,7 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(Factor) bool, c
 	if err := l.Checkout(ctx, s.host.source, varied(fileOrder)); err != nil {
 		return nil, fmt.Errorf("lay out the source of pass %s: %w", pass, err)
 	}
+
 	// Without a mount namespace another path means another copy.
 	if s.host.goroot != l.GOROOT {
 		if err := os.CopyFS(s.host.goroot, os.DirFS(l.GOROOT)); err != nil {
@@ -143,11 +144,11 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(Factor) bool, c
 			return nil, err
 		}
 	}
+
 	// Only now, so that the hooks of a trial cannot see the cache that outlives it.
 	if cache != "" && l.Confinement.Namespaces {
 		s.host.cache, s.keepCache = cache, true
 	}
-
 	return s, nil
 }
 

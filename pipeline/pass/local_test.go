@@ -38,8 +38,8 @@ func write(t *testing.T, dir string, files map[string]string) {
 	}
 }
 
-// newLocal is an executor whose toolchain is a folder with one file: what it
-// does but for compiling can be tested with it.
+// newLocal returns an executor whose toolchain is a folder with one file. Everything
+// except compiling can be tested with it.
 func newLocal(t *testing.T, c Confinement, source map[string]string, hooks ...[]string) *Local {
 	t.Helper()
 	goroot := t.TempDir()

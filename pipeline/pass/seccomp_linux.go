@@ -68,7 +68,7 @@ var (
 	dispensable = []string{
 		"io_uring_setup", "io_uring_enter", "io_uring_register",
 		"clone3", "socketcall", "memfd_create", "memfd_secret",
-		// As those in counters, these tell what the kernel counts for all processes: processes,
+		// As those in counters, these tell what the kernel counts for all: processes,
 		// mounts, files that were renamed, and how many more a disk has room for.
 		"pidfd_open", "statmount", "listmount", "inotify_init", "inotify_init1",
 		"statfs", "statfs64", "fstatfs", "fstatfs64", "ustat",

@@ -52,10 +52,9 @@ var excused = map[string]string{
 
 const lowestFree = "the kernel gives the lowest number that is free to a device, a mount and a namespace"
 
-// TestShared runs a hook in both passes of two runs that notes all that it can see.
-// What is the same in the two passes and another in the next run is something by
-// which a build could differ from run to run and be called reproduced: there is
-// none, but for what coarse names.
+// TestShared runs a hook in both passes of two runs that notes all that it can see. Something that
+// is the same in the two passes and another in the next run could make a build differ from run to
+// run and be called reproduced. There is nothing like that, except the facts of excused and coarse.
 func TestShared(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {

@@ -33,7 +33,6 @@ func (g *Graphs) Add(res pass.Result, pkg string, target matrix.Target) error {
 	if err := (compare.Programs{ImportPaths: []string{pkg}, OS: target.OS, Arch: target.Arch}).Fit(own); err != nil {
 		return verdict.Because(verdict.NoEvidence, "what was built is not what was asked for: %s", err)
 	}
-
 	all = append(all, own...)
 
 	// All builds share the cache, so a package is sound only if they all agree on it.

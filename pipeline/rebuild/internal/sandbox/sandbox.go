@@ -85,7 +85,6 @@ func Open(ctx context.Context, cfg Config) (_ *Sandbox, err error) {
 	if s.Client, err = client.ProxyOnly(); err != nil {
 		return nil, err
 	}
-
 	if s.Work, err = workspace.New(ctx, filepath.Join(cfg.Cache, "rebuild")); err != nil {
 		return nil, err
 	}
@@ -103,7 +102,6 @@ func Open(ctx context.Context, cfg Config) (_ *Sandbox, err error) {
 		return nil, err
 	}
 	s.Client.Go = s.Client.With("GOTMPDIR=" + temp)
-
 	store, err := s.Work.Sub("store")
 	if err != nil {
 		return nil, err
@@ -156,7 +154,6 @@ func (s *Sandbox) Run(ctx context.Context, dir string, work func(context.Context
 	within, cancel := context.WithCancelCause(within)
 	defer cancel(nil)
 	watched := s.watch(within, cancel, dir)
-
 	failed := work(within)
 
 	// The cause must be read before the cancellation replaces it.
@@ -168,7 +165,6 @@ func (s *Sandbox) Run(ctx context.Context, dir string, work func(context.Context
 	if ctx.Err() != nil {
 		return nil, nil, errors.Join(context.Cause(ctx), removed)
 	}
-
 	if failed == nil {
 		failed, removed = removed, nil
 	}
@@ -181,7 +177,6 @@ func (s *Sandbox) Run(ctx context.Context, dir string, work func(context.Context
 	case !errors.As(failed, &reason):
 		reason = verdict.Because(verdict.Unavailable, "%s", failed).WithRemedy(fault.RemedyOf(failed))
 	}
-
 	return reason, removed, nil
 }
 
@@ -224,7 +219,6 @@ func (s *Sandbox) watch(ctx context.Context, cancel context.CancelCauseFunc, dir
 				}
 				return nil // what was removed meanwhile takes no space
 			})
-
 			if total > s.MaxDisk {
 				cancel(errDisk)
 				return
@@ -234,7 +228,6 @@ func (s *Sandbox) watch(ctx context.Context, cancel context.CancelCauseFunc, dir
 			pause.Reset(watchPause + min(time.Minute, 20*max(0, s.Now().Sub(start))))
 		}
 	})
-
 	return &group
 }
 
