@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -31,12 +29,6 @@ const (
 
 // failedStatus is the exit status of a child that could not start its command.
 const failedStatus = 125
-
-// Flags of personality(2), from include/uapi/linux/personality.h.
-const (
-	addrNoRandomize = 0x0040000
-	uname26         = 0x0020000
-)
 
 // Main must be the first thing that main does. In a child that a pass started it runs the command
 // in its confinement and never returns. In any other process it returns at once.
@@ -188,6 +180,26 @@ func closeOnExec() error {
 	return nil
 }
 
+// lookPath finds the program name in the PATH of env, as the command sees it.
+func lookPath(name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	for _, kv := range env {
+		path, ok := strings.CutPrefix(kv, "PATH=")
+		if !ok {
+			continue
+		}
+		for _, dir := range filepath.SplitList(path) {
+			file := filepath.Join(dir, name)
+			if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+				return file, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("there is no %s in the PATH of a pass, which holds the folders of yours below /usr, /bin, /sbin, /opt, /nix/store, /gnu/store and /home/linuxbrew", name)
+}
+
 // reap waits for all children of this process, until the command has ended and with it everything
 // that it left behind. It returns how the command ended.
 func reap(c childSpec, command int) (status unix.WaitStatus) {
@@ -234,325 +246,4 @@ func killDescendants() {
 	for _, p := range subtree(list, os.Getpid())[1:] {
 		unix.Kill(p.pid, unix.SIGKILL)
 	}
-}
-
-// enterRoot builds the new root from a tmpfs and bind mounts, and moves there. missing says what
-// this kernel does not do.
-func enterRoot(c childSpec) (missing []string, err error) {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return nil, stepError("make mounts private", err)
-	}
-	if err := unix.Mount("tmpfs", c.Root, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=16m"); err != nil {
-		return nil, stepError("mount a root", err)
-	}
-
-	for _, m := range c.Mount {
-		if err := bind(c.Root, m); err != nil {
-			return nil, stepError("mount "+m.To, err)
-		}
-	}
-
-	// A read-only mount lets a command write to a device, but not change its owner and mode.
-	for _, name := range []string{"null", "zero", "full", "random", "urandom"} {
-		if err := bind(c.Root, mount{From: "/dev/" + name, To: "/dev/" + name}); err != nil {
-			return nil, stepError("mount /dev/"+name, err)
-		}
-	}
-
-	proc := filepath.Join(c.Root, "proc")
-	if err := os.MkdirAll(proc, 0o755); err != nil {
-		return nil, err
-	}
-	// Where a container engine hides parts of /proc, no new one can be mounted, and kernels before
-	// 5.8 do not know the option. Go and C compilers do without /proc.
-	if err := unix.Mount("proc", proc, "proc", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "subset=pid"); err != nil {
-		missing = append(missing, fmt.Sprintf("/proc: a pass has none, as one that shows processes alone cannot be mounted (%v)", err))
-	}
-
-	for old, name := range map[string]string{"/proc/self/fd": "dev/fd", "/proc/self/fd/0": "dev/stdin", "/proc/self/fd/1": "dev/stdout", "/proc/self/fd/2": "dev/stderr"} {
-		if err := os.Symlink(old, filepath.Join(c.Root, name)); err != nil {
-			return nil, err
-		}
-	}
-	for name, text := range c.Files {
-		name = filepath.Join(c.Root, name)
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-			return nil, err
-		}
-	}
-
-	// The name of a control group is often random, and the same for both passes. Bytes that depend
-	// on it would agree here, and nowhere else.
-	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
-		missing = append(missing, fmt.Sprintf("control groups: a pass sees the names of this run's (%v)", err))
-	}
-	if err := unix.Sethostname([]byte(c.Host)); err != nil {
-		return nil, stepError("set the host name", err)
-	}
-	if err := unix.Setdomainname([]byte(c.Domain)); err != nil {
-		return nil, stepError("set the domain name", err)
-	}
-
-	if err := os.Chdir(c.Root); err != nil {
-		return nil, err
-	}
-	// pivot_root(".", ".") stacks the old root on the new one: pivot_root(2).
-	if err := unix.PivotRoot(".", "."); err != nil {
-		return nil, stepError("change the root", err)
-	}
-	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return nil, stepError("leave the old root", err)
-	}
-
-	if err := os.Chdir("/"); err != nil {
-		return nil, err
-	}
-
-	return missing, stepError("make the root read-only", unix.MountSetattr(-1, "/", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}))
-}
-
-// bind makes m.From visible below root. A symbolic link such as /bin is not followed, but made
-// anew.
-func bind(root string, m mount) error {
-	to := filepath.Join(root, m.To)
-	info, err := os.Lstat(m.From)
-	if err != nil {
-		return err
-	}
-
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID}
-	if info.Mode()&fs.ModeDevice == 0 {
-		attr.Attr_set |= unix.MOUNT_ATTR_NODEV
-	}
-	if !m.Write {
-		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
-	}
-
-	switch {
-	case info.Mode()&fs.ModeSymlink != 0:
-		target, err := os.Readlink(m.From)
-		if err != nil {
-			return err
-		}
-		return os.Symlink(target, to)
-	case info.IsDir():
-		if err := os.MkdirAll(to, 0o755); err != nil {
-			return err
-		}
-	default:
-		f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL, 0o644)
-		if err != nil {
-			return err
-		}
-		f.Close()
-	}
-
-	if err := unix.Mount(m.From, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-		return err
-	}
-	return unix.MountSetattr(-1, to, unix.AT_RECURSIVE, &attr)
-}
-
-// restrict takes rights from this thread, and from everything that it starts: the size of files, a
-// processor, keys, capabilities, writes and system calls. It also sets the factors that belong to a
-// process: the umask, the address space layout and the name of the kernel.
-//
-// The order matters. A step that needs a capability comes before capabilities are dropped. The
-// filter of system calls comes last, since it forbids calls of the other steps.
-func restrict(c childSpec) error {
-	unix.Umask(c.Umask)
-	// The kernel may hand a core dump to a program of the host, outside of the confinement.
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return stepError("forbid core dumps", err)
-	}
-
-	if n := uint64(c.MaxFile); n > 0 {
-		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: n, Max: n}); err != nil {
-			return stepError("bound the size of files", err)
-		}
-	}
-	if c.LeaveOut >= 0 {
-		if err := leaveOut(c.LeaveOut); err != nil {
-			return err
-		}
-	}
-
-	var persona uintptr
-	if c.FixedMap {
-		persona |= addrNoRandomize
-	}
-	if c.OldName {
-		persona |= uname26
-	}
-	if persona != 0 {
-		if _, _, errno := unix.Syscall(unix.SYS_PERSONALITY, persona, 0, 0); errno != 0 {
-			return stepError("personality", errno)
-		}
-	}
-
-	// Keys in the session keyring would outlive the pass, and be in reach of the other one.
-	if err := newKeyring(); err != nil {
-		return stepError("session keyring", err)
-	}
-
-	// Without it a program with a setuid bit would give rights back, and the kernel would refuse
-	// Landlock and seccomp.
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return stepError("no_new_privs", err)
-	}
-	if err := dropCapabilities(); err != nil {
-		return stepError("drop capabilities", err)
-	}
-
-	if c.Landlock > 0 {
-		if err := applyLandlock(c.Landlock, c.Writable); err != nil {
-			return err
-		}
-	}
-
-	if c.Seccomp {
-		return stepError("seccomp", filterCalls(forbiddenCalls(c)))
-	}
-	return nil
-}
-
-// newKeyring gives this thread a session keyring of its own, in the place of the one that it has
-// inherited. Where keyrings do not exist or are forbidden, the command has none either.
-func newKeyring() error {
-	_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
-	if slices.Contains([]error{unix.ENOSYS, unix.EPERM, unix.EACCES}, err) {
-		return nil
-	}
-	return err
-}
-
-// secureBits keep the user 0 from getting capabilities when it starts a program, and from getting
-// that right back. They are NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, each with its lock,
-// and the lock of KEEP_CAPS: include/uapi/linux/securebits.h.
-const secureBits = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<5 | 1<<6 | 1<<7
-
-// dropCapabilities takes all capabilities from this thread and from what it starts, for good. That
-// includes those that the user 0 gets with each program.
-func dropCapabilities() error {
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
-		return err
-	}
-
-	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var sets [2]unix.CapUserData
-	if err := unix.Capget(&head, &sets[0]); err != nil {
-		return err
-	}
-
-	switch {
-	case sets[0].Effective&(1<<unix.CAP_SETPCAP) != 0:
-		for cap := uintptr(0); cap < 64; cap++ {
-			err := unix.Prctl(unix.PR_CAPBSET_DROP, cap, 0, 0, 0)
-			if err == unix.EINVAL { // it is beyond the last one
-				break
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if err := unix.Prctl(unix.PR_SET_SECUREBITS, secureBits, 0, 0, 0); err != nil {
-			return err
-		}
-	case os.Getuid() == 0 || os.Geteuid() == 0:
-		return fmt.Errorf("this process is root without CAP_SETPCAP: %w", unix.EPERM)
-	}
-	// Any other user gets none with a program, since no_new_privs is set.
-	sets = [2]unix.CapUserData{}
-	return unix.Capset(&head, &sets[0])
-}
-
-// leaveOut takes the i-th of the usable processors away, unless it is the only one.
-func leaveOut(i int) error {
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		return stepError("processors", err)
-	}
-
-	n := set.Count()
-	if n < 2 {
-		return nil
-	}
-
-	i %= n
-	for cpu := 0; ; cpu++ {
-		if !set.IsSet(cpu) {
-			continue
-		}
-		if i == 0 {
-			set.Clear(cpu)
-			break
-		}
-		i--
-	}
-	return stepError("processors", unix.SchedSetaffinity(0, &set))
-}
-
-// observe returns what the command will see of the factors that the kernel knows. It asks the
-// kernel, and does not repeat what was asked for: a setting that had no effect is not a variation.
-func observe() (Witness, error) {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return nil, stepError("uname", err)
-	}
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		return nil, stepError("processors", err)
-	}
-
-	persona, _, errno := unix.Syscall(unix.SYS_PERSONALITY, 0xffffffff, 0, 0)
-	if errno != 0 {
-		return nil, stepError("personality", errno)
-	}
-
-	layout := "random"
-	if persona&addrNoRandomize != 0 {
-		layout = "fixed"
-	}
-
-	// The only way to read the umask is to set it.
-	mask := unix.Umask(0)
-	unix.Umask(mask)
-
-	return Witness{
-		hostName:     unix.ByteSliceToString(u.Nodename[:]),
-		domainName:   unix.ByteSliceToString(u.Domainname[:]),
-		kernel:       unix.ByteSliceToString(u.Release[:]),
-		userName:     strconv.Itoa(os.Getuid()),
-		groupName:    strconv.Itoa(os.Getgid()),
-		umask:        fmt.Sprintf("%04o", mask),
-		processors:   strconv.Itoa(set.Count()),
-		addressSpace: layout,
-	}, nil
-}
-
-// lookPath finds the program name in the PATH of env, as the command sees it.
-func lookPath(name string, env []string) (string, error) {
-	if strings.Contains(name, "/") {
-		return name, nil
-	}
-	for _, kv := range env {
-		path, ok := strings.CutPrefix(kv, "PATH=")
-		if !ok {
-			continue
-		}
-		for _, dir := range filepath.SplitList(path) {
-			file := filepath.Join(dir, name)
-			if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-				return file, nil
-			}
-		}
-	}
-	return "", fmt.Errorf("there is no %s in the PATH of a pass, which holds the folders of yours below /usr, /bin, /sbin, /opt, /nix/store, /gnu/store and /home/linuxbrew", name)
 }
