@@ -210,7 +210,7 @@ func (at *attester) attest(ctx context.Context, results []result) error {
 	for _, res := range results {
 		said, err := at.result(res.origin, res.Result)
 		if err != nil {
-			return fmt.Errorf("%s: %w", clean(res.Name), err)
+			return fmt.Errorf("%s: %w", safetext.Clean(res.Name), err)
 		}
 
 		s, err := rebuilt.New(said)
@@ -219,7 +219,7 @@ func (at *attester) attest(ctx context.Context, results []result) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", clean(res.Name), err)
+			return fmt.Errorf("%s: %w", safetext.Clean(res.Name), err)
 		}
 
 		file := at.fileName(res.origin, res.Digest, taken)

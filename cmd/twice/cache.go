@@ -12,6 +12,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/cache"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // cacheMaxVariable is the variable that says how much all toolchains may take together.
@@ -165,5 +166,5 @@ func (a *app) printEntry(what string, e cache.Entry) {
 	if e.Kind == cache.Foreign || e.Kind == cache.Trust {
 		notes = append(notes, "is never removed")
 	}
-	fmt.Fprintf(a.stdout, "%s%-9s  %9s  %s  (%s)\n", what, e.Kind, fsx.FormatSize(e.Bytes), clean(e.Name), strings.Join(notes, ", "))
+	fmt.Fprintf(a.stdout, "%s%-9s  %9s  %s  (%s)\n", what, e.Kind, fsx.FormatSize(e.Bytes), safetext.Clean(e.Name), strings.Join(notes, ", "))
 }

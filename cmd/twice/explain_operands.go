@@ -12,6 +12,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/registry"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // operand is one of the two things to explain: a file, or else a tree.
@@ -53,7 +54,7 @@ func (a *app) openOperand(ctx context.Context, arg, temp string, opt registry.Op
 	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, rerr := reference.Parse(arg); rerr == nil {
-			a.progress.Stage("reading " + clean(arg))
+			a.progress.Stage("reading " + safetext.Clean(arg))
 			defer a.progress.Hide()
 			return openImage(ctx, arg, temp, opt)
 		}

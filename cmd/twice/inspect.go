@@ -14,6 +14,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/inspect"
+	"github.com/twicebuild/twice/pipeline/safetext"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
 
@@ -142,7 +143,7 @@ func (a *app) inspectAll(ctx context.Context, arg string, platforms []platform.P
 
 // inspectFolder reads the executables below a folder. Nothing is copied.
 func (a *app) inspectFolder(ctx context.Context, root string) ([]inspectTable, error) {
-	t := inspectTable{title: clean(displayPath(root))}
+	t := inspectTable{title: safetext.Clean(displayPath(root))}
 	err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err
@@ -156,7 +157,7 @@ func (a *app) inspectFolder(ctx context.Context, root string) ([]inspectTable, e
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			a.progress.Line("passed over: %s: %s", clean(displayPath(name)), clean(err.Error()))
+			a.progress.Line("passed over: %s: %s", safetext.Clean(displayPath(name)), safetext.Clean(err.Error()))
 			return nil
 		}
 
@@ -194,7 +195,7 @@ func (a *app) inspectSubject(ctx context.Context, ref string, platforms []platfo
 		Dir: dir, WorkDir: a.dir, Platforms: platforms, Registry: a.registry(insecure),
 		NPM: a.npm(), Limits: subject.Limits{Executables: maxInspected},
 	}
-	a.progress.Stage("reading " + clean(ref))
+	a.progress.Stage("reading " + safetext.Clean(ref))
 
 	var damaged error
 	s, err := subject.Open(ctx, ref, cfg)
@@ -211,15 +212,15 @@ func (a *app) inspectSubject(ctx context.Context, ref string, platforms []platfo
 	for _, skipped := range s.Skipped {
 		a.progress.Line("passed over: %s", skipped.String())
 		if skipped.Whole {
-			damaged = fmt.Errorf("%s: %w", clean(s.Ref), errDamaged)
+			damaged = fmt.Errorf("%s: %w", safetext.Clean(s.Ref), errDamaged)
 		}
 	}
 
 	for i := range s.Executables {
 		e := &s.Executables[i]
-		title := clean(s.Ref)
+		title := safetext.Clean(s.Ref)
 		if e.Platform != "" {
-			title += "  " + clean(e.Platform)
+			title += "  " + safetext.Clean(e.Platform)
 		}
 		if n := len(tables); n == 0 || tables[n-1].title != title {
 			tables = append(tables, inspectTable{title: title})

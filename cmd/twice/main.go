@@ -25,6 +25,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/progress"
 	"github.com/twicebuild/twice/pipeline/record"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 func main() {
@@ -155,9 +156,9 @@ func (a *app) report(err error) int {
 	}
 
 	status := statusOf(fault.KindOf(err))
-	fmt.Fprintln(a.stderr, "twice: "+cleanLines(err.Error()))
+	fmt.Fprintln(a.stderr, "twice: "+safetext.CleanLines(err.Error()))
 	if remedy := fault.RemedyOf(err); remedy != "" {
-		fmt.Fprintln(a.stderr, "  hint: "+cleanLines(remedy))
+		fmt.Fprintln(a.stderr, "  hint: "+safetext.CleanLines(remedy))
 	}
 
 	a.printFailure(err, status)

@@ -23,6 +23,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/registry"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // publishDoc is what `twice publish --json` prints.
@@ -264,7 +265,7 @@ func (a *app) verifyDist(ctx context.Context, dist string, trust attest.Trust) e
 			continue
 		}
 		p := f.Problems[0]
-		err := fault.WithRemedy(fmt.Errorf("nothing was pushed: %s: %s", clean(f.Name), clean(p.Error)), p.Remedy)
+		err := fault.WithRemedy(fmt.Errorf("nothing was pushed: %s: %s", safetext.Clean(f.Name), safetext.Clean(p.Error)), p.Remedy)
 		if f.Verdict == verify.Refused {
 			return fault.Refused(err)
 		}

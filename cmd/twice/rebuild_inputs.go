@@ -12,6 +12,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/rebuild"
+	"github.com/twicebuild/twice/pipeline/safetext"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
 
@@ -32,7 +33,7 @@ func (a *app) provenanceReader(ctx context.Context, f trustFlags) (*verify.Prove
 		trust = &t
 	}
 
-	return verify.NewProvenanceReader(trust, displayPath, func(line string) { a.progress.Line("%s", clean(line)) }), nil
+	return verify.NewProvenanceReader(trust, displayPath, func(line string) { a.progress.Line("%s", safetext.Clean(line)) }), nil
 }
 
 // addProvenance adds to s what bundles say of an executable. It returns the bundles that say

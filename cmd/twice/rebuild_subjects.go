@@ -16,6 +16,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/rebuild"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
+	"github.com/twicebuild/twice/pipeline/safetext"
 	"github.com/twicebuild/twice/pipeline/subject"
 )
 
@@ -145,7 +146,7 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 
 	f := &foundFiles{selection: selected}
 	for _, arg := range args {
-		a.progress.Stage("reading " + clean(arg))
+		a.progress.Stage("reading " + safetext.Clean(arg))
 
 		// A bundle with provenance stands for the files that it is about.
 		var names []string
@@ -171,7 +172,7 @@ func (a *app) subjects(ctx context.Context, dir string, args []string, flags reb
 
 			switch {
 			case err != nil && bundle: // it is about other things than binaries, too
-				a.progress.Line("passed over: %s", clean(err.Error()))
+				a.progress.Line("passed over: %s", safetext.Clean(err.Error()))
 			case fault.KindOf(err) == fault.KindUsage && len(args) == 1: // no other waits for a verdict
 				return nil, errors.Join(err, f.close())
 			case err != nil:

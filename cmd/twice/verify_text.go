@@ -12,6 +12,7 @@ import (
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/attest/verify"
 	"github.com/twicebuild/twice/pipeline/recipe"
+	"github.com/twicebuild/twice/pipeline/safetext"
 	"github.com/twicebuild/twice/pipeline/sbom"
 )
 
@@ -21,7 +22,7 @@ func (a *app) printReport(doc verify.Report, expected *policy.Policy) {
 	// What is said of several files is shown once, below all of them.
 	var said []string
 	say := func(format string, args ...any) {
-		if line := clean(fmt.Sprintf(format, args...)); !slices.Contains(said, line) {
+		if line := safetext.Clean(fmt.Sprintf(format, args...)); !slices.Contains(said, line) {
 			said = append(said, line)
 		}
 	}
@@ -47,7 +48,7 @@ func (a *app) printReport(doc verify.Report, expected *policy.Policy) {
 // printFile prints the verdict on a file, the kinds of what was said about it, and its problems.
 func (a *app) printFile(f verify.File, withDigest bool) {
 	out := a.stdout
-	fmt.Fprintf(out, "%-12s  %s\n", f.Verdict, clean(f.Name))
+	fmt.Fprintf(out, "%-12s  %s\n", f.Verdict, safetext.Clean(f.Name))
 	if f.Digest != "" && withDigest {
 		fmt.Fprintf(out, "              %s\n", f.Digest)
 	}
@@ -62,7 +63,7 @@ func (a *app) printFile(f verify.File, withDigest bool) {
 		kinds = append(kinds, count(len(f.Rebuilds), "rebuild"))
 	}
 	if len(kinds) > 0 && f.Verdict == verify.Verified {
-		fmt.Fprintf(out, "              %s\n", clean(strings.Join(kinds, ", ")))
+		fmt.Fprintf(out, "              %s\n", safetext.Clean(strings.Join(kinds, ", ")))
 	}
 
 	for _, p := range f.Problems {
@@ -70,13 +71,13 @@ func (a *app) printFile(f verify.File, withDigest bool) {
 		if p.Bundle != "" {
 			where = p.Bundle + ": "
 		}
-		fmt.Fprintf(out, "              %s\n", clean(where+p.Error))
+		fmt.Fprintf(out, "              %s\n", safetext.Clean(where+p.Error))
 		if p.Remedy != "" {
-			fmt.Fprintf(out, "              hint: %s\n", clean(p.Remedy))
+			fmt.Fprintf(out, "              hint: %s\n", safetext.Clean(p.Remedy))
 		}
 	}
 	for _, n := range f.Notes {
-		fmt.Fprintf(out, "              note: %s\n", clean(n))
+		fmt.Fprintf(out, "              note: %s\n", safetext.Clean(n))
 	}
 }
 

@@ -54,7 +54,7 @@ const lowestFree = "the kernel gives the lowest number that is free to a device,
 
 // TestShared runs a hook in both passes of two runs that notes all that it can see. Something that
 // is the same in the two passes and another in the next run could make a build differ from run to
-// run and be called reproduced. There is nothing like that, except the facts of excused and coarse.
+// run and be called reproduced. There is nothing like that, except the facts of excused.
 func TestShared(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
