@@ -9,8 +9,8 @@
 //	sigstore/            what the public Sigstore instance says of itself
 //	locks/               locks of versions before
 //
-// Anything else is shown and never removed. What is in sigstore/ is never removed either, since by it
-// an older statement of that instance is recognized. Links below the folder are not followed.
+// Anything else is shown and never removed. What is in sigstore/ is never removed either, since by
+// it an older statement of that instance is recognized. Links below the folder are not followed.
 package cache
 
 import (

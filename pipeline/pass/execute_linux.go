@@ -106,8 +106,8 @@ func (s *localSession) overrun(pid int, atFirst diskSpace) error {
 // defaultDisk is the limit of Limits.Disk for a disk that has so much free, in bytes.
 func defaultDisk(free int64) int64 { return max(leastDisk, free/4*3) }
 
-// proportionalMemory is the memory of processes in bytes. What they share counts once, as it does in
-// their proportional set sizes.
+// proportionalMemory is the memory of processes in bytes. What they share counts once, as it does
+// in their proportional set sizes.
 func proportionalMemory(list []process) int64 {
 	total := int64(0)
 	for _, p := range list {

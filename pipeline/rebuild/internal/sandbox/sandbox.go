@@ -248,7 +248,8 @@ func (s *Sandbox) Limits() pass.Limits {
 	return limits
 }
 
-// Limited returns the reason if a command took too much, according to err. Otherwise it returns nil.
+// Limited returns the reason if a command took too much, according to err. Otherwise it returns
+// nil.
 func Limited(err error) *verdict.Reason {
 	failed, limit := (*pass.CommandError)(nil), (*pass.LimitError)(nil)
 	if errors.As(err, &failed) && errors.As(err, &limit) {
