@@ -10,13 +10,11 @@
 package gotree
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"go/version"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -26,9 +24,7 @@ import (
 	"time"
 
 	"github.com/twicebuild/twice/matrix"
-	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
-	"github.com/twicebuild/twice/pipeline/explain"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/inspect"
@@ -39,82 +35,6 @@ import (
 	"github.com/twicebuild/twice/pipeline/shell"
 	"github.com/twicebuild/twice/pipeline/toolchain"
 )
-
-// Toolchain is a published Go toolchain as a subject: the module
-// golang.org/toolchain at v0.0.1-VERSION.OS-ARCH (https://go.dev/doc/toolchain),
-// which holds the tools and the source that they were made of.
-type Toolchain struct {
-	// Version is a release, such as "go1.26.8".
-	Version string
-	// OS and Arch are the platform that its tools run on.
-	OS, Arch string
-}
-
-// oldestToolchain is the first release that is published as a module.
-const oldestToolchain = "go1.21"
-
-// Parse reads VERSION or VERSION/OS-ARCH, such as "go1.26.8/darwin-arm64". The default platform is
-// the one of the host.
-func Parse(s, hostOS, hostArch string) (Toolchain, error) {
-	v, platform, given := strings.Cut(s, "/")
-	if err := ParseRelease(v); err != nil {
-		return Toolchain{}, err
-	}
-
-	d := Toolchain{v, hostOS, hostArch}
-	if given {
-		m := platformRE.FindStringSubmatch(platform)
-		if m == nil {
-			return Toolchain{}, fault.WithRemedy(fault.Usage(fmt.Errorf("platform %s: want GOOS-GOARCH", verdict.Quote(platform))), "write it as "+v+"/linux-amd64")
-		}
-		d.OS, d.Arch = m[1], m[2]
-	}
-
-	if _, err := d.target(""); err != nil {
-		return Toolchain{}, fmt.Errorf("platform %w", err)
-	}
-	return d, nil
-}
-
-var platformRE = regexp.MustCompile(`^([a-z0-9]{1,20})-([a-z0-9]{1,20})$`)
-
-var releaseRE = regexp.MustCompile(`^go1\.(0|[1-9]\d{0,3})(\.\d{1,4})?(rc\d{1,3})?$`)
-
-// IsRelease reports whether v has the form of the name of a release of Go.
-func IsRelease(v string) bool { return releaseRE.MatchString(v) }
-
-// ParseRelease accepts the name of a release that is published as a module.
-func ParseRelease(v string) error {
-	if !IsRelease(v) {
-		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s is no release of Go", verdict.Quote(v))), "write the exact version, such as go1.26.8")
-	}
-	if version.Compare(v, oldestToolchain) < 0 {
-		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s is older than %s", v, oldestToolchain)), "Go publishes its toolchains as modules since "+oldestToolchain)
-	}
-	if _, err := toolchain.ParseVersion(v); err != nil {
-		return err
-	}
-	return nil
-}
-
-// target is the platform, with a variant where it is given.
-func (d Toolchain) target(variant string) (matrix.Target, error) {
-	name := d.OS + "/" + d.Arch
-	if variant != "" {
-		name += "/" + variant
-	}
-	return matrix.ParseTarget(name)
-}
-
-const distributionPath = "golang.org/toolchain"
-
-// module is the version of the module.
-func (d Toolchain) module() string {
-	return "v0.0.1-" + d.Version + "." + d.OS + "-" + d.Arch
-}
-
-// String returns what people call it.
-func (d Toolchain) String() string { return "toolchain:" + d.Version + "/" + d.OS + "-" + d.Arch }
 
 // Options say how to judge a Toolchain.
 type Options struct {
@@ -257,57 +177,6 @@ func (w *distribution) run(ctx context.Context) error {
 // cross reports whether the distribution is for another platform than this one.
 func (w *distribution) cross() bool { return w.OS != w.Host.OS || w.Arch != w.Host.Arch }
 
-// tools rebuilds the tools of w.published with w.compiler, and judges each.
-func (w *distribution) tools(ctx context.Context) (err error) {
-	listed, err := survey(ctx, w.published.Dir)
-	if err != nil {
-		return err
-	}
-	w.noteFiles(listed)
-
-	flags, err := toolFlags(w.published.Dir)
-	if err != nil {
-		return err
-	}
-	if w.target, err = w.buildTarget(); err != nil {
-		return err
-	}
-
-	tools, left := matchTools(listed.tools, w.options.Only)
-	if len(left) > 0 {
-		w.note("left out, as you asked for others alone: %s", strings.Join(left, ", "))
-	}
-	if len(tools) == 0 {
-		return verdict.Because(verdict.Unavailable, "no tool has a name that matches %s", verdict.Quote(strings.Join(w.options.Only, " ")))
-	}
-
-	for _, name := range tools {
-		if err := w.addResult(name); err != nil {
-			return err
-		}
-	}
-
-	session, err := w.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, session.Close()) }()
-
-	for i, name := range tools {
-		w.Stage(fmt.Sprintf("build %s (%d of %d)", name, i+1, len(tools)))
-		if err := w.tool(ctx, session, w.results[i], name, flags); err != nil {
-			reason := (*verdict.Reason)(nil)
-			if ctx.Err() != nil || !errors.As(err, &reason) {
-				return err
-			}
-			reason.Text = w.summary(reason.Text)
-			w.results[i].Reason = reason
-		}
-		w.setSeconds(w.results[i])
-	}
-	return nil
-}
-
 // setSeconds says how long the work on a result took.
 func (w *distribution) setSeconds(res *verdict.Result) {
 	now := w.Now()
@@ -354,106 +223,6 @@ func (w *distribution) content(res *verdict.Result) {
 // compilerClaim names what a rebuild with the release's own compiler does not show.
 func (w *distribution) compilerClaim(v string) verdict.Claim {
 	return verdict.Claim{What: "the compiler of " + v + " is what its source says", Why: "it is what compiled it: name an older release with --bootstrap"}
-}
-
-// tool builds one tool and judges it.
-func (w *distribution) tool(ctx context.Context, session pass.Session, res *verdict.Result, name string, flags []string) error {
-	if w.cross() {
-		res.RestsOn = append(res.RestsOn, verdict.Ground{What: "toolchain " + w.Version + " for " + w.compiler.Host + " " + w.compiler.Sum, Why: "checksum database"})
-	}
-	res.Claimed = append(res.Claimed, w.compilerClaim(w.Version))
-
-	// A package that is absent in the source is a finding about the zip, not a failed build.
-	pkg := "cmd/" + toolName(name)
-	if info, err := os.Stat(filepath.Join(w.published.Dir, "src", filepath.FromSlash(pkg))); err != nil || !info.IsDir() {
-		return verdict.Because(verdict.NotPublic, "the source in the zip has no %s", pkg)
-	}
-
-	// A recipe has its environment sorted.
-	env := slices.Concat(recipe.ClosedEnv(), w.target.Env(), []string{"CGO_ENABLED=0", "GOEXPERIMENT=", "GOFIPS140=off"})
-	slices.Sort(env)
-	r := recipe.Recipe{
-		Schema: recipe.Schema, Binary: path.Base(name), Target: w.target, Env: env,
-		Argv:      slices.Concat([]string{"go", "build"}, flags, []string{pkg}),
-		Source:    recipe.Source{Module: distributionPath, Version: w.module(), Sum: w.published.Sum, Dir: "src/cmd"},
-		Toolchain: recipe.Toolchain{Version: w.Version},
-	}
-
-	var err error
-	if res.RecipeDigest, err = r.Digest(); err != nil {
-		return err
-	}
-	res.Recipe, res.Command = &r, w.command(r)
-	res.AddChoices(func(recipe.Choice) string { return "the release's own cmd/dist has it" })
-
-	built, err := session.Build(ctx, pass.Job{Binaries: []pass.Binary{{Recipe: r, ImportPath: pkg}}, Share: w.Share()})
-	if reason := sandbox.Limited(err); reason != nil {
-		return reason
-	}
-	if failed := (*pass.CommandError)(nil); errors.As(err, &failed) && ctx.Err() == nil {
-		return verdict.Because(verdict.BuildFailed, "the source in the zip does not build: %s: %s", failed.What, failed.Complaint())
-	}
-	if err != nil {
-		return err
-	}
-
-	if err := w.graphs.Add(built, pkg, w.target); err != nil {
-		return err
-	}
-	return judgeTool(ctx, w.Store, w.dir, res, built.Artifacts[0])
-}
-
-// judgeTool compares a published tool with what was built, in any way, from its
-// source.
-func judgeTool(ctx context.Context, store *artifact.Store, tempDir string, res *verdict.Result, built artifact.Artifact) error {
-	res.Rebuilt, res.RebuiltSize = built.Digest, built.Size
-	own := artifact.Artifact{Name: res.Name, Kind: artifact.Binary, Digest: res.Digest, Size: res.Size, Executable: true}
-	c, err := compare.Files(own, built)
-	if err != nil {
-		return err
-	}
-	if c.Verdict.Pass() {
-		res.Verdict = c.Verdict
-		return nil
-	}
-
-	// Published tools may be signed, and a signature cannot be made again.
-	if c := unsigned(store, own, built); c.Same {
-		res.SetEquivalent(c, inspect.WithoutSignature)
-		return nil
-	}
-
-	if res.Explanation, err = explain.Artifacts(ctx, store, own, built, explain.Options{TempDir: tempDir}); err != nil {
-		return err
-	}
-	res.Verdict = compare.Differs
-	res.Reason = verdict.Because(verdict.BytesDiffer, "%s: source, toolchain and flags are those of the release, and they give other bytes", c.Reason)
-	if res.Content == inspect.ContentChanged {
-		res.Reason.Text += "; its own build ID tells that it was changed after it was linked"
-	}
-	return nil
-}
-
-// unsigned compares two files without their code signatures. Files that cannot be compared so are
-// not the same.
-func unsigned(store *artifact.Store, a, b artifact.Artifact) inspect.Comparison {
-	var list [2]*inspect.Binary
-	for i, art := range []artifact.Artifact{a, b} {
-		f, err := store.Open(art.Digest)
-		if err != nil {
-			return inspect.Comparison{}
-		}
-		defer f.Close()
-		if list[i], err = inspect.Open(f, art.Size); err != nil {
-			return inspect.Comparison{}
-		}
-	}
-
-	c, err := inspect.Compare(list[0], list[1], inspect.WithoutSignature)
-	if err != nil {
-		return inspect.Comparison{}
-	}
-	return c
 }
 
 // command returns the same build for a person. The go command looks for package cmd in the
@@ -516,57 +285,6 @@ func (w *distribution) composeGOROOT(ctx context.Context, dest string) error {
 	return nil
 }
 
-// copyTree copies the regular files below src. It leaves out a file if keep is given and says no
-// to its name or to the name of one of its folders.
-func copyTree(ctx context.Context, src, dest string, keep func(name string) bool) error {
-	return filepath.WalkDir(src, func(p string, d fs.DirEntry, err error) error {
-		if err == nil && ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		if err != nil {
-			return err
-		}
-
-		rel, err := filepath.Rel(src, p)
-		if err != nil {
-			return err
-		}
-
-		to := filepath.Join(dest, rel)
-		switch {
-		case rel != "." && keep != nil && !keep(filepath.ToSlash(rel)):
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		case d.IsDir():
-			return os.MkdirAll(to, 0o755)
-		case !d.Type().IsRegular():
-			return fmt.Errorf("%s is no regular file", p)
-		}
-
-		return copyFile(p, to)
-	})
-}
-
-func copyFile(src, dest string) error {
-	in, _, err := fsx.OpenNamed(src)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	info, err := in.Stat()
-	if err != nil {
-		return err
-	}
-	out, err := fsx.CreateNew(dest, 0o644|info.Mode().Perm()&0o111)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
-}
-
 // buildTarget returns the target that the tools were built for. The variant of the architecture is
 // the default that cmd/dist wrote down for this distribution. It had the variant from the
 // environment of the build: linux-arm has another one than a build for linux/arm elsewhere.
@@ -599,140 +317,8 @@ func (w *distribution) buildTarget() (matrix.Target, error) {
 	return t, nil
 }
 
-// releaseFlags are the flags of the go command that all releases so far have built
-// their tools with (toolenv in cmd/dist/build.go).
-var releaseFlags = []string{"-trimpath", "-ldflags=-w", "-gcflags=cmd/...=-dwarf=false"}
-
-var goflagsRE = regexp.MustCompile(`"GOFLAGS=(-[^"\n]*)"`)
-
-// toolFlags returns the flags that the release's own cmd/dist builds the tools with. Other flags
-// than the known ones are an error: a source decides nothing here that was not thought of.
-func toolFlags(goroot string) ([]string, error) {
-	data, err := sandbox.ReadSmall(os.DirFS(goroot), "src/cmd/dist/build.go")
-	if err != nil {
-		return nil, verdict.Because(verdict.Setting, "the zip does not say how its tools were built: %s", err)
-	}
-	m := goflagsRE.FindAllSubmatch(data, -1)
-	if len(m) != 1 || string(m[0][1]) != strings.Join(releaseFlags, " ") {
-		return nil, verdict.Because(verdict.Setting, "its cmd/dist does not build tools with %s, as that of the releases up to go1.26 does", strings.Join(releaseFlags, " "))
-	}
-	return releaseFlags, nil
-}
-
-// toolName is the last element of the package that a tool is built from.
-func toolName(name string) string { return strings.TrimSuffix(path.Base(name), ".exe") }
-
-// matchTools splits tools into those that match one of some patterns and the others.
-func matchTools(tools, only []string) (in, out []string) {
-	for _, name := range tools {
-		match := len(only) == 0
-		for _, glob := range only {
-			full, _ := path.Match(glob, name)
-			last, _ := path.Match(glob, path.Base(name))
-			match = match || full || last
-		}
-		if match {
-			in = append(in, name)
-		} else {
-			out = append(out, name)
-		}
-	}
-	return in, out
-}
-
 // notPublished are the folders of an installed Go that its zip lacks.
 var notPublished = []string{"api", "doc", "misc", "test"}
-
-// surveyed are the files of a distribution that a machine executes or links.
-type surveyed struct {
-	// tools are all files below bin and pkg/tool.
-	tools []string
-	// objects are the others, and testdata those in folders of that name.
-	objects  []string
-	testdata []string
-	files    int
-}
-
-// survey looks at every file of a GOROOT.
-func survey(ctx context.Context, goroot string) (surveyed, error) {
-	var s surveyed
-	head := make([]byte, 16)
-
-	err := filepath.WalkDir(goroot, func(p string, d fs.DirEntry, err error) error {
-		if err == nil && ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		if err != nil {
-			return err
-		}
-
-		rel, err := filepath.Rel(goroot, p)
-		if err != nil {
-			return err
-		}
-
-		name := filepath.ToSlash(rel)
-		if d.IsDir() {
-			if slices.Contains(notPublished, name) {
-				return fs.SkipDir
-			}
-			return nil
-		}
-
-		s.files++
-		if strings.HasPrefix(name, "bin/") || strings.HasPrefix(name, "pkg/tool/") {
-			s.tools = append(s.tools, name)
-			return nil
-		}
-
-		// The first bytes tell an object, because a name in the zip may be anything.
-		f, _, err := fsx.OpenNamed(p)
-		if err != nil {
-			return err
-		}
-		n, err := io.ReadFull(f, head)
-		if err := errors.Join(f.Close(), ignoreEOF(err)); err != nil {
-			return err
-		}
-		switch {
-		case !isObject(name, head[:n]):
-		case strings.Contains(name, "/testdata/"):
-			s.testdata = append(s.testdata, name)
-		default:
-			s.objects = append(s.objects, name)
-		}
-		return nil
-	})
-
-	return s, err
-}
-
-func ignoreEOF(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil
-	}
-	return err
-}
-
-// magics are the beginnings of executables, objects and libraries: ELF, Mach-O in
-// both orders and universal, PE, WebAssembly, ar, and Go's own objects.
-var magics = []string{
-	"\x7fELF", "\xcf\xfa\xed\xfe", "\xce\xfa\xed\xfe", "\xfe\xed\xfa\xcf", "\xfe\xed\xfa\xce", "\xca\xfe\xba\xbe", "MZ", "\x00asm", "!<arch>\n", "!<bigaf>\n", "go object ",
-}
-
-// isObject reports whether a file is one that is executed or linked. Objects of COFF and XCOFF
-// have no magic of their own, so their names count.
-func isObject(name string, head []byte) bool {
-	switch path.Ext(name) {
-	case ".syso", ".o", ".obj", ".a", ".lib", ".so", ".dll", ".dylib", ".exe":
-		return true
-	}
-	return slices.ContainsFunc(magics, func(m string) bool { return bytes.HasPrefix(head, []byte(m)) })
-}
-
-// foreignObjects are the folders of objects that come from other projects. They go only into
-// programs that are built with -race or with GOEXPERIMENT=boringcrypto. No tool is built so.
-var foreignObjects = []string{"src/runtime/race/", "src/crypto/internal/boring/syso/"}
 
 // noteFiles says which files in the zip are no source and have no result.
 func (w *distribution) noteFiles(s surveyed) {
