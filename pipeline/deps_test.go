@@ -116,7 +116,7 @@ var depsRules = map[string]string{
 	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa attest/verify
 		matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact
 		pipeline/cache pipeline/compare pipeline/distfiles pipeline/explain pipeline/fault pipeline/fsx
-		pipeline/gocmd pipeline/host pipeline/httpguard pipeline/image/oci pipeline/inspect pipeline/lint pipeline/pass pipeline/progress
+		pipeline/gocmd pipeline/host pipeline/httpguard pipeline/image pipeline/image/oci pipeline/inspect pipeline/lint pipeline/pass pipeline/progress
 		pipeline/purl pipeline/rebuild pipeline/rebuild/gotree pipeline/rebuild/verdict pipeline/recipe
 		pipeline/record pipeline/registry pipeline/safetext pipeline/sbom pipeline/shell pipeline/subject
 		pipeline/workspace`,
