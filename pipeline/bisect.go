@@ -49,8 +49,9 @@ func state(a artifact.Artifact) string {
 // Bisect finds out which variation made the passes differ. It builds the items that differ again,
 // hooks included. Each of these builds is as pass A did it, but with some of the variations of
 // pass B. If binaries of one name differ in the same packages, it builds the first target's.
-// Bisect writes its findings to Binaries and Files. The error is the context's: another failure
-// becomes the reason why nothing was found. The passes cannot be used afterwards.
+// Bisect writes its findings to Binaries and Files. The error is the context's, or about a folder
+// of the run that cannot be made or removed. Any other failure becomes the reason why nothing was
+// found. The passes cannot be used afterwards.
 func (o *Outcome) Bisect(ctx context.Context) error {
 	run := o.run
 	items := o.items()

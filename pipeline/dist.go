@@ -34,7 +34,7 @@ type WriteOptions struct {
 }
 
 // Write writes the binaries and what opt asks for, with checksums and the record. It fills a
-// folder beside dist. The folder takes dist's place by one rename when it is complete. If
+// folder beside dist. The folder is exchanged for dist when it is complete: see package output. If
 // something was not reproduced, which [Outcome.Err] says, both builds go to dist.rejected instead,
 // and dist stays as it was. The error is about the writing alone. After one, the record is nil.
 func (o *Outcome) Write(ctx context.Context, opt WriteOptions) (*record.Record, error) {

@@ -16,7 +16,7 @@ import (
 type Outcome struct {
 	// Binaries are in the order of Plan.Recipes.
 	Binaries []record.Binary
-	// Files are those that archives hold beside the binaries.
+	// Files are those that archives and images hold beside the binaries.
 	Files []record.File
 	// Failures are what kept targets from a verdict; each names its targets.
 	Failures []error

@@ -19,7 +19,7 @@ const hookPause = 1100 * time.Millisecond
 
 // Build runs both passes over all recipes and compares them. If a target fails, the others are
 // built all the same: see Outcome.Failures. The error is that of a pass that could not be set up,
-// or the context's.
+// or is about a file beside the binaries, or the context's.
 func (run *Run) Build(ctx context.Context) (*Outcome, error) {
 	run.cfg.Progress.Stage("passes")
 	sessions, err := run.open(ctx)

@@ -77,7 +77,7 @@ func NewTestResult(rec *record.Record, url string) (intoto.Statement, error) {
 // newTestResult is NewTestResult without the words in front of its errors.
 func newTestResult(rec *record.Record, url string) (intoto.Statement, error) {
 	// Encoding finds contradictions in the record.
-	if _, err := rec.Encode(); err != nil { // which sees contradictions
+	if _, err := rec.Encode(); err != nil {
 		return intoto.Statement{}, err
 	}
 

@@ -29,7 +29,7 @@ import (
 )
 
 func main() {
-	pass.Main()
+	pass.Main() // in a confined child this runs the command, and does not return
 	os.Exit(run())
 }
 
@@ -129,11 +129,12 @@ type app struct {
 	timeout                         time.Duration
 	targets                         []string
 	json, plain, verbose            bool
-	printed                         bool // stdout has its document
-	text                            bytes.Buffer
+	printed                         bool         // stdout has its document
+	text                            bytes.Buffer // help or a script that --json keeps for printText
 }
 
-// statusOf returns the exit status for a kind of error. Nothing else decides about it.
+// statusOf returns the exit status for a kind of error. Only an interrupt has a status of its own:
+// see report.
 func statusOf(kind fault.Kind) int {
 	switch kind {
 	case fault.KindRefused:

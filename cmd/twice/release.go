@@ -39,11 +39,12 @@ func (a *app) releaseCmd() *cobra.Command {
 		Short: "Build twice, compare, and package what agrees",
 		Long: `Release builds every target twice and writes dist only if all bytes agree:
 archives, checksums, the binaries, a list of what each is made of, release.json,
-and signed statements of all that. Without --snapshot it insists on a version tag
-at HEAD, a clean work tree, and a key; a snapshot without a key is signed with a
-development key, which proves nothing about who built it. The images of a release
-are published, those of a snapshot are not. A release of some targets alone takes
---partial beside --target, and is called partial in all that is said about it.
+and signed statements of all that. Without --snapshot it insists on a version (a
+tag at HEAD, or version in the release file), a clean work tree, and a key; a
+snapshot without a key is signed with a development key, which proves nothing
+about who built it. The images of a release are published, those of a snapshot are
+not. A release of some targets alone takes --partial beside --target, and is
+called partial in all that is said about it.
 
 ` + passphraseHelp,
 		RunE: func(c *cobra.Command, _ []string) error {

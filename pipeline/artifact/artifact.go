@@ -83,7 +83,7 @@ const (
 	Archive   Kind = "archive"   // a .tar.gz, .tar.zst or .zip
 	SBOM      Kind = "sbom"      // a list of what a binary is made of
 	Checksums Kind = "checksums" // a list of digests in the format of sha256sum
-	File      Kind = "file"      // a file of the source tree that goes into archives
+	File      Kind = "file"      // a file of the source tree that goes into archives and images
 )
 
 // Artifact is bytes with a name, a kind and a digest.

@@ -1,7 +1,7 @@
 // Package pass runs recipes: one pass in a workspace of its own, under
 // circumstances that must not matter.
 //
-// # The seam
+// # Jobs and sessions
 //
 // The unit of work is (recipes of one target, pass) and yields a [Result]: the
 // artifacts by digest, the action graphs of the go command, its log. [Local]
@@ -9,9 +9,10 @@
 //
 // # What differs between the passes
 //
-// Pass A is plain, and pass B is varied on purpose. What was varied is never stated from intent:
-// each pass leaves a [Witness] of what it observed inside its workspace, and [Variations] compares
-// the two.
+// Pass A is plain, and pass B is varied on purpose. Each pass leaves a [Witness], and [Variations]
+// compares the two. What the kernel could refuse is observed from inside: host and domain name,
+// user, group, umask, processors, address space, kernel release. What a pass gives to a command in
+// its arguments, environment and paths is written down as it was given.
 //
 // # Hooks and builds
 //
@@ -43,11 +44,11 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
-// Pass names one of the two executions of a recipe.
+// Pass names an execution of the recipes.
 type Pass string
 
-// The passes: A is plain, B is varied. A Trial varies some of the factors, to find out which of
-// them matters.
+// The passes: A is plain, B is varied. A Trial repeats A with some of B's variations, to find out
+// which of them matters.
 const (
 	A     Pass = "A"
 	B     Pass = "B"
@@ -121,7 +122,7 @@ type Session interface {
 	// are relative to the release file's folder. It is an error if a file, or a folder on the way
 	// to it, is a link, and if there are more than 65536 files or 16 GiB.
 	Files(globs []string) ([]artifact.Artifact, error)
-	// Witness is what the pass observed in its workspace.
+	// Witness is what the pass observed in its workspace, and what it gave to its commands.
 	Witness() Witness
 	// Close removes the workspace.
 	Close() error

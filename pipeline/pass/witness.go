@@ -1,6 +1,6 @@
 package pass
 
-// Witness says for each factor what one pass observed in its workspace.
+// Witness says for each factor what one pass observed in its workspace, or gave to its commands.
 type Witness map[Factor]string
 
 // Variation is a [Factor] with what the two passes saw of it.
@@ -8,7 +8,7 @@ type Variation struct {
 	Name Factor `json:"name"`
 	// Varied reports whether it differed between the passes.
 	Varied bool `json:"varied"`
-	// A and B are what the passes observed.
+	// A and B are what the witnesses of the passes say.
 	A string `json:"a,omitempty"`
 	B string `json:"b,omitempty"`
 	// Reason says why it was not varied.

@@ -38,7 +38,8 @@ const Schema = "twice.recipe/v1"
 type Recipe struct {
 	// Argv is the go command line, beginning with "go build" or, only for what
 	// somebody else has built, "go install". The executor adds what has no
-	// influence on the bytes: -o, -p and -debug-actiongraph.
+	// influence on the bytes: -o, -p and -debug-actiongraph, and the packages of
+	// other recipes that differ from this one in the package alone.
 	Argv []string `json:"argv"`
 	// Binary is the file name of the result, with the target's suffix.
 	Binary string `json:"binary"`

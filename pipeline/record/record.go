@@ -44,8 +44,9 @@ type Record struct {
 	Version string `json:"version"`
 	// Tag is the git tag that the version comes from.
 	Tag string `json:"tag,omitempty"`
-	// Snapshot tells that this is no release. The user asked for a snapshot, or the commit
-	// has no version tag.
+	// Snapshot tells that this is no release. The user asked for a snapshot; or the version
+	// comes from tags, and HEAD has none; or there are uncommitted changes, the release file
+	// included.
 	Snapshot bool `json:"snapshot"`
 	// Partial says which targets of the release file were not built. It is nil if all were.
 	Partial *Partial `json:"partial,omitempty"`
@@ -59,7 +60,7 @@ type Record struct {
 	// undetermined otherwise.
 	Verdict  compare.Verdict `json:"verdict"`
 	Binaries []Binary        `json:"binaries"`
-	// Files are files of the source tree that archives hold.
+	// Files are files of the source tree that archives and images hold.
 	Files []File `json:"files"`
 	// Artifacts are the files of the release, by their paths below dist.
 	Artifacts []artifact.Artifact `json:"artifacts"`
