@@ -84,6 +84,10 @@ var depsRules = map[string]string{
 	"pipeline/distfiles": `attest/intoto attest/slsa matrix pipeline/artifact pipeline/image/oci pipeline/pass
 		pipeline/record pipeline/sbom`,
 
+	// The judgement of the dist that a release replaces.
+	"pipeline/olddist": `attest/intoto attest/slsa pipeline/artifact pipeline/distfiles pipeline/fault pipeline/fsx
+		pipeline/record`,
+
 	// What is kept from run to run.
 	"pipeline/cache": "pipeline/fsx pipeline/toolchain pipeline/workspace",
 
@@ -96,8 +100,8 @@ var depsRules = map[string]string{
 	"pipeline": `attest attest/intoto attest/key attest/slsa attest/verify matrix matrix/platform matrix/reference
 		pipeline/archive pipeline/artifact pipeline/compare pipeline/distfiles pipeline/explain pipeline/fault
 		pipeline/fsx pipeline/gocmd pipeline/host pipeline/image pipeline/image/oci pipeline/lint pipeline/modules
-		pipeline/output pipeline/pass pipeline/progress pipeline/recipe pipeline/record pipeline/registry pipeline/sbom
-		pipeline/source pipeline/toolchain pipeline/workspace`,
+		pipeline/olddist pipeline/output pipeline/pass pipeline/progress pipeline/recipe pipeline/record
+		pipeline/registry pipeline/sbom pipeline/source pipeline/toolchain pipeline/workspace`,
 
 	// The reverse flow.
 	"pipeline/rebuild/verdict": `pipeline/artifact pipeline/compare pipeline/explain pipeline/inspect pipeline/recipe pipeline/safetext`,

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
+	"github.com/twicebuild/twice/pipeline/olddist"
 	"github.com/twicebuild/twice/pipeline/output"
 	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/source"
@@ -132,12 +135,28 @@ func Prepare(ctx context.Context, cfg Config) (_ *Run, err error) {
 	return run, nil
 }
 
-// reserve locks the folder to write, unless it must not be replaced.
+// reserve locks the folder to write, unless it must not be deleted.
 func reserve(ctx context.Context, dir string) (*output.Output, error) {
 	if err := refuseGitFolder(dir); err != nil {
 		return nil, err
 	}
-	return output.Open(ctx, dir, checkReplaceable)
+	return output.Open(ctx, dir, olddist.CheckDeletable)
+}
+
+// refuseGitFolder returns an error if dir is in a folder of git or would be one, whether or
+// not it exists.
+func refuseGitFolder(dir string) error {
+	real, err := filepath.EvalSymlinks(filepath.Dir(dir))
+	if err != nil {
+		return nil // told when it is opened
+	}
+
+	for _, name := range append(strings.Split(real, string(filepath.Separator)), filepath.Base(dir)) {
+		if strings.EqualFold(name, ".git") {
+			return fault.WithRemedy(fault.Usage(fmt.Errorf("%s is in a folder of git", dir)), "name another folder")
+		}
+	}
+	return nil
 }
 
 // newExecutor finds out what this system can confine and prepares the passes.

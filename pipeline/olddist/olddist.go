@@ -1,4 +1,6 @@
-package pipeline
+// Package olddist judges the folder that a release replaces: whether twice has written all that is
+// in it, so that nothing of somebody else is deleted.
+package olddist
 
 import (
 	"context"
@@ -10,7 +12,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -32,10 +33,10 @@ const (
 // moveAway is the remedy for a folder that must not be deleted.
 const moveAway = "move it away, or name another folder with --out"
 
-// checkReplaceable returns an error unless twice may delete dir. Twice may delete a folder that
+// CheckDeletable returns an error unless twice may delete dir. Twice may delete a folder that
 // does not exist or is empty. It may also delete one in which each file has the bytes that follow
 // from its record. Files may be missing.
-func checkReplaceable(ctx context.Context, dir string) error {
+func CheckDeletable(ctx context.Context, dir string) error {
 	info, err := os.Lstat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -69,22 +70,6 @@ func checkReplaceable(ctx context.Context, dir string) error {
 		}
 		return d.checkEntry(ctx, name, e)
 	})
-}
-
-// refuseGitFolder returns an error if dir is in a folder of git or would be one, whether or
-// not it exists.
-func refuseGitFolder(dir string) error {
-	real, err := filepath.EvalSymlinks(filepath.Dir(dir))
-	if err != nil {
-		return nil // told when it is opened
-	}
-
-	for _, name := range append(strings.Split(real, string(filepath.Separator)), filepath.Base(dir)) {
-		if strings.EqualFold(name, ".git") {
-			return fault.WithRemedy(fault.Usage(fmt.Errorf("%s is in a folder of git", dir)), "name another folder")
-		}
-	}
-	return nil
 }
 
 // errNotOurs is an error about something that must not be deleted.

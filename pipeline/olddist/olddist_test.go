@@ -1,4 +1,4 @@
-package pipeline
+package olddist
 
 import (
 	"context"
@@ -24,7 +24,6 @@ import (
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/image"
 	"github.com/twicebuild/twice/pipeline/image/oci"
-	"github.com/twicebuild/twice/pipeline/output"
 	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/recipe"
 	"github.com/twicebuild/twice/pipeline/record"
@@ -225,7 +224,7 @@ func TestWritten(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "dist")
 			lay(t, dir, c.base)
 			lay(t, dir, c.change)
-			err := checkReplaceable(t.Context(), dir)
+			err := CheckDeletable(t.Context(), dir)
 			if c.said == "" && err != nil || c.said != "" && (err == nil || !strings.Contains(err.Error(), c.said) || fault.KindOf(err) != fault.KindUsage || !strings.HasPrefix(fault.RemedyOf(err), "move it away, or name another folder")) {
 				t.Errorf("got %v, want %q", err, c.said)
 			}
@@ -238,7 +237,7 @@ func TestWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{file: "is no folder", link: "is a symbolic link", filepath.Join(dir, "nothing"): ""} {
-		if err := checkReplaceable(t.Context(), name); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		if err := CheckDeletable(t.Context(), name); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", name, err, want)
 		}
 	}
@@ -247,7 +246,7 @@ func TestWritten(t *testing.T) {
 	lay(t, filepath.Join(dir, "dist"), good)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
-	if err := checkReplaceable(ctx, filepath.Join(dir, "dist")); err == nil || err.Error() != "enough" || fault.KindOf(err) != fault.KindOutside {
+	if err := CheckDeletable(ctx, filepath.Join(dir, "dist")); err == nil || err.Error() != "enough" || fault.KindOf(err) != fault.KindOutside {
 		t.Errorf("interrupted: %v", err)
 	}
 }
@@ -284,33 +283,6 @@ func lay(t *testing.T, dir string, files map[string]string) {
 		}
 		if err != nil {
 			t.Fatal(err)
-		}
-	}
-}
-
-// TestCheckOut: a folder of git is never written to, by whatever path; what only looks
-// like one is.
-func TestCheckOut(t *testing.T) {
-	dir := t.TempDir()
-	if err := errors.Join(os.MkdirAll(filepath.Join(dir, ".git", "x"), 0o755), os.Symlink(filepath.Join(dir, ".git"), filepath.Join(dir, "link"))); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]bool{
-		".git": false, ".git/dist": false, ".git/x/dist": false, "link/dist": false, ".GIT": false,
-		"dist": true, ".gitea": true, "x.git": true, "nowhere/dist": true,
-	} {
-		err := refuseGitFolder(filepath.Join(dir, filepath.FromSlash(name)))
-		if (err == nil) != want || err != nil && (fault.KindOf(err) != fault.KindUsage || !strings.HasSuffix(err.Error(), " is in a folder of git")) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	// What is there and is not ours is refused without reading all of it.
-	for _, name := range []string{"/", dir, "/proc"} {
-		if o, err := output.Open(t.Context(), name, checkReplaceable); err == nil || fault.KindOf(err) != fault.KindUsage {
-			t.Errorf("%s: %v", name, err)
-			if err == nil {
-				o.Close()
-			}
 		}
 	}
 }
