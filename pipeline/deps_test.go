@@ -85,8 +85,8 @@ var depsRules = map[string]string{
 		pipeline/record pipeline/sbom`,
 
 	// The judgement of the dist that a release replaces.
-	"pipeline/olddist": `attest/intoto attest/slsa pipeline/artifact pipeline/distfiles pipeline/fault pipeline/fsx
-		pipeline/record`,
+	"pipeline/olddist": `attest attest/intoto attest/slsa pipeline/artifact pipeline/distfiles pipeline/fault pipeline/fsx
+		pipeline/output pipeline/record`,
 
 	// What is kept from run to run.
 	"pipeline/cache": "pipeline/fsx pipeline/toolchain pipeline/workspace",

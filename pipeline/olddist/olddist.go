@@ -15,23 +15,19 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twicebuild/twice/attest"
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
+	"github.com/twicebuild/twice/pipeline/output"
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// Bounds of the files that are read to see whether twice has written them, in bytes.
-const (
-	maxWritten = 4 << 30  // of a file whose size is not in the record
-	maxBundle  = 16 << 20 // of a bundle
-)
-
-// moveAway is the remedy for a folder that must not be deleted.
-const moveAway = "move it away, or name another folder with --out"
+// maxUnsized bounds a file whose size is not in the record, in bytes.
+const maxUnsized = 4 << 30
 
 // CheckDeletable returns an error unless twice may delete dir. Twice may delete a folder that
 // does not exist or is empty. It may also delete one in which each file has the bytes that follow
@@ -44,9 +40,9 @@ func CheckDeletable(ctx context.Context, dir string) error {
 	case err != nil:
 		return err
 	case info.Mode()&fs.ModeSymlink != 0:
-		return errNotOurs("%s is a symbolic link, which would be replaced, and not what it leads to", dir)
+		return output.NotOurs("%s is a symbolic link, which would be replaced, and not what it leads to", dir)
 	case !info.IsDir():
-		return errNotOurs("%s is no folder", dir)
+		return output.NotOurs("%s is no folder", dir)
 	}
 
 	root, err := os.OpenRoot(dir)
@@ -70,11 +66,6 @@ func CheckDeletable(ctx context.Context, dir string) error {
 		}
 		return d.checkEntry(ctx, name, e)
 	})
-}
-
-// errNotOurs is an error about something that must not be deleted.
-func errNotOurs(format string, args ...any) error {
-	return fault.WithRemedy(fault.Usage(fmt.Errorf(format, args...)), moveAway)
 }
 
 // isEmpty reports whether a folder is empty.
@@ -107,7 +98,7 @@ type oldDist struct {
 func openOldDist(dir string, root *os.Root) (*oldDist, error) {
 	data, err := fsx.ReadRegular(root, distfiles.RecordName, record.MaxSize)
 	if err != nil {
-		return nil, errNotOurs("%s was not written by twice: it has no %s", dir, distfiles.RecordName)
+		return nil, output.NotOurs("%s was not written by twice: it has no %s", dir, distfiles.RecordName)
 	}
 
 	// Another tool may write a release.json too, and its folder is not to be deleted.
@@ -115,7 +106,7 @@ func openOldDist(dir string, root *os.Root) (*oldDist, error) {
 		Schema string `json:"schema"`
 	}
 	if err := json.Unmarshal(data, &header); err != nil || !strings.HasPrefix(header.Schema, "twice.release/") {
-		return nil, errNotOurs("%s was not written by twice: its %s is another's", dir, distfiles.RecordName)
+		return nil, output.NotOurs("%s was not written by twice: its %s is another's", dir, distfiles.RecordName)
 	}
 
 	rec, err := record.Decode(data)
@@ -125,7 +116,7 @@ func openOldDist(dir string, root *os.Root) (*oldDist, error) {
 	}
 	if err != nil {
 		return nil, fault.WithRemedy(fault.Usage(fmt.Errorf("%s cannot be replaced: its %s was edited, or written by another version of twice: %w", dir, distfiles.RecordName, err)),
-			moveAway+"; what this version writes is replaced without a question")
+			output.MoveAway+"; what this version writes is replaced without a question")
 	}
 	return &oldDist{dir: dir, root: root, rec: rec, contents: contents, folders: contents.Folders()}, nil
 }
@@ -140,7 +131,7 @@ func (d *oldDist) checkEntry(ctx context.Context, name string, e fs.DirEntry) er
 	case e.IsDir() && (name == "." || slices.Contains(d.folders, name)):
 		return nil
 	case !e.Type().IsRegular() || !isFile && !isBundle:
-		return errNotOurs("%s holds %s, which twice did not write", d.dir, name)
+		return output.NotOurs("%s holds %s, which twice did not write", d.dir, name)
 	case isFile:
 		err = d.checkFile(ctx, name, digest)
 	default:
@@ -150,14 +141,14 @@ func (d *oldDist) checkEntry(ctx context.Context, name string, e fs.DirEntry) er
 	if err == nil || context.Cause(ctx) != nil {
 		return err
 	}
-	return errNotOurs("%s holds %s, which is not as twice has written it: %w", d.dir, name, err)
+	return output.NotOurs("%s holds %s, which is not as twice has written it: %w", d.dir, name, err)
 }
 
 // checkFile returns an error unless a file has the digest in the record.
 func (d *oldDist) checkFile(ctx context.Context, name string, want artifact.Digest) error {
-	limit := max(d.contents.Largest, maxBundle)
+	limit := max(d.contents.Largest, attest.MaxSize)
 	if !d.rec.Verdict.Pass() {
-		limit = maxWritten
+		limit = maxUnsized
 	}
 	got, err := artifact.DigestRegular(ctx, d.root, name, limit)
 	if err == nil && got != want {
@@ -169,7 +160,7 @@ func (d *oldDist) checkFile(ctx context.Context, name string, want artifact.Dige
 // checkBundle returns an error unless a bundle is about what its name says, and names the key of
 // the other bundles. It does not verify the signature.
 func (d *oldDist) checkBundle(name string, want distfiles.Bundle) error {
-	data, err := fsx.ReadRegular(d.root, name, maxBundle)
+	data, err := fsx.ReadRegular(d.root, name, attest.MaxSize)
 	if err != nil {
 		return err
 	}
@@ -224,7 +215,7 @@ func (d *oldDist) checkSignedDigest(name string, digest []byte) error {
 		if artifact.Digest(fmt.Sprintf("sha256:%x", digest)) == d.contents.Files[name] {
 			return nil
 		}
-	} else if data, err := fsx.ReadRegular(d.root, name, max(d.contents.Largest, maxBundle)); err == nil {
+	} else if data, err := fsx.ReadRegular(d.root, name, max(d.contents.Largest, attest.MaxSize)); err == nil {
 		sha384, sha512 := sha512.Sum384(data), sha512.Sum512(data)
 		if artifact.Of(data) == d.contents.Files[name] && (string(digest) == string(sha384[:]) || string(digest) == string(sha512[:])) {
 			return nil

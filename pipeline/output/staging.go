@@ -40,7 +40,7 @@ func (o *Output) acquire() error {
 			continue
 		}
 		if errors.Is(err, fs.ErrPermission) {
-			err = fault.WithRemedy(fault.Usage(fmt.Errorf("what a run has left cannot be used: %w", err)), moveAway)
+			err = fault.WithRemedy(fault.Usage(fmt.Errorf("what a run has left cannot be used: %w", err)), MoveAway)
 		}
 		if err != nil && made == nil {
 			_ = os.Remove(o.staging) // which fails if another run has begun in it
@@ -95,7 +95,7 @@ func (o *Output) checkOwner() error {
 		return err
 	}
 	if info.IsDir() && !ownedByUser(info) {
-		return fault.WithRemedy(fault.Usage(fmt.Errorf("%s belongs to another user", o.staging)), moveAway)
+		return NotOurs("%s belongs to another user", o.staging)
 	}
 	return nil
 }
@@ -172,11 +172,16 @@ func (o *Output) writeMarker() error {
 
 // errNotOurs returns an error that says why the staging folder cannot be used.
 func (o *Output) errNotOurs(why string) error {
-	return fault.WithRemedy(fault.Usage(fmt.Errorf("%s was not written by twice: %s", o.staging, why)), moveAway)
+	return NotOurs("%s was not written by twice: %s", o.staging, why)
 }
 
-// moveAway is the remedy where a folder of somebody else is in the way.
-const moveAway = "move it away, or name another folder with --out"
+// MoveAway is the remedy where a folder of somebody else is in the way.
+const MoveAway = "move it away, or name another folder with --out"
+
+// NotOurs returns an error about something that twice must not delete, with the remedy.
+func NotOurs(format string, args ...any) error {
+	return fault.WithRemedy(fault.Usage(fmt.Errorf(format, args...)), MoveAway)
+}
 
 // checkEntries returns an error, and gives up the lock, if there is something in the staging folder
 // that no run puts there.
