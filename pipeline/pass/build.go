@@ -48,7 +48,7 @@ func (s *localSession) Build(ctx context.Context, job Job) (res Result, err erro
 		}
 
 		cmd, files := s.goCommand(job, binaries, path.Join(slug, strconv.Itoa(i)))
-		out := filepath.Join(s.host.out, filepath.FromSlash(cmd.out))
+		out := filepath.Join(s.outside.out, filepath.FromSlash(cmd.out))
 		if err := os.MkdirAll(filepath.Join(out, outBinaries), 0o755); err != nil {
 			return res, err
 		}

@@ -62,7 +62,7 @@ func (s *localSession) newChildSpec(cmd invocation) (childSpec, Witness) {
 		// Builds need none of these calls, and without a root of its own Landlock has to do.
 		FixedMetadata: s.Foreign != nil && !s.Confinement.Namespaces,
 		MaxTasks:      s.Limits.Tasks,
-		Dir:           cmd.dir, Argv: cmd.argv, Env: env, Host: s.inside.host, Domain: s.inside.domain,
+		Dir:           cmd.dir, Argv: cmd.argv, Env: env, Host: s.inside.hostName, Domain: s.inside.domainName,
 		FixedMap: s.varied(addressSpace), OldName: s.varied(kernel),
 		Writable: []string{at.cache, at.home, at.temp},
 	}
@@ -170,19 +170,19 @@ func firstValues(env []string) []string {
 // addMounts fills the new root of a namespace. Of the folders of the pass it has only those of
 // the command.
 func (s *localSession) addMounts(spec *childSpec, cmd invocation, user string) {
-	host, seen := s.host.forJob(cmd.job), s.inside.forJob(cmd.job)
+	outside, seen := s.outside.forJob(cmd.job), s.inside.forJob(cmd.job)
 	own := []mount{
-		{From: s.host.source, To: s.inside.source, Write: cmd.writesSource},
-		{From: host.cache, To: seen.cache, Write: true},
-		{From: host.home, To: seen.home, Write: true},
-		{From: host.temp, To: seen.temp, Write: true},
-		{From: host.temp, To: "/tmp", Write: true},
-		{From: s.host.goroot, To: s.inside.goroot},
-		{From: s.host.modcache, To: s.inside.modcache},
+		{From: s.outside.source, To: s.inside.source, Write: cmd.writesSource},
+		{From: outside.cache, To: seen.cache, Write: true},
+		{From: outside.home, To: seen.home, Write: true},
+		{From: outside.temp, To: seen.temp, Write: true},
+		{From: outside.temp, To: "/tmp", Write: true},
+		{From: s.outside.goroot, To: s.inside.goroot},
+		{From: s.outside.modcache, To: s.inside.modcache},
 	}
 	if cmd.out != "" {
 		out := filepath.FromSlash(cmd.out)
-		own = append(own, mount{From: filepath.Join(s.host.out, out), To: filepath.Join(s.inside.out, out), Write: true})
+		own = append(own, mount{From: filepath.Join(s.outside.out, out), To: filepath.Join(s.inside.out, out), Write: true})
 	}
 
 	spec.Root = s.root
@@ -193,7 +193,7 @@ func (s *localSession) addMounts(spec *childSpec, cmd invocation, user string) {
 	spec.Files = map[string]string{
 		"/etc/passwd":   user + ":x:" + id(s.inside.user) + ":" + id(s.inside.group) + "::" + s.inside.home + ":/bin/sh\n",
 		"/etc/group":    user + ":x:" + id(s.inside.group) + ":\n",
-		"/etc/hosts":    "127.0.0.1 localhost " + s.inside.host + "." + s.inside.domain + " " + s.inside.host + "\n",
-		"/etc/hostname": s.inside.host + "\n",
+		"/etc/hosts":    "127.0.0.1 localhost " + s.inside.hostName + "." + s.inside.domainName + " " + s.inside.hostName + "\n",
+		"/etc/hostname": s.inside.hostName + "\n",
 	}
 }

@@ -41,7 +41,7 @@ const (
 // processes.
 func (s *localSession) watch(ctx context.Context, pid int, stop context.CancelCauseFunc) {
 	raisePriority()
-	atFirst, _ := freeSpace(s.host.source)
+	atFirst, _ := freeSpace(s.outside.source)
 
 	pause := time.NewTimer(watchPause)
 	defer pause.Stop()
@@ -85,7 +85,7 @@ func (s *localSession) overrun(pid int, atFirst diskSpace) error {
 		}
 	}
 
-	now, err := freeSpace(s.host.source)
+	now, err := freeSpace(s.outside.source)
 	if err != nil || atFirst.bytes == 0 {
 		return nil
 	}

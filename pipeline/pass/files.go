@@ -16,12 +16,12 @@ import (
 
 // Files implements [Session].
 func (s *localSession) Files(globs []string) ([]artifact.Artifact, error) {
-	names, err := MatchFiles(s.host.source, s.ConfigDir, globs)
+	names, err := MatchFiles(s.outside.source, s.ConfigDir, globs)
 	if err != nil {
 		return nil, err
 	}
 
-	root, err := OpenFolder(s.host.source, s.ConfigDir)
+	root, err := OpenFolder(s.outside.source, s.ConfigDir)
 	if err != nil {
 		return nil, err
 	}

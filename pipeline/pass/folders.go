@@ -12,7 +12,7 @@ import (
 // makeFolders makes the folders of a job. Nothing has seen them before, except a cache that is
 // kept for jobs of the same name. drop removes the others.
 func (s *localSession) makeFolders(job string) (drop func() error, err error) {
-	at := s.host.forJob(job)
+	at := s.outside.forJob(job)
 	own := []string{at.home, at.temp, at.out}
 	if s.keepCache || s.Foreign != nil {
 		if err := os.MkdirAll(at.cache, 0o755); err != nil {

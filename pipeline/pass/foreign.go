@@ -75,7 +75,7 @@ func (s *localSession) placeForeign() error {
 	}
 
 	if f.Cache != "" {
-		s.host.cache = f.Cache
+		s.outside.cache = f.Cache
 		if !s.Confinement.Namespaces {
 			s.inside.cache = f.Cache
 		}

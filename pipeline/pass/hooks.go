@@ -19,7 +19,7 @@ const hooksJob = "hooks"
 // runHooks runs the hooks. What they write in the source tree stays, as far as restore lets it.
 // Everything else is dropped before the first folder of a build is made.
 func (s *localSession) runHooks(ctx context.Context) (err error) {
-	before, err := survey(s.host.source, filepath.Join(s.dirs[0], "version-control"))
+	before, err := survey(s.outside.source, filepath.Join(s.dirs[0], "version-control"))
 	if err != nil {
 		return fmt.Errorf("pass %s: source: %w", s.pass, err)
 	}
@@ -41,7 +41,7 @@ func (s *localSession) runHooks(ctx context.Context) (err error) {
 	}
 
 	// A hook could have made folders for the jobs to come, and filled them.
-	for _, dir := range []string{s.host.cache, s.host.home, s.host.temp, s.host.out} {
+	for _, dir := range []string{s.outside.cache, s.outside.home, s.outside.temp, s.outside.out} {
 		if err := fsx.RemoveAll(dir); err != nil {
 			return err
 		}

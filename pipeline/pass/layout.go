@@ -7,7 +7,7 @@ import "path/filepath"
 type layout struct {
 	source, goroot, modcache, cache, home, temp, out string
 	user, group                                      int
-	host, domain                                     string
+	hostName, domainName                             string
 }
 
 // forJob returns l for one job: cache, home, temp and out are the folders of that job.
@@ -23,12 +23,12 @@ func (l layout) forJob(job string) layout {
 var (
 	layoutA = layout{
 		source: "src", goroot: "go", modcache: "mod", cache: "cache", home: "home", temp: "tmp", out: "out",
-		user: 1000, group: 1000, host: "twice-a", domain: "first.invalid",
+		user: 1000, group: 1000, hostName: "twice-a", domainName: "first.invalid",
 	}
 	layoutB = layout{
 		source: "work/tree-of-the-second-pass", goroot: "toolchain/golang", modcache: "module-downloads", cache: "compiled/objects",
 		home: "users/second", temp: "scratch", out: "results",
-		user: 4242, group: 2424, host: "the-host-of-pass-b", domain: "second.invalid",
+		user: 4242, group: 2424, hostName: "the-host-of-pass-b", domainName: "second.invalid",
 	}
 )
 
@@ -57,26 +57,26 @@ func (s *localSession) chooseLayout() {
 			out: at(tempPath, layoutA.out, layoutB.out),
 		}
 	}
-	s.host = below(dirA, dirB)
+	s.outside = below(dirA, dirB)
 
 	// Without a root of its own a command sees the paths of this machine. What is not varied is not
 	// copied either.
 	if !s.Confinement.Namespaces {
 		if !s.varied(gorootPath) {
-			s.host.goroot = s.GOROOT
+			s.outside.goroot = s.GOROOT
 		}
 		if !s.varied(modulePath) {
-			s.host.modcache = s.ModCache
+			s.outside.modcache = s.ModCache
 		}
-		s.inside = s.host
+		s.inside = s.outside
 		return
 	}
 
-	s.host.goroot, s.host.modcache = s.GOROOT, s.ModCache
+	s.outside.goroot, s.outside.modcache = s.GOROOT, s.ModCache
 	s.inside = below("/a", "/var/lib/second-pass")
 
 	s.inside.user, s.inside.group = choose(s.varied(userName), layoutA.user, layoutB.user), choose(s.varied(groupName), layoutA.group, layoutB.group)
-	s.inside.host, s.inside.domain = choose(s.varied(hostName), layoutA.host, layoutB.host), choose(s.varied(domainName), layoutA.domain, layoutB.domain)
+	s.inside.hostName, s.inside.domainName = choose(s.varied(hostName), layoutA.hostName, layoutB.hostName), choose(s.varied(domainName), layoutA.domainName, layoutB.domainName)
 }
 
 // choose returns a, as in pass A, or b where it is varied.

@@ -59,11 +59,11 @@ type localSession struct {
 	*Local
 	pass   Pass
 	varied func(Factor) bool // whether a factor is as in pass B
-	// host says where things are for this process, and inside where they are for the commands.
-	host, inside layout
-	root         string   // mount point of the new root
-	dirs         []string // all that the session has on disk
-	keepCache    bool
+	// outside says where things are for this process, and inside where they are for the commands.
+	outside, inside layout
+	root            string   // mount point of the new root
+	dirs            []string // all that the session has on disk
+	keepCache       bool
 
 	mu      sync.Mutex
 	witness Witness
@@ -109,24 +109,24 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(Factor) bool, c
 	if err := s.placeForeign(); err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{s.root, filepath.Dir(s.host.source)} {
+	for _, dir := range []string{s.root, filepath.Dir(s.outside.source)} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
 	}
 
-	if err := l.Checkout(ctx, s.host.source, varied(fileOrder)); err != nil {
+	if err := l.Checkout(ctx, s.outside.source, varied(fileOrder)); err != nil {
 		return nil, fmt.Errorf("lay out the source of pass %s: %w", pass, err)
 	}
 
 	// Without a mount namespace another path means another copy.
-	if s.host.goroot != l.GOROOT {
-		if err := os.CopyFS(s.host.goroot, os.DirFS(l.GOROOT)); err != nil {
+	if s.outside.goroot != l.GOROOT {
+		if err := os.CopyFS(s.outside.goroot, os.DirFS(l.GOROOT)); err != nil {
 			return nil, fmt.Errorf("copy the toolchain for pass %s: %w", pass, err)
 		}
 	}
-	if s.host.modcache != l.ModCache {
-		if err := os.CopyFS(s.host.modcache, os.DirFS(l.ModCache)); err != nil {
+	if s.outside.modcache != l.ModCache {
+		if err := os.CopyFS(s.outside.modcache, os.DirFS(l.ModCache)); err != nil {
 			return nil, fmt.Errorf("copy the module cache for pass %s: %w", pass, err)
 		}
 	}
@@ -147,7 +147,7 @@ func (l *Local) open(ctx context.Context, pass Pass, varied func(Factor) bool, c
 
 	// Only now, so that the hooks of a trial cannot see the cache that outlives it.
 	if cache != "" && l.Confinement.Namespaces {
-		s.host.cache, s.keepCache = cache, true
+		s.outside.cache, s.keepCache = cache, true
 	}
 	return s, nil
 }
@@ -167,7 +167,7 @@ func (s *localSession) Witness() Witness {
 }
 
 // Tree implements [Session].
-func (s *localSession) Tree() string { return s.host.source }
+func (s *localSession) Tree() string { return s.outside.source }
 
 // Close implements [Session].
 func (s *localSession) Close() error {
