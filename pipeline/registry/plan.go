@@ -32,8 +32,8 @@ type imagePlan struct {
 	attached  []rawManifest // the attachments' own manifests
 	// referrers are the descriptors that must be listed for each subject.
 	referrers map[artifact.Digest][]v1.Descriptor
-	// moved are the tags to be moved, and kept those that point to the image already.
-	moved, kept []string
+	// toMove are the tags to be moved, and kept those that point to the image already.
+	toMove, kept []string
 }
 
 // subjects returns the digests of the manifests with attachments, sorted.

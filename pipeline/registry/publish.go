@@ -213,7 +213,7 @@ func (p *push) run(ctx context.Context) (Result, error) {
 	}
 
 	steps := []func(context.Context, *imagePlan) error{
-		p.divideTags,
+		p.checkTags,
 		p.pushBlobs,
 		func(ctx context.Context, im *imagePlan) error { return p.pushManifests(ctx, im, im.manifests) },
 		func(ctx context.Context, im *imagePlan) error {
@@ -222,11 +222,10 @@ func (p *push) run(ctx context.Context) (Result, error) {
 		func(ctx context.Context, im *imagePlan) error { return p.pushManifests(ctx, im, im.attached) },
 		p.listAttachments,
 		p.listAttachments, // again: another process may have been at the same list
-		p.divideTags,      // again: that took a while
+		p.checkTags,       // again: that took a while
 		p.moveTags,
 	}
 
-	// A tag that moves last leads to an image that is complete.
 	for _, step := range steps {
 		for _, im := range p.images {
 			if err := step(ctx, im); err != nil {
@@ -237,7 +236,7 @@ func (p *push) run(ctx context.Context) (Result, error) {
 
 	res := p.meter.result()
 	for _, im := range p.images {
-		res.Images = append(res.Images, PushedImage{Repository: im.repo.Name(), Digest: im.Digest, Moved: im.moved, Kept: im.kept})
+		res.Images = append(res.Images, PushedImage{Repository: im.repo.Name(), Digest: im.Digest, Moved: im.toMove, Kept: im.kept})
 	}
 	return res, nil
 }
@@ -257,9 +256,9 @@ func forEach[T any](ctx context.Context, jobs int, list []T, f func(context.Cont
 	return g.Wait()
 }
 
-// divideTags finds out which tags are to be moved, and whether they may.
-func (p *push) divideTags(ctx context.Context, im *imagePlan) error {
-	im.moved, im.kept = nil, nil
+// checkTags finds out which tags are to be moved, and whether they may.
+func (p *push) checkTags(ctx context.Context, im *imagePlan) error {
+	im.toMove, im.kept = nil, nil
 	for _, tag := range im.Tags {
 		have, err := p.sessions[im.repo.Name()].findManifest(ctx, tag)
 		switch {
@@ -272,7 +271,7 @@ func (p *push) divideTags(ctx context.Context, im *imagePlan) error {
 			return &TagExistsError{Repository: im.repo.Name(), Tag: tag, Have: have.digest(), Want: im.Digest}
 		}
 
-		im.moved = append(im.moved, tag)
+		im.toMove = append(im.toMove, tag)
 	}
 	return nil
 }
@@ -351,7 +350,7 @@ func (p *push) listAttachments(ctx context.Context, im *imagePlan) error {
 // moveTags moves the tags one by one, and reads each back.
 func (p *push) moveTags(ctx context.Context, im *imagePlan) error {
 	s := p.sessions[im.repo.Name()]
-	for _, tag := range im.moved {
+	for _, tag := range im.toMove {
 		if err := s.putManifest(ctx, tag, im.index); err != nil {
 			return err
 		}

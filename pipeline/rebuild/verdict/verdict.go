@@ -42,16 +42,15 @@ func NewDocument(results ...*Result) Document {
 	worst := -1
 	for _, r := range results {
 		d.Files = append(d.Files, *r)
-		if n := slices.Index(worse, r.Verdict); n > worst {
+		if n := slices.Index(fromBest, r.Verdict); n > worst {
 			worst, d.Verdict = n, r.Verdict
 		}
 	}
 	return d
 }
 
-// worse lists the verdicts, each worse than the one before. A document has the worst verdict of
-// its files.
-var worse = []compare.Verdict{compare.Reproduced, compare.Equivalent, compare.Undetermined, compare.Differs}
+// fromBest lists the verdicts, the best first. A document has the worst verdict of its files.
+var fromBest = []compare.Verdict{compare.Reproduced, compare.Equivalent, compare.Undetermined, compare.Differs}
 
 // MarshalJSON implements [json.Marshaler].
 func (d Document) MarshalJSON() ([]byte, error) {
@@ -379,7 +378,7 @@ func (d Document) table(w io.Writer) {
 	}
 
 	var sum []string
-	for _, v := range worse {
+	for _, v := range fromBest {
 		if counts[v] > 0 {
 			sum = append(sum, fmt.Sprintf("%d %s", counts[v], v))
 		}
