@@ -66,7 +66,7 @@ func (o *Outcome) members(planned PlannedArchive, binaries []record.Binary) []ar
 	add := func(a artifact.Artifact) {
 		list = append(list, archive.File{
 			Name: path.Join(planned.Wrap, a.Name), Executable: a.Executable, Size: a.Size,
-			Open: func() (io.ReadCloser, error) { return openVerified(o.run.store, a) },
+			Open: func() (io.ReadCloser, error) { return openChecked(o.run.local.Store, a) },
 		})
 	}
 

@@ -32,10 +32,10 @@ type item struct {
 	file    string
 	a, b    string        // what the passes made, see state
 	guesses []pass.Factor // variations whose values are in it
-	// sameCompiled tells that every compilation gave the same for the same inputs, so
+	// compilesAlike tells that every compilation gave the same for the same inputs, so
 	// that trials may share a build cache.
-	sameCompiled bool
-	save         func(*record.Bisection)
+	compilesAlike bool
+	save          func(*record.Bisection)
 }
 
 // state returns what is compared of an artifact. It is empty if there is no artifact.
@@ -79,7 +79,7 @@ func (o *Outcome) Bisect(ctx context.Context) error {
 		}
 	}
 	// A shared cache makes trials fast, where compiling is not what differs.
-	if !slices.ContainsFunc(items, func(i item) bool { return !i.sameCompiled }) {
+	if !slices.ContainsFunc(items, func(i item) bool { return !i.compilesAlike }) {
 		var err error
 		if t.cache, err = run.work.Sub("trials"); err != nil {
 			return err
@@ -88,7 +88,7 @@ func (o *Outcome) Bisect(ctx context.Context) error {
 
 	run.cfg.Progress.Line("repeating what differs, to find out which variation it is")
 	for i, x := range items {
-		t.first, t.left = i, maxTrials
+		t.current, t.left = i, maxTrials
 		before := t.made
 		b := search(x.a, x.b, t.factors, x.guesses, func(varied []pass.Factor) (string, error) { return t.try(ctx, varied) })
 		if err := context.Cause(ctx); err != nil {
@@ -130,7 +130,7 @@ func (o *Outcome) items() []item {
 		list = append(list, item{
 			name: fmt.Sprintf("%s %s", b.Target, b.Name), recipe: i,
 			a: state(artifact.Artifact{Digest: b.A, Executable: true}), b: state(artifact.Artifact{Digest: b.B, Executable: true}),
-			guesses: guessed(b.Explanation.Shows), sameCompiled: len(b.Compilations.ContentDiffers) == 0,
+			guesses: guessed(b.Explanation.Shows), compilesAlike: len(b.Compilations.ContentDiffers) == 0,
 			save: func(x *record.Bisection) { b.Bisection = x },
 		})
 	}
@@ -140,7 +140,7 @@ func (o *Outcome) items() []item {
 		if f.Verdict == compare.Differs {
 			list = append(list, item{
 				name: f.Name, recipe: -1, file: f.Name, a: state(o.files[f.Name]), b: state(o.filesB[f.Name]),
-				guesses: guessed(f.Explanation.Shows), sameCompiled: true,
+				guesses: guessed(f.Explanation.Shows), compilesAlike: true,
 				save: func(x *record.Bisection) { f.Bisection = x },
 			})
 		}
@@ -156,7 +156,7 @@ type trials struct {
 	local   *pass.Local
 	factors []pass.Factor // all that vary
 	items   []item
-	first   int // the item whose search is going on; the items before it are done
+	current int // the item whose search is going on; the items before it are done
 	results map[string]trial
 	cache   string
 	made    int // trials
@@ -177,7 +177,7 @@ var errExhausted = errors.New("not within the time or the number of builds that 
 func (t *trials) try(ctx context.Context, varied []pass.Factor) (string, error) {
 	key := joined(slices.Sorted(slices.Values(varied)), "\n")
 	if r, ok := t.results[key]; ok {
-		return r.of(t.first)
+		return r.of(t.current)
 	}
 
 	left := t.end.Sub(t.run.cfg.Now())
@@ -208,7 +208,7 @@ func (t *trials) try(ctx context.Context, varied []pass.Factor) (string, error) 
 
 	// Only a result within the time is kept: what the time cut short says nothing.
 	t.results[key] = r
-	return r.of(t.first)
+	return r.of(t.current)
 }
 
 // joined returns the names of variations with sep between them.
@@ -247,7 +247,7 @@ func (t *trials) build(ctx context.Context, varied []pass.Factor) (_ []string, e
 	for i, x := range t.items {
 		if x.recipe < 0 {
 			results[i] = state(files[x.file])
-		} else if i >= t.first {
+		} else if i >= t.current {
 			target := t.run.Plan.Recipes[x.recipe].Build.Target.String()
 			jobs[target] = append(jobs[target], i)
 		}

@@ -61,7 +61,7 @@ func Check(ctx context.Context, cfg Config) (_ *Checked, err error) {
 		return nil, err
 	}
 
-	repo, _ := src.Source.(*source.Repo)
+	repo := src.repo()
 	if repo != nil {
 		err = repo.Extract(ctx, src.Tree)
 	} else {

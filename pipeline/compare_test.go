@@ -62,7 +62,7 @@ func TestJudge(t *testing.T) {
 		"both from a cache":    {[]string{cached(both)}, []string{cached(x), cached(y)}, false, compare.Undetermined, "2 of 3 packages were not compiled"},
 		"failed":               {[]string{replaced(both, `"Mode": "link"`, `"Failed": true, "Mode": "link"`)}, []string{x, y}, false, compare.Undetermined, "failed"},
 	} {
-		run := &Run{executor: executor{store: artifact.NewStore(t.TempDir())}, work: &workspace.Workspace{Dir: t.TempDir()}}
+		run := &Run{local: &pass.Local{Store: artifact.NewStore(t.TempDir())}, work: &workspace.Workspace{Dir: t.TempDir()}}
 		target := matrix.Target{OS: "linux", Arch: "amd64"}
 		jobs := pair{a: &job{target: target, pass: pass.A}, b: &job{target: target, pass: pass.B}}
 		for i, name := range []string{"x", "y"} {
@@ -72,7 +72,7 @@ func TestJudge(t *testing.T) {
 				if c.differ && j == jobs.b {
 					text = "another " + name
 				}
-				d, size, err := run.store.Put(strings.NewReader(text))
+				d, size, err := run.local.Store.Put(strings.NewReader(text))
 				if err != nil {
 					t.Fatal(err)
 				}

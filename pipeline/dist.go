@@ -24,8 +24,9 @@ func (run *Run) Rejected() string { return output.Rejected(run.cfg.Out) }
 
 // WriteOptions say what is made of the binaries, in addition to checksums and the record.
 type WriteOptions struct {
-	// Archives asks for archives, and for a list of what each binary is made of.
-	Archives bool
+	// Package asks for archives, images, and a list of what each binary is made of. Without it
+	// there are binaries alone.
+	Package bool
 	// Signer signs the statements about the release, or about why there is none. Nil
 	// leaves it unsigned.
 	Signer Signer
@@ -45,17 +46,18 @@ func (o *Outcome) Write(ctx context.Context, opt WriteOptions) (*record.Record, 
 	return rec, nil
 }
 
-// write fills the staging folder, and exchanges it with dist or dist.rejected.
+// write fills the new folder, and exchanges it with dist or dist.rejected.
 func (o *Outcome) write(ctx context.Context, rec *record.Record, opt WriteOptions) error {
 	run := o.run
 	if run.out == nil {
 		return errors.New("the output folder was not reserved")
 	}
 
-	staging, dest := run.out.NewDir, run.cfg.Out
-	fill := func() error { return o.writeDist(ctx, staging, rec, opt.Archives) }
-	if o.Err() != nil {
-		dest, fill = run.Rejected(), func() error { return o.writeRejected(staging) }
+	rejected := o.Err() != nil
+	dir, dest := run.out.NewDir, run.cfg.Out
+	fill := func() error { return o.writeDist(ctx, dir, rec, opt.Package) }
+	if rejected {
+		dest, fill = run.Rejected(), func() error { return o.writeRejected(dir) }
 	}
 
 	run.cfg.Progress.Stage("write " + filepath.Base(dest))
@@ -68,13 +70,14 @@ func (o *Outcome) write(ctx context.Context, rec *record.Record, opt WriteOption
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(staging, distfiles.RecordName), data, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, distfiles.RecordName), data, 0o644); err != nil {
 		return err
 	}
 
 	// A signature covers the bytes of the record, so the record is complete before it.
-	signErr := o.sign(ctx, staging, rec, data, opt)
-	if o.Err() == nil && signErr != nil {
+	// Two builds that differ are kept even if they could not be signed.
+	signErr := o.sign(ctx, dir, rec, data, opt)
+	if !rejected && signErr != nil {
 		return signErr
 	}
 
@@ -85,8 +88,8 @@ func (o *Outcome) write(ctx context.Context, rec *record.Record, opt WriteOption
 	if err := run.out.Replace(ctx, dest); err != nil {
 		return err
 	}
-	if o.Err() != nil {
-		return signErr // the two builds are kept even if they could not be signed
+	if rejected {
+		return signErr
 	}
 	// An earlier rejected build is out of date now.
 	return run.out.Remove(ctx, run.Rejected())
@@ -102,14 +105,14 @@ func (o *Outcome) record() *record.Record {
 
 	tc := run.Inputs.Toolchain
 	rec := &record.Record{
-		Schema: record.SchemaName, Project: run.Inputs.Release.Project, Version: run.Plan.Vars.Version, Tag: run.Inputs.Source.Tag(), Snapshot: run.Plan.Snapshot,
+		Schema: record.SchemaName, Project: run.Inputs.Release.Project, Version: run.Plan.Vars.Version, Tag: run.Inputs.Source.Tag(), Snapshot: run.Plan.IsSnapshot,
 		Tool: run.cfg.Tool, Source: src, Epoch: run.Inputs.Time.Unix(), Toolchain: run.Plan.Recipes[0].Recipe.Toolchain,
 		Verdict: o.Verdict(), Binaries: o.Binaries, Files: o.Files,
 		Varying: record.Varying{
 			Host:        record.Host{OS: run.cfg.OS, Arch: run.cfg.Arch, CPUs: run.cfg.CPUs},
 			Toolchain:   record.Toolchain{From: string(tc.Origin), Published: tc.Published, Sum: tc.Sum, GoEnv: tc.GoEnv},
 			Modules:     record.Modules{Vendored: run.Inputs.Modules.Vendored, SumDB: run.Inputs.Modules.SumDB, NoSumDB: run.Inputs.Modules.NoSumDB},
-			Confinement: run.confine, Variations: o.variations, Started: run.started.UTC(), Jobs: o.jobs,
+			Confinement: run.local.Confinement, Variations: o.variations, Started: run.started.UTC(), Jobs: o.jobs,
 		},
 	}
 
@@ -117,14 +120,14 @@ func (o *Outcome) record() *record.Record {
 		rec.Partial = &record.Partial{LeftOut: run.Plan.LeftOut}
 	}
 
-	if r, ok := run.Inputs.Source.(interface{ Remote() string }); ok {
-		rec.Varying.Repository = r.Remote()
+	if repo := run.Inputs.repo(); repo != nil {
+		rec.Varying.Repository = repo.Remote()
 	}
 	return rec
 }
 
 // writeDist fills dir and lists the artifacts in rec.
-func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record, archives bool) error {
+func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record, packaged bool) error {
 	run := o.run
 	for _, b := range o.Binaries {
 		a := artifact.Artifact{Name: distfiles.Binary(b), Kind: artifact.Binary, Digest: b.A, Size: b.Size, Executable: true}
@@ -136,7 +139,7 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record,
 
 	// Checksums are of the files that are published: archives, if there are some.
 	listed := rec.Artifacts
-	if archives {
+	if packaged {
 		made, err := o.writeArchives(ctx, dir)
 		if err != nil {
 			return err

@@ -11,14 +11,15 @@ import (
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/archive"
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
 // TestStoredBytesChanged: what was compared is what is shipped, or nothing is.
 func TestStoredBytesChanged(t *testing.T) {
 	dir := t.TempDir()
-	o := &Outcome{run: &Run{executor: executor{store: artifact.NewStore(dir)}}}
-	d, size, err := o.run.store.Put(strings.NewReader("what was compared"))
+	o := &Outcome{run: &Run{local: &pass.Local{Store: artifact.NewStore(dir)}}}
+	d, size, err := o.run.local.Store.Put(strings.NewReader("what was compared"))
 	if err != nil {
 		t.Fatal(err)
 	}

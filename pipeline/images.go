@@ -69,9 +69,10 @@ func (o *Outcome) imageBinaries(p pass.Pass) []oci.Binary {
 	return list
 }
 
-// stored returns the content of a file in the store.
+// stored returns the content of a file in the store. Package oci holds the bytes against the digest
+// itself.
 func (o *Outcome) stored(d artifact.Digest, size int64) oci.Content {
-	return oci.Content{Digest: d, Size: size, Open: func() (oci.Reader, error) { return o.run.store.Open(d) }}
+	return oci.Content{Digest: d, Size: size, Open: func() (oci.Reader, error) { return o.run.local.Store.Open(d) }}
 }
 
 // imageInput returns what goes into images beside the binaries.

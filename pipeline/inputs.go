@@ -123,18 +123,33 @@ func pinSource(ctx context.Context, cfg Config, client gocmd.Go, file ReleaseFil
 	return s, err
 }
 
+// repo returns the repository that the source is a commit of, or nil if it is a module version.
+func (s SourceTree) repo() *source.Repo {
+	repo, _ := s.Source.(*source.Repo)
+	return repo
+}
+
 // warnings returns warnings about what a release refuses: changes that are in the source, and files
 // that are left out of it.
-func (s SourceTree) warnings() (list []string) {
-	if repo, ok := s.Source.(interface{ Modified() []string }); ok && len(repo.Modified()) > 0 {
-		list = append(list, "uncommitted changes are built here, and a release refuses them: "+strings.Join(repo.Modified(), ", "))
+func (s SourceTree) warnings() []string {
+	var modified, untracked []string
+	if repo := s.repo(); repo != nil {
+		modified, untracked = repo.Modified(), repo.Untracked()
 	}
-	if repo, ok := s.Source.(interface{ Untracked() []string }); ok && len(repo.Untracked()) > 0 {
-		list = append(list, "untracked files are left out here, and a release refuses them: "+strings.Join(repo.Untracked(), ", "))
-	}
+	return changeWarnings(modified, untracked, s.Release.Uncommitted)
+}
 
-	if s.Release.Uncommitted != "" {
-		list = append(list, s.Release.Uncommitted+", and a release refuses that")
+// changeWarnings is warnings for files of a work tree. uncommitted says what is wrong with the
+// release file.
+func changeWarnings(modified, untracked []string, uncommitted string) (list []string) {
+	if len(modified) > 0 {
+		list = append(list, "uncommitted changes are built here, and a release refuses them: "+strings.Join(modified, ", "))
+	}
+	if len(untracked) > 0 {
+		list = append(list, "untracked files are left out here, and a release refuses them: "+strings.Join(untracked, ", "))
+	}
+	if uncommitted != "" {
+		list = append(list, uncommitted+", and a release refuses that")
 	}
 	return list
 }

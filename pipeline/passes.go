@@ -40,7 +40,7 @@ func (run *Run) Build(ctx context.Context) (*Outcome, error) {
 	}
 
 	o.took = run.cfg.Now().Sub(start)
-	o.variations = pass.Variations(sessions[pass.A].Witness(), sessions[pass.B].Witness(), run.confine.Reasons())
+	o.variations = pass.Variations(sessions[pass.A].Witness(), sessions[pass.B].Witness(), run.local.Confinement.Reasons())
 
 	for _, pair := range jobs {
 		o.compareBinaries(ctx, pair)

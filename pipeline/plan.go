@@ -32,8 +32,8 @@ type Plan struct {
 // Selection is the part of the release file that a run builds, with a version.
 type Selection struct {
 	Vars matrix.Vars
-	// Snapshot tells that this is no release: see Record.Snapshot.
-	Snapshot bool
+	// IsSnapshot tells that this is no release: see Record.Snapshot.
+	IsSnapshot bool
 	// Builds are in the order of targets and, within one, of the release file.
 	Builds []matrix.Build
 	// Images are those that have binaries among Builds.
@@ -67,18 +67,18 @@ type PlannedBinary struct {
 }
 
 // selectBuilds decides on the version, expands the matrix, and keeps the targets that are asked
-// for. If ports is nil, they are those that package matrix knows. tree is the root of the source,
+// for. If ports is nil, they are those that package matrix knows. treeFS is the root of the source,
 // where the folder of each binary has to be.
-func selectBuilds(req Request, s SourceTree, ports []platform.Port, tree fs.FS) (Selection, error) {
+func selectBuilds(req Request, s SourceTree, ports []platform.Port, treeFS fs.FS) (Selection, error) {
 	file, src := s.Release, s.Source.Identity()
 	version, released, err := decideVersion(req, s)
 	if err != nil {
 		return Selection{}, err
 	}
 
-	sel := Selection{Snapshot: req.Snapshot || !released || file.Uncommitted != ""}
+	sel := Selection{IsSnapshot: req.Snapshot || !released || file.Uncommitted != ""}
 	sel.Vars = matrix.Vars{
-		Project: file.Project, Version: version, Tag: s.Source.Tag(), Snapshot: sel.Snapshot,
+		Project: file.Project, Version: version, Tag: s.Source.Tag(), Snapshot: sel.IsSnapshot,
 		Commit: src.Commit, ShortCommit: src.Commit[:min(12, len(src.Commit))], CommitTime: s.Source.Time(),
 	}
 
@@ -94,13 +94,13 @@ func selectBuilds(req Request, s SourceTree, ports []platform.Port, tree fs.FS) 
 	if sel.Builds, err = chooseBuilds(all, req.Targets); err != nil {
 		return sel, err
 	}
-	if sel.LeftOut, err = leaveOut(req, sel.Snapshot, targetsOf(all), targetsOf(sel.Builds)); err != nil {
+	if sel.LeftOut, err = leaveOut(req, sel.IsSnapshot, targetsOf(all), sel.Targets()); err != nil {
 		return sel, err
 	}
 	sel.Images = imagesOf(images, sel.Builds)
 
 	for _, b := range sel.Builds {
-		if info, err := fs.Stat(tree, path.Join(src.Dir, b.Package)); err != nil || !info.IsDir() {
+		if info, err := fs.Stat(treeFS, path.Join(src.Dir, b.Package)); err != nil || !info.IsDir() {
 			return sel, fault.Usage(fmt.Errorf("%s: binary %q: there is no folder %s in %s", file.Path, b.Binary, b.Package, src.Name()))
 		}
 	}
@@ -176,6 +176,9 @@ func leaveOut(req Request, snapshot bool, all, chosen []matrix.Target) ([]matrix
 		"say --partial if a part of the release is meant, or make a snapshot (--snapshot)")
 }
 
+// Targets returns the targets of the builds, each once.
+func (s Selection) Targets() []matrix.Target { return targetsOf(s.Builds) }
+
 // targetsOf returns the targets of builds, each once.
 func targetsOf(builds []matrix.Build) []matrix.Target {
 	var list []matrix.Target
@@ -228,7 +231,7 @@ func planPackaging(file ReleaseFile, sel Selection, tree string) (Packaging, err
 func packagingOf(file ReleaseFile, sel Selection, folder fs.FS) (Packaging, error) {
 	var p Packaging
 
-	for _, target := range targetsOf(sel.Builds) {
+	for _, target := range sel.Targets() {
 		plan, err := file.Archive(target, sel.Vars)
 		if err != nil {
 			return p, fault.Usage(err)

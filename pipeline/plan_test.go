@@ -18,20 +18,17 @@ import (
 
 // fakeSource is a source that says what a test wants.
 type fakeSource struct {
-	tag, version        string
-	dirty               bool
-	modified, untracked []string
+	tag, version string
+	dirty        bool
 }
 
 func (s fakeSource) Identity() recipe.Source {
 	return recipe.Source{Commit: strings.Repeat("6", 40), Tree: strings.Repeat("7", 40), Dir: "."}
 }
-func (s fakeSource) Version() string     { return s.version }
-func (s fakeSource) Tag() string         { return s.tag }
-func (s fakeSource) Time() time.Time     { return time.Unix(1e9, 0).UTC() }
-func (s fakeSource) Dirty() bool         { return s.dirty }
-func (s fakeSource) Modified() []string  { return s.modified }
-func (s fakeSource) Untracked() []string { return s.untracked }
+func (s fakeSource) Version() string { return s.version }
+func (s fakeSource) Tag() string     { return s.tag }
+func (s fakeSource) Time() time.Time { return time.Unix(1e9, 0).UTC() }
+func (s fakeSource) Dirty() bool     { return s.dirty }
 func (s fakeSource) Checkout(context.Context, string, source.Order) error {
 	return errors.New("a plan needs no checkout")
 }
@@ -102,26 +99,26 @@ func TestVersion(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || sel.Vars.Version != c.version || sel.Snapshot != c.snapshot || sel.Vars.Snapshot != c.snapshot {
-			t.Errorf("%s: version %s, snapshot %t, %v; want %s, %t", name, sel.Vars.Version, sel.Snapshot, err, c.version, c.snapshot)
+		if err != nil || sel.Vars.Version != c.version || sel.IsSnapshot != c.snapshot || sel.Vars.Snapshot != c.snapshot {
+			t.Errorf("%s: version %s, snapshot %t, %v; want %s, %t", name, sel.Vars.Version, sel.IsSnapshot, err, c.version, c.snapshot)
 		}
 	}
 }
 
 // TestUncommitted: a release file that is not in the commit makes a snapshot, with a warning.
 func TestUncommitted(t *testing.T) {
-	s := sourceTree(t, planFile, fakeSource{tag: "v1.2.3", version: "1.2.3", modified: []string{"x", "y"}, untracked: []string{"z"}})
+	s := sourceTree(t, planFile, fakeSource{tag: "v1.2.3", version: "1.2.3"})
 	s.Release.Uncommitted = "release.toml is not in the commit"
 	sel, err := selectBuilds(Request{Unreleased: true}, s, nil, planTree)
-	if err != nil || !sel.Snapshot {
-		t.Errorf("snapshot %t, %v", sel.Snapshot, err)
+	if err != nil || !sel.IsSnapshot {
+		t.Errorf("snapshot %t, %v", sel.IsSnapshot, err)
 	}
 	want := []string{
 		"uncommitted changes are built here, and a release refuses them: x, y",
 		"untracked files are left out here, and a release refuses them: z",
 		"release.toml is not in the commit, and a release refuses that",
 	}
-	if got := s.warnings(); !slices.Equal(got, want) {
+	if got := changeWarnings([]string{"x", "y"}, []string{"z"}, s.Release.Uncommitted); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 }

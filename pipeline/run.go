@@ -29,15 +29,8 @@ type Run struct {
 	started time.Time
 	out     *output.Output // nil if nothing is to be written
 	work    *workspace.Workspace
-	executor
-	passA pass.Session // set up before Build where there are hooks
-}
-
-// executor is what the passes run with.
-type executor struct {
-	confine pass.Confinement
-	store   *artifact.Store
-	local   *pass.Local
+	local   *pass.Local  // what the passes run with
+	passA   pass.Session // set up before Build where there are hooks
 }
 
 // Prepare reads the release file, pins and proves the inputs, and makes the plan.
@@ -103,11 +96,11 @@ func Prepare(ctx context.Context, cfg Config) (_ *Run, err error) {
 		return nil, err
 	}
 
-	if run.executor, err = newExecutor(ctx, cfg, *in, selection.Hooks, run.work); err != nil {
+	if run.local, err = newLocal(ctx, cfg, *in, selection.Hooks, run.work); err != nil {
 		return nil, err
 	}
 
-	if in.Bases, err = fetchBases(ctx, cfg, in.SourceTree, selection.Images, run.store); err != nil {
+	if in.Bases, err = fetchBases(ctx, cfg, in.SourceTree, selection.Images, run.local.Store); err != nil {
 		return nil, err
 	}
 
@@ -159,28 +152,27 @@ func refuseGitFolder(dir string) error {
 	return nil
 }
 
-// newExecutor finds out what this system can confine and prepares the passes.
-func newExecutor(ctx context.Context, cfg Config, in Inputs, hooks [][]string, work *workspace.Workspace) (executor, error) {
+// newLocal finds out what this system can confine and prepares the passes.
+func newLocal(ctx context.Context, cfg Config, in Inputs, hooks [][]string, work *workspace.Workspace) (*pass.Local, error) {
 	dirs := map[string]string{}
 	for _, name := range []string{"store", "passes", "probe"} {
 		dir, err := work.Sub(name)
 		if err != nil {
-			return executor{}, err
+			return nil, err
 		}
 		dirs[name] = dir
 	}
 
 	confine, err := pass.Probe(ctx, dirs["probe"], cfg.Path)
 	if err != nil {
-		return executor{}, err
+		return nil, err
 	}
 
 	limits := pass.DefaultLimits(cfg.Memory)
 	limits.Time = cfg.Timeout
 
-	store := artifact.NewStore(dirs["store"])
-	return executor{confine, store, &pass.Local{
-		Dir: dirs["passes"], Store: store,
+	return &pass.Local{
+		Dir: dirs["passes"], Store: artifact.NewStore(dirs["store"]),
 		Checkout: func(ctx context.Context, dest string, reversed bool) error {
 			order := source.Sorted
 			if reversed {
@@ -193,7 +185,7 @@ func newExecutor(ctx context.Context, cfg Config, in Inputs, hooks [][]string, w
 		Hooks: hooks, Epoch: in.Time.Unix(),
 		Path: cfg.Path, SystemEnv: cfg.SystemEnv, Confinement: confine, Limits: limits,
 		Now: cfg.Now, Log: cfg.HookLog,
-	}}, nil
+	}, nil
 }
 
 // Close removes the workspace and an unfinished output, and gives the toolchain back.

@@ -51,7 +51,7 @@ func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifa
 
 // sbom reads the components of a binary.
 func (o *Outcome) sbom(b record.Binary) (*sbom.Document, error) {
-	f, err := o.run.store.Open(b.A)
+	f, err := o.run.local.Store.Open(b.A)
 	if err != nil {
 		return nil, err
 	}

@@ -32,17 +32,17 @@ func search(a, b string, all, guesses []pass.Factor, try tryFunc) *record.Bisect
 	}
 
 	var found []pass.Factor // the variations that turn a into state
-	state, explained := a, false
+	state, allGiveB := a, false
 	for state != b {
 		set, next, err := findSingle(found, state, guesses, try)
-		if err == nil && set == nil && !explained {
+		if err == nil && set == nil && !allGiveB {
 			// With all variations it has to be what pass B made.
-			var varied string
-			if varied, err = try(all); err == nil && varied != b {
+			var withAll string
+			if withAll, err = try(all); err == nil && withAll != b {
 				r.Itself = true
 				return r
 			}
-			explained = err == nil
+			allGiveB = err == nil
 		}
 
 		if err == nil && set == nil {

@@ -37,7 +37,11 @@ const signers = 4
 
 // sign signs the statements about the files in dir, the record, and the checksums.
 func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, encoded []byte, opt WriteOptions) error {
-	if opt.Signer == nil || o.Err() != nil && !errors.Is(o.Err(), ErrDiffers) {
+	if opt.Signer == nil {
+		return nil
+	}
+	// Without a verdict there is nothing to state: only agreement and difference are signed.
+	if err := o.Err(); err != nil && !errors.Is(err, ErrDiffers) {
 		return nil
 	}
 
@@ -118,7 +122,7 @@ func (o *Outcome) statements(dir string, rec *record.Record, invocation slsa.Inv
 	}
 
 	for _, s := range distfiles.SignedImages(rec) {
-		list[distfiles.SignatureOfImage(s.Digest)] = intoto.Statement{Subjects: []intoto.Subject{s}, PredicateType: distfiles.ImageSignature, Predicate: json.RawMessage("{}")}
+		list[distfiles.SignatureOfImage(s.Digest)] = intoto.Statement{Subjects: []intoto.Subject{s}, PredicateType: distfiles.ImageSignatureType, Predicate: json.RawMessage("{}")}
 	}
 
 	return list, nil

@@ -12,32 +12,32 @@ import (
 	"github.com/twicebuild/twice/pipeline/fsx"
 )
 
-// verified reads stored bytes. At their end, it fails if they are not the bytes that were compared.
-type verified struct {
+// checkedReader reads stored bytes. At their end, it fails if they are not the bytes that were compared.
+type checkedReader struct {
 	a artifact.Artifact
 	f *os.File
 	h *artifact.Hasher
 }
 
-// openVerified opens a stored artifact.
-func openVerified(s *artifact.Store, a artifact.Artifact) (*verified, error) {
+// openChecked opens a stored artifact.
+func openChecked(s *artifact.Store, a artifact.Artifact) (*checkedReader, error) {
 	f, err := s.Open(a.Digest)
 	if err != nil {
 		return nil, err
 	}
-	return &verified{a, f, artifact.NewHasher(io.Discard)}, nil
+	return &checkedReader{a, f, artifact.NewHasher(io.Discard)}, nil
 }
 
-func (v *verified) Read(p []byte) (int, error) {
-	n, err := v.f.Read(p)
-	v.h.Write(p[:n])
-	if err == io.EOF && v.h.Digest() != v.a.Digest {
-		err = fmt.Errorf("%s changed in the workspace: it was %s and is %s", v.a.Name, v.a.Digest.Short(), v.h.Digest().Short())
+func (r *checkedReader) Read(p []byte) (int, error) {
+	n, err := r.f.Read(p)
+	r.h.Write(p[:n])
+	if err == io.EOF && r.h.Digest() != r.a.Digest {
+		err = fmt.Errorf("%s changed in the workspace: it was %s and is %s", r.a.Name, r.a.Digest.Short(), r.h.Digest().Short())
 	}
 	return n, err
 }
 
-func (v *verified) Close() error { return v.f.Close() }
+func (r *checkedReader) Close() error { return r.f.Close() }
 
 // copyOut copies a stored artifact to file. It fails if the bytes are not those that were
 // compared.
@@ -46,7 +46,7 @@ func (o *Outcome) copyOut(a artifact.Artifact, file string) error {
 		return err
 	}
 
-	in, err := openVerified(o.run.store, a)
+	in, err := openChecked(o.run.local.Store, a)
 	if err != nil {
 		return err
 	}

@@ -185,7 +185,7 @@ func (d *releaseFolder) openRecord() File {
 		err = fmt.Errorf("the builds are %q: there is no release in this folder", d.record.Verdict)
 	}
 	if err == nil {
-		d.contents, err = distfiles.Of(d.record)
+		d.contents, err = distfiles.ContentsOf(d.record)
 	}
 	if err != nil {
 		f.addProblem("", BadRecord, err)

@@ -50,7 +50,7 @@ confined workspace, since what they write may be part of the source.`,
 			a.progress.Close()
 			p := run.Plan
 			if a.json {
-				doc := planDoc{Schema: "twice.plan/v1", Project: p.Vars.Project, Version: p.Vars.Version, Snapshot: p.Snapshot, Warnings: p.Warnings}
+				doc := planDoc{Schema: "twice.plan/v1", Project: p.Vars.Project, Version: p.Vars.Version, Snapshot: p.IsSnapshot, Warnings: p.Warnings}
 				for _, r := range p.Recipes {
 					doc.Recipes = append(doc.Recipes, plannedDoc{r.Digest, r.Recipe})
 				}

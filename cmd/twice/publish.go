@@ -226,7 +226,7 @@ func attached(dist string, rec *record.Record) ([]registry.Image, error) {
 	for i, img := range rec.Images {
 		for _, d := range digestsOf(img) {
 			if !slices.ContainsFunc(images[i].Attachments, func(a registry.Attachment) bool {
-				return a.Subject == d && a.PredicateType == distfiles.ImageSignature
+				return a.Subject == d && a.PredicateType == distfiles.ImageSignatureType
 			}) {
 				return nil, fault.Refused(fmt.Errorf("nothing was pushed: %s: the signature of %s:%s is gone (%s)", displayPath(dist), img.Repository, img.Tags[0], d))
 			}

@@ -96,14 +96,14 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign signFlags, p
 
 	// Who signs is settled before anything is built: a passphrase is asked for while somebody is
 	// there.
-	opt := pipeline.WriteOptions{Archives: !what.binariesOnly}
+	opt := pipeline.WriteOptions{Package: !what.binariesOnly}
 	var trust attest.Trust
 	if !what.binariesOnly {
 		flags := sign
-		if !plan.Snapshot {
+		if !plan.IsSnapshot {
 			flags = sign.withDefaults(run.Inputs.Release.Sign, filepath.Dir(cfg.ConfigFile))
 		}
-		signer, err := a.signer(c.Context(), flags, plan.Snapshot)
+		signer, err := a.signer(c.Context(), flags, plan.IsSnapshot)
 		if err != nil {
 			return err
 		}
@@ -116,11 +116,11 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign signFlags, p
 		return err
 	}
 
-	a.verdicts(plan, out)
+	a.printVerdicts(plan, out)
 	if err := out.Bisect(c.Context()); err != nil {
 		return err
 	}
-	a.bisections(out)
+	a.printBisections(out)
 
 	rec, err := out.Write(c.Context(), opt)
 	a.progress.Close() // stdout may be the same terminal
@@ -144,7 +144,7 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign signFlags, p
 		return err
 	}
 
-	a.notVaried(rec)
+	a.printNotVaried(rec)
 	if !a.json {
 		fmt.Fprintf(a.stdout, "%s\n", summary(rec, displayPath(cfg.Out)))
 	}
@@ -182,19 +182,11 @@ func (a *app) describePlan(p pipeline.Plan) {
 	for _, r := range p.Recipes {
 		binaries[r.Build.Binary] = true
 	}
-	a.progress.Line("building   %s twice, for %s", strings.Join(sortedKeys(binaries), ", "), count(len(targets(p)), "target"))
+	a.progress.Line("building   %s twice, for %s", strings.Join(sortedKeys(binaries), ", "), count(len(p.Targets()), "target"))
 }
 
-func targets(p pipeline.Plan) map[string]bool {
-	set := map[string]bool{}
-	for _, r := range p.Recipes {
-		set[r.Build.Target.String()] = true
-	}
-	return set
-}
-
-// verdicts says which artifacts were not reproduced, and why.
-func (a *app) verdicts(p pipeline.Plan, o *pipeline.Outcome) {
+// printVerdicts says which artifacts were not reproduced, and why.
+func (a *app) printVerdicts(p pipeline.Plan, o *pipeline.Outcome) {
 	counted := map[matrix.Target]bool{}
 	for i, b := range o.Binaries {
 		if b.Verdict.Pass() || b.Verdict == compare.Undetermined && len(o.Failures) > 0 {
@@ -208,7 +200,7 @@ func (a *app) verdicts(p pipeline.Plan, o *pipeline.Outcome) {
 
 		// The action graphs are of a target, so its numbers are told once.
 		if b.Verdict == compare.Differs {
-			a.compilations(b, p.Recipes[i].ImportPath)
+			a.printCompilations(b, p.Recipes[i].ImportPath)
 			if g := b.Compilations; !counted[b.Target] {
 				a.progress.Line("    %d of %d package compilations for %s were reproduced", g.Reproduced, g.Packages, b.Target)
 				counted[b.Target] = true
@@ -228,10 +220,10 @@ func (a *app) verdicts(p pipeline.Plan, o *pipeline.Outcome) {
 	}
 }
 
-// compilations names the first packages that differ, and says how. The action graphs are those of
+// printCompilations names the first packages that differ, and says how. The action graphs are those of
 // a target. If the main package of the binary is among the first, the others belong to other
 // binaries.
-func (a *app) compilations(b record.Binary, main string) {
+func (a *app) printCompilations(b record.Binary, main string) {
 	g := b.Compilations
 	first := g.Culprits
 	if slices.Contains(first, main) {
@@ -254,8 +246,8 @@ func (a *app) compilations(b record.Binary, main string) {
 	list("first package whose inputs differ", false)
 }
 
-// bisections says which variations made the difference.
-func (a *app) bisections(o *pipeline.Outcome) {
+// printBisections says which variations made the difference.
+func (a *app) printBisections(o *pipeline.Outcome) {
 	for _, b := range o.Binaries {
 		if b.Bisection != nil {
 			a.progress.Line("%s %s %s", b.Target, b.Name, b.Bisection)
@@ -269,9 +261,9 @@ func (a *app) bisections(o *pipeline.Outcome) {
 	}
 }
 
-// notVaried says which circumstances were the same in both passes, so that the verdict says
+// printNotVaried says which circumstances were the same in both passes, so that the verdict says
 // nothing about them.
-func (a *app) notVaried(rec *record.Record) {
+func (a *app) printNotVaried(rec *record.Record) {
 	for _, v := range rec.Varying.Variations {
 		if !v.Varied {
 			a.progress.Line("not varied: %s (%s)", v.Name, v.Reason)
@@ -292,17 +284,7 @@ func summary(rec *record.Record, out string) string {
 		}
 	}
 
-	// All binaries of a target share its compilations.
-	counted := map[string]bool{}
-	var packages, reproduced int
-	for _, b := range rec.Binaries {
-		if t := b.Target.String(); !counted[t] {
-			counted[t] = true
-			packages += b.Compilations.Packages
-			reproduced += b.Compilations.Reproduced
-		}
-	}
-
+	reproduced, packages := rec.PackageCompilations()
 	s := fmt.Sprintf("%s  %s %s: %s and %d of %d package compilations, %d things varied; see %s",
 		rec.Verdict, rec.Project, rec.Version, count(len(rec.Binaries), "binary"), reproduced, packages, varied, filepath.Join(out, distfiles.RecordName))
 	if rec.Snapshot {

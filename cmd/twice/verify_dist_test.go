@@ -139,7 +139,7 @@ func (f *fakeRelease) sign(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.write(t, distfiles.RecordName, string(encoded))
-	contents, err := distfiles.Of(f.record)
+	contents, err := distfiles.ContentsOf(f.record)
 	if err != nil {
 		t.Fatal(err)
 	}

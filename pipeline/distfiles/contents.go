@@ -39,9 +39,9 @@ type Bundle struct {
 	Subject artifact.Digest
 }
 
-// Of derives the contents of a dist from its record. They deserve as much trust as the signature of
+// ContentsOf derives the contents of a dist from its record. They deserve as much trust as the signature of
 // the record does.
-func Of(rec *record.Record) (*Contents, error) {
+func ContentsOf(rec *record.Record) (*Contents, error) {
 	encoded, err := rec.Encode()
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func Of(rec *record.Record) (*Contents, error) {
 		return nil, err
 	}
 	for _, s := range SignedImages(rec) {
-		sign(SignatureOfImage(s.Digest), ImageSignature, s.Digest)
+		sign(SignatureOfImage(s.Digest), ImageSignatureType, s.Digest)
 	}
 	return c, nil
 }

@@ -23,10 +23,10 @@ const ImagesName = "oci"
 // one file has the name of the file with this suffix.
 const BundleSuffix = ".sigstore.json"
 
-// ImageSignature is the type of a statement that says only that its subject is signed.
+// ImageSignatureType is the type of a statement that says only that its subject is signed.
 // cosign verify looks for it
 // (https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md).
-const ImageSignature = "https://sigstore.dev/cosign/sign/v1"
+const ImageSignatureType = "https://sigstore.dev/cosign/sign/v1"
 
 // Binary returns the path of a binary below dist.
 func Binary(b record.Binary) string { return path.Join("bin", b.Target.Slug(), b.Name) }

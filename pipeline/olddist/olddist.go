@@ -112,7 +112,7 @@ func openOldDist(dir string, root *os.Root) (*oldDist, error) {
 	rec, err := record.Decode(data)
 	var contents *distfiles.Contents
 	if err == nil {
-		contents, err = distfiles.Of(rec)
+		contents, err = distfiles.ContentsOf(rec)
 	}
 	if err != nil {
 		return nil, fault.WithRemedy(fault.Usage(fmt.Errorf("%s cannot be replaced: its %s was edited, or written by another version of twice: %w", dir, distfiles.RecordName, err)),

@@ -115,7 +115,7 @@ func ownFiles(t *testing.T, rec *record.Record, files map[string]string) map[str
 		t.Fatal(err)
 	}
 	files[distfiles.RecordName] = string(data)
-	c, err := distfiles.Of(rec)
+	c, err := distfiles.ContentsOf(rec)
 	if err != nil {
 		t.Fatal(err)
 	}

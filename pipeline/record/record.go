@@ -269,3 +269,17 @@ func (r *Record) Targets() []matrix.Target {
 	}
 	return list
 }
+
+// PackageCompilations returns how many compilations of packages there were, and how many of them
+// were reproduced. All binaries of a target share its compilations.
+func (r *Record) PackageCompilations() (reproduced, packages int) {
+	counted := map[matrix.Target]bool{}
+	for _, b := range r.Binaries {
+		if !counted[b.Target] {
+			counted[b.Target] = true
+			reproduced += b.Compilations.Reproduced
+			packages += b.Compilations.Packages
+		}
+	}
+	return reproduced, packages
+}

@@ -506,3 +506,16 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestPackageCompilations: the binaries of a target share its compilations, which count once.
+func TestPackageCompilations(t *testing.T) {
+	amd64, arm64 := matrix.Target{OS: "linux", Arch: "amd64"}, matrix.Target{OS: "linux", Arch: "arm64"}
+	rec := &Record{Binaries: []Binary{
+		{Name: "x", Target: amd64, Compilations: compare.GraphResult{Packages: 5, Reproduced: 4}},
+		{Name: "y", Target: amd64, Compilations: compare.GraphResult{Packages: 5, Reproduced: 4}},
+		{Name: "x", Target: arm64, Compilations: compare.GraphResult{Packages: 7, Reproduced: 7}},
+	}}
+	if reproduced, packages := rec.PackageCompilations(); reproduced != 11 || packages != 12 {
+		t.Errorf("%d of %d", reproduced, packages)
+	}
+}
