@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -98,7 +97,7 @@ func compiler(ctx context.Context, h host.Host, pinned gocmd.Go, b matrix.Build,
 		return "", fault.Usage(errors.New("cgo: CC is empty"))
 	}
 
-	program, err := findProgram(fields[0], h.Path)
+	program, err := findProgram(fields[0], h)
 	if err != nil {
 		return "", fault.WithRemedy(fault.Usage(fmt.Errorf("cgo: %w", err)), "install the C compiler, or name one with env = { CC = \"...\" }")
 	}
@@ -126,24 +125,20 @@ func compiler(ctx context.Context, h host.Host, pinned gocmd.Go, b matrix.Build,
 	return strings.TrimSpace(line) + " " + string(hash.Digest()), nil
 }
 
-// findProgram looks name up in dirs.
-func findProgram(name string, dirs []string) (string, error) {
+// findProgram looks name up in the folders of h.
+func findProgram(name string, h host.Host) (string, error) {
 	if filepath.IsAbs(name) {
 		return name, nil
 	}
-	for _, dir := range dirs {
-		file := filepath.Join(dir, name+exe())
+	base := name
+	if h.OS == "windows" {
+		base += ".exe"
+	}
+	for _, dir := range h.Path {
+		file := filepath.Join(dir, base)
 		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
 			return file, nil
 		}
 	}
 	return "", fmt.Errorf("%s: %w in PATH", name, exec.ErrNotFound)
-}
-
-// exe returns the suffix of programs on this system.
-func exe() string {
-	if runtime.GOOS == "windows" {
-		return ".exe"
-	}
-	return ""
 }

@@ -115,26 +115,11 @@ func (p Plan) pairs() []pair {
 	return list
 }
 
-// share divides the machine h among the slots in which jobs run at a time.
+// share divides the machine h among the slots in which jobs run at a time. Each job runs some
+// compilers.
 func share(h host.Host, jobs int) (slots int, s pass.Share) {
-	// A compiler needs up to 0.7 GB for the largest packages (0.3 GB with the
-	// default GOGC), and each job runs some.
-	const process = 700 << 20
-
-	cpus := max(1, h.CPUs)
-	slots = max(1, min(cpus, jobs, int(h.Memory/(2*process))))
-	s.Processes = max(2, min((cpus+slots-1)/slots, int(h.Memory/int64(slots*process/2))))
-	s.Memory = h.Memory / int64(slots*s.Processes)
-
-	// A larger GOGC takes memory to save time, so it depends on the share of a process.
-	switch {
-	case s.Memory >= process:
-		s.GOGC = 400 // less processor time: see e2e/bench
-	case s.Memory >= process/2:
-		s.GOGC = 200
-	}
-	s.Memory = max(s.Memory, process/2)
-	return slots, s
+	slots = max(1, min(h.CPUs, jobs, int(h.Memory/(2*pass.CompilerMemory))))
+	return slots, pass.ShareOf(h.CPUs, h.Memory, slots)
 }
 
 // runJobs builds every target in both passes and returns the pairs. The error is the context's.

@@ -182,7 +182,7 @@ func newLocal(ctx context.Context, cfg Config, in Inputs, hooks [][]string, work
 		},
 		ModuleDir: in.Source.Identity().Dir, ConfigDir: in.configDir(),
 		GOROOT: in.Toolchain.Dir, ModCache: in.Modules.Dir,
-		Hooks: hooks, Epoch: in.Time.Unix(),
+		Hooks: hooks, CPUs: cfg.CPUs, Epoch: in.Time.Unix(),
 		Path: cfg.Path, SystemEnv: cfg.SystemEnv, Confinement: confine, Limits: limits,
 		Now: cfg.Now, Log: cfg.HookLog,
 	}, nil

@@ -1,7 +1,7 @@
 // Package host is what a run takes from the machine and its user. Command twice
 // fills in one [Host], and both flows work with that: package pipeline forward,
 // package rebuild in reverse. Nothing in either asks the process for its
-// environment, its working folder or the time.
+// environment, its working folder, its processors or the time.
 package host
 
 import (

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -34,7 +33,7 @@ func (s *localSession) runHooks(ctx context.Context) (err error) {
 		env := append(recipe.ClosedEnv(), "CGO_ENABLED=0", "SOURCE_DATE_EPOCH="+strconv.FormatInt(s.Epoch, 10))
 		if _, _, err := s.run(ctx, invocation{
 			what: fmt.Sprintf("hook %d: %s", i+1, strings.Join(argv, " ")), job: hooksJob, writesSource: true,
-			dir: s.moduleDir(), argv: argv, env: env, share: Share{Processes: runtime.NumCPU()}, live: s.Log,
+			dir: s.moduleDir(), argv: argv, env: env, share: Share{Processes: s.CPUs}, live: s.Log,
 		}); err != nil {
 			return err
 		}

@@ -34,6 +34,8 @@ type Local struct {
 	GOROOT, ModCache string
 	// Hooks run in ModuleDir before the first build of a pass.
 	Hooks [][]string
+	// CPUs is how many processors this machine has, for the hooks.
+	CPUs int
 	// Epoch is SOURCE_DATE_EPOCH for the hooks: seconds since 1970.
 	Epoch int64
 	// Path are the folders where programs such as git and the C compiler are.

@@ -85,6 +85,31 @@ type Share struct {
 	GOGC int
 }
 
+// CompilerMemory is what a compiler needs for the largest packages, in bytes. With the default GOGC
+// it needs less than half of that.
+const CompilerMemory = 700 << 20
+
+// ShareOf divides a machine with that many processors and that much memory among slots, in which
+// jobs run at a time.
+func ShareOf(cpus int, memory int64, slots int) Share {
+	const least = CompilerMemory / 2
+
+	cpus = max(1, cpus)
+	var s Share
+	s.Processes = max(2, min((cpus+slots-1)/slots, int(memory/int64(slots*least))))
+	s.Memory = memory / int64(slots*s.Processes)
+
+	// A larger GOGC takes memory to save time, so it depends on the share of a process.
+	switch {
+	case s.Memory >= CompilerMemory:
+		s.GOGC = 400 // less processor time: see e2e/bench
+	case s.Memory >= least:
+		s.GOGC = 200
+	}
+	s.Memory = max(s.Memory, least)
+	return s
+}
+
 // Result is what a job produced.
 type Result struct {
 	// Artifacts are the binaries, in the order of Job.Binaries.

@@ -233,12 +233,7 @@ func (s *Sandbox) watch(ctx context.Context, cancel context.CancelCauseFunc, dir
 
 // Share returns a build's part of the machine.
 func (s *Sandbox) Share() pass.Share {
-	cpus := max(1, s.CPUs)
-	share := pass.Share{Processes: cpus, Memory: max(350<<20, s.Memory/int64(cpus))}
-	if share.Memory >= 700<<20 {
-		share.GOGC = 400 // takes less processor time: see e2e/bench
-	}
-	return share
+	return pass.ShareOf(s.CPUs, s.Memory, 1)
 }
 
 // Limits returns the limits of each command. Its time is bounded by that of the file.
