@@ -64,8 +64,9 @@ var depsRules = map[string]string{
 		pipeline/safetext`,
 
 	// The reverse flow begins with what somebody names.
-	"pipeline/subject": `matrix/platform matrix/reference pipeline/artifact pipeline/fault pipeline/fsx pipeline/httpguard
-		pipeline/inspect pipeline/layertree pipeline/process pipeline/record pipeline/registry pipeline/safetext`,
+	"pipeline/subject": `matrix/platform matrix/reference pipeline/artifact pipeline/distfiles pipeline/fault pipeline/fsx
+		pipeline/httpguard pipeline/inspect pipeline/layertree pipeline/process pipeline/record pipeline/registry
+		pipeline/safetext`,
 
 	// What is said of a release, and who says it.
 	"attest/slsa": `attest/intoto matrix pipeline/artifact pipeline/compare pipeline/image pipeline/pass pipeline/purl

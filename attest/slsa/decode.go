@@ -162,7 +162,7 @@ func (d *RunDetails) checkRunDetails(p *Provenance, s intoto.Statement) error {
 	rest := d.Byproducts
 	for _, r := range p.Internal.Recipes {
 		t, name := r.Recipe.Target, r.Recipe.Binary
-		a, err := checkPasses(rest, passName(pass.A, t, name), passName(pass.B, t, name))
+		a, err := checkPasses(rest, PassName(pass.A, t, name), PassName(pass.B, t, name))
 		if err != nil {
 			return err
 		}
@@ -174,11 +174,11 @@ func (d *RunDetails) checkRunDetails(p *Provenance, s intoto.Statement) error {
 
 	// Files of the source tree come next, in archives alone.
 	for ; len(rest) > 1; rest = rest[2:] {
-		name, ok := strings.CutPrefix(rest[0].Name, fileName(pass.A, ""))
+		name, ok := strings.CutPrefix(rest[0].Name, PassFile(pass.A, ""))
 		if !ok {
 			return fmt.Errorf("byproducts: %.200q: unknown", rest[0].Name)
 		}
-		if _, err := checkPasses(rest, fileName(pass.A, name), fileName(pass.B, name)); err != nil {
+		if _, err := checkPasses(rest, PassFile(pass.A, name), PassFile(pass.B, name)); err != nil {
 			return err
 		}
 	}

@@ -172,13 +172,13 @@ func newProvenance(rec *record.Record, invocation Invocation) (intoto.Statement,
 	for _, b := range rec.Binaries {
 		in.Recipes = append(in.Recipes, Recipe{Digest: sha256Set(b.RecipeDigest), Recipe: b.Recipe})
 		byproducts = append(byproducts,
-			passDescriptor(passName(pass.A, b.Target, b.Name), b.A, b.Verdict),
-			passDescriptor(passName(pass.B, b.Target, b.Name), b.B, b.Verdict))
+			passDescriptor(PassName(pass.A, b.Target, b.Name), b.A, b.Verdict),
+			passDescriptor(PassName(pass.B, b.Target, b.Name), b.B, b.Verdict))
 	}
 	for _, f := range rec.Files {
 		byproducts = append(byproducts,
-			passDescriptor(fileName(pass.A, f.Name), f.A, f.Verdict),
-			passDescriptor(fileName(pass.B, f.Name), f.B, f.Verdict))
+			passDescriptor(PassFile(pass.A, f.Name), f.A, f.Verdict),
+			passDescriptor(PassFile(pass.B, f.Name), f.B, f.Verdict))
 	}
 
 	ext.Targets = in.targets()

@@ -210,13 +210,14 @@ func gitURI(repository, commit string) (string, error) {
 	return uri, intoto.CheckURI(uri)
 }
 
-// passName returns the name of what a pass built, as below dist.rejected.
-func passName(pass pass.Pass, t matrix.Target, binary string) string {
+// PassName returns the name that what a pass built has in statements, which is its path below
+// dist.rejected.
+func PassName(pass pass.Pass, t matrix.Target, binary string) string {
 	return string(pass) + "/" + t.Slug() + "/" + binary
 }
 
-// fileName returns the name of a file of the source tree as a pass left it.
-func fileName(pass pass.Pass, name string) string { return string(pass) + "/files/" + name }
+// PassFile returns such a name for a file of the source tree as a pass left it.
+func PassFile(pass pass.Pass, name string) string { return string(pass) + "/files/" + name }
 
 // passDescriptor refers to what a pass made.
 func passDescriptor(name string, d artifact.Digest, v compare.Verdict) intoto.Descriptor {

@@ -106,13 +106,13 @@ func newTestResult(rec *record.Record, url string) (intoto.Statement, error) {
 	for _, b := range rec.Binaries {
 		addTest(testName(b.Target, b.Name), b.Verdict)
 		t.Configuration = append(t.Configuration, intoto.Descriptor{Name: recipeName(b.Target, b.Name), Digest: sha256Set(b.RecipeDigest)})
-		addSubject(passName(pass.A, b.Target, b.Name), b.A)
-		addSubject(passName(pass.B, b.Target, b.Name), b.B)
+		addSubject(PassName(pass.A, b.Target, b.Name), b.A)
+		addSubject(PassName(pass.B, b.Target, b.Name), b.B)
 	}
 	for _, f := range rec.Files {
 		addTest(filesTest+f.Name, f.Verdict)
-		addSubject(fileName(pass.A, f.Name), f.A)
-		addSubject(fileName(pass.B, f.Name), f.B)
+		addSubject(PassFile(pass.A, f.Name), f.A)
+		addSubject(PassFile(pass.B, f.Name), f.B)
 	}
 
 	if rec.Verdict.Pass() {

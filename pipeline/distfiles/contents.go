@@ -39,8 +39,8 @@ type Bundle struct {
 	Subject artifact.Digest
 }
 
-// ContentsOf derives the contents of a dist from its record. They deserve as much trust as the signature of
-// the record does.
+// ContentsOf derives the contents of a dist from its record. They deserve as much trust as the
+// signature of the record does.
 func ContentsOf(rec *record.Record) (*Contents, error) {
 	encoded, err := rec.Encode()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"path"
 
 	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/matrix"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/pass"
@@ -60,12 +61,11 @@ func SignedImages(rec *record.Record) []intoto.Subject {
 	return list
 }
 
-// RejectedBinary returns the path of a pass's binary below dist.rejected.
+// RejectedBinary returns the path of a pass's binary below dist.rejected. The signed test result
+// has it by the same name.
 func RejectedBinary(pass pass.Pass, t matrix.Target, name string) string {
-	return path.Join(string(pass), t.Slug(), name)
+	return slsa.PassName(pass, t, name)
 }
 
-// RejectedFile returns the path of a pass's file below dist.rejected.
-func RejectedFile(pass pass.Pass, name string) string {
-	return path.Join(string(pass), "files", name)
-}
+// RejectedFile returns the path of a pass's file below dist.rejected, named likewise.
+func RejectedFile(pass pass.Pass, name string) string { return slsa.PassFile(pass, name) }

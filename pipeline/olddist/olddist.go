@@ -105,7 +105,7 @@ func openOldDist(dir string, root *os.Root) (*oldDist, error) {
 	var header struct {
 		Schema string `json:"schema"`
 	}
-	if err := json.Unmarshal(data, &header); err != nil || !strings.HasPrefix(header.Schema, "twice.release/") {
+	if err := json.Unmarshal(data, &header); err != nil || !strings.HasPrefix(header.Schema, record.SchemaPrefix) {
 		return nil, output.NotOurs("%s was not written by twice: its %s is another's", dir, distfiles.RecordName)
 	}
 

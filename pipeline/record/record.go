@@ -28,8 +28,11 @@ import (
 	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
+// SchemaPrefix is how Record.Schema begins in every version of the format.
+const SchemaPrefix = "twice.release/"
+
 // SchemaName is the value of Record.Schema that this package writes.
-const SchemaName = "twice.release/v1"
+const SchemaName = SchemaPrefix + "v1"
 
 //go:embed release.schema.json
 var schema []byte

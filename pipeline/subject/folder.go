@@ -9,14 +9,12 @@ import (
 	"path"
 
 	"github.com/twicebuild/twice/pipeline/artifact"
+	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/record"
 	"github.com/twicebuild/twice/pipeline/safetext"
 )
-
-// recordName is the release record in a dist folder.
-const recordName = "release.json"
 
 // folder opens a folder of this machine: a dist of twice, an image layout, or a folder with
 // executables somewhere in it.
@@ -27,13 +25,13 @@ func (o *opening) folder(ref, dir string) error {
 	}
 	defer root.Close()
 
-	if f, err := openIn(root, recordName, record.MaxSize); err == nil {
+	if f, err := openIn(root, distfiles.RecordName, record.MaxSize); err == nil {
 		ours, err := isRecord(f)
 		if err := errors.Join(err, f.Close()); err != nil {
-			return fmt.Errorf("%s: %w", recordName, err)
+			return fmt.Errorf("%s: %w", distfiles.RecordName, err)
 		}
 		if ours {
-			return o.dist(dir, recordName, ref)
+			return o.dist(dir, distfiles.RecordName, ref)
 		}
 	}
 
@@ -108,7 +106,7 @@ func openIn(root *os.Root, name string, limit int64) (*os.File, error) {
 
 // recordStart is how every release record begins, since [record.Decode] takes no
 // other layout.
-const recordStart = "{\n  \"schema\": \"twice.release/"
+const recordStart = "{\n  \"schema\": \"" + record.SchemaPrefix
 
 // isRecord reports whether f says that it is a release record of twice. It reads f from its
 // beginning and then rewinds it.
@@ -148,7 +146,7 @@ func (o *opening) dist(dir, name, ref string) error {
 	c := Container{Kind: Dist, Name: ref, Digest: artifact.Of(data), Size: int64(len(data))}
 	o.subject.Kind, o.subject.Digest, o.subject.Record = Dist, c.Digest, rec
 	if !rec.Verdict.Pass() {
-		return fmt.Errorf("%s: its verdict is %q, so there is nothing of it to ship", recordName, rec.Verdict)
+		return fmt.Errorf("%s: its verdict is %q, so there is nothing of it to ship", distfiles.RecordName, rec.Verdict)
 	}
 
 	for i := range rec.Binaries {
@@ -163,14 +161,14 @@ func (o *opening) dist(dir, name, ref string) error {
 
 // keepRecorded keeps one binary of a record, if its bytes are those of the record.
 func (o *opening) keepRecorded(root *os.Root, at location, rec *record.Record, b *record.Binary) error {
-	file := path.Join("bin", b.Target.Slug(), b.Name)
+	file := distfiles.Binary(*b)
 	for _, a := range rec.Artifacts {
 		if a.Name != file {
 			continue
 		}
 
 		if a.Kind != artifact.Binary || a.Digest != b.A {
-			return fmt.Errorf("%s contradicts itself about %s", recordName, safetext.QuoteWord(file))
+			return fmt.Errorf("%s contradicts itself about %s", distfiles.RecordName, safetext.QuoteWord(file))
 		}
 
 		if err := o.count(file); err != nil {
@@ -178,7 +176,7 @@ func (o *opening) keepRecorded(root *os.Root, at location, rec *record.Record, b
 		}
 		f, err := openIn(root, file, o.limits.File)
 		if err != nil {
-			return fault.WithRemedy(fmt.Errorf("%s: %s", safetext.QuoteWord(file), reason(err)), "release.json must be in the folder that twice made, with all that is in it")
+			return fault.WithRemedy(fmt.Errorf("%s: %s", safetext.QuoteWord(file), reason(err)), distfiles.RecordName+" must be in the folder that twice made, with all that is in it")
 		}
 		defer f.Close()
 
@@ -189,7 +187,7 @@ func (o *opening) keepRecorded(root *os.Root, at location, rec *record.Record, b
 
 		// A record vouches for bytes, so a file with others is not the one that it is about.
 		if got.digest != a.Digest || got.size != a.Size {
-			return fmt.Errorf("%s is %s with %d bytes, and %s says %s with %d", safetext.QuoteWord(file), got.digest, got.size, recordName, a.Digest, a.Size)
+			return fmt.Errorf("%s is %s with %d bytes, and %s says %s with %d", safetext.QuoteWord(file), got.digest, got.size, distfiles.RecordName, a.Digest, a.Size)
 		}
 
 		found, err := o.keep(at, file, got, b)
@@ -199,5 +197,5 @@ func (o *opening) keepRecorded(root *os.Root, at location, rec *record.Record, b
 		return err
 	}
 
-	return fmt.Errorf("%s does not list %s", recordName, safetext.QuoteWord(file))
+	return fmt.Errorf("%s does not list %s", distfiles.RecordName, safetext.QuoteWord(file))
 }

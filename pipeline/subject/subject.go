@@ -328,8 +328,6 @@ func (o *opening) run(ref string) error {
 	switch {
 	case hasScheme && scheme == "npm":
 		return o.npm(rest)
-	case hasScheme && scheme == "toolchain":
-		return fault.WithRemedy(fault.Usage(errors.New("toolchains cannot be opened yet")), forms)
 	case strings.Contains(ref, "://"):
 		return o.url(ref)
 	case ref == "":

@@ -203,7 +203,7 @@ func TestReferences(t *testing.T) {
 		"":                                  "nothing is named",
 		"missing":                           "no such file",
 		"missing/file:tag":                  "no such file",
-		"toolchain:go1.26.8":                "cannot be opened yet",
+		"toolchain:go1.26.8":                "this is no other reference",
 		"npm:":                              "without a version",
 		"http://example.com/x":              "plain HTTP",
 		"ftp://example.com/x":               "only https",
