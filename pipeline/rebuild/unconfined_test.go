@@ -14,6 +14,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/host"
 	"github.com/twicebuild/twice/pipeline/pass"
 	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
+	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
 	"github.com/twicebuild/twice/pipeline/workspace"
 )
 
@@ -60,7 +61,7 @@ func TestUnconfined(t *testing.T) {
 			Confinement: tier.confinement,
 		}}
 		res, err := r.File(t.Context(), Subject{Name: "x", Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(data))), nil }})
-		if err != nil || res.Verdict != compare.Undetermined || res.Reason == nil ||
+		if err != nil || res.Verdict != compare.Undetermined || res.Reason == nil || res.Reason.Kind != verdict.NotConfined ||
 			!strings.Contains(res.Reason.Text, "could change this machine: why it is missing") || !strings.Contains(res.Reason.Remedy, "namespaces") {
 			t.Errorf("%s: %v, %+v", name, err, res)
 		}

@@ -170,11 +170,15 @@ func (s *Sandbox) Run(ctx context.Context, dir string, work func(context.Context
 	}
 
 	// The kind of the reason follows from what ended the work, a limit first.
+	var unconfined *pass.UnconfinedError
 	switch {
 	case failed == nil:
 	case errors.Is(cause, ErrTimeout) || errors.Is(cause, errDisk):
 		reason = verdict.Because(verdict.Limits, "%s", cause)
-	case !errors.As(failed, &reason):
+	case errors.As(failed, &reason): // it has its kind
+	case errors.As(failed, &unconfined):
+		reason = verdict.Because(verdict.NotConfined, "%s", failed).WithRemedy(fault.RemedyOf(failed))
+	default:
 		reason = verdict.Because(verdict.Unavailable, "%s", failed).WithRemedy(fault.RemedyOf(failed))
 	}
 	return reason, removed, nil
