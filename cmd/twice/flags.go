@@ -60,14 +60,10 @@ func (a *app) pipelineConfig() (pipeline.Config, error) {
 		return cfg, fault.Usage(fmt.Errorf("--timeout %s: want a time", a.timeout))
 	}
 
-	if cfg.ConfigFile, err = filepath.Abs(filepath.Join(a.dir, a.config)); filepath.IsAbs(a.config) {
-		cfg.ConfigFile = filepath.Clean(a.config)
-	} else if err != nil {
+	if cfg.ConfigFile, err = filepath.Abs(a.inDir(a.config)); err != nil {
 		return cfg, err
 	}
-	if cfg.Out, err = filepath.Abs(filepath.Join(a.dir, a.out)); filepath.IsAbs(a.out) {
-		cfg.Out = filepath.Clean(a.out)
-	} else if err != nil {
+	if cfg.Out, err = filepath.Abs(a.inDir(a.out)); err != nil {
 		return cfg, err
 	}
 

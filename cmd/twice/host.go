@@ -36,7 +36,7 @@ func (a *app) host() (host.Host, error) {
 // cacheDir returns the folder that outlives runs.
 func (a *app) cacheDir() (string, error) {
 	if a.cache != "" {
-		return filepath.Abs(a.cache)
+		return filepath.Abs(a.inDir(a.cache))
 	}
 	dir, err := userDir(os.UserCacheDir())
 	if err != nil {

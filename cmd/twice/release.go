@@ -139,12 +139,12 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign signFlags, p
 		}
 	}
 
+	a.printNotVaried(rec)
 	if err := out.Err(); err != nil {
 		a.progress.Line("%s was not touched; the record, and what was built, is in %s", displayPath(cfg.Out), displayPath(run.Rejected()))
 		return err
 	}
 
-	a.printNotVaried(rec)
 	if !a.json {
 		fmt.Fprintf(a.stdout, "%s\n", summary(rec, displayPath(cfg.Out)))
 	}
