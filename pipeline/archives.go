@@ -37,7 +37,7 @@ func (o *Outcome) writeArchives(ctx context.Context, dir string) ([]artifact.Art
 			continue
 		}
 
-		a, err := o.create(dir, planned.Name, artifact.Archive, func(w io.Writer) error {
+		a, err := create(dir, planned.Name, artifact.Archive, func(w io.Writer) error {
 			return archive.Write(w, archive.Format(planned.Format), o.run.Inputs.Time, o.members(planned, binaries))
 		})
 		if err != nil {

@@ -55,8 +55,12 @@ func (o *Outcome) compareBinaries(ctx context.Context, pair pair) {
 		artA, artB := pair.a.artifact(k), pair.b.artifact(k)
 		b.A, b.B, b.Size = artA.Digest, artB.Digest, artA.Size
 
-		if failed == nil {
-			b.Verdict, b.Reason, b.Explanation, failed = o.compareArtifacts(ctx, artA, artB)
+		// What cannot be explained of one binary is no failure of the others.
+		err := failed
+		if err == nil {
+			if b.Verdict, b.Reason, b.Explanation, err = o.compareArtifacts(ctx, artA, artB); err != nil {
+				o.fail(pair.a.target, err)
+			}
 		}
 
 		// Equal bytes that nothing proves to be the build's are no reproduction.
@@ -64,8 +68,8 @@ func (o *Outcome) compareBinaries(ctx context.Context, pair pair) {
 			b.Verdict, b.Reason = compare.Undetermined, run.portable(unproven.Error())
 		}
 
-		if failed != nil {
-			b.Verdict, b.Reason = compare.Undetermined, run.portable(reasonOf(failed))
+		if err != nil {
+			b.Verdict, b.Reason = compare.Undetermined, run.portable(reasonOf(err))
 		}
 
 		o.Binaries = append(o.Binaries, b)

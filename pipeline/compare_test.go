@@ -3,6 +3,8 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -101,5 +103,43 @@ func TestJudge(t *testing.T) {
 		if c.verdict == compare.Undetermined && !strings.Contains(err.Error(), "linux/amd64: ") {
 			t.Errorf("%s: the run's error is %v", name, err)
 		}
+	}
+}
+
+// TestNotExplained: a difference that cannot be explained, since the stored bytes changed, leaves
+// the other binaries of the target their verdicts.
+func TestNotExplained(t *testing.T) {
+	store := t.TempDir()
+	run := &Run{local: &pass.Local{Store: artifact.NewStore(store)}, work: &workspace.Workspace{Dir: t.TempDir()}}
+	target := matrix.Target{OS: "linux", Arch: "amd64"}
+	put := func(name, text string) artifact.Artifact {
+		d, size, err := run.local.Store.Put(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return artifact.Artifact{Name: name, Kind: artifact.Binary, Digest: d, Size: size, Executable: true}
+	}
+	jobs := pair{a: &job{target: target, pass: pass.A}, b: &job{target: target, pass: pass.B}}
+	for i, name := range []string{"x", "y"} {
+		run.Plan.Recipes = append(run.Plan.Recipes, PlannedBinary{Build: matrix.Build{Binary: name, Target: target}, Recipe: recipe.Recipe{Binary: name}, ImportPath: "m/" + name})
+		for _, j := range []*job{jobs.a, jobs.b} {
+			j.recipes = append(j.recipes, i)
+			j.result.Graphs = append(j.result.Graphs, []byte(graphOf("m/"+name)))
+		}
+	}
+	x := put("x", "another x")
+	jobs.a.result.Artifacts = []artifact.Artifact{put("x", "program x"), put("y", "program y")}
+	jobs.b.result.Artifacts = []artifact.Artifact{x, put("y", "program y")}
+	if err := os.WriteFile(filepath.Join(store, x.Digest.Hex()), []byte("cut"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+
+	o := &Outcome{run: run}
+	o.compareBinaries(t.Context(), jobs)
+	if x, y := o.Binaries[0], o.Binaries[1]; x.Verdict != compare.Undetermined || x.Reason == "" || y.Verdict != compare.Reproduced || y.Reason != "" {
+		t.Errorf("x: %s: %q, y: %s: %q", x.Verdict, x.Reason, y.Verdict, y.Reason)
+	}
+	if err := o.Err(); err == nil || !strings.HasPrefix(err.Error(), "linux/amd64: ") {
+		t.Errorf("the run's error is %v", err)
 	}
 }

@@ -70,7 +70,7 @@ func (o *Outcome) write(ctx context.Context, rec *record.Record, opt WriteOption
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, distfiles.RecordName), data, 0o644); err != nil {
+	if err := fsx.WriteNew(filepath.Join(dir, distfiles.RecordName), data, 0o644); err != nil {
 		return err
 	}
 
@@ -156,7 +156,7 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record,
 	}
 
 	name := run.Inputs.Release.Checksum.File
-	sums, err := o.create(dir, name, artifact.Checksums, func(w io.Writer) error { return archive.Sums(w, listed) })
+	sums, err := create(dir, name, artifact.Checksums, func(w io.Writer) error { return archive.Sums(w, listed) })
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -167,7 +167,7 @@ func (o *Outcome) writeDist(ctx context.Context, dir string, rec *record.Record,
 }
 
 // create writes a file of dist. It hashes the file while it writes it.
-func (o *Outcome) create(dir, name string, kind artifact.Kind, write func(io.Writer) error) (artifact.Artifact, error) {
+func create(dir, name string, kind artifact.Kind, write func(io.Writer) error) (artifact.Artifact, error) {
 	file := filepath.Join(dir, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return artifact.Artifact{}, err

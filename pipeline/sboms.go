@@ -30,7 +30,7 @@ func (o *Outcome) writeSBOMs(ctx context.Context, dir string) ([]artifact.Artifa
 		}
 
 		for _, format := range sbom.Formats {
-			a, err := o.create(dir, distfiles.SBOM(b, format.Suffix), artifact.SBOM, func(w io.Writer) error {
+			a, err := create(dir, distfiles.SBOM(b, format.Suffix), artifact.SBOM, func(w io.Writer) error {
 				data, err := format.Encode(doc)
 				if err != nil {
 					return err

@@ -72,7 +72,7 @@ func (o *Outcome) sign(ctx context.Context, dir string, rec *record.Record, enco
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				return err
 			}
-			return os.WriteFile(file, bundle, 0o644)
+			return fsx.WriteNew(file, bundle, 0o644)
 		})
 	}
 
