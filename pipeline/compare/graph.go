@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Graph is what the go command did in one run, as "go build -debug-actiongraph=FILE" reports it.
@@ -26,25 +25,18 @@ type Action struct {
 	// Package is the import path.
 	Package string
 	// Deps are the IDs of the actions that come before.
-	Deps []int
-	// NeedBuild reports whether the package's archive is wanted, which a cache may have.
-	NeedBuild bool
-	Failed    bool
+	Deps   []int
+	Failed bool
 	// ActionID is the hash of everything that goes into the step.
 	ActionID string
 	// BuildID is ActionID, a slash and the hash of what came out ("content ID").
 	// A program's has the main package's two hashes in between.
 	BuildID string
-	// TimeReady, TimeStart and TimeDone are on the clock of the pass.
-	TimeReady, TimeStart, TimeDone time.Time
 	// Cmd reports whether commands were run. If none were, the result came from a cache.
 	Cmd bool `json:"-"`
 	// Platforms are those that the commands were told to work for, as GOOS/GOARCH, each once. Only
 	// the assembler is told.
 	Platforms []string `json:"-"`
-	// CmdReal, CmdUser and CmdSys are the time that the commands took: by the clock, and of
-	// processors in user and in system mode.
-	CmdReal, CmdUser, CmdSys time.Duration
 }
 
 // UnmarshalJSON reads an action, with its commands as a list of strings or null.

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // graph makes a graph from lines "package actionID/contentID import...", in any
@@ -24,7 +23,7 @@ func graph(lines ...string) Graph {
 	g.Actions = append(g.Actions, Action{ID: 0, Mode: "link", ActionID: "L", BuildID: "L/x/y/z", Cmd: true})
 	for _, l := range lines {
 		f := strings.Fields(l)
-		a := Action{ID: len(g.Actions), Mode: "build", Cmd: true, NeedBuild: true}
+		a := Action{ID: len(g.Actions), Mode: "build", Cmd: true}
 		switch f[0] {
 		case "cached":
 			a.Cmd, f = false, f[1:]
@@ -157,8 +156,7 @@ func TestParseGraph(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := g.Actions[1]
-	if len(g.Actions) != 3 || a.Package != "x" || !a.NeedBuild || !a.Cmd || g.Actions[2].Cmd || a.ActionID != "m" || a.BuildID != "m/c" ||
-		a.CmdReal != 1500*time.Millisecond || a.CmdUser != 2 || a.CmdSys != 3 || a.TimeDone.Sub(a.TimeStart) != 1500*time.Millisecond {
+	if len(g.Actions) != 3 || a.Package != "x" || !a.Cmd || g.Actions[2].Cmd || a.ActionID != "m" || a.BuildID != "m/c" {
 		t.Errorf("%+v", g)
 	}
 

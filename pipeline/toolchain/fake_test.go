@@ -121,6 +121,9 @@ type world struct {
 	server *httptest.Server
 }
 
+// offline returns the client without a network.
+func (w *world) offline() gocmd.Go { return w.client.With("GOPROXY=off") }
+
 const fakeDatabase = "sums.example"
 
 // newKey returns a signer and a verifier key for fakeDatabase, the same for

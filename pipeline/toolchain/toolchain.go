@@ -116,8 +116,6 @@ type Options struct {
 	// AllowUnpublished takes the first installed one of the wanted version, if
 	// none is found to be the published one.
 	AllowUnpublished bool
-	// Offline forbids the network: what is not installed or cached is an error.
-	Offline bool
 	// MaxBytes bounds what the toolchains in CacheDir take. Zero is no bound.
 	MaxBytes int64
 	// OnWait, if set, is called when another process has to be waited for, such as one
@@ -222,16 +220,12 @@ func (f *finder) cachePath(suffix string) string { return filepath.Join(f.CacheD
 // publishedSum returns the hash that the checksum database states, from the
 // cached proof or by asking.
 func (f *finder) publishedSum(ctx context.Context) (string, error) {
-	sum, cachedErr := f.cachedProof()
-	if cachedErr == nil {
+	sum, err := f.cachedProof()
+	if err == nil {
 		return sum, nil
 	}
 
-	if f.Offline {
-		return "", fault.WithRemedy(fmt.Errorf("offline, and no proof of the published hash is at hand: %w", cachedErr),
-			"run once with network")
-	}
-	err := f.withLock(ctx, func() error {
+	err = f.withLock(ctx, func() error {
 		var err error
 		if sum, err = f.cachedProof(); err == nil {
 			return nil // another process was faster
@@ -370,9 +364,6 @@ func (f *finder) findCached(ctx context.Context) (err error) {
 	}()
 
 	if _, err := os.Lstat(f.cachePath("")); errors.Is(err, fs.ErrNotExist) {
-		if f.Offline {
-			return f.listRefused(errors.New("offline, and neither installed nor cached"), "run once with network, or install it")
-		}
 		err := f.withLock(ctx, func() error {
 			if _, err := os.Lstat(f.cachePath("")); !errors.Is(err, fs.ErrNotExist) {
 				return err // another process was faster, or the next step fails

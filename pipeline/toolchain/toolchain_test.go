@@ -35,7 +35,6 @@ func TestObtainInstalled(t *testing.T) {
 
 	// The proof that it left is enough for the next time, without a database.
 	w.server.Close()
-	o.Offline = true
 	if got, err = Obtain(t.Context(), w.client, fakeVersion, o); err != nil || !got.Published {
 		t.Errorf("offline: %+v, %v", got, err)
 	}
@@ -196,7 +195,7 @@ func TestAllowUnpublished(t *testing.T) {
 	}
 	// Without a database nothing is claimed, but it can be used.
 	o.CacheDir = t.TempDir()
-	o.Offline = true
+	w.client = w.offline()
 	if got, err := Obtain(t.Context(), w.client, fakeVersion, o); err != nil || got.Published || got.Sum != w.sum {
 		t.Errorf("offline: %+v, %v", got, err)
 	}
@@ -230,7 +229,7 @@ func TestDownload(t *testing.T) {
 				}
 			}
 		}
-		o.Offline = true
+		w.client = w.offline()
 	}
 	names, err := filepath.Glob(filepath.Join(o.CacheDir, "*"))
 	if err != nil || len(names) != 4 {
@@ -306,7 +305,7 @@ func TestFaultyNetwork(t *testing.T) {
 			}
 			w.client.Path = truth
 		}, "did not ask"},
-		{"offline", func(t *testing.T, w *world, o *Options) { o.Offline = true }, "offline"},
+		{"offline", func(t *testing.T, w *world, o *Options) { w.client = w.offline() }, "ask the checksum database"},
 		{"cache folder is relative", func(t *testing.T, w *world, o *Options) { o.CacheDir = "cache" }, "absolute"},
 		{"host with a slash", func(t *testing.T, w *world, o *Options) { o.HostArch = "../x" }, "host"},
 	} {
@@ -332,11 +331,9 @@ func TestDamagedProof(t *testing.T) {
 	name := filepath.Join(o.CacheDir, fakeName+".proof.json")
 	for _, damage := range []string{"", "{}", "null", `{"database":"sums.example","files":{}}`, `{"database":"","files":null,"x":1}`} {
 		write(t, name, damage)
-		o.Offline = true
-		if got, err := Obtain(t.Context(), w.client, fakeVersion, o); err == nil {
+		if got, err := Obtain(t.Context(), w.offline(), fakeVersion, o); err == nil {
 			t.Errorf("%q offline: %+v", damage, got)
 		}
-		o.Offline = false
 		if _, err := Obtain(t.Context(), w.client, fakeVersion, o); err != nil {
 			t.Errorf("%q: %v", damage, err)
 		}
