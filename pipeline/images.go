@@ -17,9 +17,6 @@ import (
 	"github.com/twicebuild/twice/pipeline/record"
 )
 
-// maxZoneinfo bounds the time zones that come with Go, in bytes: they are less than 1 MB.
-const maxZoneinfo = 16 << 20
-
 // writeImages makes the images of pass A in dir, and compares them with those of pass B.
 func (o *Outcome) writeImages(ctx context.Context, dir string, rec *record.Record) error {
 	run := o.run
@@ -95,7 +92,7 @@ func (o *Outcome) imageInput() (oci.Input, error) {
 
 	if zones {
 		var err error
-		if in.Zoneinfo, err = fsx.ReadNamed(filepath.Join(run.Inputs.Toolchain.Dir, "lib", "time", "zoneinfo.zip"), maxZoneinfo); err != nil {
+		if in.Zoneinfo, err = fsx.ReadNamed(filepath.Join(run.Inputs.Toolchain.Dir, "lib", "time", "zoneinfo.zip"), oci.MaxZoneinfo); err != nil {
 			return in, err
 		}
 	}

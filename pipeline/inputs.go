@@ -154,17 +154,13 @@ func changeWarnings(modified, untracked []string, uncommitted string) (list []st
 	return list
 }
 
-// maxGoMod is the largest go.mod that is read, in bytes. The go command has the same bound for
-// those of dependencies.
-const maxGoMod = 16 << 20
-
 // goVersion returns the exact version of Go that the release file or go.mod names.
 func (s SourceTree) goVersion() (string, error) {
 	if s.Release.Toolchain.Version != "go.mod" {
 		return s.Release.Toolchain.Version, nil
 	}
 
-	data, err := fsx.ReadNamed(filepath.Join(s.moduleDir(s.Tree), "go.mod"), maxGoMod)
+	data, err := fsx.ReadNamed(filepath.Join(s.moduleDir(s.Tree), "go.mod"), gocmd.MaxGoMod)
 	if err != nil {
 		return "", err
 	}

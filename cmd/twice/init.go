@@ -20,9 +20,6 @@ import (
 	"github.com/twicebuild/twice/pipeline/gocmd"
 )
 
-// maxGoMod bounds a go.mod. The go command has the same bound for those of dependencies.
-const maxGoMod = 16 << 20
-
 func (a *app) initCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "init",
@@ -34,7 +31,7 @@ func (a *app) initCmd() *cobra.Command {
 
 // initialize writes release.toml, with the main packages of the module in the folder of -C.
 func (a *app) initialize(ctx context.Context) error {
-	gomod, err := fsx.ReadNamed(filepath.Join(a.dir, "go.mod"), maxGoMod)
+	gomod, err := fsx.ReadNamed(filepath.Join(a.dir, "go.mod"), gocmd.MaxGoMod)
 	if err != nil {
 		return fault.Usage(fmt.Errorf("there is no go.mod in this folder: %w (a release file stands in the module's root folder)", err))
 	}

@@ -125,8 +125,8 @@ func (f *foundFiles) close() error {
 	return errors.Join(errs...)
 }
 
-// subjects finds the Go binaries in what args name. It downloads and unpacks to dir. Something
-// that cannot be read becomes a candidate that cannot be opened, so that the others get a
+// subjects lists what there is to answer about in what args name. It downloads and unpacks to dir.
+// Something that cannot be read becomes a candidate that cannot be opened, so that the others get a
 // verdict all the same.
 func (a *app) subjects(ctx context.Context, dir string, args []string, flags rebuildFlags) (*foundFiles, error) {
 	platforms, err := parsePlatforms(flags.platforms)

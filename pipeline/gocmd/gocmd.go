@@ -36,6 +36,10 @@ func (g Go) With(env ...string) Go {
 	return g
 }
 
+// MaxGoMod bounds the go.mod of a main module, in bytes. The go command has the same bound for those
+// of dependencies.
+const MaxGoMod = 16 << 20
+
 // Limits of what a go command may print. The largest document here is the
 // JSON of go list -deps, a few kilobytes a package.
 const (

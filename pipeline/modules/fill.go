@@ -79,11 +79,8 @@ type Cache struct {
 	Env []string
 }
 
-// Limits of the main module's files.
-const (
-	maxGoMod = 16 << 20
-	maxGoSum = 64 << 20
-)
+// maxGoSum bounds the main module's go.sum, in bytes.
+const maxGoSum = 64 << 20
 
 // FillCache downloads all modules that go.mod names into an empty cache. With
 // Config.Lazy it only prepares the cache.
@@ -111,7 +108,7 @@ func fillCache(ctx context.Context, cfg Config) (*Cache, error) {
 		return nil, err
 	}
 
-	gomod, err := fsx.ReadNamed(filepath.Join(cfg.SourceDir, "go.mod"), maxGoMod)
+	gomod, err := fsx.ReadNamed(filepath.Join(cfg.SourceDir, "go.mod"), gocmd.MaxGoMod)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.WithRemedy(fault.Usage(errors.New("no go.mod: only Go modules can be built")), "run go mod init")
 	} else if err != nil {

@@ -586,7 +586,7 @@ func TestTimezones(t *testing.T) {
 	}
 	for want, data := range map[string][]byte{
 		"no archive of them": nil, "not a valid zip": []byte("x"), "no path in an archive": bad("../x", "TZif"),
-		"no time zone": bad("x", "text"), "is empty": bad("x/", ""), "more than": bad("x", "TZif"+strings.Repeat("x", maxZoneinfo)),
+		"no time zone": bad("x", "text"), "is empty": bad("x/", ""), "more than": bad("x", "TZif"+strings.Repeat("x", MaxZoneinfo)),
 	} {
 		p := plan(t, "linux/amd64")
 		p.Timezones = true

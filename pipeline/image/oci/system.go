@@ -103,11 +103,11 @@ var certificates = sync.OnceValue(func() Content {
 // zoneinfoDir is the first folder in which Go and the C library look for time zones.
 const zoneinfoDir = "/usr/share/zoneinfo"
 
-// Bounds of an archive of time zones. Go's has 600 files and 0.4 MB.
-const (
-	maxZones    = 5000
-	maxZoneinfo = 16 << 20
-)
+// maxZones bounds the files in an archive of time zones. Go's has 600.
+const maxZones = 5000
+
+// MaxZoneinfo bounds an archive of time zones and the files in it, in bytes. Go's has 0.4 MB.
+const MaxZoneinfo = 16 << 20
 
 // timezones returns the files of an archive of time zones, lib/time/zoneinfo.zip
 // of a Go distribution, below /usr/share/zoneinfo.
@@ -125,7 +125,7 @@ func timezones(archive []byte) ([]entry, error) {
 	}
 
 	var list []entry
-	left := int64(maxZoneinfo)
+	left := int64(MaxZoneinfo)
 	for _, f := range zr.File {
 		if strings.HasSuffix(f.Name, "/") {
 			continue
@@ -145,7 +145,7 @@ func timezones(archive []byte) ([]entry, error) {
 		}
 		// The format is RFC 9636's.
 		if left -= int64(len(data)); left < 0 || !bytes.HasPrefix(data, []byte("TZif")) {
-			return nil, fmt.Errorf("time zones: %s: no time zone, or more than %d bytes in all", f.Name, maxZoneinfo)
+			return nil, fmt.Errorf("time zones: %s: no time zone, or more than %d bytes in all", f.Name, MaxZoneinfo)
 		}
 
 		list = append(list, entry{path: path.Join(zoneinfoDir, f.Name), mode: 0o644, system: true, Content: contentOf(data)})
