@@ -29,10 +29,11 @@ const (
 	maxBuildInfoScan = 1 << 20 // bytes of a PE's .data that are searched
 )
 
-// BuildInfo reads the build information. The format is that of Go 1.18 and later, see
-// debug/buildinfo in the Go tree. A header of 32 bytes stands at an address that is a multiple of
-// 16. It begins with a magic string. Bit 1 of its byte 15 says that two strings follow, each after
-// its length as a varint.
+// BuildInfo reads the build information, see debug/buildinfo in the Go tree. A header of 32 bytes
+// stands at an address that is a multiple of 16. It begins with a magic string. Bit 1 of its byte 15
+// says that two strings follow, each after its length as a varint (Go 1.18 and later). Otherwise the
+// header has the addresses of two string variables (Go 1.13 to 1.17). Go 1.12 and earlier have no
+// header.
 //
 // A WebAssembly module has no such header. There the module information is
 // found by its marks, and GoVersion is the one of the section "producers".
@@ -63,7 +64,7 @@ func (b *Binary) BuildInfo() (BuildInfo, error) {
 				continue
 			}
 			if data[at+15]&inline == 0 {
-				return BuildInfo{}, fmt.Errorf("read build information: in the format of Go 1.17 and earlier")
+				return b.variables(data[at : at+headerSize])
 			}
 			return b.buildInfo(s, int64(at)+headerSize)
 		}
@@ -82,13 +83,56 @@ func (b *Binary) buildInfo(s Section, at int64) (BuildInfo, error) {
 	if err != nil {
 		return BuildInfo{}, err
 	}
-	// The module information stands between two marks of 16 bytes.
-	if n := len(mod); n >= 33 && mod[n-17] == '\n' {
-		mod = mod[16 : n-17]
-	} else {
-		mod = ""
+	return newBuildInfo(version, unframed(mod)), nil
+}
+
+// variables reads the strings whose addresses a header of Go 1.13 to 1.17 has. Its byte 14 is the
+// size of a pointer, and byte 15 is 1 if numbers are big-endian.
+func (b *Binary) variables(header []byte) (BuildInfo, error) {
+	big := b.order.Uint16([]byte{0, 1}) == 1
+	if int(header[14]) != b.pointer || header[15] > 1 || (header[15] == 1) != big {
+		return BuildInfo{}, errors.New("read build information: its header is not that of such a file")
 	}
-	return newBuildInfo(version, mod), nil
+
+	version, err := b.variable(b.word(header[16:]))
+	if err != nil {
+		return BuildInfo{}, err
+	}
+	mod, err := b.variable(b.word(header[16+b.pointer:]))
+	if err != nil {
+		return BuildInfo{}, err
+	}
+	if version == "" {
+		return BuildInfo{}, errors.New("read build information: the version is empty")
+	}
+	return newBuildInfo(version, unframed(mod)), nil
+}
+
+// variable reads a string variable. It returns "" for one that has no value: its address is 0, or in
+// memory that has no bytes in the file.
+func (b *Binary) variable(address uint64) (string, error) {
+	header := make([]byte, 2*b.pointer)
+	if address == 0 || b.load(header, address) != nil {
+		return "", nil
+	}
+	at, n := b.word(header), b.word(header[b.pointer:])
+	if n > maxBuildInfo || n > uint64(b.size) {
+		return "", fmt.Errorf("read build information: a string is longer than the file or than %d bytes", maxBuildInfo)
+	}
+
+	text := make([]byte, n)
+	if err := b.load(text, at); err != nil {
+		return "", fmt.Errorf("read build information: %w", err)
+	}
+	return string(text), nil
+}
+
+// unframed returns the module information without the two marks of 16 bytes that it stands between.
+func unframed(mod string) string {
+	if n := len(mod); n >= 33 && mod[n-17] == '\n' {
+		return mod[16 : n-17]
+	}
+	return ""
 }
 
 func newBuildInfo(version, mod string) BuildInfo {

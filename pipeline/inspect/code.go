@@ -25,6 +25,9 @@ func (b *Binary) code(build *Build) (*Code, error) {
 	var full error
 	err = t.functions(b, func(f Function, _ error) bool {
 		path := PackageOf(f.Name)
+		if trace := traceOfCgo(f.Name, path); c.cgo.what == "" || trace.generated && !c.cgo.generated {
+			c.cgo = trace
+		}
 		if path == "main" {
 			path = cmp.Or(build.Path, path)
 		}
@@ -73,17 +76,28 @@ func (b *Binary) code(build *Build) (*Code, error) {
 		return cmp.Or(cmp.Compare(b.Text, a.Text), cmp.Compare(a.Path, b.Path))
 	})
 
-	c.Tables = []Size{
-		{"function names", t.units - t.names},
-		{"source files", t.pcs - t.units},
-		{"lines and stack", t.funcs - t.pcs},
-		{"functions", t.end - t.funcs},
-	}
-
-	if t.owned {
-		c.Tables = append(c.Tables, Size{"stack maps and rest", t.size - t.end})
-	}
+	c.Tables = t.sizes()
 	return c, err
+}
+
+// sizes returns the sizes of the parts of the table. In the oldest layout, they are mixed.
+func (t *pclntab) sizes() []Size {
+	switch {
+	case t.layout.parts > 0:
+		list := []Size{
+			{"function names", t.units - t.names},
+			{"source files", t.pcs - t.units},
+			{"lines and stack", t.funcs - t.pcs},
+			{"functions", t.end - t.funcs},
+		}
+		if t.owned {
+			list = append(list, Size{"stack maps and rest", t.size - t.end})
+		}
+		return list
+	case t.owned:
+		return []Size{{"all parts", t.size}}
+	}
+	return []Size{{"functions", t.end - t.funcs}}
 }
 
 const stdModule = "std"

@@ -72,6 +72,9 @@ type Facts struct {
 	// for, "noX" for one switched off.
 	Experiments []string `json:"experiments,omitempty"`
 	Build       *Build   `json:"build,omitempty"`
+	// NotRecorded are the settings that this release of Go has and does not record, or not with
+	// -trimpath. A name that ends in a star stands for all that begin so. See [Facts.Records].
+	NotRecorded []string `json:"notRecorded,omitempty"`
 
 	BuildID *BuildID      `json:"buildID,omitempty"`
 	Content *ContentCheck `json:"content,omitempty"`
@@ -149,6 +152,8 @@ type Code struct {
 	// that is known. Functions that belong to no package have an empty path.
 	Modules  []ModuleSize  `json:"modules"`
 	Packages []PackageSize `json:"packages"`
+
+	cgo cgoTrace
 }
 
 // Size is a name and a number of bytes.
@@ -274,6 +279,9 @@ func (b *Binary) Facts() Facts {
 		f.note(err)
 	}
 	f.answerQuestions(b)
+	if f.Build != nil {
+		f.NotRecorded = f.notRecorded()
+	}
 	f.Paths, f.MorePaths, err = b.Paths()
 	f.note(err)
 
@@ -344,7 +352,31 @@ func (f *Facts) platform(b *Binary) {
 	}
 
 	f.GOOS, f.GOARCH = stated("GOOS", goos), stated("GOARCH", goarch)
+	if f.GOOS == "" {
+		f.GOOS = b.sourceSystem()
+	}
 }
+
+// sourceSystem returns the GOOS that the runtime's own source files tell. It is empty if they do not.
+func (b *Binary) sourceSystem() string {
+	found := ""
+	for path, err := range b.SourceFiles() {
+		if err != nil {
+			break
+		}
+		_, name, ok := strings.Cut("/"+path, "/runtime/os_")
+		if name = strings.TrimSuffix(name, ".go"); ok && slices.Contains(elfSystems, name) {
+			// Android shares the files of linux, illumos those of solaris, and each has one of its own.
+			if slices.Index(elfSystems, name) > slices.Index(elfSystems, found) {
+				found = name
+			}
+		}
+	}
+	return found
+}
+
+// elfSystems are the systems whose programs are ELF files.
+var elfSystems = []string{"linux", "solaris", "android", "illumos", "dragonfly", "freebsd", "netbsd", "openbsd"}
 
 func (f *Facts) identifiers(b *Binary) {
 	id, err := b.BuildID()

@@ -42,7 +42,7 @@ var questions = []struct {
 	{Static, "it needs no libraries", true, (*Facts).static},
 	{NX, "no memory is both writable and executable, the stack included", false, (*Facts).nx},
 	{RelRO, "relocated data is made read-only", false, (*Facts).relro},
-	{Cgo, "package runtime/cgo is in it", true, (*Facts).cgo},
+	{Cgo, "C code is in it, through cgo", true, (*Facts).cgo},
 	{Race, "it was built with the race detector", true, setting(Race)},
 	{MSan, "it was built with the memory sanitizer", true, setting(MSan)},
 	{ASan, "it was built with the address sanitizer", true, setting(ASan)},
@@ -140,11 +140,8 @@ func (b *Binary) debug() (symbols, dwarf, compressed bool) {
 }
 
 func (f *Facts) trimpath(b *Binary) (Answer, string) {
-	recorded := false
-	if f.Build != nil {
-		v, _ := f.Build.Setting("-trimpath")
-		recorded = v == "true"
-	}
+	v, _ := f.setting("-trimpath")
+	recorded := v == "true"
 
 	// The sources speak for themselves where the setting is not recorded.
 	absolute, n := "", 0
@@ -262,32 +259,79 @@ func presence(is bool, what string) string {
 	return "there is no " + what
 }
 
-func (f *Facts) cgo(*Binary) (Answer, string) {
-	enabled := "unknown"
-	if f.Build != nil {
-		if v, ok := f.Build.Setting("CGO_ENABLED"); ok {
-			enabled = v
+// cgo looks for what cgo and package runtime/cgo leave in the tables of functions and files. Calls of C
+// may be inlined, so that a single trace has to do.
+func (f *Facts) cgo(b *Binary) (Answer, string) {
+	enabled := f.settingText("CGO_ENABLED")
+	if f.Code == nil {
+		return Unknown, "no functions to look for; " + enabled
+	}
+
+	// The code that cgo generates is in a file of this name.
+	trace := f.Code.cgo
+	for path, err := range b.SourceFiles() {
+		if err != nil {
+			break
+		}
+		if strings.HasSuffix("/"+path, "/_cgo_gotypes.go") {
+			trace = cgoTrace{"the source _cgo_gotypes.go", true}
+			break
 		}
 	}
 
+	// Some packages call C without cgo. They have functions of the same names as its runtime.
+	off := strings.HasSuffix(enabled, "=0")
 	switch {
-	case f.Code == nil:
-		return Unknown, "no functions to look for; CGO_ENABLED=" + enabled
-	case slices.ContainsFunc(f.Code.Packages, func(p PackageSize) bool { return p.Path == "runtime/cgo" }):
-		return Yes, "runtime/cgo is in it; CGO_ENABLED=" + enabled
+	case trace.what != "" && (trace.generated || !off):
+		return Yes, trace.what + " is in it; " + enabled
+	case trace.what != "":
+		return No, "no code that cgo generates is in it, although " + trace.what + " is; " + enabled
+	case len(f.Libraries) > 0 && !off && f.needsNoLibraries(b):
+		return Unknown, "nothing of cgo was found, although it asks for " + f.Libraries[0] + "; " + enabled
 	}
-	return No, "runtime/cgo is not in it; CGO_ENABLED=" + enabled
+	return No, "nothing of cgo is in it; " + enabled
+}
+
+// needsNoLibraries reports whether Go programs for the platform ask for libraries with cgo alone.
+func (f *Facts) needsNoLibraries(b *Binary) bool {
+	return b.Format == ELF && !slices.Contains([]string{"openbsd", "solaris", "illumos"}, f.GOOS)
+}
+
+// cgoTrace is something that a program with cgo has.
+type cgoTrace struct {
+	what string
+	// generated reports whether cgo itself wrote it. Otherwise it is of package runtime/cgo, and may be
+	// of one that imitates it.
+	generated bool
+}
+
+// traceOfCgo returns what the name of a function tells of cgo.
+func traceOfCgo(function, pkg string) cgoTrace {
+	what := "the function " + function
+	switch _, name, _ := strings.Cut(function[strings.LastIndexByte(function, '/')+1:], "."); {
+	case pkg != "" && (strings.HasPrefix(name, "_Cfunc_") || strings.HasPrefix(name, "_C2func_")),
+		strings.HasPrefix(function, "_cgoexp_"):
+		return cgoTrace{what, true}
+	case function == "crosscall2", function == "_cgo_topofstack", function == "_cgo_panic":
+		return cgoTrace{what, false}
+	case pkg == "runtime/cgo" && !strings.Contains(name, "Handle") && name != "init":
+		return cgoTrace{"package runtime/cgo", false}
+	}
+	return cgoTrace{}
 }
 
 // setting answers a question that has the name of a recorded setting.
 func setting(name Question) func(*Facts, *Binary) (Answer, string) {
 	return func(f *Facts, _ *Binary) (Answer, string) {
-		if f.Build == nil {
-			return Unknown, "no settings"
+		key := string(name)
+		if v, _ := f.setting(key); v == "true" {
+			return Yes, "setting " + key + "=true"
 		}
-		if v, _ := f.Build.Setting(string(name)); v != "true" {
-			return No, "no setting " + string(name) + "=true"
+
+		// What is not there means no only if it would be there.
+		if f.Build == nil || len(f.Build.Settings) == 0 || f.Records(key) == No {
+			return Unknown, f.absence(key)
 		}
-		return Yes, "setting " + string(name) + "=true"
+		return No, "no setting " + key + "=true"
 	}
 }

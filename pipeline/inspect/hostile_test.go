@@ -55,15 +55,91 @@ func newTiny(order binary.AppendByteOrder, pointer int, magic uint32, starts ...
 	p := &tiny{order: order, pointer: pointer, base: tinyBase, magic: magic}
 	p.data = append(p.data, "\xff Go build ID: \""+tinyID+"\"\n \xff"...)
 
+	if l := layouts[magic]; l.absolute {
+		p.old(l, starts)
+	} else {
+		p.current(starts)
+	}
+	p.embed()
+	return p
+}
+
+const (
+	tinyInfo  = "path\texample.test/m\nmod\texample.test/m\tv1.0.0\th1:x=\n"
+	tinyNames = "main.main\x00example.test/m/x.F\x00"
+	tinyFiles = "/home/alice/m/main.go\x00\x00\x00"
+)
+
+// old adds build information of Go 1.13 to 1.17, and a table of functions of that time.
+func (p *tiny) old(l layout, starts []uint32) {
+	o := p.order
+	big := o.AppendUint16(nil, 1)[1]
+	p.info = p.align(16)
+	p.data = append(p.data, "\xff Go buildinf:"+string([]byte{byte(p.pointer), big})...)
+	version, mod := "go1.16.15", infoStart+tinyInfo+infoEnd
+	variables := p.base + uint64(p.info+32)
+	texts := variables + uint64(4*p.pointer)
+	p.word(variables)
+	p.word(variables + uint64(2*p.pointer))
+	p.data = append(p.data, make([]byte, p.info+32-len(p.data))...)
+	for _, n := range []uint64{texts, uint64(len(version)), texts + uint64(len(version)), uint64(len(mod))} {
+		p.word(n)
+	}
+	p.data = append(p.data, version+mod...)
+
+	// The oldest layout has names and files wherever they are.
+	p.table = p.align(16)
+	p.data = append(o.AppendUint32(p.data, p.magic), 0, 0, 1, byte(p.pointer))
+	header := 8 + l.header*p.pointer
+	text := len(tinyNames + tinyFiles)
+	funcs, names, start := header, 0, header+text
+	if l.parts == 0 {
+		names, start = header+5*p.pointer+12, 0
+	}
+	p.word(2)
+	if l.parts > 0 {
+		p.word(1)
+		for _, n := range []int{header, header + len(tinyNames), header + len(tinyNames), start, start} {
+			p.word(uint64(n))
+		}
+		p.data = append(p.data, tinyNames+tinyFiles...)
+		funcs = 0
+	}
+	records := funcs + 5*p.pointer
+	if l.parts == 0 {
+		records = names + text
+	}
+	for i, n := range starts[:2] {
+		p.word(p.base + uint64(n))
+		p.word(uint64(records + i*(p.pointer+4*int(l.record)+4)))
+	}
+	p.word(p.base + uint64(starts[2]))
+	if l.parts == 0 {
+		p.data = o.AppendUint32(p.data, uint32(header+5*p.pointer+4))
+		p.data = o.AppendUint32(p.data, 2)
+		p.data = o.AppendUint32(p.data, uint32(names+len(tinyNames)))
+		p.data = append(p.data, tinyNames+tinyFiles...)
+	}
+	for i, name := range []int{names, names + 10} {
+		p.word(p.base + uint64(starts[i]))
+		for w := range l.record + 1 { // with one pcdata
+			p.data = o.AppendUint32(p.data, map[int64]uint32{0: uint32(name), 6: 1}[w])
+		}
+	}
+}
+
+// current adds build information of Go 1.18 or later, and a table of functions.
+func (p *tiny) current(starts []uint32) {
+	order, pointer, magic := p.order, p.pointer, p.magic
 	p.info = p.align(16)
 	p.data = append(p.data, "\xff Go buildinf:\x08\x02"+strings.Repeat("\x00", 16)...)
-	mod := infoStart + "path\texample.test/m\nmod\texample.test/m\tv1.0.0\th1:x=\nbuild\tGOOS=linux\n" + infoEnd
+	mod := infoStart + tinyInfo + "build\tGOOS=linux\n" + infoEnd
 	for _, s := range []string{"go1.26.8", mod} {
 		p.data = append(binary.AppendUvarint(p.data, uint64(len(s))), s...)
 	}
 
 	p.table = p.align(16)
-	names, files := "main.main\x00example.test/m/x.F\x00", "/home/alice/m/main.go\x00\x00\x00"
+	names, files := tinyNames, tinyFiles
 	record := []uint32{0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0} // with one pcdata
 	if magic == magic118 {
 		record = record[1:]
@@ -89,7 +165,11 @@ func newTiny(order binary.AppendByteOrder, pointer int, magic uint32, starts ...
 			p.data = order.AppendUint32(p.data, w)
 		}
 	}
+}
 
+// embed adds an embedded file.
+func (p *tiny) embed() {
+	pointer := p.pointer
 	content := "some content"
 	sum := sha256.Sum256([]byte(content))
 	sum[0] ^= 0xff
@@ -108,7 +188,6 @@ func newTiny(order binary.AppendByteOrder, pointer int, magic uint32, starts ...
 		p.word(w)
 	}
 	p.data = append(p.data, sum[:16]...)
-	return p
 }
 
 // elf wraps the program in a file with some load segments, all of the same.
@@ -282,13 +361,19 @@ func (p *tiny) module() []byte {
 func tinies() map[string][]byte {
 	little := newTiny(binary.LittleEndian, 8, magic120)
 	return map[string][]byte{
-		"elf":        little.elf(1),
-		"elf 1.18":   newTiny(binary.LittleEndian, 8, magic118).elf(1),
-		"elf 32 big": newTiny(binary.BigEndian, 4, magic120).elf(1),
-		"macho":      little.macho(cpuAMD64, 0),
-		"pe":         little.pe(),
-		"wasm":       newTiny(binary.LittleEndian, 8, magic120, 0x1000, 0x1001, 0x1002).module(),
-		"wasm 1.22":  newTiny(binary.LittleEndian, 8, magic120, 0, 1<<16, 2<<16).module(),
+		"elf":         little.elf(1),
+		"elf 1.18":    newTiny(binary.LittleEndian, 8, magic118).elf(1),
+		"elf 32 big":  newTiny(binary.BigEndian, 4, magic120).elf(1),
+		"elf 1.15":    newTiny(binary.LittleEndian, 8, magic12).elf(1),
+		"elf 1.16":    newTiny(binary.LittleEndian, 8, magic116).elf(1),
+		"elf 32 1.15": newTiny(binary.BigEndian, 4, magic12).elf(1),
+		"elf 32 1.16": newTiny(binary.BigEndian, 4, magic116).elf(1),
+		"macho 1.15":  newTiny(binary.LittleEndian, 8, magic12).macho(cpuAMD64, 0),
+		"pe 1.16":     newTiny(binary.LittleEndian, 8, magic116).pe(),
+		"macho":       little.macho(cpuAMD64, 0),
+		"pe":          little.pe(),
+		"wasm":        newTiny(binary.LittleEndian, 8, magic120, 0x1000, 0x1001, 0x1002).module(),
+		"wasm 1.22":   newTiny(binary.LittleEndian, 8, magic120, 0, 1<<16, 2<<16).module(),
 	}
 }
 
@@ -314,7 +399,11 @@ func TestTiny(t *testing.T) {
 	for name, data := range tinies() {
 		t.Run(name, func(t *testing.T) {
 			f := read(t, data)
-			if f.GoVersion != "go1.26.8" || f.Build == nil || f.Build.Path != "example.test/m" || f.BuildID == nil || f.BuildID.ID != tinyID {
+			version := "go1.26.8"
+			if strings.HasSuffix(name, " 1.15") || strings.HasSuffix(name, " 1.16") {
+				version = "go1.16.15"
+			}
+			if f.GoVersion != version || f.Build == nil || f.Build.Path != "example.test/m" || f.BuildID == nil || f.BuildID.ID != tinyID {
 				t.Errorf("%+v", f)
 			}
 			if f.Content == nil || f.Content.State != ContentChanged {
@@ -347,7 +436,7 @@ func TestTableRefuses(t *testing.T) {
 		edit func(b []byte)
 		want error
 	}{
-		{"magic", func(b []byte) { table(b)[0] = 0xfb }, ErrNoFunctions},
+		{"magic", func(b []byte) { table(b)[0] = 0xf9 }, ErrNoFunctions},
 		{"quantum", func(b []byte) { table(b)[6] = 3 }, ErrNoFunctions},
 		{"pointer", func(b []byte) { table(b)[7] = 4 }, ErrNoFunctions},
 		{"no functions", func(b []byte) { o.PutUint64(table(b)[8:], 0) }, ErrNoFunctions},

@@ -235,7 +235,7 @@ func TestBuildInfoRefuses(t *testing.T) {
 		want error
 	}{
 		{"no magic", edit(func(b []byte) { b[0] = 0 }), ErrNoBuildInfo},
-		{"old format", edit(func(b []byte) { b[15] = 0 }), nil},
+		{"old format without a version", edit(func(b []byte) { b[15] = 0 }), nil},
 		{"long version", edit(func(b []byte) { copy(b[32:], "\xff\xff\xff\xff\x0f") }), nil},
 		{"endless varint", edit(func(b []byte) { copy(b[32:], bytes.Repeat([]byte{0xff}, 12)) }), nil},
 		{"largest varint", edit(func(b []byte) { copy(b[32:], "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01") }), nil},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"strings"
 )
 
@@ -33,15 +34,15 @@ type Function struct {
 }
 
 // ErrNoFunctions is the error about a program that has no table of functions. It is no Go
-// program, or one of Go 1.17 and earlier.
-var ErrNoFunctions = errors.New("no function table of Go 1.18 or later")
+// program, or one of Go 1.1 and earlier.
+var ErrNoFunctions = errors.New("no function table of Go")
 
 var errTable = errors.New("read function table: it contradicts itself")
 
 const maxSymbol = 4096 // bytes of a function's name
 
 // pclntab is the table of functions that every Go program needs to run. So stripped programs have
-// it as well. The format is that of Go 1.18 to 1.26, see runtime.pcHeader and debug/gosym in the Go
+// it as well. The format is that of Go 1.12 to 1.27, see runtime.pcHeader and debug/gosym in the Go
 // tree.
 type pclntab struct {
 	r       io.ReaderAt
@@ -49,7 +50,8 @@ type pclntab struct {
 	owned   bool   // whether it has
 	address uint64 // where it is loaded
 	order   binary.ByteOrder
-	magic   uint32
+	pointer int
+	layout  layout
 
 	count                           int64 // of functions
 	text                            uint64
@@ -58,9 +60,51 @@ type pclntab struct {
 }
 
 const (
+	magic12  = 0xfffffffb // Go 1.2 to 1.15
+	magic116 = 0xfffffffa // Go 1.16 and 1.17
 	magic118 = 0xfffffff0 // Go 1.18 and 1.19
 	magic120 = 0xfffffff1 // Go 1.20 and later
 )
+
+// layout is what differs between the versions of the table.
+type layout struct {
+	// header is the number of words of a pointer's size behind the magic.
+	header int
+	// parts is the first of those words that is the offset of a part. The parts follow each other
+	// in the order of the header. Without parts, all offsets count from the start of the table.
+	parts int
+	// absolute reports whether functions are given by address. Then their starts and the references
+	// to their data have a pointer's size, and 4 bytes otherwise.
+	absolute bool
+	// record is the number of 4-byte words of a function's record, without its start.
+	record int64
+	// line reports whether a record has the line where the function starts.
+	line bool
+}
+
+// layouts holds the layout for each magic.
+var layouts = map[uint32]layout{
+	magic12:  {header: 1, absolute: true, record: 8},
+	magic116: {header: 7, parts: 2, absolute: true, record: 9},
+	magic118: {header: 8, parts: 3, record: 9},
+	magic120: {header: 8, parts: 3, record: 10, line: true},
+}
+
+// width is the size of a function's start in the table, in bytes.
+func (t *pclntab) width() int64 {
+	if t.layout.absolute {
+		return int64(t.pointer)
+	}
+	return 4
+}
+
+// start reads a function's start, or another number of that size.
+func (t *pclntab) start(p []byte) uint64 {
+	if t.width() == 8 {
+		return t.order.Uint64(p)
+	}
+	return uint64(t.order.Uint32(p))
+}
 
 // pclntab finds the table.
 func (b *Binary) pclntab() (*pclntab, error) {
@@ -126,38 +170,70 @@ func (b *Binary) pclntab() (*pclntab, error) {
 // newPclntab reads the header of the table and reports whether there is one.
 func newPclntab(r io.ReaderAt, size int64, b *Binary) (*pclntab, bool) {
 	head := make([]byte, 8+8*b.pointer)
-	if _, err := r.ReadAt(head, 0); err != nil || size < int64(len(head)) {
+	if n, err := r.ReadAt(head, 0); n < 8+b.pointer || err != nil && !errors.Is(err, io.EOF) {
 		return nil, false
 	}
-	t := &pclntab{r: r, size: size, order: b.order, magic: b.order.Uint32(head)}
+	l, known := layouts[b.order.Uint32(head)]
 	quantum, pointer := head[6], int(head[7])
-	if t.magic != magic118 && t.magic != magic120 || head[4] != 0 || head[5] != 0 ||
-		quantum != 1 && quantum != 2 && quantum != 4 || pointer != b.pointer {
+	if !known || head[4] != 0 || head[5] != 0 || quantum != 1 && quantum != 2 && quantum != 4 || pointer != b.pointer {
 		return nil, false
 	}
+	t := &pclntab{r: r, size: size, order: b.order, pointer: pointer, layout: l}
 
-	// After the magic come eight words of the pointer's size.
-	var words [8]uint64
-	for i := range words {
-		words[i] = b.word(head[8+i*pointer:])
+	// After the magic come words of the pointer's size, of which the first is the number of functions.
+	head = head[:8+l.header*pointer]
+	if size < int64(len(head)) {
+		return nil, false
 	}
+	word := func(i int) uint64 { return b.word(head[8+i*pointer:]) }
 
 	// The order of the parts is that of the header.
 	last := uint64(len(head))
-	for _, w := range words[3:] {
-		if w < last || w > uint64(size) {
-			return nil, false
+	if l.parts > 0 {
+		for i := l.parts; i < l.header; i++ {
+			if word(i) < last || word(i) > uint64(size) {
+				return nil, false
+			}
+			last = word(i)
 		}
-		last = w
+		part := func(i int) int64 { return int64(word(l.parts + i)) }
+		t.names, t.units, t.files, t.pcs = part(0), part(1), part(2), part(3)
 	}
+	t.funcs, t.end = int64(last), int64(last)
 
-	if n := words[0]; n == 0 || n > uint64(size)/8 || int64(n)*8+4 > size-int64(last) {
+	n, width := word(0), t.width()
+	if n == 0 || n > uint64(size)/8 || int64(n)*2*width+width > size-t.funcs {
 		return nil, false
 	}
-	t.count, t.text = int64(words[0]), words[2]
-	t.names, t.units, t.files, t.pcs, t.funcs = int64(words[3]), int64(words[4]), int64(words[5]), int64(words[6]), int64(words[7])
-	t.end = t.funcs
-	return t, true
+	t.count = int64(n)
+	return t, t.readText(word)
+}
+
+// readText finds out where functions start, and in the oldest layout where the files are. It reports
+// whether it could be read.
+func (t *pclntab) readText(word func(int) uint64) bool {
+	if !t.layout.absolute {
+		t.text = word(2)
+		return true
+	}
+
+	first := make([]byte, t.pointer)
+	if _, err := t.r.ReadAt(first, t.funcs); err != nil {
+		return false
+	}
+	t.text = t.start(first)
+	if t.layout.parts > 0 {
+		return true
+	}
+
+	// Behind the end of the last function is the offset of the list of files. Names and records stand
+	// anywhere.
+	var offset [4]byte
+	if _, err := t.r.ReadAt(offset[:], t.funcs+(2*t.count+1)*t.width()); err != nil {
+		return false
+	}
+	t.files, t.units, t.pcs = int64(t.order.Uint32(offset[:])), t.size, t.size
+	return t.files < t.size
 }
 
 const maxWindow = 32 << 10
@@ -210,68 +286,78 @@ func (t *pclntab) functions(b *Binary, yield func(Function, error) bool) error {
 
 	// An entry is a function's start and the offset of its record. Behind the
 	// last is the end of the last function alone.
-	p, err := table.at(t.funcs+8*t.count, 4)
+	width := t.width()
+	p, err := table.at(t.funcs+2*width*t.count, width)
 	if err != nil {
 		return err
 	}
-	last := t.order.Uint32(p)
-	if p, err = table.at(t.funcs, 4); err != nil {
+	last := t.start(p)
+	if p, err = table.at(t.funcs, width); err != nil {
 		return err
 	}
-	first := t.order.Uint32(p)
+	first := t.start(p)
+
+	// Addresses count from the first function, as starts do.
+	base := uint64(0)
+	if t.layout.absolute {
+		base = first
+	}
 
 	// On WebAssembly the starts are numbers of functions, in earlier releases
 	// shifted.
 	shift := 0
-	if b.Format == Wasm && last >= first && int64(last-first)>>16 >= t.count-1 {
+	if b.Format == Wasm && last >= first && int64((last-first)>>16) >= t.count-1 {
 		shift = 16
 	}
 
-	text, located := t.textStart(b, last)
-	words := int64(11) // of runtime._func
-	if t.magic == magic118 {
-		words = 10
+	// Records are counted from the functions, or from the start of the table.
+	text, located := t.textStart(b, last-base)
+	origin := t.funcs
+	if t.layout.parts == 0 {
+		origin = 0
 	}
+	words := t.layout.record
 	budget := 2*t.size + maxSymbol // names do not overlap
 
 	for i := range t.count {
-		entry, err := table.at(t.funcs+8*i, 12)
+		entry, err := table.at(t.funcs+2*width*i, 3*width)
 		if err != nil {
 			return err
 		}
-		start, record, end := uint64(t.order.Uint32(entry)), int64(t.order.Uint32(entry[4:])), uint64(t.order.Uint32(entry[8:]))
-		if end < start {
+		start, record, end := t.start(entry), int64(t.start(entry[width:])), t.start(entry[2*width:])
+		if end < start || start < base || end-start > math.MaxInt64 || record < 0 || record > t.size {
 			return errTable
 		}
-		f := Function{Offset: -1, Start: start, Size: int64(end - start), Inlines: true}
+		f := Function{Offset: -1, Start: start - base, Size: int64(end - start), Inlines: true}
 		if located {
-			f.Offset = b.fileOffset(text + start)
+			f.Offset = b.fileOffset(text + f.Start)
 		}
 
 		// WebAssembly has no code in its memory, so the place comes from the code section.
 		if b.Format == Wasm {
-			f.Start, f.Size = (start-uint64(first))>>shift, 0
-			if start >= uint64(first) && f.Start < uint64(len(b.wasm.bodies)) {
+			f.Start, f.Size = (start-first)>>shift, 0
+			if start >= first && f.Start < uint64(len(b.wasm.bodies)) {
 				body := b.wasm.bodies[f.Start]
 				f.Offset, f.Size = int64(body.offset), int64(body.size)
 			}
 		}
 
-		// The second word of the record is the name, the eighth the number of
+		// Behind the start, the first word of the record is the name, the seventh the number of
 		// pcdata, and the last byte of its last that of funcdata.
-		head, err := records.at(t.funcs+record, 4*words)
+		head, err := records.at(origin+record+width, 4*words)
 		if err != nil {
 			return err
 		}
-		f.Table = 8 + 4*(words+int64(t.order.Uint32(head[28:]))+int64(head[4*words-1]))
-		t.end = max(t.end, min(t.funcs+record+f.Table-8, t.size))
-		pcdata := t.order.Uint32(head[28:])
+		pcdata, funcdata := t.order.Uint32(head[24:]), head[4*words-1]
+		size := width + 4*(words+int64(pcdata)) + width*int64(funcdata)
+		f.Table = 2*width + size
+		t.end = max(t.end, min(origin+record+size, t.size))
 
 		// Earlier releases have no line in the record.
-		if t.magic != magic118 {
-			f.Line = int(int32(t.order.Uint32(head[36:])))
+		if t.layout.line {
+			f.Line = int(int32(t.order.Uint32(head[32:])))
 		}
-		if f.Name, err = t.name(names, int64(int32(t.order.Uint32(head[4:])))); err != nil {
+		if f.Name, err = t.name(names, int64(int32(t.order.Uint32(head)))); err != nil {
 			return err
 		}
 
@@ -279,7 +365,7 @@ func (t *pclntab) functions(b *Binary, yield func(Function, error) bool) error {
 		const inlined = 2
 		f.Inlines = pcdata > inlined
 		if f.Inlines {
-			offset, err := records.at(t.funcs+record+4*words+4*inlined, 4)
+			offset, err := records.at(origin+record+width+4*words+4*inlined, 4)
 			if err != nil {
 				return err
 			}
@@ -302,7 +388,7 @@ func (t *pclntab) functions(b *Binary, yield func(Function, error) bool) error {
 // Up to Go 1.25 the table states the address, if the program is not relocated. Otherwise it is in
 // the runtime's own data, or it is the start of the section if the section has the right size. A
 // section with C code has another size, as C's linker puts that code first.
-func (t *pclntab) textStart(b *Binary, last uint32) (uint64, bool) {
+func (t *pclntab) textStart(b *Binary, last uint64) (uint64, bool) {
 	if b.Format == Wasm {
 		return 0, false
 	}
@@ -314,7 +400,7 @@ func (t *pclntab) textStart(b *Binary, last uint32) (uint64, bool) {
 	}
 	const padding = 64
 	s, ok := b.section(".text", "__TEXT,__text")
-	return s.Address, ok && s.Size >= int64(last) && s.Size-int64(last) < padding
+	return s.Address, ok && last <= uint64(s.Size) && uint64(s.Size)-last < padding
 }
 
 // moduleData finds runtime.firstmoduledata, and returns its member text. The first words of
@@ -395,6 +481,11 @@ func (b *Binary) SourceFiles() iter.Seq2[string, error] {
 			return
 		}
 
+		if t.layout.parts == 0 {
+			t.listedFiles(yield)
+			return
+		}
+
 		// The paths stand one after the other, each with a zero at its end.
 		w := &window{r: t.r, size: t.size}
 		for at := t.files; at < t.pcs; {
@@ -410,6 +501,38 @@ func (b *Binary) SourceFiles() iter.Seq2[string, error] {
 				return
 			}
 			at += int64(len(name)) + 1
+		}
+	}
+}
+
+// listedFiles calls yield with the files of the oldest layout: their number, counted from 1, and the
+// offset of each name.
+func (t *pclntab) listedFiles(yield func(string, error) bool) {
+	list, names := &window{r: t.r, size: t.size}, &window{r: t.r, size: t.size}
+	p, err := list.at(t.files, 4)
+	if err != nil {
+		yield("", err)
+		return
+	}
+	count := int64(t.order.Uint32(p))
+	budget := 2*t.size + maxSymbol // names do not overlap
+
+	for i := int64(1); i < count; i++ {
+		p, err := list.at(t.files+4*i, 4)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		name, err := t.name(names, int64(t.order.Uint32(p)))
+		if budget -= int64(len(name)) + 1; err == nil && budget < 0 {
+			err = errTable
+		}
+		if err != nil {
+			yield("", err)
+			return
+		}
+		if name != "" && !yield(name, nil) {
+			return
 		}
 	}
 }

@@ -76,7 +76,7 @@ func (p page) facts(f Facts) {
 	}
 
 	if f.Build != nil {
-		p.build(*f.Build)
+		p.build(*f.Build, f)
 	}
 	if f.BuildID != nil {
 		p.buildID(f)
@@ -126,7 +126,7 @@ func (p page) facts(f Facts) {
 	}
 }
 
-func (p page) build(b Build) {
+func (p page) build(b Build, f Facts) {
 	p.row("package", b.Path)
 	if b.Main != nil {
 		p.row("module", moduleText(*b.Main))
@@ -141,6 +141,9 @@ func (p page) build(b Build) {
 	p.rows("needs", deps)
 	for i, line := range wrap(settings, 84) {
 		p.row([]string{"settings", ""}[min(i, 1)], line)
+	}
+	for i, line := range wrap(f.NotRecorded, 84) {
+		p.row([]string{"not recorded", ""}[min(i, 1)], line)
 	}
 }
 

@@ -66,7 +66,7 @@ func (f *Facts) recipe() *Recipe {
 			r.Env = append(r.Env, key+"="+s.Value)
 			cgo = cgo || key == "CGO_ENABLED" && s.Value == "1"
 		default:
-			unknown("what setting %s means: no release of Go up to 1.26 has it", s.Key)
+			unknown("what setting %s means: no release of Go up to 1.27 has it", s.Key)
 		}
 	}
 
@@ -79,8 +79,19 @@ func (f *Facts) recipe() *Recipe {
 		flags = append(flags, f.ldflags(r, slices.Contains(flags, "-trimpath"))...)
 	}
 
-	// Outside of a module proxy, the go command stamps the revision if it finds one.
-	if !install {
+	// The platform is in the headers where a release does not record it.
+	for _, kv := range [][2]string{{"GOOS", f.GOOS}, {"GOARCH", f.GOARCH}} {
+		if _, ok := b.Setting(kv[0]); !ok && kv[1] != "" {
+			r.Env = append(r.Env, kv[0]+"="+kv[1])
+			r.Inferred = append(r.Inferred, kv[0]+"="+kv[1]+": the file is made for that")
+		}
+	}
+	if list := f.unrecorded(); len(list) > 0 {
+		unknown("%s: not recorded by %s", strings.Join(list, ", "), releaseOf(f.GoVersion))
+	}
+
+	// Outside of a module proxy, the go command stamps the revision if it finds one (Go 1.18 and later).
+	if !install && f.Records("vcs") != No {
 		flag := fmt.Sprintf("-buildvcs=%t", len(vcs) > 0)
 		flags = append(flags, flag)
 		r.Inferred = append(r.Inferred, flag+": "+presence(len(vcs) > 0, "stamp of a version control system"))
@@ -93,6 +104,14 @@ func (f *Facts) recipe() *Recipe {
 	}
 	unknown("-mod, -modfile, -overlay, -toolexec: they are never recorded")
 	return r
+}
+
+// unrecorded returns the settings that are not recorded and that the file does not show.
+func (f *Facts) unrecorded() []string {
+	shown := []string{"GOOS", "GOARCH", "-trimpath", "-compiler"}
+	return slices.DeleteFunc(slices.Clone(f.NotRecorded), func(key string) bool {
+		return slices.Contains(shown, key) || f.Records(strings.TrimSuffix(key, "*")) != No
+	})
 }
 
 // ldflags returns the linker flags that the file shows. They are recorded only if
@@ -113,7 +132,7 @@ func (f *Facts) ldflags(r *Recipe, trimmed bool) []string {
 	if f.BuildID == nil {
 		infer("-buildid=", ErrNoBuildID.Error())
 	}
-	if trimmed {
+	if trimmed && f.Records("-ldflags") != No {
 		r.Unknown = append(r.Unknown, "-ldflags with their order and -X values, CGO_*FLAGS: they are not recorded with -trimpath (golang/go#63432)")
 	}
 
