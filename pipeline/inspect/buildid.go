@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -118,6 +119,8 @@ type HostID struct {
 	// FromBuildID reports whether Go's linker made the identifier from the Go build ID by itself
 	// (Go 1.24 and later; "-B gobuildid"). Then it says nothing new.
 	FromBuildID Answer `json:"fromBuildID"`
+	// Origin says where it comes from, as far as the file tells. Only [Facts] have it.
+	Origin string `json:"origin,omitempty"`
 
 	offset, size int64
 }
@@ -132,50 +135,105 @@ func (b *Binary) HostID() (HostID, bool) {
 		if at < 0 || len(desc) > maxBuildID {
 			return HostID{}, false
 		}
-		return HostID{"GNU build ID", hex.EncodeToString(desc), derived(id, desc, false), at, int64(len(desc))}, true
+		value := hex.EncodeToString(desc)
+		return HostID{Kind: "GNU build ID", Value: value, FromBuildID: derived(id, desc, false), offset: at, size: int64(len(desc))}, true
 
 	case MachO:
 		c, ok := b.macho.command(lcUUID, 24)
 		if !ok {
 			return HostID{}, false
 		}
-		return HostID{"LC_UUID", hex.EncodeToString(c.data[8:24]), derived(id, c.data[8:24], true), c.offset + 8, int64(len(c.data) - 8)}, true
+		value := hex.EncodeToString(c.data[8:24])
+		return HostID{Kind: "LC_UUID", Value: value, FromBuildID: derived(id, c.data[8:24], true), offset: c.offset + 8, size: int64(len(c.data) - 8)}, true
 	}
 	return HostID{}, false
 }
 
-// derived reports whether value is made of the build ID. While the linker runs, it knows the ID
-// with the link's action in the place of the content.
+// derived reports whether value is made of the build ID. While the linker runs, an ID of the go
+// command has the link's action in the place of the content. An ID of another form stays as it is.
 func derived(id BuildID, value []byte, uuid bool) Answer {
-	if id.LinkAction == "" {
+	early := id.ID
+	if id.LinkAction != "" {
+		early = strings.Join([]string{id.LinkAction, id.MainAction, id.MainContent, id.LinkAction}, "/")
+	}
+	if early == "" {
 		return Unknown
 	}
-	early := strings.Join([]string{id.LinkAction, id.MainAction, id.MainContent, id.LinkAction}, "/")
 	for _, sum := range hashes(sha256.Sum256([]byte(early))) {
-		want := sum[:20]
-		if uuid { // ld.uuidFromGoBuildId
-			want = sum[:16]
-			want[6] = want[6]&0x0f | 0x30
-			want[8] = want[8]&0x3f | 0xc0
-		}
-
-		if bytes.Equal(value, want) {
+		if uuid && slices.Contains(uuids(sum), [16]byte(value)) || !uuid && bytes.Equal(value, sum[:20]) {
 			return Yes
 		}
 	}
 	return No
 }
 
+// uuids returns the identifiers that Go's linker makes of a hash: of version 3, and of another variant
+// up to Go 1.26 (ld.uuidFromGoBuildId) than later (ld.uuidFromHash).
+func uuids(sum [32]byte) [][16]byte {
+	old := [16]byte(sum[:16])
+	old[6] = old[6]&0x0f | 0x30
+	current := old
+	old[8] |= 0xc0
+	current[8] = current[8]&0x3f | 0x80
+	return [][16]byte{old, current}
+}
+
 // hashes returns the variants of SHA-256 that Go's tool chain used where no standard hash is
-// needed: the first byte or (up to 1.23) all bytes inverted. See cmd/internal/hash and
-// cmd/internal/notsha256.
+// needed: the first byte inverted (Go 1.25 and later), its last bit alone (1.24), or all bytes (up to
+// 1.23). See cmd/internal/hash and cmd/internal/notsha256.
 func hashes(sum [32]byte) [][32]byte {
-	first, all := sum, sum
+	first, bit, all := sum, sum, sum
 	first[0] ^= 0xff
+	bit[0] ^= 1
 	for i := range all {
 		all[i] ^= 0xff
 	}
-	return [][32]byte{first, all, sum}
+	return [][32]byte{first, bit, all, sum}
+}
+
+// origin says where the identifier comes from.
+func (b *Binary) origin(h HostID, f *Facts) string {
+	id, err := b.BuildID()
+	none := errors.Is(err, ErrNoBuildID)
+	switch {
+	case h.FromBuildID == Yes:
+		return "made from the Go build ID"
+	case h.Kind == "LC_UUID" && none && b.hashedUUID(h):
+		return "made of the file's content, as there is no Go build ID"
+	case none:
+		return "there is no Go build ID that it could be made from"
+	case err != nil || id.ID == "":
+		return "origin unknown"
+	case f.Finding(Cgo).Is == Yes:
+		return "not made from the Go build ID: by the linker of a C compiler, or given by -B"
+	}
+	return "not made from the Go build ID: given by -B, or by another linker"
+}
+
+// hashedUUID reports whether the LC_UUID is the hash of the file, as Go 1.27 and later write it without
+// a Go build ID. Then neither the headers nor a signature were written yet.
+func (b *Binary) hashedUUID(h HostID) bool {
+	header, ok := b.section("(Mach-O header)")
+	if !ok {
+		return false
+	}
+	size := b.size
+	if s, ok := b.section("(code signature)"); ok {
+		size = s.Offset
+	}
+
+	sum := sha256.New()
+	if _, err := io.Copy(sum, b.edited([]edit{{0, header.Size, nil}}, size)); err != nil {
+		return false
+	}
+	for _, hash := range hashes([32]byte(sum.Sum(nil))) {
+		for _, uuid := range uuids(hash) {
+			if hex.EncodeToString(uuid[:]) == h.Value {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Content is the state of a file with respect to the last part of its build ID, which is a hash of

@@ -28,6 +28,7 @@ func (b *Binary) code(build *Build) (*Code, error) {
 		if trace := traceOfCgo(f.Name, path); c.cgo.what == "" || trace.generated && !c.cgo.generated {
 			c.cgo = trace
 		}
+		c.marks.add(f.Name)
 		if path == "main" {
 			path = cmp.Or(build.Path, path)
 		}
@@ -76,7 +77,7 @@ func (b *Binary) code(build *Build) (*Code, error) {
 		return cmp.Or(cmp.Compare(b.Text, a.Text), cmp.Compare(a.Path, b.Path))
 	})
 
-	c.Tables = t.sizes()
+	c.Tables, c.marks.oldest = t.sizes(), t.layout.parts == 0
 	return c, err
 }
 

@@ -65,6 +65,8 @@ type Facts struct {
 	// Kind is the kind of file that the headers state: "executable", "position-independent
 	// executable", "shared library", "object file", "module", "unknown".
 	Kind string `json:"kind"`
+	// Nature is what the file is beyond its headers.
+	Nature Nature `json:"nature"`
 
 	// GoVersion is the toolchain, as it calls itself.
 	GoVersion string `json:"goVersion,omitempty"`
@@ -153,7 +155,8 @@ type Code struct {
 	Modules  []ModuleSize  `json:"modules"`
 	Packages []PackageSize `json:"packages"`
 
-	cgo cgoTrace
+	cgo   cgoTrace
+	marks marks
 }
 
 // Size is a name and a number of bytes.
@@ -273,12 +276,16 @@ func (b *Binary) Facts() Facts {
 	}
 
 	// Without a table of functions, only the version tells whether Go made it.
-	if f.GoVersion == "" && f.Code == nil {
+	f.Nature = f.nature(b)
+	if f.Nature.Is == NotGo {
 		f.Notes = append(f.Notes, "this does not look like a Go program")
 	} else if f.Code == nil {
 		f.note(err)
 	}
 	f.answerQuestions(b)
+	if f.HostID != nil {
+		f.HostID.Origin = b.origin(*f.HostID, &f)
+	}
 	if f.Build != nil {
 		f.NotRecorded = f.notRecorded()
 	}

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"errors"
+	"go/version"
 	"slices"
 	"strings"
 )
@@ -78,6 +79,9 @@ func (f *Facts) answerQuestions(b *Binary) {
 
 func (f *Facts) noSymbols(b *Binary) (Answer, string) {
 	if symbols, _, _ := b.debug(); symbols {
+		if f.KeepsSymbols() {
+			return No, "there is a symbol table, with or without -s: before Go 1.22 it is not left out on macOS"
+		}
 		return No, "there is a symbol table"
 	}
 	return Yes, "there is no symbol table: " + f.removedBy("-s")
@@ -91,7 +95,17 @@ func (f *Facts) noDWARF(b *Binary) (Answer, string) {
 	case b.Format == Wasm:
 		return Unknown, "Go's linker writes no DWARF for WebAssembly"
 	}
+	if f.KeepsSymbols() {
+		return Yes, "there is no DWARF: " + f.removedBy("-w")
+	}
 	return Yes, "there is no DWARF: " + f.removedBy("-w or -s")
+}
+
+// KeepsSymbols reports whether -ldflags=-s has no effect on the tables of symbols and of DWARF, as in
+// Mach-O files of Go 1.21 and earlier. Then the file does not tell whether it was given.
+func (f *Facts) KeepsSymbols() bool {
+	v := releaseOf(f.GoVersion)
+	return f.Format == MachO && v != "" && version.Compare(v, "go1.22") < 0
 }
 
 func (f *Facts) compressedDWARF(b *Binary) (Answer, string) {

@@ -70,6 +70,9 @@ func (p page) file(f File) {
 func (p page) facts(f Facts) {
 	platform := cmp.Or(f.GOOS, "?") + "/" + cmp.Or(f.GOARCH, "?")
 	p.row("platform", fmt.Sprintf("%s, %s, %d bits, %s-endian", platform, f.Kind, f.Bits, f.ByteOrder))
+	if f.Nature.Is != "" && f.Nature.Is != Program {
+		p.row("what it is", string(f.Nature.Is)+": "+f.Nature.Why)
+	}
 	p.row("go", f.GoVersion)
 	if len(f.Experiments) > 0 {
 		p.row("experiments", strings.Join(f.Experiments, ", "))
@@ -82,8 +85,7 @@ func (p page) facts(f Facts) {
 		p.buildID(f)
 	}
 	if h := f.HostID; h != nil {
-		from := map[Answer]string{Yes: "made from the Go build ID", No: "not made from the Go build ID", Unknown: "origin unknown"}[h.FromBuildID]
-		p.row(h.Kind, h.Value+", "+from)
+		p.row(h.Kind, h.Value+", "+cmp.Or(h.Origin, "origin unknown"))
 	}
 
 	if s := f.Signature; s != nil {

@@ -129,6 +129,9 @@ func (f *Facts) ldflags(r *Recipe, trimmed bool) []string {
 	if q := f.Finding(NoDWARF); q.Is == Yes {
 		infer("-w", q.Why)
 	}
+	if f.KeepsSymbols() {
+		r.Unknown = append(r.Unknown, "-ldflags=-s: it has no effect on macOS before Go 1.22")
+	}
 	if f.BuildID == nil {
 		infer("-buildid=", ErrNoBuildID.Error())
 	}

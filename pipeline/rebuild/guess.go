@@ -63,6 +63,8 @@ func stripForms(f inspect.Facts) [][]string {
 		return [][]string{{"-s", "-w"}, {"-w", "-s"}, {"-s"}, {"-w"}, {"-s", "-w=true"}, {"-s=true", "-w=true"}, {"--s", "--w"}, {}}
 	case noSymbols:
 		return [][]string{{"-s", "-w=0"}, {"-w=0", "-s"}, {"-s", "-w=false"}, {"-w=false", "-s"}, {"-s"}}
+	case noDWARF && f.KeepsSymbols():
+		return [][]string{{"-s", "-w"}, {"-w"}, {"-w", "-s"}, {}, {"-s", "-w=true"}, {"-w=true"}}
 	case noDWARF:
 		return [][]string{{"-w"}, {}, {"-w=true"}}
 	}

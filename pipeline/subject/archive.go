@@ -237,8 +237,11 @@ func (o *opening) deb(at location, r *io.SectionReader) error {
 		part, _, isTar := strings.Cut(m.name, ".tar")
 		switch {
 		case i == 0:
+			if m.name != "debian-binary" {
+				return errors.New("an archive of objects, as C tools and go build -buildmode=c-archive make, and not a Debian package")
+			}
 			version, err := readBounded(m.body, 64)
-			if m.name != "debian-binary" || err != nil || !bytes.HasPrefix(version, []byte("2.")) {
+			if err != nil || !bytes.HasPrefix(version, []byte("2.")) {
 				return errors.New("not a Debian package of version 2")
 			}
 			continue
