@@ -98,7 +98,7 @@ func (o *Outcome) compareArtifacts(ctx context.Context, a, b artifact.Artifact) 
 		return res.Verdict, res.Reason, nil, err
 	}
 
-	sum, err := explain.Artifacts(ctx, run.local.Store, a, b, explain.Options{Hints: o.hints(), TempDir: run.work.Dir})
+	sum, err := explain.Artifacts(ctx, run.local.Store, a, b, explain.Options{Hints: o.hints(), TempDir: run.work.Dir, SameToolchain: true})
 	if err != nil {
 		return compare.Undetermined, "", nil, fmt.Errorf("%s: %w", a.Name, err)
 	}

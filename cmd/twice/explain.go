@@ -23,10 +23,11 @@ func (a *app) explainCmd() *cobra.Command {
 		Use:   "explain A B",
 		Short: "Say what differs between two files, folders or images, and why",
 		Long: `Explain reads two executables or archives, as a stranger's bytes and without
-running them, and says what differs and why: causes first, the most important one
-first, then headers, sections, build information, functions and embedded files.
-Of archives it explains the members that differ. With --html it also writes a page
-with a map of both files, which is complete in itself and loads nothing.
+running them, and says what differs and why: causes in words with their remedies,
+the most important one first. Of archives it explains the members that differ.
+With -v tables follow, of headers, sections, build information, functions, strings
+and embedded files. With --html it writes a page that has them too, and a map of
+both files; it is complete in itself and loads nothing.
 
 A and B may also be two folders, such as dist, two folders with an OCI image
 layout, or two images in registries. Then it lists what one of them alone has, and
@@ -60,10 +61,16 @@ It exits with 0 if they are equal and with 1 if they differ.`,
 				}
 			}
 
-			if a.json {
+			switch {
+			case a.json:
 				err = printJSON(a.document(), report)
-			} else {
+			case a.verbose:
+				err = report.FprintTables(a.stdout)
+			default:
 				err = report.Fprint(a.stdout)
+				if err == nil && !report.Equal {
+					_, err = fmt.Fprint(a.stdout, "\nmore: -v for tables of what differs, --html FILE for a page with a map, --json for all of it\n")
+				}
 			}
 
 			if err == nil && !report.Equal {

@@ -73,7 +73,8 @@ func differingValues(a, b map[string]string) []Value {
 		va, inA := a[name]
 		vb, inB := b[name]
 		if va != vb || inA != inB {
-			list = append(list, Value{name, cut(va), cut(vb), inA, inB})
+			va, vb = cutPair(va, vb)
+			list = append(list, Value{name, va, vb, inA, inB})
 		}
 	}
 	return list
@@ -184,7 +185,8 @@ func (e *explainer) explainArchives(c *Comparison, a, b input) {
 	x.Order = firstReordered(inA, inB, pairs)
 	if x.Order != nil && !partial {
 		same = false
-		c.addCause(causeArchiveOrder, Certain, Cause{Text: "the members are in another order", A: x.Order.A, B: x.Order.B})
+		nameA, nameB := unlike(x.Order.A, x.Order.B)
+		c.addCause(causeArchiveOrder, Certain, Cause{Text: "the members are in another order", A: nameA, B: nameB})
 	}
 
 	if err := e.explainMembers(c, a, b, explain); err != nil {

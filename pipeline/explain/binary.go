@@ -33,6 +33,9 @@ type Binary struct {
 	Functions *Functions `json:"functions,omitempty"`
 	// Embedded are the embedded files that differ. Value.A and B are SHA-256 sums.
 	Embedded []Value `json:"embedded,omitempty"`
+	// Summarized says why functions and texts are counted and not listed: between two platforms, or two
+	// versions of Go, nearly all of them differ. It is empty where they are listed.
+	Summarized string `json:"summarized,omitempty"`
 
 	drawn *fileMap
 }
@@ -77,6 +80,7 @@ type binaryPair struct {
 	// functions differ.
 	codeExplained bool
 	first         int // the index of its first cause
+	sameToolchain bool
 }
 
 // explainBinaries explains two executables.
@@ -142,7 +146,7 @@ func (e *explainer) explainBinaries(c *Comparison, a, b input, binA, binB *inspe
 func (e *explainer) explainBinary(c *Comparison, a, b input, binA, binB *inspect.Binary, slice string) {
 	// Causes from here on belong to this pair.
 	fa, fb := binA.Facts(), binB.Facts()
-	p := &binaryPair{c: c, a: a, b: b, binA: binA, binB: binB, factsA: &fa, factsB: &fb, diff: &Binary{Slice: slice}, where: slice, first: len(c.Causes)}
+	p := &binaryPair{c: c, a: a, b: b, binA: binA, binB: binB, factsA: &fa, factsB: &fb, diff: &Binary{Slice: slice}, where: slice, first: len(c.Causes), sameToolchain: e.options.SameToolchain}
 	for _, n := range slices.Concat(fa.Notes, fb.Notes) {
 		if n == inspect.ErrNoBuildID.Error() && fa.BuildID == nil && fb.BuildID == nil {
 			continue // both were linked so
@@ -182,7 +186,43 @@ func (e *explainer) explainBinary(c *Comparison, a, b input, binA, binB *inspect
 	// The causes come last, as they rest on all differences.
 	p.diff.drawn = p.fileMap(programA, programB)
 	p.judge()
+	p.summarize()
 	c.Binaries = append(c.Binaries, *p.diff)
+}
+
+// otherPlatform reports whether the two are for different platforms, and otherVersion whether they
+// were built by different versions of Go.
+func (p *binaryPair) otherPlatform() bool {
+	a, b := p.factsA, p.factsB
+	other := func(a, b string) bool { return a != b && a != "" && b != "" } // or it is not known
+	return other(a.GOOS, b.GOOS) || other(a.GOARCH, b.GOARCH) || a.Format != b.Format
+}
+
+func (p *binaryPair) otherVersion() bool {
+	a, b := p.factsA.GoVersion, p.factsB.GoVersion
+	return a != b && a != "" && b != "" && withoutExperiments(a) != withoutExperiments(b)
+}
+
+// summarize leaves out lists of what differs between any two platforms or versions of Go.
+func (p *binaryPair) summarize() {
+	d := p.diff
+	switch {
+	case p.otherPlatform():
+		d.Summarized = "they are for different platforms"
+		if p.binA.Format != p.binB.Format {
+			d.Headers = nil // of which neither format has the other's
+		}
+	case p.otherVersion():
+		d.Summarized = "they were built by different versions of Go"
+	default:
+		return
+	}
+	if f := d.Functions; f != nil {
+		f.More, f.List = f.More+len(f.List), nil
+		if p.otherPlatform() {
+			f.Packages = nil
+		}
+	}
 }
 
 // differingFacts lists the single facts that differ.

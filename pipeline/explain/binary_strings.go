@@ -34,14 +34,25 @@ func dataSpans(in input, b *inspect.Binary) []span {
 
 // compareStrings finds paths, times, users, values of -X and other texts that differ.
 func (p *binaryPair) compareStrings() {
-	infoA, _ := p.binA.BuildInfo() // without it there is nothing to leave out
-	infoB, _ := p.binB.BuildInfo()
-	p.c.compareTokens(p.a, dataSpans(p.a, p.binA), p.b, dataSpans(p.b, p.binB), infoA.Lines, infoB.Lines)
+	if p.otherPlatform() {
+		// Nearly all texts stand elsewhere, and most of the others belong to the platform.
+		for _, v := range p.variables() {
+			p.c.addString(v)
+		}
+		return
+	}
+	a, errA := textsOf(p.a, p.binA, p.factsA)
+	b, errB := textsOf(p.b, p.binB, p.factsB)
+	if err := cmp.Or(errA, errB); err != nil {
+		p.c.note(err)
+		return
+	}
+	p.c.compareTokens(a, b)
 
 	only := func(x, y []inspect.HostPath) []string {
 		var list []string
 		for _, h := range x {
-			if !slices.ContainsFunc(y, func(o inspect.HostPath) bool { return o.Text == h.Text && o.Section == h.Section }) {
+			if !slices.ContainsFunc(y, func(o inspect.HostPath) bool { return o.Text == h.Text }) {
 				list = append(list, h.Text)
 			}
 		}
@@ -63,7 +74,20 @@ func (p *binaryPair) compareStrings() {
 	for _, v := range p.variables() {
 		p.c.addString(v)
 	}
-	p.c.compareDataTexts(p.a, dataSpans(p.a, p.binA), p.b, dataSpans(p.b, p.binB), infoA.Lines, infoB.Lines)
+	if !p.otherVersion() {
+		p.c.compareDataTexts(a, b)
+	}
+}
+
+// textsOf returns the texts of a program.
+func textsOf(in input, bin *inspect.Binary, facts *inspect.Facts) (textSource, error) {
+	info, _ := bin.BuildInfo() // without it there is nothing to leave out
+	s := textSource{in: in, spans: dataSpans(in, bin), explained: append(slices.Clone(info.Lines), facts.GoVersion)}
+	known, err := readGoStrings(in, bin, facts)
+	if known.known {
+		s.known = known
+	}
+	return s, err
 }
 
 // variables returns the values of -X that differ, where -ldflags are recorded.

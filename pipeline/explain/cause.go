@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -23,6 +24,9 @@ type Cause struct {
 	Evidence []string `json:"evidence,omitempty"`
 	// Remedy says what makes the difference go away.
 	Remedy string `json:"remedy,omitempty"`
+	// Weight is how much of the difference it explains, as far as that is known: the functions of a
+	// module that differ, or the bytes of an embedded file. It compares causes of one kind.
+	Weight int64 `json:"weight,omitempty"`
 }
 
 // Confidence is how sure a cause is.
@@ -44,8 +48,11 @@ func (x Cause) is(k causeKind) bool { return x.ID == k.String() }
 func (x Cause) isOneOf(list []causeKind) bool { return slices.ContainsFunc(list, x.is) }
 
 // addCause adds a cause, once for each place. Without a text it has the meaning of
-// its kind.
+// its kind. What is equal in both files is no cause.
 func (c *Comparison) addCause(k causeKind, sure Confidence, x Cause) {
+	if x.A != "" && x.A == x.B {
+		return
+	}
 	row := kinds[k]
 	x.ID, x.Confidence, x.Remedy = row.ID, sure, row.Remedy
 	if x.Text == "" {
@@ -55,9 +62,30 @@ func (c *Comparison) addCause(k causeKind, sure Confidence, x Cause) {
 	again := c.hasCause(func(o Cause) bool {
 		return o.is(k) && o.Where == x.Where && (o.Text == x.Text || o.A+o.B != "" && o.A == x.A && o.B == x.B)
 	})
-	if !again && len(c.Causes) < maxListed {
+	// The bound is one of each kind, so that many of one leave room for the others.
+	if !again && c.count(k) < maxOfKind {
 		c.Causes = append(c.Causes, x)
 	}
+}
+
+const maxOfKind = 128
+
+func (c *Comparison) count(k causeKind) (n int) {
+	for _, x := range c.Causes {
+		if x.is(k) {
+			n++
+		}
+	}
+	return n
+}
+
+// unlike returns two descriptions, or nothing if they are the same: then they do not show the
+// difference.
+func unlike(a, b string) (string, string) {
+	if a == b {
+		return "", ""
+	}
+	return a, b
 }
 
 func (c *Comparison) hasCause(f func(Cause) bool) bool { return slices.ContainsFunc(c.Causes, f) }
@@ -96,14 +124,76 @@ func (c *Comparison) rankCauses() {
 		return n
 	}
 
-	slices.SortStableFunc(c.Causes, func(x, y Cause) int { return rank(x) - rank(y) })
+	slices.SortStableFunc(c.Causes, func(x, y Cause) int {
+		return cmp.Or(rank(x)-rank(y), cmp.Compare(y.Weight, x.Weight))
+	})
+}
+
+// always are the kinds whose first cause is shown whatever else there is: the version and the commit
+// of the main module.
+var always = []causeKind{causeMainVersion, causeVCSStamp}
+
+// heaviest returns at most n causes, in their order. Where there are more, each kind has its heaviest
+// first, so that many of one kind do not hide the others.
+func heaviest(causes []Cause, n int) []Cause {
+	if len(causes) <= n {
+		return causes
+	}
+
+	// The place of a cause among those of its kind comes first, and then its rank.
+	type place struct{ round, index int }
+	seen := map[string]int{}
+	places := make([]place, len(causes))
+	for i, x := range causes {
+		round := seen[x.ID]
+		seen[x.ID]++
+		if round == 0 && x.isOneOf(always) {
+			round = -1
+		}
+		places[i] = place{round, i}
+	}
+	slices.SortStableFunc(places, func(x, y place) int { return x.round - y.round })
+
+	places = places[:n]
+	slices.SortFunc(places, func(x, y place) int { return x.index - y.index })
+	list := make([]Cause, n)
+	for i, x := range places {
+		list[i] = causes[x.index]
+	}
+	return list
 }
 
 // cut shortens s to a text that can be listed.
 func cut(s string) string {
-	const limit = 400
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "") + "..."
+	if len(s) > maxValue {
+		s = strings.ToValidUTF8(s[:maxValue], "") + "..."
 	}
 	return s
+}
+
+const maxValue = 400 // bytes of a text that is listed
+
+// cutPair shortens two texts that differ so that the difference stays in what is left.
+func cutPair(a, b string) (string, string) { return cutAround(a, b, maxValue) }
+
+// cutAround leaves out what two texts begin with where it would take up more than half of a limit.
+func cutAround(a, b string, limit int) (string, string) {
+	if max(len(a), len(b)) <= limit {
+		return a, b
+	}
+	same := 0
+	for same < min(len(a), len(b)) && a[same] == b[same] {
+		same++
+	}
+	if from := same - limit/4; same > limit/2 && a != b {
+		a, b = "..."+strings.ToValidUTF8(a[from:], ""), "..."+strings.ToValidUTF8(b[from:], "")
+	}
+
+	short := func(s string) string {
+		if len(s) > limit+len("...") {
+			s = strings.ToValidUTF8(s[:limit], "") + "..."
+		}
+		return s
+	}
+	return short(a), short(b)
 }

@@ -77,6 +77,8 @@ type Options struct {
 	// TempDir is the folder for members of archives while they are explained. If it is empty, they
 	// are kept in memory, and members of more than 16 MiB are not explained.
 	TempDir string
+	// SameToolchain says that one toolchain is known to have built both.
+	SameToolchain bool
 }
 
 // Report says what differs between two files. Its JSON has ASCII characters
@@ -253,7 +255,7 @@ func (e *explainer) compare(a, b input, top bool) (*Comparison, error) {
 	case isArchive(c.A.Kind):
 		c.addCause(causeContent, Certain, Cause{Text: "the content of an archive within an archive, which is not opened"})
 	default:
-		c.compareTokens(a, whole(a), b, whole(b), nil, nil)
+		c.compareTokens(textSource{in: a, spans: whole(a)}, textSource{in: b, spans: whole(b)})
 		// Bytes that mean nothing look like user@host now and then.
 		c.Strings = slices.DeleteFunc(c.Strings, func(s StringDifference) bool { return s.Kind == KindUser })
 		c.stampCauses(false)

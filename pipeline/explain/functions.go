@@ -34,6 +34,9 @@ type Functions struct {
 	// the program. StandardAlone is how many of Added and Removed belong to it.
 	Standard      int `json:"standard"`
 	StandardAlone int `json:"standardAlone"`
+	// StandardOther is how many functions that the standard library declares have other
+	// instructions wherever data are that these refer to. No linker makes such a difference.
+	StandardOther int `json:"standardOther"`
 	// Own is how many of Changed and Resized are declared in packages of modules, have
 	// nothing inlined, and have other instructions wherever data are that these refer to.
 	Own int `json:"own"`
@@ -46,6 +49,8 @@ type Functions struct {
 	// then those that only B has. More is how many more there are.
 	List []Function `json:"list,omitempty"`
 	More int        `json:"more,omitempty"`
+
+	standard []string // the first names of StandardOther
 	// Packages are their packages, those with the most such functions first.
 	Packages []Package `json:"packages,omitempty"`
 }
@@ -394,7 +399,15 @@ func (c *Comparison) listFunctions(x *Functions, a, b *loadedProgram, ofB []int3
 		f := a.list[i]
 		if j := ofB[i]; j >= 0 && f.declared {
 			g := b.list[j]
-			if module := modules[pathOf(name)]; module != "" && module != stdModule {
+			switch module := modules[pathOf(name)]; {
+			case module == stdModule:
+				if f.other && f.line > 1 { // wrappers have line 1
+					x.StandardOther++
+					if len(x.standard) < 4 {
+						x.standard = append(x.standard, cut(name))
+					}
+				}
+			case module != "":
 				if f.line != g.line && f.line > 0 && g.line > 0 {
 					x.OwnLines++
 				}

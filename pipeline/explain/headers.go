@@ -204,7 +204,8 @@ func differingHeaders(a, b []header) []Value {
 	}
 	var list []Value
 	add := func(v Value) {
-		v.Name, v.A, v.B = cut(v.Name), cut(v.A), cut(v.B)
+		v.Name = cut(v.Name)
+		v.A, v.B = cutPair(v.A, v.B)
 		if len(list) < maxListed {
 			list = append(list, v)
 		}

@@ -10,7 +10,8 @@ import (
 
 // cause adds a cause of this pair of executables.
 func (p *binaryPair) addCause(k causeKind, sure Confidence, x Cause) {
-	x.A, x.B, x.Where = cut(x.A), cut(x.B), cut(p.where)
+	x.A, x.B = cutPair(x.A, x.B)
+	x.Where = cut(p.where)
 	p.c.addCause(k, sure, x)
 	if sure != Possible && kinds[k].code {
 		p.codeExplained = true
@@ -82,8 +83,7 @@ func sideName(a bool) string {
 // platformCauses adds another platform or format.
 func (p *binaryPair) platformCauses() {
 	a, b := p.factsA.GOOS+"/"+p.factsA.GOARCH, p.factsB.GOOS+"/"+p.factsB.GOARCH
-	other := func(a, b string) bool { return a != b && a != "" && b != "" } // or it is not known
-	if other(p.factsA.GOOS, p.factsB.GOOS) || other(p.factsA.GOARCH, p.factsB.GOARCH) || p.factsA.Format != p.factsB.Format {
+	if p.otherPlatform() {
 		p.addCause(causePlatform, Certain, Cause{Text: "for different platforms", A: a + " (" + string(p.factsA.Format) + ")", B: b + " (" + string(p.factsB.Format) + ")"})
 	}
 }
@@ -96,14 +96,14 @@ func (p *binaryPair) toolchainCauses() {
 		if a.BuildID != nil && b.BuildID != nil && a.BuildID.LinkAction != "" && a.BuildID.LinkAction == b.BuildID.LinkAction {
 			text = "the build information of " + sideName(a.Build == nil) + " was made unreadable after it was linked"
 		}
-		p.addCause(causeNoBuildInfo, Certain, Cause{Text: text, A: a.GoVersion, B: b.GoVersion})
+		versionA, versionB := unlike(a.GoVersion, b.GoVersion)
+		p.addCause(causeNoBuildInfo, Certain, Cause{Text: text, A: versionA, B: versionB})
 	}
-	if a.GoVersion != b.GoVersion && a.GoVersion != "" && b.GoVersion != "" {
-		if plainA, plainB := withoutExperiments(a.GoVersion), withoutExperiments(b.GoVersion); plainA != plainB {
-			p.addCause(causeOtherGoVersion, Certain, Cause{Text: "built by another version of Go", A: a.GoVersion, B: b.GoVersion})
-		} else {
-			p.addCause(causeGOEXPERIMENT, Certain, Cause{A: a.GoVersion, B: b.GoVersion})
-		}
+	switch {
+	case p.otherVersion():
+		p.addCause(causeOtherGoVersion, Certain, Cause{Text: "built by another version of Go", A: a.GoVersion, B: b.GoVersion})
+	case a.GoVersion != b.GoVersion && a.GoVersion != "" && b.GoVersion != "":
+		p.addCause(causeGOEXPERIMENT, Certain, Cause{A: a.GoVersion, B: b.GoVersion})
 	}
 }
 
@@ -123,7 +123,8 @@ func (p *binaryPair) sourcePathCauses() {
 		if p.trimpathDiffers() {
 			sure = Certain
 		}
-		p.addCause(causeTrimpath, sure, Cause{Text: "only " + sideName(ta.Is == inspect.Yes) + " was built with -trimpath", A: ta.Why, B: tb.Why})
+		a, b := unlike(ta.Why, tb.Why)
+		p.addCause(causeTrimpath, sure, Cause{Text: "only " + sideName(ta.Is == inspect.Yes) + " was built with -trimpath", A: a, B: b})
 		return
 	}
 
@@ -157,13 +158,23 @@ func (p *binaryPair) sourcePathCauses() {
 
 // embeddedCauses adds the embedded files that differ.
 func (p *binaryPair) embeddedCauses() {
-	for _, v := range p.diff.Embedded[:min(len(p.diff.Embedded), 16)] {
+	for _, v := range p.diff.Embedded {
 		text := "embedded file " + cut(v.Name) + " differs"
 		if !v.InA || !v.InB {
 			text = "only " + sideName(v.InA) + " has the embedded file " + cut(v.Name)
 		}
-		p.addCause(causeEmbeddedFile, Certain, Cause{Text: text, A: v.A, B: v.B})
+		p.addCause(causeEmbeddedFile, Certain, Cause{Text: text, A: v.A, B: v.B, Weight: p.embeddedSize(v.Name)})
 	}
+}
+
+// embeddedSize returns the size of the largest embedded file of a name.
+func (p *binaryPair) embeddedSize(name string) (n int64) {
+	for _, e := range slices.Concat(p.factsA.Embedded, p.factsB.Embedded) {
+		if cut(e.Name) == name {
+			n = max(n, e.Size)
+		}
+	}
+	return n
 }
 
 func (p *binaryPair) section(name string) *Section {

@@ -22,7 +22,8 @@ func (p *binaryPair) settingCauses() {
 	if p.factsA.Build == nil || p.factsB.Build == nil {
 		// Without settings the headers tell something.
 		if a, b := p.factsA.Finding(inspect.PIE), p.factsB.Finding(inspect.PIE); a.Is != b.Is && !p.caused(causePlatform) {
-			p.addCause(causePIE, Likely, Cause{A: a.Why, B: b.Why})
+			whyA, whyB := unlike(a.Why, b.Why)
+			p.addCause(causePIE, Likely, Cause{A: whyA, B: whyB})
 		}
 		return
 	}
@@ -74,7 +75,8 @@ func (p *binaryPair) settingCauses() {
 	}
 
 	if a, b, ok := p.otherAnswer(inspect.Cgo); ok && !p.caused(causeRace, causeMSan, causeASan, causePlatform) {
-		p.addCause(causeCgo, Likely, Cause{Text: "C code is in one of them only", A: a.Why, B: b.Why})
+		whyA, whyB := unlike(a.Why, b.Why)
+		p.addCause(causeCgo, Likely, Cause{Text: "C code is in one of them only", A: whyA, B: whyB})
 	}
 }
 
@@ -108,6 +110,13 @@ func (p *binaryPair) moduleCauses() {
 		p.addCause(causeMainPackage, Certain, Cause{Text: "the program was named in another way, or is another", A: a.Path, B: b.Path})
 	}
 
+	weight := map[string]int64{} // functions that differ, by module
+	if f := p.diff.Functions; f != nil {
+		for _, k := range f.Packages {
+			weight[k.Module] += int64(k.Changed + k.Resized + k.Added + k.Removed)
+		}
+	}
+
 	inB := map[string]inspect.Module{}
 	for _, m := range b.Deps {
 		inB[m.Path] = m
@@ -119,7 +128,7 @@ func (p *binaryPair) moduleCauses() {
 		inA[m.Path] = true
 		o, ok := inB[m.Path]
 		if !ok {
-			p.addCause(causeModuleVersion, Certain, Cause{Text: "only A has module " + cut(m.Path), A: m.Path + " " + m.Version})
+			p.addCause(causeModuleVersion, Certain, Cause{Text: "only A has module " + cut(m.Path), A: m.Path + " " + m.Version, Weight: weight[m.Path]})
 			continue
 		}
 
@@ -127,11 +136,11 @@ func (p *binaryPair) moduleCauses() {
 		show := func(m inspect.Module) string { return strings.TrimSpace(m.Path + " " + m.Version) }
 		switch {
 		case used.Path != usedO.Path || (m.Replace == nil) != (o.Replace == nil):
-			p.addCause(causeModuleReplaced, Certain, Cause{Text: "module " + cut(m.Path) + " is replaced", A: show(used), B: show(usedO)})
+			p.addCause(causeModuleReplaced, Certain, Cause{Text: "module " + cut(m.Path) + " is replaced", A: show(used), B: show(usedO), Weight: weight[m.Path]})
 		case used.Version != usedO.Version:
-			p.addCause(causeModuleVersion, Certain, Cause{Text: "another version of module " + cut(m.Path), A: show(used), B: show(usedO)})
+			p.addCause(causeModuleVersion, Certain, Cause{Text: "another version of module " + cut(m.Path), A: show(used), B: show(usedO), Weight: weight[m.Path]})
 		case used.Sum != "" && usedO.Sum != "" && used.Sum != usedO.Sum:
-			p.addCause(causeModuleSum, Certain, Cause{Text: "module " + cut(show(used)) + " has other content", A: used.Sum, B: usedO.Sum})
+			p.addCause(causeModuleSum, Certain, Cause{Text: "module " + cut(show(used)) + " has other content", A: used.Sum, B: usedO.Sum, Weight: weight[m.Path]})
 		case used.Sum != "" && usedO.Sum == "":
 			sumsA++
 			unsummed = show(used)
@@ -143,7 +152,7 @@ func (p *binaryPair) moduleCauses() {
 
 	for _, m := range b.Deps {
 		if !inA[m.Path] {
-			p.addCause(causeModuleVersion, Certain, Cause{Text: "only B has module " + cut(m.Path), B: m.Path + " " + m.Version})
+			p.addCause(causeModuleVersion, Certain, Cause{Text: "only B has module " + cut(m.Path), B: m.Path + " " + m.Version, Weight: weight[m.Path]})
 		}
 	}
 
@@ -200,13 +209,20 @@ func (p *binaryPair) vcsCauses() {
 		return
 	}
 
-	// The version follows from the stamp, so it is no cause of its own where the stamp differs.
+	// The version follows from the stamp. So it is worth a look in any case, and a tag that is missing
+	// is the reason only where the stamp is the same.
 	switch sumA, sumB := a.Main.Sum, b.Main.Sum; {
 	case (sumA == "") != (sumB == ""):
 		p.addCause(causeModuleSource, Certain, Cause{Text: "only " + sideName(sumA != "") + " was built as module@version of the module proxy", A: a.Main.Version, B: b.Main.Version})
 	case sumA != sumB && a.Main.Version == b.Main.Version:
 		p.addCause(causeModuleSum, Certain, Cause{Text: "the main module has other content", A: sumA, B: sumB})
-	case a.Main.Version != b.Main.Version && !p.caused(causeVCSStamp, causeVCSModified, causeVCSMissing):
-		p.addCause(causeMainVersion, Certain, Cause{A: a.Main.Version, B: b.Main.Version})
+	case a.Main.Version != b.Main.Version && p.caused(causeVCSStamp, causeVCSModified, causeVCSMissing):
+		p.addCause(causeMainVersion, Certain, Cause{Text: "another version of the main module, which follows from the stamp", A: a.Main.Version, B: b.Main.Version})
+	case a.Main.Version != b.Main.Version:
+		text := "another version of the main module"
+		if hasA && hasB {
+			text = "" // the same commit: the meaning of the kind
+		}
+		p.addCause(causeMainVersion, Certain, Cause{Text: text, A: a.Main.Version, B: b.Main.Version})
 	}
 }

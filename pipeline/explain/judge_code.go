@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"fmt"
 	"strings"
 )
 
@@ -8,8 +9,8 @@ import (
 // compiler, the standard library, the source.
 func (p *binaryPair) codeCauses() {
 	if comment := p.section(".comment"); comment != nil && comment.State == "changed" {
-		p.addCause(causeCCompiler, Likely, Cause{Text: "the C compiler's or linker's own mark (.comment) differs",
-			A: textAt(p.a, comment.OffsetA+comment.First), B: textAt(p.b, comment.OffsetB+comment.First)})
+		a, b := unlike(textAt(p.a, comment.OffsetA+comment.First), textAt(p.b, comment.OffsetB+comment.First))
+		p.addCause(causeCCompiler, Likely, Cause{Text: "the C compiler's or linker's own mark (.comment) differs", A: a, B: b})
 	}
 	f := p.diff.Functions
 	main, known := p.idPart("main action")
@@ -32,54 +33,75 @@ func (p *binaryPair) codeCauses() {
 		return
 	}
 
-	var standard, own []string
+	var own []string
 	for _, k := range f.Packages {
-		// Which functions of a library are linked depends on who calls them.
-		if k.Module == stdModule && k.Changed+k.Resized > 0 {
-			standard = append(standard, k.Path)
-		}
 		if k.Module != stdModule && k.Path != "" && k.Changed+k.Resized+k.Added+k.Removed > 0 {
 			own = append(own, k.Path)
 		}
 	}
 
-	evidence := func(list []string) []string {
-		var e []string
-		for _, path := range list[:min(len(list), 4)] {
-			e = append(e, "functions of "+path)
-		}
-		return e
-	}
-
-	if len(standard) > 0 {
-		sure := Likely
-		if p.caused(causeEmbeddedFile, causeTrimpath, causeStripped, causeChangedAfterLinking) || known && main {
-			sure = Possible
-		}
-		p.addCause(causeOtherToolchainSameVersion, sure, Cause{
-			Text: "the standard library was compiled to something else: another toolchain that says it is the same version, or a changed standard library (-overlay)",
-			A:    p.factsA.GoVersion, B: p.factsB.GoVersion, Evidence: evidence(standard),
-		})
-	}
+	p.standardCauses(f, known && (main || link))
 
 	// If something else made the standard library differ, it may explain this too.
 	if len(own) > 0 {
+		var evidence []string
+		for _, path := range own[:min(len(own), 4)] {
+			evidence = append(evidence, "functions of "+path)
+		}
 		sure := Likely
-		if len(standard) > 0 && !p.caused(causeOtherToolchainSameVersion) {
+		if f.StandardOther > 0 && !p.caused(causeOtherToolchainSameVersion) {
 			sure = Possible
 		}
-		p.addCause(causeSource, sure, Cause{Text: "the source of " + cut(strings.Join(own[:min(len(own), 3)], ", ")) + " differs", Evidence: evidence(own)})
+		p.addCause(causeSource, sure, Cause{Text: "the source of " + cut(strings.Join(own[:min(len(own), 3)], ", ")) + " differs", Evidence: evidence})
 		return
 	}
 
-	if len(standard) > 0 || f.Changed+f.Resized+f.Added+f.Removed > 0 {
-		if len(standard) == 0 {
+	if f.Changed+f.Resized+f.Added+f.Removed > 0 {
+		if f.StandardOther == 0 {
 			p.addCause(causeSource, Possible, Cause{Text: "the source: other functions of the standard library are used"})
 		}
 		return
 	}
 
 	p.constantCauses(known && !main)
+}
+
+// standardCauses adds another toolchain where the standard library has other instructions. What the
+// linker adapts to a program does not count: which functions are linked, the initialization of
+// packages, and where data are. The action IDs hash the compiler: where one is the same, so is the
+// toolchain.
+func (p *binaryPair) standardCauses(f *Functions, sameActions bool) {
+	if f.StandardOther == 0 || sameActions {
+		return
+	}
+	evidence := []string{fmt.Sprintf("%d functions of it have other instructions", f.StandardOther)}
+	for _, name := range f.standard {
+		evidence = append(evidence, "such as "+name)
+	}
+
+	// Without their versions, nothing says that these are the same.
+	if v := p.factsA.GoVersion; v == "" || v != p.factsB.GoVersion {
+		p.addCause(causeOtherGoVersion, Possible, Cause{
+			Text: "the standard library is another: another version of Go, or other settings",
+			A:    p.factsA.GoVersion, B: p.factsB.GoVersion, Evidence: evidence,
+		})
+		return
+	}
+
+	// The same toolchain is known to have built both, so it is not to blame.
+	if p.sameToolchain {
+		p.addCause(causeCompilerOutput, Likely, Cause{Text: "the standard library was compiled to something else by the same toolchain", Evidence: evidence})
+		return
+	}
+
+	sure := Likely
+	if p.factsA.Build == nil || p.factsB.Build == nil || p.caused(causeEmbeddedFile, causeTrimpath, causeStripped, causeChangedAfterLinking) {
+		sure = Possible // settings that nothing records may be the reason
+	}
+	p.addCause(causeOtherToolchainSameVersion, sure, Cause{
+		Text:     "the standard library was compiled to something else: another toolchain that says it is the same version, or a changed standard library (-overlay)",
+		Evidence: append([]string{"both say that they were built by " + cut(p.factsA.GoVersion)}, evidence...),
+	})
 }
 
 // constantCauses adds the source or the build ID where data differs and all functions are the same.

@@ -26,27 +26,31 @@ func (p *binaryPair) changedLaterCauses() {
 	signed := p.factsA.Signature != nil || p.factsB.Signature != nil
 	ids, signature := inspect.WithoutBuildID, inspect.WithoutSignature
 
+	hostA, hostB := unlike(hostText(p.factsA), hostText(p.factsB))
+	idA, idB := unlike(idText(p.factsA), idText(p.factsB))
+	signA, signB := unlike(signatureText(p.factsA), signatureText(p.factsB))
+
 	// The fewest parts left out come first, as they say the most.
 	switch {
 	case p.equalWithout(): // there is nothing to explain
 	case sameID && p.equalWithout(ids):
 		p.addCause(causeBuildIDOnly, Certain, Cause{
-			Text: "nothing but the identifier for other tools (GNU build ID, LC_UUID)", A: hostText(p.factsA), B: hostText(p.factsB),
+			Text: "nothing but the identifier for other tools (GNU build ID, LC_UUID)", A: hostA, B: hostB,
 			Evidence: []string{"outside of the build IDs, the files are equal"},
 		})
 	case p.equalWithout(ids):
-		p.addCause(causeBuildIDOnly, Certain, Cause{A: idText(p.factsA), B: idText(p.factsB), Evidence: []string{"outside of the build IDs, the files are equal"}})
+		p.addCause(causeBuildIDOnly, Certain, Cause{A: idA, B: idB, Evidence: []string{"outside of the build IDs, the files are equal"}})
 	case p.equalWithout(signature):
 		p.addCause(causeSignatureOnly, Certain, Cause{
-			Text: "nothing but the code signature", A: signatureText(p.factsA), B: signatureText(p.factsB),
+			Text: "nothing but the code signature", A: signA, B: signB,
 			Evidence: []string{"outside of the signature and the fields that say where it is, the files are equal"},
 		})
 	case p.equalWithout(ids, signature):
-		p.addCause(causeBuildIDOnly, Certain, Cause{A: idText(p.factsA), B: idText(p.factsB), Evidence: []string{"outside of the build IDs and the code signature, the files are equal"}})
+		p.addCause(causeBuildIDOnly, Certain, Cause{A: idA, B: idB, Evidence: []string{"outside of the build IDs and the code signature, the files are equal"}})
 	case p.differsOnlyIn(signatureParts) && signed:
-		p.addCause(causeSignatureOnly, Likely, Cause{Text: "nothing but the code signature", A: signatureText(p.factsA), B: signatureText(p.factsB)})
+		p.addCause(causeSignatureOnly, Likely, Cause{Text: "nothing but the code signature", A: signA, B: signB})
 	case !sameID && p.differsOnlyIn(idParts):
-		p.addCause(causeBuildIDOnly, Likely, Cause{A: idText(p.factsA), B: idText(p.factsB), Evidence: []string{"all other sections are equal"}})
+		p.addCause(causeBuildIDOnly, Likely, Cause{A: idA, B: idB, Evidence: []string{"all other sections are equal"}})
 	}
 
 	p.strippedCauses(sa, sb)
@@ -72,7 +76,8 @@ func (p *binaryPair) changedLaterCauses() {
 		if !sameID {
 			sure = Likely // another build of the same that was changed, or another build altogether
 		}
-		p.addCause(causeChangedAfterLinking, sure, Cause{Text: text, A: "content " + string(sa), B: "content " + string(sb), Evidence: evidence})
+		a, b := unlike("content "+string(sa), "content "+string(sb))
+		p.addCause(causeChangedAfterLinking, sure, Cause{Text: text, A: a, B: b, Evidence: evidence})
 	}
 
 	// Go's linker leaves both fields at zero, so something else wrote them.
@@ -159,11 +164,13 @@ func (p *binaryPair) strippedCauses(sa, sb inspect.Content) {
 		case inspect.ContentChanged:
 			how = "stripped after it was linked"
 		}
-		p.addCause(causeStripped, Certain, Cause{Text: "only " + sideName(!without) + " has the " + q.text + ": the other was " + how, A: a.Why, B: b.Why})
+		whyA, whyB := unlike(a.Why, b.Why)
+		p.addCause(causeStripped, Certain, Cause{Text: "only " + sideName(!without) + " has the " + q.text + ": the other was " + how, A: whyA, B: whyB})
 	}
 
 	if a, b, ok := p.otherAnswer(inspect.CompressedDWARF); ok {
-		p.addCause(causeDebugCompression, Certain, Cause{A: a.Why, B: b.Why})
+		whyA, whyB := unlike(a.Why, b.Why)
+		p.addCause(causeDebugCompression, Certain, Cause{A: whyA, B: whyB})
 	}
 }
 

@@ -111,8 +111,9 @@ type tokenSet struct {
 }
 
 // textRuns calls f with the texts of the spans: printable ASCII characters, at least six in a row.
-// It passes at most maxRun of them at once. It reports whether it saw all.
-func textRuns(in input, spans []span, f func(run []byte, section string)) (all bool, err error) {
+// Where the strings of a program are known, a text ends where one of them does. It passes at most
+// maxRun of them at once. It reports whether it saw all.
+func textRuns(in input, spans []span, known *goStrings, f func(run []byte, section string)) (all bool, err error) {
 	left := int64(maxScanned)
 	all = true
 	buf := make([]byte, 64<<10)
@@ -122,9 +123,14 @@ func textRuns(in input, spans []span, f func(run []byte, section string)) (all b
 		left -= n
 		all = all && n == sp.size
 		var run []byte
-		flush := func() {
-			if len(run) >= minRun {
-				f(run, sp.name)
+		flush := func(end int64) {
+			start := end - int64(len(run))
+			for _, at := range append(known.ends(start, end), end) {
+				n := at - start
+				if n >= minRun {
+					f(run[:n], sp.name)
+				}
+				run, start = run[n:], at
 			}
 			run = run[:0]
 		}
@@ -134,19 +140,21 @@ func textRuns(in input, spans []span, f func(run []byte, section string)) (all b
 			if k, err := in.ReadAt(p, sp.offset+at); k < len(p) {
 				return false, fmt.Errorf("read strings: %w", err)
 			}
-			at += int64(len(p))
-			for _, c := range p {
+			for i, c := range p {
+				end := sp.offset + at + int64(i)
 				if printable(c) {
 					run = append(run, c)
+					end++
 				}
 				if !printable(c) || len(run) == maxRun {
-					flush()
+					flush(end)
 				}
 			}
+			at += int64(len(p))
 		}
 
 		// A text does not go on in the next span.
-		flush()
+		flush(sp.offset + n)
 	}
 	return all, nil
 }
@@ -187,12 +195,12 @@ func (s *tokenSet) add(t token, section string) {
 	}
 }
 
-// minus returns the tokens of one kind that are more often in s than in o, in the order in which
-// they were found.
-func (s *tokenSet) minus(o *tokenSet, kind string) []string {
+// minus returns the tokens of one kind that s has and o does not, in the order in which they were
+// found. If more is set, it returns those instead that both have, and s more often.
+func (s *tokenSet) minus(o *tokenSet, kind string, more bool) []string {
 	var list []string
 	for t, f := range s.all {
-		if g := o.all[t]; t.kind == kind && (g == nil || g.count < f.count) {
+		if g := o.all[t]; t.kind == kind && (g != nil) == more && (g == nil || g.count < f.count) {
 			list = append(list, t.text)
 		}
 	}
@@ -202,13 +210,20 @@ func (s *tokenSet) minus(o *tokenSet, kind string) []string {
 	return list
 }
 
-// compareTokens lists the times and users that one of the files has more often. It
-// leaves out those in the explained texts: the build information is compared line by
-// line.
-func (c *Comparison) compareTokens(a input, spansA []span, b input, spansB []span, explainedA, explainedB []string) {
+// textSource is where texts of a file are looked for.
+type textSource struct {
+	in    input
+	spans []span
+	known *goStrings // nil where strings have no ends to go by
+	// explained are texts that are compared in another way: the build information, line by line.
+	explained []string
+}
+
+// compareTokens lists the times and users that only one of the files has.
+func (c *Comparison) compareTokens(a, b textSource) {
 	sa, sb := &tokenSet{all: map[token]*found{}}, &tokenSet{all: map[token]*found{}}
-	allA, errA := textRuns(a, spansA, sa.text)
-	allB, errB := textRuns(b, spansB, sb.text)
+	allA, errA := textRuns(a.in, a.spans, a.known, sa.text)
+	allB, errB := textRuns(b.in, b.spans, b.known, sb.text)
 	if err := cmp.Or(errA, errB); err != nil {
 		c.note(err)
 		return
@@ -220,8 +235,11 @@ func (c *Comparison) compareTokens(a input, spansA []span, b input, spansB []spa
 
 	// Each kind is paired for itself, as a time has no counterpart in a user.
 	for _, kind := range []string{KindTime, KindUser} {
-		onlyA, onlyB := slices.DeleteFunc(sa.minus(sb, kind), containedIn(explainedA)), slices.DeleteFunc(sb.minus(sa, kind), containedIn(explainedB))
+		onlyA, onlyB := slices.DeleteFunc(sa.minus(sb, kind, false), containedIn(a.explained)), slices.DeleteFunc(sb.minus(sa, kind, false), containedIn(b.explained))
+		moreA, moreB := sa.minus(sb, kind, true), sb.minus(sa, kind, true)
 		for _, p := range pairTexts(onlyA, onlyB) {
+			// It may stand in the place of a text that both have, and the other more often.
+			p[0], p[1] = cmp.Or(p[0], alike(moreA, p[1])), cmp.Or(p[1], alike(moreB, p[0]))
 			d := StringDifference{Kind: kind, A: p[0], B: p[1]}
 			if f := sa.all[token{kind, p[0]}]; f != nil {
 				d.Section = f.section
@@ -231,6 +249,14 @@ func (c *Comparison) compareTokens(a input, spansA []span, b input, spansB []spa
 			c.addString(d)
 		}
 	}
+}
+
+// alike returns the first text of a list that has the shape of another one, or nothing.
+func alike(list []string, text string) string {
+	if i := slices.IndexFunc(list, func(s string) bool { return shape(s) == shape(text) }); i >= 0 {
+		return list[i]
+	}
+	return ""
 }
 
 // containedIn returns a function that reports whether a text is part of one of a
@@ -265,7 +291,7 @@ const maxChunks = 2 << 20
 // chunkSet returns the hashes of the chunks of all texts, sorted.
 func chunkSet(in input, spans []span) ([]uint64, error) {
 	var set []uint64
-	_, err := textRuns(in, spans, func(run []byte, _ string) {
+	_, err := textRuns(in, spans, nil, func(run []byte, _ string) {
 		chunks(run, func(p []byte) {
 			if len(set) < maxChunks {
 				set = append(set, chunkHash(p))
@@ -279,7 +305,7 @@ func chunkSet(in input, spans []span) ([]uint64, error) {
 // onlyTexts returns the texts that have no chunk of the set, with their section.
 func onlyTexts(in input, spans []span, set []uint64, explained func(string) bool) (texts []string, sections map[string]string) {
 	sections = map[string]string{}
-	_, _ = textRuns(in, spans, func(run []byte, section string) { // an error was reported by chunkSet
+	_, _ = textRuns(in, spans, nil, func(run []byte, section string) { // an error was reported by chunkSet
 		var text, before []byte // before is the chunk before text, which both have
 		flush := func(after []byte) {
 			if s := string(text); len(text) > 0 && !explained(s) {
@@ -329,22 +355,34 @@ func isWord(c byte) bool {
 }
 
 // compareDataTexts lists the texts of data that only one of the files has.
-func (c *Comparison) compareDataTexts(a input, spansA []span, b input, spansB []span, explainedA, explainedB []string) {
-	setA, errA := chunkSet(a, spansA)
-	setB, errB := chunkSet(b, spansB)
+func (c *Comparison) compareDataTexts(a, b textSource) {
+	if a.known != nil && b.known != nil {
+		onlyA, inA, allA := a.known.only(b.known, containedIn(a.explained))
+		onlyB, inB, allB := b.known.only(a.known, containedIn(b.explained))
+		if !allA || !allB || !a.known.all || !b.known.all {
+			c.noteText("not all strings were looked at")
+		}
+		for _, p := range pairTexts(onlyA, onlyB) {
+			c.addString(StringDifference{Kind: KindText, A: p[0], B: p[1], Section: cmp.Or(inA[p[0]], inB[p[1]])})
+		}
+		return
+	}
+
+	setA, errA := chunkSet(a.in, a.spans)
+	setB, errB := chunkSet(b.in, b.spans)
 	if err := cmp.Or(errA, errB); err != nil {
 		c.note(err)
 		return
 	}
-	onlyA, inA := onlyTexts(a, spansA, setB, containedIn(explainedA))
-	onlyB, inB := onlyTexts(b, spansB, setA, containedIn(explainedB))
+	onlyA, inA := onlyTexts(a.in, a.spans, setB, containedIn(a.explained))
+	onlyB, inB := onlyTexts(b.in, b.spans, setA, containedIn(b.explained))
 	for _, p := range pairTexts(onlyA, onlyB) {
 		c.addString(StringDifference{Kind: KindText, A: p[0], B: p[1], Section: cmp.Or(inA[p[0]], inB[p[1]])})
 	}
 }
 
 func (c *Comparison) addString(d StringDifference) {
-	d.A, d.B = cut(d.A), cut(d.B)
+	d.A, d.B = cutPair(d.A, d.B)
 	if !slices.Contains(c.Strings, d) && len(c.Strings) < maxListed {
 		c.Strings = append(c.Strings, d)
 	}

@@ -22,7 +22,8 @@ type Summary struct {
 	Offset    int64  `json:"offset"`
 	Section   string `json:"section,omitempty"`
 	Differing int64  `json:"differing"`
-	// Causes are the reasons, the most useful one first. There are at most 16.
+	// Causes are the reasons, the most useful one first. There are at most 16, the heaviest of each
+	// kind.
 	Causes []Cause `json:"causes,omitempty"`
 	// Notes say what could not be looked at, and why. There are at most 16.
 	Notes []string `json:"notes,omitempty"`
@@ -57,7 +58,7 @@ func (c *Comparison) Summary() *Summary {
 	return &Summary{
 		functions: functions,
 		Offset:    c.Offset, Section: cut(c.Section), Differing: c.Differing,
-		Causes: c.Causes[:min(len(c.Causes), maxSummary)], Notes: c.Notes[:min(len(c.Notes), maxSummary)],
+		Causes: heaviest(c.Causes, maxSummary), Notes: c.Notes[:min(len(c.Notes), maxSummary)],
 	}
 }
 

@@ -131,7 +131,7 @@ func (c *Comparison) explainTexts(a, b input) {
 		}
 	}
 
-	c.compareTokens(a, whole(a), b, whole(b), nil, nil)
+	c.compareTokens(textSource{in: a, spans: whole(a)}, textSource{in: b, spans: whole(b)})
 	c.stampCauses(false)
 	pa, pb := pathsOf(c.Text.A), pathsOf(c.Text.B)
 	if pa != pb && pa != "" && pb != "" {

@@ -1,0 +1,461 @@
+package explain
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"slices"
+	"sort"
+	"unicode/utf8"
+
+	"github.com/twicebuild/twice/pipeline/inspect"
+)
+
+// goString is a string of a program: a range of the file.
+type goString struct {
+	from, to int64
+	hash     uint64
+	// variable reports whether a header in the data delimits it, and not an instruction alone.
+	variable bool
+}
+
+// goStrings are the strings of a program with their true ends.
+//
+// Go writes strings one after the other, without an end. Where one ends is known to whoever refers to
+// it: a header in the data (an address and a length), or two instructions, of which one loads the
+// address and the other the length. So bytes that nobody refers to as a string are none here: the
+// letters of instructions, the names of types, and two constants that happen to be neighbours.
+type goStrings struct {
+	in     input
+	blocks []block
+	list   []goString // by start, the longest first; none is part of the one before it
+	known  bool       // that strings can be told apart in this file
+	all    bool       // that all of the data was looked at
+}
+
+// block is data of the program in memory.
+type block struct {
+	span
+	address uint64
+	data    []byte
+}
+
+const (
+	minString   = 3
+	maxString   = 4096
+	maxGoString = 1 << 18
+)
+
+// reference is an address in the code, with the numbers that instructions around it load.
+type reference struct {
+	address uint64
+	lengths [4]uint32
+}
+
+// readGoStrings reads the strings of a program. They are known for machines whose code is read, and
+// for whatever is delimited in the data.
+func readGoStrings(in input, bin *inspect.Binary, facts *inspect.Facts) (*goStrings, error) {
+	g := &goStrings{in: in, all: true}
+	left := int64(maxScanned)
+	for _, s := range bin.Sections {
+		if !dataSections[s.Name] || s.Address == 0 {
+			continue
+		}
+		n := min(s.Size, left)
+		left -= n
+		g.all = g.all && n == s.Size
+		data := make([]byte, n)
+		if k, err := in.ReadAt(data, s.Offset); int64(k) < n {
+			return g, fmt.Errorf("read strings: %w", err)
+		}
+		g.blocks = append(g.blocks, block{span{s.Name, s.Offset, n}, s.Address, data})
+	}
+	slices.SortStableFunc(g.blocks, func(x, y block) int { return cmp.Compare(x.address, y.address) })
+	if len(g.blocks) == 0 || facts.Bits == 0 {
+		return g, nil
+	}
+
+	order := binary.ByteOrder(binary.LittleEndian)
+	if facts.ByteOrder == "big" {
+		order = binary.BigEndian
+	}
+	starts := g.headers(order, facts.Bits/8)
+	if err := g.relocations(bin, order, facts.Bits/8); err != nil {
+		return g, err
+	}
+	if err := g.code(bin, facts.GOARCH, starts); err != nil {
+		return g, err
+	}
+
+	slices.SortStableFunc(g.list, func(x, y goString) int {
+		return cmp.Or(cmp.Compare(x.from, y.from), cmp.Compare(y.to, x.to))
+	})
+	end := int64(-1)
+	g.list = slices.DeleteFunc(g.list, func(s goString) bool {
+		if s.to <= end {
+			return true // a part of the one before it
+		}
+		end = s.to
+		return false
+	})
+	g.known = len(g.list) > 0
+	return g, nil
+}
+
+// at returns the block that an address is in, and the place in it.
+func (g *goStrings) at(address uint64) (*block, int64) {
+	i := sort.Search(len(g.blocks), func(i int) bool { return g.blocks[i].address > address }) - 1
+	if i < 0 || address-g.blocks[i].address >= uint64(len(g.blocks[i].data)) {
+		return nil, 0
+	}
+	return &g.blocks[i], int64(address - g.blocks[i].address)
+}
+
+// text returns what is at an address, if that is text. length is what follows as far as maxString.
+func (g *goStrings) text(address, length uint64) (p []byte, from int64) {
+	if length < minString || length > maxString {
+		return nil, 0
+	}
+	b, at := g.at(address)
+	if b == nil || int64(length) > int64(len(b.data))-at {
+		return nil, 0
+	}
+	p = b.data[at : at+int64(length)]
+	if !isGoText(p) {
+		return nil, 0
+	}
+	return p, b.offset + at
+}
+
+// isGoText reports whether a string is meant for people: UTF-8, with no control characters but those
+// of texts.
+func isGoText(p []byte) bool {
+	for i := 0; i < len(p); {
+		if c := p[i]; c < utf8.RuneSelf {
+			if !printable(c) && c != '\n' && c != '\t' {
+				return false
+			}
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(p[i:])
+		if r == utf8.RuneError && n == 1 {
+			return false
+		}
+		i += n
+	}
+	return true
+}
+
+func (g *goStrings) add(p []byte, from int64, variable bool) {
+	if len(g.list) == maxGoString {
+		g.all = false
+		return
+	}
+	g.list = append(g.list, goString{from, from + int64(len(p)), chunkHash(p), variable})
+}
+
+// headers adds the strings that headers in the data delimit. It returns where any of the addresses in
+// the data lead to.
+func (g *goStrings) headers(order binary.ByteOrder, pointer int) map[uint64]bool {
+	word := func(p []byte) uint64 {
+		if pointer == 4 {
+			return uint64(order.Uint32(p))
+		}
+		return order.Uint64(p)
+	}
+
+	starts := map[uint64]bool{}
+	budget := int64(4 * maxScanned) // strings may overlap
+	for _, b := range g.blocks {
+		first := int(-b.address & uint64(pointer-1))
+		for i := first; i+2*pointer <= len(b.data); i += pointer {
+			address := word(b.data[i:])
+			if in, _ := g.at(address); in == nil {
+				continue
+			}
+			if len(starts) < maxGoString {
+				starts[address] = true
+			}
+			if budget -= maxString / 16; budget < 0 {
+				g.all = false
+				return starts
+			}
+			if p, from := g.text(address, word(b.data[i+pointer:])); p != nil {
+				budget -= int64(len(p))
+				g.add(p, from, true)
+			}
+		}
+	}
+	return starts
+}
+
+// relocations adds the strings of a position-independent ELF program. There the address of a header
+// is in the relocations (R_*_RELATIVE), and only its length in the data.
+func (g *goStrings) relocations(bin *inspect.Binary, order binary.ByteOrder, pointer int) error {
+	const entry, relativeAMD64, relativeARM64 = 24, 8, 1027
+	if bin.Format != inspect.ELF || pointer != 8 {
+		return nil
+	}
+	budget := int64(4 * maxScanned)
+	for _, s := range bin.Sections {
+		if s.Name != ".rela" && s.Name != ".rela.dyn" {
+			continue
+		}
+
+		buf := make([]byte, min(s.Size, 16<<20)/entry*entry)
+		if n, err := g.in.ReadAt(buf, s.Offset); n < len(buf) {
+			return fmt.Errorf("read strings: %w", err)
+		}
+		for ; len(buf) > 0 && budget > 0; buf = buf[entry:] {
+			if kind := order.Uint32(buf[8:]); kind != relativeAMD64 && kind != relativeARM64 {
+				continue
+			}
+			budget -= maxString / 16
+			b, at := g.at(order.Uint64(buf) + uint64(pointer))
+			if b == nil || at+int64(pointer) > int64(len(b.data)) {
+				continue
+			}
+			if p, from := g.text(order.Uint64(buf[16:]), order.Uint64(b.data[at:])); p != nil {
+				budget -= int64(len(p))
+				g.add(p, from, true)
+			}
+		}
+	}
+	return nil
+}
+
+// codeReaders find references in the code of a machine. base is the address of p.
+var codeReaders = map[string]func(p []byte, base uint64, found func(reference)){
+	"amd64": amd64References, "arm64": arm64References,
+}
+
+// window is how many bytes of code around a reference are looked at.
+const window = 32
+
+// code adds the strings that instructions refer to. One counts if it ends where another one begins,
+// or where no text follows: else the number may be another one than its length.
+func (g *goStrings) code(bin *inspect.Binary, arch string, starts map[uint64]bool) error {
+	read, ok := codeReaders[arch]
+	if !ok {
+		return nil
+	}
+
+	var refs []reference
+	left := int64(maxScanned)
+	for _, s := range bin.Sections {
+		if s.Name != ".text" && s.Name != "__TEXT,__text" || s.Address == 0 {
+			continue
+		}
+		n := min(s.Size, left)
+		left -= n
+		buf := make([]byte, min(bufferSize+2*window, n))
+		for at := int64(0); at < n; at += bufferSize {
+			p := buf[:min(int64(len(buf)), n-at)]
+			if k, err := g.in.ReadAt(p, s.Offset+at); k < len(p) {
+				return fmt.Errorf("read strings: %w", err)
+			}
+			read(p, s.Address+uint64(at), func(r reference) {
+				if in, _ := g.at(r.address); in != nil && len(refs) < 2*maxGoString {
+					starts[r.address] = true
+					refs = append(refs, r)
+				}
+			})
+		}
+	}
+
+	for _, r := range refs {
+		for _, length := range r.lengths {
+			p, from := g.text(r.address, uint64(length))
+			if p == nil {
+				continue
+			}
+			b, end := g.at(r.address + uint64(length))
+			if b == nil || starts[r.address+uint64(length)] || !printable(b.data[end]) {
+				g.add(p, from, false)
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// amd64References finds LEA of an address relative to the next instruction, and loads of a constant
+// around it: MOV of 32 bits to a register or to memory.
+func amd64References(p []byte, base uint64, found func(reference)) {
+	for i := 0; i+7 <= len(p); i++ {
+		if p[i]&0xfb != 0x48 || p[i+1] != 0x8d || p[i+2]&0xc7 != 0x05 {
+			continue
+		}
+		r := reference{address: base + uint64(i) + 7 + uint64(int64(int32(binary.LittleEndian.Uint32(p[i+3:]))))}
+		n := 0
+		add := func(at int) {
+			if at+4 <= len(p) && n < len(r.lengths) {
+				r.lengths[n] = binary.LittleEndian.Uint32(p[at:])
+				n++
+			}
+		}
+
+		// What follows is looked at first: the length is mostly loaded after the address.
+		scan := func(from, to int) {
+			for k := max(from, 0); k+6 < min(to, len(p)); k++ {
+				switch op, next := p[k], p[k+1]; {
+				case op&0xf8 == 0xb8 && p[k+3] == 0 && p[k+4] == 0: // MOV r32, imm32
+					add(k + 1)
+				case op == 0xc7 && next&0xf8 == 0xc0: // MOV r64, imm32
+					add(k + 2)
+				case op == 0xc7 && next == 0x44 && p[k+2] == 0x24: // MOV [RSP+d8], imm32
+					add(k + 4)
+				case op == 0xc7 && next&0xf8 == 0x40 && next != 0x44: // MOV [r+d8], imm32
+					add(k + 3)
+				case op == 0xc7 && next == 0x84 && p[k+2] == 0x24: // MOV [RSP+d32], imm32
+					add(k + 7)
+				}
+			}
+		}
+		scan(i+7, i+7+window)
+		scan(i-window/2, i)
+		found(r)
+	}
+}
+
+// arm64References finds pairs of ADRP and ADD, and loads of a constant around them.
+func arm64References(p []byte, base uint64, found func(reference)) {
+	word := func(at int) uint32 { return binary.LittleEndian.Uint32(p[at:]) }
+	first := int(-base & 3)
+	for i := first; i+8 <= len(p); i += 4 {
+		high, low := word(i), word(i+4)
+		register := high & 31
+		if high&0x9f000000 != 0x90000000 || low&0xffc00000 != 0x91000000 || low&31 != register || low>>5&31 != register {
+			continue
+		}
+
+		pages := int64(int32(high<<8)>>13<<2) | int64(high>>29&3)
+		r := reference{address: (base+uint64(i))&^0xfff + uint64(pages<<12) + uint64(low>>10&0xfff)}
+		n := 0
+		scan := func(from, to int) {
+			for k := max(from, first); k+4 <= min(to, len(p)) && n < len(r.lengths); k += 4 {
+				if v, ok := arm64Constant(word(k)); ok {
+					r.lengths[n] = v
+					n++
+				}
+			}
+		}
+		scan(i+8, i+8+window)
+		scan(i-window/2, i)
+		found(r)
+	}
+}
+
+// arm64Constant returns the number that an instruction loads: MOVZ, or ORR of the zero register and a
+// run of ones.
+func arm64Constant(w uint32) (uint32, bool) {
+	if w&0x7fe00000 == 0x52800000 { // MOVZ without a shift
+		return w >> 5 & 0xffff, true
+	}
+
+	ones := bits.RotateLeft64(1<<(w>>10&63+1)-1, -int(w>>16&63))
+	switch {
+	case w&0xffc003e0 == 0xb24003e0: // ORR x, xzr, #imm of 64 bits
+		return uint32(ones), ones <= maxString
+	case w&0xffe083e0 == 0x320003e0: // ORR w, wzr, #imm of 32 bits
+		n := bits.RotateLeft32(1<<(w>>10&31+1)-1, -int(w>>16&31))
+		return n, n <= maxString
+	}
+	return 0, false
+}
+
+// ends returns where strings begin and end between two places of the file, sorted.
+func (g *goStrings) ends(from, to int64) []int64 {
+	if g == nil {
+		return nil
+	}
+	i := sort.Search(len(g.list), func(i int) bool { return g.list[i].to > from })
+	var cuts []int64
+	for ; i < len(g.list) && g.list[i].from < to; i++ {
+		for _, at := range []int64{g.list[i].from, g.list[i].to} {
+			if at > from && at < to {
+				cuts = append(cuts, at)
+			}
+		}
+	}
+	slices.Sort(cuts)
+	return slices.Compact(cuts)
+}
+
+// holds reports whether a text is anywhere in the data.
+func (g *goStrings) holds(text []byte) bool {
+	return slices.ContainsFunc(g.blocks, func(b block) bool { return bytes.Contains(b.data, text) })
+}
+
+// only returns the strings that the other program does not have, with their sections. all is false if
+// there are more of them.
+func (g *goStrings) only(o *goStrings, explained func(string) bool) (texts []string, sections map[string]string, all bool) {
+	hashes := make([]uint64, len(o.list))
+	for i, s := range o.list {
+		hashes[i] = s.hash
+	}
+	slices.Sort(hashes)
+
+	sections = map[string]string{}
+	budget := int64(1 << 30) // bytes that are searched
+	for _, s := range g.list {
+		if _, ok := slices.BinarySearch(hashes, s.hash); ok {
+			continue
+		}
+		text, section := g.read(s)
+		if _, seen := sections[text]; seen || !hasWord(text) || explained(text) {
+			continue
+		}
+
+		// A short text is found anywhere. So it has to be one that both would delimit in the data.
+		if len(text) < minRun && !s.variable {
+			continue
+		}
+		if len(text) >= minRun {
+			if budget -= o.size(); budget < 0 || len(texts) == maxListed {
+				return texts, sections, false
+			}
+			if o.holds([]byte(text)) {
+				continue
+			}
+		}
+		texts = append(texts, text)
+		sections[text] = section
+	}
+	return texts, sections, true
+}
+
+func (g *goStrings) size() (n int64) {
+	for _, b := range g.blocks {
+		n += int64(len(b.data))
+	}
+	return n
+}
+
+// read returns a string and the section that it is in.
+func (g *goStrings) read(s goString) (text, section string) {
+	for _, b := range g.blocks {
+		if s.from >= b.offset && s.to <= b.offset+int64(len(b.data)) {
+			return string(b.data[s.from-b.offset : s.to-b.offset]), b.name
+		}
+	}
+	return "", ""
+}
+
+// hasWord reports whether a text has two letters or digits in a row.
+func hasWord(s string) bool {
+	n := 0
+	for _, r := range s {
+		if isDigit(byte(r)) && r < utf8.RuneSelf || 'a' <= r|0x20 && r|0x20 <= 'z' || r >= utf8.RuneSelf {
+			if n++; n == 2 {
+				return true
+			}
+			continue
+		}
+		n = 0
+	}
+	return false
+}
