@@ -82,7 +82,7 @@ func (p *binaryPair) compareStrings() {
 // textsOf returns the texts of a program.
 func textsOf(in input, bin *inspect.Binary, facts *inspect.Facts) (textSource, error) {
 	info, _ := bin.BuildInfo() // without it there is nothing to leave out
-	s := textSource{in: in, spans: dataSpans(in, bin), explained: append(slices.Clone(info.Lines), facts.GoVersion)}
+	s := textSource{in: in, bin: bin, order: orderOf(facts), spans: dataSpans(in, bin), explained: append(slices.Clone(info.Lines), facts.GoVersion)}
 	known, err := readGoStrings(in, bin, facts)
 	if known.known {
 		s.known = known

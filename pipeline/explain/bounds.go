@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"slices"
 	"sort"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/twicebuild/twice/pipeline/inspect"
@@ -17,8 +18,8 @@ import (
 type goString struct {
 	from, to int64
 	hash     uint64
-	// variable reports whether a header in the data delimits it, and not an instruction alone.
-	variable bool
+	// header is the address of the header in the data that delimits it, or 0 if only instructions do.
+	header uint64
 }
 
 // goStrings are the strings of a program with their true ends.
@@ -44,8 +45,9 @@ type block struct {
 
 const (
 	minString   = 3
-	maxString   = 4096
-	maxGoString = 1 << 18
+	maxConstant = 4096    // bytes of a string that instructions refer to
+	maxString   = 1 << 20 // and of one that a header does, such as an embedded file
+	maxGoString = 1 << 18 // strings
 )
 
 // reference is an address in the code, with the numbers that instructions around it load.
@@ -77,12 +79,8 @@ func readGoStrings(in input, bin *inspect.Binary, facts *inspect.Facts) (*goStri
 		return g, nil
 	}
 
-	order := binary.ByteOrder(binary.LittleEndian)
-	if facts.ByteOrder == "big" {
-		order = binary.BigEndian
-	}
-	starts := g.headers(order, facts.Bits/8)
-	if err := g.relocations(bin, order, facts.Bits/8); err != nil {
+	starts := g.headers(orderOf(facts), facts.Bits/8)
+	if err := g.relocations(bin, orderOf(facts), facts.Bits/8); err != nil {
 		return g, err
 	}
 	if err := g.code(bin, facts.GOARCH, starts); err != nil {
@@ -104,6 +102,13 @@ func readGoStrings(in input, bin *inspect.Binary, facts *inspect.Facts) (*goStri
 	return g, nil
 }
 
+func orderOf(facts *inspect.Facts) binary.ByteOrder {
+	if facts.ByteOrder == "big" {
+		return binary.BigEndian
+	}
+	return binary.LittleEndian
+}
+
 // at returns the block that an address is in, and the place in it.
 func (g *goStrings) at(address uint64) (*block, int64) {
 	i := sort.Search(len(g.blocks), func(i int) bool { return g.blocks[i].address > address }) - 1
@@ -113,7 +118,7 @@ func (g *goStrings) at(address uint64) (*block, int64) {
 	return &g.blocks[i], int64(address - g.blocks[i].address)
 }
 
-// text returns what is at an address, if that is text. length is what follows as far as maxString.
+// text returns the bytes at an address, and where they are in the file, if they are text.
 func (g *goStrings) text(address, length uint64) (p []byte, from int64) {
 	if length < minString || length > maxString {
 		return nil, 0
@@ -149,13 +154,15 @@ func isGoText(p []byte) bool {
 	return true
 }
 
-func (g *goStrings) add(p []byte, from int64, variable bool) {
+func (g *goStrings) add(p []byte, from int64, header uint64) {
 	if len(g.list) == maxGoString {
 		g.all = false
 		return
 	}
-	g.list = append(g.list, goString{from, from + int64(len(p)), chunkHash(p), variable})
+	g.list = append(g.list, goString{from, from + int64(len(p)), chunkHash(p), header})
 }
+
+const headerCost = 256 // bytes of text that looking at a header counts as
 
 // headers adds the strings that headers in the data delimit. It returns where any of the addresses in
 // the data lead to.
@@ -179,13 +186,13 @@ func (g *goStrings) headers(order binary.ByteOrder, pointer int) map[uint64]bool
 			if len(starts) < maxGoString {
 				starts[address] = true
 			}
-			if budget -= maxString / 16; budget < 0 {
+			if budget -= headerCost; budget < 0 {
 				g.all = false
 				return starts
 			}
 			if p, from := g.text(address, word(b.data[i+pointer:])); p != nil {
 				budget -= int64(len(p))
-				g.add(p, from, true)
+				g.add(p, from, b.address+uint64(i))
 			}
 		}
 	}
@@ -213,14 +220,14 @@ func (g *goStrings) relocations(bin *inspect.Binary, order binary.ByteOrder, poi
 			if kind := order.Uint32(buf[8:]); kind != relativeAMD64 && kind != relativeARM64 {
 				continue
 			}
-			budget -= maxString / 16
+			budget -= headerCost
 			b, at := g.at(order.Uint64(buf) + uint64(pointer))
 			if b == nil || at+int64(pointer) > int64(len(b.data)) {
 				continue
 			}
 			if p, from := g.text(order.Uint64(buf[16:]), order.Uint64(b.data[at:])); p != nil {
 				budget -= int64(len(p))
-				g.add(p, from, true)
+				g.add(p, from, order.Uint64(buf))
 			}
 		}
 	}
@@ -269,12 +276,12 @@ func (g *goStrings) code(bin *inspect.Binary, arch string, starts map[uint64]boo
 	for _, r := range refs {
 		for _, length := range r.lengths {
 			p, from := g.text(r.address, uint64(length))
-			if p == nil {
+			if p == nil || length > maxConstant {
 				continue
 			}
 			b, end := g.at(r.address + uint64(length))
 			if b == nil || starts[r.address+uint64(length)] || !printable(b.data[end]) {
-				g.add(p, from, false)
+				g.add(p, from, 0)
 				break
 			}
 		}
@@ -359,10 +366,10 @@ func arm64Constant(w uint32) (uint32, bool) {
 	ones := bits.RotateLeft64(1<<(w>>10&63+1)-1, -int(w>>16&63))
 	switch {
 	case w&0xffc003e0 == 0xb24003e0: // ORR x, xzr, #imm of 64 bits
-		return uint32(ones), ones <= maxString
+		return uint32(ones), ones <= maxConstant
 	case w&0xffe083e0 == 0x320003e0: // ORR w, wzr, #imm of 32 bits
 		n := bits.RotateLeft32(1<<(w>>10&31+1)-1, -int(w>>16&31))
-		return n, n <= maxString
+		return n, n <= maxConstant
 	}
 	return 0, false
 }
@@ -390,42 +397,103 @@ func (g *goStrings) holds(text []byte) bool {
 	return slices.ContainsFunc(g.blocks, func(b block) bool { return bytes.Contains(b.data, text) })
 }
 
-// only returns the strings that the other program does not have, with their sections. all is false if
-// there are more of them.
-func (g *goStrings) only(o *goStrings, explained func(string) bool) (texts []string, sections map[string]string, all bool) {
+// dataText is a string that only one program has.
+type dataText struct {
+	text, section string
+	header        uint64 // see [goString]
+	name          string // of the variable, or empty
+}
+
+// only returns the strings that the other program does not have. all is false if there are more.
+func (g *goStrings) only(o *goStrings, explained func(string) bool) (list []dataText, all bool) {
 	hashes := make([]uint64, len(o.list))
 	for i, s := range o.list {
 		hashes[i] = s.hash
 	}
 	slices.Sort(hashes)
 
-	sections = map[string]string{}
+	seen := map[string]bool{}
 	budget := int64(1 << 30) // bytes that are searched
 	for _, s := range g.list {
 		if _, ok := slices.BinarySearch(hashes, s.hash); ok {
 			continue
 		}
 		text, section := g.read(s)
-		if _, seen := sections[text]; seen || !hasWord(text) || explained(text) {
+		if seen[text] || !hasWord(text) || explained(text) {
 			continue
 		}
 
 		// A short text is found anywhere. So it has to be one that both would delimit in the data.
-		if len(text) < minRun && !s.variable {
+		if len(text) < minRun && s.header == 0 {
 			continue
 		}
 		if len(text) >= minRun {
-			if budget -= o.size(); budget < 0 || len(texts) == maxListed {
-				return texts, sections, false
+			if budget -= o.size(); budget < 0 || len(list) == maxListed {
+				return list, false
 			}
 			if o.holds([]byte(text)) {
 				continue
 			}
 		}
-		texts = append(texts, text)
-		sections[text] = section
+		seen[text] = true
+		list = append(list, dataText{text, section, s.header, ""})
 	}
-	return texts, sections, true
+	return list, true
+}
+
+// nameVariables adds the names of variables, from the symbols at the addresses of their headers.
+func nameVariables(in input, b *inspect.Binary, order binary.ByteOrder, list []dataText) error {
+	places := map[uint64][]int{}
+	for i, x := range list {
+		if x.header != 0 {
+			places[x.header] = append(places[x.header], i)
+		}
+	}
+
+	// Both formats have an index into the table of names first, and the address in the second word.
+	entry, prefix := 0, ""
+	var table, names inspect.Section
+	for _, s := range b.Sections {
+		switch s.Name {
+		case ".symtab":
+			entry, table = 24, s
+		case ".strtab":
+			names = s
+		case "(symbol table)":
+			entry, prefix, table = 16, "_", s
+		case "(string table)":
+			names = s
+		}
+	}
+	if len(places) == 0 || entry == 0 || b.Format != inspect.ELF && b.Format != inspect.MachO {
+		return nil
+	}
+
+	buf := make([]byte, bufferSize/48*48)
+	for at := int64(0); at+int64(entry) <= min(table.Size, maxScanned); at += int64(len(buf)) {
+		p := buf[:min(int64(len(buf)), table.Size-at)]
+		if n, err := in.ReadAt(p, table.Offset+at); n < len(p) {
+			return fmt.Errorf("read symbols: %w", err)
+		}
+		for ; len(p) >= entry; p = p[entry:] {
+			found := places[order.Uint64(p[8:])]
+			offset := int64(order.Uint32(p))
+			if len(found) == 0 || offset >= names.Size {
+				continue
+			}
+
+			name := make([]byte, min(256, names.Size-offset))
+			n, _ := in.ReadAt(name, names.Offset+offset) // what can be read is looked at
+			text, _, ended := strings.Cut(string(name[:n]), "\x00")
+			if text = strings.TrimPrefix(text, prefix); !ended || !strings.Contains(text, ".") {
+				continue
+			}
+			for _, i := range found {
+				list[i].name = cut(text)
+			}
+		}
+	}
+	return nil
 }
 
 func (g *goStrings) size() (n int64) {

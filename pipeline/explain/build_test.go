@@ -205,6 +205,9 @@ func check(t testing.TB, r *Report, a, b []byte) {
 	possible := false
 	last := causeKind(-1)
 	for _, c := range r.Causes {
+		if c.A != "" && c.A == c.B {
+			t.Errorf("cause %+v has one value in both", c)
+		}
 		n, known := kindOf(c.ID)
 		if !known || c.Text == "" || c.Confidence != Certain && c.Confidence != Likely && c.Confidence != Possible {
 			t.Errorf("cause %+v", c)

@@ -51,6 +51,14 @@ type example struct {
 	text, a, b string
 	hints      []Hint
 	slow       bool // it compiles all of the runtime anew
+	// not are causes that must not be there, and more those that must be, behind the first.
+	not, more []string
+	// exact has a and b be all of what the first cause was seen by, and texts all texts that are
+	// listed, each as "A|B".
+	exact bool
+	texts []string
+	// summarized is in what says why nothing is listed.
+	summarized string
 	make       func(t *testing.T) (a, b []byte)
 }
 
@@ -182,6 +190,66 @@ func main() {
 }
 `
 
+// embedsAs is an example of a file that is embedded in a variable of a type.
+func embedsAs(kind string) func(t *testing.T) (x, y []byte) {
+	source := "package main\n\nimport _ \"embed\"\n\n//go:embed x.txt\nvar text " + kind + "\n\nfunc main() { println(string(text)) }\n"
+	return func(t *testing.T) (x, y []byte) {
+		p := func(text string) program {
+			return program{args: args(), files: map[string]string{"main.go": source, "x.txt": text}}
+		}
+		return build(t, p("one text")), build(t, p("another text"))
+	}
+}
+
+// numbers is a program with a constant among others of the same length.
+func numbers(s string) string {
+	list := []string{s}
+	for i := range 8 {
+		list = append(list, fmt.Sprintf("%0*d", len(s), 5550000000+i*7)[:len(s)])
+	}
+	slices.Sort(list[1:])
+	// The compiler joins what one call of println prints.
+	return "package main\n\nfunc main() {\n\tshow(\"" + strings.Join(list, "\")\n\tshow(\"") + "\")\n}\n\n//go:noinline\nfunc show(s string) { println(s) }\n"
+}
+
+// manyModules is a program with 15 dependencies, of which the last has the most functions that differ
+// from version to version.
+func manyModules(t *testing.T, version, date string) program {
+	t.Helper()
+	modules := map[string]map[string]string{}
+	mod, imports, calls := goMod+"\n", "", ""
+	for i := range 15 {
+		name, functions := fmt.Sprintf("m%02d", i), 1
+		if i == 14 {
+			name, functions = "heavy", 5
+		}
+		for _, v := range []string{"v1.0.0", "v1.1.0"} {
+			text := "package " + name + "\n"
+			for k := range functions {
+				text += fmt.Sprintf("\n//go:noinline\nfunc F%d(n int) int { return n*%d + len(%q) }\n", k, k+i+len(v), v+strings.Repeat("x", k))
+			}
+			text = strings.ReplaceAll(text, "return n*", map[bool]string{true: "return n*", false: "return n/3*"}[v == "v1.0.0"])
+			modules["example.test/"+name+"@"+v] = map[string]string{"go.mod": "module example.test/" + name + "\n\ngo 1.26\n", name + ".go": text}
+		}
+		mod += "require example.test/" + name + " " + version + "\n"
+		imports += "import \"example.test/" + name + "\"\n"
+		for k := range functions {
+			calls += fmt.Sprintf("\tprintln(%s.F%d(n))\n", name, k)
+		}
+	}
+
+	// The sums have to be there before the commit.
+	p := stamped(date, nil, version)
+	p.files = map[string]string{"go.mod": mod, "main.go": "package main\n\n" + imports + "\nvar n = 3\n\nfunc main() {\n" + calls + "}\n"}
+	p.env = proxy(t, modules)
+	commit := p.out
+	p.out = func(t testing.TB, dir string) {
+		run(t, dir, p.env, "go", "mod", "tidy")
+		commit(t, dir)
+	}
+	return p
+}
+
 func embeds(a, b string) func(t *testing.T) (x, y []byte) {
 	return func(t *testing.T) (x, y []byte) {
 		p := func(text string) program {
@@ -212,7 +280,7 @@ func depModules(text string) map[string]map[string]string {
 
 var corpus = []example{
 	// Settings.
-	{name: "platform", want: "platform", a: "linux/amd64", b: "darwin/arm64", make: func(t *testing.T) (a, b []byte) { return build(t, plain), build(t, darwin) }},
+	{name: "platform", want: "platform", a: "linux/amd64", b: "darwin/arm64", summarized: "different platforms", texts: []string{}, not: []string{"time-stamp", "user-or-host", "host-path"}, make: func(t *testing.T) (a, b []byte) { return build(t, plain), build(t, darwin) }},
 	{name: "GOAMD64", want: "goamd64", a: "GOAMD64=v1", b: "GOAMD64=v3", slow: true, make: settings([]string{"GOAMD64=v1"}, []string{"GOAMD64=v3"})},
 	{name: "experiment", want: "goexperiment", b: "arenas", slow: true, make: settings(nil, []string{"GOEXPERIMENT=arenas"})},
 	{name: "fips140", want: "gofips140", make: settings([]string{"GOFIPS140=off"}, []string{"GOFIPS140=latest"})},
@@ -255,7 +323,7 @@ var corpus = []example{
 		v := info.GoVersion
 		return rehash(t, replace(v, v[:len(v)-1]+map[bool]string{true: "8", false: "9"}[strings.HasSuffix(v, "9")])(t, data))
 	})},
-	{name: "another Go", want: "other-go-version", b: "go1.25.5", slow: true, make: func(t *testing.T) (a, b []byte) {
+	{name: "another Go", want: "other-go-version", b: "go1.25.5", slow: true, summarized: "different versions of Go", texts: []string{}, make: func(t *testing.T) (a, b []byte) {
 		env := []string{"GOTOOLCHAIN=go1.25.5"}
 		cmd := exec.Command("go", "version")
 		cmd.Env = environ(env...)
@@ -348,6 +416,9 @@ var corpus = []example{
 	{name: "no repository", want: "vcs-missing", make: func(t *testing.T) (a, b []byte) {
 		return build(t, plain), build(t, stamped("2026-01-01T00:00:00Z", nil))
 	}},
+	{name: "many modules", want: "module-version", text: "example.test/heavy", more: []string{"vcs-stamp", "main-version"}, make: func(t *testing.T) (a, b []byte) {
+		return build(t, manyModules(t, "v1.0.0", "2026-01-01T00:00:00Z")), build(t, manyModules(t, "v1.1.0", "2026-02-01T00:00:00Z"))
+	}},
 	{name: "no tag", want: "main-version", a: "v1.2.3", make: func(t *testing.T) (a, b []byte) {
 		// The go command remembers in the module cache what version a commit has.
 		p := func(tags ...string) program {
@@ -403,17 +474,31 @@ var corpus = []example{
 	{name: "-X, recorded", want: "ldflags-x", text: "main.version", a: "one", b: "two", make: recorded([]string{"-ldflags=-X main.version=one -s"}, []string{"-ldflags=-X 'main.version=two' -s"})},
 	{name: "-X, not recorded", want: "ldflags-x", text: "main.version", a: "release-one", b: "release-three", make: flags([]string{"-ldflags=-X main.version=release-one"}, []string{"-ldflags=-X main.version=release-three"})},
 	{name: "-X, stripped", want: "ldflags-x", a: "release-one", make: flags([]string{"-ldflags=-s -w -X main.version=release-one"}, []string{"-ldflags=-s -w -X main.version=release-three"})},
+	// A constant follows the value without an end between them.
+	{name: "time among numbers", want: "time-stamp", a: "1767225600", b: "1767312245", exact: true, make: sources(numbers("1767225600"), numbers("1767312245"))},
+	{name: "constants that are neighbours", want: "source", a: "wonderful", b: "marvelous", exact: true, texts: []string{"wonderful|marvelous"}, make: sources(numbers("wonderful"), numbers("marvelous"))},
+	{name: "map of the standard library", want: "source", not: []string{"other-toolchain-same-version", "compiler-output"}, make: sources(
+		"package main\n\nimport \"unicode\"\n\nfunc main() { println(len(unicode.Categories)) }\n",
+		"package main\n\nimport \"unicode\"\n\nfunc main() { println(len(unicode.Scripts), len(unicode.Properties)) }\n")},
 	{name: "-X, darwin", want: "ldflags-x", text: "main.version", make: platformX("darwin", "arm64")},
 	{name: "-X, windows", want: "ldflags-x", make: platformX("windows", "amd64")},
 	{name: "-X, wasm", want: "ldflags-x", make: platformX("js", "wasm")},
 	{name: "embedded file", want: "embedded-file", text: "assets/x.txt", make: embeds("one text", "another text")},
+	{name: "embedded in a PIE", want: "embedded-file", text: "assets/x.txt", slow: true, make: func(t *testing.T) (a, b []byte) {
+		p := func(text string) program {
+			return program{args: args("-buildmode=pie"), files: map[string]string{"main.go": embedding, "assets/x.txt": text, "assets/y.txt": "the same"}}
+		}
+		return build(t, p("one text")), build(t, p("another text"))
+	}},
+	{name: "embedded as a string", want: "source", text: "main.text", a: "one text", b: "another text", exact: true, make: embedsAs("string")},
+	{name: "embedded as bytes", want: "source", text: "main.text", a: "one text", b: "another text", exact: true, make: embedsAs("[]byte")},
 	{name: "embedded time", want: "embedded-file", text: "assets/x.txt", make: embeds("built 2026-01-01T00:00:00Z", "built 2026-01-01T00:00:07Z")},
 	{name: "path in the source", want: "host-path", a: "/home/alice/src", make: sources(changed("unknown", "/home/alice/src/project"), changed("unknown", "/home/bobby/src/project"))},
 	{name: "user in the source", want: "user-or-host", a: "alice@build-one", make: sources(changed("unknown", "by alice@build-one"), changed("unknown", "by root@another-host"))},
 	{name: "varied", want: "varied", text: "host name", hints: []Hint{{"host name", "quarkhost", "leptonhst"}}, make: sources(changed("unknown", "on quarkhost"), changed("unknown", "on leptonhst"))},
 	{name: "function", want: "source", text: "example.test/tiny", make: sources(mainGo, changed("i * 7", "i*9 + n/3"))},
 	{name: "immediate", want: "source", text: "example.test/tiny", make: sources(changed("i * 7", "i * 1000003"), changed("i * 7", "i * 1000033"))},
-	{name: "constant", want: "source", a: "some text", make: sources(changed("none", "some text"), changed("none", "other text that is longer"))},
+	{name: "constant", want: "source", a: "some text", b: "other text that is longer", exact: true, texts: []string{"some text|other text that is longer"}, make: sources(changed("none", "some text"), changed("none", "other text that is longer"))},
 
 	// After linking, and linked with flags that show.
 	{name: "symbol table", want: "stripped", text: "symbol table", make: flags(nil, []string{"-ldflags=-s"})},
@@ -482,6 +567,11 @@ var corpus = []example{
 	{name: "line ends", want: "line-endings", make: texts("one\ntwo\n", "one\r\ntwo\r\n")},
 	{name: "order of lines", want: "line-order", make: texts("one\ntwo\nthree\n", "two\none\nthree\n")},
 	{name: "text", want: "content", a: "two", make: texts("one\ntwo\n", "one\n2\n")},
+	{name: "times that both have", want: "content", not: []string{"time-stamp", "user-or-host"}, make: texts("2026-01-01 by a.user@some-host\nx\n", "2026-01-01 2026-01-01 by a.user@some-host, a.user@some-host\ny\n")},
+	{name: "path that both have", want: "platform", not: []string{"host-path", "time-stamp"}, make: func(t *testing.T) (a, b []byte) {
+		files := map[string]string{"main.go": changed("unknown", "/home/alice/src/project 2026-01-01T10:00:00Z")}
+		return build(t, program{args: args(), files: files}), build(t, program{args: args(), files: files, env: darwin.env})
+	}},
 	{name: "time in a text", want: "time-stamp", make: texts("# built at 2026-01-01 10:00:00\n", "# built at 2026-01-01 10:00:03\n")},
 
 	// Archives.
@@ -758,7 +848,11 @@ func TestCorpus(t *testing.T) {
 				if c.Confidence == Possible {
 					t.Errorf("%s is only possible", c.ID)
 				}
+				if x.exact && (c.A != x.a || c.B != x.b) {
+					t.Errorf("seen by %q and %q, want %q and %q", c.A, c.B, x.a, x.b)
+				}
 			}
+			checkMore(t, x, r)
 			// The other way round the same must come out.
 			if back := explainBytes(t, b, a, Options{Hints: swapped(x.hints), TempDir: t.TempDir()}); top(back) != got {
 				t.Errorf("the other way round the first cause is %s, not %s", top(back), got)
@@ -783,6 +877,54 @@ func TestCorpus(t *testing.T) {
 		if _, not := untested[k.ID]; not == tested[k.ID] {
 			t.Errorf("cause %s: tested %t, in the list of those that are not %t", k.ID, tested[k.ID], not)
 		}
+	}
+}
+
+// checkMore checks what an example says beyond its first cause.
+func checkMore(t *testing.T, x example, r *Report) {
+	t.Helper()
+	shown := heaviest(r.Causes, maxOfTable)
+	has := func(list []Cause, id string) bool {
+		return slices.ContainsFunc(list, func(c Cause) bool { return c.ID == id })
+	}
+	for _, id := range x.not {
+		if has(r.Causes, id) {
+			t.Errorf("there is a cause %s: %+v", id, r.Causes)
+		}
+	}
+	for _, id := range x.more {
+		if !has(shown, id) {
+			t.Errorf("there is no cause %s: %+v", id, shown)
+		}
+	}
+
+	if x.texts != nil {
+		listed := []string{}
+		for _, s := range r.Strings {
+			if s.Kind == KindText {
+				listed = append(listed, s.A+"|"+s.B)
+			}
+		}
+		if !slices.Equal(listed, x.texts) {
+			t.Errorf("texts %q, want %q", listed, x.texts)
+		}
+	}
+	for _, b := range r.Binaries {
+		other := x.want == "other-go-version" || x.want == "platform"
+		if !strings.Contains(b.Summarized, x.summarized) || b.Summarized != "" && !other {
+			t.Errorf("summarized %q, want %q", b.Summarized, x.summarized)
+		}
+		if b.Summarized != "" && (b.Functions == nil || len(b.Functions.List) > 0 || b.Functions.More == 0) {
+			t.Errorf("%s, and yet functions are listed, or not counted: %+v", b.Summarized, b.Functions)
+		}
+	}
+
+	// A terminal of 24 lines shows the first causes, and one of 80 lines all of it.
+	var page bytes.Buffer
+	_ = r.Fprint(&page) // to a buffer
+	lines := strings.Split(page.String(), "\n")
+	if at := slices.IndexFunc(lines, func(s string) bool { return strings.HasPrefix(s, "1. ") }); at < 0 || at > 12 || len(lines) > 80 {
+		t.Errorf("the first cause is in line %d of %d\n%s", at+1, len(lines), &page)
 	}
 }
 

@@ -119,7 +119,11 @@ func (p *binaryPair) constantCauses(mainDiffers bool) {
 		if mainDiffers {
 			sure = Likely
 		}
-		p.addCause(causeSource, sure, Cause{Text: "a constant or variable of the source differs", A: s.A, B: s.B, Evidence: []string{"in section " + cut(s.Section)}})
+		text := "a constant or variable of the source differs, or a file that is embedded as a string"
+		if s.Name != "" {
+			text = "the variable " + cut(s.Name) + " differs: its value in the source, or the file that is embedded in it"
+		}
+		p.addCause(causeSource, sure, Cause{Text: text, A: s.A, B: s.B, Evidence: []string{"in section " + cut(s.Section)}})
 		return
 	}
 

@@ -198,12 +198,7 @@ func (p *binaryPair) linkerFlagCauses() {
 	}
 
 	if len(names) > 0 {
-		// A time that -X set is reported with the name of its variable.
-		p.c.Strings = slices.DeleteFunc(p.c.Strings, func(d StringDifference) bool {
-			return d.Kind == KindTime && p.c.hasCause(func(x Cause) bool {
-				return x.is(causeTimeStamp) && strings.Contains(x.A, d.A) && strings.Contains(x.B, d.B)
-			})
-		})
+		p.dropTimes()
 	}
 
 	if v, ok := p.buildInfoLine("build -ldflags"); ok && !p.trimpathDiffers() {
@@ -247,6 +242,9 @@ func (p *binaryPair) unrecordedFlagCauses() {
 		}
 	}
 	name := singleName(namesA, namesB)
+	if p.namedVariables(slices.Concat(namesA, namesB), evidence) {
+		return
+	}
 
 	// A time of the same form in both is what most builds set.
 	for _, s := range p.c.Strings {
@@ -279,6 +277,35 @@ func (p *binaryPair) unrecordedFlagCauses() {
 	if known {
 		p.addCause(causeLdflags, Likely, Cause{Text: "flags of the linker, which are not recorded with -trimpath", Evidence: evidence})
 	}
+}
+
+// namedVariables adds the variables that -X set, where symbols say which of them has which value.
+func (p *binaryPair) namedVariables(set, evidence []string) (found bool) {
+	for _, s := range p.c.Strings {
+		if s.Kind != KindText || s.Name == "" || !slices.Contains(set, s.Name) {
+			continue
+		}
+		found = true
+		x := Cause{Text: "the value that -X gives to " + cut(s.Name), A: s.A, B: s.B, Evidence: evidence}
+		kind := causeLdflagsX
+		if isTime(s.A) && (s.B == "" || isTime(s.B)) || s.A == "" && isTime(s.B) {
+			kind, x.Text = causeTimeStamp, "a time in "+cut(s.Name)+", set by -X"
+		}
+		p.addCause(kind, Likely, x)
+	}
+	if found {
+		p.dropTimes()
+	}
+	return found
+}
+
+// dropTimes removes the times that a cause already names with their variable.
+func (p *binaryPair) dropTimes() {
+	p.c.Strings = slices.DeleteFunc(p.c.Strings, func(d StringDifference) bool {
+		return d.Kind == KindTime && p.c.hasCause(func(x Cause) bool {
+			return x.isOneOf([]causeKind{causeTimeStamp, causeLdflagsX}) && strings.Contains(x.A, d.A) && strings.Contains(x.B, d.B)
+		})
+	})
 }
 
 // singleName returns the name in two lists if they have one name only.

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/twicebuild/twice/pipeline/inspect"
 )
 
 // StringDifference is a text that one file has more often than the other, with its counterpart in
@@ -16,7 +18,7 @@ import (
 type StringDifference struct {
 	// Kind is "path", "time", "user", "variable", "text" or "hint".
 	Kind string `json:"kind"`
-	// Name is the name of a hint, or that of a variable.
+	// Name is the name of a hint, or that of a variable, if it is known.
 	Name string `json:"name,omitempty"`
 	A    string `json:"a"`
 	B    string `json:"b"`
@@ -213,6 +215,8 @@ func (s *tokenSet) minus(o *tokenSet, kind string, more bool) []string {
 // textSource is where texts of a file are looked for.
 type textSource struct {
 	in    input
+	bin   *inspect.Binary // nil if it is no program
+	order binary.ByteOrder
 	spans []span
 	known *goStrings // nil where strings have no ends to go by
 	// explained are texts that are compared in another way: the build information, line by line.
@@ -357,14 +361,7 @@ func isWord(c byte) bool {
 // compareDataTexts lists the texts of data that only one of the files has.
 func (c *Comparison) compareDataTexts(a, b textSource) {
 	if a.known != nil && b.known != nil {
-		onlyA, inA, allA := a.known.only(b.known, containedIn(a.explained))
-		onlyB, inB, allB := b.known.only(a.known, containedIn(b.explained))
-		if !allA || !allB || !a.known.all || !b.known.all {
-			c.noteText("not all strings were looked at")
-		}
-		for _, p := range pairTexts(onlyA, onlyB) {
-			c.addString(StringDifference{Kind: KindText, A: p[0], B: p[1], Section: cmp.Or(inA[p[0]], inB[p[1]])})
-		}
+		c.compareGoStrings(a, b)
 		return
 	}
 
@@ -378,6 +375,49 @@ func (c *Comparison) compareDataTexts(a, b textSource) {
 	onlyB, inB := onlyTexts(b.in, b.spans, setA, containedIn(b.explained))
 	for _, p := range pairTexts(onlyA, onlyB) {
 		c.addString(StringDifference{Kind: KindText, A: p[0], B: p[1], Section: cmp.Or(inA[p[0]], inB[p[1]])})
+	}
+}
+
+// compareGoStrings lists the strings that only one of the programs has: first the variables that have
+// names, each with its value in the other, and then what is left.
+func (c *Comparison) compareGoStrings(a, b textSource) {
+	onlyA, allA := a.known.only(b.known, containedIn(a.explained))
+	onlyB, allB := b.known.only(a.known, containedIn(b.explained))
+	if !allA || !allB || !a.known.all || !b.known.all {
+		c.noteText("not all strings were looked at")
+	}
+	for _, err := range []error{nameVariables(a.in, a.bin, a.order, onlyA), nameVariables(b.in, b.bin, b.order, onlyB)} {
+		if err != nil {
+			c.note(err)
+		}
+	}
+
+	byName := map[string]*StringDifference{}
+	var named []*StringDifference
+	sections := map[string]string{}
+	var rest [2][]string
+	for side, list := range [][]dataText{onlyA, onlyB} {
+		for _, x := range list {
+			if x.name == "" {
+				rest[side] = append(rest[side], x.text)
+				sections[x.text] = x.section
+				continue
+			}
+			d := byName[x.name]
+			if d == nil {
+				d = &StringDifference{Kind: KindText, Name: x.name, Section: x.section}
+				byName[x.name] = d
+				named = append(named, d)
+			}
+			*[]*string{&d.A, &d.B}[side] = x.text
+		}
+	}
+
+	for _, d := range named {
+		c.addString(*d)
+	}
+	for _, p := range pairTexts(rest[0], rest[1]) {
+		c.addString(StringDifference{Kind: KindText, A: p[0], B: p[1], Section: cmp.Or(sections[p[0]], sections[p[1]])})
 	}
 }
 
@@ -438,6 +478,9 @@ func (c *Comparison) bestText() (best StringDifference, ok bool) {
 			continue
 		}
 		score := 2 * min(len(d.A)+len(d.B), 80)
+		if d.Name != "" {
+			score += 400
+		}
 		if strings.ContainsAny(d.A+d.B, "`@^~|{}\\") {
 			score /= 3
 		}
