@@ -307,17 +307,18 @@ func amd64References(p []byte, base uint64, found func(reference)) {
 
 		// What follows is looked at first: the length is mostly loaded after the address.
 		scan := func(from, to int) {
-			for k := max(from, 0); k+6 < min(to, len(p)); k++ {
-				switch op, next := p[k], p[k+1]; {
+			for k := max(from, 0); k < min(to, len(p)-4); k++ {
+				op, next, sib := p[k], p[k+1], p[k+2] == 0x24 // RSP and no index
+				switch {
 				case op&0xf8 == 0xb8 && p[k+3] == 0 && p[k+4] == 0: // MOV r32, imm32
 					add(k + 1)
 				case op == 0xc7 && next&0xf8 == 0xc0: // MOV r64, imm32
 					add(k + 2)
-				case op == 0xc7 && next == 0x44 && p[k+2] == 0x24: // MOV [RSP+d8], imm32
+				case op == 0xc7 && next == 0x44 && sib: // MOV [RSP+d8], imm32
 					add(k + 4)
 				case op == 0xc7 && next&0xf8 == 0x40 && next != 0x44: // MOV [r+d8], imm32
 					add(k + 3)
-				case op == 0xc7 && next == 0x84 && p[k+2] == 0x24: // MOV [RSP+d32], imm32
+				case op == 0xc7 && next == 0x84 && sib: // MOV [RSP+d32], imm32
 					add(k + 7)
 				}
 			}

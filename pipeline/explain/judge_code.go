@@ -128,7 +128,7 @@ func (p *binaryPair) constantCauses(mainDiffers bool) {
 	}
 
 	if mainDiffers {
-		p.addCause(causeSource, Possible, Cause{Text: "the source differs, but no function does"})
+		p.addCause(causeSource, Possible, Cause{Text: "the source differs, but no function does: a constant, or a file that is embedded as a string or []byte"})
 		return
 	}
 	if a, b := idText(p.factsA), idText(p.factsB); a != b && len(p.c.Causes) == p.first {

@@ -89,7 +89,7 @@ func (p page) glance(b Binary) {
 		for _, k := range f.Packages {
 			packages = append(packages, cmp.Or(k.Path, "(generated)"))
 		}
-		p.line("%sfunctions: %d of %d differ, %d are only in A, %d only in B%s", slice, f.Changed+f.Resized, f.A-f.Removed, f.Removed, f.Added, firstOf(packages))
+		p.line("%sfunctions: %d of %d in both differ, %d are only in A, %d only in B%s", slice, f.Changed+f.Resized, f.A-f.Removed, f.Removed, f.Added, firstOf(packages))
 	}
 }
 
