@@ -52,7 +52,7 @@ func TestExplainMemory(t *testing.T) {
 			if size < 2*95<<20 {
 				t.Fatalf("the files have %d bytes", size)
 			}
-			out, used := peak(t, "twice", "explain", pair[0], pair[1], "--html", filepath.Join(dir, name+".html"))
+			out, used := peak(t, "twice", "explain", "-v", pair[0], pair[1], "--html", filepath.Join(dir, name+".html"))
 			t.Logf("%d MiB for files of %d MiB", used>>20, size>>20)
 			if used > size+fixed {
 				t.Errorf("%d bytes of memory for files of %d", used, size)

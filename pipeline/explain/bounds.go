@@ -48,6 +48,7 @@ const (
 	maxConstant = 4096    // bytes of a string that instructions refer to
 	maxString   = 1 << 20 // and of one that a header does, such as an embedded file
 	maxGoString = 1 << 18 // strings
+	maxData     = 32 << 20
 )
 
 // reference is an address in the code, with the numbers that instructions around it load.
@@ -60,7 +61,7 @@ type reference struct {
 // for whatever is delimited in the data.
 func readGoStrings(in input, bin *inspect.Binary, facts *inspect.Facts) (*goStrings, error) {
 	g := &goStrings{in: in, all: true}
-	left := int64(maxScanned)
+	left := int64(maxData)
 	for _, s := range bin.Sections {
 		if !dataSections[s.Name] || s.Address == 0 {
 			continue

@@ -3,10 +3,12 @@
 // It works from the top down. For archives (tar, tar.gz, tar.zst, gzip, zip) it compares parameters
 // and members first. It explains each member that differs as a file of its own, one level deep. For
 // executables (ELF, Mach-O and its slices, PE, WebAssembly) it compares headers, sections, build
-// information, the build ID, functions, packages, embedded files, and texts that look like paths,
-// times or users. It ends with causes, the most useful one first. [Kinds] lists all of them. A
-// cause is derived from the content of the files, and has a confidence. It is no verdict on whether
-// two files are the same: only their bytes decide that.
+// information, the build ID, functions, packages, embedded files, and strings: those that the program
+// delimits, with their true ends, and paths, times and users in them. From that follow the causes,
+// which a reader is shown first, the most useful one on top. [Kinds] lists all of them. A cause is
+// derived from the content of the files, and has a confidence. It is no verdict on whether two files
+// are the same: only their bytes decide that. Between two platforms, or two versions of Go, nearly
+// everything differs, so that functions and strings are counted or left out.
 //
 // # Functions
 //
