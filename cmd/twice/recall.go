@@ -50,13 +50,17 @@ func (a *app) recall(ctx context.Context, cfg pipeline.Config, o *pipeline.Outco
 	if err != nil {
 		return
 	}
-	for _, f := range fitting(found.Findings, causes) {
-		a.progress.Line("twice check warns of it: %s", f)
-		a.progress.Line("    hint: %s", f.Remedy)
-	}
-	for _, f := range fitting(found.Silenced, causes) {
-		a.progress.Line("twice check would warn of it, and is silenced: %s", f)
-		a.progress.Line("    hint: %s", f.Remedy)
+	a.recalled("twice check warns of it: ", fitting(found.Findings, causes))
+	a.recalled("twice check would warn of it, and is silenced: ", fitting(found.Silenced, causes))
+}
+
+// recalled prints findings, each with its remedy unless the next one has the same.
+func (a *app) recalled(prefix string, list []lint.Finding) {
+	for i, f := range list {
+		a.progress.Line("%s%s", prefix, f)
+		if i+1 == len(list) || list[i+1].Remedy != f.Remedy {
+			a.progress.Line("    hint: %s", f.Remedy)
+		}
 	}
 }
 

@@ -48,6 +48,12 @@ func (p *binaryPair) compareStrings() {
 		return
 	}
 	p.c.compareTokens(a, b)
+	if p.otherVersion() {
+		// A text that one file alone has is mostly of its standard library.
+		p.c.Strings = slices.DeleteFunc(p.c.Strings, func(d StringDifference) bool {
+			return d.Kind == KindUser || d.Kind == KindTime && shape(d.A) != shape(d.B)
+		})
+	}
 
 	only := func(x, y []inspect.HostPath) []string {
 		var list []string

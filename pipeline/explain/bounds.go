@@ -29,11 +29,12 @@ type goString struct {
 // address and the other the length. So bytes that nobody refers to as a string are none here: the
 // letters of instructions, the names of types, and two constants that happen to be neighbours.
 type goStrings struct {
-	in     input
-	blocks []block
-	list   []goString // by start, the longest first; none is part of the one before it
-	known  bool       // that strings can be told apart in this file
-	all    bool       // that all of the data was looked at
+	in      input
+	blocks  []block
+	list    []goString // by start, the longest first; none is part of the one before it
+	pointer int        // bytes of an address
+	known   bool       // that strings can be told apart in this file
+	all     bool       // that all of the data was looked at
 }
 
 // block is data of the program in memory.
@@ -45,9 +46,9 @@ type block struct {
 
 const (
 	minString   = 3
-	maxConstant = 4096    // bytes of a string that instructions refer to
-	maxString   = 1 << 20 // and of one that a header does, such as an embedded file
-	maxGoString = 1 << 18 // strings
+	maxConstant = 1<<16 - 1 // bytes of a string that instructions refer to
+	maxString   = 1 << 20   // and of one that a header does, such as an embedded file
+	maxGoString = 1 << 18   // strings
 	maxData     = 32 << 20
 )
 
@@ -80,8 +81,9 @@ func readGoStrings(in input, bin *inspect.Binary, facts *inspect.Facts) (*goStri
 		return g, nil
 	}
 
-	starts := g.headers(orderOf(facts), facts.Bits/8)
-	if err := g.relocations(bin, orderOf(facts), facts.Bits/8); err != nil {
+	g.pointer = facts.Bits / 8
+	starts := g.headers(orderOf(facts), g.pointer)
+	if err := g.relocations(bin, orderOf(facts), g.pointer); err != nil {
 		return g, err
 	}
 	if err := g.code(bin, facts.GOARCH, starts); err != nil {
@@ -119,9 +121,10 @@ func (g *goStrings) at(address uint64) (*block, int64) {
 	return &g.blocks[i], int64(address - g.blocks[i].address)
 }
 
-// text returns the bytes at an address, and where they are in the file, if they are text.
-func (g *goStrings) text(address, length uint64) (p []byte, from int64) {
-	if length < minString || length > maxString {
+// text returns the bytes at an address, and where they are in the file, if they are text of at least
+// some bytes.
+func (g *goStrings) text(address, length, least uint64) (p []byte, from int64) {
+	if length < least || length > maxString {
 		return nil, 0
 	}
 	b, at := g.at(address)
@@ -168,19 +171,12 @@ const headerCost = 256 // bytes of text that looking at a header counts as
 // headers adds the strings that headers in the data delimit. It returns where any of the addresses in
 // the data lead to.
 func (g *goStrings) headers(order binary.ByteOrder, pointer int) map[uint64]bool {
-	word := func(p []byte) uint64 {
-		if pointer == 4 {
-			return uint64(order.Uint32(p))
-		}
-		return order.Uint64(p)
-	}
-
 	starts := map[uint64]bool{}
 	budget := int64(4 * maxScanned) // strings may overlap
 	for _, b := range g.blocks {
 		first := int(-b.address & uint64(pointer-1))
 		for i := first; i+2*pointer <= len(b.data); i += pointer {
-			address := word(b.data[i:])
+			address := word(b.data[i:], order, pointer)
 			if in, _ := g.at(address); in == nil {
 				continue
 			}
@@ -191,7 +187,7 @@ func (g *goStrings) headers(order binary.ByteOrder, pointer int) map[uint64]bool
 				g.all = false
 				return starts
 			}
-			if p, from := g.text(address, word(b.data[i+pointer:])); p != nil {
+			if p, from := g.text(address, word(b.data[i+pointer:], order, pointer), minString); p != nil {
 				budget -= int64(len(p))
 				g.add(p, from, b.address+uint64(i))
 			}
@@ -226,7 +222,7 @@ func (g *goStrings) relocations(bin *inspect.Binary, order binary.ByteOrder, poi
 			if b == nil || at+int64(pointer) > int64(len(b.data)) {
 				continue
 			}
-			if p, from := g.text(order.Uint64(buf[16:]), order.Uint64(b.data[at:])); p != nil {
+			if p, from := g.text(order.Uint64(buf[16:]), order.Uint64(b.data[at:]), minString); p != nil {
 				budget -= int64(len(p))
 				g.add(p, from, order.Uint64(buf))
 			}
@@ -276,7 +272,7 @@ func (g *goStrings) code(bin *inspect.Binary, arch string, starts map[uint64]boo
 
 	for _, r := range refs {
 		for _, length := range r.lengths {
-			p, from := g.text(r.address, uint64(length))
+			p, from := g.text(r.address, uint64(length), minString)
 			if p == nil || length > maxConstant {
 				continue
 			}
@@ -443,15 +439,8 @@ func (g *goStrings) only(o *goStrings, explained func(string) bool) (list []data
 	return list, true
 }
 
-// nameVariables adds the names of variables, from the symbols at the addresses of their headers.
-func nameVariables(in input, b *inspect.Binary, order binary.ByteOrder, list []dataText) error {
-	places := map[uint64][]int{}
-	for i, x := range list {
-		if x.header != 0 {
-			places[x.header] = append(places[x.header], i)
-		}
-	}
-
+// symbols calls f with the symbols of a program that have a name of a package, in the order of the file.
+func symbols(in input, b *inspect.Binary, order binary.ByteOrder, f func(name []byte, address uint64)) error {
 	// Both formats have an index into the table of names first, and the address in the second word.
 	entry, prefix := 0, ""
 	var table, names inspect.Section
@@ -459,18 +448,20 @@ func nameVariables(in input, b *inspect.Binary, order binary.ByteOrder, list []d
 		switch s.Name {
 		case ".symtab":
 			entry, table = 24, s
-		case ".strtab":
-			names = s
 		case "(symbol table)":
 			entry, prefix, table = 16, "_", s
-		case "(string table)":
+		case ".strtab", "(string table)":
 			names = s
 		}
 	}
-	if len(places) == 0 || entry == 0 || b.Format != inspect.ELF && b.Format != inspect.MachO {
+	if entry == 0 || b.Format != inspect.ELF && b.Format != inspect.MachO {
 		return nil
 	}
 
+	texts := make([]byte, min(names.Size, 16<<20))
+	if n, err := in.ReadAt(texts, names.Offset); n < len(texts) {
+		return fmt.Errorf("read symbols: %w", err)
+	}
 	buf := make([]byte, bufferSize/48*48)
 	for at := int64(0); at+int64(entry) <= min(table.Size, maxScanned); at += int64(len(buf)) {
 		p := buf[:min(int64(len(buf)), table.Size-at)]
@@ -478,24 +469,81 @@ func nameVariables(in input, b *inspect.Binary, order binary.ByteOrder, list []d
 			return fmt.Errorf("read symbols: %w", err)
 		}
 		for ; len(p) >= entry; p = p[entry:] {
-			found := places[order.Uint64(p[8:])]
-			offset := int64(order.Uint32(p))
-			if len(found) == 0 || offset >= names.Size {
+			start := int64(order.Uint32(p))
+			if start >= int64(len(texts)) {
 				continue
 			}
-
-			name := make([]byte, min(256, names.Size-offset))
-			n, _ := in.ReadAt(name, names.Offset+offset) // what can be read is looked at
-			text, _, ended := strings.Cut(string(name[:n]), "\x00")
-			if text = strings.TrimPrefix(text, prefix); !ended || !strings.Contains(text, ".") {
-				continue
-			}
-			for _, i := range found {
-				list[i].name = cut(text)
+			name := texts[start:min(start+256, int64(len(texts)))]
+			end := bytes.IndexByte(name, 0)
+			if name = bytes.TrimPrefix(name[:max(end, 0)], []byte(prefix)); bytes.IndexByte(name, '.') > 0 {
+				f(name, order.Uint64(p[8:]))
 			}
 		}
 	}
 	return nil
+}
+
+// nameVariables adds the names of variables, from the symbols at the addresses of their headers.
+func nameVariables(s textSource, list []dataText) error {
+	places := map[uint64][]int{}
+	for i, x := range list {
+		if x.header != 0 {
+			places[x.header] = append(places[x.header], i)
+		}
+	}
+	if len(places) == 0 {
+		return nil
+	}
+	return symbols(s.in, s.bin, s.order, func(name []byte, address uint64) {
+		for _, i := range places[address] {
+			list[i].name = cut(string(name))
+		}
+	})
+}
+
+// valuesOf returns the values of variables, by their names.
+func valuesOf(s textSource, names map[string]bool) (map[string]string, error) {
+	values := map[string]string{}
+	if len(names) == 0 {
+		return values, nil
+	}
+	at := map[uint64]string{}
+	err := symbols(s.in, s.bin, s.order, func(name []byte, address uint64) {
+		if names[string(name)] {
+			at[address] = string(name)
+		}
+	})
+	for address, name := range at {
+		values[name] = s.known.valueAt(address, s.order)
+	}
+	return values, err
+}
+
+// valueAt returns the text of the string whose header is at an address, or nothing.
+func (g *goStrings) valueAt(address uint64, order binary.ByteOrder) string {
+	b, at := g.at(address)
+	if b == nil || at+int64(2*g.pointer) > int64(len(b.data)) {
+		return ""
+	}
+	head := b.data[at:]
+	p, _ := g.text(word(head, order, g.pointer), word(head[g.pointer:], order, g.pointer), 1)
+	return string(p)
+}
+
+// word reads a word of a pointer's size.
+func word(p []byte, order binary.ByteOrder, pointer int) uint64 {
+	if pointer == 4 {
+		return uint64(order.Uint32(p))
+	}
+	return order.Uint64(p)
+}
+
+// holdsString reports whether a text is in one of the strings.
+func (g *goStrings) holdsString(text string) bool {
+	return slices.ContainsFunc(g.list, func(s goString) bool {
+		whole, _ := g.read(s)
+		return strings.Contains(whole, text)
+	})
 }
 
 func (g *goStrings) size() (n int64) {

@@ -190,6 +190,13 @@ func main() {
 }
 `
 
+const (
+	twoA = "-X main.date=2026-01-02T03:04:05Z -X main.version=release-one"
+	twoB = "-X main.date=2026-01-02T03:09:05Z -X main.version=release-two"
+)
+
+var twoTexts = []string{"2026-01-02T03:04:05Z|2026-01-02T03:09:05Z", "release-one|release-two"}
+
 // embedsAs is an example of a file that is embedded in a variable of a type.
 func embedsAs(kind string) func(t *testing.T) (x, y []byte) {
 	source := "package main\n\nimport _ \"embed\"\n\n//go:embed x.txt\nvar text " + kind + "\n\nfunc main() { println(string(text)) }\n"
@@ -480,6 +487,11 @@ var corpus = []example{
 	{name: "map of the standard library", want: "source", not: []string{"other-toolchain-same-version", "compiler-output"}, make: sources(
 		"package main\n\nimport \"unicode\"\n\nfunc main() { println(len(unicode.Categories)) }\n",
 		"package main\n\nimport \"unicode\"\n\nfunc main() { println(len(unicode.Scripts), len(unicode.Properties)) }\n")},
+	{name: "-X, two variables", want: "time-stamp", text: "main.date", a: "2026-01-02T03:04:05Z", b: "2026-01-02T03:09:05Z", exact: true, texts: twoTexts, more: []string{"ldflags-x"},
+		make: flags([]string{"-ldflags=" + twoA}, []string{"-ldflags=" + twoB})},
+	{name: "-X, two variables, stripped", want: "time-stamp", a: "2026-01-02T03:04:05Z", b: "2026-01-02T03:09:05Z", exact: true, more: []string{"ldflags-x"},
+		make: flags([]string{"-ldflags=-s -w " + twoA}, []string{"-ldflags=-s -w " + twoB})},
+	{name: "-X in one", want: "ldflags-x", text: "main.version", a: "none", b: "release-one", exact: true, make: flags(nil, []string{"-ldflags=-X main.version=release-one"})},
 	{name: "-X, darwin", want: "ldflags-x", text: "main.version", make: platformX("darwin", "arm64")},
 	{name: "-X, windows", want: "ldflags-x", make: platformX("windows", "amd64")},
 	{name: "-X, wasm", want: "ldflags-x", make: platformX("js", "wasm")},
@@ -905,6 +917,7 @@ func checkMore(t *testing.T, x example, r *Report) {
 				listed = append(listed, s.A+"|"+s.B)
 			}
 		}
+		slices.Sort(listed)
 		if !slices.Equal(listed, x.texts) {
 			t.Errorf("texts %q, want %q", listed, x.texts)
 		}

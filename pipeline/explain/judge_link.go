@@ -234,7 +234,7 @@ func (p *binaryPair) unrecordedFlagCauses() {
 	namesA, namesB := variableNames(p.a, p.binA), variableNames(p.b, p.binB)
 	var evidence []string
 	if known {
-		evidence = append(evidence, "the same was compiled (main action), and linked in another way (link action)")
+		evidence = append(evidence, linkedOtherwise)
 	}
 	for _, n := range namesA {
 		if slices.Contains(namesB, n) {
@@ -242,7 +242,7 @@ func (p *binaryPair) unrecordedFlagCauses() {
 		}
 	}
 	name := singleName(namesA, namesB)
-	if p.namedVariables(slices.Concat(namesA, namesB), evidence) {
+	if p.namedVariables(slices.Concat(namesA, namesB), known) {
 		return
 	}
 
@@ -257,6 +257,9 @@ func (p *binaryPair) unrecordedFlagCauses() {
 				text = "a time in " + cut(name) + ", set by -X"
 			}
 			p.addCause(causeTimeStamp, Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: evidence})
+			if known {
+				p.otherValues()
+			}
 			return
 		}
 	}
@@ -280,7 +283,11 @@ func (p *binaryPair) unrecordedFlagCauses() {
 }
 
 // namedVariables adds the variables that -X set, where symbols say which of them has which value.
-func (p *binaryPair) namedVariables(set, evidence []string) (found bool) {
+func (p *binaryPair) namedVariables(set []string, known bool) (found bool) {
+	var evidence []string
+	if known {
+		evidence = []string{linkedOtherwise}
+	}
 	for _, s := range p.c.Strings {
 		if s.Kind != KindText || s.Name == "" || !slices.Contains(set, s.Name) {
 			continue
@@ -288,7 +295,7 @@ func (p *binaryPair) namedVariables(set, evidence []string) (found bool) {
 		found = true
 		x := Cause{Text: "the value that -X gives to " + cut(s.Name), A: s.A, B: s.B, Evidence: evidence}
 		kind := causeLdflagsX
-		if isTime(s.A) && (s.B == "" || isTime(s.B)) || s.A == "" && isTime(s.B) {
+		if isTime(s.A) || isTime(s.B) {
 			kind, x.Text = causeTimeStamp, "a time in "+cut(s.Name)+", set by -X"
 		}
 		p.addCause(kind, Likely, x)
@@ -299,6 +306,21 @@ func (p *binaryPair) namedVariables(set, evidence []string) (found bool) {
 	return found
 }
 
+// otherValues adds the texts beside a time that differ where the same was compiled: only -X puts them
+// into the file then.
+func (p *binaryPair) otherValues() {
+	n := 0
+	for _, s := range p.c.Strings {
+		if s.Kind == KindText && !isTime(s.A) && !isTime(s.B) {
+			text := "the value that -X gives to a variable"
+			if n++; n > 1 {
+				text += fmt.Sprintf(", number %d", n)
+			}
+			p.addCause(causeLdflagsX, Likely, Cause{Text: text, A: s.A, B: s.B, Evidence: []string{linkedOtherwise}})
+		}
+	}
+}
+
 // dropTimes removes the times that a cause already names with their variable.
 func (p *binaryPair) dropTimes() {
 	p.c.Strings = slices.DeleteFunc(p.c.Strings, func(d StringDifference) bool {
@@ -307,6 +329,8 @@ func (p *binaryPair) dropTimes() {
 		})
 	})
 }
+
+const linkedOtherwise = "the same was compiled (main action), and linked in another way (link action)"
 
 // singleName returns the name in two lists if they have one name only.
 func singleName(a, b []string) string {

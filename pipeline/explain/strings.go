@@ -244,6 +244,9 @@ func (c *Comparison) compareTokens(a, b textSource) {
 		for _, p := range pairTexts(onlyA, onlyB) {
 			// It may stand in the place of a text that both have, and the other more often.
 			p[0], p[1] = cmp.Or(p[0], alike(moreA, p[1])), cmp.Or(p[1], alike(moreB, p[0]))
+			if !tells(kind, p, a.known, b.known) {
+				continue
+			}
 			d := StringDifference{Kind: kind, A: p[0], B: p[1]}
 			if f := sa.all[token{kind, p[0]}]; f != nil {
 				d.Section = f.section
@@ -253,6 +256,15 @@ func (c *Comparison) compareTokens(a, b textSource) {
 			c.addString(d)
 		}
 	}
+}
+
+// tells reports whether a pair of times or users is more than bytes that happen to look like one.
+// Where the strings of a program are known, it has to be in one of them, or be two times of one form.
+func tells(kind string, p [2]string, a, b *goStrings) bool {
+	if a == nil || b == nil || kind == KindTime && shape(p[0]) == shape(p[1]) {
+		return true
+	}
+	return (p[0] == "" || a.holdsString(p[0])) && (p[1] == "" || b.holdsString(p[1]))
 }
 
 // alike returns the first text of a list that has the shape of another one, or nothing.
@@ -386,10 +398,8 @@ func (c *Comparison) compareGoStrings(a, b textSource) {
 	if !allA || !allB || !a.known.all || !b.known.all {
 		c.noteText("not all strings were looked at")
 	}
-	for _, err := range []error{nameVariables(a.in, a.bin, a.order, onlyA), nameVariables(b.in, b.bin, b.order, onlyB)} {
-		if err != nil {
-			c.note(err)
-		}
+	if err := cmp.Or(nameVariables(a, onlyA), nameVariables(b, onlyB)); err != nil {
+		c.note(err)
 	}
 
 	byName := map[string]*StringDifference{}
@@ -413,7 +423,20 @@ func (c *Comparison) compareGoStrings(a, b textSource) {
 		}
 	}
 
+	// The value of the other may be a text that both files have somewhere.
+	missing := map[string]bool{}
 	for _, d := range named {
+		if d.A == "" || d.B == "" {
+			missing[d.Name] = true
+		}
+	}
+	valuesA, errA := valuesOf(a, missing)
+	valuesB, errB := valuesOf(b, missing)
+	if err := cmp.Or(errA, errB); err != nil {
+		c.note(err)
+	}
+	for _, d := range named {
+		d.A, d.B = cmp.Or(d.A, valuesA[d.Name]), cmp.Or(d.B, valuesB[d.Name])
 		c.addString(*d)
 	}
 	for _, p := range pairTexts(rest[0], rest[1]) {
