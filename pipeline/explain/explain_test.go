@@ -428,3 +428,23 @@ func FuzzWasm(f *testing.F) {
 		}
 	})
 }
+
+// TestTrampoline shows what a call leads to by way of a stop that the linker puts in between.
+func TestTrampoline(t *testing.T) {
+	type end struct {
+		name string
+		into uint64
+	}
+	for name, want := range map[string]end{
+		"runtime.morestack+0-tramp0": {"runtime.morestack", 0},
+		"runtime.duffzero+f8-tramp1": {"runtime.duffzero", 0xf8},
+		"a.F-tramp":                  {"a.F", 0},
+		"a.F":                        {"a.F", 0},
+		"a.Tramp-tramp.F":            {"a.Tramp-tramp.F", 0},
+		"a.F+123456789-tramp0":       {"a.F+123456789", 0},
+	} {
+		if s, n := throughTrampoline(name); s != want.name || n != want.into {
+			t.Errorf("%s: %s+%x, want %s+%x", name, s, n, want.name, want.into)
+		}
+	}
+}

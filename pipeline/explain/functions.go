@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strconv"
+	"strings"
 
 	"github.com/twicebuild/twice/pipeline/inspect"
 )
@@ -91,6 +93,8 @@ const (
 // function holds the facts of a function. It has no name, so that memory is bounded.
 type function struct {
 	key    uint64 // a hash of the name
+	target uint64 // the hash of the name that a call leads to in the end
+	into   uint64 // and how far into that function
 	start  uint64
 	offset int64
 	size   uint32
@@ -133,6 +137,28 @@ var (
 	madeRE     = regexp.MustCompile(`\.(init|(func|gowrap|deferwrap|range|jump)\d*)$`)
 )
 
+// trampolineRE matches what the linker adds to the name of a function that is too far away for a call:
+// "+f8-tramp0", where the number is how far into the function the call leads. It puts such a stop
+// between the two wherever the size of the program takes it.
+var trampolineRE = regexp.MustCompile(`(?:\+([0-9a-f]{1,8}))?-tramp\d*$`)
+
+// throughTrampoline returns the name of the function that a call of a name leads to in the end, and how
+// far into it.
+func throughTrampoline(name string) (end string, into uint64) {
+	if !strings.Contains(name, "-tramp") {
+		return name, 0
+	}
+
+	m := trampolineRE.FindStringSubmatchIndex(name)
+	if m == nil {
+		return name, 0
+	}
+	if m[2] >= 0 {
+		into, _ = strconv.ParseUint(name[m[2]:m[3]], 16, 32)
+	}
+	return name[:m[0]], into
+}
+
 func nameKey(name string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(name))
@@ -168,7 +194,8 @@ func newProgram(in input, bin *inspect.Binary, facts *inspect.Facts) (*loadedPro
 		if s, ok := bin.SectionAt(max(0, f.Offset)); !m.located && f.Offset >= 0 && ok && s.Address != 0 {
 			m.text, m.located = s.Address+uint64(f.Offset-s.Offset)-f.Start, true
 		}
-		m.list = append(m.list, function{nameKey(f.Name), f.Start, f.Offset, uint32(min(f.Size, 1<<32-1)), int32(f.Line), stateNone, declaredRE.MatchString(f.Name) && !madeRE.MatchString(f.Name), f.Inlines, false})
+		end, into := throughTrampoline(f.Name)
+		m.list = append(m.list, function{nameKey(f.Name), nameKey(end), into, f.Start, f.Offset, uint32(min(f.Size, 1<<32-1)), int32(f.Line), stateNone, declaredRE.MatchString(f.Name) && !madeRE.MatchString(f.Name), f.Inlines, false})
 	}
 	return m, nil
 }
@@ -185,7 +212,7 @@ func (m *loadedProgram) resolve(address uint64) (target, bool) {
 	if rel := address - m.text; m.located && address >= m.text {
 		i := sort.Search(len(m.list), func(i int) bool { return m.list[i].start > rel }) - 1
 		if i >= 0 && rel-m.list[i].start < uint64(m.list[i].size) {
-			return target{true, m.list[i].key, rel - m.list[i].start}, true
+			return target{true, m.list[i].target, m.list[i].into + rel - m.list[i].start}, true
 		}
 	}
 
