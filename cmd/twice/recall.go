@@ -23,9 +23,9 @@ var warnedOf = map[lintid.ID][]string{
 	lintid.TrimpathOff: {"path-of-build-folder", "path-of-goroot", "path-of-module-cache", "host-path", "varied"},
 }
 
-// recall tells which findings of `twice check` fit the causes of a difference. The lints run only now:
+// printRecalled tells which findings of `twice check` fit the causes of a difference. The lints run only now:
 // a release that is reproduced has no need of them.
-func (a *app) recall(ctx context.Context, cfg pipeline.Config, o *pipeline.Outcome) {
+func (a *app) printRecalled(ctx context.Context, cfg pipeline.Config, o *pipeline.Outcome) {
 	causes := map[string]bool{}
 	note := func(v compare.Verdict, x *explain.Summary) {
 		if v == compare.Differs && x != nil {

@@ -121,7 +121,7 @@ func (a *app) makeRelease(c *cobra.Command, what releaseFlags, sign signFlags, p
 		return err
 	}
 	a.printBisections(out)
-	a.recall(c.Context(), cfg, out)
+	a.printRecalled(c.Context(), cfg, out)
 
 	rec, err := out.Write(c.Context(), opt)
 	a.progress.Close() // stdout may be the same terminal
