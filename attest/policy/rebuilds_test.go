@@ -171,6 +171,7 @@ func rebuild(t *testing.T, flags, env []string, claims ...rebuilt.Claim) intoto.
 func TestAllow(t *testing.T) {
 	plain := rebuild(t, []string{"-trimpath", "-ldflags=-s -w -buildid= -B gobuildid -extldflags -static", "-buildmode=pie", "-pgo=off"}, nil,
 		rebuilt.Claim{What: "vcs.revision=x", Setting: "vcs.revision", Value: "x"}, rebuilt.Claim{What: "GOROOT=/usr/local/go", Setting: "GOROOT", Value: "/usr/local/go"})
+	dirty := rebuild(t, []string{"-trimpath"}, nil, rebuilt.Claim{What: "vcs.modified=true", Setting: "vcs.modified", Value: "true"})
 	for what, c := range map[string]struct {
 		allow string
 		s     intoto.Statement
@@ -181,6 +182,8 @@ func TestAllow(t *testing.T) {
 		"and is then":               {"-ldflags = ['-s', '-w']", plain, `"-ldflags=-s -w -buildid= -B=gobuildid -extldflags=-static", which [rebuilds.allow] would have to name: -ldflags = ["-buildid="]`},
 		"by nothing at all":         {"-trimpath = []", plain, `"-trimpath", which [rebuilds.allow] would have to name: -trimpath = [""]`},
 		"and the stamp, too":        {"vcs.revision = ['y']", plain, `vcs.revision = ["x"]`},
+		"a tree with changes":       {"", dirty, "met"},
+		"which may be refused":      {"vcs.modified = ['false']", dirty, `"vcs.modified=true", which [rebuilds.allow] would have to name: vcs.modified = ["true"]`},
 		"and in quotes":             {"[rebuilds.allow.vcs]\nrevision = ['y']", plain, `vcs.revision = ["x"]`},
 		"no bounds checks":          {"", rebuild(t, []string{"-gcflags=-B"}, nil), `a says that it was built with "-gcflags=-B" (-B means no bounds checks: an index out of range reads or writes other memory), which [rebuilds.allow] would have to name: -gcflags = ["-B"]`},
 		"no bounds checks, of all":  {"-gcflags = ['-B']", rebuild(t, []string{"-gcflags=all=-B"}, nil), `-gcflags = ["all=-B"]`},

@@ -142,7 +142,11 @@ func (a *attempt) claimStamp(ctx context.Context, g gocmd.Go, v string) (revisio
 	}
 
 	// Nobody signs the stamp, so each of its settings is listed as a claim.
-	for _, c := range []recipe.Choice{{Setting: "vcs.revision", Value: s.revision}, {Setting: "vcs.time", Value: s.time.UTC().Format(time.RFC3339)}, {Setting: "vcs.modified", Value: "false"}} {
+	list := []recipe.Choice{{Setting: "vcs.revision", Value: s.revision}, {Setting: "vcs.time", Value: s.time.UTC().Format(time.RFC3339)}}
+	if !s.modified { // what else it means depends on the verdict: see claimDirty
+		list = append(list, recipe.Choice{Setting: "vcs.modified", Value: "false"})
+	}
+	for _, c := range list {
 		a.res.Claimed = append(a.res.Claimed, verdict.ClaimOf(c, why))
 	}
 	return revision, nil
@@ -419,8 +423,12 @@ func (a *attempt) copySource(dest, moduleDir string, stamped bool) error {
 	if err := os.CopyFS(at, os.DirFS(a.tree)); err != nil {
 		return err
 	}
-	if stamped {
+	switch {
+	case stamped:
 		return os.MkdirAll(filepath.Join(dest, ".git"), 0o755)
+	case a.claim.dirty():
+		// Without an index git takes every file for a change, and none of them has to be one.
+		return os.Remove(filepath.Join(dest, ".git", "index"))
 	}
 	return nil
 }

@@ -183,6 +183,9 @@ func (j *job) tryEach(ctx context.Context, choices []choice) error {
 	}
 
 	*j.res = before
+	if j.claim.dirty() {
+		j.missing.Text += "; and it was built from a work tree with uncommitted changes, as it says"
+	}
 	for _, w := range wrong {
 		j.note("a guess that was wrong: %s", w)
 	}

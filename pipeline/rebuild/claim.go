@@ -59,7 +59,12 @@ type claim struct {
 type stamp struct {
 	revision string
 	time     time.Time
+	// modified reports that the work tree had uncommitted changes.
+	modified bool
 }
+
+// dirty reports whether the file says that its work tree had uncommitted changes.
+func (c *claim) dirty() bool { return c.vcs != nil && c.vcs.modified }
 
 // oldest is the first release whose go command has all the flags that are used
 // here.
@@ -397,13 +402,13 @@ func (c *claim) settings(b *inspect.Build) *verdict.Reason {
 // stamp reads what is recorded of version control.
 func (c *claim) stamp(vcs, revision, when, modified string) *verdict.Reason {
 	switch {
-	case modified == "true":
-		return verdict.Because(verdict.Dirty, "it was built from a work tree with uncommitted changes")
 	case vcs+revision+when+modified == "":
 		return nil
 	case vcs != "git":
 		return verdict.Because(verdict.Setting, "it was built from a repository of %s", verdict.Quote(vcs))
-	case modified != "false" || !revisionRE.MatchString(revision):
+	case modified == "true" && revision+when == "":
+		return verdict.Because(verdict.Dirty, "it was built in a repository without a commit").WithRemedy(dirtyRemedy)
+	case modified != "false" && modified != "true" || !revisionRE.MatchString(revision):
 		return verdict.Because(verdict.Unreadable, "its stamp of version control is not as Go writes it")
 	}
 
@@ -413,7 +418,7 @@ func (c *claim) stamp(vcs, revision, when, modified string) *verdict.Reason {
 		return verdict.Because(verdict.Unreadable, "its stamp of version control has the time %s", verdict.Quote(when))
 	}
 
-	c.vcs = &stamp{revision, t}
+	c.vcs = &stamp{revision, t, modified == "true"}
 	return nil
 }
 
@@ -421,12 +426,23 @@ func (c *claim) stamp(vcs, revision, when, modified string) *verdict.Reason {
 // version control.
 const stampsVersions = "go1.24"
 
-// origin reads the version of the main module.
+// withoutDirt returns a version without what the go command adds to it for a work tree with
+// uncommitted changes, and whether there was such an addition.
+func withoutDirt(v string) (string, bool) {
+	if clean, ok := strings.CutSuffix(v, "+dirty"); ok {
+		return clean, true
+	}
+	if clean, ok := strings.CutSuffix(v, ".dirty"); ok && strings.HasSuffix(clean, "+incompatible") {
+		return clean, true
+	}
+	return v, false
+}
+
+// origin reads the version of the main module. That of a tree with changes is the version that
+// the tree had without them.
 func (c *claim) origin(b *inspect.Build) *verdict.Reason {
-	v := b.Main.Version
+	v, dirty := withoutDirt(b.Main.Version)
 	switch {
-	case strings.HasSuffix(v, "+dirty"), strings.HasSuffix(v, "+incompatible.dirty"):
-		return verdict.Because(verdict.Dirty, "it was built from a work tree with uncommitted changes")
 	case v == "(devel)" && c.install:
 		return verdict.Because(verdict.Unreadable, "the main module has a hash and no version")
 	case v == "(devel)":
@@ -438,6 +454,8 @@ func (c *claim) origin(b *inspect.Build) *verdict.Reason {
 		return verdict.Because(verdict.Unreadable, "the main module has version %s, and neither a hash, as an installed one, nor a stamp of version control", v)
 	case !c.install && version.Compare(c.goVersion, stampsVersions) < 0:
 		return verdict.Because(verdict.Unreadable, "%s makes no version from version control, and %s is one without a hash", c.goVersion, v)
+	case dirty != c.dirty():
+		return verdict.Because(verdict.Unreadable, "its version and its stamp of version control contradict each other about uncommitted changes")
 	case c.install && c.vcs != nil:
 		return verdict.Because(verdict.Unreadable, "the main module has a hash and a stamp of version control, of which Go writes one")
 	}

@@ -131,6 +131,10 @@ func TestReadKinds(t *testing.T) {
 		{"a release candidate", "go1.27rc1", installed, func(c *claim) bool { return c.goVersion == "go1.27rc1" }},
 		{"cgo on and not used", "go1.26.8", strings.Replace(installed, "CGO_ENABLED=0", "CGO_ENABLED=1", 1), func(c *claim) bool { return c.cgo && slices.Contains(c.env, "CC=no-c-compiler") }},
 		{"the compiler's known flags", "go1.26.8", strings.Replace(installed, "build\t-trimpath", "build\t-gcflags=\"all=-N -l\"\nbuild\t-trimpath", 1), func(c *claim) bool { return slices.Contains(c.flags, "-gcflags=all=-N -l") }},
+		{"uncommitted changes", "go1.26.8", strings.NewReplacer("v1.2.3", "v1.2.3+dirty", "modified=false", "modified=true").Replace(local), func(c *claim) bool { return c.dirty() && c.main.Version == "v1.2.3" }},
+		{"of a version without a go.mod", "go1.26.8", strings.NewReplacer("v1.2.3", "v2.0.0+incompatible.dirty", "modified=false", "modified=true").Replace(local), func(c *claim) bool { return c.dirty() && c.main.Version == "v2.0.0+incompatible" }},
+		{"of a revision", "go1.26.8", strings.NewReplacer("v1.2.3", "v1.2.4-0.20260201120000-"+rev[:12]+"+dirty", "modified=false", "modified=true").Replace(local), func(c *claim) bool { return c.dirty() && c.main.Version == "v1.2.4-0.20260201120000-"+rev[:12] }},
+		{"before Go 1.24", "go1.23.5", strings.Replace(devel, "modified=false", "modified=true", 1), func(c *claim) bool { return c.dirty() && c.main.Version == "" }},
 		{"a profile", "go1.26.8", strings.Replace(installed, "build\t-trimpath=true", "build\t-pgo=default.pgo\nbuild\t-trimpath=true", 1), func(c *claim) bool { return c.pgo }},
 	} {
 		c, reason := parseClaim(facts(x.version, x.info))
@@ -173,8 +177,12 @@ func TestReadRefuses(t *testing.T) {
 		{"a variant that is not known", "go1.26.8", change(installed, "GOAMD64=v1", "GOAMD64=v9"), verdict.UnknownPlatform},
 		{"a library", "go1.26.8", change(installed, "-buildmode=exe", "-buildmode=c-shared"), verdict.Setting},
 		{"a private module", "go1.26.8", change(change(installed, "mod\texample.com/tool", "mod\ttool"), "path\texample.com/tool", "path\ttool"), verdict.NotPublic},
-		{"uncommitted changes", "go1.26.8", change(local, "vcs.modified=false", "vcs.modified=true"), verdict.Dirty},
-		{"uncommitted changes in the version", "go1.26.8", change(local, "v1.2.3", "v1.2.3+dirty"), verdict.Dirty},
+		{"uncommitted changes in the stamp alone", "go1.26.8", change(local, "vcs.modified=false", "vcs.modified=true"), verdict.Unreadable},
+		{"uncommitted changes in the version alone", "go1.26.8", change(local, "v1.2.3", "v1.2.3+dirty"), verdict.Unreadable},
+		{"uncommitted changes, twice", "go1.26.8", change(change(local, "v1.2.3", "v1.2.3+dirty+dirty"), "vcs.modified=false", "vcs.modified=true"), verdict.Unreadable},
+		{"uncommitted changes of what was installed", "go1.26.8", change(installed, "v1.2.3", "v1.2.3+dirty"), verdict.Unreadable},
+		{"uncommitted changes, of no commit", "go1.26.8", "path\texample.com/tool\nmod\texample.com/tool\t(devel)\t\nbuild\tCGO_ENABLED=0\nbuild\tGOARCH=amd64\nbuild\tGOOS=linux\nbuild\tvcs=git\nbuild\tvcs.modified=true\n", verdict.Dirty},
+		{"neither with changes nor without", "go1.26.8", change(local, "vcs.modified=false", "vcs.modified=maybe"), verdict.Unreadable},
 		{"another version control", "go1.26.8", change(local, "vcs=git", "vcs=hg"), verdict.Setting},
 		{"a workspace", "go1.26.8", change(local, "build\t-buildmode", "dep\texample.com/a\tv1.0.0\t"+sumA+"\ndep\texample.com/dep\t(devel)\t\nbuild\t-buildmode"), verdict.LocalReplace},
 		{"the race detector", "go1.26.8", setting("-race=true"), verdict.Cgo},
@@ -274,6 +282,7 @@ func FuzzRead(f *testing.F) {
 	for _, info := range []string{installed, local, "", "path\tx\n"} {
 		f.Add("go1.26.8", info, "-s -w -X main.v=1")
 		f.Add("go1.20", info, "-extldflags=-static")
+		f.Add("go1.26.8", strings.NewReplacer("v1.2.3", "v1.2.3+dirty", "modified=false", "modified=true").Replace(info), "-s")
 		f.Add("go1.26.8 X:a", strings.ReplaceAll(info, "example.com", ".."), "-o=x")
 	}
 	f.Add("go1.26.8", strings.Replace(installed, "build\t-trimpath", "build\t-gcflags=all=-l -d=x\nbuild\t-asmflags=-e\nbuild\t-trimpath", 1), "-B gobuildid")

@@ -101,6 +101,8 @@ func notAgainst(r *verdict.Reason, what string) *verdict.Reason {
 	return verdict.Because(r.Kind, "%s; so it does not count against the file that %s", r.Text, what).WithRemedy(r.Remedy)
 }
 
+const dirtyRemedy = "ask for a build of a clean work tree"
+
 const foreignRemedy = "it may be as its makers compiled it: rebuild it with their toolchain by hand, or ask for a build with a published one"
 
 // differs collects what is known of the difference between the file and b.
@@ -190,6 +192,10 @@ func (a *attempt) groundOf(b *built) (groundKind, string) {
 // returns nil if it is known. The build ID tells: its first part is a hash of all that was linked,
 // and its second part a hash of all that package main was compiled from.
 func (a *attempt) notNamed(b *built) *verdict.Reason {
+	// The file itself says that its source is no revision of anything.
+	if a.claim.dirty() {
+		return verdict.Because(verdict.Dirty, "it says that it was built from a work tree with uncommitted changes, which no revision has").WithRemedy(dirtyRemedy)
+	}
 	if a.confirms(b) {
 		return nil
 	}

@@ -341,7 +341,10 @@ func TestAccusations(t *testing.T) {
 		"a source that is your word":                 {file: evil, change: func(a *attempt) { a.unnamed = verdict.Because(verdict.SourceNotNamed, "your word") }, want: verdict.SourceNotNamed},
 		// The build ID names the source, whatever else does not.
 		"a source that only the build ID names": {file: honest.patched("main.allowed"), change: func(a *attempt) { a.unnamed = verdict.Because(verdict.SourceNotNamed, "your word") }, want: verdict.BytesDiffer},
-		"other tags in a clone":                 {file: evil, change: func(a *attempt) { a.facts.Build.Main.Version = "v1.2.3" }, want: verdict.SourceNotNamed},
+		// A tree with changes is no revision, whatever the build ID says.
+		"uncommitted changes":               {file: evil, change: func(a *attempt) { a.claim.vcs = &stamp{modified: true} }, want: verdict.Dirty},
+		"uncommitted changes, and tampered": {file: honest.patched("main.allowed"), change: func(a *attempt) { a.claim.vcs = &stamp{modified: true} }, want: verdict.Dirty},
+		"other tags in a clone":             {file: evil, change: func(a *attempt) { a.facts.Build.Main.Version = "v1.2.3" }, want: verdict.SourceNotNamed},
 		"a workspace": {file: evil, change: func(a *attempt) {
 			a.facts.Build.Settings = append(a.facts.Build.Settings, inspect.Setting{Key: "DefaultGODEBUG", Value: "x=1"})
 		}, want: verdict.SourceNotNamed},

@@ -91,6 +91,10 @@
 //   - the file has a revision of version control, and that is the commit of the user's clone,
 //     or the one that the module proxy gives to the version.
 //
+// A file that says that its work tree had uncommitted changes names no source at all, even if its
+// build ID is that of the rebuild. It is tried all the same: changes need not be in what was
+// compiled. The go command is told that there are some, so that it records them, too.
+//
 // A source is not named by a version that was guessed, or that the user gave. Such a version
 // can lead to a pass, and never to Differs.
 //

@@ -221,7 +221,7 @@ func TestGit(t *testing.T) {
 		t.Skip("takes a shell")
 	}
 	dir := t.TempDir()
-	c := &claim{main: module.Version{Path: "example.com/m", Version: "v1.2.3"}, vcs: &stamp{rev, time.Unix(1700000000, 0)}}
+	c := &claim{main: module.Version{Path: "example.com/m", Version: "v1.2.3"}, vcs: &stamp{revision: rev, time: time.Unix(1700000000, 0)}}
 	if err := writeGit(dir, c); err != nil {
 		t.Fatal(err)
 	}
@@ -257,6 +257,13 @@ func TestGit(t *testing.T) {
 		if got := git(x.args...); got != x.want {
 			t.Errorf("git %q: %q, want %q", x.args, got, x.want)
 		}
+	}
+	c.vcs.modified = true
+	if err := writeGit(dir, c); err != nil {
+		t.Fatal(err)
+	}
+	if got := git("status", "--porcelain"); got != " M go.mod\n" {
+		t.Errorf("git status of a tree with changes: %q", got)
 	}
 	c.main.Version = "v1.2.4-0.20260201120000-0123456789ab"
 	if s, err := gitScript(c); err != nil || !strings.Contains(s, "'refs/tags/v1.2.3'") || strings.Contains(s, "tag: ") {
@@ -378,7 +385,7 @@ func FuzzStamps(f *testing.F) {
 		if list, ok := symbolVariables(bytes.NewReader(a), facts); ok && len(list) > 0 {
 			c.names, c.hinted, c.certain = unique(slices.Concat(list, c.hinted)), list, true
 		}
-		claim := &claim{vcs: &stamp{rev, time.Unix(1700000000, 0)}}
+		claim := &claim{vcs: &stamp{revision: rev, time: time.Unix(1700000000, 0)}}
 		more := c
 		more.values = claim.likelyValues("v1.2.3", c.values)
 		tried := 0

@@ -61,6 +61,12 @@ func gitScript(c *claim) (string, error) {
 		format = "echo sha256"
 	}
 
+	// One path in the answer makes a tree modified, whichever it is.
+	changes := ""
+	if s.modified {
+		changes = "echo ' M go.mod' "
+	}
+
 	merged := ""
 	if tags != "" {
 		merged = "refs/tags/" + tags
@@ -77,7 +83,7 @@ func gitScript(c *claim) (string, error) {
 # Made by twice rebuild. It answers what the go command asks of git with what a
 # published binary says.
 case "$*" in
-'status --porcelain'*) ;;
+'status --porcelain'*) %[7]s;;
 *'show -s --format=%%H:%%ct'* | *'log -1 --format=%%H:%%ct'*) echo '%[1]s:%[2]d' ;;
 *'log --no-decorate -n1 --format=format:%%H %%ct %%D '*) echo '%[1]s %[2]d%[3]s' ;;
 'config extensions.objectformat') %[4]s ;;
@@ -87,5 +93,5 @@ case "$*" in
 'merge-base --is-ancestor '*) ;;
 *) echo "git: not answered: $*" >&2; exit 1 ;;
 esac
-`, s.revision, s.time.Unix(), decoration, format, tags, merged), nil
+`, s.revision, s.time.Unix(), decoration, format, tags, merged, changes), nil
 }

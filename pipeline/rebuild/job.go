@@ -13,6 +13,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/rebuild/gotree"
 	"github.com/twicebuild/twice/pipeline/rebuild/internal/sandbox"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
+	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
 // job is the work on one file.
@@ -168,6 +169,19 @@ func (j *job) describe() {
 	if c.main.Version != "" {
 		j.res.Source += "@" + c.main.Version
 	}
+}
+
+// claimDirty lists as a claim that the work tree of the file had uncommitted changes. The source
+// that was built has none.
+func (j *job) claimDirty() {
+	if j.claim == nil || !j.claim.dirty() || j.res.Recipe == nil {
+		return
+	}
+	why := "the file's own word: its work tree had uncommitted changes, and what was built has none"
+	if j.res.Verdict.Pass() {
+		why += "; the clean source gives the bytes of the file all the same"
+	}
+	j.res.Claimed = append(j.res.Claimed, verdict.ClaimOf(recipe.Choice{Setting: "vcs.modified", Value: "true"}, why))
 }
 
 func ground(list *[]verdict.Ground, what, why string, args ...any) {

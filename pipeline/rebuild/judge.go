@@ -430,6 +430,14 @@ func moduleText(m inspect.Module) string {
 	return s
 }
 
+// untracked says how a person gets a clone that git calls modified, where the file was built in one.
+func (c *claim) untracked() string {
+	if c.dirty() {
+		return ", with a new file in it that is no source, since the file says that its tree had changes"
+	}
+	return ""
+}
+
 // command is a recipe as a person would type it.
 func (c *claim) command(r recipe.Recipe) string {
 	var b strings.Builder
@@ -450,9 +458,9 @@ func (c *claim) command(r recipe.Recipe) string {
 		args = slices.Insert(args, 2, "-o", c.binary())
 		switch {
 		case r.Source.Commit != "":
-			fmt.Fprintf(&b, "# in a clone at commit %s\n", r.Source.Commit)
+			fmt.Fprintf(&b, "# in a clone at commit %s%s\n", r.Source.Commit, c.untracked())
 		case c.vcs != nil:
-			fmt.Fprintf(&b, "# in a clone of %s at commit %s\n", c.main.Path, c.vcs.revision)
+			fmt.Fprintf(&b, "# in a clone of %s at commit %s%s\n", c.main.Path, c.vcs.revision, c.untracked())
 		default:
 			fmt.Fprintf(&b, "cp -R \"$(go mod download -json %s | sed -n 's/^.*\"Dir\": \"\\(.*\\)\".*/\\1/p')\" src && chmod -R u+w src && cd src\n", shell.Quote(r.Source.Name()))
 		}

@@ -137,6 +137,7 @@ func (r *Rebuilder) File(ctx context.Context, s Subject) (*verdict.Result, error
 		j.undetermined(reason)
 	}
 
+	j.claimDirty()
 	j.res.AddChoices(j.howKnown)
 	j.res.Seconds = r.Now().Sub(start).Seconds()
 	return j.res, nil
