@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/version"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -26,6 +27,9 @@ type Query struct {
 	// environment of the build (GOOS, GOARCH, CGO_ENABLED ...) and, after it,
 	// Cache.Env.
 	Go gocmd.Go
+	// GoVersion is its release if that may be older than Go 1.20, and else empty. Flags that it
+	// does not know are left out then.
+	GoVersion string
 	// Tree is the absolute path of the source tree, and Dir that of the main
 	// module's folder in it. Hooks that write source files must have run.
 	Tree, Dir string
@@ -126,7 +130,20 @@ func Describe(ctx context.Context, q Query) ([]*MainPackage, error) {
 	// A profile would split packages in one per main package, and has no say
 	// in what is compiled. A stamp has no say either, and for it the go command would
 	// run git, as hooks may have set it up.
-	args := slices.Concat([]string{"list", "-e", "-deps", "-json=" + listedFields}, q.Flags, []string{"-pgo=off", "-buildvcs=false", "--"}, q.Packages)
+	args := []string{"list", "-e", "-deps"}
+	if q.since("go1.19") {
+		args = append(args, "-json="+listedFields)
+	} else {
+		args = append(args, "-json")
+	}
+	args = append(args, q.Flags...)
+	if q.since("go1.20") {
+		args = append(args, "-pgo=off")
+	}
+	if q.since("go1.18") {
+		args = append(args, "-buildvcs=false")
+	}
+	args = slices.Concat(args, []string{"--"}, q.Packages)
 	out, err := q.Go.Run(ctx, q.Dir, args...)
 	if err != nil {
 		return nil, withTidy(err)
@@ -166,6 +183,11 @@ func Describe(ctx context.Context, q Query) ([]*MainPackage, error) {
 		return nil, errors.Join(errs...)
 	}
 	return mains, nil
+}
+
+// since reports whether the go command is of a release, or of a later one.
+func (q Query) since(release string) bool {
+	return q.GoVersion == "" || version.Compare(q.GoVersion, release) >= 0
 }
 
 // checkPattern returns an error unless p names one package.

@@ -124,9 +124,13 @@ func (s *localSession) goCommand(job Job, binaries []Binary, out string) (invoca
 	first := binaries[0].Recipe
 	seen := filepath.Join(s.inside.out, filepath.FromSlash(out))
 
+	var all []string
+	if job.All {
+		all = []string{"-a"}
+	}
 	bin := filepath.Join(seen, outBinaries)
 	argv := slices.Concat([]string{"go", "build", "-o", bin + string(filepath.Separator), "-p", strconv.Itoa(s.parallelism(job.Share)),
-		"-debug-actiongraph=" + filepath.Join(seen, outGraph)}, first.Argv[2:len(first.Argv)-1])
+		"-debug-actiongraph=" + filepath.Join(seen, outGraph)}, all, first.Argv[2:len(first.Argv)-1])
 
 	files := make([][]string, len(binaries))
 

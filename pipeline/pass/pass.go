@@ -73,6 +73,8 @@ type Job struct {
 	// Trace asks the go command to say in Result.Log what the hashes in its build IDs are made of
 	// (GODEBUG=gocachehash=1, see go help cache).
 	Trace bool
+	// All compiles every package, even one that the toolchain or a cache has.
+	All bool
 }
 
 // Share is a job's part of the machine.

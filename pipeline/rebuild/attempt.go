@@ -294,7 +294,7 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 	})...)
 	mains, err := modules.Describe(ctx, modules.Query{
 		Go:   a.ListGo(a.toolchain.Dir, a.dir, slices.Concat(recipe.ClosedEnv(), c.env, cache.Env)...),
-		Tree: a.tree, Dir: dir, Flags: flags, Packages: []string{c.local()},
+		GoVersion: c.goVersion, Tree: a.tree, Dir: dir, Flags: flags, Packages: []string{c.local()},
 	})
 	if err != nil {
 		return err
@@ -369,7 +369,7 @@ func (a *attempt) openSession(ctx context.Context) error {
 			return err
 		}
 	}
-	if !c.pgo {
+	if !c.pgo && c.since(knowsProfiles) {
 		// A profile in the main package's folder is used unless it was refused.
 		if _, err := fs.Stat(a.treeFS, path.Join(c.local(), "default.pgo")); err == nil {
 			a.pgoOff = true

@@ -154,7 +154,7 @@ func (j *job) tryEach(ctx context.Context, choices []choice) error {
 	for i, ch := range choices {
 		*j.res = before
 		j.res.Notes = slices.Clone(before.Notes)
-		j.res.Recovered, j.res.Claimed = slices.Clone(ch.recovered), slices.Clone(ch.claimed)
+		j.res.Recovered, j.res.Claimed = slices.Concat(j.claim.grounds(), ch.recovered), slices.Clone(ch.claimed)
 		a := &attempt{job: j, dir: filepath.Join(j.dir, fmt.Sprintf("try-%d", i+1)), choice: ch}
 		err := a.try(ctx)
 		if ch.guess == "" || ctx.Err() != nil {

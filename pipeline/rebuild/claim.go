@@ -48,7 +48,11 @@ type claim struct {
 	// inexact says which flags the file does not record exactly, and why; it is empty
 	// if all that are recorded are as they were given.
 	inexact string
-	cgo     bool
+	// inferred are settings that the release of Go does not record. unrecorded says which others
+	// it does not record, and is empty if it records all that matter.
+	inferred   []inferred
+	unrecorded string
+	cgo        bool
 	vcs     *stamp
 	// nested reports that the stamp came with no version although this release of
 	// Go makes one: the repository's root has no go.mod.
@@ -65,10 +69,6 @@ type stamp struct {
 
 // dirty reports whether the file says that its work tree had uncommitted changes.
 func (c *claim) dirty() bool { return c.vcs != nil && c.vcs.modified }
-
-// oldest is the first release whose go command has all the flags that are used
-// here.
-const oldest = "go1.20"
 
 var (
 	experimentRE = regexp.MustCompile(`^[a-z0-9]+(,[a-z0-9]+)*$`)
@@ -104,7 +104,18 @@ func parseClaim(f inspect.Facts) (*claim, *verdict.Reason) {
 	if r := c.modules(b); r != nil {
 		return nil, r
 	}
-	if r := c.settings(b); r != nil {
+	if c.install && !c.since(installsVersions) {
+		return nil, verdict.Because(verdict.Setting, "go get of %s installed it, and no later command does the same", c.goVersion)
+	}
+
+	// From here on the settings are those that it records, and those that it shows.
+	settings, r := c.addInferred(f, b.Settings)
+	if r != nil {
+		return nil, r
+	}
+	complete := *b
+	complete.Settings = settings
+	if r := c.settings(&complete); r != nil {
 		return nil, r
 	}
 	if r := c.origin(b); r != nil {
@@ -381,12 +392,13 @@ func (c *claim) settings(b *inspect.Build) *verdict.Reason {
 	if _, ok := b.Setting("CGO_ENABLED"); !ok {
 		return verdict.Because(verdict.Unreadable, "the setting CGO_ENABLED is missing")
 	}
-	// Without -trimpath all linker flags are recorded. With it none are.
-	if _, ok := b.Setting("-ldflags"); ok && c.trimpath {
+	// Without -trimpath all linker flags are recorded. With it none are, but by the first of Go 1.18.
+	_, linked := b.Setting("-ldflags")
+	if linked && c.trimpath && c.since("go1.19") {
 		return verdict.Because(verdict.Unreadable, "-ldflags is recorded beside -trimpath, which Go does not do")
 	}
 
-	c.ldflagsKnown = !c.trimpath
+	c.ldflagsKnown = (!c.trimpath || linked) && c.since(recordsSettings)
 	cgo := "0"
 	if c.cgo {
 		cgo = "1"
@@ -422,10 +434,6 @@ func (c *claim) stamp(vcs, revision, when, modified string) *verdict.Reason {
 	return nil
 }
 
-// stampsVersions is the first release that makes the main module's version from
-// version control.
-const stampsVersions = "go1.24"
-
 // withoutDirt returns a version without what the go command adds to it for a work tree with
 // uncommitted changes, and whether there was such an addition.
 func withoutDirt(v string) (string, bool) {
@@ -446,13 +454,13 @@ func (c *claim) origin(b *inspect.Build) *verdict.Reason {
 	case v == "(devel)" && c.install:
 		return verdict.Because(verdict.Unreadable, "the main module has a hash and no version")
 	case v == "(devel)":
-		c.nested = c.vcs != nil && version.Compare(c.goVersion, stampsVersions) >= 0
+		c.nested = c.vcs != nil && c.since(stampsVersions)
 		return nil
 	case module.Check(c.main.Path, v) != nil || module.CanonicalVersion(v) != v:
 		return verdict.Because(verdict.Unreadable, "%s is no version of %s", verdict.Quote(v), c.main.Path)
 	case !c.install && c.vcs == nil:
 		return verdict.Because(verdict.Unreadable, "the main module has version %s, and neither a hash, as an installed one, nor a stamp of version control", v)
-	case !c.install && version.Compare(c.goVersion, stampsVersions) < 0:
+	case !c.install && !c.since(stampsVersions):
 		return verdict.Because(verdict.Unreadable, "%s makes no version from version control, and %s is one without a hash", c.goVersion, v)
 	case dirty != c.dirty():
 		return verdict.Because(verdict.Unreadable, "its version and its stamp of version control contradict each other about uncommitted changes")
@@ -481,6 +489,14 @@ func (c *claim) binary() string {
 	return name + c.target.Exe()
 }
 
+// buildVCS is the flag about the stamp of version control, where the release of Go has it.
+func (c *claim) buildVCS() []string {
+	if !c.since(recordsSettings) {
+		return nil
+	}
+	return []string{fmt.Sprintf("-buildvcs=%t", c.vcs != nil)}
+}
+
 // recipe returns the recipe of the claim with some arguments for the linker, for
 // a source that is known by now.
 func (c *claim) recipe(src recipe.Source, tc recipe.Toolchain, link linking, pgoOff bool) (recipe.Recipe, error) {
@@ -495,7 +511,7 @@ func (c *claim) recipe(src recipe.Source, tc recipe.Toolchain, link linking, pgo
 	if link.mode != "" {
 		flags = append([]string{"-buildmode=" + link.mode}, flags...)
 	}
-	if pgoOff {
+	if pgoOff && c.since(knowsProfiles) {
 		flags = append(slices.Clone(flags), "-pgo=off")
 	}
 
@@ -517,7 +533,7 @@ func (c *claim) recipe(src recipe.Source, tc recipe.Toolchain, link linking, pgo
 		if c.vendored {
 			mod = "-mod=vendor"
 		}
-		r.Argv = slices.Concat([]string{"go", "build", mod, fmt.Sprintf("-buildvcs=%t", c.vcs != nil)}, flags, []string{c.local()})
+		r.Argv = slices.Concat([]string{"go", "build", mod}, c.buildVCS(), flags, []string{c.local()})
 	}
 
 	// A recipe that cannot be encoded cannot be repeated, so it is refused here.

@@ -113,7 +113,7 @@ func (a *attempt) differs(b *built, what string, explanation *explain.Summary) (
 	}
 
 	d.ground, d.why = a.groundOf(b)
-	if d.ground == groundNone && a.claim.inexact != "" {
+	if d.ground == groundNone && a.claim.inexact+a.claim.unrecorded != "" {
 		d.remedy = "ask its makers for the exact command line"
 	}
 	d.whose, d.evidence = a.ownerOf(b, explanation.Functions())
@@ -155,6 +155,10 @@ func (a *attempt) ownerOf(b *built, f *explain.Functions) (owner, string) {
 
 // groundOf returns what rules out that flags explain the difference, and says it in words.
 func (a *attempt) groundOf(b *built) (groundKind, string) {
+	// What is not recorded decides about files and dependencies, too.
+	if a.claim.unrecorded != "" && !a.confirms(b) {
+		return groundNone, a.claim.unrecorded
+	}
 	if list := otherDependencies(a.facts.Build, b.facts.Build); len(list) > 0 {
 		return groundDependency, strings.Join(list[:min(3, len(list))], "; ")
 	}

@@ -145,7 +145,10 @@ func (j *job) visibleFlags() []string {
 // howKnown says how a setting of the recipe is known.
 func (j *job) howKnown(c recipe.Choice) string {
 	by := "chosen by whoever built it"
+	why := j.claim.whyInferred(c)
 	switch {
+	case why != "":
+		return by + "; " + why
 	case c.Setting == recipe.StampSetting || c.Setting == recipe.LinkSetting:
 		if j.options.LDFlags != nil {
 			return "you said so"
@@ -171,6 +174,11 @@ func (j *job) addRecovered(l linking, how string) {
 	ground(&j.res.Recovered, what, "%s", how)
 }
 
+// compileAll reports whether all packages have to be compiled anew. An older toolchain comes with a
+// compiled standard library, and a build that takes packages from there is no evidence about them.
+// What this attempt has compiled once need not be compiled again.
+func (a *attempt) compileAll() bool { return !a.claim.since(knowsProfiles) && len(a.graphs) == 0 }
+
 // build builds once.
 func (a *attempt) build(ctx context.Context, l linking) (*built, error) {
 	c := a.claim
@@ -192,6 +200,7 @@ func (a *attempt) build(ctx context.Context, l linking) (*built, error) {
 		Binaries: []pass.Binary{{Recipe: r, ImportPath: r.Argv[len(r.Argv)-1]}},
 		Share:    a.Share(),
 		Trace:    true,
+		All:      a.compileAll(),
 	})
 	if reason := sandbox.Limited(err); reason != nil {
 		return nil, reason

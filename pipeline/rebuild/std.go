@@ -90,12 +90,17 @@ func (a *attempt) warm(ctx context.Context, f *pass.Foreign) error {
 	a.Stage("standard library")
 	env := slices.Concat(recipe.ClosedEnv(), c.env)
 	slices.Sort(env)
+	buildvcs := c.buildVCS()
+	if buildvcs != nil {
+		buildvcs = []string{"-buildvcs=false"}
+	}
 	res, err := s.session.Build(ctx, pass.Job{
 		Binaries: []pass.Binary{{ImportPath: standardModule, Recipe: recipe.Recipe{
-			Argv:   slices.Concat([]string{"go", "build", "-buildvcs=false"}, c.flags, []string{"."}),
+			Argv:   slices.Concat([]string{"go", "build"}, buildvcs, c.flags, []string{"."}),
 			Binary: "std", Env: env, Target: c.target,
 		}}},
 		Share: a.Share(),
+		All:   !c.since(knowsProfiles),
 	})
 	if err == nil {
 		err = s.graphs.Add(res, standardModule, c.target)

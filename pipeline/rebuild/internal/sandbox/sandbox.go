@@ -4,6 +4,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,7 +132,8 @@ func (s *Sandbox) Prove(ctx context.Context, client gocmd.Go, v, goos, goarch st
 	}
 	tc, err := toolchain.Obtain(ctx, client, v, o)
 	if err != nil && ctx.Err() == nil {
-		return tc, verdict.Because(verdict.UnknownToolchain, "%s", err).WithRemedy(fault.RemedyOf(err))
+		return tc, verdict.Because(verdict.ToolchainUnavailable, "%s", err).
+			WithRemedy(cmp.Or(fault.RemedyOf(err), "is there a network? A release that the module proxy does not have can only be used by hand"))
 	}
 	if err == nil {
 		s.held = append(s.held, tc)
