@@ -207,9 +207,23 @@ func (a *attempt) obtainToolchain(ctx context.Context) error {
 		}
 		a.toolchains[v] = tc
 	}
+	if err := a.checkNames(tc.Dir); err != nil {
+		return err
+	}
 	a.toolchain = tc
 	a.pinned = a.Client.WithToolchain(tc.Dir)
 	ground(&a.res.RestsOn, "toolchain "+v+" "+tc.Sum, "checksum database")
+	return nil
+}
+
+// checkNames fails if the packages of the main module have names of the standard library's. Then
+// nothing tells whose function is whose. A public module's path has a dot in its first part, and the
+// standard library has none.
+func (a *attempt) checkNames(goroot string) error {
+	first, _, _ := strings.Cut(a.claim.main.Path, "/")
+	if _, err := os.Stat(filepath.Join(goroot, "src", first)); err == nil && a.claim.private {
+		return verdict.Because(verdict.Unreadable, "the main module is called %s, as a part of the standard library is", verdict.Quote(a.claim.main.Path))
+	}
 	return nil
 }
 
@@ -293,7 +307,7 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 		return !strings.HasPrefix(f, "-tags=") && !strings.HasPrefix(f, "-buildmode=")
 	})...)
 	mains, err := modules.Describe(ctx, modules.Query{
-		Go:   a.ListGo(a.toolchain.Dir, a.dir, slices.Concat(recipe.ClosedEnv(), c.env, cache.Env)...),
+		Go:        a.ListGo(a.toolchain.Dir, a.dir, slices.Concat(recipe.ClosedEnv(), c.env, cache.Env)...),
 		GoVersion: c.goVersion, Tree: a.tree, Dir: dir, Flags: flags, Packages: []string{c.local()},
 	})
 	if err != nil {

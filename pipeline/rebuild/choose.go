@@ -69,6 +69,8 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 	switch {
 	case j.options.SourceDir != "":
 		return []choice{{}}, nil
+	case c.private:
+		return nil, verdict.Because(verdict.NotPublic, "the main module is called %s, which no module proxy can have", c.main.Path).WithRemedy("name a clone of its repository with --source DIR")
 	case j.options.Main != "":
 		p, v, _ := strings.Cut(j.options.Main, "@")
 		switch {

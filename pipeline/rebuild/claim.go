@@ -28,6 +28,8 @@ type claim struct {
 	env []string
 	// main is the main module; its version is empty if the binary does not say it.
 	main module.Version
+	// private reports that no module proxy can have a module of that path.
+	private bool
 	// sum is the main module's h1: hash, which only an installed module has.
 	sum string
 	// pkg is the import path of the main package.
@@ -53,7 +55,7 @@ type claim struct {
 	inferred   []inferred
 	unrecorded string
 	cgo        bool
-	vcs     *stamp
+	vcs        *stamp
 	// nested reports that the stamp came with no version although this release of
 	// Go makes one: the repository's root has no go.mod.
 	nested bool
@@ -183,9 +185,14 @@ func (c *claim) modules(b *inspect.Build) *verdict.Reason {
 		return verdict.Because(verdict.LocalReplace, "the main module is replaced")
 	}
 
-	// The path reaches a module proxy and a command line, so it must be one that Go accepts.
-	if err := module.CheckPath(b.Main.Path); err != nil {
-		return verdict.Because(verdict.NotPublic, "the main module is called %s, which no module proxy can have", verdict.Quote(b.Main.Path))
+	// The path reaches a command line, so it must be one that Go accepts. It reaches a module proxy
+	// only if that can have it.
+	if module.CheckImportPath(b.Main.Path) != nil {
+		return verdict.Because(verdict.NotPublic, "the main module is called %s, as no module can be", verdict.Quote(b.Main.Path))
+	}
+	c.private = module.CheckPath(b.Main.Path) != nil
+	if c.private && b.Main.Sum != "" {
+		return verdict.Because(verdict.Unreadable, "the main module is called %s and has a hash, which only a module of a proxy has", verdict.Quote(b.Main.Path))
 	}
 	if err := module.CheckImportPath(b.Path); err != nil || b.Path != b.Main.Path && !strings.HasPrefix(b.Path, b.Main.Path+"/") {
 		return verdict.Because(verdict.NoModule, "package %s is not in module %s", verdict.Quote(b.Path), b.Main.Path)
@@ -456,7 +463,7 @@ func (c *claim) origin(b *inspect.Build) *verdict.Reason {
 	case v == "(devel)":
 		c.nested = c.vcs != nil && c.since(stampsVersions)
 		return nil
-	case module.Check(c.main.Path, v) != nil || module.CanonicalVersion(v) != v:
+	case !c.private && module.Check(c.main.Path, v) != nil || module.CanonicalVersion(v) != v:
 		return verdict.Because(verdict.Unreadable, "%s is no version of %s", verdict.Quote(v), c.main.Path)
 	case !c.install && c.vcs == nil:
 		return verdict.Because(verdict.Unreadable, "the main module has version %s, and neither a hash, as an installed one, nor a stamp of version control", v)
