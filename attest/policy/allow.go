@@ -31,7 +31,10 @@ var settings = map[string]setting{
 	recipe.StampSetting: {},
 	recipe.LinkSetting:  {splitWords, []string{"-s", "-w", "-s=*", "-w=*", "-buildid=*", "-B=*", "-extldflags=-static"}},
 
-	"-tags":     {splitCommas, nil},
+	"-tags": {splitCommas, nil},
+
+	recipe.FilesSetting: {strings.Fields, nil},
+
 	"-gcflags":  {nil, []string{"cmd/...=-dwarf=false"}}, // of the tools of every release of Go
 	"-asmflags": {},
 

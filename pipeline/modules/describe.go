@@ -2,6 +2,7 @@ package modules
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,6 +40,9 @@ type Query struct {
 	// Packages are the main packages, each as one folder relative to Dir
 	// ("./cmd/x") or as an import path; patterns with "..." and files are errors.
 	Packages []string
+	// Files are those of one more main package, relative to Dir, as go build FILES takes them.
+	// They are used whatever their build constraints are. There must be no Packages beside them.
+	Files []string
 }
 
 // Package is a package as the go command sees it for the query's target.
@@ -123,8 +127,17 @@ func Describe(ctx context.Context, q Query) ([]*MainPackage, error) {
 		}
 	}
 
-	if len(q.Packages) == 0 {
-		return nil, errors.New("no main package is named")
+	asked := q.Packages
+	if len(q.Files) > 0 {
+		asked = q.Files
+	}
+	if len(asked) == 0 || len(q.Packages) > 0 && len(q.Files) > 0 {
+		return nil, errors.New("no main package is named, or files beside one")
+	}
+	for _, name := range q.Files {
+		if !strings.HasPrefix(name, "./") || !strings.HasSuffix(name, ".go") || strings.Contains(name, "..") {
+			return nil, fmt.Errorf("file %q: want the path of a Go file in the module", name)
+		}
 	}
 
 	// A profile would split packages in one per main package, and has no say
@@ -143,7 +156,7 @@ func Describe(ctx context.Context, q Query) ([]*MainPackage, error) {
 	if q.since("go1.18") {
 		args = append(args, "-buildvcs=false")
 	}
-	args = slices.Concat(args, []string{"--"}, q.Packages)
+	args = slices.Concat(args, []string{"--"}, asked)
 	out, err := q.Go.Run(ctx, q.Dir, args...)
 	if err != nil {
 		return nil, withTidy(err)
@@ -170,6 +183,15 @@ func Describe(ctx context.Context, q Query) ([]*MainPackage, error) {
 		return nil, err
 	}
 
+	// A package of files matches each of their names.
+	if len(q.Files) > 0 {
+		m, err := q.describeMain(namedFiles, []*listedPackage{cmp.Or(byPath[namedFiles], &listedPackage{})}, byPath, sums)
+		if err != nil {
+			return nil, fmt.Errorf("package of %s: %w", strings.Join(truncateList(q.Files, 10), " "), err)
+		}
+		return []*MainPackage{m}, nil
+	}
+
 	var mains []*MainPackage
 	var errs []error
 	for _, pattern := range q.Packages {
@@ -189,6 +211,9 @@ func Describe(ctx context.Context, q Query) ([]*MainPackage, error) {
 func (q Query) since(release string) bool {
 	return q.GoVersion == "" || version.Compare(q.GoVersion, release) >= 0
 }
+
+// namedFiles is the import path of a package that is made of files named on the command line.
+const namedFiles = "command-line-arguments"
 
 // checkPattern returns an error unless p names one package.
 func checkPattern(p string) error {

@@ -1,6 +1,7 @@
 package rebuild
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
 
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/gocmd"
@@ -50,6 +52,10 @@ type attempt struct {
 
 	// flagsKnown reports that the linker's flags are known to be the file's.
 	flagsKnown bool
+	// files are those that the main package is made of, with paths from the module's folder, if
+	// they were named on a command line. sets are those that may have been.
+	files []string
+	sets  [][]string
 	// unnamed says why the source is not known to be the one that the file names,
 	// and goroot is where its toolchain was, if the file tells.
 	unnamed *verdict.Reason
@@ -166,8 +172,12 @@ func (a *attempt) openFolder(ctx context.Context) error {
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
 		return err
 	}
-	if err := checkModule(a.options.SourceDir, c.main.Path); err != nil {
+	if err := c.checkModule(a.options.SourceDir); err != nil {
 		return verdict.Because(verdict.NotPublic, "%s", err)
+	}
+
+	if a.res.Source == "" {
+		a.res.Source = c.main.Path
 	}
 
 	repo, err := source.Open(ctx, source.Git{Path: a.Git, Env: a.SystemEnv, User: a.UserEnv}, a.options.SourceDir, source.Options{Scratch: scratch})
@@ -306,10 +316,15 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 	flags := append([]string{mod}, slices.DeleteFunc(slices.Clone(c.flags), func(f string) bool {
 		return !strings.HasPrefix(f, "-tags=") && !strings.HasPrefix(f, "-buildmode=")
 	})...)
-	mains, err := modules.Describe(ctx, modules.Query{
+	query := modules.Query{
 		Go:        a.ListGo(a.toolchain.Dir, a.dir, slices.Concat(recipe.ClosedEnv(), c.env, cache.Env)...),
-		GoVersion: c.goVersion, Tree: a.tree, Dir: dir, Flags: flags, Packages: []string{c.local()},
-	})
+		GoVersion: c.goVersion, Tree: a.tree, Dir: dir, Flags: flags,
+	}
+	if c.named() {
+		return a.findSets(ctx, query)
+	}
+	query.Packages = []string{c.local()}
+	mains, err := modules.Describe(ctx, query)
 	if err != nil {
 		return err
 	}
@@ -322,6 +337,40 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 		return fmt.Errorf("package %s takes a C compiler", main.Cgo[0])
 	}
 	return a.checkGuess(main)
+}
+
+// findSets finds the files that the main package may have been made of. Those whose modules are the
+// file's come first.
+func (a *attempt) findSets(ctx context.Context, query modules.Query) error {
+	seen, err := sourceFiles(a.bin)
+	if err != nil {
+		return err
+	}
+	err = errors.New("no file of a package main in the source is one of those that the file names")
+
+	var others [][]string
+	for _, files := range fileSets(a.treeFS, seen) {
+		query.Files = files
+		mains, failed := modules.Describe(ctx, query)
+		switch {
+		case ctx.Err() != nil:
+			return failed
+		case failed != nil:
+			err = failed
+		case len(mains[0].Cgo) > 0:
+			err = fmt.Errorf("package %s takes a C compiler", mains[0].Cgo[0])
+		case a.claim.sameModules(mains[0]):
+			a.sets = append(a.sets, files)
+		default:
+			others = append(others, files)
+		}
+	}
+
+	if a.sets = append(a.sets, others...); len(a.sets) == 0 {
+		return err
+	}
+	a.files = a.sets[0]
+	return nil
 }
 
 // openSession sets up the confined workspace.
@@ -385,7 +434,7 @@ func (a *attempt) openSession(ctx context.Context) error {
 	}
 	if !c.pgo && c.since(knowsProfiles) {
 		// A profile in the main package's folder is used unless it was refused.
-		if _, err := fs.Stat(a.treeFS, path.Join(c.local(), "default.pgo")); err == nil {
+		if _, err := fs.Stat(a.treeFS, path.Join(a.mainDir(), "default.pgo")); err == nil {
 			a.pgoOff = true
 			ground(&a.res.Recovered, "-pgo=off", "there is a default.pgo, and the file was built without it")
 		}
@@ -447,14 +496,27 @@ func (a *attempt) copySource(dest, moduleDir string, stamped bool) error {
 	return nil
 }
 
-// checkModule fails if dir is not the folder of a module.
-func checkModule(dir, path string) error {
+// mainDir is the folder of the main package, from that of the module.
+func (a *attempt) mainDir() string {
+	if len(a.files) > 0 {
+		return path.Dir(a.files[0])
+	}
+	return a.claim.local()
+}
+
+// checkModule fails if dir is not the folder of the main module. If the file does not say which that
+// is, the folder does.
+func (c *claim) checkModule(dir string) error {
 	data, err := sandbox.ReadSmall(os.DirFS(dir), "go.mod")
 	if err != nil {
 		return fmt.Errorf("%s is no folder of a module: %w", dir, err)
 	}
-	if got := modfile.ModulePath(data); got != path {
-		return fmt.Errorf("%s is the folder of module %s, and the file's is %s", dir, verdict.Quote(got), path)
+	got := modfile.ModulePath(data)
+	switch {
+	case c.main.Path == "" && module.CheckImportPath(got) == nil:
+		c.main.Path, c.private = got, module.CheckPath(got) != nil
+	case c.main.Path == "" || got != c.main.Path:
+		return fmt.Errorf("%s is the folder of module %s, and the file's is %s", dir, verdict.Quote(got), cmp.Or(c.main.Path, "not known"))
 	}
 	return nil
 }

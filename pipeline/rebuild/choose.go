@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/gocmd"
 	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
+	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
 // Many files do not say which version of their module they were built from. They say
@@ -69,11 +71,16 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 	switch {
 	case j.options.SourceDir != "":
 		return []choice{{}}, nil
+	case c.main.Path == "" && j.options.Main == "":
+		return nil, verdict.Because(verdict.NoVersion, "it was built from files named on the command line, and %s does not record which module they are of", c.goVersion).
+			WithRemedy("name the module with --main PATH@VERSION, or a repository with --source DIR")
 	case c.private:
 		return nil, verdict.Because(verdict.NotPublic, "the main module is called %s, which no module proxy can have", c.main.Path).WithRemedy("name a clone of its repository with --source DIR")
 	case j.options.Main != "":
 		p, v, _ := strings.Cut(j.options.Main, "@")
 		switch {
+		case c.main.Path == "": // nothing contradicts the user
+			c.main.Path = p
 		case p != c.main.Path:
 			return nil, verdict.Because(verdict.NotPublic, "its main module is %s, not %s", c.main.Path, p)
 		case c.main.Version != "" && c.main.Version != v:
@@ -240,6 +247,20 @@ func (a *attempt) openSource(ctx context.Context) error {
 	return a.openModule(ctx, a.downloads(), a.choice.version)
 }
 
+// versions returns the versions of modules and of what they are replaced by, by path.
+func versions(list []recipe.Module) map[string]string {
+	m := map[string]string{}
+	for _, d := range list {
+		m[d.Path] = d.Version + " " + d.Replace
+	}
+	return m
+}
+
+// sameModules reports whether main has packages of the modules that the file names.
+func (c *claim) sameModules(main *modules.MainPackage) bool {
+	return maps.Equal(versions(main.Modules), versions(c.deps))
+}
+
 // checkGuess ends a guess that is certain to be wrong before anything is built: the
 // source asks for other modules than the file has in it.
 func (a *attempt) checkGuess(main *modules.MainPackage) error {
@@ -247,11 +268,7 @@ func (a *attempt) checkGuess(main *modules.MainPackage) error {
 		return nil
 	}
 
-	have := map[string]string{}
-	for _, m := range main.Modules {
-		have[m.Path] = m.Version + " " + m.Replace
-	}
-
+	have := versions(main.Modules)
 	for _, d := range a.claim.deps {
 		if v, ok := have[d.Path]; !ok || v != d.Version+" "+d.Replace {
 			return &wrongGuess{fmt.Sprintf("the file has %s %s in it, and that source asks for another", d.Path, d.Version)}

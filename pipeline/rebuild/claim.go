@@ -170,9 +170,11 @@ func (c *claim) toolchain(f inspect.Facts) *verdict.Reason {
 
 // modules reads the package, the main module and the dependencies.
 func (c *claim) modules(b *inspect.Build) *verdict.Reason {
+	deps := b.Deps
+	if b.Path == namedFiles && b.Main == nil {
+		b, deps = withoutMain(b)
+	}
 	switch {
-	case b.Path == "command-line-arguments":
-		return verdict.Because(verdict.NoModule, "it was built from files named on the command line, which are not recorded")
 	case b.Main == nil && (b.Path == "cmd" || strings.HasPrefix(b.Path, "cmd/")):
 		r := verdict.Because(verdict.Distribution, "%s is a part of the Go distribution", verdict.Quote(b.Path))
 		if gotree.ParseRelease(c.goVersion) == nil {
@@ -185,6 +187,12 @@ func (c *claim) modules(b *inspect.Build) *verdict.Reason {
 		return verdict.Because(verdict.LocalReplace, "the main module is replaced")
 	}
 
+	// Since Go 1.18, a file that was built from named files may not say which module they are of.
+	if b.Path == namedFiles && b.Main.Path == "" {
+		c.pkg = namedFiles
+		return c.dependencies(deps)
+	}
+
 	// The path reaches a command line, so it must be one that Go accepts. It reaches a module proxy
 	// only if that can have it.
 	if module.CheckImportPath(b.Main.Path) != nil {
@@ -194,7 +202,7 @@ func (c *claim) modules(b *inspect.Build) *verdict.Reason {
 	if c.private && b.Main.Sum != "" {
 		return verdict.Because(verdict.Unreadable, "the main module is called %s and has a hash, which only a module of a proxy has", verdict.Quote(b.Main.Path))
 	}
-	if err := module.CheckImportPath(b.Path); err != nil || b.Path != b.Main.Path && !strings.HasPrefix(b.Path, b.Main.Path+"/") {
+	if err := module.CheckImportPath(b.Path); err != nil || b.Path != namedFiles && b.Path != b.Main.Path && !strings.HasPrefix(b.Path, b.Main.Path+"/") {
 		return verdict.Because(verdict.NoModule, "package %s is not in module %s", verdict.Quote(b.Path), b.Main.Path)
 	}
 
@@ -203,10 +211,32 @@ func (c *claim) modules(b *inspect.Build) *verdict.Reason {
 		return verdict.Because(verdict.Unreadable, "%s is no hash of a module", verdict.Quote(c.sum))
 	}
 	c.install = c.sum != ""
+	if c.install && c.named() {
+		return verdict.Because(verdict.Unreadable, "the main module has a hash, and files were named, which go install does not take of a version")
+	}
+	return c.dependencies(deps)
+}
 
+// withoutMain returns a copy of the build information of named files that has a main module, and its
+// dependencies without that. Since Go 1.18 the go command lists the main module among these, if a
+// package of it is imported. Otherwise the main module has no path.
+func withoutMain(b *inspect.Build) (*inspect.Build, []inspect.Module) {
+	copied := *b
+	copied.Main = &inspect.Module{Version: "(devel)"}
+	deps := slices.Clone(b.Deps)
+	isMain := func(d inspect.Module) bool { return d.Version == "(devel)" && d.Sum == "" && d.Replace == nil }
+	if i := slices.IndexFunc(deps, isMain); i >= 0 {
+		copied.Main.Path = deps[i].Path
+		deps = slices.Delete(deps, i, i+1)
+	}
+	return &copied, deps
+}
+
+// dependencies reads the modules that packages came from.
+func (c *claim) dependencies(list []inspect.Module) *verdict.Reason {
 	// Go records a hash for each dependency, or, with a vendor folder, for none.
 	summed := 0
-	for _, d := range b.Deps {
+	for _, d := range list {
 		m, r := dependency(d)
 		if r != nil {
 			return r
@@ -456,6 +486,12 @@ func withoutDirt(v string) (string, bool) {
 // origin reads the version of the main module. That of a tree with changes is the version that
 // the tree had without them.
 func (c *claim) origin(b *inspect.Build) *verdict.Reason {
+	if b.Main == nil { // named files have no version
+		if c.vcs != nil {
+			return verdict.Because(verdict.Unreadable, "it has no main module and a stamp of version control, of which Go writes one")
+		}
+		return nil
+	}
 	v, dirty := withoutDirt(b.Main.Version)
 	switch {
 	case v == "(devel)" && c.install:

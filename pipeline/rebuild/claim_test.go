@@ -57,6 +57,17 @@ build	vcs.modified=false
 `
 )
 
+// named is the build information of a program of named files, which does not say their module but
+// among the dependencies.
+const named = `path	command-line-arguments
+dep	example.com/dep	v1.0.0	` + sumB + `
+dep	tool	(devel)	
+build	-compiler=gc
+build	CGO_ENABLED=0
+build	GOARCH=amd64
+build	GOOS=linux
+`
+
 // facts are those of a binary with some build information.
 func facts(version, info string) inspect.Facts {
 	f := inspect.Facts{GoVersion: version, Findings: []inspect.Finding{{Name: "cgo", Is: inspect.No}, {Name: "-s", Is: inspect.Yes}, {Name: "-w", Is: inspect.Yes}}}
@@ -131,6 +142,8 @@ func TestReadKinds(t *testing.T) {
 		{"a release candidate", "go1.27rc1", installed, func(c *claim) bool { return c.goVersion == "go1.27rc1" }},
 		{"cgo on and not used", "go1.26.8", strings.Replace(installed, "CGO_ENABLED=0", "CGO_ENABLED=1", 1), func(c *claim) bool { return c.cgo && slices.Contains(c.env, "CC=no-c-compiler") }},
 		{"the compiler's known flags", "go1.26.8", strings.Replace(installed, "build\t-trimpath", "build\t-gcflags=\"all=-N -l\"\nbuild\t-trimpath", 1), func(c *claim) bool { return slices.Contains(c.flags, "-gcflags=all=-N -l") }},
+		{"files", "go1.26.8", named, func(c *claim) bool { return c.named() && c.main.String() == "tool" && len(c.deps) == 1 && c.private }},
+		{"files that import nothing of their module", "go1.26.8", strings.Replace(named, "dep\ttool\t(devel)\t\n", "", 1), func(c *claim) bool { return c.named() && c.main.Path == "" && len(c.deps) == 1 }},
 		{"a private module", "go1.26.8", strings.ReplaceAll(local, "example.com/tool", "tool"), func(c *claim) bool { return c.private && c.main.String() == "tool@v1.2.3" && c.local() == "." }},
 		{"uncommitted changes", "go1.26.8", strings.NewReplacer("v1.2.3", "v1.2.3+dirty", "modified=false", "modified=true").Replace(local), func(c *claim) bool { return c.dirty() && c.main.Version == "v1.2.3" }},
 		{"of a version without a go.mod", "go1.26.8", strings.NewReplacer("v1.2.3", "v2.0.0+incompatible.dirty", "modified=false", "modified=true").Replace(local), func(c *claim) bool { return c.dirty() && c.main.Version == "v2.0.0+incompatible" }},
@@ -166,13 +179,18 @@ func TestReadRefuses(t *testing.T) {
 		{"nothing", "", "", verdict.NoBuildInfo},
 		{"rules_go", "go1.26.8", "", verdict.NoBuildInfo},
 		{"the Go distribution", "go1.26.8", "path\tcmd/gofmt\nbuild\tCGO_ENABLED=0\n", verdict.Distribution},
-		{"files", "go1.26.8", change(installed, "path\texample.com/tool/cmd/tool", "path\tcommand-line-arguments"), verdict.NoModule},
+		{"files of an installed module", "go1.26.8", change(installed, "path\texample.com/tool/cmd/tool", "path\tcommand-line-arguments"), verdict.Unreadable},
+		{"files, and two folders of the builder", "go1.26.8", change(named, "dep\ttool", "dep\tother\t(devel)\t\ndep\ttool"), verdict.LocalReplace},
+		{"files of a module with ..", "go1.26.8", change(named, "dep\ttool", "dep\ttool/.."), verdict.NotPublic},
+		{"files, and a stamp", "go1.26.8", named + "build\tvcs=git\nbuild\tvcs.revision=" + rev + "\nbuild\tvcs.time=2026-02-01T12:00:00Z\nbuild\tvcs.modified=false\n", verdict.Unreadable},
 		{"no module", "go1.26.8", "path\texample.com/x\nbuild\tCGO_ENABLED=0\n", verdict.NoModule},
 		{"a fork", "go1.26.4-microsoft", installed, verdict.UnknownToolchain},
 		{"a fork's setting", "go1.26.4", setting("microsoft_toolset_version=go1.26.4-1"), verdict.Setting},
 		{"an experimental toolchain", "go1.26.8 X:nocoverageredesign", installed, verdict.UnknownToolchain},
 		{"a development version", "devel go1.27-abcdef Mon Jan 1 00:00:00 2026 +0000", installed, verdict.UnknownToolchain},
-		{"too old", "go1.17.13", installed, verdict.UnknownToolchain},
+		{"too old", "go1.14.15", installed, verdict.UnknownToolchain},
+		{"settings of a release that records none", "go1.17.13", installed, verdict.Unreadable},
+		{"a setting of a later release", "go1.19.13", installed, verdict.Unreadable},
 		{"gccgo", "go1.26.8", change(installed, "-compiler=gc", "-compiler=gccgo"), verdict.UnknownToolchain},
 		{"a port that is not known", "go1.26.8", change(installed, "GOOS=linux", "GOOS=nacl"), verdict.UnknownPlatform},
 		{"a variant that is not known", "go1.26.8", change(installed, "GOAMD64=v1", "GOAMD64=v9"), verdict.UnknownPlatform},
@@ -284,7 +302,9 @@ var allowed = []string{
 // FuzzRead: whatever a file says, nothing but what is on the list comes out, and
 // the recipe is one.
 func FuzzRead(f *testing.F) {
-	for _, info := range []string{installed, local, "", "path\tx\n"} {
+	for _, info := range []string{installed, local, named, "", "path\tx\n"} {
+		f.Add("go1.17.13", strings.Split(info, "build\t")[0], "-w")
+		f.Add("go1.18.10", info, "-s")
 		f.Add("go1.26.8", info, "-s -w -X main.v=1")
 		f.Add("go1.20", info, "-extldflags=-static")
 		f.Add("go1.26.8", strings.NewReplacer("v1.2.3", "v1.2.3+dirty", "modified=false", "modified=true").Replace(info), "-s")

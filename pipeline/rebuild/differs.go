@@ -113,7 +113,7 @@ func (a *attempt) differs(b *built, what string, explanation *explain.Summary) (
 	}
 
 	d.ground, d.why = a.groundOf(b)
-	if d.ground == groundNone && a.claim.inexact+a.claim.unrecorded != "" {
+	if d.ground == groundNone && (a.claim.inexact+a.claim.unrecorded != "" || a.claim.named()) {
 		d.remedy = "ask its makers for the exact command line"
 	}
 	d.whose, d.evidence = a.ownerOf(b, explanation.Functions())
@@ -158,6 +158,9 @@ func (a *attempt) groundOf(b *built) (groundKind, string) {
 	// What is not recorded decides about files and dependencies, too.
 	if a.claim.unrecorded != "" && !a.confirms(b) {
 		return groundNone, a.claim.unrecorded
+	}
+	if same, _ := a.sameMain(b); a.claim.named() && !same && !a.confirms(b) {
+		return groundNone, "which files were named on the command line is not recorded"
 	}
 	if list := otherDependencies(a.facts.Build, b.facts.Build); len(list) > 0 {
 		return groundDependency, strings.Join(list[:min(3, len(list))], "; ")

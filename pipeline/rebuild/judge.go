@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -33,7 +34,7 @@ func (a *attempt) rebuild(ctx context.Context) error {
 	first := a.firstLinking()
 
 	a.Stage("build")
-	b, err := a.build(ctx, first)
+	b, err := a.buildSets(ctx, first)
 	if err != nil {
 		return err
 	}
@@ -79,6 +80,51 @@ func (a *attempt) rebuild(ctx context.Context) error {
 		a.res.Rebuilt, a.res.RebuiltSize = before.Rebuilt, before.RebuiltSize
 	}
 	return a.judge(ctx, b)
+}
+
+// buildSets builds, and if files were named, from each set of them, until it is known that it is the
+// right one. If none is, the first that builds counts.
+func (a *attempt) buildSets(ctx context.Context, l linking) (*built, error) {
+	if len(a.sets) == 0 {
+		return a.build(ctx, l)
+	}
+
+	var first *built
+	var firstErr error
+	before, files := *a.res, a.files
+	after := before
+	for _, a.files = range a.sets {
+		b, err := a.build(ctx, l)
+		reason := (*verdict.Reason)(nil)
+		if err != nil && (ctx.Err() != nil || !errors.As(err, &reason) || reason.Kind != verdict.BuildFailed) {
+			return nil, err
+		}
+		if err != nil {
+			firstErr = cmp.Or(firstErr, err)
+			continue
+		}
+
+		how := ""
+		if same, _ := a.sameMain(b); same {
+			how = "its build ID names the same package main"
+		} else if b.file.Digest == a.res.Digest {
+			how = "the bytes confirm it"
+		}
+		if how != "" {
+			ground(&a.res.Recovered, "files "+strings.Join(a.files, " "), "%s", how)
+			return b, nil
+		}
+		if first == nil {
+			first, files, after = b, a.files, *a.res
+		}
+	}
+
+	// What is reported has to be of the build that is judged.
+	a.files = files
+	if *a.res = after; first == nil {
+		return nil, firstErr
+	}
+	return first, nil
 }
 
 // maxFallbacks bounds the builds with flags that the oracle does not confirm.
@@ -191,6 +237,10 @@ func (a *attempt) build(ctx context.Context, l linking) (*built, error) {
 		return nil, verdict.Because(verdict.Setting, "no command line can say how it was built: %s", err)
 	}
 
+	if c.named() {
+		r.Binary = strings.TrimSuffix(path.Base(a.files[0]), ".go") + c.target.Exe()
+		r.Argv = slices.Concat(r.Argv[:len(r.Argv)-1], a.files)
+	}
 	digest, err := r.Digest()
 	if err != nil {
 		return nil, err
@@ -330,7 +380,11 @@ func (a *attempt) stamps(b *built) (candidates, error) {
 		return c, err
 	}
 
-	c.names, c.hinted = variables(a.treeFS, a.claim.main.Path, a.claim.pkg)
+	pkg := a.claim.pkg
+	if a.claim.named() {
+		pkg = path.Join(a.claim.main.Path, a.mainDir())
+	}
+	c.names, c.hinted = variables(a.treeFS, a.claim.main.Path, pkg)
 	if list, ok := symbolVariables(a.file, a.facts); ok && len(list) > 0 {
 		// Those that the program never reads leave no name.
 		c.names, c.hinted, c.certain = unique(slices.Concat(list, c.hinted)), list, true
@@ -464,7 +518,7 @@ func (c *claim) command(r recipe.Recipe) string {
 
 	args := slices.Clone(r.Argv)
 	if !c.install {
-		args = slices.Insert(args, 2, "-o", c.binary())
+		args = slices.Insert(args, 2, "-o", r.Binary)
 		switch {
 		case r.Source.Commit != "":
 			fmt.Fprintf(&b, "# in a clone at commit %s%s\n", r.Source.Commit, c.untracked())

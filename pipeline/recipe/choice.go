@@ -21,6 +21,9 @@ type Choice struct {
 const (
 	StampSetting = "-X"
 	LinkSetting  = "-ldflags"
+	// FilesSetting is which files the main package is made of, if go build was given files: their
+	// paths, with spaces between them.
+	FilesSetting = "files"
 )
 
 // String returns the setting as a command line has it.
@@ -46,24 +49,26 @@ func (r Recipe) Choices() []Choice {
 	var list, stamps []Choice
 	add := func(setting, value string) { list = append(list, Choice{setting, value}) }
 
-	// The command line, without "go build" and the package.
-	if len(r.Argv) > 2 {
-		for _, arg := range r.Argv[2 : len(r.Argv)-1] {
-			name, value, _ := strings.Cut(arg, "=")
-			if strings.HasPrefix(name, "--") {
-				name = name[1:]
+	// The command line, without "go build" and the package. Files may stand in its place.
+	flags, files := r.splitArgv()
+	if len(files) > 0 {
+		add(FilesSetting, strings.Join(files, " "))
+	}
+	for _, arg := range flags {
+		name, value, _ := strings.Cut(arg, "=")
+		if strings.HasPrefix(name, "--") {
+			name = name[1:]
+		}
+		switch {
+		case slices.Contains(forcedFlags, arg):
+		case name == LinkSetting:
+			rest, x := splitLinkFlags(value)
+			if rest != "" {
+				add(name, rest)
 			}
-			switch {
-			case slices.Contains(forcedFlags, arg):
-			case name == LinkSetting:
-				rest, x := splitLinkFlags(value)
-				if rest != "" {
-					add(name, rest)
-				}
-				stamps = append(stamps, x...)
-			default:
-				add(name, value)
-			}
+			stamps = append(stamps, x...)
+		default:
+			add(name, value)
 		}
 	}
 
@@ -90,6 +95,23 @@ func (r Recipe) Choices() []Choice {
 		add("toolchain", r.Toolchain.Sum)
 	}
 	return append(list, stamps...)
+}
+
+// splitArgv returns the flags of a go command, and the files that its main package is made of if
+// there are some.
+func (r Recipe) splitArgv() (flags, files []string) {
+	if len(r.Argv) < 3 {
+		return nil, nil
+	}
+	flags = r.Argv[2:]
+	end := len(flags)
+	for end > 0 && strings.HasSuffix(flags[end-1], ".go") && !strings.HasPrefix(flags[end-1], "-") {
+		end--
+	}
+	if end == len(flags) {
+		return flags[:end-1], nil
+	}
+	return flags[:end], flags[end:]
 }
 
 var (
@@ -157,6 +179,7 @@ func (c Choice) Meaning() string {
 
 var settingMeanings = map[string]string{
 	"-tags":        "chooses files of the source",
+	FilesSetting:   "chooses files of the source",
 	"-race":        "the race detector",
 	"-msan":        "the memory sanitizer",
 	"-asan":        "the address sanitizer",
