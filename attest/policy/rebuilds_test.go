@@ -150,7 +150,11 @@ func rebuild(t *testing.T, flags, env []string, claims ...rebuilt.Claim) intoto.
 		t.Fatal(err)
 	}
 	r := base.Recipe.Recipe
-	r.Argv = slices.Concat([]string{"go", "install"}, flags, r.Argv[len(r.Argv)-1:])
+	verb, pkg := "install", r.Argv[len(r.Argv)-1:]
+	if n := len(flags); n > 0 && strings.HasSuffix(flags[n-1], ".go") { // files are the package
+		verb, pkg = "build", nil
+	}
+	r.Argv = slices.Concat([]string{"go", verb}, flags, pkg)
 	r.Env = slices.Sorted(slices.Values(slices.Concat(r.Env, env)))
 	if base.Recipe, err = rebuilt.NewRecipe(r); err != nil {
 		t.Fatal(err)
@@ -171,6 +175,7 @@ func rebuild(t *testing.T, flags, env []string, claims ...rebuilt.Claim) intoto.
 func TestAllow(t *testing.T) {
 	plain := rebuild(t, []string{"-trimpath", "-ldflags=-s -w -buildid= -B gobuildid -extldflags -static", "-buildmode=pie", "-pgo=off"}, nil,
 		rebuilt.Claim{What: "vcs.revision=x", Setting: "vcs.revision", Value: "x"}, rebuilt.Claim{What: "GOROOT=/usr/local/go", Setting: "GOROOT", Value: "/usr/local/go"})
+	files := rebuild(t, []string{"-trimpath", "./main.go", "./x.go"}, nil)
 	dirty := rebuild(t, []string{"-trimpath"}, nil, rebuilt.Claim{What: "vcs.modified=true", Setting: "vcs.modified", Value: "true"})
 	for what, c := range map[string]struct {
 		allow string
@@ -203,6 +208,9 @@ func TestAllow(t *testing.T) {
 		"tags":                      {"-tags = ['netgo', 'osusergo']", rebuild(t, []string{"-tags=netgo,osusergo"}, nil), "met"},
 		"a tag more":                {"-tags = ['netgo']", rebuild(t, []string{"-tags=netgo,insecure"}, nil), `-tags = ["insecure"]`},
 		"tags without a word":       {"", rebuild(t, []string{"-tags=netgo"}, nil), `"-tags=netgo" (chooses files of the source)`},
+		"files":                     {"", files, `"files=./main.go ./x.go" (chooses files of the source), which [rebuilds.allow] would have to name: files = ["./main.go"]`},
+		"a file more":               {"files = ['./main.go']", files, `files = ["./x.go"]`},
+		"files that are allowed":    {"files = ['./main.go', './x.go']", files, "met"},
 		"an experiment":             {"", rebuild(t, nil, []string{"GOEXPERIMENT=synctest"}), "GOEXPERIMENT = "},
 		"an experiment that may be": {"GOEXPERIMENT = ['synctest']", rebuild(t, nil, []string{"GOEXPERIMENT=synctest"}), "met"},
 		"a module for FIPS":         {"", rebuild(t, nil, []string{"GOFIPS140=v1.0.0"}), "GOFIPS140 = "},

@@ -129,6 +129,26 @@ package lib
 		t.Errorf("not a dependency: %+v", p)
 	}
 
+	// Files are taken whatever their constraints are.
+	files := q
+	files.Packages, files.Files = nil, []string{"./cmd/x/main.go", "./cmd/x/tagged.go"}
+	if mains, err = Describe(t.Context(), files); err != nil {
+		t.Fatal(err)
+	}
+	if f := mains[0]; len(mains) != 1 || f.ImportPath != "command-line-arguments" || !slices.Equal(f.GoFiles, []string{"main.go", "tagged.go"}) || len(f.Modules) != 4 {
+		t.Errorf("files: %+v", mains)
+	}
+	for _, bad := range [][]string{{"./cmd/x"}, {"./cmd/../x.go"}, {"-x.go"}, {"cmd/x/main.go"}, {"./nosuch.go"}, {"./lib/lib.go"}} {
+		files.Files = bad
+		if _, err := Describe(t.Context(), files); err == nil {
+			t.Errorf("files %q: no error", bad)
+		}
+	}
+	files.Files, files.Packages = []string{"./cmd/x/main.go"}, []string{"./cmd/y"}
+	if _, err := Describe(t.Context(), files); err == nil {
+		t.Error("files beside a package: no error")
+	}
+
 	q.Flags = append(q.Flags, "-tags=tagged")
 	if mains, err = Describe(t.Context(), q); err != nil {
 		t.Fatal(err)

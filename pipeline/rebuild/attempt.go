@@ -56,6 +56,8 @@ type attempt struct {
 	// they were named on a command line. sets are those that may have been.
 	files []string
 	sets  [][]string
+	// outside reports that the source has no go.mod: named files can be built without one.
+	outside bool
 	// unnamed says why the source is not known to be the one that the file names,
 	// and goroot is where its toolchain was, if the file tells.
 	unnamed *verdict.Reason
@@ -105,6 +107,7 @@ func (a *attempt) openModule(ctx context.Context, g gocmd.Go, v string) error {
 		return err
 	}
 	a.treeFS = os.DirFS(a.tree)
+	a.outside = c.named() && !hasModule(a.treeFS)
 
 	if c.install {
 		return nil
@@ -180,7 +183,7 @@ func (a *attempt) openFolder(ctx context.Context) error {
 		a.res.Source = c.main.Path
 	}
 
-	repo, err := source.Open(ctx, source.Git{Path: a.Git, Env: a.SystemEnv, User: a.UserEnv}, a.options.SourceDir, source.Options{Scratch: scratch})
+	repo, err := source.Open(ctx, source.Git{Path: a.Git, Env: a.SystemEnv, User: a.UserEnv}, a.options.SourceDir, source.Options{Scratch: scratch, NoModule: c.named() && c.main.Path == ""})
 	if err != nil {
 		if ctx.Err() != nil {
 			return err
@@ -203,7 +206,14 @@ func (a *attempt) openFolder(ctx context.Context) error {
 		return err
 	}
 	a.treeFS = os.DirFS(filepath.Join(a.tree, filepath.FromSlash(a.source.Dir)))
+	a.outside = c.named() && !hasModule(a.treeFS)
 	return nil
+}
+
+// hasModule reports whether a tree has a go.mod.
+func hasModule(tree fs.FS) bool {
+	_, err := fs.Stat(tree, "go.mod")
+	return err == nil
 }
 
 // obtainToolchain gets the toolchain and has it proved.
@@ -300,7 +310,7 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 		}
 		ground(&a.res.Recovered, "-mod=vendor", "no dependency has a hash")
 	}
-	cache, err := modules.FillCache(ctx, modules.Config{Client: a.pinned, SourceDir: dir, Dir: a.modCache, Reuse: a.Client.ModCache, Lazy: true})
+	cache, err := a.openCache(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -337,6 +347,14 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 		return fmt.Errorf("package %s takes a C compiler", main.Cgo[0])
 	}
 	return a.checkGuess(main)
+}
+
+// openCache prepares the module cache for the module in dir. Without a go.mod there are no modules.
+func (a *attempt) openCache(ctx context.Context, dir string) (*modules.Cache, error) {
+	if a.outside {
+		return &modules.Cache{Dir: a.modCache, Env: []string{"GOMODCACHE=" + a.modCache, "GOPROXY=off"}}, nil
+	}
+	return modules.FillCache(ctx, modules.Config{Client: a.pinned, SourceDir: dir, Dir: a.modCache, Reuse: a.Client.ModCache, Lazy: true})
 }
 
 // findSets finds the files that the main package may have been made of. Those whose modules are the
@@ -508,6 +526,9 @@ func (a *attempt) mainDir() string {
 // is, the folder does.
 func (c *claim) checkModule(dir string) error {
 	data, err := sandbox.ReadSmall(os.DirFS(dir), "go.mod")
+	if errors.Is(err, fs.ErrNotExist) && c.named() && c.main.Path == "" {
+		return nil // named files need none
+	}
 	if err != nil {
 		return fmt.Errorf("%s is no folder of a module: %w", dir, err)
 	}

@@ -305,6 +305,7 @@ func TestAccusations(t *testing.T) {
 	}
 	unoptimized := build("-gcflags=-N")
 
+	evilDep := []inspect.Module{{Path: "example.com/evil", Version: "v1.0.0", Sum: sumA}}
 	text1 := bytes.Index(honest.data, []byte("the text of the tool"))
 
 	store := artifact.NewStore(t.TempDir())
@@ -341,6 +342,14 @@ func TestAccusations(t *testing.T) {
 		"a source that is your word":                 {file: evil, change: func(a *attempt) { a.unnamed = verdict.Because(verdict.SourceNotNamed, "your word") }, want: verdict.SourceNotNamed},
 		// The build ID names the source, whatever else does not.
 		"a source that only the build ID names": {file: honest.patched("main.allowed"), change: func(a *attempt) { a.unnamed = verdict.Because(verdict.SourceNotNamed, "your word") }, want: verdict.BytesDiffer},
+		// What is not recorded may have been anything.
+		"settings that are not recorded":         {file: evil, change: func(a *attempt) { a.claim.unrecorded = "go1.16 records no settings" }, want: verdict.Flags},
+		"not recorded, without a build ID":       {file: evilNoID, base: &noID, change: func(a *attempt) { a.claim.unrecorded = "go1.16 records no settings" }, want: verdict.Flags},
+		"not recorded, and another dependency":   {file: foreign, change: func(a *attempt) { a.claim.unrecorded, a.facts.Build.Deps = "go1.16 records no settings", evilDep }, want: verdict.Flags},
+		"not recorded, and patched":              {file: honest.patched("main.allowed"), change: func(a *attempt) { a.claim.unrecorded = "go1.16 records no settings" }, want: verdict.BytesDiffer},
+		"files that are not recorded":            {file: evil, change: func(a *attempt) { a.claim.pkg = namedFiles }, want: verdict.Flags},
+		"files, and another dependency":          {file: evil, change: func(a *attempt) { a.claim.pkg, a.facts.Build.Deps = namedFiles, evilDep }, want: verdict.Flags},
+		"files that the build ID names, patched": {file: honest.patched("main.allowed"), change: func(a *attempt) { a.claim.pkg = namedFiles }, want: verdict.BytesDiffer},
 		// A tree with changes is no revision, whatever the build ID says.
 		"uncommitted changes":               {file: evil, change: func(a *attempt) { a.claim.vcs = &stamp{modified: true} }, want: verdict.Dirty},
 		"uncommitted changes, and tampered": {file: honest.patched("main.allowed"), change: func(a *attempt) { a.claim.vcs = &stamp{modified: true} }, want: verdict.Dirty},

@@ -182,7 +182,7 @@ func variables(tree fs.FS, mod, pkg string) (names, hinted []string) {
 		default:
 			files++
 			importPath := path.Join(mod, path.Dir(name))
-			if module.CheckImportPath(importPath) != nil {
+			if importPath != pkg && module.CheckImportPath(importPath) != nil {
 				return nil // of which no package can be
 			}
 			for _, v := range stringVariables(tree, name) {

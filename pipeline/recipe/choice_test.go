@@ -56,6 +56,25 @@ func TestChoices(t *testing.T) {
 			t.Errorf("%s %q %q:\n%s, want\n%s", x.target, x.flags, x.env, got, x.want)
 		}
 	}
+
+	// Files stand in the place of the package, and flags never behind them.
+	for last, want := range map[string]string{
+		"./main.go":                  "files=./main.go|-trimpath",
+		"./cmd/main.go ./cmd/x.go":   "files=./cmd/main.go ./cmd/x.go|-trimpath",
+		"./main.go .":                "-trimpath|./main.go",
+		"-overlay=x.go ./cmd":        "-trimpath|-overlay=x.go",
+		"-overlay=x.go ./cmd/x.go":   "files=./cmd/x.go|-trimpath|-overlay=x.go",
+		"example.com/tool.go@v1.2.3": "-trimpath",
+	} {
+		r := Recipe{Argv: append([]string{"go", "build", "-trimpath"}, strings.Fields(last)...)}
+		var list []string
+		for _, c := range r.Choices() {
+			list = append(list, c.String())
+		}
+		if got := strings.Join(list, "|"); got != want {
+			t.Errorf("%s: %s, want %s", last, got, want)
+		}
+	}
 	r := Recipe{Compiler: "gcc", Hooks: [][]string{{"sh", "x"}}, Toolchain: Toolchain{Sum: "h1:x"}}
 	if got := r.Choices(); len(got) != 3 {
 		t.Errorf("%v", got)

@@ -69,7 +69,7 @@ func Open(ctx context.Context, git Git, dir string, opts Options) (*Repo, error)
 	if err := o.inspect(ctx, top, 0); err != nil {
 		return nil, err
 	}
-	if err := top.checkModule(module); err != nil {
+	if err := top.checkModule(module); err != nil && !opts.NoModule {
 		return nil, err
 	}
 

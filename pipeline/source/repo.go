@@ -29,6 +29,8 @@ type Options struct {
 	// LFSPointers lays out Git LFS pointers as the text they are. Without it,
 	// files under Git LFS are an error. Other filter drivers always are.
 	LFSPointers bool
+	// NoModule says that the module's folder need not have a go.mod.
+	NoModule bool
 	// Ignore are absolute paths of our own outputs; they and what is below
 	// them never count as untracked. They need not exist.
 	Ignore []string
