@@ -302,6 +302,9 @@ func (a *attempt) fillInstalled(ctx context.Context) error {
 func (a *attempt) fillLocal(ctx context.Context) error {
 	c := a.claim
 	dir := filepath.Join(a.tree, filepath.FromSlash(a.source.Dir))
+	if a.outside {
+		return a.findSets(ctx, modules.Query{})
+	}
 	if c.vendored && a.source.Module != "" {
 		// A module's zip has no vendor folder; its go.sum says what was in it.
 		g := a.pinned.WithCache(filepath.Join(a.dir, "vendored"), a.Client.ModCache).With("GO111MODULE=on", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw")
@@ -310,7 +313,7 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 		}
 		ground(&a.res.Recovered, "-mod=vendor", "no dependency has a hash")
 	}
-	cache, err := a.openCache(ctx, dir)
+	cache, err := modules.FillCache(ctx, modules.Config{Client: a.pinned, SourceDir: dir, Dir: a.modCache, Reuse: a.Client.ModCache, Lazy: true})
 	if err != nil {
 		return err
 	}
@@ -349,14 +352,6 @@ func (a *attempt) fillLocal(ctx context.Context) error {
 	return a.checkGuess(main)
 }
 
-// openCache prepares the module cache for the module in dir. Without a go.mod there are no modules.
-func (a *attempt) openCache(ctx context.Context, dir string) (*modules.Cache, error) {
-	if a.outside {
-		return &modules.Cache{Dir: a.modCache, Env: []string{"GOMODCACHE=" + a.modCache, "GOPROXY=off"}}, nil
-	}
-	return modules.FillCache(ctx, modules.Config{Client: a.pinned, SourceDir: dir, Dir: a.modCache, Reuse: a.Client.ModCache, Lazy: true})
-}
-
 // findSets finds the files that the main package may have been made of. Those whose modules are the
 // file's come first.
 func (a *attempt) findSets(ctx context.Context, query modules.Query) error {
@@ -364,10 +359,15 @@ func (a *attempt) findSets(ctx context.Context, query modules.Query) error {
 	if err != nil {
 		return err
 	}
+	sets := fileSets(a.treeFS, seen)
 	err = errors.New("no file of a package main in the source is one of those that the file names")
 
+	// Without a go.mod, nothing but the standard library can be imported.
+	if a.outside {
+		a.sets, sets = sets, nil
+	}
 	var others [][]string
-	for _, files := range fileSets(a.treeFS, seen) {
+	for _, files := range sets {
 		query.Files = files
 		mains, failed := modules.Describe(ctx, query)
 		switch {
