@@ -47,6 +47,8 @@ type attempt struct {
 	session pass.Session
 	// graphs are those of everything in the cache of session.
 	graphs sandbox.Graphs
+	// failed reports that a build in session failed.
+	failed bool
 	// fallbacks are flags to try that the oracle does not confirm.
 	fallbacks []linking
 

@@ -100,6 +100,7 @@ func (a *attempt) buildSets(ctx context.Context, l linking) (*built, error) {
 			return nil, err
 		}
 		if err != nil {
+			a.failed = true
 			firstErr = cmp.Or(firstErr, err)
 			continue
 		}
@@ -222,8 +223,11 @@ func (j *job) addRecovered(l linking, how string) {
 
 // compileAll reports whether all packages have to be compiled anew. An older toolchain comes with a
 // compiled standard library, and a build that takes packages from there is no evidence about them.
-// What this attempt has compiled once need not be compiled again.
-func (a *attempt) compileAll() bool { return !a.claim.since(knowsProfiles) && len(a.graphs) == 0 }
+// What this attempt has compiled once need not be compiled again. A build that failed leaves packages
+// in the cache, too, and no evidence about them.
+func (a *attempt) compileAll() bool {
+	return a.failed || !a.claim.since(knowsProfiles) && len(a.graphs) == 0
+}
 
 // build builds once.
 func (a *attempt) build(ctx context.Context, l linking) (*built, error) {

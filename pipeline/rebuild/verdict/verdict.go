@@ -4,6 +4,7 @@ package verdict
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -372,7 +373,7 @@ func (d Document) table(w io.Writer) {
 	counts := map[compare.Verdict]int{}
 	for _, r := range d.Files {
 		counts[r.Verdict]++
-		why := r.Source
+		why := cmp.Or(r.Source, r.Package)
 		if r.Reason != nil {
 			why = string(r.Reason.Kind)
 		}

@@ -1,0 +1,121 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// flip writes a copy of a file with one bit of it changed.
+func flip(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/3] ^= 1
+	flipped := filepath.Join(t.TempDir(), "flipped")
+	if err := os.WriteFile(flipped, data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return flipped
+}
+
+// TestRebuildOlder rebuilds a public program that older toolchains made: one whose files record no
+// settings, and one that records some. What was tampered with never passes.
+func TestRebuildOlder(t *testing.T) {
+	large(t)
+	const age = "filippo.io/age/cmd/age@v1.0.0"
+	var list []string
+	for _, release := range []string{"go1.16.15", "go1.19.13"} {
+		file := install(t, age, []string{"GOTOOLCHAIN=" + release}, "-trimpath", "-ldflags=-s -w -X main.Version=v1.0.0")
+		list = append(list, file, flip(t, file))
+	}
+
+	d, status := rebuild(t, list...)
+	if status == 0 || len(d.Files) != 4 {
+		t.Fatalf("status %d, %d files", status, len(d.Files))
+	}
+	for i, f := range d.Files {
+		if i%2 == 1 {
+			if f.Verdict != "differs" && f.Verdict != "undetermined" || f.Content != "changed" {
+				t.Errorf("tampered: %+v", f)
+			}
+			continue
+		}
+		how := slices.ContainsFunc(f.Recovered, func(g ground) bool { return g.What == "-ldflags=-s -w -X main.Version=v1.0.0" })
+		if f.Verdict != "reproduced" || f.Source != "filippo.io/age@v1.0.0" || !how || !slices.ContainsFunc(f.RestsOn, func(g ground) bool { return g.Why == "checksum database" && len(g.What) > 20 && g.What[:9] == "toolchain" }) {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+// TestRebuildPublishedOlder rebuilds what others published years ago, or from a work tree with changes.
+func TestRebuildPublishedOlder(t *testing.T) {
+	large(t)
+	if _, err := exec.LookPath("npm"); err != nil {
+		t.Skip("needs npm")
+	}
+	esbuild := func(pkg, file, version, goVersion, digest string) published {
+		return published{subject: "npm:" + pkg + "@" + version, files: map[string]string{file: digest}, source: "github.com/evanw/esbuild@v" + version, goVersion: goVersion, verdict: "reproduced"}
+	}
+	t.Run("few", func(t *testing.T) {
+		rebuildPublished(t, esbuild("esbuild-linux-64", "bin/esbuild", "0.12.0", "go1.16.3", ""))
+	})
+	t.Run("more", func(t *testing.T) {
+		largest(t)
+		rebuildPublished(t,
+			esbuild("esbuild-linux-64", "bin/esbuild", "0.13.15", "go1.17.2", ""),
+			esbuild("esbuild-linux-64", "bin/esbuild", "0.15.18", "go1.19.3", ""),
+			esbuild("esbuild-windows-64", "esbuild.exe", "0.14.54", "go1.19", ""),
+			esbuild("esbuild-darwin-arm64", "bin/esbuild", "0.15.18", "go1.19.3", ""),
+		)
+	})
+	t.Run("changes", func(t *testing.T) {
+		largest(t)
+		rebuildPublished(t,
+			published{subject: "npm:slack-mcp-server-linux-amd64@1.3.0", files: map[string]string{"bin/slack-mcp-server-linux-amd64": ""}, source: "github.com/korotovsky/slack-mcp-server@v1.3.0", goVersion: "go1.25.9", verdict: "reproduced"},
+		)
+	})
+}
+
+// TestRebuildFiles rebuilds programs that go build FILES made without a go.mod, from the source that
+// their own package has. Behind each, the publisher added a mark: with it, a file is not what was linked.
+func TestRebuildFiles(t *testing.T) {
+	large(t)
+	if _, err := exec.LookPath("npm"); err != nil {
+		t.Skip("needs npm")
+	}
+	dir := t.TempDir()
+	command(t, dir, nil, "sh", "-c", "npm pack --silent caxa@3.0.1 && tar -xzf caxa-3.0.1.tgz")
+	const mark = "\nCAXACAXACAXA\n"
+	source := filepath.Join(dir, "source")
+	command(t, dir, nil, "sh", "-c", "mkdir source && cp package/stubs/stub.go source && cd source && git init -q && git add -A && git -c user.name=a -c user.email=a@example.com commit -qm a")
+
+	for _, name := range []string{"stub--linux--x64", "stub--win32--x64", "stub--darwin--arm64"} {
+		published := filepath.Join(dir, "package", "stubs", name)
+		data, err := os.ReadFile(published)
+		if err != nil || !bytes.HasSuffix(data, []byte(mark)) {
+			t.Fatalf("%s has no mark: %v", name, err)
+		}
+		linked := filepath.Join(dir, name)
+		if err := os.WriteFile(linked, data[:len(data)-len(mark)], 0o755); err != nil {
+			t.Fatal(err)
+		}
+
+		d, status := rebuild(t, "--source", source, linked, published, flip(t, linked))
+		if f := d.Files[0]; f.Reason.Kind == "place" {
+			t.Skip("paths cannot be chosen here")
+		} else if f.Verdict != "reproduced" || f.GoVersion != "go1.16.3" || !slices.ContainsFunc(f.Recovered, func(g ground) bool { return g.What == "files ./stub.go" }) {
+			t.Errorf("status %d, %+v", status, f)
+		}
+		for _, f := range d.Files[1:] {
+			if f.Verdict != "differs" && f.Verdict != "undetermined" || f.Content != "changed" || status == 0 {
+				t.Errorf("status %d, %+v", status, f)
+			}
+		}
+	}
+}
