@@ -47,7 +47,9 @@ func TestRebuildOlder(t *testing.T) {
 			continue
 		}
 		how := slices.ContainsFunc(f.Recovered, func(g ground) bool { return g.What == "-ldflags=-s -w -X main.Version=v1.0.0" })
-		if f.Verdict != "reproduced" || f.Source != "filippo.io/age@v1.0.0" || !how || !slices.ContainsFunc(f.RestsOn, func(g ground) bool { return g.Why == "checksum database" && len(g.What) > 20 && g.What[:9] == "toolchain" }) {
+		if f.Verdict != "reproduced" || f.Source != "filippo.io/age@v1.0.0" || !how || !slices.ContainsFunc(f.RestsOn, func(g ground) bool {
+			return g.Why == "checksum database" && len(g.What) > 20 && g.What[:9] == "toolchain"
+		}) {
 			t.Errorf("%+v", f)
 		}
 	}
@@ -63,22 +65,29 @@ func TestRebuildPublishedOlder(t *testing.T) {
 		return published{subject: "npm:" + pkg + "@" + version, files: map[string]string{file: digest}, source: "github.com/evanw/esbuild@v" + version, goVersion: goVersion, verdict: "reproduced"}
 	}
 	t.Run("few", func(t *testing.T) {
-		rebuildPublished(t, esbuild("esbuild-linux-64", "bin/esbuild", "0.12.0", "go1.16.3", ""))
+		rebuildPublished(t, esbuild("esbuild-linux-64", "bin/esbuild", "0.12.0", "go1.16.3", "cb48e64c1524"))
 	})
 	t.Run("more", func(t *testing.T) {
 		largest(t)
 		rebuildPublished(t,
-			esbuild("esbuild-linux-64", "bin/esbuild", "0.13.15", "go1.17.2", ""),
-			esbuild("esbuild-linux-64", "bin/esbuild", "0.15.18", "go1.19.3", ""),
-			esbuild("esbuild-windows-64", "esbuild.exe", "0.14.54", "go1.19", ""),
-			esbuild("esbuild-darwin-arm64", "bin/esbuild", "0.15.18", "go1.19.3", ""),
+			esbuild("esbuild-linux-64", "bin/esbuild", "0.13.15", "go1.17.2", "593df79f645e"),
+			esbuild("esbuild-linux-64", "bin/esbuild", "0.14.54", "go1.19", "d83565c6c08a"),
+			esbuild("esbuild-windows-64", "esbuild.exe", "0.14.54", "go1.19", "0735a0ae6ea7"),
 		)
 	})
+	// The tree had changes that are not compiled.
 	t.Run("changes", func(t *testing.T) {
 		largest(t)
-		rebuildPublished(t,
-			published{subject: "npm:slack-mcp-server-linux-amd64@1.3.0", files: map[string]string{"bin/slack-mcp-server-linux-amd64": ""}, source: "github.com/korotovsky/slack-mcp-server@v1.3.0", goVersion: "go1.25.9", verdict: "reproduced"},
-		)
+		const pkg = "@melkeydev/go-blueprint-linux-x64@0.10.11"
+		rebuildPublished(t, published{subject: "npm:" + pkg, files: map[string]string{"bin/go-blueprint": "2e9ef5f0724d"},
+			source: "github.com/melkeydev/go-blueprint@v0.10.11", goVersion: "go1.23.0", verdict: "reproduced"})
+
+		dir := t.TempDir()
+		command(t, dir, nil, "sh", "-c", "npm pack --silent "+pkg+" && tar -xzf *.tgz")
+		d, status := rebuild(t, "--main", "github.com/melkeydev/go-blueprint@v0.10.11", flip(t, filepath.Join(dir, "package", "bin", "go-blueprint")))
+		if f := d.Files[0]; status != 3 || f.Reason.Kind != "dirty" || f.Content != "changed" {
+			t.Errorf("tampered: status %d, %+v", status, f)
+		}
 	})
 }
 

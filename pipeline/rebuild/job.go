@@ -178,8 +178,11 @@ func (j *job) claimDirty() {
 		return
 	}
 	why := "the file's own word: its work tree had uncommitted changes, and what was built has none"
-	if j.res.Verdict.Pass() {
+	switch j.res.Verdict {
+	case compare.Reproduced:
 		why += "; the clean source gives the bytes of the file all the same"
+	case compare.Equivalent:
+		why += "; the clean source gives the file all the same, but for what was left out"
 	}
 	j.res.Claimed = append(j.res.Claimed, verdict.ClaimOf(recipe.Choice{Setting: "vcs.modified", Value: "true"}, why))
 }
