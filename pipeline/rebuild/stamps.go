@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/mod/module"
 
@@ -76,12 +77,13 @@ func texts(r io.ReaderAt, sections []inspect.Section, in func(name string) bool,
 			switch {
 			case ' ' <= c && c != 0x7f:
 				if len(run) == maxValue {
-					long = true
-					run = run[:0]
+					if run = afterInvalid(run); len(run) == maxValue {
+						long, run = true, run[:0]
+					}
 				}
 				run = append(run, c)
-			case c == 0 && len(run) >= minValue && !long:
-				if !found(string(run)) {
+			case c == 0 && !long:
+				if text := afterInvalid(run); len(text) >= minValue && !found(string(text)) {
 					return nil
 				}
 				fallthrough
@@ -92,6 +94,30 @@ func texts(r io.ReaderAt, sections []inspect.Section, in func(name string) bool,
 	}
 
 	return nil
+}
+
+// afterInvalid returns what follows the last byte that is no UTF-8. Older linkers put the first value
+// of -X right behind bytes that are no text.
+func afterInvalid(text []byte) []byte {
+	for end := len(text); end > 0; {
+		r, n := utf8.DecodeLastRune(text[:end])
+		if r == utf8.RuneError && n == 1 {
+			return text[end:]
+		}
+		end -= n
+	}
+	return text
+}
+
+// likelyEnd returns a text without its first few bytes if they keep it from looking like a value. They
+// may be of what stands before it.
+func likelyEnd(s string) string {
+	for i := range min(4, len(s)) {
+		if end := s[i:]; len(end) >= minValue && likelihood(end) == 3 {
+			return end
+		}
+	}
+	return s
 }
 
 // values returns the texts that may be values of -X: those that file a has and b lacks.
@@ -106,8 +132,14 @@ func values(a, b io.ReaderAt, sectionsA, sectionsB []inspect.Section) ([]string,
 
 	var list []string
 	err := texts(a, sectionsA, readOnlyData, func(s string) bool {
-		if !known[s] && likelihood(s) > 0 {
-			known[s] = true
+		if known[s] {
+			return true
+		}
+		known[s] = true
+		if end := likelyEnd(s); end != s {
+			list = append(list, end)
+		}
+		if likelihood(s) > 0 {
 			list = append(list, s)
 		}
 		return len(list) < 10_000
