@@ -76,6 +76,11 @@ func fileSets(tree fs.FS, seen []string) [][]string {
 	return sets[:min(len(sets), maxFileSets)]
 }
 
+// hasPlace reports whether a name has a place in a command line.
+func hasPlace(re *regexp.Regexp, name string) bool {
+	return re.MatchString(name) && !strings.Contains(name, "..")
+}
+
 // walkMains calls yield with the path of each file of a package main in tree that is no test. The
 // files of another module in it are left out, and so are names that have no place in a command line.
 func walkMains(tree fs.FS, yield func(name string)) {
@@ -85,10 +90,10 @@ func walkMains(tree fs.FS, yield func(name string)) {
 		case err != nil:
 			return nil // what cannot be read cannot be built
 		case d.IsDir() && name != ".":
-			if _, err := fs.Stat(tree, path.Join(name, "go.mod")); err == nil || d.Name() == "vendor" || !folderRE.MatchString(d.Name()) {
+			if _, err := fs.Stat(tree, path.Join(name, "go.mod")); err == nil || d.Name() == "vendor" || !hasPlace(folderRE, d.Name()) {
 				return fs.SkipDir
 			}
-		case d.Type().IsRegular() && goFileRE.MatchString(d.Name()) && !strings.HasSuffix(name, "_test.go"):
+		case d.Type().IsRegular() && hasPlace(goFileRE, d.Name()) && !strings.HasSuffix(name, "_test.go"):
 			if files++; files > maxSource {
 				return fs.SkipAll
 			}
