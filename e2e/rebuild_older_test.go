@@ -55,7 +55,8 @@ func TestRebuildOlder(t *testing.T) {
 	}
 }
 
-// TestRebuildPublishedOlder rebuilds what others published years ago, or from a work tree with changes.
+// TestRebuildPublishedOlder rebuilds what others published years ago, or from a work tree with
+// changes.
 func TestRebuildPublishedOlder(t *testing.T) {
 	large(t)
 	if _, err := exec.LookPath("npm"); err != nil {
@@ -91,8 +92,9 @@ func TestRebuildPublishedOlder(t *testing.T) {
 	})
 }
 
-// TestRebuildFiles rebuilds programs that go build FILES made without a go.mod, from the source that
-// their own package has. Behind each, the publisher added a mark: with it, a file is not what was linked.
+// TestRebuildFiles rebuilds programs that go build FILES made without a go.mod, from the source
+// that their own package has. Behind each, the publisher added a mark: with it, a file is not what
+// was linked.
 func TestRebuildFiles(t *testing.T) {
 	large(t)
 	if _, err := exec.LookPath("npm"); err != nil {

@@ -239,8 +239,8 @@ func (a *attempt) obtainToolchain(ctx context.Context) error {
 }
 
 // checkNames fails if the packages of the main module have names of the standard library's. Then
-// nothing tells whose function is whose. A public module's path has a dot in its first part, and the
-// standard library has none.
+// nothing tells whose function is whose. A public module's path has a dot in its first part, and
+// the standard library has none.
 func (a *attempt) checkNames(goroot string) error {
 	first, _, _ := strings.Cut(a.claim.main.Path, "/")
 	if _, err := os.Stat(filepath.Join(goroot, "src", first)); err == nil && a.claim.private {
@@ -524,8 +524,8 @@ func (a *attempt) mainDir() string {
 	return a.claim.local()
 }
 
-// checkModule fails if dir is not the folder of the main module. If the file does not say which that
-// is, the folder does.
+// checkModule fails if dir is not the folder of the main module. If the file does not say which
+// that is, the folder does.
 func (c *claim) checkModule(dir string) error {
 	data, err := sandbox.ReadSmall(os.DirFS(dir), "go.mod")
 	if errors.Is(err, fs.ErrNotExist) && c.named() && c.main.Path == "" {

@@ -217,10 +217,10 @@ func (c *claim) modules(b *inspect.Build) *verdict.Reason {
 	return c.dependencies(deps)
 }
 
-// withoutMain returns a copy of the build information of named files that has a main module, and its
-// dependencies without that. Since Go 1.18 the go command lists the main module among these, if a
-// package of it is imported. Otherwise the main module has no path. Up to Go 1.17 it has the path of
-// the package if there was no go.mod.
+// withoutMain returns a copy of the build information of named files that has a main module, and
+// its dependencies without that. Since Go 1.18 the go command lists the main module among these, if
+// a package of it is imported. Otherwise the main module has no path. Up to Go 1.17 it has the path
+// of the package if there was no go.mod.
 func withoutMain(b *inspect.Build) (*inspect.Build, []inspect.Module) {
 	copied := *b
 	copied.Main = &inspect.Module{Version: "(devel)"}

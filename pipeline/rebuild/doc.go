@@ -34,10 +34,10 @@
 //
 // Older releases of Go record less: up to 1.17 no settings, up to 1.18 no -trimpath, and up to 1.19
 // no -buildmode. What headers and paths tell is taken from them, and else it is the default
-// (claim.addInferred). Which files were named in go build FILES is never recorded. The likely sets are
-// tried (fileSets), and a policy has to name those that were found. In both cases there is no ground
-// to say that a file differs, unless its build ID names exactly what was built. For named files the
-// part about package main does, too.
+// (claim.addInferred). Which files were named in go build FILES is never recorded. The likely sets
+// are tried (fileSets), and a policy has to name those that were found. In both cases there is no
+// ground to say that a file differs, unless its build ID names exactly what was built. For named
+// files the part about package main does, too.
 //
 // # A stranger's input
 //

@@ -38,8 +38,8 @@ var (
 )
 
 // fileSets returns sets of files of tree that a main package with these source files may have been
-// made of, the likely ones first. A file has a path from the root that begins with "./". seen are the
-// paths in the binary: with -trimpath "./main.go", whatever the folder, and else absolute ones.
+// made of, the likely ones first. A file has a path from the root that begins with "./". seen are
+// the paths in the binary: with -trimpath "./main.go", whatever the folder, and else absolute ones.
 func fileSets(tree fs.FS, seen []string) [][]string {
 	relative, absolute := map[string]bool{}, map[string][]string{}
 	for _, name := range seen {
@@ -82,7 +82,8 @@ func hasPlace(re *regexp.Regexp, name string) bool {
 }
 
 // walkMains calls yield with the path of each file of a package main in tree that is no test. The
-// files of another module in it are left out, and so are names that have no place in a command line.
+// files of another module in it are left out, and so are names that have no place in a command
+// line.
 func walkMains(tree fs.FS, yield func(name string)) {
 	files := 0
 	fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {

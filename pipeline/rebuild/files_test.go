@@ -12,7 +12,8 @@ import (
 
 func mainFile(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 
-// TestFileSets: the files of a folder whose names the binary has come first, then all of the folder.
+// TestFileSets: the files of a folder whose names the binary has come first, then all of the
+// folder.
 func TestFileSets(t *testing.T) {
 	isMain := mainFile("package main\n")
 	tree := fstest.MapFS{
@@ -53,8 +54,8 @@ func TestFileSets(t *testing.T) {
 	}
 }
 
-// FuzzFileSets: whatever a tree and a binary call their files, each set is of one folder in the tree
-// and has no word that a go command takes for something else.
+// FuzzFileSets: whatever a tree and a binary call their files, each set is of one folder in the
+// tree and has no word that a go command takes for something else.
 func FuzzFileSets(f *testing.F) {
 	f.Add("cmd/x/main.go", "./main.go")
 	f.Add("-o/main.go", "/a/-o/main.go")

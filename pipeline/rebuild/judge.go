@@ -82,8 +82,8 @@ func (a *attempt) rebuild(ctx context.Context) error {
 	return a.judge(ctx, b)
 }
 
-// buildSets builds, and if files were named, from each set of them, until it is known that it is the
-// right one. If none is, the first that builds counts.
+// buildSets builds, and if files were named, from each set of them, until it is known that it is
+// the right one. If none is, the first that builds counts.
 func (a *attempt) buildSets(ctx context.Context, l linking) (*built, error) {
 	if len(a.sets) == 0 {
 		return a.build(ctx, l)
@@ -223,8 +223,8 @@ func (j *job) addRecovered(l linking, how string) {
 
 // compileAll reports whether all packages have to be compiled anew. An older toolchain comes with a
 // compiled standard library, and a build that takes packages from there is no evidence about them.
-// What this attempt has compiled once need not be compiled again. A build that failed leaves packages
-// in the cache, too, and no evidence about them.
+// What this attempt has compiled once need not be compiled again. A build that failed leaves
+// packages in the cache, too, and no evidence about them.
 func (a *attempt) compileAll() bool {
 	return a.failed || !a.claim.since(knowsProfiles) && len(a.graphs) == 0
 }
@@ -497,7 +497,8 @@ func moduleText(m inspect.Module) string {
 	return s
 }
 
-// untracked says how a person gets a clone that git calls modified, where the file was built in one.
+// untracked says how a person gets a clone that git calls modified, where the file was built in
+// one.
 func (c *claim) untracked() string {
 	if c.dirty() {
 		return ", with a new file in it that is no source, since the file says that its tree had changes"

@@ -24,8 +24,8 @@ func olderFacts(version, info, goos, goarch string, findings ...inspect.Finding)
 	return f
 }
 
-// TestOlder: what is not recorded comes from the file or is the default, flags that a release does not
-// have are left out, and nothing is held against a file for what it could not say.
+// TestOlder: what is not recorded comes from the file or is the default, flags that a release does
+// not have are left out, and nothing is held against a file for what it could not say.
 func TestOlder(t *testing.T) {
 	trimmed, untrimmed := inspect.Finding{Name: inspect.Trimpath, Is: inspect.Yes}, inspect.Finding{Name: inspect.Trimpath, Is: inspect.No}
 	pie := inspect.Finding{Name: inspect.PIE, Is: inspect.Yes}

@@ -96,8 +96,8 @@ func texts(r io.ReaderAt, sections []inspect.Section, in func(name string) bool,
 	return nil
 }
 
-// afterInvalid returns what follows the last byte that is no UTF-8. Older linkers put the first value
-// of -X right behind bytes that are no text.
+// afterInvalid returns what follows the last byte that is no UTF-8. Older linkers put the first
+// value of -X right behind bytes that are no text.
 func afterInvalid(text []byte) []byte {
 	for end := len(text); end > 0; {
 		r, n := utf8.DecodeLastRune(text[:end])
@@ -109,8 +109,8 @@ func afterInvalid(text []byte) []byte {
 	return text
 }
 
-// likelyEnd returns a text without its first few bytes if they keep it from looking like a value. They
-// may be of what stands before it.
+// likelyEnd returns a text without its first few bytes if they keep it from looking like a value.
+// They may be of what stands before it.
 func likelyEnd(s string) string {
 	for i := range min(4, len(s)) {
 		if end := s[i:]; len(end) >= minValue && likelihood(end) == 3 {
