@@ -142,8 +142,8 @@ type Session interface {
 	Run(context.Context, Command) (string, error)
 	// Places says where commands see things.
 	Places() Places
-	// Tree is a folder of this machine that holds the source tree as the hooks left it. It must
-	// not be written to.
+	// Tree is a folder of this machine that holds the source tree as the hooks left it. In a
+	// release nobody writes to it. A caller whose source is its own may, between builds.
 	Tree() string
 	// Files stores the files that match globs, from the source tree as the hooks left it. The globs
 	// are relative to the release file's folder. It is an error if a file, or a folder on the way

@@ -55,14 +55,14 @@ type claim struct {
 	inferred   []inferred
 	unrecorded string
 	cgo        bool
-	vcs        *stamp
+	vcs        *vcsStamp
 	// nested reports that the stamp came with no version although this release of
 	// Go makes one: the repository's root has no go.mod.
 	nested bool
 }
 
-// stamp is what the go command recorded of a git repository.
-type stamp struct {
+// vcsStamp is what the go command recorded of a git repository.
+type vcsStamp struct {
 	revision string
 	time     time.Time
 	// modified reports that the work tree had uncommitted changes.
@@ -446,11 +446,11 @@ func (c *claim) settings(b *inspect.Build) *verdict.Reason {
 	}
 
 	c.env = append(env, "CGO_ENABLED="+cgo, "GOEXPERIMENT="+experiments, "GOFIPS140="+fips)
-	return c.stamp(vcs, revision, when, modified)
+	return c.readStamp(vcs, revision, when, modified)
 }
 
-// stamp reads what is recorded of version control.
-func (c *claim) stamp(vcs, revision, when, modified string) *verdict.Reason {
+// readStamp reads what is recorded of version control.
+func (c *claim) readStamp(vcs, revision, when, modified string) *verdict.Reason {
 	switch {
 	case vcs+revision+when+modified == "":
 		return nil
@@ -468,7 +468,7 @@ func (c *claim) stamp(vcs, revision, when, modified string) *verdict.Reason {
 		return verdict.Because(verdict.Unreadable, "its stamp of version control has the time %s", verdict.Quote(when))
 	}
 
-	c.vcs = &stamp{revision, t, modified == "true"}
+	c.vcs = &vcsStamp{revision, t, modified == "true"}
 	return nil
 }
 

@@ -105,8 +105,8 @@ const dirtyRemedy = "ask for a build of a clean work tree"
 
 const foreignRemedy = "it may be as its makers compiled it: rebuild it with their toolchain by hand, or ask for a build with a published one"
 
-// differs collects what is known of the difference between the file and b.
-func (a *attempt) differs(b *built, what string, explanation *explain.Summary) (d difference, err error) {
+// collectDifference collects what is known of the difference between the file and b.
+func (a *attempt) collectDifference(b *built, what string, explanation *explain.Summary) (d difference, err error) {
 	d = difference{what: what, unnamed: a.notNamed(b), foreign: a.notPublished(), changed: a.res.Content == inspect.ContentChanged}
 	if d.stripped, err = a.stripped(b); err != nil {
 		return d, err
@@ -218,7 +218,7 @@ func (a *attempt) notNamed(b *built) *verdict.Reason {
 
 // whyNotNamed says why a version of the main module is not what the file names. It returns nil if
 // it is. revision is what the module proxy says of the version, or empty.
-func (c *claim) whyNotNamed(ch choice, sum, revision string) *verdict.Reason {
+func (c *claim) whyNotNamed(ch sourceChoice, sum, revision string) *verdict.Reason {
 	name := c.main.Path + "@" + ch.version
 	clone := "take the source from a clone at the revision that it names, with --source DIR"
 	switch {
@@ -336,4 +336,12 @@ func otherSettings(a, b *inspect.Build) []string {
 		}
 	}
 	return list
+}
+
+func moduleText(m inspect.Module) string {
+	s := strings.TrimSpace(verdict.Quote(m.Path) + " " + m.Version + " " + m.Sum)
+	if m.Replace != nil {
+		s += " => " + moduleText(*m.Replace)
+	}
+	return s
 }

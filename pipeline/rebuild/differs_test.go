@@ -96,25 +96,25 @@ func TestDecisions(t *testing.T) {
 
 func TestNaming(t *testing.T) {
 	pseudo := "v1.2.4-0.20260201120000-" + rev[:12]
-	local := func() *claim { return &claim{vcs: &stamp{revision: rev}} }
+	local := func() *claim { return &claim{vcs: &vcsStamp{revision: rev}} }
 	for what, x := range map[string]struct {
 		c             *claim
-		ch            choice
+		ch            sourceChoice
 		sum, revision string
 		want          string
 	}{
-		"installed":               {&claim{install: true, sum: sumA}, choice{version: "v1.2.3"}, sumA, "", ""},
-		"installed, another hash": {&claim{install: true, sum: sumA}, choice{version: "v1.2.3"}, sumB, "", "the file says that example.com/tool@v1.2.3 is " + sumA},
-		"a guess":                 {&claim{}, choice{version: "v1.2.3", guess: "the archive"}, sumA, "", "is a guess, after the version of the archive"},
-		"the user's word":         {&claim{}, choice{version: "v1.2.3"}, sumA, "", "is your word"},
-		"the proxy says so":       {local(), choice{version: "v1.2.3"}, sumA, rev, ""},
-		"of a guess, too":         {local(), choice{version: "v1.2.3", guess: "the archive"}, sumA, rev, ""},
-		"the proxy says another":  {local(), choice{version: "v1.2.3"}, sumA, strings.Repeat("0", 40), "the module proxy that example.com/tool@v1.2.3 is revision 0000"},
-		"the proxy contradicts":   {local(), choice{version: "v1.2.3", resolved: true}, sumA, strings.Repeat("0", 40), "the module proxy that"},
-		"the proxy found it":      {local(), choice{version: "v1.2.3", resolved: true}, sumA, "", ""},
-		"the proxy says nothing":  {local(), choice{version: "v1.2.3"}, sumA, "", "nothing tells whether example.com/tool@v1.2.3 is that"},
-		"a version that says it":  {local(), choice{version: pseudo}, sumA, "", ""},
-		"one that says another":   {local(), choice{version: strings.Replace(pseudo, rev[:12], "ffffffffffff", 1)}, sumA, "", "nothing tells whether"},
+		"installed":               {&claim{install: true, sum: sumA}, sourceChoice{version: "v1.2.3"}, sumA, "", ""},
+		"installed, another hash": {&claim{install: true, sum: sumA}, sourceChoice{version: "v1.2.3"}, sumB, "", "the file says that example.com/tool@v1.2.3 is " + sumA},
+		"a guess":                 {&claim{}, sourceChoice{version: "v1.2.3", guess: "the archive"}, sumA, "", "is a guess, after the version of the archive"},
+		"the user's word":         {&claim{}, sourceChoice{version: "v1.2.3"}, sumA, "", "is your word"},
+		"the proxy says so":       {local(), sourceChoice{version: "v1.2.3"}, sumA, rev, ""},
+		"of a guess, too":         {local(), sourceChoice{version: "v1.2.3", guess: "the archive"}, sumA, rev, ""},
+		"the proxy says another":  {local(), sourceChoice{version: "v1.2.3"}, sumA, strings.Repeat("0", 40), "the module proxy that example.com/tool@v1.2.3 is revision 0000"},
+		"the proxy contradicts":   {local(), sourceChoice{version: "v1.2.3", resolved: true}, sumA, strings.Repeat("0", 40), "the module proxy that"},
+		"the proxy found it":      {local(), sourceChoice{version: "v1.2.3", resolved: true}, sumA, "", ""},
+		"the proxy says nothing":  {local(), sourceChoice{version: "v1.2.3"}, sumA, "", "nothing tells whether example.com/tool@v1.2.3 is that"},
+		"a version that says it":  {local(), sourceChoice{version: pseudo}, sumA, "", ""},
+		"one that says another":   {local(), sourceChoice{version: strings.Replace(pseudo, rev[:12], "ffffffffffff", 1)}, sumA, "", "nothing tells whether"},
 	} {
 		x.c.main = module.Version{Path: "example.com/tool", Version: ""}
 		got := ""
@@ -351,8 +351,8 @@ func TestAccusations(t *testing.T) {
 		"files, and another dependency":          {file: evil, change: func(a *attempt) { a.claim.pkg, a.facts.Build.Deps = namedFiles, evilDep }, want: verdict.Flags},
 		"files that the build ID names, patched": {file: honest.patched("main.allowed"), change: func(a *attempt) { a.claim.pkg = namedFiles }, want: verdict.BytesDiffer},
 		// A tree with changes is no revision, whatever the build ID says.
-		"uncommitted changes":               {file: evil, change: func(a *attempt) { a.claim.vcs = &stamp{modified: true} }, want: verdict.Dirty},
-		"uncommitted changes, and tampered": {file: honest.patched("main.allowed"), change: func(a *attempt) { a.claim.vcs = &stamp{modified: true} }, want: verdict.Dirty},
+		"uncommitted changes":               {file: evil, change: func(a *attempt) { a.claim.vcs = &vcsStamp{modified: true} }, want: verdict.Dirty},
+		"uncommitted changes, and tampered": {file: honest.patched("main.allowed"), change: func(a *attempt) { a.claim.vcs = &vcsStamp{modified: true} }, want: verdict.Dirty},
 		"other tags in a clone":             {file: evil, change: func(a *attempt) { a.facts.Build.Main.Version = "v1.2.3" }, want: verdict.SourceNotNamed},
 		"a workspace": {file: evil, change: func(a *attempt) {
 			a.facts.Build.Settings = append(a.facts.Build.Settings, inspect.Setting{Key: "DefaultGODEBUG", Value: "x=1"})

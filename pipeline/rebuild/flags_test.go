@@ -133,13 +133,13 @@ func TestOracle(t *testing.T) {
 		{"-w", "-s", "-X", "main.date=2026-02-01T12:00:00Z"},
 	} {
 		_, want := hashTrace("example.com/p", linkPieces("exe", args...)...)
-		got, mode, _, ok := o.search(context.Background(), want, []string{"default", "exe"}, guesses(f, candidates{values: vals, names: names}.sets()))
+		got, mode, _, ok := o.search(context.Background(), want, []string{"default", "exe"}, linkerGuesses(f, candidates{values: vals, names: names}.sets()))
 		if !ok || mode != "exe" || !slices.Equal(got.args, args) {
 			t.Errorf("%q: found %q, %s, %v", args, got.args, mode, ok)
 		}
 	}
 	// What is not among the guesses is not found, in bounded time.
-	if got, _, tried, ok := o.search(context.Background(), strings.Repeat("x", 20), []string{"default"}, guesses(f, candidates{values: vals, names: names}.sets())); ok || tried < 100 {
+	if got, _, tried, ok := o.search(context.Background(), strings.Repeat("x", 20), []string{"default"}, linkerGuesses(f, candidates{values: vals, names: names}.sets())); ok || tried < 100 {
 		t.Errorf("found %+v after %d", got, tried)
 	}
 
@@ -221,7 +221,7 @@ func TestGit(t *testing.T) {
 		t.Skip("takes a shell")
 	}
 	dir := t.TempDir()
-	c := &claim{main: module.Version{Path: "example.com/m", Version: "v1.2.3"}, vcs: &stamp{revision: rev, time: time.Unix(1700000000, 0)}}
+	c := &claim{main: module.Version{Path: "example.com/m", Version: "v1.2.3"}, vcs: &vcsStamp{revision: rev, time: time.Unix(1700000000, 0)}}
 	if err := writeGit(dir, c); err != nil {
 		t.Fatal(err)
 	}
@@ -385,11 +385,11 @@ func FuzzStamps(f *testing.F) {
 		if list, ok := symbolVariables(bytes.NewReader(a), facts); ok && len(list) > 0 {
 			c.names, c.hinted, c.certain = unique(slices.Concat(list, c.hinted)), list, true
 		}
-		claim := &claim{vcs: &stamp{revision: rev, time: time.Unix(1700000000, 0)}}
+		claim := &claim{vcs: &vcsStamp{revision: rev, time: time.Unix(1700000000, 0)}}
 		more := c
 		more.values = claim.likelyValues("v1.2.3", c.values)
 		tried := 0
-		for l := range inTurn(shapedGuesses(facts, more, shapes(tree)), guesses(facts, more.sets())) {
+		for l := range inTurn(shapedGuesses(facts, more, shapes(tree)), linkerGuesses(facts, more.sets())) {
 			if tried++; tried > 200 {
 				break
 			}

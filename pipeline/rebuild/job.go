@@ -71,7 +71,7 @@ func (j *job) run(ctx context.Context, s Subject) error {
 		}
 	}
 
-	choices, err := j.choose(ctx, slices.Concat(j.stated.hints(), s.Hints))
+	choices, err := j.listSources(ctx, slices.Concat(j.stated.hints(), s.Hints))
 	if err != nil {
 		return err
 	}
@@ -187,6 +187,6 @@ func (j *job) claimDirty() {
 	j.res.Claimed = append(j.res.Claimed, verdict.ClaimOf(recipe.Choice{Setting: "vcs.modified", Value: "true"}, why))
 }
 
-func ground(list *[]verdict.Ground, what, why string, args ...any) {
+func addGround(list *[]verdict.Ground, what, why string, args ...any) {
 	*list = append(*list, verdict.Ground{What: what, Why: fmt.Sprintf(why, args...)})
 }

@@ -87,7 +87,7 @@ func TestShaped(t *testing.T) {
 		_, want := hashTrace("example.com/p", linkPieces("exe", x.args...)...)
 		few := func(yield func(linking) bool) { // of so many guesses as another test tries in a second
 			n := 0
-			for l := range guesses(f, c.sets()) {
+			for l := range linkerGuesses(f, c.sets()) {
 				if n++; n == 20_000 || !yield(l) {
 					return
 				}

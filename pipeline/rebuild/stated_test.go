@@ -113,14 +113,14 @@ func FuzzTake(f *testing.F) {
 // TestGuesses: of what is around a file, only versions of its module are tried, and
 // few of them.
 func TestGuesses(t *testing.T) {
-	j := &job{Rebuilder: &Rebuilder{}, res: &verdict.Result{}, claim: &claim{vcs: &stamp{revision: rev}}}
+	j := &job{Rebuilder: &Rebuilder{}, res: &verdict.Result{}, claim: &claim{vcs: &vcsStamp{revision: rev}}}
 	j.claim.main.Path = "example.com/tool"
 	hints := []Hint{
 		{Version: "v1.2.3", From: "a"}, {Version: "v1.2.3", From: "again"}, {Version: "v2.0.0", From: "another major"}, {Version: "1.2.3"}, {Version: "latest"}, {Version: "v1.2"},
 		{Version: "v1.2.3/../x"}, {Version: "--upload-pack=evil"}, {Version: "v1.2.3+meta"}, {Revision: "--evil"}, {Revision: rev}, {},
 		{Version: "v1.2.4"}, {Version: "v1.2.5"}, {Version: "v1.2.6"}, {Version: "v1.2.7"},
 	}
-	list, err := j.guessedChoices(t.Context(), hints)
+	list, err := j.guessedSources(t.Context(), hints)
 	var got []string
 	for _, ch := range list {
 		got = append(got, ch.version)
@@ -128,7 +128,7 @@ func TestGuesses(t *testing.T) {
 	if want := []string{"v1.2.3", "v1.2.4", "v1.2.5", "v1.2.6"}; err != nil || !slices.Equal(got, want) || list[0].guess != "a" {
 		t.Errorf("%q, %v; want %q", got, err, want)
 	}
-	if list, _ := j.guessedChoices(t.Context(), append(slices.Repeat([]Hint{{Version: "no"}}, maxHints), hints...)); len(list) > 0 {
+	if list, _ := j.guessedSources(t.Context(), append(slices.Repeat([]Hint{{Version: "no"}}, maxHints), hints...)); len(list) > 0 {
 		t.Errorf("%d of too many", len(list))
 	}
 }
@@ -151,7 +151,7 @@ func TestDoubt(t *testing.T) {
 		{"more", []recipe.Module{a}, []recipe.Module{a, b}, true},
 		{"replaced", []recipe.Module{a}, []recipe.Module{forked}, true},
 	} {
-		a := &attempt{job: &job{claim: &claim{deps: x.in}}, choice: choice{guess: "a name"}}
+		a := &attempt{job: &job{claim: &claim{deps: x.in}}, choice: sourceChoice{guess: "a name"}}
 		err := a.checkGuess(&modules.MainPackage{Modules: x.asked})
 		if guess := (*wrongGuess)(nil); errors.As(err, &guess) != x.wrong {
 			t.Errorf("%s: %v", x.what, err)

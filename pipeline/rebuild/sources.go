@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,9 +13,7 @@ import (
 	"github.com/twicebuild/twice/pipeline/compare"
 	"github.com/twicebuild/twice/pipeline/fsx"
 	"github.com/twicebuild/twice/pipeline/gocmd"
-	"github.com/twicebuild/twice/pipeline/modules"
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
-	"github.com/twicebuild/twice/pipeline/recipe"
 )
 
 // Many files do not say which version of their module they were built from. They say
@@ -40,8 +37,8 @@ const (
 	maxGuesses = 4  // that are asked of the module proxy
 )
 
-// choice is a source that the file may have been built from.
-type choice struct {
+// sourceChoice is a source that the file may have been built from.
+type sourceChoice struct {
 	// version is the main module's; empty stands for the user's repository.
 	version string
 	// recovered and claimed say how it is known where the file does not say it.
@@ -64,13 +61,13 @@ func (j *job) downloads() gocmd.Go {
 	return j.Client.WithCache(filepath.Join(j.Work.Dir, "downloads"), j.Client.ModCache).Go
 }
 
-// choose lists what the file may have been built from. If there are several, they
+// listSources lists what the file may have been built from. If there are several, they
 // are guesses, and j.missing says what the file lacks.
-func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
+func (j *job) listSources(ctx context.Context, hints []Hint) ([]sourceChoice, error) {
 	c := j.claim
 	switch {
 	case j.options.SourceDir != "":
-		return []choice{{}}, nil
+		return []sourceChoice{{}}, nil
 	case c.main.Path == "" && j.options.Main == "":
 		return nil, verdict.Because(verdict.NoVersion, "it was built from files named on the command line, and %s does not record which module they are of", c.goVersion).
 			WithRemedy("name the module with --main PATH@VERSION, or a repository with --source DIR")
@@ -86,13 +83,13 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 		case c.main.Version != "" && c.main.Version != v:
 			return nil, verdict.Because(verdict.NoVersion, "the version is %s, as the file says, not %s", c.main.Version, v)
 		}
-		ch := choice{version: v}
+		ch := sourceChoice{version: v}
 		if c.main.Version == "" {
 			ch.claimed = []verdict.Claim{{What: j.options.Main + " is the source", Why: "you said so"}}
 		}
-		return []choice{ch}, nil
+		return []sourceChoice{ch}, nil
 	case c.main.Version != "":
-		return []choice{{version: c.main.Version}}, nil
+		return []sourceChoice{{version: c.main.Version}}, nil
 	}
 
 	help := "name the version with --main " + c.main.Path + "@VERSION, or a repository with --source DIR"
@@ -104,25 +101,25 @@ func (j *job) choose(ctx context.Context, hints []Hint) ([]choice, error) {
 			return nil, err
 		}
 		if err == nil {
-			ch := choice{version: r.Version, resolved: true}
-			ground(&ch.recovered, c.main.Path+"@"+r.Version, "the version that the module proxy gives to revision %s", c.vcs.revision[:12])
-			return []choice{ch}, nil
+			ch := sourceChoice{version: r.Version, resolved: true}
+			addGround(&ch.recovered, c.main.Path+"@"+r.Version, "the version that the module proxy gives to revision %s", c.vcs.revision[:12])
+			return []sourceChoice{ch}, nil
 		}
 		j.missing = verdict.Because(verdict.NotPublic, "the module proxy has no revision %s of %s: %s", c.vcs.revision, c.main.Path, err).WithRemedy(help)
 	}
 
-	guesses, err := j.guessedChoices(ctx, hints)
+	guesses, err := j.guessedSources(ctx, hints)
 	if err == nil && len(guesses) == 0 {
 		err = j.missing
 	}
 	return guesses, err
 }
 
-// guessedChoices returns the choices of hints that name a version of the file's module.
-func (j *job) guessedChoices(ctx context.Context, hints []Hint) ([]choice, error) {
+// guessedSources returns the choices of hints that name a version of the file's module.
+func (j *job) guessedSources(ctx context.Context, hints []Hint) ([]sourceChoice, error) {
 	c := j.claim
 
-	var list []choice
+	var list []sourceChoice
 	for _, h := range hints[:min(len(hints), maxHints)] {
 		if len(list) == maxGuesses {
 			break
@@ -145,17 +142,17 @@ func (j *job) guessedChoices(ctx context.Context, hints []Hint) ([]choice, error
 		}
 
 		// A hint is a stranger's text, so it must be a version that this module can have.
-		if module.Check(c.main.Path, v) != nil || module.CanonicalVersion(v) != v || slices.ContainsFunc(list, func(ch choice) bool { return ch.version == v }) {
+		if module.Check(c.main.Path, v) != nil || module.CanonicalVersion(v) != v || slices.ContainsFunc(list, func(ch sourceChoice) bool { return ch.version == v }) {
 			continue
 		}
-		list = append(list, choice{version: v, guess: h.From})
+		list = append(list, sourceChoice{version: v, guess: h.From})
 	}
 
 	return list, nil
 }
 
 // tryEach rebuilds from each choice, until one of them is the file's source.
-func (j *job) tryEach(ctx context.Context, choices []choice) error {
+func (j *job) tryEach(ctx context.Context, choices []sourceChoice) error {
 	before := *j.res
 	var wrong []string
 
@@ -213,70 +210,4 @@ func wrongSource(err error) string {
 		return reason.Text
 	}
 	return ""
-}
-
-// try rebuilds from one choice.
-func (a *attempt) try(ctx context.Context) (err error) {
-	a.Stage("source")
-	if err := a.openSource(ctx); err != nil {
-		return err
-	}
-
-	a.Stage("toolchain " + a.claim.goVersion)
-	if err := a.obtainToolchain(ctx); err != nil {
-		return err
-	}
-
-	a.Stage("modules")
-	if err := a.fillModules(ctx); err != nil {
-		return err
-	}
-	if err := a.openSession(ctx); err != nil {
-		return err
-	}
-
-	defer func() { err = errors.Join(err, a.session.Close()) }()
-	return a.rebuild(ctx)
-}
-
-// openSource lays the chosen source out for reading.
-func (a *attempt) openSource(ctx context.Context) error {
-	if a.choice.version == "" {
-		return a.openFolder(ctx)
-	}
-	return a.openModule(ctx, a.downloads(), a.choice.version)
-}
-
-// versions returns the versions of modules and of what they are replaced by, by path.
-func versions(list []recipe.Module) map[string]string {
-	m := map[string]string{}
-	for _, d := range list {
-		m[d.Path] = d.Version + " " + d.Replace
-	}
-	return m
-}
-
-// sameModules reports whether main has packages of the modules that the file names.
-func (c *claim) sameModules(main *modules.MainPackage) bool {
-	return maps.Equal(versions(main.Modules), versions(c.deps))
-}
-
-// checkGuess ends a guess that is certain to be wrong before anything is built: the
-// source asks for other modules than the file has in it.
-func (a *attempt) checkGuess(main *modules.MainPackage) error {
-	if a.choice.guess == "" {
-		return nil
-	}
-
-	have := versions(main.Modules)
-	for _, d := range a.claim.deps {
-		if v, ok := have[d.Path]; !ok || v != d.Version+" "+d.Replace {
-			return &wrongGuess{fmt.Sprintf("the file has %s %s in it, and that source asks for another", d.Path, d.Version)}
-		}
-	}
-
-	if len(have) > len(a.claim.deps) {
-		return &wrongGuess{"that source asks for modules that the file does not have"}
-	}
-	return nil
 }

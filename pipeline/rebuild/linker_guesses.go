@@ -10,10 +10,10 @@ import (
 // assignment is a variable and the value that -X gives it.
 type assignment struct{ name, value string }
 
-// guesses yields the arguments of the linker that may have made a file, the likely ones first.
+// linkerGuesses yields the arguments of the linker that may have made a file, the likely ones first.
 // Each set is what -X may have set, and may be empty. The file shows whether there was -s or -w.
 // Their form and their order are guessed.
-func guesses(f inspect.Facts, sets iter.Seq[[]assignment]) iter.Seq[linking] {
+func linkerGuesses(f inspect.Facts, sets iter.Seq[[]assignment]) iter.Seq[linking] {
 	strips := stripForms(f)
 	return func(yield func(linking) bool) {
 		// Most release tools write the strip flags first, and then -X in the order of the names.
