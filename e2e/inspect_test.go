@@ -29,7 +29,7 @@ type inspected struct {
 func inspect(t *testing.T, subject string) []string {
 	t.Helper()
 	var d inspected
-	if err := json.Unmarshal([]byte(twice(t, ".", "inspect", "--json", subject)), &d); err != nil {
+	if err := json.Unmarshal([]byte(command(t, ".", nil, twiceFile, "inspect", "--json", subject)), &d); err != nil {
 		t.Fatal(err)
 	}
 	var list []string

@@ -80,7 +80,7 @@ var natures = []struct {
 		return whether(f.Build == nil && f.GoVersion != "", "its build information has the version of Go alone")
 	}},
 	{TooOld, func(f *Facts, b *Binary) string {
-		old := f.Code != nil && f.Code.marks.oldest && b.hasSections()
+		old := f.Build == nil && f.GoVersion == "" && f.Code != nil && f.Code.marks.oldest && b.hasSections()
 		return whether(old, "it has no build information, and its table of functions is of Go 1.15 or earlier")
 	}},
 	{Hidden, func(f *Facts, _ *Binary) string {

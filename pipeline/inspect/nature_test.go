@@ -56,6 +56,7 @@ func TestNature(t *testing.T) {
 		{"an ID alone", edit(tiny.elf(1), func(b []byte) { noInfo(b); copy(b[bytes.Index(b, []byte("\xf1\xff\xff\xff\x00\x00")):], "x") }), Hidden},
 		{"no build information", edit(elf, noInfo), Hidden},
 		{"before build information", edit(edit(oldest, noInfo), func(b []byte) { copy(b[bytes.Index(b, []byte(".go.buildinfo")):], ".text\x00") }), TooOld},
+		{"table of old, with build information", edit(oldest, func(b []byte) { copy(b[bytes.Index(b, []byte(".shstrtab")):], ".text\x00") }), Program},
 		{"table of old, no sections named", edit(oldest, noInfo), Hidden},
 		{"version alone", edit(tiny.elf(1), versionAlone), OtherBuild},
 		{"redacted", edit(tiny.elf(1), func(b []byte) {
