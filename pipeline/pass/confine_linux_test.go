@@ -324,6 +324,9 @@ var dependent = map[Factor][]Factor{
 // A trial has the circumstances of pass A, except for the factors that it varies. These are
 // as in pass B.
 func TestTrial(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it compiles a program many times")
+	}
 	for tier, c := range tiers(t) {
 		if strings.HasSuffix(tier, " alone") {
 			continue // they differ in what is forbidden

@@ -148,6 +148,9 @@ true
 // of bearable size, and what is stored is what was read, whatever else has a name
 // for it.
 func TestHostileOutputs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs many passes, one after the other")
+	}
 	for name, c := range map[string]struct{ build, want string }{
 		"honest":            {honest, ""},
 		"nothing":           {"exit 0\n", "no such file"},

@@ -217,6 +217,9 @@ func (p program) hashed() program {
 // TestAccusations judges files that were tampered with, made from another source, or
 // made by another toolchain, against an honest build.
 func TestAccusations(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it compiles much")
+	}
 	goCommand, err := exec.LookPath("go")
 	if err != nil {
 		t.Skip("needs go")

@@ -69,6 +69,9 @@ func TestShapes(t *testing.T) {
 // TestShaped: flags that no guess without the build file would find are found with
 // it.
 func TestShaped(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it hashes much, in one goroutine")
+	}
 	f := inspect.Facts{Findings: []inspect.Finding{{Name: "-s", Is: inspect.Yes}, {Name: "-w", Is: inspect.Yes}}}
 	c := candidates{values: []string{"1.2.3", rev, "v1.2.3", "2026-02-01T12:00:00Z"}, names: []string{"main.version", "example.com/p/internal/v.Commit"}}
 	for _, x := range []struct {
