@@ -2,6 +2,7 @@ package attest
 
 import (
 	"bytes"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -21,6 +22,8 @@ type Claim struct {
 	// Subjects are the digests of what it is about. There are 1024 at most, since Open opens no
 	// bundle that has more.
 	Subjects []artifact.Digest
+	// SHA512 are those of subjects that have no SHA-256, in hexadecimal. They are among the 1024.
+	SHA512 []string
 	// Payload is the statement, as it is in the bundle.
 	Payload []byte
 }
@@ -28,8 +31,11 @@ type Claim struct {
 // About reports whether d is among the subjects.
 func (c Claim) About(d artifact.Digest) bool { return slices.Contains(c.Subjects, d) }
 
+// AboutSHA512 reports whether a subject without a SHA-256 has this SHA-512, in hexadecimal.
+func (c Claim) AboutSHA512(sum string) bool { return sum != "" && slices.Contains(c.SHA512, sum) }
+
 // ReadClaim reads what a bundle says. Bytes that are no bundle claim nothing. If [Open] accepts a
-// bundle about a digest, its claim is About it.
+// bundle about an artifact, its claim is About the digest, or AboutSHA512 the other one.
 func ReadClaim(data []byte) (c Claim) {
 	type envelope struct {
 		Payload base64Text `json:"payload"`
@@ -76,7 +82,8 @@ func ReadClaim(data []byte) (c Claim) {
 	}
 
 	c.PredicateType, c.Predicate, c.Payload = s.PredicateType, s.Predicate, payload
-	c.Subjects = append(c.Subjects, s.Subject...)
+	c.Subjects = append(c.Subjects, s.Subject.sha256...)
+	c.SHA512 = s.Subject.sha512
 	return c
 }
 
@@ -104,9 +111,12 @@ func (b *base64Text) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// subjectDigests are the SHA-256 of a statement's first subjects. They are read one by one, since a
-// stranger may have put any number there.
-type subjectDigests []artifact.Digest
+// subjectDigests are the digests of a statement's first subjects: their SHA-256, and the SHA-512 of
+// those that have none. They are read one by one, since a stranger may have put any number there.
+type subjectDigests struct {
+	sha256 []artifact.Digest
+	sha512 []string
+}
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (l *subjectDigests) UnmarshalJSON(data []byte) error {
@@ -122,12 +132,16 @@ func (l *subjectDigests) UnmarshalJSON(data []byte) error {
 		var subject struct {
 			Digest struct {
 				SHA256 string `json:"sha256"`
+				SHA512 string `json:"sha512"`
 			} `json:"digest"`
 		}
 		if err := d.Decode(&subject); err != nil {
 			return err
 		}
-		*l = withSHA256(*l, subject.Digest.SHA256)
+		l.sha256 = withSHA256(l.sha256, subject.Digest.SHA256)
+		if sum := subject.Digest.SHA512; subject.Digest.SHA256 == "" && len(sum) == hex.EncodedLen(sha512.Size) {
+			l.sha512 = append(l.sha512, sum)
+		}
 	}
 
 	return nil

@@ -19,6 +19,7 @@ package attest
 
 import (
 	"bytes"
+	"crypto/sha512"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
@@ -69,6 +70,9 @@ var mediaTypes = []string{
 type Artifact struct {
 	// Digest names the bytes.
 	Digest artifact.Digest
+	// SHA512 is that of the same bytes, in lower-case hexadecimal. It may be empty. Only a
+	// statement that names its subject by nothing else needs it.
+	SHA512 string
 	// Content is the bytes, where they are at hand. Only the detached signature of an Ed25519,
 	// P-384 or P-521 key needs it, since that is not over a SHA-256.
 	Content []byte
@@ -85,6 +89,9 @@ func Open(data []byte, t Trust, a Artifact) (*Verified, error) {
 	}
 	if a.Content != nil && artifact.Of(a.Content) != a.Digest {
 		return nil, refuse(Undetermined, "the artifact's content is not that of its digest %s", a.Digest)
+	}
+	if sum, err := hex.DecodeString(a.SHA512); err != nil || a.SHA512 != "" && len(sum) != sha512.Size {
+		return nil, refuse(Undetermined, "%.200q: not a SHA-512 in hexadecimal", a.SHA512)
 	}
 
 	o, err := parse(data, t, a)
@@ -402,7 +409,26 @@ func (o *opening) artifactPolicy() verify.ArtifactPolicyOption {
 		return verify.WithArtifact(bytes.NewReader(o.artifact.Content))
 	}
 	sum, _ := hex.DecodeString(o.artifact.Digest.Hex()) // is one: Open has parsed it
+	if o.artifact.SHA512 != "" && o.envelope != nil && o.hasOnlySHA512() {
+		sum, _ = hex.DecodeString(o.artifact.SHA512) // as above
+		return verify.WithArtifactDigest("sha512", sum)
+	}
 	return verify.WithArtifactDigest("sha256", sum)
+}
+
+// hasOnlySHA512 reports whether the statement names the artifact by its SHA-512 and not by its
+// SHA-256. The library takes one of them.
+func (o *opening) hasOnlySHA512() bool {
+	s, err := intoto.Decode(o.payload())
+	if err != nil || s.Has(o.artifact.Digest) {
+		return false
+	}
+	return slices.ContainsFunc(s.Subjects, func(sub intoto.Subject) bool { return sub.SHA512 == o.artifact.SHA512 })
+}
+
+// payload returns the encoded statement of an envelope.
+func (o *opening) payload() []byte {
+	return o.bundle.Content.(*protobundle.Bundle_DsseEnvelope).DsseEnvelope.GetPayload()
 }
 
 // checkLogs refuses two things that sigstore-go does not look at. One is the body of an entry of
@@ -434,8 +460,7 @@ func (o *opening) checkLogs(times []verify.TimestampVerificationResult) error {
 
 // statement decodes the payload, and looks for the artifact among its subjects.
 func (o *opening) statement() (*intoto.Statement, error) {
-	payload := o.bundle.Content.(*protobundle.Bundle_DsseEnvelope).DsseEnvelope.GetPayload()
-	s, err := intoto.Decode(payload)
+	s, err := intoto.Decode(o.payload())
 	if err != nil {
 		return nil, refuse(Malformed, "%w", err)
 	}
@@ -444,12 +469,22 @@ func (o *opening) statement() (*intoto.Statement, error) {
 		return nil, refuse(Malformed, "statement: %d subjects: want at most %d", len(s.Subjects), maxSubjects)
 	}
 
-	for _, sub := range s.Subjects {
-		if sub.Digest == o.artifact.Digest {
-			return &s, nil
+	// The artifact's digest stands for its SHA-512 from here on: whoever holds the statement
+	// against something need not know both.
+	found := false
+	for i, sub := range s.Subjects {
+		switch {
+		case sub.Digest == o.artifact.Digest:
+			found = true
+		case sub.SHA512 != "" && sub.SHA512 == o.artifact.SHA512:
+			s.Subjects[i] = intoto.Subject{Name: sub.Name, Digest: o.artifact.Digest}
+			found = true
 		}
 	}
-	return nil, refuse(WrongSubject, "%s is not among the subjects: %s", o.artifact.Digest, subjects(s))
+	if !found {
+		return nil, refuse(WrongSubject, "%s is not among the subjects: %s", o.artifact.Digest, subjects(s))
+	}
+	return &s, nil
 }
 
 // subjects names a few subjects for a message.
@@ -457,7 +492,11 @@ func subjects(s intoto.Statement) string {
 	const few = 3
 	var names []string
 	for _, sub := range s.Subjects[:min(few, len(s.Subjects))] {
-		names = append(names, fmt.Sprintf("%.100q (sha256:%s...)", sub.Name, sub.Digest.Short()))
+		digest := "sha256:" + sub.Digest.Short()
+		if sub.SHA512 != "" {
+			digest = "sha512:" + sub.SHA512[:12]
+		}
+		names = append(names, fmt.Sprintf("%.100q (%s...)", sub.Name, digest))
 	}
 	if n := len(s.Subjects) - few; n > 0 {
 		names = append(names, fmt.Sprintf("and %d more", n))

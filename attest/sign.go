@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -95,10 +96,14 @@ func NewKeylessSigner(s *Services, token Token) (*Signer, error) {
 // know.
 func (s *Signer) Trust() Trust { return s.trust }
 
-// Sign returns a bundle, in JSON, with a statement. The statement must have a subject.
+// Sign returns a bundle, in JSON, with a statement. The statement must have a subject, and the
+// SHA-256 of each.
 func (s *Signer) Sign(ctx context.Context, statement intoto.Statement) ([]byte, error) {
 	if len(statement.Subjects) == 0 {
 		return nil, errors.New("sign: a statement without subjects")
+	}
+	if slices.ContainsFunc(statement.Subjects, func(sub intoto.Subject) bool { return sub.Digest == "" }) {
+		return nil, errors.New("sign: a subject without a SHA-256")
 	}
 
 	payload, err := statement.Encode()

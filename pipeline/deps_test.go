@@ -72,7 +72,7 @@ var depsRules = map[string]string{
 	"attest/slsa": `attest/intoto matrix pipeline/artifact pipeline/compare pipeline/image pipeline/pass pipeline/purl
 		pipeline/recipe pipeline/record`,
 	"attest/rebuilt": `attest/intoto matrix pipeline/artifact pipeline/compare pipeline/inspect pipeline/purl pipeline/recipe`,
-	"attest/policy": `attest/intoto attest/rebuilt attest/slsa matrix matrix/tomlfile pipeline/artifact pipeline/compare
+	"attest/policy": `attest attest/intoto attest/rebuilt attest/slsa matrix matrix/tomlfile pipeline/artifact pipeline/compare
 		pipeline/recipe pipeline/safetext`,
 	"attest/key": "pipeline/artifact pipeline/fault pipeline/fsx pipeline/process pipeline/safetext",
 	"attest":     "attest/intoto pipeline/artifact pipeline/fault",

@@ -1,14 +1,16 @@
-// Package intoto is the in-toto Statement v1, the thing that is signed. It says which bytes it is
+// Package intoto is the in-toto Statement, the thing that is signed. It says which bytes it is
 // about, and what is said about them
-// (https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md).
+// (https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md). Version 1 is written.
+// Version 0.1, which other producers still write, is read as well: it has the same members
+// (https://github.com/in-toto/attestation/blob/main/spec/v0.1.0/statement.md).
 //
 // It knows nothing of keys and signatures. Those belong to package attest.
 //
 // # Form
 //
 // [Statement.Encode] writes one form for each Statement: JSON without white space, members in the
-// order of the specification, subjects in the order of the value, and for each of them the SHA-256
-// and no other digest.
+// order of the specification, subjects in the order of the value, and for each of them one digest,
+// the SHA-256 unless there is only a SHA-512.
 //
 // [Decode] reads that form, and what other producers write as far as it can be read in one way
 // only. The specification asks a consumer to ignore what it does not know. Decode is stricter, and
@@ -17,10 +19,11 @@
 //   - members that the specification does not have, and members that are there
 //     twice, at any depth and also within the predicate: two programs may read
 //     such a document differently;
-//   - a _type other than [Type], so v0.1 too;
-//   - a subject without a SHA-256. Other digests beside it are allowed, as
-//     strangers write them, but are neither compared nor kept: one digest is
-//     enough to name bytes, and is what this program computes;
+//   - a _type other than those of the versions 1 and 0.1;
+//   - a subject without a SHA-256 and without a SHA-512. Other digests beside
+//     them are allowed, as strangers write them, but are neither compared nor
+//     kept: one digest is enough to name bytes. The SHA-512 is kept where there
+//     is no SHA-256, as in what the npm client signs;
 //   - more than one subject without a name, or with the same one;
 //   - a predicate that is absent or null. The specification has that mean the
 //     same as an empty object, which is to be written.
@@ -31,6 +34,8 @@ package intoto
 
 import (
 	"bytes"
+	"crypto/sha512"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,6 +50,9 @@ import (
 
 // Type is the value of a Statement's _type member.
 const Type = "https://in-toto.io/Statement/v1"
+
+// type01 is that of version 0.1.
+const type01 = "https://in-toto.io/Statement/v0.1"
 
 // PayloadType is the media type of a Statement in an envelope.
 const PayloadType = "application/vnd.in-toto+json"
@@ -62,8 +70,31 @@ const (
 type Subject struct {
 	// Name tells the subjects of one Statement apart. It is a path below dist, with slashes, or the
 	// repository of an image. It may be empty if there is one subject only.
-	Name   string
+	Name string
+	// Digest names the bytes. It is empty if only SHA512 does.
 	Digest artifact.Digest
+	// SHA512 is in lower-case hexadecimal. It is empty unless there is no Digest.
+	SHA512 string
+}
+
+// checkDigest returns an error unless the subject has one digest of the right form.
+func (s Subject) checkDigest() error {
+	if s.Digest == "" && len(s.SHA512) == hex.EncodedLen(sha512.Size) && isHex(s.SHA512) {
+		return nil
+	}
+	if s.SHA512 != "" {
+		return fmt.Errorf("digest: sha512: %.200q: not 64 bytes in hexadecimal, or beside a sha256", s.SHA512)
+	}
+	_, err := artifact.ParseDigest(string(s.Digest))
+	return err
+}
+
+// digestSet returns the digest as the specification writes it.
+func (s Subject) digestSet() map[string]string {
+	if s.SHA512 != "" {
+		return map[string]string{"sha512": s.SHA512}
+	}
+	return map[string]string{"sha256": s.Digest.Hex()}
 }
 
 // Statement says something about its subjects.
@@ -107,7 +138,7 @@ func (s Statement) Encode() ([]byte, error) {
 
 	doc := statement{Type: Type, PredicateType: s.PredicateType, Predicate: s.Predicate}
 	for _, sub := range s.Subjects {
-		doc.Subject = append(doc.Subject, subject{sub.Name, map[string]string{"sha256": sub.Digest.Hex()}})
+		doc.Subject = append(doc.Subject, subject{sub.Name, sub.digestSet()})
 	}
 	data, err := Marshal(doc)
 	if err != nil {
@@ -146,7 +177,7 @@ func decode(data []byte) (Statement, error) {
 	}, "_type", "subject", "predicateType", "predicate"); err != nil {
 		return Statement{}, err
 	}
-	if typ != Type {
+	if typ != Type && typ != type01 {
 		return Statement{}, fmt.Errorf("_type %.200q: want %q", typ, Type)
 	}
 
@@ -167,17 +198,19 @@ func decode(data []byte) (Statement, error) {
 	return s, s.checkStatement()
 }
 
-// decodeSubject reads one subject, and keeps its name and its SHA-256.
+// decodeSubject reads one subject, and keeps its name and its SHA-256, or else its SHA-512.
 func decodeSubject(raw json.RawMessage) (Subject, error) {
 	d, err := decodeDescriptor(raw)
 	if err != nil {
 		return Subject{}, err
 	}
-	hex, ok := d.Digest["sha256"]
-	if !ok {
-		return Subject{}, errors.New("digest: no sha256 among them")
+	if sum, ok := d.Digest["sha256"]; ok {
+		return Subject{Name: d.Name, Digest: artifact.Digest("sha256:" + sum)}, nil
 	}
-	return Subject{Name: d.Name, Digest: artifact.Digest("sha256:" + hex)}, nil
+	if sum, ok := d.Digest["sha512"]; ok {
+		return Subject{Name: d.Name, SHA512: sum}, nil
+	}
+	return Subject{}, errors.New("digest: no sha256 and no sha512 among them")
 }
 
 // checkStatement returns an error unless s is what the package comment promises of every Statement.
@@ -200,7 +233,7 @@ func (s Statement) checkStatement() error {
 			return fmt.Errorf("subject[%d]: a second one is named %q", i, sub.Name)
 		}
 		seen[sub.Name] = true
-		if _, err := artifact.ParseDigest(string(sub.Digest)); err != nil {
+		if err := sub.checkDigest(); err != nil {
 			return fmt.Errorf("subject[%d]: %w", i, err)
 		}
 	}

@@ -97,6 +97,8 @@ func TestDecodeStrangers(t *testing.T) {
 		"another digest":   {`"sha256":`, `"blake3":"Anything","gitCommit":"64d3f795e189e3af5afbb288d50217603092bd49","sha256":`},
 		"other members":    {`"name":`, `"uri":"https://example.com/x","downloadLocation":"x","mediaType":"x","content":"eA==","annotations":{"a":[1]},"name":`},
 		"escaped name":     {`"subject"`, `"subj\u0065ct"`},
+		"version 0.1":      {"Statement/v1", "Statement/v0.1"},
+		"a SHA-512 beside": {`"sha256":`, `"sha512":"` + strings.Repeat("ab", 64) + `","sha256":`},
 		"a type as a URN":  {"https://example.com/p", "urn:example:p"},
 		"two for one name": {`],"predicateType"`, `,{"name":"y","digest":{"sha256":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"}}],"predicateType"`},
 	} {
@@ -105,6 +107,23 @@ func TestDecodeStrangers(t *testing.T) {
 		if err != nil || s.Subjects[0].Digest != digestA {
 			t.Errorf("%s: %+v, %v", what, s, err)
 		}
+	}
+}
+
+// TestDecodeSHA512 reads a subject that has no SHA-256, as the npm client writes them.
+func TestDecodeSHA512(t *testing.T) {
+	sum := strings.Repeat("0a", 64)
+	doc := strings.Replace(valid, `"sha256":"`+digestA.Hex(), `"sha512":"`+sum, 1)
+	s, err := Decode([]byte(doc))
+	if err != nil || s.Subjects[0] != (Subject{Name: "x", SHA512: sum}) || s.Has("") {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if again, err := s.Encode(); err != nil || string(again) != doc {
+		t.Errorf("%s, %v", again, err)
+	}
+	s.Subjects[0].Digest = digestA
+	if _, err := s.Encode(); err == nil {
+		t.Error("two digests of one subject are written")
 	}
 }
 
@@ -128,7 +147,11 @@ func TestDecodeRefuses(t *testing.T) {
 		{`"predicate":{}`, `"predicate":{},"more":1`, `unknown member "more"`},
 		{`"subject"`, `"Subject"`, `unknown member "Subject"`},
 		{`"subject"`, `"SUBJECT":[],"subject"`, `unknown member "SUBJECT"`},
-		{`Statement/v1"`, `Statement/v0.1"`, "_type"},
+		{`Statement/v1"`, `Statement/v0.2"`, "_type"},
+		{`Statement/v1"`, `Statement/v0.1/"`, "_type"},
+		{digest, `"sha512":"` + digestA.Hex() + `"`, "not 64 bytes"},
+		{digest, `"sha512":"` + strings.Repeat("AB", 64) + `"`, "hexadecimal"},
+		{digest, `"sha512":"` + strings.Repeat("ab", 65) + `"`, "not 64 bytes"},
 		{`"_type":"https://in-toto.io/Statement/v1"`, `"_type":7`, "_type: a JSON number"},
 		{`"https://example.com/p"`, `"p"`, "not a URI"},
 		{`"https://example.com/p"`, `null`, "predicateType: null"},
@@ -140,7 +163,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{`"name":"x"`, `"uri":"x"`, "uri"},
 		{digest, ``, "none of uri"},
 		{digest, `"sha512":"00"`, "not lower-case hexadecimal"},
-		{digest, `"sha3_256":"anything"`, "no sha256"},
+		{digest, `"sha3_256":"anything"`, "no sha256 and no sha512"},
 		{digest, strings.ToUpper(digest[10:]), "invalid character"},
 		{digest, `"sha256":null`, "empty"},
 		{digest, `"sha256":1`, "digest"},
@@ -205,6 +228,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(strings.Replace(valid, `"name"`, `"uri":"https://example.com/x","annotations":{"a":null},"name"`, 1)))
 	f.Add([]byte(strings.Replace(valid, `"predicate":{}`, `"predicate":{"a":{"b":1,"\u0062":1}}`, 1)))
 	f.Add([]byte(strings.Replace(valid, `"predicate":{}`, `"predicate":{"\ud800":"\u2028","n":1e400}`, 1)))
+	f.Add([]byte(strings.Replace(valid, "Statement/v1", "Statement/v0.1", 1)))
+	f.Add([]byte(strings.Replace(valid, `"sha256":"`+digestA.Hex(), `"sha512":"`+strings.Repeat("ab", 64), 1)))
 	f.Add([]byte(strings.Repeat(`{"a":`, 100)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := Decode(data)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twicebuild/twice/attest"
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -66,11 +67,24 @@ func (fs Findings) Err() error {
 	return errors.Join(bad...)
 }
 
+// Statement is one that the publisher signed.
+type Statement struct {
+	intoto.Statement
+	// Certificate is the one that it was signed with, nil if a key signed it.
+	Certificate *attest.Certificate
+}
+
+// signedProvenance is provenance, and the certificate that it was signed with, or nil.
+type signedProvenance struct {
+	*slsa.Provenance
+	certificate *attest.Certificate
+}
+
 // expectation is one of a policy's, and how a statement shows it. It has one of the two functions.
 // They return Met, or another outcome and the reason.
 type expectation struct {
 	name       string
-	provenance func(*slsa.Provenance) (Outcome, string)
+	provenance func(signedProvenance) (Outcome, string)
 	test       func(*slsa.TestResult) (Outcome, string)
 }
 
@@ -79,32 +93,33 @@ type expectation struct {
 // what its signer is. subject is the digest of the file that is to be used. Statements that are not
 // about it show nothing.
 //
-// SLSA provenance shows what is expected of the source and the build. The test result of the double
+// SLSA provenance shows what is expected of the source and the build. The certificate that it is
+// signed with, if a CI job got one, has to say the same. The test result of the double
 // build shows what is expected of it and of its variations. If there are several statements of a
 // kind, every one has to show it, so that an expectation is never met by one statement and the next
 // one by another that contradicts it. A statement of such a kind that cannot be read fails what it
 // could have shown. Other kinds are ignored, and so are results of other tests.
 //
 // Rebuilds alone show what is expected of rebuilders, and they show nothing else.
-func (p *Policy) Check(subject artifact.Digest, statements []intoto.Statement, rebuilds ...Rebuilt) Findings {
+func (p *Policy) Check(subject artifact.Digest, statements []Statement, rebuilds ...Rebuilt) Findings {
 	// What is not about these bytes shows nothing.
-	var provenances []*slsa.Provenance
+	var provenances []signedProvenance
 	var tests []*slsa.TestResult
 	var badProvenance, badTest error
 	for _, s := range statements {
 		if !s.Has(subject) {
 			continue
 		}
-		switch s.PredicateType {
-		case slsa.ProvenanceType:
-			prov, err := slsa.DecodeProvenance(s)
+		switch {
+		case slsa.IsProvenance(s.PredicateType):
+			prov, err := slsa.DecodeProvenance(s.Statement)
 			if err != nil {
 				badProvenance = errors.Join(badProvenance, err)
 				continue
 			}
-			provenances = append(provenances, prov)
-		case slsa.TestResultType:
-			t, err := slsa.DecodeTestResult(s)
+			provenances = append(provenances, signedProvenance{prov, s.Certificate})
+		case s.PredicateType == slsa.TestResultType:
+			t, err := slsa.DecodeTestResult(s.Statement)
 			if errors.Is(err, slsa.ErrOtherTest) {
 				continue
 			}
@@ -139,7 +154,7 @@ func (p *Policy) Check(subject artifact.Digest, statements []intoto.Statement, r
 
 // checkPartial returns a finding if provenance is of a part of a release, and nobody allowed that.
 // A file does not show that there is more of its release, so this does not wait to be asked for.
-func (p *Policy) checkPartial(provenances []*slsa.Provenance) (Finding, bool) {
+func (p *Policy) checkPartial(provenances []signedProvenance) (Finding, bool) {
 	for _, prov := range provenances {
 		if ext := prov.External; ext != nil && ext.Partial != nil && !p.Partial && !p.OnlyRebuilds() {
 			return Finding{Expectation: "build.partial", Outcome: Failed, Reason: "it is a part of a release, " + ext.Partial.Describe(len(ext.Targets)) + ", and the policy does not say partial = true"}, true
@@ -183,41 +198,35 @@ func equal(got, want string) (Outcome, string) {
 // expectations returns what p expects, in the order of the file's documentation.
 func (p *Policy) expectations() []expectation {
 	var list []expectation
-	provenance := func(wanted bool, name string, show func(*slsa.Provenance) (Outcome, string)) {
+	provenance := func(wanted bool, name string, show func(signedProvenance) (Outcome, string)) {
 		if wanted {
 			list = append(list, expectation{name: name, provenance: show})
 		}
 	}
-	source := func(wanted bool, name string, show func(slsa.Source) (Outcome, string)) {
-		provenance(wanted, name, func(prov *slsa.Provenance) (Outcome, string) {
+	source := func(wanted bool, name string, show func(slsa.Source) (Outcome, string), certified func(*attest.Certificate) (Outcome, string)) {
+		provenance(wanted, name, func(prov signedProvenance) (Outcome, string) {
 			s, err := prov.Source()
 			if err != nil {
 				return NotShown, err.Error()
 			}
-			return show(s)
+			if o, reason := show(s); o != Met || certified == nil || prov.certificate == nil {
+				return o, reason
+			}
+			return certified(prov.certificate)
 		})
 	}
 
-	provenance(len(p.Builders) > 0, "builder", func(prov *slsa.Provenance) (Outcome, string) {
-		if id := prov.RunDetails.Builder.ID; !slices.Contains(p.Builders, id) {
-			return Failed, fmt.Sprintf("it is %.200q, not %s", id, strings.Join(p.Builders, " or "))
-		}
-		return Met, ""
+	provenance(len(p.Builders) > 0, "builder", func(prov signedProvenance) (Outcome, string) {
+		return prov.checkBuilder(p.Builders)
 	})
 
 	source(p.Repository != "", "source.repository", func(s slsa.Source) (Outcome, string) {
 		if s.Repository == "" {
 			return NotShown, "the provenance names no repository"
 		}
-		got, err := repositoryOf(s.Repository)
-		if err != nil {
-			return Failed, err.Error()
-		}
-		want, err := repositoryOf(p.Repository)
-		if err != nil {
-			return Failed, err.Error()
-		}
-		return equal(got, want)
+		return equalRepository(s.Repository, p.Repository)
+	}, func(c *attest.Certificate) (Outcome, string) {
+		return certifies(c.SourceRepository, func(got string) (Outcome, string) { return equalRepository(got, p.Repository) })
 	})
 
 	// A commit does not say what was built if there were changes on top of it.
@@ -227,17 +236,27 @@ func (p *Policy) expectations() []expectation {
 		}
 		return equal(got, want)
 	}
-	source(p.Tag != "", "source.tag", func(s slsa.Source) (Outcome, string) { return committed(s.Tag, p.Tag, s) })
-	source(p.Commit != "", "source.commit", func(s slsa.Source) (Outcome, string) { return committed(s.Commit, p.Commit, s) })
+	source(p.Tag != "", "source.tag", func(s slsa.Source) (Outcome, string) { return committed(s.Tag, p.Tag, s) },
+		func(c *attest.Certificate) (Outcome, string) {
+			return certifies(c.SourceRepositoryRef, func(got string) (Outcome, string) { return equal(got, "refs/tags/"+p.Tag) })
+		})
+	source(p.Commit != "", "source.commit", func(s slsa.Source) (Outcome, string) { return committed(s.Commit, p.Commit, s) },
+		func(c *attest.Certificate) (Outcome, string) {
+			return certifies(c.SourceRepositoryDigest, func(got string) (Outcome, string) { return equal(got, p.Commit) })
+		})
+
+	provenance(p.Branch != "", "source.branch", func(prov signedProvenance) (Outcome, string) { return prov.checkBranch(p.Branch) })
 
 	source(p.Module != "", "source.module", func(s slsa.Source) (Outcome, string) {
 		if s.Module == "" {
 			return Failed, "no module of the module proxy was built"
 		}
 		return equal(s.Module+"@"+s.Version, p.Module)
-	})
+	}, nil)
 
-	provenance(p.Toolchain != "", "build.toolchain", func(prov *slsa.Provenance) (Outcome, string) {
+	provenance(p.Workflow != "", "build.workflow", func(prov signedProvenance) (Outcome, string) { return prov.checkWorkflow(p.Workflow) })
+
+	provenance(p.Toolchain != "", "build.toolchain", func(prov signedProvenance) (Outcome, string) {
 		if prov.Internal == nil {
 			return NotShown, fmt.Sprintf("build type %.200q: it is not known to tell", prov.BuildDefinition.BuildType)
 		}
@@ -262,7 +281,7 @@ func (p *Policy) expectations() []expectation {
 	})
 
 	// Foreign build types do not tell a snapshot from a release.
-	provenance(p.NoSnapshot, "build.snapshot", func(prov *slsa.Provenance) (Outcome, string) {
+	provenance(p.NoSnapshot, "build.snapshot", func(prov signedProvenance) (Outcome, string) {
 		switch {
 		case prov.External == nil:
 			return NotShown, fmt.Sprintf("build type %.200q: it is not known to tell", prov.BuildDefinition.BuildType)

@@ -5,16 +5,18 @@
 // A policy is a small TOML file. Every key is an expectation, every key may be
 // left out, and one at least must be there:
 //
-//	# Any of these builders.
+//	# Any of these builders. A workflow without a ref is each release of it.
 //	builder = ["https://github.com/twicebuild/twice/blob/main/configs/buildtype/v1.md#local"]
 //
 //	[source]
 //	repository = "https://github.com/FiloSottile/age"
 //	tag = "v1.3.2"
 //	commit = "<40 or 64 hexadecimal digits>"
+//	branch = "main"                     # what was built, or where the tag was
 //	module = "filippo.io/age@v1.3.2"    # instead, for what was built from the module proxy
 //
 //	[build]
+//	workflow = ".github/workflows/release.yml" # the CI job that built it
 //	toolchain = "go1.26.5"              # at least; "=go1.26.5" is just this one
 //	snapshot = false                    # a release, no snapshot
 //	partial = true                      # a release of some targets alone will do
@@ -48,6 +50,7 @@ import (
 	"errors"
 	"fmt"
 	"go/version"
+	"io/fs"
 	"maps"
 	"net/url"
 	"slices"
@@ -63,7 +66,9 @@ import (
 
 // Policy is what somebody expects. A field with its zero value expects nothing.
 type Policy struct {
-	// Builders are URIs. The builder.id of the provenance is one of them (builder).
+	// Builders are URIs. The builder.id of the provenance is one of them (builder). One of a
+	// workflow without @REF is met by each release of the workflow: @refs/tags/vX.Y.Z. A
+	// certificate for a workflow vouches for that workflow alone.
 	Builders []string
 	// Repository is the address of the git repository that was built (source.repository). Addresses
 	// are the same if host and path are. The scheme, a user, and a final slash or .git do not
@@ -73,6 +78,12 @@ type Policy struct {
 	// name of the commit (source.commit). Neither is met by a tree with
 	// uncommitted changes.
 	Tag, Commit string
+	// Branch is the git branch that was built or, of a tag, that the event names which started the
+	// build (source.branch). Provenance of ours has none.
+	Branch string
+	// Workflow is the path, in the repository, of the file that defines the CI job which built it
+	// (build.workflow). Provenance of ours has none.
+	Workflow string
 	// Module is path@version of the module that was built (source.module).
 	Module string
 	// Toolchain is the oldest release of Go that may have built it, such as go1.26.5, or the only
@@ -206,14 +217,8 @@ func (p *Policy) readers() map[string]func(any) error {
 		"source.repository": func(v any) error {
 			return readText(v, &p.Repository, func(s string) error { _, err := repositoryOf(s); return err })
 		},
-		"source.tag": func(v any) error {
-			return readText(v, &p.Tag, func(s string) error {
-				if strings.HasPrefix(s, "refs/") || strings.ContainsAny(s, " ~^:?*[\\") {
-					return fmt.Errorf("%q: want the name of a tag, such as v1.2.3", s)
-				}
-				return nil
-			})
-		},
+		"source.tag":    func(v any) error { return readText(v, &p.Tag, checkRef("tag", "v1.2.3")) },
+		"source.branch": func(v any) error { return readText(v, &p.Branch, checkRef("branch", "main")) },
 		"source.commit": func(v any) error {
 			return readText(v, &p.Commit, func(s string) error {
 				if len(s) != 40 && len(s) != 64 || strings.Trim(s, "0123456789abcdef") != "" {
@@ -224,6 +229,14 @@ func (p *Policy) readers() map[string]func(any) error {
 		},
 		"source.module": func(v any) error {
 			return readText(v, &p.Module, checkModule)
+		},
+		"build.workflow": func(v any) error {
+			return readText(v, &p.Workflow, func(s string) error {
+				if !fs.ValidPath(s) || strings.Contains(s, "@") {
+					return fmt.Errorf("%q: want the path of a file in the repository, such as .github/workflows/release.yml", s)
+				}
+				return nil
+			})
 		},
 		"build.toolchain": func(v any) error {
 			return readText(v, &p.Toolchain, func(s string) error {
@@ -253,6 +266,17 @@ func (p *Policy) readers() map[string]func(any) error {
 		},
 		"rebuilds.reproduced": func(v any) error { return readFlag(true, v, &p.rebuilds().Reproduced) },
 	})
+}
+
+// checkRef returns a function that returns an error unless a text is the short name of a git ref of
+// a kind, such as the example.
+func checkRef(kind, example string) func(string) error {
+	return func(s string) error {
+		if strings.HasPrefix(s, "refs/") || strings.ContainsAny(s, " ~^:?*[\\") {
+			return fmt.Errorf("%q: want the name of a %s, such as %s", s, kind, example)
+		}
+		return nil
+	}
 }
 
 // isRelease reports whether v is the name of a release of Go. Package version accepts

@@ -24,13 +24,13 @@ func read(t testing.TB, path string) []byte {
 	return data
 }
 
-func statement(t testing.TB, path string) intoto.Statement {
+func statement(t testing.TB, path string) Statement {
 	t.Helper()
 	s, err := intoto.Decode(read(t, path))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return Statement{Statement: s}
 }
 
 const (
@@ -42,13 +42,13 @@ const (
 )
 
 // example is the policy of configs, and statements that it accepts.
-func example(t testing.TB) (*Policy, artifact.Digest, []intoto.Statement) {
+func example(t testing.TB) (*Policy, artifact.Digest, []Statement) {
 	t.Helper()
 	p, err := Parse("policy.toml", read(t, "../../configs/policy.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := []intoto.Statement{statement(t, provenanceFile), statement(t, passedFile)}
+	list := []Statement{statement(t, provenanceFile), statement(t, passedFile)}
 	return p, list[0].Subjects[5].Digest, list
 }
 
@@ -93,11 +93,11 @@ func TestNotShown(t *testing.T) {
 		}
 		return n
 	}
-	other := intoto.Statement{Subjects: all[0].Subjects, PredicateType: "https://example.com/other", Predicate: []byte(`{"buildDefinition":7}`)}
-	unit := intoto.Statement{Subjects: all[0].Subjects, PredicateType: slsa.TestResultType, Predicate: []byte(`{"result":"PASSED","configuration":[],"passedTests":["double-build/x"]}`)}
+	other := Statement{Statement: intoto.Statement{Subjects: all[0].Subjects, PredicateType: "https://example.com/other", Predicate: []byte(`{"buildDefinition":7}`)}}
+	unit := Statement{Statement: intoto.Statement{Subjects: all[0].Subjects, PredicateType: slsa.TestResultType, Predicate: []byte(`{"result":"PASSED","configuration":[],"passedTests":["double-build/x"]}`)}}
 	for what, c := range map[string]struct {
 		subject    artifact.Digest
-		statements []intoto.Statement
+		statements []Statement
 		met        int
 		notShown   int
 	}{
@@ -106,7 +106,7 @@ func TestNotShown(t *testing.T) {
 		"a test result alone":     {subject, all[1:], 4, 5},
 		"statements of others":    {artifact.Of([]byte("mine")), all, 0, 9},
 		"no subject":              {"", all, 0, 9},
-		"other kinds":             {subject, []intoto.Statement{other, unit}, 0, 9},
+		"other kinds":             {subject, []Statement{other, unit}, 0, 9},
 		"other kinds beside ours": {subject, append(slices.Clone(all), other, unit), 9, 0},
 		"the same twice":          {subject, append(slices.Clone(all), all...), 9, 0},
 	} {
@@ -186,7 +186,9 @@ func TestToolchain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, reason := p.expectations()[0].provenance(&slsa.Provenance{Internal: &slsa.InternalParameters{Recipes: []slsa.Recipe{{Recipe: c.recipe}}}})
+		_, reason := p.expectations()[0].provenance(signedProvenance{
+			Provenance: &slsa.Provenance{Internal: &slsa.InternalParameters{Recipes: []slsa.Recipe{{Recipe: c.recipe}}}},
+		})
 		if c.want == "" && reason != "" || !strings.Contains(reason, c.want) {
 			t.Errorf("%s, %+v: %q, want %q", c.policy, c.recipe.Toolchain, reason, c.want)
 		}
@@ -222,7 +224,7 @@ func TestOtherReleases(t *testing.T) {
 		}
 		s := statement(t, c.file)
 		got := ""
-		if err := p.Check(s.Subjects[0].Digest, []intoto.Statement{s}).Err(); err != nil {
+		if err := p.Check(s.Subjects[0].Digest, []Statement{s}).Err(); err != nil {
 			got = err.Error()
 		}
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
@@ -240,7 +242,7 @@ build.toolchain = "go1.20"`))
 		t.Fatal(err)
 	}
 	var got []Outcome
-	for _, f := range p.Check(foreign.Subjects[0].Digest, []intoto.Statement{foreign}) {
+	for _, f := range p.Check(foreign.Subjects[0].Digest, []Statement{foreign}) {
 		got = append(got, f.Outcome)
 	}
 	if !slices.Equal(got, []Outcome{Met, NotShown, NotShown, NotShown}) {
@@ -252,7 +254,7 @@ build.toolchain = "go1.20"`))
 // every expectation that is shown by its kind.
 func TestContradiction(t *testing.T) {
 	p, subject, all := example(t)
-	second := func(i int, old, new string) intoto.Statement {
+	second := func(i int, old, new string) Statement {
 		s := all[i]
 		if !strings.Contains(string(s.Predicate), old) {
 			t.Fatalf("no %s", old)
@@ -261,7 +263,7 @@ func TestContradiction(t *testing.T) {
 		return s
 	}
 	for what, c := range map[string]struct {
-		s    intoto.Statement
+		s    Statement
 		want string
 	}{
 		"another builder":      {second(0, "v1.md#local", "v1.md#other"), "builder: failed"},
@@ -270,7 +272,7 @@ func TestContradiction(t *testing.T) {
 		"a damaged result":     {second(1, `"warnedTests":[]`, `"warnedTests":["x"]`), "build.double: failed: test result: "},
 		"less variation":       {second(1, `{"name":"user","varied":true}`, `{"name":"user","reason":"why not","varied":false}`), "build.variations: user: failed"},
 	} {
-		for _, list := range [][]intoto.Statement{append(slices.Clone(all), c.s), append([]intoto.Statement{c.s}, all...)} {
+		for _, list := range [][]Statement{append(slices.Clone(all), c.s), append([]Statement{c.s}, all...)} {
 			if err := p.Check(subject, list).Err(); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: %v", what, err)
 			}
@@ -294,6 +296,9 @@ func TestParseRefuses(t *testing.T) {
 		{"[[build]]\ndouble = true", "p:1: build: want a table, not a list"},
 		{"[build]\n\ndouble = false", "p:3: build.double: false expects nothing"},
 		{"[build]\ndouble = 'true'", "p:2: build.double: want true"},
+		{"[build]\nworkflow = '../release.yml'", `p:2: build.workflow: "../release.yml": want the path of a file`},
+		{"[build]\nworkflow = '.github/workflows/x.yml@refs/heads/main'", "p:2: build.workflow: "},
+		{"[source]\nbranch = 'refs/heads/main'", `p:2: source.branch: "refs/heads/main": want the name of a branch, such as main`},
 		{"[build]\npartial = false", "p:2: build.partial: false expects nothing"},
 		{"[build]\npartial = true", "nothing is expected"},
 		{"[build]\nsnapshot = true", "p:2: build.snapshot: true expects nothing"},
@@ -361,7 +366,7 @@ double = false
 `))
 	want := `p:2: builder: "nowhere": not a URI with a scheme
 p:7: more: unknown key
-  hint: the keys are build.double, build.partial, build.snapshot, build.toolchain, build.variations, builder, rebuilds.allow, rebuilds.atLeast, rebuilds.by, rebuilds.module, rebuilds.reproduced, source.commit, source.module, source.repository, source.tag
+  hint: the keys are build.double, build.partial, build.snapshot, build.toolchain, build.variations, build.workflow, builder, rebuilds.allow, rebuilds.atLeast, rebuilds.by, rebuilds.module, rebuilds.reproduced, source.branch, source.commit, source.module, source.repository, source.tag
 p:12: build.toolchain: "one": want a version of Go, such as go1.26.5
 p:13: build.double: false expects nothing: leave the key out`
 	if err == nil || err.Error() != want {
@@ -375,6 +380,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(read(f, "../../configs/policy.toml"))
 	f.Add([]byte("builder = ['https://a.example']\n[build]\ndouble = 7\nx = [\n[[1]]]\n"))
 	f.Add([]byte("[rebuilds]\natLeast = 2\nby = [{name='a', key='a.pub'},\n{name='b', identity='b', issuer='c', trustedRoot='d'}]\nmodule='example.com/x@v1.0.0'"))
+	f.Add([]byte(generatedPolicy))
 	f.Add([]byte("rebuilds = 1\n[[rebuilds.by]]"))
 	f.Add([]byte("\"a\".'b' = {c = 1}\r\n[source]\r\n\"tag\" = 'v1'"))
 	f.Fuzz(func(t *testing.T, data []byte) {

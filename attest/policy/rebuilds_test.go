@@ -73,7 +73,7 @@ func TestOnlyRebuilds(t *testing.T) {
 
 // TestRebuilds counts rebuilders, of whom there are four: a, b, c and d.
 func TestRebuilds(t *testing.T) {
-	reproduced, equivalent, differs := statement(t, rebuildDocs+"v1.reproduced.json"), statement(t, rebuildDocs+"v1.equivalent.json"), statement(t, rebuildDocs+"v1.differs.json")
+	reproduced, equivalent, differs := statement(t, rebuildDocs+"v1.reproduced.json").Statement, statement(t, rebuildDocs+"v1.equivalent.json").Statement, statement(t, rebuildDocs+"v1.differs.json").Statement
 	subject := reproduced.Subjects[0].Digest
 	damaged := reproduced
 	damaged.Predicate = []byte(strings.Replace(string(damaged.Predicate), `"PASSED"`, `"PASSED "`, 1))
@@ -127,7 +127,7 @@ func TestRebuildersShowNothingElse(t *testing.T) {
 	p.Rebuilds = &Rebuilds{AtLeast: 1, By: []Rebuilder{{Name: "a", Key: "a"}}}
 	var list []Rebuilt
 	for _, s := range all {
-		list = append(list, Rebuilt{Signer: "a", Statement: s})
+		list = append(list, Rebuilt{Signer: "a", Statement: s.Statement})
 	}
 	for _, f := range p.Check(subject, nil, list...) {
 		if f.Outcome == Met {
@@ -137,7 +137,7 @@ func TestRebuildersShowNothingElse(t *testing.T) {
 	// And the other way round: what the publisher says is no rebuild.
 	said := statement(t, rebuildDocs+"v1.reproduced.json")
 	p = &Policy{Rebuilds: p.Rebuilds}
-	if err := p.Check(said.Subjects[0].Digest, []intoto.Statement{said}).Err(); err == nil {
+	if err := p.Check(said.Subjects[0].Digest, []Statement{said}).Err(); err == nil {
 		t.Error("the publisher's word counts as a rebuild")
 	}
 }
@@ -145,7 +145,7 @@ func TestRebuildersShowNothingElse(t *testing.T) {
 // rebuild is a statement of a pass whose recipe has some flags and variables more.
 func rebuild(t *testing.T, flags, env []string, claims ...rebuilt.Claim) intoto.Statement {
 	t.Helper()
-	base, err := rebuilt.Decode(statement(t, rebuildDocs+"v1.reproduced.json"))
+	base, err := rebuilt.Decode(statement(t, rebuildDocs+"v1.reproduced.json").Statement)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,12 @@ import (
 	"github.com/twicebuild/twice/pipeline/pass"
 )
 
+// IsProvenance reports whether DecodeProvenance reads predicates of a type: SLSA provenance of the
+// versions 1 and 0.2.
+func IsProvenance(predicateType string) bool {
+	return predicateType == ProvenanceType || predicateType == provenanceType02
+}
+
 // DecodeProvenance reads a provenance. For [BuildType] it accepts what NewProvenance writes and
 // nothing else: unknown members, absent ones and values that contradict each other are refused. For
 // a foreign build type the members that Provenance has must be of the right kind, and must be there
@@ -29,13 +35,18 @@ func DecodeProvenance(s intoto.Statement) (*Provenance, error) {
 
 // decodeProvenance is DecodeProvenance without the word in front of its errors.
 func decodeProvenance(s intoto.Statement) (*Provenance, error) {
-	if s.PredicateType != ProvenanceType {
+	if !IsProvenance(s.PredicateType) {
 		return nil, fmt.Errorf("predicateType %.200q: want %q", s.PredicateType, ProvenanceType)
 	}
 
 	predicate, err := s.CompactPredicate()
 	if err != nil {
 		return nil, err
+	}
+
+	// Nothing of ours has the older version.
+	if s.PredicateType == provenanceType02 {
+		return readForeign02(predicate)
 	}
 
 	// The build type decides how strict the rest is.

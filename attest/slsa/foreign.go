@@ -2,10 +2,7 @@ package slsa
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/twicebuild/twice/attest/intoto"
 )
@@ -115,66 +112,17 @@ func readForeign(predicate []byte) (*Provenance, error) {
 	return &p, firstError("runDetails: builder: id", intoto.CheckURI(p.RunDetails.Builder.ID))
 }
 
-// workflowTypes are the build types of a GitHub workflow. They agree about the member workflow of
-// their externalParameters (https://actions.github.io/buildtypes/workflow/v1,
-// https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1).
-var workflowTypes = []string{
-	"https://actions.github.io/buildtypes/workflow/v1",
-	"https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1",
-}
-
 // Source returns the source that was built, as the build type defines it. It is an error for build
-// types other than ours and that of GitHub's workflows: nothing tells which of the dependencies was
-// the source. Parameters that the build type's document does not have are an error too, and so are
-// those that this program cannot judge (inputs of a workflow that was started by hand).
+// types other than ours, those of GitHub's workflows, of the SLSA generators and of the npm client:
+// nothing tells which of the dependencies was the source. It is an error, too, if two places of the
+// provenance contradict each other.
 func (p *Provenance) Source() (Source, error) {
-	switch {
-	case p.External != nil:
+	if p.External != nil {
 		return p.External.Source, nil
-	case !slices.Contains(workflowTypes, p.BuildDefinition.BuildType):
-		return Source{}, fmt.Errorf("build type %.200q: unknown, so there is no telling what was built from", p.BuildDefinition.BuildType)
 	}
-
-	var ext, workflow object
-	if err := json.Unmarshal(p.BuildDefinition.ExternalParameters, &ext); err != nil {
-		return Source{}, fmt.Errorf("externalParameters: %w", err)
-	}
-	if err := ext.required("workflow", &workflow); err != nil {
-		return Source{}, fmt.Errorf("externalParameters: %w", err)
-	}
-
-	// An input that nobody can judge may have changed what was built.
-	for name := range ext {
-		if name != "workflow" {
-			return Source{}, fmt.Errorf("externalParameters: %.200q: cannot be judged", name)
-		}
-	}
-	for name := range workflow {
-		if !slices.Contains([]string{"path", "ref", "repository"}, name) {
-			return Source{}, fmt.Errorf("externalParameters: workflow: unknown member %.200q", name)
-		}
-	}
-
-	var s Source
-	var ref string
-	if err := firstError("externalParameters: workflow", workflow.required("repository", &s.Repository), workflow.required("ref", &ref)); err != nil {
+	r, err := p.run()
+	if err != nil {
 		return Source{}, err
 	}
-
-	s.Tag, _ = strings.CutPrefix(ref, "refs/tags/")
-	if s.Tag == ref {
-		s.Tag = ""
-	}
-
-	// The workflow's repository and ref name the dependency that has the commit.
-	for _, d := range p.BuildDefinition.ResolvedDependencies {
-		if d.URI == "git+"+s.Repository+"@"+ref {
-			if c := d.Digest["gitCommit"]; s.Commit != "" && c != s.Commit {
-				return Source{}, errors.New("resolvedDependencies: the source is there twice")
-			} else {
-				s.Commit = c
-			}
-		}
-	}
-	return s, nil
+	return r.source(), nil
 }

@@ -16,7 +16,8 @@ import (
 )
 
 // Provenance is a provenance predicate (https://slsa.dev/spec/v1.0/provenance#schema). Of a foreign
-// one only the members that are here are read.
+// one only the members that are here are read. One of version 0.2 has its materials as dependencies
+// and no parameters (https://slsa.dev/spec/v0.2/provenance).
 type Provenance struct {
 	BuildDefinition BuildDefinition `json:"buildDefinition"`
 	RunDetails      RunDetails      `json:"runDetails"`
@@ -26,6 +27,9 @@ type Provenance struct {
 	External      *ExternalParameters `json:"-"`
 	Internal      *InternalParameters `json:"-"`
 	Circumstances *Circumstances      `json:"-"`
+
+	// invocation is that of version 0.2, nil for version 1.
+	invocation *invocation
 }
 
 // BuildDefinition is what went into a build.

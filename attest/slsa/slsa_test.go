@@ -542,6 +542,9 @@ func FuzzProvenance(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte(`{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":"` + digest("x").Hex() + `"}}],"predicateType":"` + ProvenanceType + `","predicate":` + workflow + `}`))
+	for _, e := range foreignExamples {
+		f.Add([]byte(`{"_type":"https://in-toto.io/Statement/v0.1","subject":[{"digest":{"sha256":"` + digest("x").Hex() + `"}}],"predicateType":"` + e.predicateType + `","predicate":` + e.predicate + `}`))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := intoto.Decode(data)
 		if err != nil {
@@ -550,6 +553,11 @@ func FuzzProvenance(f *testing.F) {
 		if p, err := DecodeProvenance(s); err == nil {
 			if _, err := p.Source(); err != nil && p.External != nil {
 				t.Error(err)
+			}
+			// Whoever names a workflow names the source that it is of.
+			from, serr := p.Source()
+			if w, err := p.Workflow(); err == nil && (serr != nil || from.Repository != w.Repository || w.Ref == "") {
+				t.Errorf("%+v, %+v, %v", w, from, serr)
 			}
 			if p.External != nil {
 				if again, err := intoto.Marshal(p); err != nil || !bytes.Equal(again, s.Predicate) {

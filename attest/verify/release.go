@@ -299,7 +299,7 @@ func (d *releaseFolder) checkAgainstRecord(f *File) {
 		if err == nil {
 			id := artifact.Of(data)
 			if _, done := d.matches[id]; !done {
-				d.matches[id] = slsa.CheckAgainstRecord(s, d.record)
+				d.matches[id] = slsa.CheckAgainstRecord(s.Statement, d.record)
 			}
 			err = d.matches[id]
 		}
@@ -454,7 +454,7 @@ func (d *releaseFolder) foreignFile(ctx context.Context, name string) File {
 
 // ofRelease reports whether a statement about a file is one that twice makes of a release.
 func (f File) ofRelease() bool {
-	return slices.ContainsFunc(f.Statements, slsa.IsOurs)
+	return slices.ContainsFunc(f.Statements, func(s policy.Statement) bool { return slsa.IsOurs(s.Statement) })
 }
 
 // missingRecord refuses a folder with files of a release and without its record. Whoever took the

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/attest"
-	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/key"
 	"github.com/twicebuild/twice/attest/policy"
 	"github.com/twicebuild/twice/attest/slsa"
@@ -90,7 +89,7 @@ type File struct {
 	Notes []string `json:"notes,omitempty"`
 
 	// Statements are those of Bundles, and RebuildStatements those of Rebuilds.
-	Statements        []intoto.Statement `json:"-"`
+	Statements        []policy.Statement `json:"-"`
 	RebuildStatements []policy.Rebuilt   `json:"-"`
 }
 
@@ -142,7 +141,7 @@ func (r *Report) addWarnings(development artifact.Digest) {
 
 	for _, f := range r.Files {
 		for _, s := range f.Statements {
-			p, err := slsa.DecodeProvenance(s)
+			p, err := slsa.DecodeProvenance(s.Statement)
 			if err != nil || p.External == nil {
 				continue
 			}

@@ -318,7 +318,7 @@ func (v *Verifier) addPublished(f *File, b LoadedBundle, opened *attest.Verified
 	bundle := v.bundleOf(b, opened)
 	if s, ok := opened.Statement(); ok {
 		s.Predicate = bundle.Predicate
-		f.Statements = append(f.Statements, s)
+		f.Statements = append(f.Statements, policy.Statement{Statement: s, Certificate: bundle.Signature.Certificate})
 		if reason, err := contradiction(s); err != nil {
 			f.addProblem(bundle.Name, reason, err)
 		}
@@ -350,7 +350,7 @@ func contradiction(s intoto.Statement) (Reason, error) {
 			return FailedRebuild, fmt.Errorf("it was rebuilt, and differs from what its source compiles to: %.500s", r.Reason.Text)
 		}
 		return BadStatement, err
-	case s.PredicateType == slsa.ProvenanceType:
+	case slsa.IsProvenance(s.PredicateType):
 		_, err = slsa.DecodeProvenance(s)
 	case s.PredicateType == slsa.TestResultType:
 		t, err := slsa.DecodeTestResult(s)

@@ -84,7 +84,7 @@ func (a *app) printFile(f verify.File, withDigest bool) {
 // describeFile says what was said about a file, by whom, and what of the policy it meets.
 func describeFile(f verify.File, expected *policy.Policy, say func(string, ...any)) {
 	for _, s := range f.Statements {
-		describe(s, say)
+		describe(s.Statement, say)
 	}
 	for _, b := range f.Bundles {
 		describeSigner(b.Signature, say)
@@ -110,11 +110,13 @@ func describeFile(f verify.File, expected *policy.Policy, say func(string, ...an
 
 // kindOf returns the name that people have for a statement.
 func kindOf(predicateType string) string {
+	if slsa.IsProvenance(predicateType) {
+		return "provenance"
+	}
+
 	switch predicateType {
 	case "":
 		return "signature"
-	case slsa.ProvenanceType:
-		return "provenance"
 	case slsa.TestResultType:
 		return "test result"
 	case rebuilt.SummaryType:
@@ -135,8 +137,8 @@ func describe(s intoto.Statement, say func(string, ...any)) {
 		return
 	}
 
-	switch s.PredicateType {
-	case slsa.ProvenanceType:
+	switch {
+	case slsa.IsProvenance(s.PredicateType):
 		p, err := slsa.DecodeProvenance(s)
 		if err != nil {
 			return // it was printed as a problem
@@ -154,7 +156,10 @@ func describe(s intoto.Statement, say func(string, ...any)) {
 
 		say("built from    %s%s", from, with)
 		say("built by      %s", p.RunDetails.Builder.ID)
-	case slsa.TestResultType:
+		if w, err := p.Workflow(); err == nil && w.Path != "" {
+			say("workflow      %s at %s", w.Path, w.Ref)
+		}
+	case s.PredicateType == slsa.TestResultType:
 		t, err := slsa.DecodeTestResult(s)
 		if err != nil {
 			return
