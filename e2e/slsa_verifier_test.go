@@ -44,15 +44,18 @@ func slsaVerifier(t *testing.T) string {
 		t.Fatalf("%s: the function is not there", source)
 	}
 
+	// A module of its own builds it with a copy of the library.
 	dir := t.TempDir()
-	replacement, overlay := filepath.Join(dir, "trusted_root.go"), filepath.Join(dir, "overlay.json")
-	must(t, os.WriteFile(replacement, changed, 0o600))
-	list, err := json.Marshal(map[string]map[string]string{"Replace": {source: replacement}})
-	must(t, err)
-	must(t, os.WriteFile(overlay, list, 0o600))
+	library := filepath.Join(dir, "library")
+	must(t, os.CopyFS(library, os.DirFS(moduleDir(t, slsaVerifierLibrary))))
+	must(t, os.Chmod(filepath.Join(library, "pkg", "root", "trusted_root.go"), 0o600))
+	must(t, os.WriteFile(filepath.Join(library, "pkg", "root", "trusted_root.go"), changed, 0o600))
 	name, version, _ := strings.Cut(slsaVerifierModule, "@")
-	command(t, dir, []string{"GOBIN=" + dir}, "go", "install", "-overlay", overlay, name+"/cli/slsa-verifier@"+version)
-	return filepath.Join(dir, "slsa-verifier")
+	replaced, _, _ := strings.Cut(slsaVerifierLibrary, "@")
+	must(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module verifier\n\nrequire "+name+" "+version+"\n\nreplace "+replaced+" => ./library\n"), 0o600))
+	file := filepath.Join(dir, "slsa-verifier")
+	command(t, dir, []string{"GOFLAGS=-mod=mod"}, "go", "build", "-o", file, name+"/cli/slsa-verifier")
+	return file
 }
 
 // expected is what somebody asks of a provenance. What is empty is not asked.

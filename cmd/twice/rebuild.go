@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ type rebuildFlags struct {
 	only         []string
 	goOnly       bool
 	trust        trustFlags // whose provenance counts
+	jsonLines    bool
 }
 
 func (a *app) rebuildCmd() *cobra.Command {
@@ -77,6 +79,10 @@ with 3 if there is no answer, for which it gives the reason. A file is said to d
 only if the source that was built is the one that it names and a published toolchain
 made it.
 
+Each result is printed as soon as it is there, with --json-lines as a line of JSON, and
+the last line is about all of them. An interrupt keeps what is finished, and says what
+is not. With --json, and with --attest, all results are printed at the end.
+
 With --attest it signs a statement of each result, for twice verify --policy and
 cosign, beside which nothing of the publisher is needed; a result without an answer
 gives none. The key's passphrase comes from --passphrase-file, from TWICE_PASSPHRASE
@@ -88,6 +94,11 @@ or COSIGN_PASSWORD in the environment, or from the terminal.`,
 			if err := attesting.checkFlags(c); err != nil {
 				return err
 			}
+
+			if flags.jsonLines && a.json {
+				return fault.Usage(errors.New("--json and --json-lines exclude each other"))
+			}
+			a.json = a.json || flags.jsonLines // a failure is a document, too
 
 			if c.Flags().Changed("ldflags") {
 				flags.ldflags = &ldflags
@@ -108,6 +119,7 @@ or COSIGN_PASSWORD in the environment, or from the terminal.`,
 	c.Flags().BoolVar(&flags.goOnly, "go", false, "only the Go programs in the subject")
 	c.Flags().StringArrayVar(&flags.platforms, "platform", nil, "of an image only `PLATFORM`, such as linux/arm64 (may be repeated; default: all of linux)")
 	insecureFlag(c, &flags.insecure)
+	c.Flags().BoolVar(&flags.jsonLines, "json-lines", false, "print a line of JSON for each result, as soon as it is there")
 
 	flags.trust.addForProvenance(c)
 	attesting.add(c)
@@ -158,64 +170,78 @@ func (a *app) rebuild(ctx context.Context, args []string, flags rebuildFlags, at
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 
-	results, err := rebuildFiles(ctx, r, subjects.list)
-	if err != nil {
-		return err
-	}
-	tools, notes, err := rebuildToolchains(ctx, r, toolchains, flags)
-	if err != nil {
-		return err
-	}
-	results = append(results, tools...)
+	// A signature goes into the result that is printed, so that of signed ones none comes early.
+	out := &resultPrinter{app: a, lines: flags.jsonLines, early: attester == nil && (flags.jsonLines || !a.json)}
+	results, stopped := rebuildFiles(ctx, r, subjects.list, out.print)
+	tools, notes, err := rebuildToolchains(ctx, r, toolchains, flags, out.print)
+	results, stopped = append(results, tools...), cmp.Or(stopped, err)
 
 	// What was found is printed also if it cannot be signed.
-	unsigned := attester.attest(ctx, results)
+	var unsigned error
+	if stopped == nil {
+		unsigned = attester.attest(ctx, results)
+	}
 
 	a.progress.Close() // stdout may be the same terminal
 	doc := newRebuildDoc(results)
 	doc.Notes, doc.Subjects, doc.Verbose = notes, subjects.contents, a.verbose
-	if a.json {
-		err = printJSON(a.document(), doc)
-	} else {
-		err = doc.Fprint(a.stdout)
-	}
-	if err != nil {
-		return err
+	if err := out.end(doc); err != nil || stopped != nil {
+		return cmp.Or(stopped, err)
 	}
 
 	return errors.Join(rebuildError(doc), unsigned)
 }
 
-// rebuildFiles returns the result on each of the files.
-func rebuildFiles(ctx context.Context, r *rebuild.Rebuilder, files []candidate) ([]result, error) {
+// rebuildFiles returns the result on each of the files, and has each printed. If ctx ends first, the
+// error is why, and the files that are left have a result that says so.
+func rebuildFiles(ctx context.Context, r *rebuild.Rebuilder, files []candidate, print func(*verdict.Result) error) ([]result, error) {
 	var results []result
-	for _, f := range files {
+	for i, f := range files {
 		res := f.withoutBuild
 		if res == nil {
 			var err error
 			if res, err = r.File(ctx, f.Subject); err != nil {
-				return nil, err
+				return append(results, notJudged(files[i:])...), err
 			}
 		}
 		results = append(results, result{f.origin, res})
+		if err := print(res); err != nil {
+			return append(results, notJudged(files[i+1:])...), err
+		}
 	}
 	return results, nil
 }
 
+// notJudged returns the results on files that there was no time for.
+func notJudged(files []candidate) []result {
+	var results []result
+	for _, f := range files {
+		results = append(results, result{f.origin, cmp.Or(f.withoutBuild, verdict.NotJudged(f.Name, f.Digest))})
+	}
+	return results
+}
+
 // rebuildToolchains returns the results on the files of each toolchain, and notes on the
-// toolchains themselves.
-func rebuildToolchains(ctx context.Context, r *rebuild.Rebuilder, toolchains []gotree.Toolchain, flags rebuildFlags) (results []result, notes []string, err error) {
+// toolchains themselves. It has each result printed. If ctx ends first, the error is why, and the
+// toolchains that are left have a result that says so.
+func rebuildToolchains(ctx context.Context, r *rebuild.Rebuilder, toolchains []gotree.Toolchain, flags rebuildFlags, print func(*verdict.Result) error) (results []result, notes []string, err error) {
 	for _, t := range toolchains {
-		list, about, err := r.Toolchain(ctx, t, gotree.Options{Bootstrap: flags.bootstrap, Only: flags.only})
+		var list []*verdict.Result
+		var about []string
+		if err = cmp.Or(err, context.Cause(ctx)); err == nil {
+			list, about, err = r.Toolchain(ctx, t, gotree.Options{Bootstrap: flags.bootstrap, Only: flags.only})
+		}
 		if err != nil {
-			return nil, nil, err
+			results = append(results, result{origin{name: t.String()}, verdict.NotJudged("toolchain:"+t.String(), "")})
+			continue
 		}
 		for _, res := range list {
 			results = append(results, result{origin{name: path.Base(res.Name)}, res})
+			err = cmp.Or(err, print(res))
 		}
 		notes = append(notes, about...)
 	}
-	return results, notes, nil
+	return results, notes, err
 }
 
 // newRebuildDoc returns the document on all results.

@@ -49,6 +49,12 @@ func (c Contents) notLookedAt() string {
 	return "not looked at: " + strings.Join(list, ", ")
 }
 
+// NotJudged is the result on a file that the user's interrupt came before.
+func NotJudged(name string, d artifact.Digest) *Result {
+	r := Because(Interrupted, "the run was interrupted before there was a verdict").WithRemedy("run the same command again")
+	return notBuilt(Result{Name: name, Digest: d}, r)
+}
+
 // NoGo is the result on an executable in which nothing of Go was found: whoever gets
 // it may run it, and nothing is said about it.
 func NoGo(name string, d artifact.Digest, size int64) *Result {

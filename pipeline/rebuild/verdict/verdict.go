@@ -59,6 +59,22 @@ func (d Document) MarshalJSON() ([]byte, error) {
 	return safetext.JSON(plain(d))
 }
 
+// Line returns the result as a line of JSON Lines (https://jsonlines.org), without the end of the
+// line. It has only ASCII characters.
+func (r Result) Line() ([]byte, error) { return safetext.JSON(r) }
+
+// End returns the last line of JSON Lines: the document with the number of its files in the place of
+// the files, which have a line each.
+func (d Document) End() ([]byte, error) {
+	return safetext.JSON(struct {
+		Schema   string          `json:"schema"`
+		Verdict  compare.Verdict `json:"verdict"`
+		Judged   int             `json:"judged"`
+		Subjects []Contents      `json:"subjects,omitempty"`
+		Notes    []string        `json:"notes,omitempty"`
+	}{d.Schema, d.Verdict, len(d.Files), d.Subjects, d.Notes})
+}
+
 // Result is what was found about a file.
 type Result struct {
 	Name string `json:"name"`
@@ -206,6 +222,7 @@ const (
 	NotConfined           Kind = "not confined"            // this host cannot confine a stranger's build
 	NotGo                 Kind = "not a Go program"
 	NotAsked              Kind = "nothing asked for" // of all that is in the subject
+	Interrupted           Kind = "interrupted"       // before there was a verdict
 )
 
 // Reasons why a verdict is Differs.
@@ -230,17 +247,21 @@ func (r *Reason) Error() string { return r.Text }
 // Quote quotes a stranger's words where they are not plain ASCII, and cuts them.
 func Quote(s string) string { return safetext.Quote(s, 300) }
 
-// Fprint writes the results for people: a paragraph for each, and a table at the end if there are
-// several. It returns the writer's error.
+// Fprint writes the results for people: a paragraph for each, and what FprintEnd writes. It returns
+// the writer's error.
 func (d Document) Fprint(w io.Writer) error {
-	b := bufio.NewWriter(w)
 	for i, r := range d.Files {
-		if i > 0 {
-			fmt.Fprintln(b)
+		if err := r.Fprint(w, i == 0, d.Verbose); err != nil {
+			return err
 		}
-		r.print(b, d.Verbose)
 	}
+	return d.FprintEnd(w)
+}
 
+// FprintEnd writes what follows the paragraphs of all results: a table if there are several, and the
+// notes.
+func (d Document) FprintEnd(w io.Writer) error {
+	b := bufio.NewWriter(w)
 	if len(d.Files) > 1 {
 		d.table(b)
 	}
@@ -254,6 +275,17 @@ func (d Document) Fprint(w io.Writer) error {
 		fmt.Fprintf(b, "note: %s\n", safetext.QuoteLines(n))
 	}
 
+	return b.Flush()
+}
+
+// Fprint writes the paragraph of one result, after an empty line unless it is the first. Verbose has
+// it name all files of a result that is about several.
+func (r Result) Fprint(w io.Writer, first, verbose bool) error {
+	b := bufio.NewWriter(w)
+	if !first {
+		fmt.Fprintln(b)
+	}
+	r.print(b, verbose)
 	return b.Flush()
 }
 
