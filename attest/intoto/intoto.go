@@ -146,7 +146,7 @@ func (s Statement) Encode() ([]byte, error) {
 	}
 	// Marshal has seen that the predicate is JSON. Whether it can be read in one way only, and how
 	// large and deep the whole is, shows now.
-	if err := checkJSON(data); err != nil {
+	if err := CheckJSON(data); err != nil {
 		return nil, fmt.Errorf("statement: %w", err)
 	}
 	return data, nil
@@ -165,7 +165,7 @@ func Decode(data []byte) (Statement, error) {
 
 // decode is Decode without the words in front of its errors.
 func decode(data []byte) (Statement, error) {
-	if err := checkJSON(data); err != nil {
+	if err := CheckJSON(data); err != nil {
 		return Statement{}, err
 	}
 

@@ -10,10 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// checkJSON refuses documents that two programs might read differently: with bytes that are not
-// UTF-8, with a member that is there twice, with something behind the end. It bounds size and depth
-// on the way, before anything is built from the document.
-func checkJSON(data []byte) error {
+// CheckJSON refuses documents of more than [MaxSize] bytes, and those that two programs might read
+// differently: with bytes that are not UTF-8, with a member that is there twice, with something
+// behind the end. It bounds size and depth on the way, before anything is built from the document.
+func CheckJSON(data []byte) error {
 	switch {
 	case len(data) > MaxSize:
 		return fmt.Errorf("more than %d bytes", MaxSize)
