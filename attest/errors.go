@@ -62,3 +62,7 @@ func (e *Error) withRemedy(remedy string) *Error {
 	e.remedy = remedy
 	return e
 }
+
+// NotBundle returns an error with the reason [Malformed], about bytes that are in none of the forms
+// of a bundle.
+func NotBundle(err error) *Error { return refuse(Malformed, "%w", err) }

@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,18 +46,33 @@ func slsaVerifier(t *testing.T) string {
 		t.Fatalf("%s: the function is not there", source)
 	}
 
-	// A module of its own builds it with a copy of the library.
+	// It is built from a copy, with a copy of the library.
 	dir := t.TempDir()
-	library := filepath.Join(dir, "library")
-	must(t, os.CopyFS(library, os.DirFS(moduleDir(t, slsaVerifierLibrary))))
-	must(t, os.Chmod(filepath.Join(library, "pkg", "root", "trusted_root.go"), 0o600))
+	library, program := filepath.Join(dir, "library"), filepath.Join(dir, "program")
+	copySource(t, moduleDir(t, slsaVerifierLibrary), library)
 	must(t, os.WriteFile(filepath.Join(library, "pkg", "root", "trusted_root.go"), changed, 0o600))
-	name, version, _ := strings.Cut(slsaVerifierModule, "@")
+	copySource(t, moduleDir(t, slsaVerifierModule), program)
 	replaced, _, _ := strings.Cut(slsaVerifierLibrary, "@")
-	must(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module verifier\n\nrequire "+name+" "+version+"\n\nreplace "+replaced+" => ./library\n"), 0o600))
+	command(t, program, nil, "go", "mod", "edit", "-replace", replaced+"="+library)
 	file := filepath.Join(dir, "slsa-verifier")
-	command(t, dir, []string{"GOFLAGS=-mod=mod"}, "go", "build", "-o", file, name+"/cli/slsa-verifier")
+	command(t, program, nil, "go", "build", "-o", file, "./cli/slsa-verifier")
 	return file
+}
+
+// copySource copies the files of a module, which can be written then, without its test data.
+func copySource(t *testing.T, from, to string) {
+	t.Helper()
+	must(t, filepath.WalkDir(from, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.Name() == "testdata" && e.IsDir() {
+			return cmp.Or(err, fs.SkipDir)
+		}
+		rel, err := filepath.Rel(from, name)
+		if err != nil || e.IsDir() {
+			return cmp.Or(err, os.MkdirAll(filepath.Join(to, rel), 0o755))
+		}
+		data, err := os.ReadFile(name)
+		return cmp.Or(err, os.WriteFile(filepath.Join(to, rel), data, 0o600))
+	}))
 }
 
 // expected is what somebody asks of a provenance. What is empty is not asked.

@@ -77,6 +77,9 @@ var depsRules = map[string]string{
 	"attest/key": "pipeline/artifact pipeline/fault pipeline/fsx pipeline/process pipeline/safetext",
 	"attest":     "attest/intoto pipeline/artifact pipeline/fault",
 
+	// Other forms of signatures.
+	"attest/convert": "attest/intoto pipeline/artifact",
+
 	// Where the tokens come from, and a stand-in for the servers in tests.
 	"attest/identity":   "pipeline/fault pipeline/safetext",
 	"attest/attesttest": "",
@@ -93,7 +96,7 @@ var depsRules = map[string]string{
 	"pipeline/cache": "pipeline/fsx pipeline/toolchain pipeline/workspace",
 
 	// The judgement of what is published: signatures and statements.
-	"attest/verify": `attest attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix/reference
+	"attest/verify": `attest attest/convert attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix/reference
 		pipeline/artifact pipeline/distfiles pipeline/fault pipeline/fsx pipeline/recipe pipeline/record
 		pipeline/registry`,
 

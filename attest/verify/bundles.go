@@ -30,6 +30,7 @@ const (
 // LoadedBundle is a bundle whose bytes are in memory, and what it claims.
 type LoadedBundle struct {
 	name  string
+	place string // in the file, if that holds several
 	data  []byte
 	claim attest.Claim
 }
@@ -42,6 +43,12 @@ type bundleFile struct {
 	// predicateType is the type that it claims, cut off where it is too long to be one.
 	predicateType string
 	subjects      [][32]byte
+	// sha512 are the digests of subjects that have no SHA-256.
+	sha512 [][64]byte
+	// place says where in the file it is, if that holds several. converted tells that the file is
+	// in another form.
+	place     string
+	converted bool
 	// unfit says why it cannot be read, or is no bundle.
 	unfit error
 	// data are the bytes of a bundle that was named or fetched, which is not read again.
@@ -56,8 +63,14 @@ func describeBundle(name string, data []byte) bundleFile {
 	for _, d := range claim.Subjects {
 		b.subjects = append(b.subjects, rawDigest(d))
 	}
+	for _, sum := range claim.SHA512 {
+		var raw [64]byte
+		if n, err := hex.Decode(raw[:], []byte(sum)); err == nil && n == len(raw) {
+			b.sha512 = append(b.sha512, raw)
+		}
+	}
 
-	if len(b.subjects) == 0 {
+	if len(b.subjects)+len(b.sha512) == 0 {
 		b.unfit = attest.CheckFormat(data)
 	}
 	return b
@@ -78,6 +91,13 @@ func rawDigest(d artifact.Digest) (s [32]byte) {
 // about reports whether the bundle says that it is about d.
 func (b bundleFile) about(d artifact.Digest) bool { return slices.Contains(b.subjects, rawDigest(d)) }
 
+// isAbout reports whether the bundle says that it is about a, by either digest.
+func (b bundleFile) isAbout(a attest.Artifact) bool {
+	var raw [64]byte
+	n, err := hex.Decode(raw[:], []byte(a.SHA512))
+	return b.about(a.Digest) || err == nil && n == len(raw) && slices.Contains(b.sha512, raw)
+}
+
 // reason returns what unfit says, without the name of the file.
 func (b bundleFile) reason() string {
 	if bad := (*attest.Error)(nil); errors.As(b.unfit, &bad) {
@@ -95,27 +115,36 @@ func (b bundleFile) load() (LoadedBundle, error) {
 	data := b.data
 	if data == nil {
 		var err error
-		if data, err = fsx.ReadNamed(b.name, attest.MaxSize); err != nil {
+		if b.converted {
+			data, err = b.loadConverted()
+		} else {
+			data, err = fsx.ReadNamed(b.name, attest.MaxSize)
+		}
+		if err != nil {
 			return LoadedBundle{}, err
 		}
 		if artifact.Of(data) != b.digest {
 			return LoadedBundle{}, fmt.Errorf("%s: changed while it was verified", b.name)
 		}
 	}
-	return LoadedBundle{b.name, data, attest.ReadClaim(data)}, nil
+	return LoadedBundle{b.name, b.place, data, attest.ReadClaim(data)}, nil
 }
 
 // bundleIndex finds the bundles in folders, within the limits above. It takes memory for the claims
 // of the bundles and for one bundle.
 type bundleIndex struct {
 	byFolder map[string][]bundleFile
-	count    int
-	bytes    int64
-	buf      []byte // for one bundle after the other
+	// converted are those of a folder that are in other forms.
+	converted map[string][]bundleFile
+	count     int
+	bytes     int64
+	buf       []byte // for one bundle after the other
 }
 
 // newBundleIndex returns an index that has read nothing.
-func newBundleIndex() *bundleIndex { return &bundleIndex{byFolder: map[string][]bundleFile{}} }
+func newBundleIndex() *bundleIndex {
+	return &bundleIndex{byFolder: map[string][]bundleFile{}, converted: map[string][]bundleFile{}}
+}
 
 // inFolder returns the files in a folder that are called bundles, sorted by name.
 func (x *bundleIndex) inFolder(dir string) ([]bundleFile, error) {
@@ -213,14 +242,26 @@ func (x *bundleIndex) read(name string) (bundleFile, error) {
 	return describeBundle(name, x.buf), nil
 }
 
+// errTooManyBundles says that there are more bundles than the limits allow.
+var errTooManyBundles = errors.New("too many")
+
 // tooManyBundles returns the error about more bundles than the limits allow.
 func tooManyBundles(what string) error {
-	return fault.WithRemedy(errors.New(what), "name the bundles that matter with --bundle, or move the others away")
+	return fault.WithRemedy(fmt.Errorf("%s: %w", what, errTooManyBundles), "name the bundles that matter with --bundle, or move the others away")
 }
 
-// readNamed reads a bundle that the user named. A file that is no bundle is left to be judged. If
+// readNamed reads the bundles in a file that the user named, in any form.
+func (x *bundleIndex) readNamed(name string) ([]bundleFile, error) {
+	if list, ok, err := x.readForms(name); ok || err != nil {
+		return list, err
+	}
+	b, err := x.readOne(name)
+	return []bundleFile{b}, err
+}
+
+// readOne reads a bundle that the user named. A file that is no bundle is left to be judged. If
 // there is no such file it is the user's error.
-func (x *bundleIndex) readNamed(name string) (bundleFile, error) {
+func (x *bundleIndex) readOne(name string) (bundleFile, error) {
 	b, err := x.read(name)
 	malformed := (*attest.Error)(nil)
 	switch {

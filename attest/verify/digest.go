@@ -2,6 +2,8 @@ package verify
 
 import (
 	"context"
+	"crypto/sha512"
+	"encoding/hex"
 	"fmt"
 	"io"
 
@@ -41,6 +43,23 @@ func digestFile(ctx context.Context, name string, limit int64) (attest.Artifact,
 		about.Content = content.data
 	}
 	return about, nil
+}
+
+// digestBoth returns the SHA-256 of a regular file of at most limit bytes, and its SHA-512 in
+// hexadecimal.
+func digestBoth(ctx context.Context, name string, limit int64) (artifact.Digest, string, error) {
+	f, _, err := fsx.OpenNamed(name)
+	if err != nil {
+		return "", "", err
+	}
+	defer f.Close()
+
+	sum := sha512.New()
+	h := artifact.NewHasher(sum)
+	if _, err := io.Copy(h, fsx.Until(ctx, io.LimitReader(f, limit+1))); err != nil {
+		return "", "", fmt.Errorf("%s: %w", name, err)
+	}
+	return h.Digest(), hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // limitedBuffer keeps the first maxContent bytes.

@@ -111,7 +111,7 @@ func (v *Verifier) judgeLayout(ctx context.Context, dir string) ([]File, error) 
 			list = append(list, unreadable(name, fmt.Errorf("there is no blob %q", m.Digest)))
 			continue
 		}
-		candidates, err := v.candidates(filepath.Clean(dir), m.Digest)
+		candidates, err := v.candidates(filepath.Clean(dir), attest.Artifact{Digest: m.Digest})
 		if err != nil {
 			return []File{unreadable(name, err)}, nil
 		}

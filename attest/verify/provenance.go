@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/attest/convert"
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/slsa"
 	"github.com/twicebuild/twice/pipeline/artifact"
@@ -91,29 +93,47 @@ func (r *ProvenanceReader) readFolder(dir string) []LoadedBundle {
 
 	// Anybody may have put files there.
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), distfiles.BundleSuffix) || !e.Type().IsRegular() {
+		name := filepath.Join(dir, e.Name())
+		if !e.Type().IsRegular() || !strings.HasSuffix(name, distfiles.BundleSuffix) && !holdsBundles(name) {
 			continue
 		}
-		if len(list) == maxInFolder {
+		found := r.readFile(name)
+		if len(list)+len(found) > maxInFolder {
 			r.log(fmt.Sprintf("passed over: more than %d bundles in %s", maxInFolder, r.display(dir)))
 			break
 		}
-
-		name := filepath.Join(dir, e.Name())
-		data, err := fsx.ReadNamed(name, maxProvenance)
-		if err != nil {
-			r.log("passed over: " + err.Error())
-			continue
+		for _, b := range found {
+			r.bytes += int64(len(b.data))
 		}
-		if claim := attest.ReadClaim(data); strings.HasPrefix(claim.PredicateType, "https://slsa.dev/provenance/") {
-			if r.bytes += int64(len(data)); r.bytes > maxAllProvenance {
-				r.log(fmt.Sprintf("passed over: %s and what comes after it: more than %d MiB of provenance lie about", r.display(name), maxAllProvenance>>20))
-				break
-			}
-			list = append(list, LoadedBundle{name, data, claim})
+		if r.bytes > maxAllProvenance {
+			r.log(fmt.Sprintf("passed over: %s and what comes after it: more than %d MiB of provenance lie about", r.display(name), maxAllProvenance>>20))
+			break
 		}
+		list = append(list, found...)
 	}
 	r.byFolder[dir] = list
+	return list
+}
+
+// readFile reads the bundles with provenance in a file, in any form. A file that cannot be read is
+// logged.
+func (r *ProvenanceReader) readFile(name string) []LoadedBundle {
+	data, err := fsx.ReadNamed(name, maxProvenance)
+	if err != nil {
+		r.log("passed over: " + err.Error())
+		return nil
+	}
+	bundles, err := convert.Bundles(data, "")
+	if err != nil {
+		return nil // what is no bundle says nothing
+	}
+
+	var list []LoadedBundle
+	for _, b := range bundles {
+		if claim := attest.ReadClaim(b.Data); strings.HasPrefix(claim.PredicateType, "https://slsa.dev/provenance/") {
+			list = append(list, LoadedBundle{name, b.Place, bytes.Clone(b.Data), claim}) // not all of the file
+		}
+	}
 	return list
 }
 

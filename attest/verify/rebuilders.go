@@ -49,11 +49,11 @@ func (v *Verifier) judgeRebuild(f *File, about attest.Artifact, b LoadedBundle) 
 
 	for _, err := range faults {
 		if !isOtherSigner(err) {
-			f.addUnopened(v.opt.Display(b.name), err)
+			f.addUnopened(v.shownBundle(b.name, b.place), err)
 			return
 		}
 	}
-	f.NotCounted = append(f.NotCounted, Problem{Bundle: v.opt.Display(b.name), Reason: Reason(attest.WrongKey), Error: "a rebuild, signed by none of " + v.trustedNames()})
+	f.NotCounted = append(f.NotCounted, Problem{Bundle: v.shownBundle(b.name, b.place), Reason: Reason(attest.WrongKey), Error: "a rebuild, signed by none of " + v.trustedNames()})
 }
 
 // addRebuild adds a bundle of a rebuilder to the verdict on a file. position is that of the

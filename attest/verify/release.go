@@ -142,7 +142,7 @@ func (d *releaseFolder) judge(name string, about attest.Artifact, expected *poli
 	for _, dir := range d.folders {
 		dirs = append(dirs, d.path(dir))
 	}
-	candidates, err := d.v.bundlesAbout(dirs, d.path(name), about.Digest)
+	candidates, err := bundlesAbout(d.v.index.inFolder, dirs, d.path(name), about)
 	if err != nil {
 		return unreadable(d.display(name), err)
 	}

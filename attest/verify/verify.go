@@ -78,13 +78,14 @@ func New(o Options) *Verifier {
 	return &Verifier{opt: o, index: newBundleIndex(), predicates: map[artifact.Digest]json.RawMessage{}}
 }
 
-// AddBundle adds a bundle in a file. Once there is one, no others are looked for.
+// AddBundle adds the bundles in a file, which may be in any form that package convert knows. Once
+// there is one, no others are looked for.
 func (v *Verifier) AddBundle(name string) error {
-	b, err := v.index.readNamed(name)
+	list, err := v.index.readNamed(name)
 	if err != nil {
 		return err
 	}
-	v.namedBundles = append(v.namedBundles, b)
+	v.namedBundles = append(v.namedBundles, list...)
 	return nil
 }
 
@@ -197,7 +198,7 @@ func (l *listing) addFolder(s Subject) error {
 			return err
 		case e.IsDir():
 			return l.classify(name)
-		case strings.HasSuffix(name, distfiles.BundleSuffix):
+		case isCalledBundle(name):
 			return nil
 		case len(l.files) == maxFiles:
 			return fmt.Errorf("%s: more than %d files", s.Name, maxFiles)
@@ -244,7 +245,10 @@ func (v *Verifier) judgeFile(ctx context.Context, name string) File {
 	if err != nil {
 		return unreadable(shown, err)
 	}
-	candidates, err := v.candidates(name, about.Digest)
+	if about, err = v.withSHA512(ctx, name, about); err != nil {
+		return unreadable(shown, err)
+	}
+	candidates, err := v.candidates(name, about)
 	if err != nil {
 		return unreadable(shown, err)
 	}
@@ -261,18 +265,18 @@ func (v *Verifier) judge(name string, about attest.Artifact, candidates []bundle
 	for _, c := range candidates {
 		b, err := c.load()
 		if err != nil {
-			f.addUnopened(v.opt.Display(c.name), err)
+			f.addUnopened(v.shownBundle(c.name, c.place), err)
 			continue
 		}
 		switch {
 		case v.asksRebuilders(b):
 			v.judgeRebuild(&f, about, b)
 		case v.opt.Publisher == nil:
-			f.NotCounted = append(f.NotCounted, Problem{Bundle: v.opt.Display(b.name), Reason: NotAsked, Error: "the policy asks for rebuilds alone, and this says something else"})
+			f.NotCounted = append(f.NotCounted, Problem{Bundle: v.shownBundle(b.name, b.place), Reason: NotAsked, Error: "the policy asks for rebuilds alone, and this says something else"})
 		default:
 			opened, err := attest.Open(b.data, *v.opt.Publisher, about)
 			if err != nil {
-				f.addUnopened(v.opt.Display(b.name), err)
+				f.addUnopened(v.shownBundle(b.name, b.place), err)
 				continue
 			}
 			v.addPublished(&f, b, opened)
@@ -328,7 +332,7 @@ func (v *Verifier) addPublished(f *File, b LoadedBundle, opened *attest.Verified
 
 // bundleOf describes a verified bundle.
 func (v *Verifier) bundleOf(b LoadedBundle, opened *attest.Verified) Bundle {
-	bundle := Bundle{Name: v.opt.Display(b.name), Signature: opened.Signature()}
+	bundle := Bundle{Name: v.shownBundle(b.name, b.place), Signature: opened.Signature()}
 	if s, ok := opened.Statement(); ok {
 		digest := artifact.Of(s.Predicate)
 		if v.predicates[digest] == nil {
@@ -366,17 +370,15 @@ func contradiction(s intoto.Statement) (Reason, error) {
 }
 
 // candidates returns the bundles that say they are about a file, or else the one that is called
-// like it. It looks for them in the subjects and in the folders above the file.
-func (v *Verifier) candidates(name string, d artifact.Digest) ([]bundleFile, error) {
+// like it, or its detached signature. It looks for them in the subjects and in the folders above the
+// file.
+func (v *Verifier) candidates(name string, about attest.Artifact) ([]bundleFile, error) {
 	if v.namedBundles != nil {
-		return v.namedBundles, nil
+		return v.namedAbout(about), nil
 	}
 
-	dirs := slices.Clone(v.folders)
-	for dir := filepath.Dir(name); len(dirs) < len(v.folders)+3; dir = filepath.Dir(dir) { // dist/bin/<target>
-		dirs = append(dirs, dir)
-	}
-	list, err := v.bundlesAbout(dirs, name, d)
+	dirs := v.foldersOf(name)
+	list, err := bundlesAbout(v.allIn, dirs, name, about)
 	if err != nil {
 		return nil, err
 	}
@@ -388,25 +390,89 @@ func (v *Verifier) candidates(name string, d artifact.Digest) ([]bundleFile, err
 			return nil, err
 		}
 		for _, b := range found {
-			if b.unfit != nil && !b.isNoBundle() && !slices.ContainsFunc(list, func(c bundleFile) bool { return c.name == b.name }) {
+			if b.unfit != nil && !b.isNoBundle() && !slices.ContainsFunc(list, b.isSame) {
 				list = append(list, b)
 			}
+		}
+	}
+
+	// A signature without its log entry says less than a bundle with it.
+	if len(list) == 0 {
+		if b, ok := detached(name, about.Digest); ok {
+			list = append(list, b)
 		}
 	}
 	return list, nil
 }
 
+// namedAbout returns the bundles that the user named. Of a file that holds several those about
+// other things are left out, unless all are.
+func (v *Verifier) namedAbout(about attest.Artifact) []bundleFile {
+	byFile := map[string]bool{}
+	for _, b := range v.namedBundles {
+		byFile[b.name] = byFile[b.name] || b.isAbout(about)
+	}
+	return slices.DeleteFunc(slices.Clone(v.namedBundles), func(b bundleFile) bool {
+		return b.place != "" && byFile[b.name] && !b.isAbout(about)
+	})
+}
+
+// foldersOf returns the folders where bundles about a file may be.
+func (v *Verifier) foldersOf(name string) []string {
+	dirs := slices.Clone(v.folders)
+	for dir := filepath.Dir(name); len(dirs) < len(v.folders)+3; dir = filepath.Dir(dir) { // dist/bin/<target>
+		dirs = append(dirs, dir)
+	}
+	return dirs
+}
+
+// withSHA512 adds the SHA-512 of a file to what is known of it, if a bundle names its subject by
+// nothing else. The file is read a second time, and must not have changed.
+func (v *Verifier) withSHA512(ctx context.Context, name string, about attest.Artifact) (attest.Artifact, error) {
+	hasSHA512 := func(b bundleFile) bool { return len(b.sha512) > 0 }
+	wanted := slices.ContainsFunc(v.namedBundles, hasSHA512)
+	if v.namedBundles == nil {
+		for _, dir := range v.foldersOf(name) {
+			found, err := v.allIn(dir)
+			if err != nil {
+				return about, err
+			}
+			wanted = wanted || slices.ContainsFunc(found, hasSHA512)
+		}
+	}
+	if !wanted {
+		return about, nil
+	}
+
+	again, sum, err := digestBoth(ctx, name, maxFile)
+	if err == nil && again != about.Digest {
+		err = fmt.Errorf("%s: changed while it was verified", name)
+	}
+	about.SHA512 = sum
+	return about, err
+}
+
+// allIn returns the bundles in a folder, in all forms.
+func (v *Verifier) allIn(dir string) ([]bundleFile, error) {
+	found, err := v.index.inFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	converted, err := v.index.convertedIn(dir)
+	return slices.Concat(found, converted), err
+}
+
 // bundlesAbout returns the bundles in folders that say they are about a file, or else the one that
-// is called like it.
-func (v *Verifier) bundlesAbout(dirs []string, name string, d artifact.Digest) ([]bundleFile, error) {
+// is called like it. The function in returns the bundles of a folder.
+func bundlesAbout(in func(dir string) ([]bundleFile, error), dirs []string, name string, about attest.Artifact) ([]bundleFile, error) {
 	var claiming, byName []bundleFile
 	for _, dir := range dirs {
-		found, err := v.index.inFolder(dir)
+		found, err := in(dir)
 		if err != nil {
 			return nil, err
 		}
 		for _, b := range found {
-			if b.about(d) {
+			if b.isAbout(about) {
 				claiming = append(claiming, b)
 			} else if b.name == name+distfiles.BundleSuffix {
 				byName = append(byName, b)
@@ -418,6 +484,11 @@ func (v *Verifier) bundlesAbout(dirs []string, name string, d artifact.Digest) (
 	if len(claiming) == 0 {
 		claiming = byName
 	}
-	slices.SortFunc(claiming, func(a, b bundleFile) int { return strings.Compare(a.name, b.name) })
-	return slices.CompactFunc(claiming, func(a, b bundleFile) bool { return a.name == b.name }), nil
+	slices.SortStableFunc(claiming, func(a, b bundleFile) int { return strings.Compare(a.name, b.name) })
+	return slices.CompactFunc(claiming, bundleFile.isSame), nil
+}
+
+// isSame reports whether two are one bundle: folders may be looked into twice.
+func (b bundleFile) isSame(other bundleFile) bool {
+	return b.name == other.name && b.place == other.place
 }

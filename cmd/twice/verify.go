@@ -31,7 +31,8 @@ func (a *app) verifyCmd() *cobra.Command {
 		Long: `Verify checks that somebody you trust signed what is said
 about each file, and that it is about these bytes. Bundles are found by themselves
 in the file's folder and the two above it, as *.sigstore.json; every one that says
-it is about the file has to be good. A file that its statements call something else is
+it is about the file has to be good. So are those of other tools: *.jsonl, *.sigstore,
+*.slsa and *.bundle with bundles, envelopes or what cosign wrote, and FILE.sig. A file that its statements call something else is
 told. Of an image (registry/name:tag or @digest) the bundles are what is attached to it.
 
 A folder with a release is held against its signed release.json: every file of the
@@ -80,7 +81,7 @@ not be determined.`,
 		},
 	}
 	trust.add(c)
-	c.Flags().StringArrayVar(&bundles, "bundle", nil, "use the bundle in `FILE` and no others (may be repeated)")
+	c.Flags().StringArrayVar(&bundles, "bundle", nil, "use the bundles in `FILE`, in any of these forms, and no others (may be repeated)")
 	insecureFlag(c, &insecure)
 	c.Flags().StringVar(&policyFile, "policy", "", "hold what is said against the expectations in `FILE` (TOML)")
 	return c
