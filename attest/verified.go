@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"cmp"
 	"encoding/hex"
 	"time"
 
@@ -148,7 +149,7 @@ func (o *opening) signature(result *verify.VerificationResult) Signature {
 
 // certificate describes the certificate.
 func (o *opening) certificate(s certificate.Summary) *Certificate {
-	return &Certificate{
+	c := &Certificate{
 		Name: s.SubjectAlternativeName, Issuer: s.Issuer, Authority: s.CertificateIssuer,
 		NotBefore: o.leaf.NotBefore.UTC(), NotAfter: o.leaf.NotAfter.UTC(),
 		SourceRepository: s.SourceRepositoryURI, SourceRepositoryRef: s.SourceRepositoryRef, SourceRepositoryDigest: s.SourceRepositoryDigest,
@@ -156,4 +157,12 @@ func (o *opening) certificate(s certificate.Summary) *Certificate {
 		BuildSigner: s.BuildSignerURI, BuildSignerDigest: s.BuildSignerDigest,
 		BuildTrigger: s.BuildTrigger, RunInvocation: s.RunInvocationURI, RunnerEnvironment: s.RunnerEnvironment,
 	}
+
+	// Until 2022 the same stood in extensions for GitHub alone.
+	if c.SourceRepository == "" && s.GithubWorkflowRepository != "" {
+		c.SourceRepository = "https://github.com/" + s.GithubWorkflowRepository
+	}
+	c.SourceRepositoryRef = cmp.Or(c.SourceRepositoryRef, s.GithubWorkflowRef)
+	c.SourceRepositoryDigest = cmp.Or(c.SourceRepositoryDigest, s.GithubWorkflowSHA)
+	return c
 }

@@ -143,6 +143,9 @@ func TestSLSAVerifier(t *testing.T) {
 	}
 }
 
+// generatorName matches the releases of the generators, whom their verifier trusts.
+const generatorName = `^https://github\.com/slsa-framework/slsa-github-generator/\.github/workflows/[a-z_-]+3\.yml@refs/tags/v[0-9]+\.[0-9]+\.[0-9]+$`
+
 // compareVerifiers holds a provenance against expectations. It returns how often both verifiers
 // accept it, and how often both refuse it.
 func compareVerifiers(t *testing.T, verifier, root, builder, provenance string) (good, bad int) {
@@ -191,8 +194,8 @@ func compareVerifiers(t *testing.T, verifier, root, builder, provenance string) 
 		policy := filepath.Join(t.TempDir(), "policy.toml")
 		must(t, os.WriteFile(policy, []byte(x.policy()), 0o600))
 		_, twiceErr := try("", nil, twiceFile, "verify", file, "--bundle", provenance, "--policy", policy, "--trusted-root", root,
-			"--certificate-oidc-issuer", "https://token.actions.githubusercontent.com",
-			"--certificate-identity-regexp", `^https://github\.com/slsa-framework/slsa-github-generator/\.github/workflows/[a-z_-]+3\.yml@refs/tags/v[0-9]+\.[0-9]+\.[0-9]+$`)
+			"--certificate-oidc-issuer", gitHubIssuer,
+			"--certificate-identity-regexp", generatorName)
 		switch {
 		case (slsaErr == nil) != (twiceErr == nil):
 			t.Errorf("%s %s: %s: slsa-verifier says %v\ntwice says %v", filepath.Dir(provenance), name, what, slsaErr, twiceErr)

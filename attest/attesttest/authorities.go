@@ -14,6 +14,7 @@ import (
 	"errors"
 	"math/big"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -62,11 +63,20 @@ func (s *Stack) certify(body []byte, r *http.Request) ([]byte, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()), NotBefore: now.Add(-time.Second), NotAfter: now.Add(10 * time.Minute),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
-		EmailAddresses: []string{claims.Email},
 		ExtraExtensions: append([]pkix.Extension{
 			{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}, Value: []byte(claims.Iss)},
 			{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 8}, Value: issuer},
 		}, s.Extensions...),
+	}
+
+	// CI jobs are named by the address of what defines them.
+	template.EmailAddresses = []string{claims.Email}
+	if strings.Contains(claims.Email, "://") {
+		job, err := url.Parse(claims.Email)
+		if err != nil {
+			return nil, err
+		}
+		template.EmailAddresses, template.URIs = nil, []*url.URL{job}
 	}
 
 	der, err := x509.CreateCertificate(rand.Reader, template, s.inter, pub, s.interKey)

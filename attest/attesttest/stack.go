@@ -145,15 +145,18 @@ func (s *Stack) Requests() []string {
 	return append([]string(nil), s.requests...)
 }
 
-// Token returns an identity token for an email address. It has no good signature: this certificate
-// authority believes everybody.
-func Token(email string) string {
+// Token returns an identity token for an email address, by [Issuer]. It has no good signature: this
+// certificate authority believes everybody.
+func Token(email string) string { return TokenOf(Issuer, email) }
+
+// TokenOf is like Token, for an email address or the URL of a CI job, by any issuer.
+func TokenOf(issuer, name string) string {
 	part := func(v any) string {
 		b, _ := json.Marshal(v)
 		return base64.RawURLEncoding.EncodeToString(b)
 	}
 	return part(map[string]string{"alg": "none"}) + "." +
-		part(map[string]any{"iss": Issuer, "sub": email, "email": email, "email_verified": true, "aud": "sigstore"}) + "." + part("nobody")
+		part(map[string]any{"iss": issuer, "sub": name, "email": name, "email_verified": true, "aud": "sigstore"}) + "." + part("nobody")
 }
 
 // must ends the test if there is an error.

@@ -60,9 +60,12 @@ func TestForeignProvenance(t *testing.T) {
 		certify      func(*attest.Certificate)
 		want         string
 	}{
-		"as it is":                    {builder, "refs/tags/v1.0.0", "", "", nil, ""},
-		"a key":                       {builder, "refs/tags/v1.0.0", "", "", func(c *attest.Certificate) { c.Name = "" }, ""},
-		"an old certificate":          {builder, "refs/tags/v1.0.0", "", "", func(c *attest.Certificate) { *c = attest.Certificate{Name: c.Name} }, ""},
+		"as it is": {builder, "refs/tags/v1.0.0", "", "", nil, ""},
+		"a key":    {builder, "refs/tags/v1.0.0", "", "", func(c *attest.Certificate) { c.Name = "" }, ""},
+		"an old certificate": {builder, "refs/tags/v1.0.0", "", "", func(c *attest.Certificate) {
+			*c = attest.Certificate{Name: c.Name, SourceRepository: c.SourceRepository}
+		}, ""},
+		"no repository":               {builder, "refs/tags/v1.0.0", "", "", func(c *attest.Certificate) { c.SourceRepository = "" }, "source.repository: not shown"},
 		"the release of the builder":  {builder, "refs/tags/v1.0.0", goBuilder, builder, nil, ""},
 		"another release of it":       {builder, "refs/tags/v1.0.0", goBuilder, goBuilder + "@refs/tags/v2.0.1", nil, "builder: failed: it is"},
 		"a branch of the builder":     {goBuilder + "@refs/heads/main", "refs/tags/v1.0.0", "", "", nil, "builder: failed: it is"},
