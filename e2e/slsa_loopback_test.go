@@ -107,14 +107,19 @@ func TestSLSATable(t *testing.T) {
 		"a workflow that is alike":  {sign: as(strings.Replace(goGenerator, "slsa-framework", "slsa-frameworks", 1) + "@refs/tags/v2.0.0")},
 		"the project's workflow":    {sign: as("https://github.com/o/r/.github/workflows/release.yml@refs/tags/v1.0.0")},
 		"another issuer":            {sign: func(s *signedByWorkflow) { s.issuer = "https://issuer.example" }},
-		"certified for another":     {sign: func(s *signedByWorkflow) { s.extensions[12] = "https://github.com/o/x" }},
-		"certified for nobody":      {sign: func(s *signedByWorkflow) { delete(s.extensions, 12) }},
-		"certified in the old form": {sign: func(s *signedByWorkflow) { delete(s.extensions, 12); s.extensions[5] = "o/r" }, good: true},
-		"certified for an old one":  {sign: func(s *signedByWorkflow) { delete(s.extensions, 12); s.extensions[5] = "o/x" }},
+		"certified for another":     {sign: func(s *signedByWorkflow) { s.extensions[5], s.extensions[12] = "o/x", "https://github.com/o/x" }},
+		"certified for nobody":      {sign: without(5, 12)},
+		"certified in the old form": {sign: without(11, 12, 13, 14, 18, 19, 20), good: true},
+		"certified in the new form": {sign: without(2, 3, 5, 6), good: true},
+		"certified for an old one": {sign: func(s *signedByWorkflow) {
+			without(11, 12, 13, 14, 18, 19, 20)(s)
+			s.extensions[5] = "o/x"
+		}},
 	} {
 		s := signedByWorkflow{generatedProvenance, goGenerator + "@refs/tags/v2.0.0", gitHubIssuer, map[int]string{
-			12: "https://github.com/o/r", 13: aCommit, 14: "refs/tags/v1.0.0",
-			18: "https://github.com/o/r/.github/workflows/release.yml@refs/tags/v1.0.0", 11: "github-hosted",
+			2: "push", 3: aCommit, 5: "o/r", 6: "refs/tags/v1.0.0",
+			11: "github-hosted", 12: "https://github.com/o/r", 13: aCommit, 14: "refs/tags/v1.0.0",
+			18: "https://github.com/o/r/.github/workflows/release.yml@refs/tags/v1.0.0", 19: aCommit, 20: "push",
 		}}
 		if test.sign != nil {
 			test.sign(&s)
@@ -157,8 +162,17 @@ func replace(pairs ...string) func(*signedByWorkflow) {
 			s.predicate = changed
 			if pairs[i] == s.extensions[14] {
 				s.extensions[18] = strings.ReplaceAll(s.extensions[18], pairs[i], pairs[i+1])
-				s.extensions[14] = pairs[i+1]
+				s.extensions[6], s.extensions[14] = pairs[i+1], pairs[i+1]
 			}
+		}
+	}
+}
+
+// without takes extensions out of the certificate.
+func without(ids ...int) func(*signedByWorkflow) {
+	return func(s *signedByWorkflow) {
+		for _, id := range ids {
+			delete(s.extensions, id)
 		}
 	}
 }

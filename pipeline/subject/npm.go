@@ -46,6 +46,14 @@ func parseNPM(spec string) (name, version string, err error) {
 	return name, version, nil
 }
 
+// check returns an error if there is no client.
+func (n NPM) check() error {
+	if n.Path == "" {
+		return fault.WithRemedy(fault.Usage(errors.New("there is no npm client")), "install npm, or fetch the package by other means and name its .tgz")
+	}
+	return nil
+}
+
 // npm opens a package that the npm client fetches, from the registry that the
 // user's settings name.
 func (o *opening) npm(spec string) error {
@@ -53,36 +61,17 @@ func (o *opening) npm(spec string) error {
 	if err != nil {
 		return err
 	}
-	if o.cfg.NPM.Path == "" {
-		return fault.WithRemedy(fault.Usage(errors.New("there is no npm client")), "install npm, or fetch the package by other means and name its .tgz")
+	if err := o.cfg.NPM.check(); err != nil {
+		return err
 	}
 
 	dir, err := os.MkdirTemp(o.subject.dir, "npm-")
 	if err != nil {
 		return err
 	}
-
-	// npm looks upwards for the next folder with one of these. It takes that for its project, and
-	// takes settings from there.
-	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte("{}\n"), 0o600); err != nil {
-		return err
-	}
-
-	out := filepath.Join(dir, "out")
-	if err := os.Mkdir(out, 0o700); err != nil {
-		return err
-	}
-
-	// The package's scripts are a stranger's, so they must not run.
-	answer, err := o.runNPM(dir, "pack", "--json", "--ignore-scripts", "--workspaces=false", "--pack-destination="+out, "--", name+"@"+version)
+	out, integrity, err := o.cfg.NPM.pack(o.ctx, dir, name, version)
 	if err != nil {
 		return err
-	}
-
-	// The answer is a claim of npm. It counts only if the file agrees with it.
-	integrity, err := parsePack(answer, name, version)
-	if err != nil {
-		return fmt.Errorf("npm pack: %w", err)
 	}
 	b, err := o.storePackage(out, integrity)
 	if err != nil {
@@ -94,6 +83,32 @@ func (o *opening) npm(spec string) error {
 	}
 	o.subject.Kind, o.subject.Digest = Package, b.digest
 	return o.openStored(b, Container{Kind: Package, Name: o.subject.Ref, Integrity: integrity}, name+".tgz")
+}
+
+// pack has the client fetch a package. It returns the folder below dir that has the file of the
+// package and nothing else, and the integrity that the registry states. The file may be another one.
+func (n NPM) pack(ctx context.Context, dir, name, version string) (out, integrity string, err error) {
+	// npm looks upwards for the next folder with one of these. It takes that for its project, and
+	// takes settings from there.
+	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte("{}\n"), 0o600); err != nil {
+		return "", "", err
+	}
+	out = filepath.Join(dir, "out")
+	if err := os.Mkdir(out, 0o700); err != nil {
+		return "", "", err
+	}
+
+	// The package's scripts are a stranger's, so they must not run.
+	answer, err := n.run(ctx, dir, "pack", "--json", "--ignore-scripts", "--workspaces=false", "--pack-destination="+out, "--", name+"@"+version)
+	if err != nil {
+		return "", "", err
+	}
+
+	// The answer is a claim of npm. It counts only if the file agrees with it.
+	if integrity, err = parsePack(answer, name, version); err != nil {
+		return "", "", fmt.Errorf("npm pack: %w", err)
+	}
+	return out, integrity, nil
 }
 
 // parsePack reads what npm pack --json says of one package, and returns its integrity. It uses
@@ -171,16 +186,16 @@ const (
 	maxStderr = 64 << 10
 )
 
-// runNPM runs the client in dir and returns what it printed.
-func (o *opening) runNPM(dir string, args ...string) ([]byte, error) {
-	if !filepath.IsAbs(o.cfg.NPM.Path) {
-		return nil, fmt.Errorf("npm client %q: want an absolute path", o.cfg.NPM.Path)
+// run runs the client in dir and returns what it printed.
+func (n NPM) run(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	if !filepath.IsAbs(n.Path) {
+		return nil, fmt.Errorf("npm client %q: want an absolute path", n.Path)
 	}
 
 	stdout, stderr := &head{max: maxAnswer, strict: true}, &head{max: maxStderr}
-	cmd := exec.CommandContext(o.ctx, o.cfg.NPM.Path, args...)
+	cmd := exec.CommandContext(ctx, n.Path, args...)
 	cmd.Dir = dir
-	cmd.Env = slices.Concat(o.cfg.NPM.Env, []string{"PWD=" + dir})
+	cmd.Env = slices.Concat(n.Env, []string{"PWD=" + dir})
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = time.Second
 
@@ -189,17 +204,17 @@ func (o *opening) runNPM(dir string, args ...string) ([]byte, error) {
 	err := cmd.Run()
 
 	switch {
-	case o.ctx.Err() != nil:
-		return nil, context.Cause(o.ctx)
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
 	case err != nil:
-		return nil, npmError(err, stdout.buf.Bytes(), stderr.buf.Bytes())
+		return nil, npmError(args[0], err, stdout.buf.Bytes(), stderr.buf.Bytes())
 	}
 
 	return stdout.buf.Bytes(), nil
 }
 
-// npmError returns what npm said when it failed.
-func npmError(err error, stdout, stderr []byte) error {
+// npmError returns what npm said when a command of it failed.
+func npmError(command string, err error, stdout, stderr []byte) error {
 	var said struct {
 		Error struct{ Code, Summary string }
 	}
@@ -210,10 +225,10 @@ func npmError(err error, stdout, stderr []byte) error {
 		text = strings.TrimSpace(string(stderr))
 	}
 	if text == "" {
-		return fmt.Errorf("npm pack: %w", err)
+		return fmt.Errorf("npm %s: %w", command, err)
 	}
 	first, _, _ := strings.Cut(text, "\n")
-	return fmt.Errorf("npm pack: %s: %w", safetext.QuoteUnprintable(first[:min(len(first), 400)]), err)
+	return fmt.Errorf("npm %s: %s: %w", command, safetext.QuoteUnprintable(first[:min(len(first), 400)]), err)
 }
 
 // head keeps the first bytes that are written to it. If strict is set, more than max bytes are an
