@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/attest/convert"
 	"github.com/twicebuild/twice/attest/intoto"
 	"github.com/twicebuild/twice/attest/policy"
 	"github.com/twicebuild/twice/attest/rebuilt"
@@ -53,9 +54,24 @@ type Options struct {
 	DevelopmentKey artifact.Digest
 }
 
-// Subject is what to verify: the file or folder at Path or, if Path is empty, the image in a
-// registry that Name refers to. Messages show Name, as the user wrote it.
-type Subject struct{ Name, Path string }
+// Subject is what to verify: the file or folder at Path, the image in a registry that Name refers
+// to if there is nothing at Path, or a package. Messages show Name, as the user wrote it.
+type Subject struct {
+	Name, Path string
+	// Package is that of a package registry, nil for anything else. Its file is at Path.
+	Package *Package
+	// Err says why there is nothing at Path: what the user named could not be fetched.
+	Err error
+}
+
+// Package is what a package registry says of a package.
+type Package struct {
+	// PURL is the package URL, by which statements call it.
+	PURL string
+	// Attestations are what the registry has, in any form that package convert knows. It may be
+	// empty.
+	Attestations []byte
+}
 
 // Verifier judges files, images and folders.
 type Verifier struct {
@@ -104,6 +120,12 @@ func (v *Verifier) Verify(ctx context.Context, subjects []Subject) (Report, erro
 		}
 		report.add(v.judgeFile(ctx, name))
 	}
+	for _, s := range found.packages {
+		if err := context.Cause(ctx); err != nil {
+			return report, err
+		}
+		report.add(v.judgePackage(ctx, s))
+	}
 	for _, ref := range found.images {
 		if err := context.Cause(ctx); err != nil {
 			return report, err
@@ -143,8 +165,9 @@ func (v *Verifier) Verify(ctx context.Context, subjects []Subject) (Report, erro
 
 // listing is the content of the subjects.
 type listing struct {
-	files  []string
-	images []string
+	files    []string
+	images   []string
+	packages []Subject
 	// releases are folders with a release, and layouts those with OCI images alone. Each is judged
 	// as a whole.
 	releases, layouts []string
@@ -163,6 +186,11 @@ type plainFolder struct {
 func listSubjects(subjects []Subject) (*listing, error) {
 	l := &listing{}
 	for _, s := range subjects {
+		if s.Package != nil || s.Err != nil {
+			l.packages = append(l.packages, s)
+			continue
+		}
+
 		// A name that is no file's may be that of an image.
 		info, err := os.Stat(s.Path)
 		switch {
@@ -258,6 +286,35 @@ func (v *Verifier) judgeFile(ctx context.Context, name string) File {
 	return f
 }
 
+// judgePackage judges a package by the attestations that its registry has.
+func (v *Verifier) judgePackage(ctx context.Context, s Subject) File {
+	if s.Err != nil {
+		return unreadable(s.Name, s.Err)
+	}
+	var about attest.Artifact
+	var err error
+	if about.Digest, about.SHA512, err = digestBoth(ctx, s.Path, maxFile); err != nil {
+		return unreadable(s.Name, err)
+	}
+
+	candidates := v.namedAbout(about)
+	if v.namedBundles == nil && len(s.Package.Attestations) > 0 {
+		found, err := convert.Bundles(s.Package.Attestations, "")
+		if err != nil {
+			return unreadable(s.Name, fmt.Errorf("attestations of the registry: %w", err))
+		}
+		for _, b := range found {
+			f := describeBundle("registry", b.Data)
+			f.place, f.data = b.Place, b.Data
+			candidates = append(candidates, f)
+		}
+	}
+
+	f := v.judge(s.Name, about, candidates, v.opt.Policy)
+	f.noteName(func(n string) bool { return n == s.Package.PURL })
+	return f
+}
+
 // judge opens the bundles that may be about a file or an image. Each of them must be good. Then it
 // holds their statements against a policy, nil if there is none.
 func (v *Verifier) judge(name string, about attest.Artifact, candidates []bundleFile, expected *policy.Policy) File {
@@ -275,7 +332,12 @@ func (v *Verifier) judge(name string, about attest.Artifact, candidates []bundle
 			f.NotCounted = append(f.NotCounted, Problem{Bundle: v.shownBundle(b.name, b.place), Reason: NotAsked, Error: "the policy asks for rebuilds alone, and this says something else"})
 		default:
 			opened, err := attest.Open(b.data, *v.opt.Publisher, about)
-			if err != nil {
+			switch {
+			case err != nil && b.place != "" && isOtherSigner(err):
+				// A collection has what several people said: a registry, and a CI job.
+				f.NotCounted = append(f.NotCounted, Problem{Bundle: v.shownBundle(b.name, b.place), Reason: Reason(attest.WrongIdentity), Error: withoutPrefix(err)})
+				continue
+			case err != nil:
 				f.addUnopened(v.shownBundle(b.name, b.place), err)
 				continue
 			}
@@ -301,6 +363,9 @@ func (v *Verifier) judge(name string, about attest.Artifact, candidates []bundle
 	f.setVerdict()
 	return f
 }
+
+// withoutPrefix returns the text of an error of [attest.Open] without what was being done.
+func withoutPrefix(err error) string { return strings.TrimPrefix(err.Error(), "open bundle: ") }
 
 // checkPolicy holds the statements about a file against a policy.
 func (f *File) checkPolicy(expected *policy.Policy) {
@@ -367,128 +432,4 @@ func contradiction(s intoto.Statement) (Reason, error) {
 		return BadStatement, err
 	}
 	return BadStatement, err
-}
-
-// candidates returns the bundles that say they are about a file, or else the one that is called
-// like it, or its detached signature. It looks for them in the subjects and in the folders above the
-// file.
-func (v *Verifier) candidates(name string, about attest.Artifact) ([]bundleFile, error) {
-	if v.namedBundles != nil {
-		return v.namedAbout(about), nil
-	}
-
-	dirs := v.foldersOf(name)
-	list, err := bundlesAbout(v.allIn, dirs, name, about)
-	if err != nil {
-		return nil, err
-	}
-
-	// A bundle that cannot be read may be about the file.
-	for _, dir := range dirs {
-		found, err := v.index.inFolder(dir)
-		if err != nil {
-			return nil, err
-		}
-		for _, b := range found {
-			if b.unfit != nil && !b.isNoBundle() && !slices.ContainsFunc(list, b.isSame) {
-				list = append(list, b)
-			}
-		}
-	}
-
-	// A signature without its log entry says less than a bundle with it.
-	if len(list) == 0 {
-		if b, ok := detached(name, about.Digest); ok {
-			list = append(list, b)
-		}
-	}
-	return list, nil
-}
-
-// namedAbout returns the bundles that the user named. Of a file that holds several those about
-// other things are left out, unless all are.
-func (v *Verifier) namedAbout(about attest.Artifact) []bundleFile {
-	byFile := map[string]bool{}
-	for _, b := range v.namedBundles {
-		byFile[b.name] = byFile[b.name] || b.isAbout(about)
-	}
-	return slices.DeleteFunc(slices.Clone(v.namedBundles), func(b bundleFile) bool {
-		return b.place != "" && byFile[b.name] && !b.isAbout(about)
-	})
-}
-
-// foldersOf returns the folders where bundles about a file may be.
-func (v *Verifier) foldersOf(name string) []string {
-	dirs := slices.Clone(v.folders)
-	for dir := filepath.Dir(name); len(dirs) < len(v.folders)+3; dir = filepath.Dir(dir) { // dist/bin/<target>
-		dirs = append(dirs, dir)
-	}
-	return dirs
-}
-
-// withSHA512 adds the SHA-512 of a file to what is known of it, if a bundle names its subject by
-// nothing else. The file is read a second time, and must not have changed.
-func (v *Verifier) withSHA512(ctx context.Context, name string, about attest.Artifact) (attest.Artifact, error) {
-	hasSHA512 := func(b bundleFile) bool { return len(b.sha512) > 0 }
-	wanted := slices.ContainsFunc(v.namedBundles, hasSHA512)
-	if v.namedBundles == nil {
-		for _, dir := range v.foldersOf(name) {
-			found, err := v.allIn(dir)
-			if err != nil {
-				return about, err
-			}
-			wanted = wanted || slices.ContainsFunc(found, hasSHA512)
-		}
-	}
-	if !wanted {
-		return about, nil
-	}
-
-	again, sum, err := digestBoth(ctx, name, maxFile)
-	if err == nil && again != about.Digest {
-		err = fmt.Errorf("%s: changed while it was verified", name)
-	}
-	about.SHA512 = sum
-	return about, err
-}
-
-// allIn returns the bundles in a folder, in all forms.
-func (v *Verifier) allIn(dir string) ([]bundleFile, error) {
-	found, err := v.index.inFolder(dir)
-	if err != nil {
-		return nil, err
-	}
-	converted, err := v.index.convertedIn(dir)
-	return slices.Concat(found, converted), err
-}
-
-// bundlesAbout returns the bundles in folders that say they are about a file, or else the one that
-// is called like it. The function in returns the bundles of a folder.
-func bundlesAbout(in func(dir string) ([]bundleFile, error), dirs []string, name string, about attest.Artifact) ([]bundleFile, error) {
-	var claiming, byName []bundleFile
-	for _, dir := range dirs {
-		found, err := in(dir)
-		if err != nil {
-			return nil, err
-		}
-		for _, b := range found {
-			if b.isAbout(about) {
-				claiming = append(claiming, b)
-			} else if b.name == name+distfiles.BundleSuffix {
-				byName = append(byName, b)
-			}
-		}
-	}
-
-	// A key that goes with SHA-384 or SHA-512 signs a file without naming its SHA-256.
-	if len(claiming) == 0 {
-		claiming = byName
-	}
-	slices.SortStableFunc(claiming, func(a, b bundleFile) int { return strings.Compare(a.name, b.name) })
-	return slices.CompactFunc(claiming, bundleFile.isSame), nil
-}
-
-// isSame reports whether two are one bundle: folders may be looked into twice.
-func (b bundleFile) isSame(other bundleFile) bool {
-	return b.name == other.name && b.place == other.place
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +17,8 @@ import (
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
+	"github.com/twicebuild/twice/pipeline/purl"
+	"github.com/twicebuild/twice/pipeline/subject"
 )
 
 // errRefused says that something was verified, and is not what it has to be.
@@ -26,7 +30,7 @@ func (a *app) verifyCmd() *cobra.Command {
 	var bundles []string
 	var insecure bool
 	c := &cobra.Command{
-		Use:   "verify {FILE | DIR | IMAGE}...",
+		Use:   "verify {FILE | DIR | IMAGE | npm:NAME@VERSION}...",
 		Short: "Check signatures, signers and statements of files; never builds",
 		Long: `Verify checks that somebody you trust signed what is said
 about each file, and that it is about these bytes. Bundles are found by themselves
@@ -44,6 +48,9 @@ A policy can ask for rebuilds: statements of twice rebuild --attest by people wh
 lists, each with a key or an identity of their own. If it asks for nothing else,
 it does not matter who published the file, and no --key is needed. A rebuild by
 somebody else is named and does not count, either way.
+
+A package of npm is fetched by the npm client, and verified by the attestations of its
+registry. Of such a collection, what others than the trusted one signed does not count.
 
 Else the network is used only to learn what the public Sigstore instance trusts, when
 an identity is given and no --trusted-root, and to ask a KMS for its key.
@@ -110,11 +117,11 @@ func (a *app) verifyOptions(ctx context.Context, insecure bool) verify.Options {
 // verify prints what v says of args, and returns an error unless all of it is verified. expected
 // is the policy of v, or nil.
 func (a *app) verify(ctx context.Context, v *verify.Verifier, expected *policy.Policy, args []string) error {
-	var subjects []verify.Subject
-	for _, arg := range args {
-		subjects = append(subjects, verify.Subject{Name: arg, Path: a.inDir(arg)})
+	subjects, clean, err := a.verifySubjects(ctx, args)
+	defer clean()
+	if err != nil {
+		return err
 	}
-
 	doc, err := v.Verify(ctx, subjects)
 	if err != nil {
 		return err
@@ -142,4 +149,43 @@ func (a *app) verify(ctx context.Context, v *verify.Verifier, expected *policy.P
 		return fmt.Errorf("verify: %d of %s could not be determined", bad, count(len(doc.Files), "file"))
 	}
 	return nil
+}
+
+// verifySubjects returns the subjects that args name, with packages of npm fetched. The function
+// removes what was fetched.
+func (a *app) verifySubjects(ctx context.Context, args []string) (subjects []verify.Subject, clean func(), err error) {
+	clean = func() {}
+	dir := ""
+	for i, arg := range args {
+		spec, ok := strings.CutPrefix(arg, "npm:")
+		if !ok {
+			subjects = append(subjects, verify.Subject{Name: arg, Path: a.inDir(arg)})
+			continue
+		}
+
+		if dir == "" {
+			if dir, err = os.MkdirTemp("", "twice-verify-"); err != nil {
+				return nil, clean, err
+			}
+			clean = func() { os.RemoveAll(dir) }
+		}
+		to := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.Mkdir(to, 0o700); err != nil {
+			return nil, clean, err
+		}
+		p, err := subject.FetchNPM(ctx, a.npm(), a.registry(false), to, spec)
+		switch {
+		case context.Cause(ctx) != nil:
+			return nil, clean, context.Cause(ctx)
+		case fault.KindOf(err) == fault.KindUsage:
+			return nil, clean, fmt.Errorf("%s: %w", arg, err)
+		case err != nil: // the others get a verdict all the same
+			subjects = append(subjects, verify.Subject{Name: arg, Err: err})
+			continue
+		}
+		subjects = append(subjects, verify.Subject{
+			Name: arg, Path: p.File, Package: &verify.Package{PURL: purl.NPM(p.Name, p.Version), Attestations: p.Attestations},
+		})
+	}
+	return subjects, clean, nil
 }

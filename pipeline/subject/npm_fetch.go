@@ -2,6 +2,7 @@ package subject
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha512"
 	"encoding/base64"
@@ -13,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/twicebuild/twice/pipeline/fault"
 	"github.com/twicebuild/twice/pipeline/fsx"
@@ -134,7 +136,7 @@ func fetchAttestations(ctx context.Context, r registry.Options, address string) 
 	if next == nil {
 		next = http.DefaultTransport
 	}
-	client := &http.Client{Transport: &httpguard.Transport{Next: next, Host: u.Host, Timeout: r.Timeout, Stretch: 1, MaxBody: maxAttestations}}
+	client := &http.Client{Transport: &httpguard.Transport{Next: next, Host: u.Host, Timeout: cmp.Or(r.Timeout, 2*time.Minute), Stretch: 1, MaxBody: maxAttestations}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, withoutURL(err)
