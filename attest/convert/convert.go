@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -99,22 +100,16 @@ func place(outer, inner string) string {
 
 // document returns the bundles in one JSON value.
 func document(data []byte, about artifact.Digest) ([]Bundle, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil {
-		return nil, ErrUnknown
-	}
-	has := func(name string) bool { _, ok := members[name]; return ok }
-
 	var pb *protobundle.Bundle
 	var err error
-	switch {
-	case has("mediaType") || has("media_type"):
+	switch formOf(data) {
+	case "mediaType", "media_type":
 		return []Bundle{{Data: bytes.TrimSpace(data)}}, nil
-	case has("attestations"):
-		return serviceAnswer(members["attestations"])
-	case has("payloadType"):
+	case "attestations":
+		return serviceAnswer(data)
+	case "payloadType", "payload":
 		pb, err = envelopeBundle(data)
-	case has("base64Signature"):
+	case "base64Signature":
 		pb, err = cosignBundle(data, about)
 	default:
 		return nil, ErrUnknown
@@ -125,6 +120,37 @@ func document(data []byte, about artifact.Digest) ([]Bundle, error) {
 
 	made, err := encode(pb)
 	return []Bundle{{Data: made}}, err
+}
+
+// formMembers are the members by which forms are told apart.
+var formMembers = []string{"mediaType", "media_type", "attestations", "payloadType", "payload", "base64Signature"}
+
+// formOf returns the first member of an object that tells its form, or nothing. It looks at a few
+// members, and keeps none: a stranger may have put any number there.
+func formOf(data []byte) string {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return ""
+	}
+
+	const few = 16
+	for range few {
+		if !d.More() {
+			break
+		}
+		name, err := d.Token()
+		if err != nil {
+			return ""
+		}
+		if text, _ := name.(string); slices.Contains(formMembers, text) {
+			return text
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return ""
+		}
+	}
+	return ""
 }
 
 // encode returns the JSON of a bundle, without white space.
@@ -141,36 +167,48 @@ func encode(pb *protobundle.Bundle) ([]byte, error) {
 // serviceAnswer returns the bundles in the list of a service's answer
 // (https://docs.github.com/rest/repos/attestations,
 // https://github.com/npm/attestation). Each has members beside its bundle, which count for nothing.
-func serviceAnswer(list json.RawMessage) ([]Bundle, error) {
-	var attestations []struct {
-		Bundle json.RawMessage `json:"bundle"`
+func serviceAnswer(data []byte) ([]Bundle, error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	for range 2 { // the object, and the name of the list if it comes first
+		if _, err := d.Token(); err != nil {
+			return nil, fmt.Errorf("attestations: %w", err)
+		}
 	}
-	switch err := json.Unmarshal(list, &attestations); {
-	case err != nil:
-		return nil, fmt.Errorf("attestations: %w", err)
-	case len(attestations) == 0:
-		return nil, errors.New("attestations: there is none")
-	case len(attestations) > MaxBundles:
-		return nil, fmt.Errorf("attestations: more than %d", MaxBundles)
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return nil, errors.New("attestations: want a list in the first member")
 	}
 
+	// The attestations are read one by one, since a stranger may have put any number there.
 	var bundles []Bundle
-	for i, a := range attestations {
-		if len(a.Bundle) == 0 || a.Bundle[0] != '{' {
-			return nil, fmt.Errorf("attestations[%d]: without a bundle", i)
+	for d.More() {
+		if len(bundles) == MaxBundles {
+			return nil, fmt.Errorf("attestations: more than %d", MaxBundles)
 		}
-		bundles = append(bundles, Bundle{fmt.Sprintf("attestation %d", i+1), a.Bundle})
+		var a struct {
+			Bundle json.RawMessage `json:"bundle"`
+		}
+		if err := d.Decode(&a); err != nil {
+			return nil, fmt.Errorf("attestations[%d]: %w", len(bundles), err)
+		}
+		if len(a.Bundle) == 0 || a.Bundle[0] != '{' {
+			return nil, fmt.Errorf("attestations[%d]: without a bundle", len(bundles))
+		}
+		bundles = append(bundles, Bundle{fmt.Sprintf("attestation %d", len(bundles)+1), a.Bundle})
+	}
+	if len(bundles) == 0 {
+		return nil, errors.New("attestations: there is none")
 	}
 	return bundles, nil
 }
 
 // strict decodes an object of a form that has no other members than those of v. A member that is
-// there twice is an error, and so is an unknown one.
+// there twice is an error, and so is an unknown one. Those are looked for first: then there are
+// few members, however large the object is.
 func strict(data []byte, v any) error {
-	if err := intoto.CheckJSON(data); err != nil {
-		return err
-	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	return d.Decode(v)
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	return intoto.CheckJSON(data)
 }

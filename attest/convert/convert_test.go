@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -291,12 +292,14 @@ func TestRefuses(t *testing.T) {
 		"a list":                 {`[{"mediaType":"x"}]`, "no signature"},
 		"null":                   {`null`, "no signature"},
 		"a line of text":         {string(s.statement) + "\nhello\n", "no signature"},
-		"a line that is cut off": {envelope + "\n" + envelope[:40], "line 2: no signature"},
+		"a line that is cut off": {envelope + "\n" + envelope[:40], "line 2: envelope: unexpected EOF"},
 		"no attestations":        {`{"attestations":[]}`, "there is none"},
 		"no list":                {`{"attestations":7}`, "attestations"},
+		"a list behind others":   {`{"a":1,"attestations":[{}]}`, "in the first member"},
+		"far behind":             {`{` + strings.Repeat(`"a":1,`, 20) + `"mediaType":"x"}`, "no signature"},
 		"an address alone":       {`{"attestations":[{"bundle":null,"bundle_url":"https://example.com"}]}`, "attestations[0]: without a bundle"},
-		"two signatures":         {strings.Replace(envelope, `"signatures":[`, `"signatures":[{"sig":""},`, 1), "2 signatures"},
-		"no signature":           {`{"payloadType":"x","payload":"","signatures":[]}`, "0 signatures"},
+		"two signatures":         {strings.Replace(envelope, `"signatures":[`, `"signatures":[{"sig":""},`, 1), "more than one signature"},
+		"no signature":           {`{"payloadType":"x","payload":"","signatures":[]}`, "without a signature"},
 		"a member more":          {strings.Replace(envelope, `{`, `{"more":1,`, 1), "unknown field"},
 		"a member twice":         {strings.Replace(envelope, `{`, `{"payload":"",`, 1), "there twice"},
 		"no base64":              {strings.Replace(envelope, `"payload":"`, `"payload":"!`, 1), "payload"},
@@ -323,6 +326,34 @@ func TestRefuses(t *testing.T) {
 	}
 	if _, err := convert.Bundles(make([]byte, convert.MaxFile+1), ""); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("large: %v", err)
+	}
+}
+
+// What is large and has many small members takes no more memory than what is read.
+func TestHostileSize(t *testing.T) {
+	fill := func(before, element, after string) []byte {
+		n := (convert.MaxFile/32 - len(before) - len(after)) / (len(element) + 1)
+		return []byte(before + strings.Repeat(element+",", n) + element + after)
+	}
+	for name, content := range map[string][]byte{
+		"members":             fill(`{`, `"a":1`, `}`),
+		"members of envelope": fill(`{"payloadType":"x",`, `"a":1`, `}`),
+		"attestations":        fill(`{"attestations":[`, `{"bundle":{}}`, `]}`),
+		"empty ones":          fill(`{"attestations":[`, `{}`, `]}`),
+		"signatures":          fill(`{"payloadType":"x","signatures":[`, `{}`, `]}`),
+		"lines":               bytes.Repeat([]byte("{}\n"), convert.MaxFile/96),
+		"empty lines":         bytes.Repeat([]byte("\n"), convert.MaxFile/32),
+		"brackets":            bytes.Repeat([]byte("["), convert.MaxFile/32),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if found, err := convert.Bundles(content, about.Digest); err == nil {
+			t.Errorf("%s: %d bundles", name, len(found))
+		}
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > uint64(16*len(content)) {
+			t.Errorf("%s: %d MB of memory for %d MB", name, used>>20, len(content)>>20)
+		}
 	}
 }
 

@@ -20,13 +20,39 @@ import (
 
 // envelope is a DSSE envelope. The certificate of a signature is an addition of the SLSA generators.
 type envelope struct {
-	PayloadType string `json:"payloadType"`
-	Payload     string `json:"payload"`
-	Signatures  []struct {
-		KeyID string `json:"keyid"`
-		Sig   string `json:"sig"`
-		Cert  string `json:"cert"`
-	} `json:"signatures"`
+	PayloadType string     `json:"payloadType"`
+	Payload     string     `json:"payload"`
+	Signatures  signatures `json:"signatures"`
+}
+
+// envelopeSignature is a signature of an envelope.
+type envelopeSignature struct {
+	KeyID string `json:"keyid"`
+	Sig   string `json:"sig"`
+	Cert  string `json:"cert"`
+}
+
+// signatures is the one signature of an envelope. A stranger may have put any number there.
+type signatures []envelopeSignature
+
+// UnmarshalJSON implements json.Unmarshaler. More than one signature is an error.
+func (l *signatures) UnmarshalJSON(data []byte) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return errors.New("signatures: want a list")
+	}
+	for d.More() {
+		if len(*l) == 1 {
+			return errors.New("more than one signature")
+		}
+		var s envelopeSignature
+		if err := d.Decode(&s); err != nil {
+			return err
+		}
+		*l = append(*l, s)
+	}
+	return nil
 }
 
 // envelopeBundle returns a bundle with an envelope.
@@ -49,7 +75,7 @@ func envelopeBundle(data []byte) (*protobundle.Bundle, error) {
 // content returns the envelope of a bundle. It has to have one signature.
 func (e *envelope) content() (*protobundle.Bundle_DsseEnvelope, error) {
 	if len(e.Signatures) != 1 {
-		return nil, fmt.Errorf("%d signatures: want one", len(e.Signatures))
+		return nil, errors.New("without a signature")
 	}
 	payload, err := decodeBase64(e.Payload)
 	if err != nil {

@@ -455,7 +455,8 @@ func repositoryOf(s string) (string, error) {
 	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") == "" {
 		return "", fmt.Errorf("%q: want the address of a repository, such as https://example.com/project", s)
 	}
-	return strings.ToLower(u.Host) + "/" + strings.TrimSuffix(strings.Trim(u.Path, "/"), ".git"), nil
+	// What is escaped stays so: a slash in a name is another one than between names.
+	return strings.ToLower(u.Host) + "/" + strings.TrimSuffix(strings.Trim(u.EscapedPath(), "/"), ".git"), nil
 }
 
 // reader collects the faults of a file.

@@ -138,6 +138,7 @@ func TestRefuses(t *testing.T) {
 		`source.repository = "git@EXAMPLE.com:hello"`:                  "",
 		`source.repository = "ssh://git@example.com:2222/hello"`:       "source.repository: failed",
 		`source.repository = "https://example.com/Hello"`:              "source.repository: failed",
+		`source.repository = "https://example.com/%68ello"`:            "source.repository: failed",
 		`source.tag = "v1.2.4"`:                                        `source.tag: failed: it is "v1.2.3"`,
 		`source.tag = "v1.2"`:                                          "source.tag: failed",
 		`source.commit = "` + commit + `"`:                             "",

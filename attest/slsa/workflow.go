@@ -188,7 +188,16 @@ func (p *Provenance) generatorRun02() (run, error) {
 		return run{}, err
 	}
 	r := run{workflow: Workflow{Repository: repository, Ref: ref, Path: p.invocation.entryPoint}, variables: variables}
-	return r, r.takeSource(p)
+	if err := r.takeSource(p); err != nil {
+		return run{}, err
+	}
+
+	// The commit of the workflow is that of the source, unless a job of the generator's made one.
+	config := material{Digest: p.invocation.digest}.commit()
+	if _, ref, _ := splitGitURI(r.sourceURI); ref != "" && config != "" && r.commit != "" && config != r.commit {
+		return run{}, fmt.Errorf("the source is commit %.64q, and the workflow that built it is of %.64q", r.commit, config)
+	}
+	return r, nil
 }
 
 // takeSource takes the source from the first dependency. It has to be the workflow's repository at

@@ -109,6 +109,8 @@ func TestWorkflowRefuses(t *testing.T) {
 		{"generator", `"materials": [`, `"materials": [{"uri": "git+https://github.com/o/r@refs/tags/v1.0.1"}, `, "ran for"},
 		{"generator", `"materials": [`, `"materials": [{"uri": "git+https://github.com/o/r"}, `, "without a ref"},
 		{"generator", `"materials": [`, `"materials": [{"uri": "https://github.com/o/r@refs/tags/v1.0.0"}, `, "want git+https"},
+		{"generator", `"digest": {"sha1": "64d3f795e189e3af5afbb288d50217603092bd49"},
+			"entryPoint"`, `"digest": {"sha1": "77d3f795e189e3af5afbb288d50217603092bd49"}, "entryPoint"`, "the source is commit"},
 		{"generator", `"materials"`, `"Materials"`, "names no source"},
 		{"generator", `"configSource"`, `"ConfigSource"`, "want git+https"},
 		{"generator", `"github_ref": "refs/tags/v1.0.0"`, `"github_ref": "refs/tags/v1.0.1"`, "the environment says"},

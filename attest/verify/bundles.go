@@ -49,6 +49,8 @@ type bundleFile struct {
 	// in another form.
 	place     string
 	converted bool
+	// certificate is the file that the certificate of a detached signature is in.
+	certificate string
 	// unfit says why it cannot be read, or is no bundle.
 	unfit error
 	// data are the bytes of a bundle that was named or fetched, which is not read again.
@@ -192,7 +194,7 @@ func (x *bundleIndex) inFolder(dir string) ([]bundleFile, error) {
 func (x *bundleIndex) nonBundles() []bundleFile {
 	var list []bundleFile
 	for _, dir := range slices.Sorted(maps.Keys(x.byFolder)) {
-		for _, b := range x.byFolder[dir] {
+		for _, b := range slices.Concat(x.byFolder[dir], x.converted[dir]) {
 			if b.isNoBundle() {
 				list = append(list, b)
 			}

@@ -46,7 +46,7 @@ func holdsBundles(name string) bool {
 }
 
 // convertedIn returns the bundles of a folder that are in one of the other forms, sorted by the
-// names of their files. A file that cannot be converted is passed over: it may be anything.
+// names of their files. A file that cannot be converted is unfit.
 func (x *bundleIndex) convertedIn(dir string) ([]bundleFile, error) {
 	dir = filepath.Clean(dir)
 	if found, ok := x.converted[dir]; ok {
@@ -67,9 +67,10 @@ func (x *bundleIndex) convertedIn(dir string) ([]bundleFile, error) {
 		if errors.Is(err, errTooManyBundles) {
 			return nil, err
 		}
-		if err == nil {
-			found = append(found, list...)
+		if err != nil {
+			list = []bundleFile{{name: name, unfit: attest.NotBundle(err)}}
 		}
+		found = append(found, list...)
 	}
 
 	x.converted[dir] = found
@@ -126,12 +127,16 @@ var certificateSuffixes = []string{".pem", ".crt", ".cert"}
 const signatureSuffix = ".sig"
 
 // isDetached reports whether a file is the detached signature of another one that is there, or the
-// certificate that belongs to one.
+// certificate that belongs to one. What is merely called so is a file like any other.
 func isDetached(name string) bool {
-	for _, suffix := range append([]string{signatureSuffix}, certificateSuffixes...) {
-		file, ok := strings.CutSuffix(name, suffix)
-		if ok && isRegular(file) && isRegular(file+signatureSuffix) {
-			return true
+	if file, ok := strings.CutSuffix(name, signatureSuffix); ok && isRegular(file) {
+		_, ok := detached(file, artifact.Of(nil))
+		return ok
+	}
+	for _, suffix := range certificateSuffixes {
+		if file, ok := strings.CutSuffix(name, suffix); ok && isRegular(file) {
+			b, ok := detached(file, artifact.Of(nil))
+			return ok && b.certificate == name
 		}
 	}
 	return false
@@ -154,8 +159,10 @@ func detached(name string, about artifact.Digest) (bundleFile, bool) {
 		return bundleFile{}, false
 	}
 	var certificate []byte
+	var from string
 	for _, suffix := range certificateSuffixes {
 		if certificate, err = fsx.ReadNamed(name+suffix, maxDetached); err == nil {
+			from = name + suffix
 			break
 		}
 	}
@@ -165,7 +172,7 @@ func detached(name string, about artifact.Digest) (bundleFile, bool) {
 		return bundleFile{}, false // signatures of other tools are called so, too
 	}
 	b := describeBundle(name+signatureSuffix, data)
-	b.data = data
+	b.data, b.certificate = data, from
 	return b, true
 }
 

@@ -25,6 +25,7 @@ import (
 
 	"github.com/twicebuild/twice/attest"
 	"github.com/twicebuild/twice/attest/intoto"
+	"github.com/twicebuild/twice/attest/verify"
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
@@ -158,7 +159,7 @@ func TestVerifyForms(t *testing.T) {
 
 		// In a folder what holds signatures is no file that lacks one.
 		doc, exit, _ := verifies(t, dir, "--key", p.public)
-		if files := len(doc.Files); exit != test.want || files != 1 && !strings.HasPrefix(name, "data") {
+		if files := len(doc.Files); exit != test.want || files != 1 && !strings.HasPrefix(name, "data") && !strings.HasPrefix(name, "something else") {
 			t.Errorf("%s, the folder: exit status %d, %d files", name, exit, files)
 		}
 
@@ -167,6 +168,41 @@ func TestVerifyForms(t *testing.T) {
 			check("--bundle", file, "--bundle", beside)
 		} else if _, exit, _ := verifies(t, file, "--key", p.public, "--bundle", beside); exit != exitDiffers {
 			t.Errorf("%s, --bundle: exit status %d", name, exit)
+		}
+	}
+}
+
+// What is merely called a signature is a file that lacks one, and lines that cannot be read are told.
+func TestVerifyFormsBeside(t *testing.T) {
+	p := newPublisher(t)
+	for name, test := range map[string]struct {
+		files map[string]string
+		want  string // the files that are refused
+		note  string
+	}{
+		"a program called a signature":   {map[string]string{"hello": "hello\n", "x.jsonl": p.line(t, "hello\n"), "hello.sig": "#!/bin/sh\necho\n"}, "hello.sig", ""},
+		"a program called a certificate": {map[string]string{"hello": "hello\n", "hello.sig": p.sign(t, []byte("hello\n")), "hello.pem": "#!/bin/sh\necho\n"}, "hello hello.pem hello.sig", ""},
+		"a certificate of nothing":       {map[string]string{"hello": "hello\n", "x.jsonl": p.line(t, "hello\n"), "hello.crt": "text"}, "hello.crt", ""},
+		"a second certificate":           {map[string]string{"hello": "hello\n", "hello.sig": p.sign(t, []byte("hello\n")), "hello.crt": "", "hello.pem": ""}, "hello.crt", ""},
+		"a signature of nothing":         {map[string]string{"hello": "hello\n", "x.jsonl": p.line(t, "hello\n"), "other.sig": p.sign(t, []byte("x"))}, "other.sig", ""},
+		"a line that is none":            {map[string]string{"hello": "hello\n", "x.jsonl": p.line(t, "hello\n") + "x\n"}, "hello", "x.jsonl, which is called a bundle and is none"},
+	} {
+		dir := t.TempDir()
+		for file, text := range test.files {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		doc, exit, stderr := verifies(t, dir, "--key", p.public)
+		var refused []string
+		for _, f := range doc.Files {
+			if f.Verdict != verify.Verified {
+				refused = append(refused, filepath.Base(f.Name))
+			}
+		}
+		notes := strings.Join(doc.Notes, "\n")
+		if got := strings.Join(refused, " "); exit != exitDiffers || got != test.want || !strings.Contains(notes, test.note) {
+			t.Errorf("%s: exit status %d, refuses %q, notes %q\n%s", name, exit, got, notes, stderr)
 		}
 	}
 }
