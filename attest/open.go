@@ -81,6 +81,9 @@ type Artifact struct {
 // Open verifies that somebody whom t trusts signed a bundle, and that it is about a. It uses
 // neither a network nor the clock. Its errors are of type [*Error].
 func Open(data []byte, t Trust, a Artifact) (*Verified, error) {
+	if t.fileKey != nil {
+		return nil, refuse(WrongKey, "a bundle, and the trusted key is one of %s, which makes none", t.fileKey.Format())
+	}
 	if t.key == nil && t.identity == nil && !t.anyone {
 		return nil, refuse(Undetermined, "nothing to trust").withRemedy("name a key, or a trusted root and an identity")
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/twicebuild/twice/attest/filesig"
 	"github.com/twicebuild/twice/pipeline/artifact"
 )
 
@@ -29,6 +30,8 @@ type Trust struct {
 	identity *Identity
 	// anyone accepts all identities. A Signer sets it, since it looks at its own certificates.
 	anyone bool
+	// fileKey is a key whose signatures are no bundles. If it is set, nothing else is.
+	fileKey *filesig.Key
 }
 
 // publicKey is a key with the hash that Sigstore has for its kind
@@ -90,6 +93,13 @@ func TrustLoggedKey(pub crypto.PublicKey, r *Root) (Trust, error) {
 	return t, nil
 }
 
+// TrustFileKey trusts signatures of files by a key of minisign or SSH. They are no bundles, and Open
+// opens none for it.
+func TrustFileKey(k *filesig.Key) Trust { return Trust{fileKey: k} }
+
+// FileKey returns the key of [TrustFileKey], or nil.
+func (t Trust) FileKey() *filesig.Key { return t.fileKey }
+
 // Identity says for whom a certificate must be, and who must have vouched for them. One of the
 // first two fields must be set, and one of the last two.
 type Identity struct {
@@ -149,8 +159,10 @@ func wholeMatch(exact, expr string) (*regexp.Regexp, error) {
 // authorities.
 func (t Trust) MatchesSigner(s Signature) bool {
 	switch id := t.identity; {
+	case t.fileKey != nil:
+		return s.Format == t.fileKey.Format() && s.Key == t.fileKey.Fingerprint()
 	case t.key != nil:
-		return s.Key == t.key.fingerprint
+		return s.Format == "" && s.Key == t.key.fingerprint
 	case id != nil && s.Certificate != nil:
 		return id.name.MatchString(s.Certificate.Name) && id.issuer.MatchString(s.Certificate.Issuer)
 	}

@@ -40,6 +40,9 @@ func (v *Verified) Signature() Signature { return v.signature }
 type Signature struct {
 	// Key is the SHA-256 of the trusted key's PKIX form. Either Key or Certificate is there.
 	Key artifact.Digest `json:"key,omitempty"`
+	// Format is that of a signature which is no bundle, as [filesig.Key] has it: then Key is the
+	// fingerprint that it has.
+	Format string `json:"format,omitempty"`
 	// Certificate says who signed.
 	Certificate *Certificate `json:"certificate,omitempty"`
 	// Logs are the entries in transparency logs. Without a trusted root none is looked at.

@@ -75,10 +75,11 @@ var depsRules = map[string]string{
 	"attest/policy": `attest attest/intoto attest/rebuilt attest/slsa matrix matrix/tomlfile pipeline/artifact pipeline/compare
 		pipeline/recipe pipeline/safetext`,
 	"attest/key": "pipeline/artifact pipeline/fault pipeline/fsx pipeline/process pipeline/safetext",
-	"attest":     "attest/intoto pipeline/artifact pipeline/fault",
+	"attest":     "attest/filesig attest/intoto pipeline/artifact pipeline/fault",
 
 	// Other forms of signatures.
 	"attest/convert": "attest/intoto pipeline/artifact",
+	"attest/filesig": "pipeline/artifact",
 
 	// Where the tokens come from, and a stand-in for the servers in tests.
 	"attest/identity":   "pipeline/fault pipeline/safetext",
@@ -96,8 +97,8 @@ var depsRules = map[string]string{
 	"pipeline/cache": "pipeline/fsx pipeline/toolchain pipeline/workspace",
 
 	// The judgement of what is published: signatures and statements.
-	"attest/verify": `attest attest/convert attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix/reference
-		pipeline/artifact pipeline/distfiles pipeline/fault pipeline/fsx pipeline/recipe pipeline/record
+	"attest/verify": `attest attest/convert attest/filesig attest/intoto attest/key attest/policy attest/rebuilt attest/slsa matrix/reference
+		pipeline/archive pipeline/artifact pipeline/distfiles pipeline/fault pipeline/fsx pipeline/recipe pipeline/record
 		pipeline/registry`,
 
 	// The forward flow, which has the signatures of base images judged.
@@ -121,7 +122,7 @@ var depsRules = map[string]string{
 
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
-	"cmd/twice": `attest attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa attest/verify
+	"cmd/twice": `attest attest/filesig attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa attest/verify
 		matrix matrix/lintid matrix/platform matrix/reference matrix/tomlfile pipeline pipeline/artifact
 		pipeline/cache pipeline/compare pipeline/distfiles pipeline/explain pipeline/fault pipeline/fsx
 		pipeline/gocmd pipeline/host pipeline/httpguard pipeline/image pipeline/image/oci pipeline/inspect pipeline/lint pipeline/pass pipeline/progress

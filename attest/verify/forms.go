@@ -12,6 +12,7 @@ import (
 
 	"github.com/twicebuild/twice/attest"
 	"github.com/twicebuild/twice/attest/convert"
+	"github.com/twicebuild/twice/attest/filesig"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/distfiles"
 	"github.com/twicebuild/twice/pipeline/fsx"
@@ -123,15 +124,25 @@ func (b bundleFile) loadConverted() ([]byte, error) {
 // certificateSuffixes are how the names of certificates end that cosign writes beside a signature.
 var certificateSuffixes = []string{".pem", ".crt", ".cert"}
 
-// signatureSuffix is how the name of a detached signature ends.
-const signatureSuffix = ".sig"
+// How the names of detached signatures end.
+const (
+	signatureSuffix = ".sig"
+	minisignSuffix  = ".minisig"
+)
 
 // isDetached reports whether a file is the detached signature of another one that is there, or the
 // certificate that belongs to one. What is merely called so is a file like any other.
 func isDetached(name string) bool {
-	if file, ok := strings.CutSuffix(name, signatureSuffix); ok && isRegular(file) {
-		_, ok := detached(file, artifact.Of(nil))
-		return ok
+	for _, suffix := range []string{signatureSuffix, minisignSuffix} {
+		file, ok := strings.CutSuffix(name, suffix)
+		if !ok || !isRegular(file) {
+			continue
+		}
+		if data, err := fsx.ReadNamed(name, maxDetached); err == nil && filesig.IsSignature(data) {
+			return true
+		}
+		_, ok = detached(file, artifact.Of(nil))
+		return ok && suffix == signatureSuffix
 	}
 	for _, suffix := range certificateSuffixes {
 		if file, ok := strings.CutSuffix(name, suffix); ok && isRegular(file) {

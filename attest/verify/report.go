@@ -75,6 +75,9 @@ type File struct {
 	Verdict Verdict         `json:"verdict"`
 	// Bundles are those that were verified.
 	Bundles []Bundle `json:"bundles"`
+	// ListedIn are signed lists of checksums that have the file with its digest. Then Bundles are
+	// about the lists.
+	ListedIn []string `json:"listedIn,omitempty"`
 	// Problems speak against the file, or tell what could not be read.
 	Problems []Problem `json:"problems"`
 	// Rebuilds are statements of rebuilds by those whom the policy lists. Policy says

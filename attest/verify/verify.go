@@ -84,6 +84,8 @@ type Verifier struct {
 	folders []string
 	// predicates are those in the report. Most are about many files, and are kept once.
 	predicates map[artifact.Digest]json.RawMessage
+	// lists are the verdicts on lists of checksums, by their names.
+	lists map[string]File
 }
 
 // New returns a Verifier.
@@ -91,7 +93,7 @@ func New(o Options) *Verifier {
 	if o.Display == nil {
 		o.Display = func(path string) string { return path }
 	}
-	return &Verifier{opt: o, index: newBundleIndex(), predicates: map[artifact.Digest]json.RawMessage{}}
+	return &Verifier{opt: o, index: newBundleIndex(), predicates: map[artifact.Digest]json.RawMessage{}, lists: map[string]File{}}
 }
 
 // AddBundle adds the bundles in a file, which may be in any form that package convert knows. Once
@@ -266,12 +268,27 @@ func (l *listing) classify(dir string) error {
 	return nil
 }
 
-// judgeFile judges one file.
+// judgeFile judges one file by what is signed about it or, if that is nothing, by a signed list of
+// checksums that names it.
 func (v *Verifier) judgeFile(ctx context.Context, name string) File {
+	f := v.judgeSigned(ctx, name)
+	if f.isUnsigned() {
+		if listed, ok := v.judgeListed(ctx, name, attest.Artifact{Digest: f.Digest}); ok {
+			return listed
+		}
+	}
+	return f
+}
+
+// judgeSigned judges one file by what is signed about it.
+func (v *Verifier) judgeSigned(ctx context.Context, name string) File {
 	shown := v.opt.Display(name)
 	about, err := digestFile(ctx, name, maxFile)
 	if err != nil {
 		return unreadable(shown, err)
+	}
+	if v.opt.Publisher != nil && v.opt.Publisher.FileKey() != nil {
+		return v.judgeByFileKey(ctx, name, about, v.opt.Publisher.FileKey())
 	}
 	if about, err = v.withSHA512(ctx, name, about); err != nil {
 		return unreadable(shown, err)

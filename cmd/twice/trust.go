@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/twicebuild/twice/attest"
+	"github.com/twicebuild/twice/attest/filesig"
 	"github.com/twicebuild/twice/attest/key"
 	"github.com/twicebuild/twice/attest/policy"
 	"github.com/twicebuild/twice/pipeline/fault"
@@ -26,7 +27,7 @@ type trustFlags struct {
 
 func (f *trustFlags) add(c *cobra.Command) {
 	flags := c.Flags()
-	flags.StringVar(&f.key, "key", "", "trust signatures of the public key in a file, or of a KMS (`KEY`)")
+	flags.StringVar(&f.key, "key", "", "trust signatures of the public key in a file (PEM, minisign, SSH), or of a KMS (`KEY`)")
 	flags.StringVar(&f.identity.Name, "certificate-identity", "", "trust certificates for `NAME`: an email address, or the URL of a CI job's definition")
 	flags.StringVar(&f.identity.NameRegexp, "certificate-identity-regexp", "", "as --certificate-identity, a regular `EXPR` that matches all of it")
 	flags.StringVar(&f.identity.Issuer, "certificate-oidc-issuer", "", "trust certificates for identities that `URL` vouched for")
@@ -108,16 +109,41 @@ func (a *app) trust(ctx context.Context, f trustFlags) (attest.Trust, error) {
 	return t, err
 }
 
+// fileTrust returns the trust in a key of minisign or SSH, whose signatures are no bundles. It is nil
+// if the flags name none.
+func (a *app) fileTrust(f trustFlags) (*attest.Trust, error) {
+	data, err := fsx.ReadNamed(a.inDir(f.key), filesig.MaxSize)
+	if f.key == "" || err != nil {
+		return nil, nil // whoever loads it as another key tells what is wrong
+	}
+	k, err := filesig.ParseKey(data)
+	switch {
+	case errors.Is(err, filesig.ErrUnknown):
+		return nil, nil
+	case err != nil:
+		return nil, fault.Usage(fmt.Errorf("%s: %w", f.key, err))
+	case f.trustedRoot != "" || f.identity != (attest.Identity{}):
+		return nil, fault.Usage(fmt.Errorf("%s is a key of %s: no log and no certificate knows its signatures, so --trusted-root and --certificate-... say nothing", f.key, k.Format()))
+	}
+	t := attest.TrustFileKey(k)
+	return &t, nil
+}
+
 // signers returns whose word counts. That is the publisher, unless the policy asks for rebuilds and
 // nothing else, and each rebuilder whom the policy lists. expected is the policy in policyFile, or
 // nil.
 func (a *app) signers(ctx context.Context, f trustFlags, expected *policy.Policy, policyFile string) (publisher *attest.Trust, rebuilders []attest.Trust, err error) {
 	if expected == nil || !expected.OnlyRebuilds() || f.key != "" || f.identity != (attest.Identity{}) {
-		t, err := a.trust(ctx, f)
+		t, err := a.fileTrust(f)
+		if t == nil && err == nil {
+			var other attest.Trust
+			other, err = a.trust(ctx, f)
+			t = &other
+		}
 		if err != nil {
 			return nil, nil, err
 		}
-		publisher = &t
+		publisher = t
 	}
 	if expected == nil || expected.Rebuilds == nil {
 		return publisher, nil, nil

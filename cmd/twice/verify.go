@@ -36,8 +36,10 @@ func (a *app) verifyCmd() *cobra.Command {
 about each file, and that it is about these bytes. Bundles are found by themselves
 in the file's folder and the two above it, as *.sigstore.json; every one that says
 it is about the file has to be good. So are those of other tools: *.jsonl, *.sigstore,
-*.slsa and *.bundle with bundles, envelopes or what cosign wrote, and FILE.sig. A file that its statements call something else is
-told. Of an image (registry/name:tag or @digest) the bundles are what is attached to it.
+*.slsa and *.bundle with bundles, envelopes or what cosign wrote, and FILE.sig. A file
+that nobody signed is verified by a signed list of checksums in its folder. A file that
+its statements call something else is told. Of an image (registry/name:tag or @digest)
+the bundles are what is attached to it.
 
 A folder with a release is held against its signed release.json: every file of the
 release has to be there, under its name, and nothing else. In any other folder each file

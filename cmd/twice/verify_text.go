@@ -86,6 +86,9 @@ func describeFile(f verify.File, expected *policy.Policy, say func(string, ...an
 	for _, s := range f.Statements {
 		describe(s.Statement, say)
 	}
+	for _, list := range f.ListedIn {
+		say("listed in     %s, which is signed", list)
+	}
 	for _, b := range f.Bundles {
 		describeSigner(b.Signature, say)
 	}
@@ -265,7 +268,7 @@ func describeSigner(s attest.Signature, say func(string, ...any)) {
 			say("              in a job of %s at %s", c.SourceRepository, c.SourceRepositoryRef)
 		}
 	} else {
-		say("signed by     key %s", s.Key)
+		say("signed by     %s", strings.TrimSpace(s.Format+" key "+string(s.Key)))
 	}
 
 	for _, l := range s.Logs {
@@ -278,7 +281,10 @@ func describeSigner(s attest.Signature, say func(string, ...any)) {
 		say("not counted   %s, which the trusted root does not know", u)
 	}
 
-	if len(s.Logs)+len(s.Times) == 0 {
+	switch {
+	case s.Format != "":
+		say("not checked   when it was signed: its signature has no time")
+	case len(s.Logs)+len(s.Times) == 0:
 		say("not checked   when it was signed, and whether a log knows of it (that takes --trusted-root)")
 	}
 }
