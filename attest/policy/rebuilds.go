@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/twicebuild/twice/attest/rebuilt"
 	"github.com/twicebuild/twice/pipeline/artifact"
 	"github.com/twicebuild/twice/pipeline/compare"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // Rebuilt is a statement that was opened under the trust of a rebuilder.
@@ -95,4 +98,76 @@ func (b *Rebuilds) checkRebuilds(subject artifact.Digest, list []Rebuilt) Findin
 	slices.Sort(notCounted)
 	f.Reason = fmt.Sprintf("%d of at least %d: %s", len(f.By), b.AtLeast, strings.Join(slices.Compact(notCounted), "; "))
 	return f
+}
+
+// readRebuilders reads rebuilds.by.
+func readRebuilders(v any, to *[]Rebuilder) error {
+	var tables []map[string]any
+	switch v := v.(type) {
+	case []map[string]any: // [[rebuilds.by]]
+		tables = v
+	case []any:
+		for i, e := range v {
+			t, ok := e.(map[string]any)
+			if !ok {
+				return fmt.Errorf("[%d]: want a table with a name and a key, or with a name, an identity and an issuer, not %s", i, typeName(e))
+			}
+			tables = append(tables, t)
+		}
+	default:
+		return fmt.Errorf("want a list of tables, not %s", typeName(v))
+	}
+
+	if len(tables) == 0 || len(tables) > maxRebuilders {
+		return fmt.Errorf("%d of them: want 1 to %d", len(tables), maxRebuilders)
+	}
+
+	// Findings name people, so each needs a name of its own.
+	for i, t := range tables {
+		r, err := readRebuilder(t)
+		if err == nil && slices.ContainsFunc(*to, func(other Rebuilder) bool { return other.Name == r.Name }) {
+			err = fmt.Errorf("name: %q is there twice", r.Name)
+		}
+		if err != nil {
+			return fmt.Errorf("[%d]: %w", i, err)
+		}
+		*to = append(*to, r)
+	}
+	return nil
+}
+
+// readRebuilder reads one table of rebuilds.by.
+func readRebuilder(t map[string]any) (Rebuilder, error) {
+	var r Rebuilder
+	members := map[string]*string{"name": &r.Name, "key": &r.Key, "identity": &r.Identity, "issuer": &r.Issuer, "trustedRoot": &r.TrustedRoot}
+	for _, name := range slices.Sorted(maps.Keys(t)) {
+		to, ok := members[name]
+		if !ok {
+			return r, fmt.Errorf("%s: unknown key; there are %s", name, strings.Join(slices.Sorted(maps.Keys(members)), ", "))
+		}
+		if err := readText(t[name], to, printable); err != nil {
+			return r, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+
+	// An identity means nothing without the issuer that vouched for it.
+	byIdentity := r.Identity != "" && r.Issuer != ""
+	switch {
+	case r.Name == "":
+		return r, errors.New("without a name")
+	case r.Key != "" && r.Identity+r.Issuer != "":
+		return r, fmt.Errorf("%s: key and identity exclude each other: a signature is a key's or a certificate's", r.Name)
+	case r.Key == "" && !byIdentity:
+		return r, fmt.Errorf("%s: want a key, or an identity and its issuer", r.Name)
+	}
+	return r, nil
+}
+
+// printable refuses text that a terminal does not show as it is.
+func printable(s string) error {
+	const limit = 1000
+	if len(s) > limit || !safetext.Printable(s) {
+		return fmt.Errorf("%.100q: longer than %d bytes, or a character that cannot be printed", s, limit)
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -126,7 +127,9 @@ func bundlesAbout(in func(dir string) ([]bundleFile, error), dirs []string, name
 	if len(claiming) == 0 {
 		claiming = byName
 	}
-	slices.SortStableFunc(claiming, func(a, b bundleFile) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(claiming, func(a, b bundleFile) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.place, b.place))
+	})
 	return slices.CompactFunc(claiming, bundleFile.isSame), nil
 }
 

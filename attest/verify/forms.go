@@ -92,6 +92,11 @@ func (x *bundleIndex) convert(name string) ([]bundleFile, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 
+	return x.describeAll(name, bundles)
+}
+
+// describeAll describes the bundles of a file in another form.
+func (x *bundleIndex) describeAll(name string, bundles []convert.Bundle) ([]bundleFile, error) {
 	var list []bundleFile
 	for _, b := range bundles {
 		if x.count++; x.count > MaxBundles {
@@ -202,7 +207,7 @@ func (x *bundleIndex) readForms(name string) (list []bundleFile, ok bool, err er
 		return []bundleFile{{name: name, unfit: attest.NotBundle(err)}}, true, nil
 	}
 
-	list, err = x.convert(name)
+	list, err = x.describeAll(name, bundles)
 	return list, true, err
 }
 
