@@ -32,6 +32,8 @@ type attempt struct {
 	pgoOff    bool
 
 	session pass.Session
+	// foreign says where the build has its folders, and its cache.
+	foreign *pass.Foreign
 	// graphs are those of everything in the cache of session.
 	graphs sandbox.Graphs
 	// failed reports that a build in session failed.
@@ -87,8 +89,11 @@ func (a *attempt) try(ctx context.Context) (err error) {
 		return err
 	}
 
-	defer func() { err = errors.Join(err, a.session.Close()) }()
-	return a.rebuild(ctx)
+	err = a.rebuild(ctx)
+	if err = errors.Join(err, a.session.Close()); err != nil {
+		return err
+	}
+	return a.keepCompiled(a.foreign)
 }
 
 // openSource lays the chosen source out for reading.

@@ -31,7 +31,8 @@ type Config struct {
 	Timeout time.Duration
 	MaxDisk int64
 	// Many reports that several files are to come. For files with the same toolchain and
-	// target, the standard library is compiled once.
+	// target, the standard library is compiled once, and for files of one source that follow each
+	// other everything that they have in common.
 	Many bool
 	// Stage is called with the name of each step that begins, for people. It may be nil.
 	Stage func(what string)
@@ -74,6 +75,8 @@ type Rebuilder struct {
 	// toolchains are those that were proved in this run, by version.
 	toolchains map[string]toolchain.Toolchain
 	standards  map[string]*standard
+	// left is what the file before left in its cache, or nil.
+	left *compiled
 }
 
 // Open prepares what all files share. The caller must Close the Rebuilder.

@@ -60,6 +60,7 @@ func (a *attempt) openSession(ctx context.Context) error {
 	}
 
 	// The standard library is built ahead, before the session takes its folders.
+	a.foreign = f
 	if err := a.warm(ctx, f); err != nil {
 		return err
 	}

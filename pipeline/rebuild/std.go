@@ -19,8 +19,8 @@ import (
 // standard compiles packages of the standard library for all files of one toolchain and target.
 // Nothing else is ever compiled in its workspace. Only the names of packages come near it from a
 // stranger's file. A proved toolchain compiles them in this run, and the result is copied to the
-// workspace of each file before its build. So no file's build can change what another one begins
-// with. The go command finds in it what its own hash of source, flags and toolchain names, and
+// workspace of each file before its build. So no file's build can change what one of another source
+// begins with (see compiled). The go command finds in it what its own hash of source, flags and toolchain names, and
 // compiles the rest.
 type standard struct {
 	session pass.Session
@@ -57,13 +57,17 @@ func (a *attempt) stdPackages() []string {
 	return list
 }
 
-// warm gives the build of a file a cache with the standard library in it. It is of use only if
-// other files want the same, and does no harm if it fails.
+// warm gives the build of a file a cache with what the file before left there, if both are of one
+// source, and otherwise with the standard library in it. It is of use only if other files want the
+// same, and does no harm if it fails.
 func (a *attempt) warm(ctx context.Context, f *pass.Foreign) error {
 	c := a.claim
 	packages := a.stdPackages()
 	if !a.many || c.pgo || len(packages) == 0 { // with a profile all packages are compiled anew
 		return nil
+	}
+	if ok, err := a.takeCompiled(f); ok || err != nil {
+		return err
 	}
 
 	// The path of GOROOT is compiled in, so the same toolchain elsewhere needs a cache of its own.
