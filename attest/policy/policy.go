@@ -112,8 +112,9 @@ type Rebuilds struct {
 	AtLeast int
 	// By are those whose word counts (rebuilds.by).
 	By []Rebuilder
-	// Module is path@version of the module that it has to be rebuilt from (rebuilds.module). If it
-	// is empty, any source that gives the file will do.
+	// Module is path@version of the module that it has to be rebuilt from (rebuilds.module), as the
+	// module proxy has it: a repository may have any tags. If it is empty, any source that gives the
+	// file will do.
 	Module string
 	// Reproduced: it is not enough that the file is equivalent after a
 	// normalization (rebuilds.reproduced = true).

@@ -70,6 +70,8 @@ func (b *Rebuilds) checkRebuilds(subject artifact.Digest, list []Rebuilt) Findin
 		switch {
 		case b.Module != "" && result.Source != b.Module:
 			notCounted = append(notCounted, fmt.Sprintf("%s rebuilt it from %.200s", name, result.Source))
+		case b.Module != "" && result.Recipe != nil && result.Recipe.Recipe.Source.Module == "":
+			notCounted = append(notCounted, fmt.Sprintf("%s rebuilt it from a repository that calls itself %.200s, which need not be the published module", name, result.Source))
 		case result.Recipe == nil && !strings.HasPrefix(result.Source, distribution+"@"):
 			notCounted = append(notCounted, name+" does not say with which settings: there is no recipe")
 		case b.Reproduced && result.Verdict != compare.Reproduced:

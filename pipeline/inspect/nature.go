@@ -150,6 +150,9 @@ const (
 	upxTail  = 64 // bytes at the end of an ELF file that have the header of the packed data
 )
 
+// IsPacked reports whether UPX packed the file, so that nothing in it tells what it was.
+func (b *Binary) IsPacked() bool { return b.packed() != "" }
+
 // packed says what shows that UPX packed the file, or "" if nothing does. A program may have the magic
 // among its texts, so it counts only where UPX puts it.
 func (b *Binary) packed() string {

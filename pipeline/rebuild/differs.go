@@ -3,6 +3,7 @@ package rebuild
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/module"
@@ -22,9 +23,11 @@ type difference struct {
 	// what says in words what is different.
 	what string
 	// ground says why other flags do not explain the difference. It is groundNone if they
-	// may. why says the same in words, and remedy says what can be done about it.
+	// may. why says the same in words, and remedy says what can be done about it. kind is that of
+	// the reason without a ground, if it is not about flags.
 	ground      groundKind
 	why, remedy string
+	kind        verdict.Kind
 	// unnamed says why the source is not known to be the one that the file names. foreign
 	// says why the toolchain is not the published one. Each is nil if there is no such doubt.
 	unnamed, foreign *verdict.Reason
@@ -45,7 +48,7 @@ type groundKind string
 const (
 	groundNone groundKind = "none"
 	// groundDependency means that the file names another module than the source asks for, or
-	// another content of it.
+	// another content of it, and that nothing but the source could choose it.
 	groundDependency groundKind = "dependency"
 	// groundBuild means that the same inputs were compiled or linked to something else.
 	groundBuild groundKind = "build"
@@ -71,7 +74,7 @@ func (d difference) judge() (compare.Verdict, *verdict.Reason) {
 		return compare.Undetermined, verdict.Because(verdict.Stripped, "its code and data are those that were built, and its symbols, debug information or headers were removed or written anew after it was linked, as strip does: so %s", d.what).
 			WithRemedy("ask for the file as the linker left it; -ldflags=-s leaves symbols out of that")
 	case d.ground == groundNone:
-		kind := verdict.Flags
+		kind := cmp.Or(d.kind, verdict.Flags)
 		if d.changed {
 			kind = verdict.Changed
 		}
@@ -113,7 +116,10 @@ func (a *attempt) collectDifference(b *built, what string, explanation *explain.
 	}
 
 	d.ground, d.why = a.groundOf(b)
-	if d.ground == groundNone && (a.claim.inexact+a.claim.unrecorded != "" || a.claim.named()) {
+	if _, why := a.groundOfDependencies(b); d.ground == groundNone && why != "" && d.why == why {
+		d.kind, d.remedy = verdict.OtherDependencies, a.dependencyRemedy()
+	}
+	if d.ground == groundNone && d.remedy == "" && (a.claim.inexact+a.claim.unrecorded != "" || a.claim.named()) {
 		d.remedy = "ask its makers for the exact command line"
 	}
 	d.whose, d.evidence = a.ownerOf(b, explanation.Functions())
@@ -162,8 +168,11 @@ func (a *attempt) groundOf(b *built) (groundKind, string) {
 	if same, _ := a.sameMain(b); a.claim.named() && !same && !a.confirms(b) {
 		return groundNone, "which files were named on the command line is not recorded"
 	}
-	if list := otherDependencies(a.facts.Build, b.facts.Build); len(list) > 0 {
-		return groundDependency, strings.Join(list[:min(3, len(list))], "; ")
+	if ground, why := a.groundOfDependencies(b); why != "" {
+		return ground, why
+	}
+	if why := a.hiddenCover(b); why != "" {
+		return groundNone, why
 	}
 	if a.confirms(b) {
 		return groundBuild, "source, toolchain and flags are those that the file names, as the build ID confirms, and they give other bytes"
@@ -193,6 +202,56 @@ func (a *attempt) groundOf(b *built) (groundKind, string) {
 		return groundNone, "the linker's flags are not recorded, and without a build ID they cannot be recovered"
 	}
 	return groundNone, "the linker's flags are not recorded, and could not be recovered"
+}
+
+// groundOfDependencies returns what a difference between the modules in the file and those of the
+// source rules out, and says it in words. Of one version of a module there is one content, so
+// another one is a ground. Which versions are in it is chosen by the source alone where go install
+// PKG@VERSION built it. In a clone a go.work around it, or a -modfile, may have chosen others, and
+// neither is recorded. A vendor folder may have anything, and a module's zip does not have it.
+func (a *attempt) groundOfDependencies(b *built) (groundKind, string) {
+	if a.confirms(b) {
+		return groundNone, ""
+	}
+	if list := otherContents(a.facts.Build, b.facts.Build); len(list) > 0 {
+		return groundDependency, strings.Join(list[:min(3, len(list))], "; ")
+	}
+	list := otherDependencies(a.facts.Build, b.facts.Build)
+	why := strings.Join(list[:min(3, len(list))], "; ")
+	switch {
+	case len(list) > 0 && a.claim.install:
+		return groundDependency, why
+	case len(list) > 0:
+		return groundNone, why + "; a go.work around the source or a -modfile, which are not recorded, may have chosen that"
+	case a.claim.vendored && a.source.Module != "":
+		return groundNone, "it was built from a vendor folder, which a module's zip does not have and which may hold anything"
+	}
+	return groundNone, ""
+}
+
+// dependencyRemedy says what can be done where something else than the source may have chosen the
+// file's dependencies.
+func (a *attempt) dependencyRemedy() string {
+	if a.claim.vendored && a.source.Module != "" {
+		return "take the source from a clone at its revision, which has the vendor folder, with --source DIR"
+	}
+	return "ask its makers whether a go.work or a -modfile chose its dependencies"
+}
+
+// coverPackages are those of the standard library that go build -cover links into a program.
+var coverPackages = []string{"runtime/coverage", "internal/coverage/rtcov"}
+
+// hiddenCover says that the file may be built with -cover, if it has what that adds and the rebuild
+// has not. Releases of Go before 1.23 do not record it. It changes the functions of the main module
+// alone.
+func (a *attempt) hiddenCover(b *built) string {
+	has := func(f inspect.Facts) bool {
+		return f.Code != nil && slices.ContainsFunc(f.Code.Packages, func(p inspect.PackageSize) bool { return slices.Contains(coverPackages, p.Path) })
+	}
+	if a.confirms(b) || !has(a.facts) || has(b.facts) {
+		return ""
+	}
+	return "it has the packages that -cover adds, which need not be recorded"
 }
 
 // notNamed says why the source that was built is not known to be the one that the file names. It
@@ -275,6 +334,23 @@ func distributor(goroot string) string {
 		}
 	}
 	return ""
+}
+
+// otherContents lists the modules of which the file names another content than the source does,
+// under the same version.
+func otherContents(a, b *inspect.Build) []string {
+	if a == nil || b == nil {
+		return nil
+	}
+	var list []string
+	for _, x := range a.Deps {
+		for _, y := range b.Deps {
+			if x.Path == y.Path && x.Version == y.Version && x.Sum != "" && y.Sum != "" && x.Sum != y.Sum && x.Replace == nil && y.Replace == nil {
+				list = append(list, fmt.Sprintf("the file says that %s is %s, and it is %s", verdict.Quote(x.Path+"@"+x.Version), verdict.Quote(x.Sum), verdict.Quote(y.Sum)))
+			}
+		}
+	}
+	return list
 }
 
 // otherDependencies lists the modules that the file names and the source does not ask for, and

@@ -362,7 +362,14 @@ func TestAccusations(t *testing.T) {
 		}, want: verdict.SourceNotNamed},
 		"another dependency": {file: foreign, change: func(a *attempt) {
 			a.facts.Build.Deps = []inspect.Module{{Path: "example.com/evil", Version: "v1.0.0", Sum: sumA}}
+		}, want: verdict.OtherDependencies},
+		"another dependency, installed": {file: foreign, change: func(a *attempt) {
+			a.claim.install = true
+			a.facts.Build.Deps = []inspect.Module{{Path: "example.com/evil", Version: "v1.0.0", Sum: sumA}}
 		}, want: verdict.BytesDiffer},
+		"a vendor folder that a zip lacks": {file: foreign, change: func(a *attempt) {
+			a.claim.vendored, a.source.Module = true, "example.com/tool"
+		}, want: verdict.OtherDependencies},
 		"flags that are not known, without an ID": {file: noID.flipped(text1), base: &noID, want: verdict.Flags},
 		"flags that you named, without an ID":     {file: noID.flipped(text1), base: &noID, change: func(a *attempt) { a.options.LDFlags = new(string) }, want: verdict.Flags},
 		// What is recorded is not what was given.
@@ -422,6 +429,29 @@ func TestAccusations(t *testing.T) {
 		}
 		if err != nil || a.res.Verdict != want || a.res.Reason == nil || a.res.Reason.Kind != x.want || a.res.Explanation == nil {
 			t.Errorf("%s: %v, %s, %+v, want %s", what, err, a.res.Verdict, a.res.Reason, x.want)
+		}
+	}
+}
+
+// Of one version of a module there is one content. Which version it is proves nothing.
+func TestOtherContents(t *testing.T) {
+	module := func(version, sum string) inspect.Module {
+		return inspect.Module{Path: "example.com/dep", Version: version, Sum: sum}
+	}
+	replaced := module("v1.0.0", "h1:a")
+	replaced.Replace = &inspect.Module{Path: "../dep"}
+	for name, test := range map[string]struct {
+		a, b inspect.Module
+		want int
+	}{
+		"the same":          {module("v1.0.0", "h1:a"), module("v1.0.0", "h1:a"), 0},
+		"another content":   {module("v1.0.0", "h1:a"), module("v1.0.0", "h1:b"), 1},
+		"another version":   {module("v1.0.0", "h1:a"), module("v1.1.0", "h1:b"), 0},
+		"without a hash":    {module("v1.0.0", ""), module("v1.0.0", "h1:b"), 0},
+		"what was replaced": {replaced, module("v1.0.0", "h1:b"), 0},
+	} {
+		if got := otherContents(&inspect.Build{Deps: []inspect.Module{test.a}}, &inspect.Build{Deps: []inspect.Module{test.b}}); len(got) != test.want {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
 }

@@ -85,8 +85,12 @@
 // where -ldflags has spaces in a value either, since they may have been line ends. Both hold
 // unless the build ID names exactly what was built.
 //
-//   - The ground is a dependency if the file names another module than the source asks for,
-//     or another content of it.
+//   - The ground is a dependency if the file names another content of a module's version than
+//     the source does or, where go install PKG@VERSION built it, another module than the source
+//     asks for. In a clone a go.work around the source or a -modfile, which are not recorded,
+//     may have chosen other modules, and a vendor folder that is not in a module's zip may hold
+//     anything: then there is no ground, and the reason is "other dependencies". There is none
+//     either if the file has what -cover adds, which older releases do not record.
 //   - The ground is the build if the file's build ID names exactly what was built, if its
 //     package main was compiled from something else, if the flags are known otherwise, or if
 //     there is more or less machine code.

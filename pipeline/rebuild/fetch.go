@@ -214,6 +214,9 @@ func (a *attempt) fillModules(ctx context.Context) (err error) {
 
 	if err == nil && len(c.deps) > 0 {
 		why := "go.sum of the source"
+		if c.vendored && a.source.Module == "" {
+			why = "the vendor folder of the source, which nothing holds against go.sum"
+		}
 		if c.install {
 			why = "checksum database"
 			if a.Client.SumDB == "off" || a.Client.NoSumDB != "" {

@@ -285,7 +285,7 @@ func (o *opening) inspect(b blob) (isGo bool, parts []inspect.Section, err error
 	if bin.Format == inspect.Universal {
 		return false, bin.Slices, nil
 	}
-	return mayBeGo(bin), nil, nil
+	return mayBeGo(bin) || bin.IsPacked(), nil, nil
 }
 
 // inUniversal reports whether the location is in a universal file.

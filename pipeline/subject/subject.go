@@ -189,7 +189,7 @@ type Executable struct {
 	Digest artifact.Digest
 	Size   int64
 	// Go reports whether something of Go was found in it: build information, a build ID, or a
-	// function table.
+	// function table. What UPX packed may be a Go program, and counts as one.
 	Go bool
 	// Platform is that of the image it is in, as the index or the image says.
 	Platform string

@@ -203,14 +203,15 @@ const (
 	ToolchainUnavailable Kind = "toolchain not available"
 	UnknownPlatform      Kind = "unknown platform"
 	Cgo                  Kind = "cgo"
-	NotPublic            Kind = "not public"   // the source cannot be had
-	NoVersion            Kind = "no version"   // (devel)
-	Dirty                Kind = "dirty"        // uncommitted changes
-	LocalReplace         Kind = "local module" // folders of the builder
-	Setting              Kind = "setting"      // one that is not honoured, or not known
-	Place                Kind = "place"        // paths that cannot be given to a build here
-	Flags                Kind = "linker flags" // they could not be recovered
-	Changed              Kind = "changed"      // it was changed after it was linked, and no more is known
+	NotPublic            Kind = "not public"         // the source cannot be had
+	NoVersion            Kind = "no version"         // (devel)
+	Dirty                Kind = "dirty"              // uncommitted changes
+	LocalReplace         Kind = "local module"       // folders of the builder
+	Setting              Kind = "setting"            // one that is not honoured, or not known
+	Place                Kind = "place"              // paths that cannot be given to a build here
+	Flags                Kind = "linker flags"       // they could not be recovered
+	OtherDependencies    Kind = "other dependencies" // something else than the source may have chosen them
+	Changed              Kind = "changed"            // it was changed after it was linked, and no more is known
 	// The bytes are others, and that is no ground to say that the file differs.
 	Stripped              Kind = "stripped"                // after it was linked, and it loads what was built
 	SourceNotNamed        Kind = "source not named"        // what was built is not what the file names
