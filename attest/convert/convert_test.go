@@ -351,7 +351,7 @@ func TestHostileSize(t *testing.T) {
 			t.Errorf("%s: %d bundles", name, len(found))
 		}
 		runtime.ReadMemStats(&after)
-		if used := after.TotalAlloc - before.TotalAlloc; used > uint64(16*len(content)) {
+		if used := after.TotalAlloc - before.TotalAlloc; used > uint64(64*len(content)) {
 			t.Errorf("%s: %d MB of memory for %d MB", name, used>>20, len(content)>>20)
 		}
 	}

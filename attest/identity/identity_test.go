@@ -173,12 +173,10 @@ func (i *issuer) browse(t *testing.T) func(string) error {
 			back = url.Values{"state": {q.Get("state")}, "error": {"access_denied"}}
 		}
 		go func() {
-			resp, err := http.Get(q.Get("redirect_uri") + "?" + back.Encode())
-			if err != nil {
-				t.Error(err)
-				return
+			// Who asked may be done before the answer is read. What came is seen there.
+			if resp, err := http.Get(q.Get("redirect_uri") + "?" + back.Encode()); err == nil {
+				resp.Body.Close()
 			}
-			resp.Body.Close()
 		}()
 		return nil
 	}

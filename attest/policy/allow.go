@@ -129,6 +129,12 @@ func (b *Rebuilds) howToAllow(c recipe.Choice) string {
 	if s.parts != nil {
 		parts = s.parts(c.Value)
 	}
+	// What is left out of a list of files is not compiled, so each pattern has to match one.
+	if i := slices.IndexFunc(patterns, func(p string) bool {
+		return !slices.ContainsFunc(parts, func(part string) bool { return matches(c.Setting, p, part) })
+	}); c.Setting == recipe.FilesSetting && i >= 0 {
+		return fmt.Sprintf("which leaves out %.200q of [rebuilds.allow]", patterns[i])
+	}
 	for _, part := range parts {
 		if !slices.ContainsFunc(patterns, func(p string) bool { return matches(c.Setting, p, part) }) {
 			if c.Setting == recipe.StampSetting {

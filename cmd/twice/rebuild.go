@@ -116,7 +116,7 @@ or COSIGN_PASSWORD in the environment, or from the terminal.`,
 	c.Flags().DurationVar(&flags.timeout, "timeout", 30*time.Minute, "the time for each file or toolchain, which is 4h with --bootstrap")
 	c.Flags().StringVar(&flags.bootstrap, "bootstrap", "", "build a toolchain by way of an older `RELEASE`, such as go1.24.6, and compare all of it")
 	c.Flags().StringArrayVar(&flags.only, "only", nil, "only the files in the subject, or the tools of a toolchain, whose path matches `GLOB`, such as bin/gofmt (may be repeated)")
-	c.Flags().BoolVar(&flags.goOnly, "go", false, "only the Go programs in the subject")
+	c.Flags().BoolVar(&flags.goOnly, "go", false, "only the Go programs in the subject, and what cannot be read and may be one")
 	c.Flags().StringArrayVar(&flags.platforms, "platform", nil, "of an image only `PLATFORM`, such as linux/arm64 (may be repeated; default: all of linux)")
 	insecureFlag(c, &flags.insecure)
 	c.Flags().BoolVar(&flags.jsonLines, "json-lines", false, "print a line of JSON for each result, as soon as it is there")

@@ -233,7 +233,8 @@ func (f *foundFiles) add(s *subject.Subject, provenance *verify.ProvenanceReader
 
 	noGo := len(notBuilt)
 	for _, skipped := range s.Skipped {
-		if !skipped.Whole && !f.selection.includes(pathInSubject(skipped.Name, skipped.Containers), false) {
+		// What could not be read may be a Go program.
+		if !skipped.Whole && !f.selection.includes(pathInSubject(skipped.Name, skipped.Containers), true) {
 			in.NotAsked++
 			continue
 		}
@@ -257,7 +258,7 @@ func (f *foundFiles) add(s *subject.Subject, provenance *verify.ProvenanceReader
 				c.withoutBuild.Reason.Remedy = "unpack it, and name the folder with what came out"
 				continue
 			}
-			c.withoutBuild.Reason.Remedy = "say which files matter with --only GLOB, or --go for the Go programs alone"
+			c.withoutBuild.Reason.Remedy = "say which files matter with --only GLOB, or --go for the Go programs and what cannot be read"
 		}
 	}
 

@@ -74,7 +74,7 @@ func TestBeside(t *testing.T) {
 		usage bool
 	}{
 		{"all", []string{few}, rebuildFlags{}, "bin/tool, bin/helper: not a Go program, lib/lib.so: not a Go program, lib/broken.so: unreadable", 0, false},
-		{"the Go programs", []string{few}, rebuildFlags{goOnly: true}, "bin/tool", 3, false},
+		{"the Go programs", []string{few}, rebuildFlags{goOnly: true}, "bin/tool, lib/broken.so: unreadable", 2, false},
 		{"a file", []string{few}, rebuildFlags{only: []string{"bin/tool"}}, "bin/tool", 3, false},
 		{"a folder", []string{few}, rebuildFlags{only: []string{"bin/*"}}, "bin/tool, bin/helper: not a Go program", 2, false},
 		{"two", []string{few}, rebuildFlags{only: []string{"bin/t*", "lib/b*"}}, "bin/tool, lib/broken.so: unreadable", 2, false},
@@ -85,7 +85,7 @@ func TestBeside(t *testing.T) {
 		{"many", []string{many}, rebuildFlags{}, "tool, : not a Go program", 0, false},
 		{"no Go program", []string{none}, rebuildFlags{goOnly: true}, ": nothing asked for", 1, false},
 		{"none in one of two", []string{few, none}, rebuildFlags{only: []string{"bin/tool"}}, "bin/tool, : nothing asked for", 4, false},
-		{"after a bundle that says nothing", []string{noBundle, few}, rebuildFlags{goOnly: true}, ", bin/tool", 3, false},
+		{"after a bundle that says nothing", []string{noBundle, few}, rebuildFlags{goOnly: true}, ", bin/tool, lib/broken.so: unreadable", 2, false},
 		{"a single file", []string{filepath.Join(none, "helper")}, rebuildFlags{}, "helper: not a Go program", 0, false},
 		{"a single file by its name", []string{filepath.Join(few, "bin", "tool")}, rebuildFlags{only: []string{"tool"}}, "tool", 0, false},
 	} {

@@ -41,10 +41,11 @@ var (
 // made of, the likely ones first. A file has a path from the root that begins with "./". seen are
 // the paths in the binary: with -trimpath "./main.go", whatever the folder, and else absolute ones.
 func fileSets(tree fs.FS, seen []string) [][]string {
-	relative, absolute := map[string]bool{}, map[string][]string{}
+	relative := map[string]bool{}
+	var absolute []string
 	for _, name := range seen {
 		if path.IsAbs(name) {
-			absolute[path.Base(name)] = append(absolute[path.Base(name)], name)
+			absolute = append(absolute, name)
 		} else {
 			relative[name] = true
 		}
@@ -52,14 +53,20 @@ func fileSets(tree fs.FS, seen []string) [][]string {
 
 	// Of each folder, all files of package main, and those of them that the binary has.
 	all, own := map[string][]string{}, map[string][]string{}
+	var mains []string
+	paths, found := map[string]bool{}, map[string]bool{}
 	walkMains(tree, func(name string) {
+		mains = append(mains, name)
+		paths[name] = true
+	})
+	eachRoot(absolute, paths, func(_, name string) { found[name] = true })
+	for _, name := range mains {
 		dir := path.Dir(name)
 		all[dir] = append(all[dir], "./"+name)
-		base := path.Base(name)
-		if relative["./"+base] || slices.ContainsFunc(absolute[base], func(s string) bool { return strings.HasSuffix(s, "/"+name) }) {
+		if relative["./"+path.Base(name)] || found[name] {
 			own[dir] = append(own[dir], "./"+name)
 		}
-	})
+	}
 
 	// A folder with more of the binary's files is the likelier one.
 	dirs := slices.SortedFunc(maps.Keys(own), func(a, b string) int {

@@ -41,7 +41,7 @@ func (j *job) summary(message string) string { return j.Summary(j.dir, message) 
 
 func (j *job) undetermined(r *verdict.Reason) {
 	r.Text = j.summary(r.Text)
-	j.res.Verdict, j.res.Reason, j.res.Explanation = compare.Undetermined, r, nil
+	j.res.Verdict, j.res.Reason, j.res.Explanation = compare.Undetermined, r.Remedied(), nil
 	if j.res.Content == inspect.ContentChanged {
 		r.Text += "; and it was changed after it was linked"
 	}

@@ -2,7 +2,7 @@ package rebuild
 
 import (
 	"io/fs"
-	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/module"
@@ -87,25 +87,19 @@ func (c *claim) cached() []string {
 // sourceRoot returns the folder that most of the files lie in at the same place as
 // files of tree do, the toolchain's and the module cache's aside.
 func sourceRoot(files []string, f *pass.Foreign, tree fs.FS) string {
-	byName := map[string][]string{}
+	paths := map[string]bool{}
 	fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() && strings.HasSuffix(name, ".go") {
-			byName[path.Base(name)] = append(byName[path.Base(name)], name)
+			paths[name] = true
 		}
 		return nil // what cannot be read has no functions in the binary
 	})
 
+	files = slices.DeleteFunc(slices.Clone(files), func(name string) bool {
+		return strings.HasPrefix(name, f.GOROOT+"/") || f.ModCache != "" && strings.HasPrefix(name, f.ModCache+"/")
+	})
 	votes := map[string]int{}
-	for _, name := range files {
-		if strings.HasPrefix(name, f.GOROOT+"/") || f.ModCache != "" && strings.HasPrefix(name, f.ModCache+"/") {
-			continue
-		}
-		for _, rel := range byName[path.Base(name)] {
-			if root, ok := strings.CutSuffix(name, "/"+rel); ok {
-				votes[root]++
-			}
-		}
-	}
+	eachRoot(files, paths, func(root, _ string) { votes[root]++ })
 
 	best := ""
 	for root, n := range votes {
@@ -114,4 +108,21 @@ func sourceRoot(files []string, f *pass.Foreign, tree fs.FS) string {
 		}
 	}
 	return best
+}
+
+// eachRoot calls yield for each way in which a name is a folder and one of the paths in it. Both are
+// a stranger's, and may be many: a name is looked at once for each of its last elements.
+func eachRoot(names []string, paths map[string]bool, yield func(root, path string)) {
+	const maxElements = 64
+	for _, name := range names {
+		at := len(name)
+		for range maxElements {
+			if at = strings.LastIndexByte(name[:at], '/'); at < 0 {
+				break
+			}
+			if p := name[at+1:]; paths[p] {
+				yield(name[:at], p)
+			}
+		}
+	}
 }

@@ -262,8 +262,17 @@ func Limited(err error) *verdict.Reason {
 // MaxSmall bounds a file that is read as a whole, in bytes.
 const MaxSmall = 1 << 20
 
-// ReadSmall reads a file of a stranger's tree.
+// ReadSmall reads a regular file of a stranger's tree, or one that a link there leads to. Whoever
+// opened a pipe would wait for ever.
 func ReadSmall(tree fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(tree, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", name)
+	}
+
 	f, err := tree.Open(name)
 	if err != nil {
 		return nil, err
