@@ -123,7 +123,8 @@ type Rebuilds struct {
 	// setting, as [recipe.Choice] has it, it has the patterns of the values that are allowed. A
 	// star stands for any text. Of -tags and GOEXPERIMENT each element has to match a pattern, of
 	// -ldflags each flag (with its value behind a "=", and without -X), of files each file, and then
-	// each pattern has to match one, of the others the whole value. For -X the pattern is the name of a variable, with any value, or "name=value".
+	// each pattern has to match one, of the others the whole value. For -X the pattern is the name
+	// of a variable, with any value, or "name=value".
 	//
 	// If a setting is not in Allow it may still be one that changes nothing that the program does:
 	// of -ldflags -s, -w, -buildid, -B and -extldflags=-static; -buildmode=exe and pie; -pgo=off;
