@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	mathbits "math/bits"
 	"math/rand/v2"
 	"net"
@@ -923,43 +924,56 @@ func TestChannels(t *testing.T) {
 		}
 	}
 
+	// Each channel has to work where nothing confines it. What else runs on the machine
+	// disturbs some of them (pages leave the cache, counters move), so they have a few tries.
 	t.Run("unconfined", func(t *testing.T) {
 		inheritKeyring(t)
-		dir, shared := t.TempDir(), t.TempDir()
-		furnishShared(t, shared)
-		w := world{tag: fmt.Sprintf("t%07d", rand.IntN(1e7)), shared: shared, port: serve(t, shared)}
-		t.Cleanup(func() {
-			for _, place := range []string{"/tmp", "/var/tmp", "/dev/shm"} {
-				os.Remove(filepath.Join(place, w.tag))
-			}
-			if id, err := unix.SysvShmGet(w.key(), 4096, 0); err == nil {
-				unix.SysvShmCtl(id, unix.IPC_RMID, nil)
-			}
-			name, _ := unix.BytePtrFromString(w.tag)
-			unix.Syscall(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(name)), 0, 0)
-		})
-		var words [2]map[string]string
-		said := ""
-		for i := range words {
-			cmd := exec.Command(exe, hookProgram, "channels", w.tag, w.shared, strconv.Itoa(w.port))
-			cmd.Dir = dir
-			cmd.Env = []string{"GOCACHE=" + shared, "GOMODCACHE=" + shared, "HOME=" + shared}
-			out, err := cmd.CombinedOutput()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			said += string(out)
-			words[i] = readWords(t, dir)
-		}
-		for channel := range channels {
-			a, _ := strconv.Atoi(words[0][channel])
-			b, _ := strconv.Atoi(words[1][channel])
-			wrong := mathbits.OnesCount(uint(a ^ b))
-			works := wrong == 0 || wrong <= 3 && slices.Contains(remaining, channel) // they are measures, and what else runs disturbs them
-			if !works && !strings.Contains(said, channel+": ") {
-				t.Errorf("%s does not work, so that it shows nothing", channel)
+		silent := slices.Collect(maps.Keys(channels))
+		for range 8 {
+			words, said := unconfined(t, exe)
+			silent = slices.DeleteFunc(silent, func(channel string) bool {
+				a, _ := strconv.Atoi(words[0][channel])
+				b, _ := strconv.Atoi(words[1][channel])
+				wrong := mathbits.OnesCount(uint(a ^ b))
+				works := wrong == 0 || wrong <= 3 && slices.Contains(remaining, channel)
+				return works || strings.Contains(said, channel+": ") // it cannot be tried here
+			})
+			t.Log(said)
+			if len(silent) == 0 {
+				return
 			}
 		}
-		t.Log(said)
+		t.Errorf("%q do not work, so that they show nothing", silent)
 	})
+}
+
+// unconfined runs the hook's program twice where nothing confines it, and returns the
+// words of both runs and what they printed.
+func unconfined(t *testing.T, exe string) (words [2]map[string]string, said string) {
+	t.Helper()
+	dir, shared := t.TempDir(), t.TempDir()
+	furnishShared(t, shared)
+	w := world{tag: fmt.Sprintf("t%07d", rand.IntN(1e7)), shared: shared, port: serve(t, shared)}
+	t.Cleanup(func() {
+		for _, place := range []string{"/tmp", "/var/tmp", "/dev/shm"} {
+			os.Remove(filepath.Join(place, w.tag))
+		}
+		if id, err := unix.SysvShmGet(w.key(), 4096, 0); err == nil {
+			unix.SysvShmCtl(id, unix.IPC_RMID, nil)
+		}
+		name, _ := unix.BytePtrFromString(w.tag)
+		unix.Syscall(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(name)), 0, 0)
+	})
+	for i := range words {
+		cmd := exec.Command(exe, hookProgram, "channels", w.tag, w.shared, strconv.Itoa(w.port))
+		cmd.Dir = dir
+		cmd.Env = []string{"GOCACHE=" + shared, "GOMODCACHE=" + shared, "HOME=" + shared}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		said += string(out)
+		words[i] = readWords(t, dir)
+	}
+	return words, said
 }

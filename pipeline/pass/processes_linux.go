@@ -5,6 +5,8 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,6 +15,31 @@ import (
 type process struct {
 	pid, parent, threads int
 	resident             int64 // bytes of memory
+}
+
+// census is a list of all processes that several commands are watched with, since making one takes
+// longer than anything else that is done while they run.
+type census struct {
+	mu    sync.Mutex
+	taken time.Time
+	list  []process
+}
+
+// take returns a list that is younger than watchPause, by the clock now. Nobody may change it.
+func (c *census) take(now func() time.Time) ([]process, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	start := now()
+	if age := start.Sub(c.taken); 0 < age && age < watchPause {
+		return c.list, nil
+	}
+
+	list, err := processes()
+	if err == nil {
+		c.taken, c.list = start, list
+	}
+	return list, err
 }
 
 // processes lists all processes that can be seen.
@@ -28,7 +55,7 @@ func processes() ([]process, error) {
 		return nil, err
 	}
 
-	var list []process
+	list := make([]process, 0, len(names))
 	buf := make([]byte, 4096) // such a file has some 300 bytes
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
@@ -40,12 +67,20 @@ func processes() ([]process, error) {
 			continue // it has ended
 		}
 		// The name of the program is in parentheses, and may have any character.
-		fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
-		if len(fields) < 22 {
-			continue
+		p := process{pid: pid}
+		field := 2 // the name is the second
+		for value := range bytes.FieldsSeq(data[bytes.LastIndexByte(data, ')')+1:]) {
+			if field++; field == 4 {
+				p.parent, _ = strconv.Atoi(string(value))
+			} else if field == 20 {
+				p.threads, _ = strconv.Atoi(string(value))
+			} else if field == 24 {
+				pages, _ := strconv.ParseInt(string(value), 10, 64)
+				p.resident = pages * int64(os.Getpagesize())
+				list = append(list, p) // what ends earlier is not whole
+				break
+			}
 		}
-		number := func(i int) int64 { n, _ := strconv.ParseInt(string(fields[i-3]), 10, 64); return n }
-		list = append(list, process{pid: pid, parent: int(number(4)), threads: int(number(20)), resident: number(24) * int64(os.Getpagesize())})
 	}
 	return list, nil
 }
