@@ -120,6 +120,8 @@ var depsRules = map[string]string{
 		pipeline/rebuild/internal/sandbox pipeline/rebuild/verdict pipeline/recipe pipeline/shell pipeline/source
 		pipeline/toolchain`,
 
+	"pipeline/survey": `pipeline/artifact pipeline/compare pipeline/fault pipeline/fsx pipeline/rebuild/verdict pipeline/safetext`,
+
 	// Wiring. Of the stages it sees no more than what a record or an error of
 	// theirs says.
 	"cmd/twice": `attest attest/filesig attest/identity attest/intoto attest/key attest/policy attest/rebuilt attest/slsa attest/verify
@@ -128,7 +130,7 @@ var depsRules = map[string]string{
 		pipeline/gocmd pipeline/host pipeline/httpguard pipeline/image pipeline/image/oci pipeline/inspect pipeline/lint pipeline/pass pipeline/progress
 		pipeline/purl pipeline/rebuild pipeline/rebuild/gotree pipeline/rebuild/verdict pipeline/recipe
 		pipeline/record pipeline/registry pipeline/safetext pipeline/sbom pipeline/shell pipeline/subject
-		pipeline/workspace`,
+		pipeline/survey pipeline/workspace`,
 
 	// Black boxes: they run the command.
 	"e2e": "",

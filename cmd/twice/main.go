@@ -193,7 +193,7 @@ func (a *app) root() *cobra.Command {
 	flags.BoolVar(&a.plain, "plain", false, "no moving progress line")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
 
-	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.publishCmd(), a.verifyCmd(), a.rebuildCmd(), a.inspectCmd(), a.explainCmd(), a.keygenCmd(), a.lockCmd(), a.cacheCmd(), a.schemaCmd(), a.versionCmd())
+	root.AddCommand(a.initCmd(), a.checkCmd(), a.planCmd(), a.buildCmd(), a.releaseCmd(), a.publishCmd(), a.verifyCmd(), a.rebuildCmd(), a.surveyCmd(), a.inspectCmd(), a.explainCmd(), a.keygenCmd(), a.lockCmd(), a.cacheCmd(), a.schemaCmd(), a.versionCmd())
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		a.progress = &progress.Printer{W: a.stderr, Now: a.now}
 		if !a.plain {

@@ -33,7 +33,7 @@ func (a *attempt) openModule(ctx context.Context, g gocmd.Go, v string) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		return verdict.Because(verdict.NotPublic, "the source cannot be had: %s", err).WithRemedy("is there a network? For a module that no proxy has, name a repository with --source DIR")
+		return notHad(err, "the source cannot be had").WithRemedy("is there a network? For a module that no proxy has, name a repository with --source DIR")
 	}
 
 	a.source = m.Identity()
@@ -106,6 +106,11 @@ func (a *attempt) claimVCSStamp(ctx context.Context, g gocmd.Go, v string) (revi
 		a.res.Claimed = append(a.res.Claimed, verdict.ClaimOf(c, why))
 	}
 	return revision, nil
+}
+
+// notHad returns the reason for err, with which a go command failed to fetch what summary is about.
+func notHad(err error, summary string) *verdict.Reason {
+	return verdict.Because(fetchKind(err), "%s: %s", summary, err)
 }
 
 // openFolder takes the source from a repository that the user names.
@@ -209,7 +214,7 @@ func (a *attempt) fillModules(ctx context.Context) (err error) {
 		err = a.fillLocal(ctx)
 	}
 	if guess := (*wrongGuess)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &guess) {
-		return verdict.Because(verdict.NotPublic, "the modules cannot be had, or the source does not go with %s: %s", c.goVersion, err).WithRemedy(fault.RemedyOf(err))
+		return notHad(err, "the modules cannot be had, or the source does not go with "+c.goVersion).WithRemedy(fault.RemedyOf(err))
 	}
 
 	if err == nil && len(c.deps) > 0 {

@@ -105,7 +105,7 @@ func (j *job) listSources(ctx context.Context, hints []Hint) ([]sourceChoice, er
 			addGround(&ch.recovered, c.main.Path+"@"+r.Version, "the version that the module proxy gives to revision %s", c.vcs.revision[:12])
 			return []sourceChoice{ch}, nil
 		}
-		j.missing = verdict.Because(verdict.NotPublic, "the module proxy has no revision %s of %s: %s", c.vcs.revision, c.main.Path, err).WithRemedy(help)
+		j.missing = notHad(err, fmt.Sprintf("the module proxy gives no revision %s of %s", c.vcs.revision, c.main.Path)).WithRemedy(help)
 	}
 
 	guesses, err := j.guessedSources(ctx, hints)
@@ -206,7 +206,7 @@ func wrongSource(err error) string {
 	switch {
 	case errors.As(err, &guess):
 		return guess.why
-	case errors.As(err, &reason) && (reason.Kind == verdict.NotPublic || reason.Kind == verdict.BuildFailed):
+	case errors.As(err, &reason) && (reason.Kind == verdict.NotPublic || reason.Kind == verdict.Refused || reason.Kind == verdict.BuildFailed):
 		return reason.Text
 	}
 	return ""

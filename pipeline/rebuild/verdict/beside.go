@@ -67,6 +67,11 @@ func Unexamined(name, why string) *Result {
 	return notBuilt(Result{Name: name}, Because(Unreadable, "%s", Quote(why)))
 }
 
+// Unfetched is the result on a subject that could not be had, for a cause that may pass.
+func Unfetched(name, why string) *Result {
+	return notBuilt(Result{Name: name}, Because(Unavailable, "%s", Quote(why)))
+}
+
 // Beside is the result on many files that would have one of the others each: those
 // without Go, and those that cannot be examined.
 func Beside(subject string, files []string, noGo, unreadable int) *Result {
@@ -75,6 +80,11 @@ func Beside(subject string, files []string, noGo, unreadable int) *Result {
 		why += fmt.Sprintf("; files that cannot be examined: %d", unreadable)
 	}
 	return notBuilt(Result{Name: subject, Files: files}, Because(NotGo, "%s (-v names them)", why))
+}
+
+// TooMany is the result on files of a subject that has more than are judged.
+func TooMany(subject string, files []string, limit int) *Result {
+	return notBuilt(Result{Name: subject, Files: files}, Because(Limits, "%d files are left out: more than %d of a subject are not judged", len(files), limit))
 }
 
 // NothingAsked is the result on a subject in which nothing is what the user asked

@@ -10,6 +10,7 @@ var remedies = map[Kind]string{
 	ToolchainUnavailable: "try again, or set GOPROXY to a module proxy that has the toolchain",
 	UnknownPlatform:      "a newer release of twice may know the platform",
 	NotPublic:            "if you have a clone of the repository at its revision, name it with --source",
+	Refused:              "set GOPROXY to a module proxy that serves it, or name a clone of its repository with --source DIR",
 	LocalReplace:         "ask for a build from published modules alone: folders of the builder are in no module",
 	Setting:              "rebuild it by hand, or ask for a build without that setting",
 	Place:                "ask for a build with -trimpath, which does not depend on where it is built",

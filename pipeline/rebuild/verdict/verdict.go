@@ -204,6 +204,7 @@ const (
 	UnknownPlatform      Kind = "unknown platform"
 	Cgo                  Kind = "cgo"
 	NotPublic            Kind = "not public"         // the source cannot be had
+	Refused              Kind = "refused"            // by the module proxy, which may have it
 	NoVersion            Kind = "no version"         // (devel)
 	Dirty                Kind = "dirty"              // uncommitted changes
 	LocalReplace         Kind = "local module"       // folders of the builder
