@@ -104,6 +104,9 @@ func document(data []byte, about artifact.Digest) ([]Bundle, error) {
 	var err error
 	switch formOf(data) {
 	case "mediaType", "media_type":
+		if !json.Valid(data) {
+			return nil, errors.New("bundle: it is no JSON, or not all of it")
+		}
 		return []Bundle{{Data: bytes.TrimSpace(data)}}, nil
 	case "attestations":
 		return serviceAnswer(data)

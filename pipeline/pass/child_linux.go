@@ -110,17 +110,10 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 	if err != nil {
 		return 0, stepError("exec "+path, err)
 	}
-	if n := uint64(mostTasks(c)); n > 0 {
-		// The limit is the command's alone: this process may need one more thread when none
-		// is left.
-		if err := unix.Prlimit(command, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: n, Max: n}, nil); err != nil && err != unix.ESRCH {
-			return 0, stepError("bound the number of processes", err)
-		}
-	}
-
-	// Only this tells the parent that the command runs: the exec could have failed.
-	if err := json.NewEncoder(report).Encode(childReport{}); err != nil {
-		return 0, stepError("report", err)
+	if err := announce(c, command, report); err != nil {
+		// The parent may have ended just now, and nobody else ends what the command has started.
+		abandon(c, command)
+		return 0, err
 	}
 
 	// The lifeline ends when the parent wants the command ended, or has ended itself.
@@ -134,6 +127,28 @@ func supervise(in io.Reader, report *os.File) (int, error) {
 		return 128 + int(ws.Signal()), nil
 	}
 	return ws.ExitStatus(), nil
+}
+
+// announce bounds the command and tells the parent that it runs.
+func announce(c childSpec, command int, report *os.File) error {
+	if n := uint64(mostTasks(c)); n > 0 {
+		// The limit is the command's alone: this process may need one more thread when none
+		// is left.
+		if err := unix.Prlimit(command, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: n, Max: n}, nil); err != nil && err != unix.ESRCH {
+			return stepError("bound the number of processes", err)
+		}
+	}
+
+	// Only this tells the parent that the command runs: the exec could have failed.
+	return stepError("report", json.NewEncoder(report).Encode(childReport{}))
+}
+
+// abandon ends the command and all its descendants.
+func abandon(c childSpec, command int) {
+	if c.Root == "" { // the kernel ends a PID namespace with this process
+		go endAll(c)
+		reap(c, command)
+	}
 }
 
 // mostTasks is how many processes and threads the kernel allows, or 0 for any number. It is more
