@@ -38,7 +38,7 @@ func TestChaos(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a process cannot be killed like that")
 	}
-	rounds := 8 // each of which kills something that runs
+	rounds := 4 // each of which kills something that runs
 	if os.Getenv("TWICE_E2E") == "everything" {
 		rounds = 200
 	}

@@ -112,7 +112,7 @@ func (r *imageReader) image(prefix string, root artifact.Digest, index bool) err
 
 	// The configuration is shown as lines, so that the setting that differs is seen.
 	if d := doc.Config; d != nil {
-		r.blob(prefix+"config", *d, func(ctx context.Context) (Content, error) {
+		err := r.blob(prefix+"config", *d, func(ctx context.Context) (Content, error) {
 			c, err := r.parts.Blob(ctx, *d)
 			if err != nil || c.Size() > maxDocument {
 				return c, err
@@ -121,10 +121,16 @@ func (r *imageReader) image(prefix string, root artifact.Digest, index bool) err
 			data, err := readDocument(c)
 			return indented(data), err
 		})
+		if err != nil {
+			return fmt.Errorf("%s: config: %w", root, err)
+		}
 	}
 
 	for i, d := range doc.Layers {
-		r.blob(prefix+"layer "+strconv.Itoa(i+1), d, func(ctx context.Context) (Content, error) { return r.parts.Blob(ctx, d) })
+		err := r.blob(prefix+"layer "+strconv.Itoa(i+1), d, func(ctx context.Context) (Content, error) { return r.parts.Blob(ctx, d) })
+		if err != nil {
+			return fmt.Errorf("%s: layer %d: %w", root, i+1, err)
+		}
 	}
 	return nil
 }
@@ -136,8 +142,13 @@ func (r *imageReader) document(name string, raw []byte) {
 	})
 }
 
-func (r *imageReader) blob(name string, d Descriptor, open func(context.Context) (Content, error)) {
+// blob adds a blob that a manifest names. It is an error if that is no digest.
+func (r *imageReader) blob(name string, d Descriptor, open func(context.Context) (Content, error)) error {
+	if _, err := artifact.ParseDigest(string(d.Digest)); err != nil {
+		return err
+	}
 	r.list = append(r.list, TreeMember{Name: name, Type: "file", Size: d.Size, Digest: d.Digest, Open: open})
+	return nil
 }
 
 // nth makes a name unique.
