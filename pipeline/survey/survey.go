@@ -151,13 +151,13 @@ func (r *run) subject(ctx context.Context, reference string, first bool) (unsett
 
 	record = newSubjectRecord(reference)
 	for i, f := range s.Files() {
-		result, err := r.file(ctx, s, i, first)
+		result, judged, err := r.file(ctx, s, i, first)
 		if err != nil {
 			return unsettled, fmt.Errorf("%s: %w", reference, err)
 		}
 		record.add(f, result)
 		unsettled = unsettled || result.transient()
-		if r.Judged != nil {
+		if judged && r.Judged != nil {
 			r.mu.Lock()
 			r.Judged(result.row(reference, f.Name))
 			r.mu.Unlock()
@@ -196,12 +196,13 @@ func (r *run) stays(d artifact.Digest, f *fileRecord, first bool) bool {
 	return true
 }
 
-// file returns the record of a file, from the store or from a judgement. Of equal files, the others
-// wait for the first.
-func (r *run) file(ctx context.Context, s Subject, i int, first bool) (*fileRecord, error) {
+// file returns the record of a file, and whether it was judged for it: the store may have it. Of equal
+// files, the others wait for the first.
+func (r *run) file(ctx context.Context, s Subject, i int, first bool) (_ *fileRecord, judged bool, err error) {
 	f := s.Files()[i]
 	if f.Digest == "" || f.Known != nil {
-		return r.judge(ctx, s, i)
+		record, err := r.judge(ctx, s, i)
+		return record, true, err
 	}
 
 	for {
@@ -217,7 +218,7 @@ func (r *run) file(ctx context.Context, s Subject, i int, first bool) (*fileReco
 		select {
 		case <-other:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, false, context.Cause(ctx)
 		}
 	}
 	defer func() {
@@ -228,11 +229,8 @@ func (r *run) file(ctx context.Context, s Subject, i int, first bool) (*fileReco
 	}()
 
 	known, err := r.Store.file(f.Digest)
-	if err != nil {
-		return nil, err
-	}
-	if known != nil && r.stays(f.Digest, known, first) {
-		return known, nil
+	if err != nil || known != nil && r.stays(f.Digest, known, first) {
+		return known, false, err
 	}
 
 	record, err := r.judge(ctx, s, i)
@@ -244,7 +242,7 @@ func (r *run) file(ctx context.Context, s Subject, i int, first bool) (*fileReco
 		r.fresh[f.Digest] = true
 		r.mu.Unlock()
 	}
-	return record, err
+	return record, true, err
 }
 
 // judge makes the record of a file.
