@@ -227,3 +227,40 @@ func rebuildPublished(t *testing.T, list ...published) {
 		}
 	}
 }
+
+// TestSurvey judges a sample of the list that this repository has: programs that are reproduced, ones
+// that are not for a reason, and of one and the same subject again what is not settled.
+func TestSurvey(t *testing.T) {
+	large(t)
+	if _, err := exec.LookPath("npm"); err != nil {
+		t.Skip("needs npm")
+	}
+	all, err := os.ReadFile(filepath.Join(repoRoot, "configs", "survey", "list.txt"))
+	must(t, err)
+	sample := []string{"npm:@melkeydev/go-blueprint-linux-x64@0.10.11", "npm:@bazel/buildifier@8.2.1", "npm:@expo/ngrok-bin-linux-x64@2.3.41"}
+	for _, subject := range sample {
+		if !slices.Contains(strings.Split(string(all), "\n"), subject) {
+			t.Errorf("%s is not in the list", subject)
+		}
+	}
+	list := filepath.Join(t.TempDir(), "list.txt")
+	must(t, os.WriteFile(list, []byte(strings.Join(sample, "\n")), 0o666))
+
+	var first string
+	for _, option := range []string{"--json", "--report"} { // of the second run nothing is judged
+		out := command(t, "", nil, twiceFile, "survey", "--cache", cacheDir, "--json", option, list)
+		out = out[strings.Index(out, "{\n"):]
+		if first != "" && out != first {
+			t.Errorf("%s\nand then\n%s", first, out)
+		}
+		first = out
+	}
+	var d struct {
+		Programs, Possible struct{ Files, Reproduced, Undetermined int }
+		Rows               []struct{ Subject, Project, Verdict string }
+	}
+	must(t, json.Unmarshal([]byte(first), &d))
+	if d.Programs.Files != 8 || d.Programs.Reproduced != 1 || d.Possible.Files != 8 || d.Rows[0].Verdict != "reproduced" || d.Rows[0].Project != "github.com/melkeydev/go-blueprint" {
+		t.Errorf("%s", first)
+	}
+}
