@@ -63,7 +63,7 @@ func (s *localSession) watch(ctx context.Context, pid int, stop context.CancelCa
 
 // overrun returns an error if the processes below pid take more than the limits.
 func (s *localSession) overrun(pid int, atFirst diskSpace) error {
-	list, err := s.watched.take(s.Now)
+	list, err := machine.take(s.Now)
 	if err != nil {
 		return nil // what cannot be counted is not held against the command
 	}

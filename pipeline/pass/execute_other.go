@@ -86,6 +86,3 @@ func lookPath(name string, env []string) (string, error) {
 	}
 	return "", fmt.Errorf("there is no %s in PATH", name)
 }
-
-// census is what commands are watched with, which is done on Linux alone.
-type census struct{}

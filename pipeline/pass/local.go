@@ -54,8 +54,6 @@ type Local struct {
 	// Foreign is set to repeat somebody else's build. What a job compiled is then kept for the next
 	// job, until the session is closed.
 	Foreign *Foreign
-
-	watched census
 }
 
 // localSession is a [Session] of [Local].

@@ -17,8 +17,11 @@ type process struct {
 	resident             int64 // bytes of memory
 }
 
-// census is a list of all processes that several commands are watched with, since making one takes
-// longer than anything else that is done while they run.
+// machine is the list of this machine's processes, with which all commands are watched.
+var machine census
+
+// census is a list of processes that several share, since making one takes longer than anything else
+// that is done while commands run.
 type census struct {
 	mu    sync.Mutex
 	taken time.Time
