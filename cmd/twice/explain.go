@@ -39,13 +39,7 @@ It exits with 0 if they are equal and with 1 if they differ.`,
 				return fault.Usage(errors.New("name two files, folders or images to explain"))
 			}
 			if c.Flags().Changed("html") {
-				if page == "-" {
-					return fault.WithRemedy(fault.Usage(errors.New("--html: a page is written to a file, and - is none")), "name a file, or ./- if it is to be called that")
-				}
-				if page == "" {
-					return fault.Usage(errors.New("--html: no name of a file"))
-				}
-				if err := checkPage(a.inDir(page), args, a.inDir); err != nil {
+				if err := checkPage(page, args, a.inDir); err != nil {
 					return err
 				}
 			}
@@ -85,9 +79,17 @@ It exits with 0 if they are equal and with 1 if they differ.`,
 	return c
 }
 
-// checkPage refuses a path where something else is. It runs before the files are read, so that
-// nobody waits for a page that cannot be written.
+// checkPage refuses a value of --html that names no file that may be written, before anything is done:
+// a page must not replace a file that is read, or what is no regular file.
 func checkPage(page string, files []string, at func(string) string) error {
+	switch page {
+	case "-":
+		return fault.WithRemedy(fault.Usage(errors.New("--html: a page is written to a file, and - is none")), "name a file, or ./- if it is to be called that")
+	case "":
+		return fault.Usage(errors.New("--html: no name of a file"))
+	}
+
+	page = at(page)
 	info, err := os.Lstat(page)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -109,7 +111,7 @@ func checkPage(page string, files []string, at func(string) string) error {
 
 	for _, name := range files {
 		if other, err := os.Stat(at(name)); err == nil && os.SameFile(info, other) {
-			return fault.Usage(fmt.Errorf("--html: %s is one of the files to explain", page))
+			return fault.Usage(fmt.Errorf("--html: %s is one of the files that are read", page))
 		}
 	}
 	return nil

@@ -53,6 +53,11 @@ have none for a cause that may pass.`,
 			if len(args) != 1 {
 				return fault.Usage(errors.New("name one file with a list of subjects"))
 			}
+			if c.Flags().Changed("html") {
+				if err := checkPage(flags.page, args, a.inDir); err != nil {
+					return err
+				}
+			}
 			return a.survey(c.Context(), args[0], flags)
 		},
 	}

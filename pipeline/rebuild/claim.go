@@ -38,6 +38,9 @@ type claim struct {
 	install  bool
 	vendored bool
 	deps     []recipe.Module
+	// folders are the dependencies for which a folder stood in. Until the source is there, the
+	// replacement of each is what its go.mod says, seen from the main module.
+	folders map[string]bool
 	// flags are those of go build in their order, without -ldflags and -pgo.
 	flags []string
 	// pgo reports that the main package's default.pgo was used.
@@ -237,6 +240,7 @@ func withoutMain(b *inspect.Build) (*inspect.Build, []inspect.Module) {
 func (c *claim) dependencies(list []inspect.Module) *verdict.Reason {
 	// Go records a hash for each dependency, or, with a vendor folder, for none.
 	summed := 0
+	c.folders = map[string]bool{}
 	for _, d := range list {
 		m, r := dependency(d)
 		if r != nil {
@@ -244,6 +248,9 @@ func (c *claim) dependencies(list []inspect.Module) *verdict.Reason {
 		}
 		if m.Sum != "" {
 			summed++
+		}
+		if inFolder(d) {
+			c.folders[m.Path] = true
 		}
 		c.deps = append(c.deps, m)
 	}
@@ -255,15 +262,50 @@ func (c *claim) dependencies(list []inspect.Module) *verdict.Reason {
 		}
 	}
 
-	c.vendored = summed == 0 && len(c.deps) > 0
-	if !c.vendored && summed < len(c.deps) {
-		return verdict.Because(verdict.LocalReplace, "%d of %d dependencies have no hash: they were folders of the builder", len(c.deps)-summed, len(c.deps))
+	published := len(c.deps) - len(c.folders)
+	c.vendored = summed == 0 && published > 0
+	if !c.vendored && summed < published {
+		return verdict.Because(verdict.LocalReplace, "%d of %d dependencies have no hash: they were folders of the builder", published-summed, len(c.deps))
+	}
+	if c.install && len(c.folders) > 0 { // go install of a version knows no folders
+		return c.needsFolders()
+	}
+	if c.vendored { // the vendor folder has what is in the others
+		for i := range c.deps {
+			if c.folders[c.deps[i].Path] {
+				c.deps[i].Replace = ""
+			}
+		}
+		c.folders = nil
 	}
 	if c.vendored && c.install {
 		return verdict.Because(verdict.Unreadable, "the main module has a hash, and no dependency has one")
 	}
 
 	return nil
+}
+
+// needsFolders is the reason for a file whose dependencies were in folders that are not at hand.
+func (c *claim) needsFolders() *verdict.Reason {
+	for _, d := range c.deps {
+		if c.folders[d.Path] {
+			r := verdict.Because(verdict.LocalReplace, "dependency %s was replaced by a folder of the builder, %s", verdict.Quote(d.Path), verdict.Quote(d.Replace))
+			if !c.install {
+				r.Remedy = "if the folder is in its makers' repository, name a clone of that with --source DIR"
+			}
+			return r
+		}
+	}
+	return nil
+}
+
+// replacedRE matches a folder of the repository, relative to that of a go.mod.
+var replacedRE = regexp.MustCompile(`^\.{1,2}(/[\pL\d_.+-]+)+$`)
+
+// inFolder reports whether a folder stood in for a module, as a replace directive has it.
+func inFolder(d inspect.Module) bool {
+	r := d.Replace
+	return r != nil && r.Replace == nil && (r.Version == "" || r.Version == "(devel)") && r.Sum == "" && replacedRE.MatchString(r.Path)
 }
 
 // dependency reads a module that packages came from.
@@ -278,13 +320,17 @@ func dependency(d inspect.Module) (recipe.Module, *verdict.Reason) {
 
 	// A replaced dependency is downloaded under the name of its replacement.
 	if d.Replace != nil {
-		if d.Replace.Replace != nil || d.Replace.Version == "" || d.Replace.Version == "(devel)" {
+		folder := inFolder(d)
+		if !folder && (d.Replace.Replace != nil || d.Replace.Version == "" || d.Replace.Version == "(devel)") {
 			return m, verdict.Because(verdict.LocalReplace, "dependency %s was replaced by a folder of the builder, %s", verdict.Quote(d.Path), verdict.Quote(d.Replace.Path))
 		}
-		if r := check(d.Replace.Path, d.Replace.Version); r != nil {
+		if folder {
+			m.Replace, m.Sum = d.Replace.Path, ""
+		} else if r := check(d.Replace.Path, d.Replace.Version); r != nil {
 			return m, r
+		} else {
+			m.Replace, m.Sum = d.Replace.Path+"@"+d.Replace.Version, d.Replace.Sum
 		}
-		m.Replace, m.Sum = d.Replace.Path+"@"+d.Replace.Version, d.Replace.Sum
 		// The replaced module need not exist. It must only be a name.
 		if module.CheckImportPath(d.Path) != nil || d.Version != "" && module.CanonicalVersion(d.Version) != d.Version {
 			return m, verdict.Because(verdict.LocalReplace, "dependency %s at %s is not a version of a module", verdict.Quote(d.Path), verdict.Quote(d.Version))

@@ -159,6 +159,32 @@ func (a *attempt) openFolder(ctx context.Context) error {
 	}
 	a.treeFS = os.DirFS(filepath.Join(a.tree, filepath.FromSlash(a.source.Dir)))
 	a.outside = c.named() && !hasModule(a.treeFS)
+	return c.placeFolders(a.tree, a.source.Dir)
+}
+
+// placeFolders finds the folders that stand in for dependencies in the tree of the source. dir is
+// that of the main module in it. From then on a replacement is a path in the tree, as a recipe has it.
+func (c *claim) placeFolders(tree, dir string) error {
+	root, err := os.OpenRoot(tree)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+
+	for i, d := range c.deps {
+		if !c.folders[d.Path] {
+			continue
+		}
+		in := path.Join(dir, d.Replace)
+		if !filepath.IsLocal(filepath.FromSlash(in)) {
+			return verdict.Because(verdict.LocalReplace, "dependency %s was replaced by %s, which is outside of the repository", verdict.Quote(d.Path), verdict.Quote(d.Replace))
+		}
+		// Links out of the tree lead nowhere here.
+		if info, err := root.Stat(path.Join(in, "go.mod")); err != nil || !info.Mode().IsRegular() {
+			return verdict.Because(verdict.LocalReplace, "dependency %s was replaced by %s, which is no folder of a module in the repository", verdict.Quote(d.Path), verdict.Quote(d.Replace))
+		}
+		c.deps[i].Replace = in
+	}
 	return nil
 }
 
@@ -217,7 +243,10 @@ func (a *attempt) fillModules(ctx context.Context) (err error) {
 		return notHad(err, "the modules cannot be had, or the source does not go with "+c.goVersion).WithRemedy(fault.RemedyOf(err))
 	}
 
-	if err == nil && len(c.deps) > 0 {
+	if n := len(c.folders); err == nil && n > 0 {
+		addGround(&a.res.RestsOn, plural(n, "dependency", "dependencies")+" in folders of the source", "its commit has them")
+	}
+	if n := len(c.deps) - len(c.folders); err == nil && n > 0 {
 		why := "go.sum of the source"
 		if c.vendored && a.source.Module == "" {
 			why = "the vendor folder of the source, which nothing holds against go.sum"
@@ -228,13 +257,17 @@ func (a *attempt) fillModules(ctx context.Context) (err error) {
 				why += ", but for what GOSUMDB and GONOSUMDB exempt"
 			}
 		}
-		what := "1 dependency"
-		if len(c.deps) > 1 {
-			what = fmt.Sprintf("%d dependencies", len(c.deps))
-		}
-		addGround(&a.res.RestsOn, what, "%s", why)
+		addGround(&a.res.RestsOn, plural(n, "dependency", "dependencies"), "%s", why)
 	}
 	return err
+}
+
+// plural returns a number with what it counts.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // fillInstalled has go install resolve the package: with -n it downloads what it

@@ -75,6 +75,9 @@ func (c *claim) cached() []string {
 		add(c.main.Path, c.main.Version)
 	}
 	for _, d := range c.deps {
+		if c.folders[d.Path] {
+			continue // it is in the source
+		}
 		p, v := d.Path, d.Version
 		if d.Replace != "" {
 			p, v, _ = strings.Cut(d.Replace, "@")

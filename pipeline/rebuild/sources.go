@@ -68,6 +68,8 @@ func (j *job) listSources(ctx context.Context, hints []Hint) ([]sourceChoice, er
 	switch {
 	case j.options.SourceDir != "":
 		return []sourceChoice{{}}, nil
+	case len(c.folders) > 0: // a module's zip has no other module in it
+		return nil, c.needsFolders()
 	case c.main.Path == "" && j.options.Main == "":
 		return nil, verdict.Because(verdict.NoVersion, "it was built from files named on the command line, and %s does not record which module they are of", c.goVersion).
 			WithRemedy("name the module with --main PATH@VERSION, or a repository with --source DIR")

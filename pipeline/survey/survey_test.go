@@ -269,8 +269,8 @@ func TestUnwritable(t *testing.T) {
 }
 
 func TestParseList(t *testing.T) {
-	list, err := ParseList(strings.NewReader("# remark\n\n npm:a@1.0.0 \r\n\t# another\nhttps://example.com/x?y#z\nfolder/é\n"))
-	if err != nil || strings.Join(list, " ") != "npm:a@1.0.0 https://example.com/x?y#z folder/é" {
+	list, err := ParseList(strings.NewReader("# remark\n\n npm:a@1.0.0 \r\n\t# another\nhttps://example.com/x#z\nfolder/é\n"))
+	if err != nil || strings.Join(list, " ") != "npm:a@1.0.0 https://example.com/x#z folder/é" {
 		t.Errorf("%q, %v", list, err)
 	}
 	for text, want := range map[string]string{
@@ -279,6 +279,8 @@ func TestParseList(t *testing.T) {
 		"a\nb c\n":                       "line 2: ",
 		"a\nb\na\n":                      "line 3: a is in line 1 already",
 		"a\n\x1b[31m\n":                  "line 2: ",
+		"https://me:word@example.com/x":  "line 1: the URL has a user or a query",
+		"a\nhttps://example.com/?token=": "line 2: the URL has a user or a query",
 		"\xff\n":                         "line 1: ",
 		"a\n" + strings.Repeat("x", 9e3): "line 2: ",
 	} {
