@@ -22,7 +22,7 @@ import (
 const (
 	maxTrials   = 12 // of one search
 	maxSearches = 8
-	minSearch   = 2 * time.Minute // for all of them, or what the passes took three times
+	minSearch   = 5 * time.Minute // for all of them, or what the passes took three times
 )
 
 // item is something that differs: a binary, or a file of archives and images.

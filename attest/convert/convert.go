@@ -105,7 +105,7 @@ func document(data []byte, about artifact.Digest) ([]Bundle, error) {
 	switch formOf(data) {
 	case "mediaType", "media_type":
 		if !json.Valid(data) {
-			return nil, errors.New("bundle: it is no JSON, or not all of it")
+			return nil, errors.New("not a bundle: no JSON, or not all of it")
 		}
 		return []Bundle{{Data: bytes.TrimSpace(data)}}, nil
 	case "attestations":
