@@ -110,7 +110,7 @@ func (a *attempt) claimVCSStamp(ctx context.Context, g gocmd.Go, v string) (revi
 
 // notHad returns the reason for err, with which a go command failed to fetch what summary is about.
 func notHad(err error, summary string) *verdict.Reason {
-	return verdict.Because(fetchKind(err), "%s: %s", summary, err)
+	return verdict.Because(sandbox.FetchKind(err), "%s: %s", summary, err)
 }
 
 // openFolder takes the source from a repository that the user names.

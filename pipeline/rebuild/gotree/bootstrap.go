@@ -188,7 +188,7 @@ func (w *distribution) download(ctx context.Context, client gocmd.Go, d Toolchai
 	}
 
 	if err != nil {
-		return "", verdict.Because(verdict.NotPublic, "%s cannot be had: %s", distributionPath+"@"+d.module(), err).WithRemedy("is there a network, and is this a release of Go, published since " + oldestToolchain + "?")
+		return "", verdict.Because(sandbox.FetchKind(err), "%s cannot be had: %s", distributionPath+"@"+d.module(), err).WithRemedy("is there a network, and is this a release of Go, published since " + oldestToolchain + "?")
 	}
 	// The go command unpacks the zip too, which is of no use here.
 	return answer.Zip, fsx.RemoveAll(answer.Dir)

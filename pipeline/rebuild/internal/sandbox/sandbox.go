@@ -132,7 +132,11 @@ func (s *Sandbox) Prove(ctx context.Context, client gocmd.Go, v, goos, goarch st
 	}
 	tc, err := toolchain.Obtain(ctx, client, v, o)
 	if err != nil && ctx.Err() == nil {
-		return tc, verdict.Because(verdict.ToolchainUnavailable, "%s", err).
+		kind := verdict.ToolchainUnavailable
+		if FetchKind(err) == verdict.Unavailable { // it may be had tomorrow
+			kind = verdict.Unavailable
+		}
+		return tc, verdict.Because(kind, "%s", err).
 			WithRemedy(cmp.Or(fault.RemedyOf(err), "is there a network? A release that the module proxy does not have can only be used by hand"))
 	}
 	if err == nil {

@@ -1,4 +1,4 @@
-package rebuild
+package sandbox
 
 import (
 	"regexp"
@@ -13,10 +13,10 @@ var (
 	networkRE = regexp.MustCompile(`dial tcp|no such host|i/o timeout|connection (refused|reset)|TLS handshake|unexpected EOF|network is unreachable|Client\.Timeout|context deadline exceeded`)
 )
 
-// fetchKind returns the kind of err, with which a go command failed to fetch a module. What the
+// FetchKind returns the kind of err, with which a go command failed to fetch a module. What the
 // network or the server caused may be otherwise tomorrow, and what a server refuses is elsewhere,
 // perhaps. Anything else is for good: nobody has it.
-func fetchKind(err error) verdict.Kind {
+func FetchKind(err error) verdict.Kind {
 	message := err.Error()
 	if s := statusRE.FindStringSubmatch(message); s != nil {
 		switch code := s[1]; {

@@ -1,4 +1,4 @@
-package rebuild
+package sandbox
 
 import (
 	"errors"
@@ -20,7 +20,7 @@ func TestFetchKind(t *testing.T) {
 		`a.test/b@v1.0.0: Get "https://proxy.test/x": read tcp 10.0.0.1:1->10.0.0.2:443: read: connection reset by peer`:               verdict.Unavailable,
 		"verifying a.test/b@v1.0.0: checksum mismatch":                                                                                 verdict.NotPublic,
 	} {
-		if got := fetchKind(errors.New(message)); got != want {
+		if got := FetchKind(errors.New(message)); got != want {
 			t.Errorf("%s\n%q, want %q", message, got, want)
 		}
 	}
