@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/twicebuild/twice/pipeline/rebuild/verdict"
+	"github.com/twicebuild/twice/pipeline/safetext"
 )
 
 // Fprint writes what the survey found for people: the shares, the reasons, and a table each by
@@ -37,10 +39,12 @@ func (d *Document) Fprint(w io.Writer, verbose bool) error {
 				if !r.Possible {
 					name += " *"
 				}
-				fmt.Fprintf(t, "%s\t%d\t%+.1f %%\t%s\n", name, r.Files, r.Share, verdict.Quote(firstLine(r.Example)))
+				fmt.Fprintf(t, "%s\t%d\t%+.1f %%\t%s\n", name, r.Files, r.Share, safetext.Quote(firstLine(r.Example), 100))
 			}
 		})
-		fmt.Fprintln(b, "* only its makers can build it")
+		if slices.ContainsFunc(d.Reasons, func(r Reason) bool { return !r.Possible }) {
+			fmt.Fprintln(b, "* only its makers can build it")
+		}
 	}
 
 	for _, g := range []struct {
