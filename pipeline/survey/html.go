@@ -36,7 +36,7 @@ var pageTemplate = sync.OnceValues(func() (*template.Template, error) {
 		"day":      day,
 		"tools":    func(list []string) string { return safetext.Escape(strings.Join(list, ", "), 300) },
 		"group":    func(title string, list []Group) any { return map[string]any{"Title": title, "List": list} },
-		"kind":     func(r *verdict.Reason) string { return string(r.Kind) },
+		"kind":     func(r *verdict.Reason) string { return safetext.Escape(string(r.Kind), 300) },
 	}).Parse(text)
 })
 

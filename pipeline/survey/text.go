@@ -35,7 +35,7 @@ func (d *Document) Fprint(w io.Writer, verbose bool) error {
 	if len(d.Reasons) > 0 {
 		table(b, "\nREASON\tFILES\tWOULD BRING\tSUCH AS\n", func(t io.Writer) {
 			for _, r := range d.Reasons {
-				name := string(r.Kind)
+				name := verdict.Quote(string(r.Kind))
 				if !r.Possible {
 					name += " *"
 				}
@@ -65,11 +65,19 @@ func (d *Document) Fprint(w io.Writer, verbose bool) error {
 				if r.Reason != nil {
 					why += ": " + firstLine(r.Reason.Text)
 				}
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", verdict.Quote(r.Subject), verdict.Quote(r.File), r.Verdict, verdict.Quote(r.GoVersion), r.Target, verdict.Quote(why))
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", verdict.Quote(r.Subject), verdict.Quote(r.File), r.Verdict, cell(r.GoVersion), cell(r.Target), cell(why))
 			}
 		})
 	}
 	return b.Flush()
+}
+
+// cell is a text in a table, or a dash if it is empty.
+func cell(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return verdict.Quote(s)
 }
 
 // table writes the columns that rows writes under a heading.
